@@ -1,0 +1,50 @@
+"""The faults that a user can mend.
+
+Every message says what was expected, what was found, where, and what to do.
+"""
+
+from pathlib import Path
+
+
+class SsahcError(Exception):
+    """Base of all errors that ssahc raises on purpose."""
+
+
+class UsageError(SsahcError):
+    """Options or arguments that contradict each other or are out of range."""
+
+
+class DataError(SsahcError):
+    """Values that cannot be diarized, such as a NaN inside an x-vector."""
+
+
+class FormatError(SsahcError):
+    """A file that is not what it should be.
+
+    Parameters
+    ----------
+    message : str
+        What was expected, what was found, and the way out.
+    path : Path or str
+        The file.
+    line : int, optional
+        Line number, counted from 1.
+    key : str, optional
+        Key of the archive entry.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str,
+        line: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        where = f"{path}:{line}" if line is not None else f"{path}"
+        if key is not None:
+            where += f": key {key!r}"
+        super().__init__(f"{where}: {message}")
+        self.path = Path(path)
+        self.line = line
+        self.key = key

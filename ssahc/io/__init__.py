@@ -1,0 +1,1 @@
+"""Kaldi's files, read and written so that Kaldi could not tell the difference."""

@@ -1,0 +1,461 @@
+"""Vectors and matrices in Kaldi files: archives, scripts (scp), single objects.
+
+This is the only module that imports kaldi_io, which prints a banner and edits the
+environment when imported, returns truncated vectors without complaint, and runs a
+shell for any path that ends in a pipe. Headers and sizes are therefore checked here
+before kaldi_io is given a file; text and compressed matrices, which it reads in part
+only, are decoded here.
+"""
+
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import BinaryIO, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssahc.errors import FormatError
+from ssahc.io.files import atomic_write, read_lines, unreadable
+
+Array = NDArray[np.floating]
+Kind = Literal["vector", "matrix"]
+
+_BINARY = b"\0B"
+_TOKENS: dict[Kind, dict[bytes, int]] = {
+    "vector": {b"FV ": 4, b"DV ": 8},
+    "matrix": {b"FM ": 4, b"DM ": 8},
+}
+_COMPRESSED = (b"CM ", b"CM2 ", b"CM3 ")
+
+
+@dataclass(frozen=True)
+class ScpEntry:
+    """One line of an scp file: where the object of `key` is stored."""
+
+    key: str
+    archive: Path
+    offset: int | None
+    path: Path
+    line: int
+
+    def fault(self, message: str) -> FormatError:
+        """Return an error that names the archive and the key."""
+        return FormatError(message, path=self.archive, key=self.key)
+
+
+@cache
+def _kaldi_io() -> ModuleType:
+    environment = dict(os.environ)
+    try:
+        with redirect_stderr(StringIO()):
+            import kaldi_io
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+    module: ModuleType = kaldi_io
+    return module
+
+
+# ---- scp ---------------------------------------------------------------------------
+
+
+def read_scp(path: Path) -> list[ScpEntry]:
+    """Read an scp file: ``key archive:offset`` lines.
+
+    A relative archive path is taken from the scp's own folder if the file is there,
+    else from the working directory (Kaldi's rule).
+
+    Raises
+    ------
+    FormatError
+        On a malformed line, a duplicate key, a pipe, a range, a gzipped archive, or an
+        archive that does not exist.
+    """
+    entries: dict[str, ScpEntry] = {}
+    archives: dict[str, Path] = {}
+    for number, line in read_lines(path):
+        fields = line.split(maxsplit=1)
+        if len(fields) != 2:
+            raise FormatError(
+                f"expected 'key path:offset', found {line!r}", path=path, line=number
+            )
+        key, location = fields[0], fields[1].strip()
+        if key in entries:
+            raise FormatError(
+                f"key already stands in line {entries[key].line}; keep one of the two",
+                path=path,
+                line=number,
+                key=key,
+            )
+        name, offset = _split_offset(location)
+        if name not in archives:
+            archives[name] = _find_archive(name, path, number)
+        entries[key] = ScpEntry(key, archives[name], offset, path, number)
+    return list(entries.values())
+
+
+def _split_offset(location: str) -> tuple[str, int | None]:
+    name, colon, digits = location.rpartition(":")
+    if colon and digits.isascii() and digits.isdigit():
+        return name, int(digits)
+    return location, None
+
+
+def _find_archive(name: str, scp: Path, line: int) -> Path:
+    reason = None
+    if "|" in name:
+        reason = "is a pipe, which would run a shell; store the vectors in an archive"
+    elif name.endswith("]"):
+        reason = "is a range of rows; copy the rows into an archive of their own"
+    elif name.endswith(".gz"):
+        reason = "is gzipped; unpack it first"
+    else:
+        for candidate in (scp.parent / name, Path(name)):
+            if candidate.is_file():
+                return candidate
+        reason = (
+            f"is neither in {scp.parent} nor in the working directory; "
+            "check the path or run where the scp was made"
+        )
+    raise FormatError(f"{name!r} {reason}", path=scp, line=line)
+
+
+# ---- reading -----------------------------------------------------------------------
+
+
+def read_entries(
+    entries: Iterable[ScpEntry], kind: Kind
+) -> Iterator[tuple[str, Array | FormatError]]:
+    """Read the objects that scp entries point at, each archive once, front to back.
+
+    Parameters
+    ----------
+    entries : iterable of ScpEntry
+        In any order.
+    kind : {"vector", "matrix"}
+
+    Yields
+    ------
+    (str, array or FormatError)
+        Key and object in the order of the archive; an error stands for an object that
+        cannot be read, so that the others are not lost.
+    """
+    by_archive: dict[Path, list[ScpEntry]] = {}
+    for entry in entries:
+        by_archive.setdefault(entry.archive, []).append(entry)
+    for archive, group in by_archive.items():
+        group.sort(key=lambda entry: entry.offset or 0)
+        try:
+            file = archive.open("rb")
+        except OSError as error:
+            for entry in group:
+                yield entry.key, unreadable(archive, error)
+            continue
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            for entry in group:
+                try:
+                    _seek(file, entry)
+                    yield entry.key, read_object(file, size, kind)
+                except (ValueError, EOFError) as error:
+                    yield entry.key, entry.fault(str(error))
+
+
+def _seek(file: BinaryIO, entry: ScpEntry) -> None:
+    if entry.offset is None:
+        file.seek(0)
+        return
+    expected = entry.key.encode() + b" "
+    start = entry.offset - len(expected)
+    if start >= 0:
+        if file.tell() != start:
+            file.seek(start)
+        if file.read(len(expected)) == expected:
+            return
+    raise ValueError(
+        f"offset {entry.offset} ({entry.path}:{entry.line}) does not follow this key "
+        "in the archive: the scp belongs to another archive; make it again with "
+        "copy-vector or copy-matrix"
+    )
+
+
+def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
+    """Read a whole archive front to back.
+
+    Yields
+    ------
+    (str, array or FormatError)
+        After an error nothing more is yielded: where the next object starts is unknown.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        while (key := _read_key(file, path)) is not None:
+            try:
+                value = read_object(file, size, kind)
+            except (ValueError, EOFError) as error:
+                yield key, FormatError(str(error), path=path, key=key)
+                return
+            yield key, value
+
+
+def read_table(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
+    """Read an archive or an scp, told apart by a prefix (``ark:``) or by ``.scp``."""
+    prefix, colon, name = str(path).partition(":")
+    if colon and prefix.split(",")[0] in ("ark", "scp"):
+        is_scp, path = prefix.startswith("scp"), Path(name)
+    else:
+        is_scp = path.suffix == ".scp"
+    return read_entries(read_scp(path), kind) if is_scp else read_archive(path, kind)
+
+
+def read_single(path: Path, kind: Kind) -> Array:
+    """Read a file that holds one vector or matrix, such as ``mean.vec``.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, of another kind, or truncated.
+    """
+    try:
+        with path.open("rb") as file:
+            return read_object(file, os.fstat(file.fileno()).st_size, kind)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, EOFError) as error:
+        raise FormatError(str(error), path=path) from error
+
+
+def _read_key(file: BinaryIO, path: Path) -> str | None:
+    # Keys are short; 4096 bytes without a space mean that this is no archive.
+    start = file.tell()
+    head = file.read(4096)
+    if not head.strip():
+        return None
+    key, space, _ = head.lstrip(b"\n").partition(b" ")
+    skipped = len(head) - len(head.lstrip(b"\n"))
+    try:
+        name = key.decode("utf-8")
+    except UnicodeDecodeError:
+        name = ""
+    if not space or not name or name.split() != [name] or "\0" in name:
+        raise FormatError(
+            f"expected a key and a space at byte {start}, found {head[:24]!r}; "
+            "is this a Kaldi archive?",
+            path=path,
+        )
+    file.seek(start + skipped + len(key) + 1)
+    return name
+
+
+def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
+    """Decode the object at the file's position, binary or text.
+
+    Parameters
+    ----------
+    file : binary file
+        Left just behind the object.
+    size : int
+        Size of the whole file in bytes: what a header promises is checked against it
+        before anything is allocated.
+    kind : {"vector", "matrix"}
+
+    Raises
+    ------
+    ValueError
+        If something else stands there.
+    EOFError
+        If the object is truncated.
+    """
+    start = file.tell()
+    head = file.read(20)
+    if head[:2] != _BINARY:
+        file.seek(start)
+        return _read_text(file, kind)
+    if kind == "matrix" and head.startswith(_COMPRESSED, 2):
+        file.seek(start + 2)
+        return _read_compressed(file, size)
+    token = head[2:5]
+    width = _TOKENS[kind].get(token)
+    if width is None:
+        names = "/".join(name.decode().strip() for name in _TOKENS[kind])
+        raise ValueError(f"expected a {kind} ({names}), found {token!r}")
+    rank = 1 if kind == "vector" else 2
+    dims = _read_dims(head[5 : 5 + 5 * rank], rank)
+    payload = width * int(np.prod(dims, dtype=object))
+    header = 5 + 5 * rank
+    if start + header + payload > size:
+        raise EOFError(
+            f"truncated: a {kind} of {' x '.join(map(str, dims))} needs {payload} "
+            f"bytes, {max(size - start - header, 0)} are left; "
+            "copy or extract the file again"
+        )
+    if payload == 0:
+        file.seek(start + header)
+        return np.zeros(dims, np.float32 if width == 4 else np.float64)
+    file.seek(start)
+    library = _kaldi_io()
+    value: Array = (
+        library.read_vec_flt(file) if kind == "vector" else library.read_mat(file)
+    )
+    return value
+
+
+def _read_dims(data: bytes, rank: int) -> tuple[int, ...]:
+    if len(data) < 5 * rank:
+        raise EOFError("truncated in the header; copy or extract the file again")
+    fields = struct.unpack("<" + "bi" * rank, data)
+    if any(width != 4 for width in fields[::2]) or any(dim < 0 for dim in fields[1::2]):
+        raise ValueError(
+            f"the header's dimensions {data!r} are not Kaldi's little-endian int32"
+        )
+    return fields[1::2]
+
+
+def _read_text(file: BinaryIO, kind: Kind) -> Array:
+    """Decode `` [ 1 2 ]`` or a matrix with one row a line."""
+    rows: list[list[float]] = []
+    first = True
+    while True:
+        line = file.readline(1 << 26)
+        if not line:
+            raise EOFError("truncated: the closing ']' is missing")
+        text = line.decode("latin-1").strip()
+        if first:
+            if not text.startswith("["):
+                raise ValueError(
+                    f"expected a Kaldi {kind} (binary mark or '['), found {line[:24]!r}"
+                )
+            text, first = text[1:], False
+        text, bracket, rest = text.partition("]")
+        if values := text.split():
+            try:
+                rows.append([float(value) for value in values])
+            except ValueError as error:
+                raise ValueError(f"expected numbers, found {text[:40]!r}") from error
+        if bracket:
+            if rest.strip():
+                raise ValueError(f"unexpected text after ']': {rest[:24]!r}")
+            break
+    if kind == "vector":
+        if len(rows) > 1:
+            raise ValueError(f"expected a vector, found a matrix of {len(rows)} rows")
+        return np.array(rows[0] if rows else [], np.float64)
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("the matrix's rows differ in length")
+    return np.array(rows, np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
+
+
+def _read_compressed(file: BinaryIO, size: int) -> Array:
+    """Decode CM (a byte an element, quartiles a column), CM2 (16 bit), CM3 (8 bit)."""
+    token = file.read(3)
+    if token != b"CM ":
+        token += file.read(1)
+    header = file.read(16)
+    if len(header) < 16:
+        raise EOFError("truncated in the header; copy the file again")
+    minimum, value_range, rows, columns = struct.unpack("<ffii", header)
+    if rows < 0 or columns < 0:
+        raise ValueError(f"negative dimensions {rows} x {columns}")
+    itemsize = 2 if token == b"CM2 " else 1
+    payload = rows * columns * itemsize + (8 * columns if token == b"CM " else 0)
+    if file.tell() + payload > size:
+        raise EOFError(
+            f"truncated: a compressed matrix of {rows} x {columns} needs {payload} "
+            f"bytes, {size - file.tell()} are left; copy the file again"
+        )
+    if token != b"CM ":
+        codes = np.frombuffer(file.read(payload), f"<u{itemsize}")
+        step = np.float32(value_range) / np.float32(256**itemsize - 1)
+        return np.float32(minimum) + step * codes.reshape(rows, columns).astype("f4")
+    step = np.float32(value_range) / np.float32(65535)
+    quartiles = np.frombuffer(file.read(8 * columns), "<u2").reshape(columns, 4)
+    knots = np.float32(minimum) + step * quartiles.astype("f4")
+    codes = np.frombuffer(file.read(rows * columns), "u1").reshape(columns, rows)
+    # A code is a position on a line through the column's quartiles at 0, 64, 192, 255.
+    segment = np.digitize(codes, [65, 193])
+    lower = np.take_along_axis(knots, segment, axis=1)
+    upper = np.take_along_axis(knots, segment + 1, axis=1)
+    origin = np.array([0, 64, 192], "f4")[segment]
+    width = np.array([64, 128, 63], "f4")[segment]
+    return np.ascontiguousarray((lower + (upper - lower) * (codes - origin) / width).T)
+
+
+# ---- writing -----------------------------------------------------------------------
+
+
+class ArchiveWriter:
+    """Write an archive and its scp; both appear together when the writer closes.
+
+    Parameters
+    ----------
+    archive, scp : Path
+        The scp names the archive relative to its own folder.
+    """
+
+    def __init__(self, archive: Path, scp: Path) -> None:
+        self._archive, self._scp = archive, scp
+        self._lines: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._context = atomic_write(self._archive, "wb")
+        self._file = self._context.__enter__()
+        return self
+
+    def write(self, key: str, value: Array) -> None:
+        """Append one vector or matrix, binary, in the precision of the array."""
+        self._file.write(key.encode() + b" ")
+        name = os.path.relpath(self._archive, self._scp.parent)
+        self._lines.append(f"{key} {name}:{self._file.tell()}\n")
+        _write_binary(self._file, value)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._context.__exit__(kind, error, trace)
+        if error is None:
+            with atomic_write(self._scp) as scp:
+                scp.writelines(self._lines)
+
+
+def write_single(path: Path, value: Array, *, binary: bool = True) -> None:
+    """Write one vector or matrix to a file of its own, in the array's precision."""
+    with atomic_write(path, "wb") as file:
+        if binary:
+            _write_binary(file, value)
+        else:
+            file.write(format_text(value).encode())
+
+
+def _write_binary(file: BinaryIO, value: Array) -> None:
+    library = _kaldi_io()
+    if value.ndim == 1:
+        library.write_vec_flt(file, np.ascontiguousarray(value))
+    else:
+        library.write_mat(file, np.ascontiguousarray(value))
+
+
+def format_text(value: Array) -> str:
+    """Return Kaldi's text form of a vector or matrix (7 significant digits)."""
+    if value.ndim == 1:
+        return f" [ {_format_row(value)}]\n"
+    if value.shape[0] == 0:
+        return " [ ]\n"
+    return " [" + "".join(f"\n  {_format_row(row)}" for row in value) + "]\n"
+
+
+def _format_row(row: Array) -> str:
+    return "".join(f"{number:.7g} " for number in row.tolist())

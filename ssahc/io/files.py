@@ -1,0 +1,108 @@
+"""Opening and atomically replacing files, with errors that say what to do."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from ssahc.errors import FormatError, UsageError
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbered lines of a UTF-8 text file, without their line ends.
+
+    Blank lines are skipped; numbering starts at 1.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, unreadable or not UTF-8 text.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            f"expected UTF-8 text, found byte {error.object[error.start]:#04x} at "
+            f"offset {error.start}; is this a binary file?",
+            path=path,
+        ) from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line.rstrip("\r")
+
+
+def unreadable(path: Path, error: OSError) -> FormatError:
+    """Turn an operating-system error into one that says what to do."""
+    reasons = {
+        FileNotFoundError: "no such file; check the path",
+        IsADirectoryError: "is a directory, expected a file",
+        PermissionError: "no permission to read this file",
+    }
+    return FormatError(
+        reasons.get(type(error), f"cannot be read: {error.strerror}"), path=path
+    )
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path` that takes its place only on success.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write or replace.
+    mode : {"w", "wb"}
+        Text is written as UTF-8.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written to.
+    """
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UsageError(
+            f"{path.parent}: cannot write there ({error.strerror}); "
+            "choose another output folder"
+        ) from error
+    # kaldi_io insists on a file whose mode attribute is "wb".
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with open(temporary, mode, encoding=encoding) as file:
+            yield file
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents where missing, and check it can be written.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be created or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot write there ({error.strerror}); "
+            "choose another output folder"
+        ) from error

@@ -1,0 +1,86 @@
+"""Kaldi's ``<Plda>`` object, binary and text."""
+
+import struct
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from ssahc.errors import FormatError
+from ssahc.io.ark import Kind, format_text, read_object
+from ssahc.io.files import atomic_write, unreadable
+from ssahc.types import FloatArray, Plda
+
+_MARK, _OPEN, _CLOSE = b"\0B", b"<Plda> ", b"</Plda>"
+_PARTS: tuple[tuple[str, Kind], ...] = (
+    ("mean", "vector"),
+    ("transform", "matrix"),
+    ("psi", "vector"),
+)
+
+
+def read_plda(path: Path) -> Plda:
+    """Read a ``plda`` file as ``ivector-compute-plda`` leaves it.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, no ``<Plda>``, truncated, or its parts disagree.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    mark = _MARK if data.startswith(_MARK) else b""
+    body = data[len(mark) :]
+    if not body.startswith(_OPEN):
+        raise FormatError(
+            f"expected a Kaldi <Plda> object, found {data[:24]!r}; "
+            "give the file that ivector-compute-plda wrote",
+            path=path,
+        )
+    body = body[len(_OPEN) :]
+    parts: dict[str, FloatArray] = {}
+    for name, kind in _PARTS:
+        # Only the whole object bears a binary mark, its parts do not.
+        stream = BytesIO(mark + body)
+        try:
+            part = read_object(stream, len(mark) + len(body), kind)
+        except (ValueError, EOFError) as error:
+            raise FormatError(str(error), path=path, key=name) from error
+        parts[name] = part.astype(np.float64)
+        body = body[stream.tell() - len(mark) :]
+    if not body.startswith(_CLOSE):
+        raise FormatError(
+            f"expected </Plda> after the three parts, found {body[:24]!r}", path=path
+        )
+    _check(parts, path)
+    return Plda(**parts)
+
+
+def _check(parts: dict[str, FloatArray], path: Path) -> None:
+    dim = len(parts["mean"])
+    shapes = parts["transform"].shape, parts["psi"].shape
+    if shapes != ((dim, dim), (dim,)) or dim == 0:
+        raise FormatError(
+            f"parts disagree: mean of {dim}, transform {shapes[0]}, psi {shapes[1]}",
+            path=path,
+        )
+    if not all(np.isfinite(part).all() for part in parts.values()):
+        raise FormatError("holds NaN or infinity; train the PLDA again", path=path)
+
+
+def write_plda(path: Path, plda: Plda, *, binary: bool = True) -> None:
+    """Write a ``<Plda>`` object, in double precision as Kaldi does."""
+    values = (plda.mean, plda.transform, plda.psi)
+    with atomic_write(path, "wb") as file:
+        if binary:
+            file.write(_MARK + _OPEN)
+            for value in values:
+                file.write(b"DV " if value.ndim == 1 else b"DM ")
+                for dim in value.shape:
+                    file.write(struct.pack("<bi", 4, dim))
+                file.write(np.ascontiguousarray(value, "<f8").tobytes())
+        else:
+            file.write(_OPEN + "".join(map(format_text, values)).encode())
+        file.write(_CLOSE + b" ")

@@ -1,0 +1,124 @@
+"""RTTM and UEM files.
+
+An RTTM line is ``SPEAKER recording channel start duration <NA> <NA> speaker <NA> <NA>``
+with times in seconds. The last field may be missing (older files have nine); lines of
+other types and comments (``;``) are skipped.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ssahc.errors import FormatError
+from ssahc.io.files import atomic_write, read_lines
+from ssahc.io.text import parse_number
+from ssahc.types import Turn
+
+
+@dataclass(frozen=True)
+class Rttm:
+    """The speaker turns of recordings.
+
+    Attributes
+    ----------
+    turns : dict
+        Recording to its turns, in the order of the file.
+    channels : dict
+        Recording to its channel, as written.
+    """
+
+    turns: dict[str, list[Turn]] = field(default_factory=dict)
+    channels: dict[str, str] = field(default_factory=dict)
+
+
+def read_rttm(path: Path) -> Rttm:
+    """Read an RTTM file.
+
+    Raises
+    ------
+    FormatError
+        On a malformed SPEAKER line, a negative time, or a recording on two channels.
+    """
+    rttm = Rttm()
+    for number, line in read_lines(path):
+        fields = line.split()
+        if fields[0].startswith((";", "#")) or fields[0] != "SPEAKER":
+            continue
+        if len(fields) not in (9, 10):
+            raise FormatError(
+                "expected 9 or 10 fields in a SPEAKER line, "
+                f"found {len(fields)}: {line.strip()!r}",
+                path=path,
+                line=number,
+            )
+        recording, channel, speaker = fields[1], fields[2], fields[7]
+        start = parse_number(fields[3], "start", path, number)
+        duration = parse_number(fields[4], "duration", path, number)
+        if start < 0 or duration < 0:
+            raise FormatError(
+                f"negative time: start {start:g}, duration {duration:g}",
+                path=path,
+                line=number,
+            )
+        if rttm.channels.setdefault(recording, channel) != channel:
+            raise FormatError(
+                f"recording {recording!r} is on channel {channel!r} here and on "
+                f"{rttm.channels[recording]!r} above; give each channel an id of its own",
+                path=path,
+                line=number,
+            )
+        turns = rttm.turns.setdefault(recording, [])
+        turns.append(Turn(start, start + duration, speaker))
+    return rttm
+
+
+def write_rttm(
+    path: Path, turns: Mapping[str, Sequence[Turn]], *, channel: str = "0"
+) -> None:
+    """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds."""
+    with atomic_write(path) as file:
+        for recording in sorted(turns):
+            file.writelines(
+                f"SPEAKER {recording} {channel} {turn.start:7.3f} "
+                f"{turn.end - turn.start:7.3f} <NA> <NA> {turn.speaker} <NA> <NA>\n"
+                for turn in turns[recording]
+            )
+
+
+def read_uem(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Read a UEM file: recording, channel, start, end (seconds).
+
+    Raises
+    ------
+    FormatError
+        On a malformed line, or parts of a recording that overlap.
+    """
+    parts: dict[str, list[tuple[float, float]]] = {}
+    for number, line in read_lines(path):
+        fields = line.split()
+        if fields[0].startswith((";", "#")):
+            continue
+        if len(fields) != 4:
+            raise FormatError(
+                f"expected 'recording channel start end', found {line.strip()!r}",
+                path=path,
+                line=number,
+            )
+        start = parse_number(fields[2], "start", path, number)
+        end = parse_number(fields[3], "end", path, number)
+        if not 0 <= start < end:
+            raise FormatError(
+                f"expected 0 <= start < end, found {start:g} and {end:g}",
+                path=path,
+                line=number,
+            )
+        parts.setdefault(fields[0], []).append((start, end))
+    for recording, spans in parts.items():
+        spans.sort()
+        for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+            if start < end:
+                raise FormatError(
+                    f"parts of recording {recording!r} overlap at {start:g} s",
+                    path=path,
+                )
+    return parts

@@ -1,0 +1,78 @@
+"""One optimisation run on one recording."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training run did.
+
+    Attributes
+    ----------
+    losses : tuple of float
+        Loss before each step; the last one is that which stopped it, if `stopped` is
+        "eta".
+    stopped : {"eta", "max_steps", "diverged"}
+    """
+
+    losses: tuple[float, ...]
+    stopped: Literal["eta", "max_steps", "diverged"]
+
+
+def train(
+    net: nn.Module,
+    inputs: Tensor,
+    loss_of: Callable[[Tensor], Tensor],
+    *,
+    lr: float,
+    eta: float,
+    max_steps: int,
+) -> Training:
+    """Minimise a loss of the network's output by full-batch Adam; changes `net`.
+
+    Parameters
+    ----------
+    net : nn.Module
+    inputs : (N, D) tensor
+    loss_of : callable
+        From the (N, d) output to a scalar.
+    lr : float
+        Learning rate.
+    eta : float
+        Stop, before the step, when the loss is below this share of its first value.
+    max_steps : int
+    """
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+    losses: list[float] = []
+    for _ in range(max_steps):
+        loss = loss_of(net(inputs))
+        losses.append(loss.item())
+        if not torch.isfinite(loss):
+            return Training(tuple(losses), "diverged")
+        if losses[-1] < eta * losses[0]:
+            return Training(tuple(losses), "eta")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    finite = all(bool(torch.isfinite(weight).all()) for weight in net.parameters())
+    return Training(tuple(losses), "max_steps" if finite else "diverged")
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is the GPU if there is one.
+
+    Raises
+    ------
+    RuntimeError
+        If "cuda" is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("no CUDA device is available; use --device cpu")
+    return torch.device(name)

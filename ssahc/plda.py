@@ -1,0 +1,131 @@
+"""PLDA scores of the windows of one recording, as ``ivector-plda-scoring-dense``."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ssahc.affinity import Affinity
+from ssahc.errors import DataError, UsageError
+from ssahc.preprocess import energy_dim, length_normalize, recording_pca
+from ssahc.types import FloatArray, Plda
+
+
+@dataclass(frozen=True)
+class PldaOptions:
+    """How PLDA scores are computed.
+
+    Parameters
+    ----------
+    target_energy : float
+        Share of a recording's energy that its PCA keeps; 1 means no PCA.
+    length_norm : {"plda", "simple", "none"}
+        Scale projected vectors by their length under the model (Kaldi's default), by
+        their plain length (``--simple-length-normalization``), or not at all
+        (``--normalize-length=false``).
+    """
+
+    target_energy: float = 0.1
+    length_norm: Literal["plda", "simple", "none"] = "plda"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.target_energy <= 1:
+            raise UsageError(
+                f"target energy must be between 0 and 1, found {self.target_energy:g}"
+            )
+
+
+def project_plda(plda: Plda, directions: FloatArray) -> Plda:
+    """Return the model of ``directions @ x``.
+
+    Parameters
+    ----------
+    plda : Plda
+        With a square transform.
+    directions : (d, D) array
+
+    Raises
+    ------
+    DataError
+        If the projected within-class covariance is singular.
+    """
+    inverse = np.linalg.inv(plda.transform)
+    loading = directions @ inverse
+    within = loading @ loading.T
+    between = (loading * plda.psi) @ loading.T
+    try:
+        whitening = np.linalg.inv(np.linalg.cholesky(within))
+    except np.linalg.LinAlgError as error:
+        raise DataError(
+            "the PLDA's within-class covariance is singular; train it on more data"
+        ) from error
+    psi, columns = np.linalg.eigh(whitening @ between @ whitening.T)
+    return Plda(
+        directions @ plda.mean,
+        columns.T[::-1] @ whitening,
+        np.maximum(psi[::-1], 0.0),
+    )
+
+
+def plda_affinity(
+    vectors: FloatArray, plda: Plda, options: PldaOptions = PldaOptions()
+) -> Affinity:
+    """Log-likelihood ratios of all pairs of windows of one recording.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+        Centred, whitened, length-normalised (`ssahc.preprocess.whiten`).
+    plda : Plda
+    options : PldaOptions
+
+    Returns
+    -------
+    Affinity
+        Entry (i, j) is the log-likelihood ratio of "same speaker" against "different
+        speakers"; the diagonal holds each window's score with itself.
+
+    Raises
+    ------
+    DataError
+        If the dimensions of vectors and model disagree.
+    """
+    if vectors.shape[1] != len(plda.mean):
+        raise DataError(
+            f"x-vectors have {vectors.shape[1]} dimensions, the PLDA has "
+            f"{len(plda.mean)}; use the model that belongs to the extractor"
+        )
+    # Kaldi's ApproxEqual(target_energy, 1): so close to 1 there is no PCA.
+    if abs(options.target_energy - 1) > 0.001 * (options.target_energy + 1):
+        energies, directions = recording_pca(vectors)
+        directions = directions[: energy_dim(energies, options.target_energy)]
+        vectors = vectors @ directions.T
+        plda = project_plda(plda, directions)
+    latent = (vectors - plda.mean) @ plda.transform.T
+    if options.length_norm == "plda":
+        dim = latent.shape[1]
+        energy = (latent**2 / (1 + plda.psi)).sum(axis=1, keepdims=True)
+        latent = latent * np.sqrt(dim / np.where(energy > 0, energy, dim))
+    elif options.length_norm == "simple":
+        latent = length_normalize(latent)
+    # Kaldi stores the projected vectors in float32.
+    return log_likelihood_ratios(latent.astype(np.float32).astype(np.float64), plda.psi)
+
+
+def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> Affinity:
+    """PLDA log-likelihood ratios of vectors in the model's latent space.
+
+    With one enrolment vector the ratio is, a dimension,
+    ``log((1+psi)^2 / (1+2 psi)) / 2 + psi/(1+2 psi) x y
+    - psi^2 / (2 (1+psi) (1+2 psi)) (x^2 + y^2)``.
+
+    Parameters
+    ----------
+    latent : (N, d) array
+        Within-class covariance I, between-class covariance diag(psi).
+    psi : (d,) array
+    """
+    cross = psi / (1 + 2 * psi)
+    square = -0.5 * psi**2 / ((1 + psi) * (1 + 2 * psi))
+    constant = 0.5 * np.log((1 + psi) ** 2 / (1 + 2 * psi)).sum()
+    return Affinity(latent * np.sqrt(cross), latent**2 @ square, float(constant))

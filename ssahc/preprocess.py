@@ -1,0 +1,139 @@
+"""From raw x-vectors to length-normalised ones, and the PCA of one recording.
+
+Sources: Kaldi's ``ivector-subtract-global-mean``, ``transform-vec``,
+``ivector-normalize-length`` and the PCA inside ``ivector-plda-scoring-dense``.
+Everything here is float64; Kaldi rounds each step to float32.
+"""
+
+import numpy as np
+
+from ssahc.errors import DataError
+from ssahc.types import FloatArray, Model
+
+# Centred vectors shorter than this share of the raw ones are rounding noise.
+_NO_SPREAD = 1e-6
+
+
+def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
+    """Subtract the global mean, or without one the recording's own.
+
+    Vectors that are all equal are returned as they are when there is no global mean:
+    nothing but rounding noise would be left of them.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+    mean : (D,) array or None
+
+    Returns
+    -------
+    (N, D) array
+
+    Raises
+    ------
+    DataError
+        If dimensions disagree.
+    """
+    if mean is not None:
+        _check_dim(xvectors, len(mean), "the model's mean")
+        return xvectors - mean
+    centered = xvectors - xvectors.mean(axis=0)
+    if np.abs(centered).max() <= _NO_SPREAD * np.abs(xvectors).max():
+        return xvectors
+    return centered
+
+
+def apply_transform(vectors: FloatArray, transform: FloatArray | None) -> FloatArray:
+    """Multiply each row by a linear (D x D) or affine (D x (D+1)) transform."""
+    if transform is None:
+        return vectors
+    dim = transform.shape[0]
+    _check_dim(vectors, dim, "the model's transform")
+    return vectors @ transform[:, :dim].T + transform[:, dim:].sum(axis=1)
+
+
+def length_normalize(vectors: FloatArray) -> FloatArray:
+    """Scale each row to length sqrt(D); rows of zeros stay zero.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+
+    Returns
+    -------
+    (N, D) array
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scale = np.sqrt(vectors.shape[1]) / np.where(lengths > 0, lengths, 1.0)
+    return vectors * scale
+
+
+def whiten(xvectors: FloatArray, model: Model) -> FloatArray:
+    """Centre, whiten and length-normalise the x-vectors of one recording.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+        As extracted.
+    model : Model
+        Parts that are missing are left out; see `center` for the mean.
+
+    Returns
+    -------
+    (N, D) array
+        Rows of length sqrt(D).
+    """
+    return length_normalize(
+        apply_transform(center(xvectors, model.mean), model.transform)
+    )
+
+
+def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Principal directions of one recording.
+
+    The covariance is that of the centred vectors with 1/N; the directions are meant to
+    be applied without centring (as Kaldi's ``EstPca`` and ``ApplyPca`` do).
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+
+    Returns
+    -------
+    energies : (D,) array
+        Eigenvalues, decreasing.
+    directions : (D, D) array
+        One direction a row.
+    """
+    centered = vectors - vectors.mean(axis=0)
+    energies, columns = np.linalg.eigh(centered.T @ centered / len(vectors))
+    return energies[::-1], columns.T[::-1]
+
+
+def energy_dim(energies: FloatArray, target_energy: float) -> int:
+    """Return how many directions Kaldi keeps for a share of the energy.
+
+    Kaldi's loop counts one direction more than is needed; where that would be more
+    directions than there are (Kaldi aborts), all are kept. A recording without energy
+    (one vector, or equal ones) keeps one.
+
+    Parameters
+    ----------
+    energies : (D,) array
+        Eigenvalues, decreasing.
+    target_energy : float
+        Share of the energy, 0 to 1.
+    """
+    total = energies.sum()
+    if total <= 0:
+        return 1
+    needed = int(np.searchsorted(np.cumsum(energies) / total, target_energy, "right"))
+    return min(needed + 2, len(energies))
+
+
+def _check_dim(vectors: FloatArray, expected: int, what: str) -> None:
+    if vectors.shape[1] != expected:
+        raise DataError(
+            f"x-vectors have {vectors.shape[1]} dimensions, {what} has {expected}; "
+            "use the model that belongs to the extractor"
+        )

@@ -1,0 +1,120 @@
+"""The objects that travel between modules; nothing here computes or reads files."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssahc.errors import DataError
+
+FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One recording: its windows in time and their x-vectors.
+
+    Parameters
+    ----------
+    id : str
+        Recording id.
+    utterances : tuple of str
+        The N window ids (Kaldi's utterance ids).
+    segments : (N, 2) array
+        Start and end of every window, in seconds.
+    xvectors : (N, D) array
+        One x-vector a window, as extracted.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, nothing is there, or a vector is not finite or all zero.
+    """
+
+    id: str
+    utterances: tuple[str, ...]
+    segments: FloatArray
+    xvectors: FloatArray
+
+    def __post_init__(self) -> None:
+        count = len(self.utterances)
+        if count == 0:
+            raise DataError(
+                f"recording {self.id!r} has no x-vectors; "
+                "remove it or extract its x-vectors again"
+            )
+        if self.segments.shape != (count, 2) or self.xvectors.shape[:1] != (count,):
+            raise DataError(
+                f"recording {self.id!r}: {count} utterances need segments of shape "
+                f"({count}, 2) and x-vectors of shape ({count}, D), found "
+                f"{self.segments.shape} and {self.xvectors.shape}"
+            )
+        if self.xvectors.ndim != 2 or self.xvectors.shape[1] == 0:
+            raise DataError(
+                f"recording {self.id!r}: x-vectors must be the rows of a matrix of "
+                f"one column or more, found shape {self.xvectors.shape}"
+            )
+        finite = np.isfinite(self.xvectors).all(axis=1)
+        nonzero = self.xvectors.any(axis=1)
+        for rows, fault in ((finite, "holds NaN or infinity"), (nonzero, "is all zero")):
+            if not rows.all():
+                utterance = self.utterances[int(np.argmin(rows))]
+                raise DataError(
+                    f"recording {self.id!r}: the x-vector of {utterance!r} {fault} "
+                    f"({int((~rows).sum())} such of {count}); extract it again or "
+                    "remove the utterance"
+                )
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+
+@dataclass(frozen=True, order=True)
+class Turn:
+    """A stretch of speech of one speaker, in seconds."""
+
+    start: float
+    end: float
+    speaker: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plda:
+    """A two-covariance PLDA model in the space where it is diagonal.
+
+    The model of a vector x with speaker s is ``transform @ (x - mean) = s + e`` with
+    ``s ~ N(0, diag(psi))`` and ``e ~ N(0, I)`` (Kaldi's ``<Plda>`` object).
+
+    Parameters
+    ----------
+    mean : (D,) array
+    transform : (d, D) array
+        One direction a row; square in a Kaldi file.
+    psi : (d,) array
+        Between-class variance along each direction, decreasing.
+    """
+
+    mean: FloatArray
+    transform: FloatArray
+    psi: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What is known about x-vectors before a recording is seen.
+
+    Parameters
+    ----------
+    mean : (D,) array, optional
+        Global mean, subtracted from every x-vector.
+    transform : (D, D) or (D, D + 1) array, optional
+        Whitening; a last column beyond D is an offset (affine transform).
+    plda : Plda, optional
+        Trained on vectors that were centred, whitened and length-normalised.
+    """
+
+    mean: FloatArray | None = None
+    transform: FloatArray | None = None
+    plda: Plda | None = None
