@@ -197,6 +197,14 @@ def agglomerative_cluster(
     return clusters.history().labels()
 
 
+def is_steered(count: int, stop: Stop, options: AhcOptions) -> bool:
+    """Whether the options steer merges, so that no full history can be replayed."""
+    return (
+        count > options.first_pass_max_utterances
+        or _largest_cluster(count, stop, options) is not None
+    )
+
+
 def _check(affinity: Float32Array) -> None:
     if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1]:
         raise DataError(
@@ -215,7 +223,7 @@ def _largest_cluster(count: int, stop: Stop, options: AhcOptions) -> int | None:
     """Kaldi's max_cluster_size, ceil(N * fraction) in float32; None if not in force."""
     fraction = np.float32(options.max_spk_fraction)
     known = stop.num_speakers
-    if known is None or not np.float32(1.0 / known) <= fraction <= 1:
+    if known is None or not np.float32(1.0 / known) <= fraction < 1:
         return None
     return int(np.ceil(np.float32(count) * fraction))
 

@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
 
 from ssahc.types import FloatArray, Turn
+
+if TYPE_CHECKING:
+    from pyannote.core import Annotation
 
 
 def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
@@ -65,3 +69,14 @@ def _without_overlap(segments: FloatArray, speakers: Sequence[str]) -> list[Turn
             pieces.append(Turn(start, end, window.speaker))
         covered = max(covered, end)
     return pieces
+
+
+def to_annotation(turns: Sequence[Turn], recording: str) -> "Annotation":
+    """Return turns as a `pyannote.core.Annotation`; turns of no length are left out."""
+    from pyannote.core import Annotation, Segment
+
+    annotation = Annotation(uri=recording)
+    for track, turn in enumerate(turns):
+        # A track of its own lets two speakers share one span.
+        annotation[Segment(turn.start, turn.end), track] = turn.speaker
+    return annotation

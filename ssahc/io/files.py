@@ -89,6 +89,26 @@ def _umask() -> int:
     return mask
 
 
+@contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """Create a folder to write to; if nothing comes of it, it is taken away again.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be created or written to.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    make_folder(path)
+    try:
+        yield path
+    finally:
+        for folder in missing:
+            if any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents where missing, and check it can be written.
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.errors import FormatError
-from ssahc.io.ark import read_single
+from ssahc.io.ark import read_single, write_single
 from ssahc.io.files import make_folder
-from ssahc.io.ark import write_single
 from ssahc.io.plda import read_plda, write_plda
 from ssahc.types import FloatArray, Model
 
@@ -57,18 +56,23 @@ def read_model(
     return model
 
 
-def read_model_dir(folder: Path) -> Model:
+def read_model_dir(folder: Path, **instead: Path | None) -> Model:
     """Read the parts that a model folder holds; ``plda`` may be missing.
+
+    Parameters
+    ----------
+    folder : Path
+    **instead : Path, optional
+        A file to read in place of the folder's, by part: mean, transform, plda.
 
     Raises
     ------
     FormatError
-        If the folder has neither ``mean.vec`` nor ``transform.mat`` nor ``plda``.
+        If the folder has none of the three files, or see `read_model`.
     """
+    parts = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
     found = {
-        key: folder / name
-        for key, name in (("mean", MEAN), ("transform", TRANSFORM), ("plda", PLDA))
-        if (folder / name).exists()
+        part: folder / name for part, name in parts.items() if (folder / name).exists()
     }
     if not found:
         raise FormatError(
@@ -76,6 +80,7 @@ def read_model_dir(folder: Path) -> Model:
             "found none of them",
             path=folder,
         )
+    found.update({part: path for part, path in instead.items() if path is not None})
     return read_model(**found)
 
 

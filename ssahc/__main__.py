@@ -1,0 +1,5 @@
+"""``python -m ssahc``."""
+
+from ssahc.cli import main
+
+main()

@@ -1,0 +1,190 @@
+"""``ssahc diarize``."""
+
+import logging
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ssahc.cli.batch import (
+    check_counts,
+    count_for,
+    exit_status,
+    report_faults,
+    track,
+    write_results,
+)
+from ssahc.cli.options import ANY_PATH, config_options, options_of
+from ssahc.config import resolve, write_config
+from ssahc.errors import DataError, UsageError
+from ssahc.io.ark import ArchiveWriter
+from ssahc.io.files import output_folder
+from ssahc.io.model import read_model, read_model_dir
+from ssahc.io.text import read_reco2num_spk
+from ssahc.io.xvectors import Fault, open_xvector_dir, read_recordings
+from ssahc.pipeline import (
+    Diarization,
+    DiarizeOptions,
+    choose_system,
+    diarize_recording,
+)
+from ssahc.types import Model, Recording
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """The files of a run beside x-vectors and output.
+
+    Parameters
+    ----------
+    model_dir : Path, optional
+        Folder with mean.vec, transform.mat and (for PLDA) plda.
+    mean : Path, optional
+        Global mean instead of that of the model folder.
+    transform : Path, optional
+        Whitening transform instead of that of the model folder.
+    plda : Path, optional
+        PLDA instead of that of the model folder.
+    reco2num_spk : Path, optional
+        Kaldi's table of known numbers of speakers: "recording count" lines.
+    rttm_channel : str
+        Channel field of the RTTM.
+    write_scores : bool
+        Also write scores.ark and scores.scp, which Kaldi's agglomerative-cluster reads.
+    """
+
+    model_dir: Path | None = None
+    mean: Path | None = None
+    transform: Path | None = None
+    plda: Path | None = None
+    reco2num_spk: Path | None = None
+    rttm_channel: str = "0"
+    write_scores: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rttm_channel.split() != [self.rttm_channel]:
+            raise UsageError(
+                f"--rttm-channel must be one word, found {self.rttm_channel!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Run:
+    """All options of ``ssahc diarize``."""
+
+    files: FileOptions = field(default_factory=FileOptions)
+    method: DiarizeOptions = field(default_factory=DiarizeOptions)
+
+
+@click.command("diarize")
+@click.argument("xvector_dir", type=ANY_PATH)
+@click.argument("out_dir", type=ANY_PATH)
+@options_of(Run)
+@config_options
+def command(
+    xvector_dir: Path,
+    out_dir: Path,
+    preset: str | None,
+    config: Path | None,
+    **given: Any,
+) -> None:
+    """Diarize the recordings of XVECTOR_DIR and write OUT_DIR/rttm.
+
+    XVECTOR_DIR is what Kaldi's extract_xvectors.sh leaves: xvector.scp, segments,
+    utt2spk, spk2utt. OUT_DIR also gets labels and config.toml.
+
+    The number of speakers comes from --reco2num-spk, else --num-speakers, else
+    --threshold, else it is estimated.
+
+    Exit status: 0 all recordings done; 1 some failed, the others are written; 2 wrong
+    usage or nothing done, nothing is written.
+    """
+    run = resolve(Run, given, config=config, preset=preset)
+    with output_folder(out_dir):
+        sys.exit(_diarize(xvector_dir, out_dir, run))
+
+
+def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> int:
+    model = load_model(run.files)
+    choose_system(run.method.system, model)
+    counts = None
+    if run.files.reco2num_spk is not None:
+        check_counts(run.method.speakers)
+        counts = read_reco2num_spk(run.files.reco2num_spk)
+    folder = open_xvector_dir(xvector_dir)
+    total = len(folder.utterances.keys() | folder.unlisted.keys())
+    done: dict[str, Diarization] = {}
+    faults: list[Fault] = []
+    with ExitStack() as stack:
+        scores = None
+        if run.files.write_scores:
+            writer = ArchiveWriter(out_dir / "scores.ark", out_dir / "scores.scp")
+            scores = stack.enter_context(writer)
+        for item in track(read_recordings(folder), total, "diarizing"):
+            result = _one(item, model, run, counts)
+            if isinstance(result, Fault):
+                faults.append(result)
+                continue
+            done[result.recording_id] = result
+            if scores is not None:
+                scores.write(result.recording_id, result.affinity.dense())
+        report_faults(faults, total)
+        if not done:
+            raise DataError("no recording could be diarized; nothing is written")
+    _log_learning(list(done.values()))
+    # spk2utt's order, in which Kaldi would have gone through them.
+    results = [done[name] for name in folder.utterances if name in done]
+    write_results(
+        out_dir,
+        {result.recording_id: result.turns for result in results},
+        [pair for result in results for pair in result.labelled_utterances],
+        channel=run.files.rttm_channel,
+    )
+    write_config(out_dir / "config.toml", run)
+    return exit_status(len(done), faults)
+
+
+def _one(
+    item: Recording | Fault, model: Model, run: Run, counts: dict[str, int] | None
+) -> Diarization | Fault:
+    if isinstance(item, Fault):
+        return item
+    try:
+        known = count_for(item.id, counts, run.files.reco2num_spk)
+        return diarize_recording(item, model, run.method, known_speakers=known)
+    except DataError as error:
+        return Fault(item.id, str(error))
+
+
+def load_model(options: FileOptions) -> Model:
+    """Read the model that the options name; single files win over the folder's."""
+    single = {
+        "mean": options.mean,
+        "transform": options.transform,
+        "plda": options.plda,
+    }
+    if options.model_dir is None:
+        return read_model(**single)
+    return read_model_dir(options.model_dir, **single)
+
+
+def _log_learning(results: list[Diarization]) -> None:
+    kept = Counter(
+        period.stopped.replace("_", " ")
+        for result in results
+        for period in result.learning
+        if not period.learned
+    )
+    for reason, count in kept.items():
+        _logger.warning(
+            "%d of %d recordings keep the network's start (%s); -v names them",
+            count,
+            len(results),
+            reason,
+        )

@@ -1,0 +1,220 @@
+"""Options classes, their help texts, and the TOML files that set them.
+
+An option is written once: as a field of a frozen dataclass, described in the class's
+docstring. The command line, ``--config`` files and presets are derived from these
+fields. Options classes may be nested; all field names are unique, so that a file is a
+flat table of ``name = value`` with the names of the command line.
+"""
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from ssahc.errors import FormatError, UsageError
+from ssahc.io.files import atomic_write, unreadable
+
+T = TypeVar("T")
+_PRESETS = files("ssahc") / "presets"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, as the command line and config files see it.
+
+    Attributes
+    ----------
+    name : str
+        Field name; the command line has dashes for underscores.
+    type : type
+        int, float, str, bool or Path.
+    choices : tuple of str
+        Allowed values; empty if any value of the type is allowed.
+    default : object
+        None means "not set".
+    help : str
+        First sentences of the field's description.
+    """
+
+    name: str
+    type: type
+    choices: tuple[str, ...]
+    default: Any
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """Name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+def list_options(options_class: type) -> Iterator[Option]:
+    """Yield the options of a class and of the classes nested in it."""
+    hints = get_type_hints(options_class)
+    descriptions = _describe(options_class)
+    for item in dataclasses.fields(options_class):
+        hint = hints[item.name]
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)  # noqa: S101 - narrows the type
+            yield from list_options(hint)
+            continue
+        if get_origin(hint) is UnionType or NoneType in get_args(hint):
+            hint = next(part for part in get_args(hint) if part is not NoneType)
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        yield Option(
+            item.name,
+            str if choices else hint,
+            choices,
+            item.default,
+            descriptions[item.name],
+        )
+
+
+@cache
+def _describe(options_class: type) -> dict[str, str]:
+    """Read the descriptions of parameters from a numpydoc docstring."""
+    lines = (options_class.__doc__ or "").expandtabs().splitlines()
+    descriptions: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in lines:
+        if match := re.match(r" {4}(\w+(?:, \w+)*) : ", line):
+            current = []
+            for name in match[1].split(", "):
+                descriptions[name] = current
+        elif line.startswith(" " * 8):
+            current.append(line.strip())
+    return {name: " ".join(text) for name, text in descriptions.items()}
+
+
+def build(options_class: type[T], values: Mapping[str, Any]) -> T:
+    """Make an options object from flat values; what is missing keeps its default."""
+    arguments: dict[str, Any] = {}
+    hints = get_type_hints(options_class)
+    for item in dataclasses.fields(options_class):  # type: ignore[arg-type]
+        hint = hints[item.name]
+        if dataclasses.is_dataclass(hint):
+            arguments[item.name] = build(hint, values)  # type: ignore[arg-type]
+        elif values.get(item.name) is not None:
+            arguments[item.name] = values[item.name]
+    return options_class(**arguments)
+
+
+def flatten(options: Any) -> dict[str, Any]:
+    """Return the set values of an options object as a flat table."""
+    table: dict[str, Any] = {}
+    for item in dataclasses.fields(options):
+        value = getattr(options, item.name)
+        if dataclasses.is_dataclass(value):
+            table.update(flatten(value))
+        elif value is not None:
+            table[item.name] = str(value) if isinstance(value, Path) else value
+    return table
+
+
+def list_presets() -> list[str]:
+    """Return the names of the shipped presets."""
+    return sorted(
+        item.name.removesuffix(".toml")
+        for item in _PRESETS.iterdir()
+        if item.name.endswith(".toml")
+    )
+
+
+def read_preset(name: str, options_class: type) -> dict[str, Any]:
+    """Return the values of a shipped preset."""
+    text = (_PRESETS / f"{name}.toml").read_text(encoding="utf-8")
+    return _check(tomllib.loads(text), options_class, Path(f"preset {name}"))
+
+
+def read_config(path: Path, options_class: type) -> dict[str, Any]:
+    """Read a config file.
+
+    Raises
+    ------
+    FormatError
+        If the file is unreadable, no TOML, has an unknown key, or a value of a wrong
+        type.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"not a TOML file: {error}", path=path) from error
+    return _check(table, options_class, path)
+
+
+def write_config(path: Path, options: Any) -> None:
+    """Write the set values of an options object, to be read by `read_config`."""
+    import tomli_w
+
+    with atomic_write(path, "wb") as file:
+        tomli_w.dump(flatten(options), file)
+
+
+def _check(table: dict[str, Any], options_class: type, path: Path) -> dict[str, Any]:
+    known = {option.name: option for option in list_options(options_class)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            near = get_close_matches(key.replace("-", "_"), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see --help for the options"
+            raise FormatError(f"unknown option; {hint}", path=path, key=key)
+        values[key] = _convert(known[key], value, path)
+    return values
+
+
+def _convert(option: Option, value: Any, path: Path) -> Any:
+    if option.type is float and type(value) is int:
+        return float(value)
+    if option.type is Path and isinstance(value, str):
+        return Path(value)
+    if type(value) is not option.type:
+        raise FormatError(
+            f"expected a value of type {option.type.__name__}, found {value!r}",
+            path=path,
+            key=option.name,
+        )
+    if option.choices and value not in option.choices:
+        raise FormatError(
+            f"expected one of {', '.join(option.choices)}, found {value!r}",
+            path=path,
+            key=option.name,
+        )
+    return value
+
+
+def resolve(
+    options_class: type[T],
+    command_line: Mapping[str, Any],
+    *,
+    config: Path | None = None,
+    preset: str | None = None,
+) -> T:
+    """Combine the sources of options: command line > config file > preset > default.
+
+    Raises
+    ------
+    FormatError
+        If the config file is not usable.
+    UsageError
+        If the values contradict each other.
+    """
+    values: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in list_presets():
+            raise UsageError(
+                f"unknown preset {preset!r}; there are {', '.join(list_presets())}"
+            )
+        values.update(read_preset(preset, options_class))
+    if config is not None:
+        values.update(read_config(config, options_class))
+    values.update({key: v for key, v in command_line.items() if v is not None})
+    return build(options_class, values)

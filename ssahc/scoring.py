@@ -1,0 +1,168 @@
+"""Diarization error rate with the rules of NIST's md-eval (version 22).
+
+The scored span is the UEM's, or without one from the first to the last reference turn.
+Speakers are mapped on the whole span first; only then the collar around every boundary
+of the reference and, if asked for, stretches with two reference turns or more are
+removed. pyannote.metrics does the work, in an order of our own: its ready-made metric
+maps after the removal, and takes the whole width of the collar.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ssahc.errors import DataError, UsageError
+from ssahc.turns import to_annotation
+from ssahc.types import Turn
+
+Spans = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """What is scored.
+
+    Parameters
+    ----------
+    collar : float
+        Seconds on each side of every reference boundary that are not scored.
+    ignore_overlaps : bool
+        Do not score where two reference turns or more overlap.
+    """
+
+    collar: float = 0.25
+    ignore_overlaps: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.collar >= 0:
+            raise UsageError(f"the collar must not be negative, found {self.collar:g}")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Seconds of speaker time, so that scores can be added; rates are derived.
+
+    Parameters
+    ----------
+    scored, missed, false_alarm, confusion : float
+        In seconds.
+    """
+
+    scored: float = 0.0
+    missed: float = 0.0
+    false_alarm: float = 0.0
+    confusion: float = 0.0
+
+    def __add__(self, other: "Score") -> "Score":
+        return Score(
+            self.scored + other.scored,
+            self.missed + other.missed,
+            self.false_alarm + other.false_alarm,
+            self.confusion + other.confusion,
+        )
+
+    @property
+    def der(self) -> float:
+        """Diarization error rate in percent of the scored speaker time."""
+        errors = self.missed + self.false_alarm + self.confusion
+        if self.scored == 0:
+            return 0.0 if errors == 0 else float("inf")
+        return 100 * errors / self.scored
+
+
+def score_recording(
+    reference: Sequence[Turn],
+    hypothesis: Sequence[Turn],
+    options: ScoringOptions = ScoringOptions(),
+    *,
+    uem: Spans | None = None,
+) -> Score:
+    """Score one recording.
+
+    Parameters
+    ----------
+    reference, hypothesis : sequence of Turn
+    options : ScoringOptions
+    uem : sequence of (start, end), optional
+        The scored spans, in seconds.
+
+    Returns
+    -------
+    Score
+
+    Raises
+    ------
+    DataError
+        If there is neither a reference turn nor a UEM.
+    """
+    from pyannote.core import Segment, Timeline
+    from pyannote.metrics.diarization import DiarizationErrorRate
+    from pyannote.metrics.identification import IdentificationErrorRate
+
+    if uem is None:
+        if not reference:
+            raise DataError("the reference is empty and no UEM says what to score")
+        uem = [(min(turn.start for turn in reference), max(t.end for t in reference))]
+    span = Timeline([Segment(start, end) for start, end in uem])
+    truth = to_annotation(reference, "")
+    # Names of hypothesis speakers must not collide with reference names by chance.
+    guess = to_annotation(
+        [Turn(turn.start, turn.end, f"hypothesis {turn.speaker}") for turn in hypothesis],
+        "",
+    ).support()
+    mapping = DiarizationErrorRate().optimal_mapping(truth.support(), guess, uem=span)
+    metric = IdentificationErrorRate()
+    span = metric.extrude(
+        span,
+        truth,
+        collar=2 * options.collar,
+        skip_overlap=options.ignore_overlaps,
+    )
+    seconds = metric.compute_components(
+        truth.support(), guess.rename_labels(mapping=mapping), uem=span
+    )
+    return Score(
+        seconds["total"],
+        seconds["missed detection"],
+        seconds["false alarm"],
+        seconds["confusion"],
+    )
+
+
+def score_corpus(
+    reference: Mapping[str, Sequence[Turn]],
+    hypothesis: Mapping[str, Sequence[Turn]],
+    options: ScoringOptions = ScoringOptions(),
+    *,
+    uem: Mapping[str, Spans] | None = None,
+    progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> dict[str, Score]:
+    """Score every recording of the reference, or of the UEM if there is one.
+
+    A recording that the hypothesis lacks counts as missed.
+
+    Parameters
+    ----------
+    reference, hypothesis : mapping
+        Recording to its turns.
+    options : ScoringOptions
+    uem : mapping, optional
+        Recording to its scored spans.
+    progress : callable, optional
+        Wraps the recordings' names as they are gone through.
+
+    Raises
+    ------
+    DataError
+        If the UEM and the reference have no recording in common.
+    """
+    if uem is not None and not uem.keys() & reference.keys():
+        raise DataError("the UEM names no recording of the reference; check the ids")
+    return {
+        name: score_recording(
+            reference.get(name, ()),
+            hypothesis.get(name, ()),
+            options,
+            uem=None if uem is None else uem[name],
+        )
+        for name in progress(reference if uem is None else uem)
+    }
