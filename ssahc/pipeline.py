@@ -274,7 +274,7 @@ def compute_affinity(
     )
     for period in learned.periods:
         if not period.learned:
-            _logger.info(
+            _logger.debug(
                 "recording %r: the network keeps its start (%s)",
                 recording.id,
                 period.stopped.replace("_", " "),

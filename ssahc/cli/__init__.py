@@ -50,7 +50,7 @@ def cli(verbose: bool, quiet: bool) -> None:
     Self-supervised agglomerative hierarchical clustering (Singh & Ganapathy,
     Interspeech 2020) with PLDA fusion; reads and writes Kaldi's files.
     """
-    level = logging.INFO if verbose else logging.WARNING
+    level = logging.DEBUG if verbose else logging.INFO
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("ssahc: %(message)s"))
     logger = logging.getLogger("ssahc")

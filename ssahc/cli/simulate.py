@@ -1,0 +1,51 @@
+"""``ssahc simulate``."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ssahc.cli.options import ANY_PATH, config_options, options_of
+from ssahc.config import resolve
+from ssahc.io.files import atomic_write, output_folder
+from ssahc.io.model import write_model_dir
+from ssahc.io.rttm import write_rttm
+from ssahc.io.xvectors import write_xvector_dir
+from ssahc.simulate import Half, SimulateOptions, simulate
+
+_logger = logging.getLogger("ssahc")
+
+
+@click.command("simulate")
+@click.argument("out_dir", type=ANY_PATH)
+@options_of(SimulateOptions)
+@config_options
+def command(
+    out_dir: Path, preset: str | None, config: Path | None, **given: Any
+) -> None:
+    """Write two halves of synthetic conversations to OUT_DIR.
+
+    OUT_DIR/a and OUT_DIR/b are x-vector folders with ref.rttm and reco2num_spk;
+    OUT_DIR/model/a and OUT_DIR/model/b are model folders. Diarize each half with the
+    model of the other.
+    """
+    options = resolve(SimulateOptions, given, config=config, preset=preset)
+    halves = simulate(options)
+    with output_folder(out_dir):
+        write_corpus(out_dir, halves)
+    count = sum(len(half.conversations) for half in halves.values())
+    _logger.info("wrote %d conversations to %s/a and %s/b", count, out_dir, out_dir)
+
+
+def write_corpus(out_dir: Path, halves: dict[str, Half]) -> None:
+    """Write halves as x-vector folders and model folders."""
+    for name, half in halves.items():
+        folder = out_dir / name
+        write_xvector_dir(folder, [item.recording for item in half.conversations])
+        turns = {item.recording.id: item.turns for item in half.conversations}
+        write_rttm(folder / "ref.rttm", turns)
+        with atomic_write(folder / "reco2num_spk") as file:
+            for recording, group in turns.items():
+                file.write(f"{recording} {len({turn.speaker for turn in group})}\n")
+        write_model_dir(out_dir / "model" / name, half.model)

@@ -1,0 +1,224 @@
+"""Synthetic conversations as x-vectors, drawn from a PLDA model of ssahc's own.
+
+The model has the spectrum of a telephone x-vector PLDA: one strong direction, then a
+slow decay. A recording has an offset, its speakers, and noise of its own: a covariance
+that differs from recording to recording, correlated between windows that share speech,
+larger where a window is short. Windows of two speakers mix them by their time.
+Figures measured on these data say how systems compare, not how well they do on speech.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssahc.errors import UsageError
+from ssahc.types import FloatArray, Model, Plda, Recording, Turn
+
+WINDOW, SHIFT = 1.5, 0.75
+# Shares of the between-class variance: speakers around their recording, recordings.
+_SPEAKER_SHARE, _OFFSET_SHARE = 1.2, 0.3
+_NOISE_VARIANCE = 1.5
+# Spread (log-normal) of the noise variances over directions, recording by recording.
+_NOISE_SPREAD = 0.35
+# Directions along which a recording's noise is stronger, and by how much (variance).
+_NOISE_DIRECTIONS, _NOISE_DIRECTION_VARIANCE = 3, 1.0
+# Correlation of the noise between windows that overlap by half.
+_NOISE_CORRELATION = 0.45
+# How far the two halves' means and whitenings are apart, in standard deviations.
+_HALF_MISMATCH = 0.1
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """What is simulated.
+
+    Parameters
+    ----------
+    recordings : int
+        Recordings in each half.
+    duration : float
+        Length of a recording, in seconds.
+    fewest_speakers, most_speakers : int
+        Range of the number of speakers, drawn evenly.
+    dim : int
+        Dimensions of the x-vectors.
+    seed : int
+        Same seed, same corpus.
+    """
+
+    recordings: int = 10
+    duration: float = 120.0
+    fewest_speakers: int = 2
+    most_speakers: int = 5
+    dim: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.recordings < 1 or self.dim < 2 or self.seed < 0:
+            raise UsageError(
+                "expected recordings >= 1, dim >= 2 and seed >= 0, found "
+                f"{self.recordings}, {self.dim} and {self.seed}"
+            )
+        if not self.duration >= 10:
+            raise UsageError(f"duration must be 10 s or more, found {self.duration:g}")
+        if not 1 <= self.fewest_speakers <= self.most_speakers:
+            raise UsageError(
+                "expected 1 <= fewest-speakers <= most-speakers, found "
+                f"{self.fewest_speakers} and {self.most_speakers}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Conversation:
+    """A simulated recording and its reference turns."""
+
+    recording: Recording
+    turns: list[Turn]
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """Conversations, and the model that drew their x-vectors."""
+
+    conversations: list[Conversation]
+    model: Model
+
+
+def simulate(options: SimulateOptions = SimulateOptions()) -> dict[str, Half]:
+    """Return two halves "a" and "b" of a corpus.
+
+    Each half is meant to be diarized with the other's model, as halves of a corpus are:
+    both share one speaker space, but mean and whitening differ a little.
+    """
+    generator = np.random.default_rng(options.seed)
+    psi = 2.2 / (1 + np.arange(options.dim) / 8)
+    psi[0] = 6.0
+    rotation = np.linalg.qr(generator.standard_normal((options.dim,) * 2))[0]
+    plda = Plda(np.zeros(options.dim), np.sqrt(1 + psi)[:, None] * rotation.T, psi)
+    mean = 3 * generator.standard_normal(options.dim)
+    coloring = np.linalg.qr(generator.standard_normal((options.dim,) * 2))[0]
+    coloring *= np.exp(0.5 * generator.standard_normal(options.dim))
+    halves = {}
+    for name in ("a", "b"):
+        drift = generator.standard_normal((options.dim, options.dim + 1))
+        drift *= _HALF_MISMATCH / np.sqrt(options.dim)
+        half_coloring = coloring @ (np.eye(options.dim) + drift[:, 1:])
+        half_mean = mean + coloring @ drift[:, 0] * np.sqrt(options.dim)
+        model = Model(half_mean, np.linalg.inv(half_coloring), plda)
+        conversations = [
+            _draw_conversation(f"{name}{index:03d}", model, options, generator)
+            for index in range(options.recordings)
+        ]
+        halves[name] = Half(conversations, model)
+    return halves
+
+
+def _draw_conversation(
+    name: str, model: Model, options: SimulateOptions, generator: np.random.Generator
+) -> Conversation:
+    count = int(
+        generator.integers(options.fewest_speakers, options.most_speakers + 1)
+    )
+    turns = _draw_turns(count, options.duration, generator)
+    segments = _windows(turns)
+    shares = _speaker_shares(segments, turns, count)
+    latent = _draw_latent(segments, shares, model.plda, generator)  # type: ignore[arg-type]
+    xvectors = model.mean + latent @ _latent_to_raw(model).T
+    utterances = tuple(
+        f"{name}-{round(100 * start):08d}-{round(100 * end):08d}"
+        for start, end in segments.tolist()
+    )
+    return Conversation(Recording(name, utterances, segments, xvectors), turns)
+
+
+def _latent_to_raw(model: Model) -> FloatArray:
+    assert model.plda is not None  # noqa: S101
+    return np.linalg.inv(model.plda.transform @ model.transform)
+
+
+def _draw_turns(
+    count: int, duration: float, generator: np.random.Generator
+) -> list[Turn]:
+    """Draw turns with pauses and overlaps; every speaker speaks, times in 10 ms."""
+    talkativeness = generator.dirichlet(np.full(count, 3.0))
+    turns: list[Turn] = []
+    # Everybody opens once, then the talkative take over.
+    queue = list(generator.permutation(count))
+    speaker, clock = -1, float(generator.exponential(0.5))
+    while clock < duration:
+        if queue:
+            speaker = int(queue.pop())
+        elif count > 1:
+            odds = talkativeness.copy()
+            odds[speaker] = 0
+            speaker = int(generator.choice(count, p=odds / odds.sum()))
+        length = 0.4 + float(generator.gamma(1.5, 2.0))
+        end = min(clock + length, duration)
+        turns.append(Turn(round(clock, 2), round(end, 2), f"s{speaker + 1}"))
+        if count > 1 and generator.random() < 0.2:
+            clock = end - float(generator.uniform(0.1, 0.5)) * (end - clock)
+        else:
+            clock = end + float(generator.exponential(0.4))
+    return [turn for turn in turns if turn.end - turn.start > 0.1]
+
+
+def _windows(turns: list[Turn]) -> FloatArray:
+    """Slide windows over every stretch of speech; the last one takes what is left."""
+    stretches: list[list[float]] = []
+    for turn in sorted(turns):
+        if stretches and turn.start <= stretches[-1][1]:
+            stretches[-1][1] = max(stretches[-1][1], turn.end)
+        else:
+            stretches.append([turn.start, turn.end])
+    windows = []
+    for begin, end in stretches:
+        count = 1 + max(int(np.ceil((end - begin - WINDOW) / SHIFT - 1e-9)), 0)
+        for start in begin + SHIFT * np.arange(count):
+            windows.append((round(start, 2), round(min(start + WINDOW, end), 2)))
+    return np.array(windows)
+
+
+def _speaker_shares(
+    segments: FloatArray, turns: list[Turn], count: int
+) -> FloatArray:
+    """Return the (N, count) shares of speech time of the speakers in each window."""
+    seconds = np.zeros((len(segments), count))
+    for turn in turns:
+        shared = np.minimum(segments[:, 1], turn.end) - np.maximum(
+            segments[:, 0], turn.start
+        )
+        seconds[:, int(turn.speaker[1:]) - 1] += np.maximum(shared, 0)
+    return seconds / seconds.sum(axis=1, keepdims=True)
+
+
+def _draw_latent(
+    segments: FloatArray,
+    shares: FloatArray,
+    plda: Plda,
+    generator: np.random.Generator,
+) -> FloatArray:
+    """Draw the windows' vectors in the space where the PLDA is diagonal."""
+    spread = np.sqrt(plda.psi)
+    count, dim = len(segments), len(spread)
+    offset = np.sqrt(_OFFSET_SHARE) * spread * generator.standard_normal(dim)
+    speakers = np.sqrt(_SPEAKER_SHARE) * spread * generator.standard_normal(
+        (shares.shape[1], dim)
+    )
+    # Windows that overlap share the noise of the half second and more they share.
+    shared = generator.standard_normal((count + 1, dim))
+    new_stretch = np.flatnonzero(segments[1:, 0] >= segments[:-1, 1]) + 1
+    left, right = shared[:-1].copy(), shared[1:]
+    left[new_stretch] = generator.standard_normal((len(new_stretch), dim))
+    noise = np.sqrt(_NOISE_CORRELATION) * (left + right)
+    noise += np.sqrt(1 - 2 * _NOISE_CORRELATION) * generator.standard_normal(
+        (count, dim)
+    )
+    directions = generator.standard_normal((_NOISE_DIRECTIONS, dim)) / np.sqrt(dim)
+    along = noise @ directions.T
+    noise *= np.sqrt(_NOISE_VARIANCE) * np.exp(
+        0.5 * _NOISE_SPREAD * generator.standard_normal(dim)
+    )
+    noise += np.sqrt(_NOISE_DIRECTION_VARIANCE) * along @ directions
+    length = np.diff(segments, axis=1)
+    noise *= np.sqrt(np.minimum(WINDOW / length, 4.0))
+    return offset + shares @ speakers + noise
