@@ -63,9 +63,7 @@ def weighted_sum(first: Affinity, second: Affinity, weight: float) -> Affinity:
     """
     rest = 1.0 - weight
     return Affinity(
-        np.hstack(
-            [np.sqrt(weight) * first.features, np.sqrt(rest) * second.features]
-        ),
+        np.hstack([np.sqrt(weight) * first.features, np.sqrt(rest) * second.features]),
         weight * first.bias + rest * second.bias,
         weight * first.constant + rest * second.constant,
     )

@@ -109,8 +109,8 @@ class MergeHistory:
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels at a stop, as `labels` does for all merges."""
         until = self.merges_until(stop)
-        kept = MergeHistory(self.num_windows, self.merges[:until], self.averages[:until])
-        return kept.labels()
+        merges, averages = self.merges[:until], self.averages[:until]
+        return MergeHistory(self.num_windows, merges, averages).labels()
 
     def labels(self) -> IntArray:
         """Return the labels after all merges.
@@ -330,7 +330,7 @@ class _Clusters:
         lost[first] = False
         better = (row > self.best) & ~lost
         self.best[better], self.partner[better] = row[better], first
-        for slot in np.flatnonzero(lost):
+        for slot in np.flatnonzero(lost).tolist():
             self._find_partner(slot)
 
 

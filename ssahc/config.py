@@ -165,7 +165,7 @@ def _check(table: dict[str, Any], options_class: type, path: Path) -> dict[str, 
     for key, value in table.items():
         if key not in known:
             near = get_close_matches(key.replace("-", "_"), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "see --help for the options"
+            hint = f"did you mean {near[0]!r}?" if near else "see --help"
             raise FormatError(f"unknown option; {hint}", path=path, key=key)
         values[key] = _convert(known[key], value, path)
     return values

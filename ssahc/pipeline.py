@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass, field
 from typing import Literal
 
-
 from ssahc.affinity import Affinity, cosine_affinity, weighted_sum
 from ssahc.ahc import (
     AhcOptions,
@@ -16,10 +15,10 @@ from ssahc.ahc import (
 )
 from ssahc.errors import UsageError
 from ssahc.plda import PldaOptions, plda_affinity
-from ssahc.preprocess import whiten
+from ssahc.preprocess import center, whiten
 from ssahc.selfsup import Device, LearningOptions, Period, learn, start_network
 from ssahc.turns import make_turns
-from ssahc.types import FloatArray, IntArray, Model, Recording, Turn
+from ssahc.types import NO_MODEL, FloatArray, IntArray, Model, Recording, Turn
 
 System = Literal["cosine", "plda", "ssahc", "ssahc+plda"]
 _NEEDS_PLDA = ("plda", "ssahc+plda")
@@ -189,7 +188,7 @@ def choose_system(system: System | None, model: Model) -> System:
 
 def diarize_recording(
     recording: Recording,
-    model: Model = Model(),
+    model: Model = NO_MODEL,
     options: DiarizeOptions = DiarizeOptions(),
     *,
     known_speakers: int | None = None,
@@ -259,9 +258,8 @@ def compute_affinity(
         return cosine_affinity(projected), ()
     scores = None
     if system != "ssahc" and model.plda is not None:
-        scores = plda_affinity(
-            whiten(recording.xvectors, model), model.plda, options.plda
-        )
+        whitened = whiten(center(recording.xvectors, model.mean), model)
+        scores = plda_affinity(whitened, model.plda, options.plda)
         if system == "plda":
             return scores, ()
     learned = learn(

@@ -49,16 +49,14 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
     DataError
         If the projected within-class covariance is singular.
     """
-    inverse = np.linalg.inv(plda.transform)
-    loading = directions @ inverse
-    within = loading @ loading.T
-    between = (loading * plda.psi) @ loading.T
     try:
-        whitening = np.linalg.inv(np.linalg.cholesky(within))
+        loading = directions @ np.linalg.inv(plda.transform)
+        whitening = np.linalg.inv(np.linalg.cholesky(loading @ loading.T))
     except np.linalg.LinAlgError as error:
         raise DataError(
             "the PLDA's within-class covariance is singular; train it on more data"
         ) from error
+    between = (loading * plda.psi) @ loading.T
     psi, columns = np.linalg.eigh(whitening @ between @ whitening.T)
     return Plda(
         directions @ plda.mean,

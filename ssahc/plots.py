@@ -23,11 +23,11 @@ def draw_timeline(axes: "Axes", rows: Mapping[str, Sequence[Turn]]) -> None:
     rows : mapping
         Name of the source to its turns; the first one is drawn on top.
     """
-    for height, turns in enumerate(reversed(rows.values())):
+    for height, turns in enumerate(reversed(list(rows.values()))):
         for index, speaker in enumerate(sorted({turn.speaker for turn in turns})):
             spans = [(t.start, t.end - t.start) for t in turns if t.speaker == speaker]
             axes.broken_barh(spans, (height - 0.35, 0.7), color=f"C{index % 10}")
-    axes.set_yticks(range(len(rows)), list(reversed(rows)))
+    axes.set_yticks(range(len(rows)), list(rows)[::-1])
     axes.set_xlabel("time (s)")
     axes.margins(x=0)
 

@@ -68,24 +68,22 @@ def length_normalize(vectors: FloatArray) -> FloatArray:
     return vectors * scale
 
 
-def whiten(xvectors: FloatArray, model: Model) -> FloatArray:
-    """Centre, whiten and length-normalise the x-vectors of one recording.
+def whiten(centered: FloatArray, model: Model) -> FloatArray:
+    """Whiten and length-normalise the centred x-vectors of one recording.
 
     Parameters
     ----------
-    xvectors : (N, D) array
-        As extracted.
+    centered : (N, D) array
+        From `center`.
     model : Model
-        Parts that are missing are left out; see `center` for the mean.
+        Without a transform, vectors are only length-normalised.
 
     Returns
     -------
     (N, D) array
         Rows of length sqrt(D).
     """
-    return length_normalize(
-        apply_transform(center(xvectors, model.mean), model.transform)
-    )
+    return length_normalize(apply_transform(centered, model.transform))
 
 
 def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -106,8 +106,7 @@ def score_recording(
     truth = to_annotation(reference, "")
     # Names of hypothesis speakers must not collide with reference names by chance.
     guess = to_annotation(
-        [Turn(turn.start, turn.end, f"hypothesis {turn.speaker}") for turn in hypothesis],
-        "",
+        [Turn(t.start, t.end, f"hypothesis {t.speaker}") for t in hypothesis], ""
     ).support()
     mapping = DiarizationErrorRate().optimal_mapping(truth.support(), guess, uem=span)
     metric = IdentificationErrorRate()

@@ -14,12 +14,7 @@ import numpy as np
 from ssahc.affinity import Affinity, cosine_affinity
 from ssahc.ahc import Stop, average_linkage
 from ssahc.errors import UsageError
-from ssahc.preprocess import (
-    apply_transform,
-    center,
-    length_normalize,
-    recording_pca,
-)
+from ssahc.preprocess import center, recording_pca, whiten
 from ssahc.types import FloatArray, IntArray, Model, Recording
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -137,7 +132,7 @@ def start_network(
         Its output at the start, before the rows are scaled to unit length.
     """
     centered = center(xvectors, model.mean)
-    whitened = length_normalize(apply_transform(centered, model.transform))
+    whitened = whiten(centered, model)
     projection = recording_pca(whitened)[1][: min(pca_dim, len(xvectors))]
     return centered, projection, whitened @ projection.T
 
@@ -177,15 +172,15 @@ def learn(
         return Learned(start, (Period(0, (), "too_few_xvectors"),))
     if num_speakers == 1:
         return Learned(start, (Period(0, (), "one_speaker"),))
-    stop = Stop(
-        threshold=options.init_threshold, min_speakers=num_speakers or 1
-    )
+    stop = Stop(threshold=options.init_threshold, min_speakers=num_speakers or 1)
     labels = average_linkage(start.dense()).cut(stop)
     num_clusters = int(labels.max()) + 1
     if num_clusters in (1, len(recording)):
         reason: Stopped = "one_cluster" if num_clusters == 1 else "no_pairs"
         return Learned(start, (Period(num_clusters, (), reason),))
-    whitening = np.eye(centered.shape[1]) if model.transform is None else model.transform
+    whitening = model.transform
+    if whitening is None:
+        whitening = np.eye(centered.shape[1])
     embeddings, losses, stopped = _train(
         recording.id, centered, whitening, projection, labels, options, device
     )

@@ -104,36 +104,40 @@ def simulate(options: SimulateOptions = SimulateOptions()) -> dict[str, Half]:
         drift *= _HALF_MISMATCH / np.sqrt(options.dim)
         half_coloring = coloring @ (np.eye(options.dim) + drift[:, 1:])
         half_mean = mean + coloring @ drift[:, 0] * np.sqrt(options.dim)
-        model = Model(half_mean, np.linalg.inv(half_coloring), plda)
+        draw = _Source(half_mean, half_coloring @ np.linalg.inv(plda.transform), psi)
         conversations = [
-            _draw_conversation(f"{name}{index:03d}", model, options, generator)
+            _draw_conversation(f"{name}{index:03d}", draw, options, generator)
             for index in range(options.recordings)
         ]
+        whitening: FloatArray = np.linalg.inv(half_coloring).astype(np.float64)
+        model = Model(half_mean, whitening, plda)
         halves[name] = Half(conversations, model)
     return halves
 
 
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Where x-vectors come from: ``x = mean + mixing @ z``, z as in a diagonal PLDA."""
+
+    mean: FloatArray
+    mixing: FloatArray
+    psi: FloatArray
+
+
 def _draw_conversation(
-    name: str, model: Model, options: SimulateOptions, generator: np.random.Generator
+    name: str, source: _Source, options: SimulateOptions, generator: np.random.Generator
 ) -> Conversation:
-    count = int(
-        generator.integers(options.fewest_speakers, options.most_speakers + 1)
-    )
+    count = int(generator.integers(options.fewest_speakers, options.most_speakers + 1))
     turns = _draw_turns(count, options.duration, generator)
     segments = _windows(turns)
     shares = _speaker_shares(segments, turns, count)
-    latent = _draw_latent(segments, shares, model.plda, generator)  # type: ignore[arg-type]
-    xvectors = model.mean + latent @ _latent_to_raw(model).T
+    latent = _draw_latent(segments, shares, source.psi, generator)
+    xvectors = source.mean + latent @ source.mixing.T
     utterances = tuple(
         f"{name}-{round(100 * start):08d}-{round(100 * end):08d}"
         for start, end in segments.tolist()
     )
     return Conversation(Recording(name, utterances, segments, xvectors), turns)
-
-
-def _latent_to_raw(model: Model) -> FloatArray:
-    assert model.plda is not None  # noqa: S101
-    return np.linalg.inv(model.plda.transform @ model.transform)
 
 
 def _draw_turns(
@@ -178,9 +182,7 @@ def _windows(turns: list[Turn]) -> FloatArray:
     return np.array(windows)
 
 
-def _speaker_shares(
-    segments: FloatArray, turns: list[Turn], count: int
-) -> FloatArray:
+def _speaker_shares(segments: FloatArray, turns: list[Turn], count: int) -> FloatArray:
     """Return the (N, count) shares of speech time of the speakers in each window."""
     seconds = np.zeros((len(segments), count))
     for turn in turns:
@@ -194,16 +196,15 @@ def _speaker_shares(
 def _draw_latent(
     segments: FloatArray,
     shares: FloatArray,
-    plda: Plda,
+    psi: FloatArray,
     generator: np.random.Generator,
 ) -> FloatArray:
     """Draw the windows' vectors in the space where the PLDA is diagonal."""
-    spread = np.sqrt(plda.psi)
+    spread = np.sqrt(psi)
     count, dim = len(segments), len(spread)
     offset = np.sqrt(_OFFSET_SHARE) * spread * generator.standard_normal(dim)
-    speakers = np.sqrt(_SPEAKER_SHARE) * spread * generator.standard_normal(
-        (shares.shape[1], dim)
-    )
+    speakers = generator.standard_normal((shares.shape[1], dim))
+    speakers *= np.sqrt(_SPEAKER_SHARE) * spread
     # Windows that overlap share the noise of the half second and more they share.
     shared = generator.standard_normal((count + 1, dim))
     new_stretch = np.flatnonzero(segments[1:, 0] >= segments[:-1, 1]) + 1

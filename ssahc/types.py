@@ -10,6 +10,7 @@ from ssahc.errors import DataError
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+_HUGE = 1e30
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +57,14 @@ class Recording:
                 f"recording {self.id!r}: x-vectors must be the rows of a matrix of "
                 f"one column or more, found shape {self.xvectors.shape}"
             )
-        finite = np.isfinite(self.xvectors).all(axis=1)
-        nonzero = self.xvectors.any(axis=1)
-        for rows, fault in ((finite, "holds NaN or infinity"), (nonzero, "is all zero")):
+        # What is beyond these sizes overflows or vanishes when it is squared.
+        finite = (np.abs(self.xvectors) < _HUGE).all(axis=1)
+        nonzero = (np.abs(self.xvectors) > 1 / _HUGE).any(axis=1)
+        checks = (
+            (finite, f"holds NaN, infinity or a value beyond {_HUGE:g}"),
+            (nonzero, "is all zero"),
+        )
+        for rows, fault in checks:
             if not rows.all():
                 utterance = self.utterances[int(np.argmin(rows))]
                 raise DataError(
@@ -118,3 +124,6 @@ class Model:
     mean: FloatArray | None = None
     transform: FloatArray | None = None
     plda: Plda | None = None
+
+
+NO_MODEL = Model()

@@ -68,3 +68,8 @@ def main() -> None:
     except SsahcError as error:
         click.echo(f"ssahc: error: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        # A disk that fills up, a file that vanishes: nothing that a traceback explains.
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"ssahc: error: {where}{error.strerror}", err=True)
+        sys.exit(2)

@@ -138,7 +138,7 @@ def _matrices(
         yield (
             recording,
             FormatError(
-                f"has no matrix for this recording of {reco2utt}; score it or remove it",
+                f"no matrix for this recording of {reco2utt}; score or remove it",
                 path=scores,
                 key=recording,
             ),

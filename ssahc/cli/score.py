@@ -81,9 +81,7 @@ def _check_channels(
             )
 
 
-def _warn_of_strangers(
-    scored: Set[str], reference: Rttm, hypothesis: Rttm
-) -> None:
+def _warn_of_strangers(scored: Set[str], reference: Rttm, hypothesis: Rttm) -> None:
     for names, what in (
         (scored - hypothesis.turns.keys(), "not in the hypothesis, counted as missed"),
         (hypothesis.turns.keys() - scored, "in the hypothesis alone, not scored"),

@@ -16,7 +16,7 @@ from functools import cache
 from io import StringIO
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import IO, BinaryIO, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -440,7 +440,7 @@ def write_single(path: Path, value: Array, *, binary: bool = True) -> None:
             file.write(format_text(value).encode())
 
 
-def _write_binary(file: BinaryIO, value: Array) -> None:
+def _write_binary(file: IO[bytes], value: Array) -> None:
     library = _kaldi_io()
     if value.ndim == 1:
         library.write_vec_flt(file, np.ascontiguousarray(value))

@@ -85,7 +85,7 @@ def read_model_dir(folder: Path, **instead: Path | None) -> Model:
 
 
 def write_model_dir(folder: Path, model: Model) -> None:
-    """Write the parts of a model: the mean as text, the others binary, as Kaldi does."""
+    """Write the parts of a model: the mean as text, the others binary (as Kaldi)."""
     make_folder(folder)
     if model.mean is not None:
         write_single(folder / MEAN, model.mean.astype(np.float32), binary=False)

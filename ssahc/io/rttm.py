@@ -7,6 +7,7 @@ other types and comments (``;``) are skipped.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from ssahc.errors import FormatError
@@ -63,7 +64,7 @@ def read_rttm(path: Path) -> Rttm:
         if rttm.channels.setdefault(recording, channel) != channel:
             raise FormatError(
                 f"recording {recording!r} is on channel {channel!r} here and on "
-                f"{rttm.channels[recording]!r} above; give each channel an id of its own",
+                f"{rttm.channels[recording]!r} above; give each its own id",
                 path=path,
                 line=number,
             )
@@ -115,7 +116,7 @@ def read_uem(path: Path) -> dict[str, list[tuple[float, float]]]:
         parts.setdefault(fields[0], []).append((start, end))
     for recording, spans in parts.items():
         spans.sort()
-        for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+        for (_, end), (start, _) in pairwise(spans):
             if start < end:
                 raise FormatError(
                     f"parts of recording {recording!r} overlap at {start:g} s",

@@ -41,7 +41,10 @@ def _read_keyed(path: Path, fields: str, count: int | None) -> dict[str, list[st
             )
         if key in table:
             raise FormatError(
-                "stands twice in this file; keep one line", path=path, line=number, key=key
+                "stands twice in this file; keep one line",
+                path=path,
+                line=number,
+                key=key,
             )
         table[key] = values
     return table
@@ -93,7 +96,7 @@ def read_spk2utt(path: Path) -> dict[str, list[str]]:
 
 
 def read_utt2spk(path: Path) -> dict[str, str]:
-    """Read ``utt2spk``: utterance, then its speaker (in x-vector folders: recording)."""
+    """Read ``utt2spk``: utterance, then its speaker (here: recording)."""
     table = _read_keyed(path, "utterance recording", 1)
     return {key: values[0] for key, values in table.items()}
 

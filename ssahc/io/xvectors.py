@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.errors import DataError, FormatError
-from ssahc.io.ark import ArchiveWriter, Array, read_entries, read_scp, ScpEntry
+from ssahc.io.ark import ArchiveWriter, Array, ScpEntry, read_entries, read_scp
 from ssahc.io.files import atomic_write, make_folder
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
 from ssahc.types import Recording
@@ -61,7 +61,7 @@ def open_xvector_dir(path: Path) -> XvectorDir:
     """
     if not path.is_dir():
         raise FormatError(
-            f"no such folder; expected one with {SCP}, {SEGMENTS}, {UTT2SPK}, {SPK2UTT}",
+            f"no such folder; it should hold {SCP}, {SEGMENTS}, {UTT2SPK}, {SPK2UTT}",
             path=path,
         )
     entries = {entry.key: entry for entry in read_scp(path / SCP)}
@@ -165,14 +165,15 @@ def _assemble(
     folder: XvectorDir, recording: str, vectors: dict[str, Array]
 ) -> Recording | Fault:
     utterances = folder.utterances[recording]
-    dims = {len(vector) for vector in vectors.values()}
-    if len(dims) > 1:
-        odd = next(u for u in utterances if len(vectors[u]) != len(vectors[utterances[0]]))
+    first = utterances[0]
+    dim = len(vectors[first])
+    odd = next((u for u in utterances if len(vectors[u]) != dim), None)
+    if odd is not None:
         return Fault(
             recording,
             f"{folder.entries[odd].archive}: the x-vector of {odd!r} has "
-            f"{len(vectors[odd])} dimensions, that of {utterances[0]!r} has "
-            f"{len(vectors[utterances[0]])}; extract both with one network",
+            f"{len(vectors[odd])} dimensions, that of {first!r} has {dim}; "
+            "extract both with one network",
         )
     spans = [folder.segments[utterance][1:] for utterance in utterances]
     try:

@@ -35,7 +35,9 @@ def sampled_triplet_loss(
     """
     anchor, positive, negative = unit[triplets].unbind(dim=1)
     repelled = anchor + positive if form == "authors" else anchor
-    return (1 - (anchor * positive).sum(1) + gamma * (repelled * negative).sum(1)).mean()
+    attraction = (anchor * positive).sum(1)
+    repulsion = (repelled * negative).sum(1)
+    return (1 - attraction + gamma * repulsion).mean()
 
 
 def expected_triplet_loss(

@@ -29,6 +29,7 @@ class TwoLayerNet(nn.Module):
         offset = whitening[:, dim:].sum(axis=1)
         self.whitening = nn.Parameter(_float32(whitening[:, :dim]))
         self.projection = nn.Parameter(_float32(projection))
+        self.offset: Tensor
         self.register_buffer("offset", _float32(offset))
 
     def forward(self, centered: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ssahc.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Training:
@@ -57,7 +59,7 @@ def train(
         if losses[-1] < eta * losses[0]:
             return Training(tuple(losses), "eta")
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     finite = all(bool(torch.isfinite(weight).all()) for weight in net.parameters())
     return Training(tuple(losses), "max_steps" if finite else "diverged")
@@ -68,11 +70,11 @@ def pick_device(name: str) -> torch.device:
 
     Raises
     ------
-    RuntimeError
+    UsageError
         If "cuda" is asked for and there is none.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("no CUDA device is available; use --device cpu")
+        raise UsageError("no CUDA device is available; use --device cpu")
     return torch.device(name)
