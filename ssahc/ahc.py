@@ -54,7 +54,8 @@ class Stop:
             raise UsageError(
                 "bounds on the number of speakers have no place beside an exact number"
             )
-        if not 1 <= self.min_speakers <= (self.max_speakers or self.min_speakers):
+        most = self.min_speakers if self.max_speakers is None else self.max_speakers
+        if not 1 <= self.min_speakers <= most:
             raise UsageError(
                 "bounds on the number of speakers must satisfy 1 <= min <= max, found "
                 f"min {self.min_speakers} and max {self.max_speakers}"

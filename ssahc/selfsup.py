@@ -86,7 +86,7 @@ class Period:
     num_clusters : int
         N0, the clusters that gave the triplets; 0 if it did not come to that.
     losses : tuple of float
-        Loss before each step.
+        Loss before each step and at the end.
     stopped : str
         What ended it. If it is neither "eta" nor "max_steps", the start was kept.
     """

@@ -30,6 +30,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             f"offset {error.start}; is this a binary file?",
             path=path,
         ) from error
+    if text.startswith("\ufeff"):
+        raise FormatError(
+            "starts with a byte order mark, which would become part of the first key; "
+            "save the file as plain UTF-8",
+            path=path,
+            line=1,
+        )
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, line.rstrip("\r")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 import torch
@@ -17,9 +18,9 @@ class Training:
     Attributes
     ----------
     losses : tuple of float
-        Loss before each step; the last one is that which stopped it, if `stopped` is
-        "eta".
+        Loss before each step and, at the end, of the network as it is left.
     stopped : {"eta", "max_steps", "diverged"}
+        "diverged" if the loss is not finite, or ends no lower than it began.
     """
 
     losses: tuple[float, ...]
@@ -51,18 +52,19 @@ def train(
     """
     optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     losses: list[float] = []
-    for _ in range(max_steps):
+    while True:
         loss = loss_of(net(inputs))
         losses.append(loss.item())
-        if not torch.isfinite(loss):
+        if not isfinite(losses[-1]):
             return Training(tuple(losses), "diverged")
         if losses[-1] < eta * losses[0]:
             return Training(tuple(losses), "eta")
+        if len(losses) > max_steps:
+            worse = max_steps > 0 and losses[-1] >= losses[0]
+            return Training(tuple(losses), "diverged" if worse else "max_steps")
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    finite = all(bool(torch.isfinite(weight).all()) for weight in net.parameters())
-    return Training(tuple(losses), "max_steps" if finite else "diverged")
 
 
 def pick_device(name: str) -> torch.device:

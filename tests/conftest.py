@@ -1,0 +1,75 @@
+"""Fixtures that many tests share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssahc.simulate import SimulateOptions, simulate
+from ssahc.types import Model, Recording
+
+GOLDEN = Path(__file__).parent / "golden"
+MD_EVAL = Path("/usr/lib/sctk/bin/md-eval.pl")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Outputs of real Kaldi on synthetic inputs."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Real and benchmark data that cannot be part of this project."""
+    folder = os.environ.get("SSAHC_TEST_DATA")
+    if folder is None:
+        pytest.skip("SSAHC_TEST_DATA is not set: no real x-vectors to test on")
+    return Path(folder).resolve(strict=True)
+
+
+@pytest.fixture(scope="session")
+def md_eval() -> Path:
+    """NIST's scorer."""
+    if not MD_EVAL.exists():
+        pytest.skip(f"no {MD_EVAL}: install Debian's sctk to compare with md-eval")
+    return MD_EVAL
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    """A small simulated corpus of two halves."""
+    return simulate(SimulateOptions(recordings=3, duration=60, dim=24, seed=3))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def recording(corpus) -> Recording:
+    return corpus["a"].conversations[0].recording
+
+
+@pytest.fixture
+def model(corpus) -> Model:
+    return corpus["b"].model
+
+
+@pytest.fixture(scope="session")
+def ssahc():
+    """Run the command line as a user does: in a process of its own."""
+
+    def run(*arguments: object, cwd: Path | None = None):
+        return subprocess.run(
+            [sys.executable, "-m", "ssahc", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,191 @@
+"""The command line as a user runs it, in a process of its own."""
+
+import json
+import re
+import tomllib
+
+import pytest
+
+from ssahc.cli import VERBS
+from ssahc.io.ark import read_table
+from ssahc.io.rttm import read_rttm
+from ssahc.io.text import read_labels, read_spk2utt
+from ssahc.pipeline import DiarizeOptions, diarize_recording
+
+
+@pytest.fixture(scope="module")
+def folder(ssahc, tmp_path_factory):
+    """A simulated corpus on disk."""
+    path = tmp_path_factory.mktemp("corpus")
+    result = ssahc(
+        *("simulate", path, "--recordings", 3, "--duration", 60, "--dim", 24),
+        *("--seed", 3),
+    )
+    assert (result.returncode, result.stdout) == (0, "")
+    return path
+
+
+@pytest.fixture(scope="module")
+def diarized(ssahc, folder, tmp_path_factory):
+    """The default system, known numbers of speakers, scores written."""
+    out = tmp_path_factory.mktemp("out") / "run"
+    result = ssahc(
+        *("diarize", folder / "a", out, "--model-dir", folder / "model" / "b"),
+        *("--reco2num-spk", folder / "a" / "reco2num_spk", "--write-scores"),
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    return out
+
+
+def test_help_names_every_verb(ssahc):
+    result = ssahc("--help")
+    assert result.returncode == 0
+    for verb in VERBS:
+        assert verb in result.stdout
+        assert ssahc(verb, "--help").returncode == 0
+
+
+def test_outputs(folder, diarized):
+    names = {path.name for path in diarized.iterdir()}
+    assert names == {"rttm", "labels", "config.toml", "scores.ark", "scores.scp"}
+    rttm = read_rttm(diarized / "rttm")
+    utterances = read_spk2utt(folder / "a" / "spk2utt")
+    assert set(rttm.turns) == set(utterances)
+    labels = read_labels(diarized / "labels")
+    assert list(labels) == [u for group in utterances.values() for u in group]
+    values = tomllib.loads((diarized / "config.toml").read_text())
+    assert values["fusion_weight"] == 0.5
+
+
+def test_same_answer_from_python(corpus, diarized):
+    labels = read_labels(diarized / "labels")
+    for item in corpus["a"].conversations:
+        result = diarize_recording(
+            item.recording,
+            corpus["b"].model,
+            DiarizeOptions(device="cpu"),
+            known_speakers=len({turn.speaker for turn in item.turns}),
+        )
+        ours = [labels[u] - 1 for u in item.recording.utterances]
+        assert result.labels.tolist() == ours
+
+
+def test_written_scores_cluster_to_the_same_labels(ssahc, folder, diarized, tmp_path):
+    result = ssahc(
+        *("cluster", diarized / "scores.scp", folder / "a" / "spk2utt", tmp_path),
+        *("--reco2num-spk", folder / "a" / "reco2num_spk"),
+        *("--segments", folder / "a" / "segments"),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    for name in ("labels", "rttm"):
+        assert (tmp_path / name).read_bytes() == (diarized / name).read_bytes()
+
+
+def test_config_repeats_a_run(ssahc, folder, diarized, tmp_path):
+    config = diarized / "config.toml"
+    result = ssahc("diarize", folder / "a", tmp_path / "again", "--config", config)
+    assert result.returncode == 0
+    for path in diarized.iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_options_reach_the_engine(ssahc, folder, tmp_path):
+    base = ("diarize", folder / "a", tmp_path, "--model-dir", folder / "model" / "b")
+    options = ("--system", "cosine", "--num-speakers", 3, "--rttm-channel", "1")
+    assert ssahc(*base, *options).returncode == 0
+    rttm = read_rttm(tmp_path / "rttm")
+    assert set(rttm.channels.values()) == {"1"}
+    for turns in rttm.turns.values():
+        assert {turn.speaker for turn in turns} == {"1", "2", "3"}
+    result = ssahc(*base, "--system", "cosine", "--threshold", 9, "--max-speakers", 2)
+    assert result.returncode == 0
+    for turns in read_rttm(tmp_path / "rttm").turns.values():
+        assert len({turn.speaker for turn in turns}) == 2
+
+
+def test_score_prints_a_table_and_json(ssahc, folder, diarized):
+    arguments = ("score", folder / "a" / "ref.rttm", diarized / "rttm")
+    table = ssahc(*arguments)
+    assert table.returncode == 0
+    document = json.loads(ssahc(*arguments, "--json").stdout)
+    pooled = document["pooled"]["der"]
+    assert re.search(rf"^pooled +{pooled:.2f} ", table.stdout, re.MULTILINE)
+    assert len(document["recordings"]) == 3
+    scored = json.loads(ssahc(*arguments, "--json", "--score-overlaps").stdout)
+    assert scored["pooled"]["scored"] > document["pooled"]["scored"]
+
+
+def test_score_names_what_is_missing(ssahc, folder, diarized, tmp_path):
+    lines = (diarized / "rttm").read_text().splitlines(keepends=True)
+    hypothesis = tmp_path / "rttm"
+    hypothesis.write_text(
+        "".join(line for line in lines if " a001 " not in line).replace(
+            " a002 ", " zzz "
+        )
+    )
+    result = ssahc("score", folder / "a" / "ref.rttm", hypothesis, "--json")
+    assert result.returncode == 0
+    assert "not in the hypothesis, counted as missed: a001, a002" in result.stderr
+    assert "in the hypothesis alone, not scored: zzz" in result.stderr
+    lost = json.loads(result.stdout)["recordings"]["a001"]
+    assert lost["missed"] == lost["scored"] > 0
+
+
+def test_score_refuses_another_channel(ssahc, folder, diarized, tmp_path):
+    hypothesis = tmp_path / "rttm"
+    hypothesis.write_text((diarized / "rttm").read_text().replace(" 0 ", " 1 ", 1))
+    result = ssahc("score", folder / "a" / "ref.rttm", hypothesis)
+    assert result.returncode == 2
+    assert "is on channel" in result.stderr
+    whole = re.sub(r"^(SPEAKER \S+) 0", r"\1 1", (diarized / "rttm").read_text(), flags=8)
+    hypothesis.write_text(whole)
+    result = ssahc("score", folder / "a" / "ref.rttm", hypothesis)
+    assert result.returncode == 2
+    assert "--rttm-channel 0" in result.stderr
+
+
+def test_demo(ssahc, tmp_path):
+    result = ssahc("demo", tmp_path / "demo")
+    assert result.returncode == 0
+    rates = re.findall(r"^(\S+) +(\d+\.\d\d) +(\d+\.\d\d)$", result.stdout, re.MULTILINE)
+    assert [row[0] for row in rates] == ["cosine", "plda", "ssahc", "ssahc+plda"]
+    assert all(0 <= float(rate) < 25 for row in rates for rate in row[1:])
+    assert (tmp_path / "demo" / "a000.png").read_bytes().startswith(b"\x89PNG")
+    assert len(read_rttm(tmp_path / "demo" / "ssahc-known" / "rttm").turns) == 12
+
+
+def test_costs_are_negative_similarities(ssahc, golden, tmp_path):
+    folder = golden / "ahc_random"
+    for name, options in (
+        ("t0.5", ("--threshold", 0.5)),
+        ("costs_t0.5", ("--threshold", 0.5, "--read-costs")),
+        ("t-0.25_fp5", ("--threshold=-0.25", "--first-pass-max-utterances", 5)),
+        (
+            "k3_frac0.4",
+            ("--reco2num-spk", folder / "num3", "--max-spk-fraction", 0.4),
+        ),
+    ):
+        result = ssahc(
+            *("cluster", folder / "scores.ark", folder / "reco2utt", tmp_path),
+            *options,
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+        theirs = (folder / f"labels_{name}").read_bytes()
+        assert (tmp_path / "labels").read_bytes() == theirs
+
+
+def test_scores_are_kaldis_when_written(ssahc, test_data, tmp_path):
+    data = test_data / "data"
+    result = ssahc(
+        *("diarize", data / "callhome_real", tmp_path, "--system", "plda"),
+        *("--model-dir", data / "callhome_model" / "callhome2", "--write-scores"),
+        *("--target-energy", 0.5, "--threshold", 0),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    folder = test_data / "golden" / "callhome_real" / "scores_te0.5"
+    for name in ("rttm", "labels"):
+        theirs = (folder / f"{name}_t0").read_bytes()
+        assert (tmp_path / name).read_bytes() == theirs
+    ours = dict(read_table(tmp_path / "scores.scp", "matrix"))
+    for recording, matrix in read_table(folder / "scores.ark", "matrix"):
+        assert abs(ours[recording] - matrix).max() < 2e-5

@@ -1,0 +1,117 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from ssahc.cli.diarize import Run
+from ssahc.config import (
+    build,
+    flatten,
+    list_options,
+    list_presets,
+    read_config,
+    read_preset,
+    resolve,
+    write_config,
+)
+from ssahc.errors import FormatError, UsageError
+from ssahc.pipeline import DiarizeOptions
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Inner options.
+
+    Parameters
+    ----------
+    mode : {"fast", "slow"}
+        How fast, on
+        two lines.
+    """
+
+    mode: Literal["fast", "slow"] = "fast"
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Outer options.
+
+    Parameters
+    ----------
+    count : int, optional
+        How many.
+    rate : float
+        How quick.
+    place : Path, optional
+        Where.
+    """
+
+    count: int | None = None
+    rate: float = 0.5
+    place: Path | None = None
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_options_are_described_by_docstrings():
+    options = {option.name: option for option in list_options(Outer)}
+    assert list(options) == ["count", "rate", "place", "mode"]
+    assert options["count"].type is int
+    assert options["count"].default is None
+    assert options["mode"].choices == ("fast", "slow")
+    assert options["mode"].help == "How fast, on two lines."
+
+
+def test_sources_win_in_order(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text("gamma = 0.7\neta = 0.6\npca_dim = 12\n")
+    run = resolve(Run, {"gamma": 0.9, "eta": None}, config=config, preset="paper-ssa1")
+    learning = run.method.learning
+    assert learning.gamma == 0.9
+    assert learning.eta == 0.6
+    assert run.method.pca_dim == 12
+    assert learning.min_xvectors == 0
+    assert learning.lr == 1e-3
+
+
+def test_config_round_trip(tmp_path):
+    options = build(Outer, {"rate": 2.0, "place": Path("x"), "mode": "slow"})
+    write_config(tmp_path / "config.toml", options)
+    assert resolve(Outer, {}, config=tmp_path / "config.toml") == options
+    assert flatten(options) == {"rate": 2.0, "place": "x", "mode": "slow"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gama = 1.0", "key 'gama': unknown option; did you mean 'gamma'?"),
+        ("gamma = 'x'", "key 'gamma': expected a value of type float, found 'x'"),
+        ("pca_dim = 1.5", "key 'pca_dim': expected a value of type int"),
+        ("write_scores = 1", "expected a value of type bool"),
+        ("system = 'magic'", "expected one of cosine, plda"),
+        ("gamma = ", "not a TOML file"),
+    ],
+)
+def test_faults_name_file_and_key(tmp_path, text, message):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(FormatError) as caught:
+        read_config(path, Run)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_presets_are_the_paper():
+    assert "paper-ssa1" in list_presets()
+    for name in list_presets():
+        values = read_preset(name, DiarizeOptions)
+        assert {"gamma", "init_threshold", "eta", "lr", "max_steps"} <= set(values)
+    with pytest.raises(UsageError, match="there are paper-ssa1"):
+        resolve(Run, {}, preset="paper")
+
+
+def test_every_option_has_a_help_and_a_name_of_its_own():
+    options = list(list_options(Run))
+    names = [option.name for option in options]
+    assert len(set(names)) == len(names)
+    assert all(option.help for option in options)

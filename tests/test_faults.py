@@ -1,0 +1,383 @@
+"""Bad input: what the user sees, what survives, and the exit status."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from ssahc.io.ark import ArchiveWriter, read_table, write_single
+from ssahc.io.model import write_model_dir
+from ssahc.io.plda import write_plda
+from ssahc.io.xvectors import write_xvector_dir
+from ssahc.types import Plda
+
+HURT = "a001"
+
+
+@pytest.fixture
+def folder(corpus, tmp_path):
+    """An x-vector folder, a model folder, counts; to be broken by the tests."""
+    conversations = corpus["a"].conversations
+    write_xvector_dir(tmp_path / "x", [item.recording for item in conversations])
+    write_model_dir(tmp_path / "model", corpus["b"].model)
+    counts = "".join(f"{item.recording.id} 2\n" for item in conversations)
+    (tmp_path / "x" / "reco2num_spk").write_text(counts)
+    return tmp_path
+
+
+@pytest.fixture
+def diarize(ssahc, folder):
+    """Run on the broken folder; return exit status, error lines, recordings done."""
+
+    def run(*options, out="out", model=True):
+        arguments = ["diarize", folder / "x", folder / out, "--system", "plda"]
+        if model:
+            arguments += ["--model-dir", folder / "model"]
+        result = ssahc(*arguments, *options)
+        assert "Traceback" not in result.stderr
+        assert result.stdout == ""
+        rttm = folder / out / "rttm"
+        text = rttm.read_text() if rttm.is_file() else ""
+        done = sorted({line.split()[1] for line in text.splitlines()})
+        return result.returncode, result.stderr, done
+
+    return run
+
+
+def edit(path, old, new, count=1):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, count))
+
+
+def drop_lines(path, part):
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if part not in line]
+    assert len(kept) < len(lines)
+    path.write_text("".join(kept))
+
+
+def rewrite_vectors(folder, change):
+    """Write all vectors anew, each through `change(key, vector)`."""
+    vectors = dict(read_table(folder / "x" / "xvector.scp", "vector"))
+    with ArchiveWriter(
+        folder / "x" / "xvector.ark", folder / "x" / "xvector.scp"
+    ) as archive:
+        for key, vector in vectors.items():
+            archive.write(key, np.asarray(change(key, np.array(vector))))
+
+
+def first_utterance(folder):
+    line = (folder / "x" / "spk2utt").read_text().splitlines()[1]
+    assert line.startswith(HURT)
+    return line.split()[1]
+
+
+def vector_fault(value):
+    def hurt(folder):
+        victim = first_utterance(folder)
+        rewrite_vectors(folder, lambda k, v: v * 0 + value if k == victim else v)
+        return victim
+
+    return hurt
+
+
+def wrong_dimension(folder):
+    victim = first_utterance(folder)
+    rewrite_vectors(folder, lambda k, v: v[:-1] if k == victim else v)
+    return victim
+
+
+def no_segment(folder):
+    victim = first_utterance(folder)
+    drop_lines(folder / "x" / "segments", victim)
+    return f"no segment for utterance {victim!r}"
+
+
+def no_vector(folder):
+    victim = first_utterance(folder)
+    drop_lines(folder / "x" / "xvector.scp", victim)
+    return f"no x-vector for utterance {victim!r}"
+
+
+def unlisted_segment(folder):
+    with (folder / "x" / "segments").open("a") as file:
+        file.write(f"extra {HURT} 0.0 1.0\n")
+    return "segment 'extra' has no x-vector"
+
+
+def foreign_segment(folder):
+    victim = first_utterance(folder)
+    edit(folder / "x" / "segments", f"{victim} {HURT}", f"{victim} a000")
+    return "belongs to 'a000' there"
+
+
+def empty_recording(folder):
+    for name in ("spk2utt", "utt2spk", "segments", "xvector.scp"):
+        drop_lines(folder / "x" / name, HURT)
+    with (folder / "x" / "spk2utt").open("a") as file:
+        file.write(f"{HURT}\n")
+    return "lists no utterance"
+
+
+def wrong_key(folder):
+    victim = first_utterance(folder)
+    scp = folder / "x" / "xvector.scp"
+    offset = next(
+        line.split(":")[-1] for line in scp.read_text().splitlines() if victim in line
+    )
+    edit(scp, f"{victim} xvector.ark:{offset}", f"{victim} xvector.ark:30")
+    return "the scp belongs to another archive"
+
+
+def truncated_object(folder):
+    scp = folder / "x" / "xvector.scp"
+    (folder / "x" / "short.ark").write_bytes(b"u \0BFV \4\x18\0\0\0abc")
+    victim = first_utterance(folder)
+    drop_lines(scp, victim)
+    with scp.open("a") as file:
+        file.write(f"{victim} short.ark\n")
+    return "expected a Kaldi vector"
+
+
+@pytest.mark.parametrize(
+    "hurt",
+    [
+        pytest.param(vector_fault(np.nan), id="nan"),
+        pytest.param(vector_fault(np.inf), id="infinite"),
+        pytest.param(vector_fault(3e38), id="huge"),
+        pytest.param(vector_fault(0.0), id="zero"),
+        pytest.param(vector_fault(1e-40), id="denormal"),
+        *(
+            wrong_dimension,
+            no_segment,
+            no_vector,
+            unlisted_segment,
+            foreign_segment,
+            empty_recording,
+            wrong_key,
+            truncated_object,
+        ),
+    ],
+)
+def test_one_bad_recording_costs_only_itself(folder, diarize, hurt):
+    message = hurt(folder)
+    status, errors, done = diarize()
+    assert status == 1
+    assert done == ["a000", "a002"]
+    (line,) = errors.splitlines()
+    assert line.startswith(f"ssahc: error: recording {HURT!r}: {folder}")
+    assert message in line
+
+
+def test_truncated_archive_costs_its_tail(folder, diarize):
+    archive = folder / "x" / "xvector.ark"
+    archive.write_bytes(archive.read_bytes()[:-10])
+    status, errors, done = diarize()
+    assert (status, done) == (1, ["a000", "a001"])
+    (line,) = errors.splitlines()
+    assert "recording 'a002'" in line
+    assert "xvector.ark: key 'a002-" in line
+    assert "truncated" in line
+
+
+def test_recording_missing_from_counts(folder, diarize):
+    counts = folder / "x" / "reco2num_spk"
+    drop_lines(counts, HURT)
+    status, errors, done = diarize("--reco2num-spk", counts)
+    assert (status, done) == (1, ["a000", "a002"])
+    assert f"recording 'a001': {counts}: does not list this recording" in errors
+
+
+def spoil_scp_path(folder):
+    edit(folder / "x" / "xvector.scp", "xvector.ark", "gone.ark", 1)
+    return "xvector.scp:1: 'gone.ark' is neither in"
+
+
+def spoil_scp_pipe(folder):
+    edit(folder / "x" / "xvector.scp", "xvector.ark:", "touch pwned |")
+    return "is a pipe"
+
+
+def text_scp(folder):
+    shutil.copy(folder / "x" / "xvector.ark", folder / "x" / "xvector.scp")
+    return "expected UTF-8 text"
+
+
+def text_plda(folder):
+    (folder / "model" / "plda").write_text("rubbish")
+    return "plda: expected a Kaldi <Plda> object"
+
+
+def short_plda(folder):
+    path = folder / "model" / "plda"
+    path.write_bytes(path.read_bytes()[:500])
+    return "plda: key 'transform': truncated"
+
+
+def plda_dimension(folder):
+    write_plda(folder / "model" / "plda", Plda(np.zeros(3), np.eye(3), np.ones(3)))
+    return "is for 3 dimensions, but"
+
+
+def mean_dimension(folder):
+    write_single(folder / "model" / "mean.vec", np.zeros(5), binary=False)
+    return "is for 24 dimensions, but"
+
+
+def transform_shape(folder):
+    write_single(folder / "model" / "transform.mat", np.zeros((24, 20)))
+    return "transform.mat: expected a square matrix"
+
+
+def nan_mean(folder):
+    write_single(folder / "model" / "mean.vec", np.full(24, np.nan))
+    return "mean.vec: holds NaN"
+
+
+def missing_file(name):
+    def hurt(folder):
+        (folder / name).unlink()
+        return f"{folder / name}: no such file"
+
+    return hurt
+
+
+def bad_segments(folder):
+    edit(folder / "x" / "segments", " a000 ", " a000 x ")
+    return "segments:1: expected 'utterance recording start end'"
+
+
+def disagreement(folder):
+    edit(folder / "x" / "utt2spk", " a000", " a002", 1)
+    return "is under 'a000' in spk2utt"
+
+
+def smaller_vectors(folder):
+    rewrite_vectors(folder, lambda _, vector: vector[:-1])
+    return "all 3 recordings: x-vectors have 23 dimensions, the model's mean has 24"
+
+
+@pytest.mark.parametrize(
+    "hurt",
+    [
+        spoil_scp_path,
+        spoil_scp_pipe,
+        text_scp,
+        text_plda,
+        short_plda,
+        plda_dimension,
+        mean_dimension,
+        transform_shape,
+        nan_mean,
+        *(
+            pytest.param(missing_file(f"x/{name}"), id=f"no {name}")
+            for name in ("xvector.scp", "segments", "utt2spk", "spk2utt")
+        ),
+        bad_segments,
+        disagreement,
+        smaller_vectors,
+    ],
+)
+def test_a_bad_shared_file_stops_everything(folder, diarize, hurt):
+    message = hurt(folder)
+    status, errors, _ = diarize()
+    assert status == 2
+    assert message in errors
+    assert len(errors.splitlines()) <= 2
+    assert not (folder / "out").exists()
+    assert not (folder / "x" / "pwned").exists()
+
+
+def test_an_archive_of_rubbish(folder, diarize):
+    (folder / "x" / "xvector.ark").write_text("rubbish\n" * 100_000)
+    status, errors, _ = diarize()
+    assert status == 2
+    assert "the scp belongs to another archive" in errors
+    assert "no recording could be diarized; nothing is written" in errors
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--num-speakers", 2, "--threshold", 0], "not both"),
+        (["--num-speakers", 2, "--max-speakers", 3], "bounds"),
+        (["--num-speakers", 0], "must be 1 or more"),
+        (["--min-speakers", 3, "--max-speakers", 2], "1 <= min <= max"),
+        (["--max-speakers", 0], "1 <= min <= max"),
+        (["--threshold", "nan"], "NaN"),
+        (["--target-energy", 2], "between 0 and 1"),
+        (["--fusion-weight", -1], "between 0 and 1"),
+        (["--pca-dim", 0], "must be 1 or more"),
+        (["--rttm-channel", "a b"], "one word"),
+        (["--device", "tpu"], "'tpu' is not one of"),
+        (["--model-dir", "/nowhere"], "expected a folder with mean.vec"),
+        (["--config", "/nowhere.toml"], "no such file"),
+    ],
+)
+def test_wrong_usage(folder, diarize, options, message):
+    status, errors, _ = diarize(*options)
+    assert status == 2
+    assert message in errors
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--num-speakers", 2], ["--threshold", 0.0], ["--max-speakers", 4]],
+)
+def test_counts_stand_alone(folder, diarize, option):
+    counts = folder / "x" / "reco2num_spk"
+    status, errors, _ = diarize("--reco2num-spk", counts, *option)
+    assert status == 2
+    assert f"leave out {option[0]}" in errors
+
+
+def test_plda_systems_need_a_plda(folder, diarize):
+    (folder / "model" / "plda").unlink()
+    status, errors, _ = diarize()
+    assert status == 2
+    assert "--system plda needs a PLDA" in errors
+    assert diarize("--system", "cosine")[0] == 0
+
+
+@pytest.mark.parametrize("out", ["x/segments", "x/segments/out"])
+def test_output_folder_that_cannot_be(diarize, out):
+    status, errors, _ = diarize(out=out)
+    assert status == 2
+    assert "cannot write there" in errors
+    assert "choose another output folder" in errors
+
+
+@pytest.mark.parametrize("system", ["cosine", "plda", "ssahc", "ssahc+plda"])
+@pytest.mark.parametrize("model", [True, False])
+def test_few_or_equal_windows_work(corpus, folder, ssahc, system, model):
+    if not model and "plda" in system:
+        return
+    source = corpus["a"].conversations[0].recording
+    parts = []
+    for count in (1, 2, 3, 30):
+        rows = np.zeros(count, int) if count == 30 else np.arange(count)
+        name = f"n{count}"
+        utterances = tuple(f"{name}-{i}" for i in range(count))
+        segments = np.stack([np.arange(count), np.arange(count) + 1.5], axis=1)
+        parts.append(type(source)(name, utterances, segments, source.xvectors[rows]))
+    write_xvector_dir(folder / "few", parts)
+    options = ["--model-dir", folder / "model"] if model else []
+    arguments = ("diarize", folder / "few", folder / "out", "--system", system)
+    result = ssahc(*arguments, *options)
+    assert result.returncode == 0
+    assert "Traceback" not in result.stderr
+    labels = dict(
+        line.split() for line in (folder / "out" / "labels").read_text().splitlines()
+    )
+    # Equal windows are one speaker, whatever the system.
+    assert {labels[f"n30-{i}"] for i in range(30)} == {"1"}
+    result = ssahc(*arguments, *options, "--num-speakers", 3)
+    assert result.returncode == 0
+    assert "recording 'n2': 3 speakers wanted, but it has 2 windows" in result.stderr
+    labels = dict(
+        line.split() for line in (folder / "out" / "labels").read_text().splitlines()
+    )
+    assert [labels[f"n2-{i}"] for i in range(2)] == ["1", "2"]

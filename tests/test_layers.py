@@ -1,0 +1,123 @@
+"""The house rules that code can check: import directions, light start, one door."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ssahc
+
+PACKAGE = Path(ssahc.__file__).parent
+HEAVY = {"torch", "scipy", "sklearn", "pyannote", "pandas", "matplotlib"}
+
+# module: what it may import from ssahc. Everything may import errors and types.
+ARROWS = {
+    "errors": set(),
+    "types": set(),
+    "io.files": set(),
+    "io.ark": {"io.files"},
+    "io.text": {"io.files"},
+    "io.rttm": {"io.files", "io.text"},
+    "io.plda": {"io.ark", "io.files"},
+    "io.model": {"io.ark", "io.files", "io.plda"},
+    "io.xvectors": {"io.ark", "io.files", "io.text"},
+    "preprocess": set(),
+    "affinity": set(),
+    "plda": {"affinity", "preprocess"},
+    "ahc": set(),
+    "nn.model": set(),
+    "nn.losses": set(),
+    "nn.sampling": set(),
+    "nn.train": set(),
+    "selfsup": {"affinity", "ahc", "preprocess", "nn"},
+    "turns": set(),
+    "pipeline": {"affinity", "ahc", "plda", "preprocess", "selfsup", "turns"},
+    "scoring": {"turns"},
+    "simulate": set(),
+    "plots": {"affinity", "io.files"},
+    "config": {"io.files"},
+    "cli": {
+        *("ahc", "cli", "config", "io", "pipeline", "plots", "scoring", "simulate"),
+        "turns",
+    },
+}
+MODULES = sorted(
+    path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
+    for path in PACKAGE.rglob("*.py")
+    if path.name not in ("__init__.py", "__main__.py")
+)
+
+
+def imports(module):
+    """Yield (imported module, whether the import is at the top level)."""
+    tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield name.name, node in tree.body
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield node.module, node in tree.body
+
+
+def allowed(module):
+    return ARROWS.get(module, ARROWS.get(module.split(".")[0]))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows_point_one_way(module):
+    targets = allowed(module)
+    assert targets is not None, f"{module} has no place in the plan"
+    for name, _ in imports(module):
+        if name.split(".")[0] != "ssahc":
+            continue
+        target = name.removeprefix("ssahc.")
+        fits = target in {"errors", "types"} | targets or target.split(".")[0] in targets
+        assert fits, f"{module} must not import {target}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_libraries_are_loaded_late(module):
+    for name, at_top in imports(module):
+        library = name.split(".")[0]
+        if library == "torch" and module.startswith("nn."):
+            continue
+        assert not (at_top and library in HEAVY), f"{module} loads {library} at once"
+
+
+def test_only_one_module_knows_kaldi_io():
+    knows = [
+        module
+        for module in MODULES
+        if any(name.split(".")[0] == "kaldi_io" for name, _ in imports(module))
+    ]
+    assert knows == ["io.ark"]
+
+
+def test_pyannote_only_in_turns_and_scoring():
+    for module in MODULES:
+        if any(name.startswith("pyannote") for name, _ in imports(module)):
+            assert module in ("turns", "scoring")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import ssahc",
+        "import sys; sys.argv = ['ssahc', '--help']; import ssahc.__main__",
+        "import sys; sys.argv = ['ssahc', 'diarize', '--help']; import ssahc.__main__",
+    ],
+)
+def test_start_is_light(statement):
+    code = (
+        "import atexit, sys\n"
+        f"heavy = {HEAVY!r}\n"
+        "atexit.register(lambda: print('LOADED', sorted(heavy & set(sys.modules))))\n"
+        f"{statement}"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "LOADED []"

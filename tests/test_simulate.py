@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from ssahc.errors import UsageError
+from ssahc.preprocess import center, whiten
+from ssahc.simulate import SHIFT, WINDOW, SimulateOptions, simulate
+
+
+def test_same_seed_same_corpus():
+    options = SimulateOptions(recordings=2, duration=30, dim=8)
+    first, second = simulate(options), simulate(options)
+    for half in ("a", "b"):
+        for one, two in zip(first[half].conversations, second[half].conversations):
+            assert one.turns == two.turns
+            assert np.array_equal(one.recording.xvectors, two.recording.xvectors)
+
+
+def test_windows_cover_the_speech(corpus):
+    for half in corpus.values():
+        for item in half.conversations:
+            segments = item.recording.segments
+            lengths = np.diff(segments, axis=1)
+            assert (lengths > 0).all()
+            assert (lengths <= WINDOW + 1e-6).all()
+            overlapping = segments[1:, 0] < segments[:-1, 1]
+            steps = np.diff(segments[:, 0])[overlapping]
+            np.testing.assert_allclose(steps, SHIFT, atol=0.011)
+            for turn in item.turns:
+                inside = (segments[:, 0] < turn.end) & (segments[:, 1] > turn.start)
+                covered = segments[inside]
+                assert covered[:, 0].min() <= turn.start + 1e-6
+                assert covered[:, 1].max() >= turn.end - 1e-6
+
+
+def test_everybody_speaks():
+    options = SimulateOptions(
+        recordings=4, duration=120, dim=4, fewest_speakers=5, most_speakers=5
+    )
+    for half in simulate(options).values():
+        for item in half.conversations:
+            assert len({turn.speaker for turn in item.turns}) == 5
+
+
+def test_the_model_fits_its_vectors():
+    half = simulate(SimulateOptions(recordings=60, duration=40, dim=16))["a"]
+    vectors = np.concatenate([c.recording.xvectors for c in half.conversations])
+    whitened = whiten(center(vectors, half.model.mean), half.model)
+    covariance = np.cov(whitened.T)
+    # Whitened by the generating model: no direction dominates.
+    assert 0.2 < np.linalg.eigvalsh(covariance).min()
+    assert np.linalg.eigvalsh(covariance).max() < 3
+
+
+def test_the_halves_differ_a_little(corpus):
+    first, second = (half.model for half in corpus.values())
+    assert np.array_equal(first.plda.psi, second.plda.psi)
+    moved = whiten(center(first.mean[None], second.mean), second)
+    assert np.isfinite(moved).all()
+    assert not np.allclose(first.mean, second.mean)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"recordings": 0},
+        {"dim": 1},
+        {"duration": 1.0},
+        {"fewest_speakers": 3, "most_speakers": 2},
+    ],
+)
+def test_wrong_options_are_refused(wrong):
+    with pytest.raises(UsageError, match="expected|must be"):
+        SimulateOptions(**wrong)
