@@ -52,9 +52,9 @@ def test_archives_are_written_as_kaldi_does(golden, tmp_path):
     write_archive(tmp_path, read_all(source))
     assert (tmp_path / "x.ark").read_bytes() == source.read_bytes()
     scp = (tmp_path / "x.scp").read_text()
-    assert scp.replace("x.ark", "balanced.ark") == source.with_suffix(
-        ".scp"
-    ).read_text()
+    assert (
+        scp.replace("x.ark", "balanced.ark") == source.with_suffix(".scp").read_text()
+    )
 
 
 def test_matrices_are_written_as_kaldi_does(golden, tmp_path):

@@ -137,7 +137,9 @@ def test_score_refuses_another_channel(ssahc, folder, diarized, tmp_path):
     result = ssahc("score", folder / "a" / "ref.rttm", hypothesis)
     assert result.returncode == 2
     assert "is on channel" in result.stderr
-    whole = re.sub(r"^(SPEAKER \S+) 0", r"\1 1", (diarized / "rttm").read_text(), flags=8)
+    whole = re.sub(
+        r"^(SPEAKER \S+) 0", r"\1 1", (diarized / "rttm").read_text(), flags=8
+    )
     hypothesis.write_text(whole)
     result = ssahc("score", folder / "a" / "ref.rttm", hypothesis)
     assert result.returncode == 2
@@ -147,7 +149,9 @@ def test_score_refuses_another_channel(ssahc, folder, diarized, tmp_path):
 def test_demo(ssahc, tmp_path):
     result = ssahc("demo", tmp_path / "demo")
     assert result.returncode == 0
-    rates = re.findall(r"^(\S+) +(\d+\.\d\d) +(\d+\.\d\d)$", result.stdout, re.MULTILINE)
+    rates = re.findall(
+        r"^(\S+) +(\d+\.\d\d) +(\d+\.\d\d)$", result.stdout, re.MULTILINE
+    )
     assert [row[0] for row in rates] == ["cosine", "plda", "ssahc", "ssahc+plda"]
     assert all(0 <= float(rate) < 25 for row in rates for rate in row[1:])
     assert (tmp_path / "demo" / "a000.png").read_bytes().startswith(b"\x89PNG")

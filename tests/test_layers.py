@@ -74,7 +74,9 @@ def test_arrows_point_one_way(module):
         if name.split(".")[0] != "ssahc":
             continue
         target = name.removeprefix("ssahc.")
-        fits = target in {"errors", "types"} | targets or target.split(".")[0] in targets
+        fits = (
+            target in {"errors", "types"} | targets or target.split(".")[0] in targets
+        )
         assert fits, f"{module} must not import {target}"
 
 

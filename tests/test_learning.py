@@ -133,9 +133,7 @@ def test_training_stops_below_eta_before_the_step():
         seen.append(net.weight.item())
         return output.square().mean()
 
-    training = train(
-        net, torch.ones(3, 1), loss_of, lr=1.0, eta=0.5, max_steps=10
-    )
+    training = train(net, torch.ones(3, 1), loss_of, lr=1.0, eta=0.5, max_steps=10)
     assert training.stopped == "eta"
     assert training.losses[-1] < 0.5 * training.losses[0] <= training.losses[-2]
     # The weights are those of the last loss: no step follows it.
@@ -219,9 +217,7 @@ def test_guard_returns_the_start(recording, model):
         (LearningOptions(init_threshold=2.0), None, "no_pairs"),
         (LearningOptions(lr=1e30), None, "diverged"),
     ):
-        learned = learn(
-            recording, model, options, num_speakers=known, device="cpu"
-        )
+        learned = learn(recording, model, options, num_speakers=known, device="cpu")
         assert learned.periods[0].stopped == reason
         assert not learned.periods[0].learned
         assert np.array_equal(learned.affinity.features, start.features)

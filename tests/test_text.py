@@ -90,9 +90,7 @@ def test_rttm_round_trip(tmp_path):
     turns = {"b": [Turn(0, 1.25, "1"), Turn(1.25, 2, "2")], "a": [Turn(3, 4, "x")]}
     write_rttm(tmp_path / "rttm", turns, channel="1")
     text = (tmp_path / "rttm").read_text()
-    assert text.splitlines()[0] == (
-        "SPEAKER a 1   3.000   1.000 <NA> <NA> x <NA> <NA>"
-    )
+    assert text.splitlines()[0] == ("SPEAKER a 1   3.000   1.000 <NA> <NA> x <NA> <NA>")
     rttm = read_rttm(tmp_path / "rttm")
     assert rttm.turns == turns
     assert rttm.channels == {"a": "1", "b": "1"}

@@ -1,0 +1,50 @@
+"""The README's commands run, in order, as a reader would run them."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ssahc.cli import VERBS, cli
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def shell_lines():
+    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.S)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_set_up_lines_are_single_lines():
+    lines = [line for line in shell_lines() if not line.startswith("ssahc ")]
+    assert len(lines) == 2
+    for line, last in zip(lines, (".venv/bin/ssahc demo", ".venv/bin/pytest")):
+        assert line.startswith("sudo apt-get update")
+        assert "-c constraints.txt" in line
+        assert line.endswith(f"&& {last}")
+
+
+def test_commands_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commands = [line for line in shell_lines() if line.startswith("ssahc ")]
+    assert len(commands) >= 10
+    for command in commands:
+        # In this process, so that torch is loaded once, not ten times.
+        result = CliRunner().invoke(cli, shlex.split(command)[1:])
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+
+
+def test_options_exist(ssahc):
+    text = README.read_text()
+    helps = "".join(ssahc(verb, "--help").stdout for verb in VERBS)
+    foreign = {"--help"}
+    for option in set(re.findall(r"`(--[a-z0-9-]+)", text)) - foreign:
+        assert option in helps, option
+
+
+@pytest.mark.parametrize("name", ["RESULTS.md", "constraints.txt"])
+def test_named_files_exist(name):
+    assert name in README.read_text()
+    assert (README.parent / name).is_file()
