@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssahc.errors import DataError, UsageError
-from ssahc.types import Float32Array, IntArray
+from ssahc.types import Float32Array, FloatArray, IntArray
+
+# The sum of all affinities of a recording must stay within float32.
+_HUGE = 1e25
 
 
 @dataclass(frozen=True)
@@ -146,35 +149,37 @@ class MergeHistory:
         return max(min(count, self.num_windows - stop.min_speakers, available), 0)
 
 
-def average_linkage(affinity: Float32Array) -> MergeHistory:
+def average_linkage(affinity: FloatArray | Float32Array) -> MergeHistory:
     """Cluster until one cluster is left and return all merges.
 
     Parameters
     ----------
-    affinity : (N, N) float32 array
-        Only the upper triangle is read.
+    affinity : (N, N) array
+        Clustered in float32. Only the upper triangle is read.
 
     Raises
     ------
     DataError
         If the matrix is not square or not finite.
     """
-    _check(affinity)
-    clusters = _Clusters(_symmetric(affinity))
+    clusters = _Clusters(_symmetric(_checked(affinity)))
     clusters.merge_until(Stop(num_speakers=1))
     return clusters.history()
 
 
 def agglomerative_cluster(
-    affinity: Float32Array, stop: Stop, options: AhcOptions = AhcOptions()
+    affinity: FloatArray | Float32Array,
+    stop: Stop,
+    options: AhcOptions = AhcOptions(),
 ) -> IntArray:
     """Cluster one recording as ``agglomerative-cluster`` does, with all its options.
 
     Parameters
     ----------
-    affinity : (N, N) float32 array
-        Similarities; only the upper triangle is read, but where a recording is
-        clustered in pieces the lower triangle gives the affinities between pieces.
+    affinity : (N, N) array
+        Similarities, clustered in float32. Only the upper triangle is read, but where
+        a recording is clustered in pieces the lower triangle gives the affinities
+        between pieces.
     stop : Stop
     options : AhcOptions
 
@@ -188,7 +193,7 @@ def agglomerative_cluster(
     DataError
         If the matrix is not square or not finite.
     """
-    _check(affinity)
+    affinity = _checked(affinity)
     count = len(affinity)
     largest = _largest_cluster(count, stop, options)
     if count > options.first_pass_max_utterances:
@@ -206,17 +211,22 @@ def is_steered(count: int, stop: Stop, options: AhcOptions) -> bool:
     )
 
 
-def _check(affinity: Float32Array) -> None:
+def _checked(affinity: FloatArray | Float32Array) -> Float32Array:
+    """Return the matrix in float32, if it is one that can be clustered."""
     if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1]:
         raise DataError(
             f"affinities must be a square matrix, found shape {affinity.shape}"
         )
-    if not np.isfinite(affinity).all():
-        raise DataError("affinities hold NaN or infinity; compute them again")
+    if not (np.abs(affinity) < _HUGE).all():
+        raise DataError(
+            f"affinities hold NaN, infinity or a value beyond {_HUGE:g}; "
+            "compute them again"
+        )
+    return affinity.astype(np.float32, copy=False)
 
 
 def _symmetric(affinity: Float32Array) -> Float32Array:
-    upper = np.triu(affinity.astype(np.float32, copy=False), 1)
+    upper = np.triu(affinity, 1)
     return upper + upper.T
 
 

@@ -9,7 +9,7 @@ flat table of ``name = value`` with the names of the command line.
 import dataclasses
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -90,7 +90,9 @@ def _describe(options_class: type) -> dict[str, str]:
                 descriptions[name] = current
         elif line.startswith(" " * 8):
             current.append(line.strip())
-    return {name: " ".join(text) for name, text in descriptions.items()}
+    return {
+        name: " ".join(text).replace("``", "") for name, text in descriptions.items()
+    }
 
 
 def build(options_class: type[T], values: Mapping[str, Any]) -> T:
@@ -107,14 +109,15 @@ def build(options_class: type[T], values: Mapping[str, Any]) -> T:
 
 
 def flatten(options: Any) -> dict[str, Any]:
-    """Return the set values of an options object as a flat table."""
+    """Return the set values of an options object as a flat table, paths absolute."""
     table: dict[str, Any] = {}
     for item in dataclasses.fields(options):
         value = getattr(options, item.name)
         if dataclasses.is_dataclass(value):
             table.update(flatten(value))
         elif value is not None:
-            table[item.name] = str(value) if isinstance(value, Path) else value
+            is_path = isinstance(value, Path)
+            table[item.name] = str(value.absolute()) if is_path else value
     return table
 
 
@@ -155,8 +158,15 @@ def write_config(path: Path, options: Any) -> None:
     """Write the set values of an options object, to be read by `read_config`."""
     import tomli_w
 
+    try:
+        text = tomli_w.dumps(flatten(options)).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{error.object!r} is not UTF-8 and cannot stand in {path.name}; "
+            "rename the file"
+        ) from error
     with atomic_write(path, "wb") as file:
-        tomli_w.dump(flatten(options), file)
+        file.write(text)
 
 
 def _check(table: dict[str, Any], options_class: type, path: Path) -> dict[str, Any]:
@@ -197,8 +207,20 @@ def resolve(
     *,
     config: Path | None = None,
     preset: str | None = None,
+    displaces: Mapping[str, Set[str]] | None = None,
 ) -> T:
     """Combine the sources of options: command line > config file > preset > default.
+
+    Parameters
+    ----------
+    options_class : type
+    command_line : mapping
+        Flat values; None means "not given".
+    config : Path, optional
+    preset : str, optional
+    displaces : mapping, optional
+        Option to those it has no place beside: if a source sets it, their values from
+        lower sources are dropped.
 
     Raises
     ------
@@ -207,14 +229,20 @@ def resolve(
     UsageError
         If the values contradict each other.
     """
-    values: dict[str, Any] = {}
+    sources: list[Mapping[str, Any]] = []
     if preset is not None:
         if preset not in list_presets():
             raise UsageError(
                 f"unknown preset {preset!r}; there are {', '.join(list_presets())}"
             )
-        values.update(read_preset(preset, options_class))
+        sources.append(read_preset(preset, options_class))
     if config is not None:
-        values.update(read_config(config, options_class))
-    values.update({key: v for key, v in command_line.items() if v is not None})
+        sources.append(read_config(config, options_class))
+    sources.append({key: v for key, v in command_line.items() if v is not None})
+    values: dict[str, Any] = {}
+    for source in sources:
+        for name in source:
+            for other in (displaces or {}).get(name, ()):
+                values.pop(other, None)
+        values.update(source)
     return build(options_class, values)

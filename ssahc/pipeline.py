@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from ssahc.affinity import Affinity, cosine_affinity, weighted_sum
@@ -157,7 +158,7 @@ class Diarization:
     history: MergeHistory | None
     learning: tuple[Period, ...]
 
-    @property
+    @cached_property
     def turns(self) -> list[Turn]:
         """The speaker turns; speakers are named "1", "2", ... as Kaldi does."""
         return make_turns(self.segments, [str(label + 1) for label in self.labels])
@@ -216,14 +217,7 @@ def diarize_recording(
         If options contradict each other or the system needs what the model lacks.
     """
     stop = options.speakers.stop(known_speakers)
-    if stop.num_speakers is not None and stop.num_speakers > len(recording):
-        _logger.warning(
-            "recording %r: %d speakers wanted, but it has %d windows; each becomes a "
-            "speaker of its own",
-            recording.id,
-            stop.num_speakers,
-            len(recording),
-        )
+    warn_of_excess(recording.id, len(recording), stop)
     affinity, periods = compute_affinity(
         recording, model, options, num_speakers=stop.num_speakers
     )
@@ -242,6 +236,19 @@ def diarize_recording(
         history,
         periods,
     )
+
+
+def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
+    """Log a warning if more speakers are wanted than there are windows."""
+    wanted = stop.num_speakers or stop.min_speakers
+    if wanted > num_windows:
+        _logger.warning(
+            "recording %r: %d speakers wanted, but %d windows there; each becomes a "
+            "speaker of its own",
+            recording_id,
+            wanted,
+            num_windows,
+        )
 
 
 def compute_affinity(
@@ -271,12 +278,14 @@ def compute_affinity(
         device=options.device,
     )
     for period in learned.periods:
-        if not period.learned:
-            _logger.debug(
-                "recording %r: the network keeps its start (%s)",
-                recording.id,
-                period.stopped.replace("_", " "),
-            )
+        _logger.debug(
+            "recording %r: N0 %d, losses %s, %s: %s",
+            recording.id,
+            period.num_clusters,
+            " ".join(f"{loss:.3f}" for loss in period.losses) or "none",
+            "learned" if period.learned else "the network keeps its start",
+            period.stopped.replace("_", " "),
+        )
     if scores is None:
         return learned.affinity, learned.periods
     fused = weighted_sum(learned.affinity, scores, options.fusion.fusion_weight)

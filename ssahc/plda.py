@@ -1,5 +1,6 @@
 """PLDA scores of the windows of one recording, as ``ivector-plda-scoring-dense``."""
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,8 @@ from ssahc.affinity import Affinity
 from ssahc.errors import DataError, UsageError
 from ssahc.preprocess import energy_dim, length_normalize, recording_pca
 from ssahc.types import FloatArray, Plda
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,14 @@ def plda_affinity(
     # Kaldi's ApproxEqual(target_energy, 1): so close to 1 there is no PCA.
     if abs(options.target_energy - 1) > 0.001 * (options.target_energy + 1):
         energies, directions = recording_pca(vectors)
-        directions = directions[: energy_dim(energies, options.target_energy)]
+        kept = energy_dim(energies, options.target_energy)
+        if kept > len(directions):
+            _logger.warning(
+                "target energy %g keeps all %d dimensions (here Kaldi aborts)",
+                options.target_energy,
+                len(directions),
+            )
+        directions = directions[:kept]
         vectors = vectors @ directions.T
         plda = project_plda(plda, directions)
     latent = (vectors - plda.mean) @ plda.transform.T

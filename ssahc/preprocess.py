@@ -111,9 +111,9 @@ def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
 def energy_dim(energies: FloatArray, target_energy: float) -> int:
     """Return how many directions Kaldi keeps for a share of the energy.
 
-    Kaldi's loop counts one direction more than is needed; where that would be more
-    directions than there are (Kaldi aborts), all are kept. A recording without energy
-    (one vector, or equal ones) keeps one.
+    Kaldi's loop counts one direction more than is needed. That can be one more than
+    there are, where Kaldi aborts: it is for the caller to keep all then. A recording
+    without energy (one vector, or equal ones) keeps one.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def energy_dim(energies: FloatArray, target_energy: float) -> int:
     if total <= 0:
         return 1
     needed = int(np.searchsorted(np.cumsum(energies) / total, target_energy, "right"))
-    return min(needed + 2, len(energies))
+    return needed + 2
 
 
 def _check_dim(vectors: FloatArray, expected: int, what: str) -> None:

@@ -9,6 +9,7 @@ maps after the removal, and takes the whole width of the collar.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, nan
 
 from ssahc.errors import DataError, UsageError
 from ssahc.turns import to_annotation
@@ -33,8 +34,10 @@ class ScoringOptions:
     ignore_overlaps: bool = True
 
     def __post_init__(self) -> None:
-        if not self.collar >= 0:
-            raise UsageError(f"the collar must not be negative, found {self.collar:g}")
+        if not 0 <= self.collar < inf:
+            raise UsageError(
+                f"the collar must be finite and not negative, found {self.collar:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,10 @@ class Score:
 
     @property
     def der(self) -> float:
-        """Diarization error rate in percent of the scored speaker time."""
-        errors = self.missed + self.false_alarm + self.confusion
+        """Diarization error rate in percent; NaN where no speech was scored."""
         if self.scored == 0:
-            return 0.0 if errors == 0 else float("inf")
-        return 100 * errors / self.scored
+            return nan
+        return 100 * (self.missed + self.false_alarm + self.confusion) / self.scored
 
 
 def score_recording(
@@ -135,9 +137,10 @@ def score_corpus(
     uem: Mapping[str, Spans] | None = None,
     progress: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> dict[str, Score]:
-    """Score every recording of the reference, or of the UEM if there is one.
+    """Score every recording of the reference.
 
-    A recording that the hypothesis lacks counts as missed.
+    A recording that the hypothesis lacks counts as missed. One that the UEM lacks is
+    scored over the span of its reference, as md-eval does.
 
     Parameters
     ----------
@@ -148,20 +151,13 @@ def score_corpus(
         Recording to its scored spans.
     progress : callable, optional
         Wraps the recordings' names as they are gone through.
-
-    Raises
-    ------
-    DataError
-        If the UEM and the reference have no recording in common.
     """
-    if uem is not None and not uem.keys() & reference.keys():
-        raise DataError("the UEM names no recording of the reference; check the ids")
     return {
         name: score_recording(
-            reference.get(name, ()),
+            reference[name],
             hypothesis.get(name, ()),
             options,
-            uem=None if uem is None else uem[name],
+            uem=None if uem is None else uem.get(name),
         )
-        for name in progress(reference if uem is None else uem)
+        for name in progress(reference)
     }

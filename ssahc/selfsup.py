@@ -7,6 +7,7 @@ affinity of the final clustering. No reference is ever read.
 """
 
 from dataclasses import dataclass
+from math import inf, isnan
 from typing import Literal
 
 import numpy as np
@@ -67,14 +68,16 @@ class LearningOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "eta", "max_steps", "min_xvectors", "seed"):
-            if getattr(self, name) < 0:
+        for name in ("gamma", "lr", "max_steps", "min_xvectors", "seed"):
+            if not 0 <= getattr(self, name) < inf:
                 raise UsageError(
-                    f"{name.replace('_', '-')} must not be negative, "
+                    f"{name.replace('_', '-')} must be finite and not negative, "
                     f"found {getattr(self, name)}"
                 )
-        if not self.lr > 0:
-            raise UsageError(f"lr must be positive, found {self.lr:g}")
+        if not 0 <= self.eta <= 1:
+            raise UsageError(f"eta must be between 0 and 1, found {self.eta:g}")
+        if isnan(self.init_threshold):
+            raise UsageError("init-threshold is NaN")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Figures measured on these data say how systems compare, not how well they do on 
 """
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -37,7 +38,8 @@ class SimulateOptions:
     recordings : int
         Recordings in each half.
     duration : float
-        Length of a recording, in seconds.
+        Length of a recording, in seconds; it ends with the turn that crosses this, and
+        not before everybody has spoken.
     fewest_speakers, most_speakers : int
         Range of the number of speakers, drawn evenly.
     dim : int
@@ -59,8 +61,10 @@ class SimulateOptions:
                 "expected recordings >= 1, dim >= 2 and seed >= 0, found "
                 f"{self.recordings}, {self.dim} and {self.seed}"
             )
-        if not self.duration >= 10:
-            raise UsageError(f"duration must be 10 s or more, found {self.duration:g}")
+        if not 10 <= self.duration < inf:
+            raise UsageError(
+                f"duration must be finite and 10 s or more, found {self.duration:g}"
+            )
         if not 1 <= self.fewest_speakers <= self.most_speakers:
             raise UsageError(
                 "expected 1 <= fewest-speakers <= most-speakers, found "
@@ -149,21 +153,20 @@ def _draw_turns(
     # Everybody opens once, then the talkative take over.
     queue = list(generator.permutation(count))
     speaker, clock = -1, float(generator.exponential(0.5))
-    while clock < duration:
+    while clock < duration or queue:
         if queue:
             speaker = int(queue.pop())
         elif count > 1:
             odds = talkativeness.copy()
             odds[speaker] = 0
             speaker = int(generator.choice(count, p=odds / odds.sum()))
-        length = 0.4 + float(generator.gamma(1.5, 2.0))
-        end = min(clock + length, duration)
+        end = clock + 0.4 + float(generator.gamma(1.5, 2.0))
         turns.append(Turn(round(clock, 2), round(end, 2), f"s{speaker + 1}"))
         if count > 1 and generator.random() < 0.2:
             clock = end - float(generator.uniform(0.1, 0.5)) * (end - clock)
         else:
             clock = end + float(generator.exponential(0.4))
-    return [turn for turn in turns if turn.end - turn.start > 0.1]
+    return turns
 
 
 def _windows(turns: list[Turn]) -> FloatArray:

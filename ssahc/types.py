@@ -43,18 +43,17 @@ class Recording:
         count = len(self.utterances)
         if count == 0:
             raise DataError(
-                f"recording {self.id!r} has no x-vectors; "
-                "remove it or extract its x-vectors again"
+                "the recording has no x-vectors; remove it or extract them again"
             )
         if self.segments.shape != (count, 2) or self.xvectors.shape[:1] != (count,):
             raise DataError(
-                f"recording {self.id!r}: {count} utterances need segments of shape "
+                f"{count} utterances need segments of shape "
                 f"({count}, 2) and x-vectors of shape ({count}, D), found "
                 f"{self.segments.shape} and {self.xvectors.shape}"
             )
         if self.xvectors.ndim != 2 or self.xvectors.shape[1] == 0:
             raise DataError(
-                f"recording {self.id!r}: x-vectors must be the rows of a matrix of "
+                f"x-vectors must be the rows of a matrix of "
                 f"one column or more, found shape {self.xvectors.shape}"
             )
         # What is beyond these sizes overflows or vanishes when it is squared.
@@ -68,7 +67,7 @@ class Recording:
             if not rows.all():
                 utterance = self.utterances[int(np.argmin(rows))]
                 raise DataError(
-                    f"recording {self.id!r}: the x-vector of {utterance!r} {fault} "
+                    f"the x-vector of {utterance!r} {fault} "
                     f"({int((~rows).sum())} such of {count}); extract it again or "
                     "remove the utterance"
                 )

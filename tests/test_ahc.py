@@ -212,7 +212,13 @@ def test_contradictions_are_refused(arguments):
 
 
 @pytest.mark.parametrize(
-    "affinity", [np.zeros((2, 3), np.float32), np.full((2, 2), np.nan, np.float32)]
+    "affinity",
+    [
+        np.zeros((2, 3), np.float32),
+        np.full((2, 2), np.nan, np.float32),
+        np.full((2, 2), 1e37, np.float32),
+        np.full((2, 2), 1e300),
+    ],
 )
 def test_unusable_matrices_are_refused(affinity):
     with pytest.raises(DataError):

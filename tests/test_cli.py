@@ -173,7 +173,9 @@ def test_costs_are_negative_similarities(ssahc, golden, tmp_path):
             *("cluster", folder / "scores.ark", folder / "reco2utt", tmp_path),
             *options,
         )
-        assert (result.returncode, result.stderr) == (0, "")
+        assert result.returncode == 0
+        # A few of these matrices are smaller than the number of speakers wanted.
+        assert all("speakers wanted" in line for line in result.stderr.splitlines())
         theirs = (folder / f"labels_{name}").read_bytes()
         assert (tmp_path / "labels").read_bytes() == theirs
 

@@ -1,9 +1,10 @@
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from ssahc.cli.batch import SPEAKER_CONFLICTS
 from ssahc.cli.diarize import Run
 from ssahc.config import (
     build,
@@ -75,10 +76,12 @@ def test_sources_win_in_order(tmp_path):
 
 
 def test_config_round_trip(tmp_path):
-    options = build(Outer, {"rate": 2.0, "place": Path("x"), "mode": "slow"})
+    place = Path("x").absolute()
+    options = build(Outer, {"rate": 2.0, "place": place, "mode": "slow"})
     write_config(tmp_path / "config.toml", options)
     assert resolve(Outer, {}, config=tmp_path / "config.toml") == options
-    assert flatten(options) == {"rate": 2.0, "place": "x", "mode": "slow"}
+    relative = build(Outer, {"rate": 2.0, "place": Path("x"), "mode": "slow"})
+    assert flatten(relative) == {"rate": 2.0, "place": str(place), "mode": "slow"}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +102,24 @@ def test_faults_name_file_and_key(tmp_path, text, message):
         read_config(path, Run)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "expected"),
+    [
+        ("num_speakers = 2", {"threshold": 0.5}, (None, 0.5, 1, None)),
+        ("threshold = 0.2\nmin_speakers = 2", {"num_speakers": 3}, (3, None, 1, None)),
+        ("threshold = 0.2", {"max_speakers": 3}, (None, 0.2, 1, 3)),
+        ("min_speakers = 2", {"reco2num_spk": Path("x")}, (None, None, 1, None)),
+    ],
+)
+def test_the_command_line_displaces_what_it_contradicts(
+    tmp_path, text, given, expected
+):
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+    run = resolve(Run, given, config=config, displaces=SPEAKER_CONFLICTS)
+    assert astuple(run.method.speakers) == expected
 
 
 def test_presets_are_the_paper():

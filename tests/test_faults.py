@@ -1,6 +1,8 @@
 """Bad input: what the user sees, what survives, and the exit status."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -190,8 +192,8 @@ def test_recording_missing_from_counts(folder, diarize):
 
 
 def spoil_scp_path(folder):
-    edit(folder / "x" / "xvector.scp", "xvector.ark", "gone.ark", 1)
-    return "xvector.scp:1: 'gone.ark' is neither in"
+    (folder / "x" / "xvector.ark").rename(folder / "x" / "moved.ark")
+    return "xvector.scp:1: archive 'xvector.ark' is neither at"
 
 
 def spoil_scp_pipe(folder):
@@ -243,6 +245,23 @@ def missing_file(name):
     return hurt
 
 
+def negative_psi(folder):
+    psi = np.array([2.0, 1.0, -1.0] + [0.1] * 21)
+    write_plda(folder / "model" / "plda", Plda(np.zeros(24), np.eye(24), psi))
+    return "plda: psi is negative"
+
+
+def singular_plda(folder):
+    plda = Plda(np.zeros(24), np.zeros((24, 24)), np.ones(24))
+    write_plda(folder / "model" / "plda", plda)
+    return "the transform singular"
+
+
+def zero_transform(folder):
+    write_single(folder / "model" / "transform.mat", np.zeros((24, 24)))
+    return "transform.mat: is all zero"
+
+
 def bad_segments(folder):
     edit(folder / "x" / "segments", " a000 ", " a000 x ")
     return "segments:1: expected 'utterance recording start end'"
@@ -250,7 +269,7 @@ def bad_segments(folder):
 
 def disagreement(folder):
     edit(folder / "x" / "utt2spk", " a000", " a002", 1)
-    return "is under 'a000' in spk2utt"
+    return "belongs to 'a002' here, but belongs to 'a000' in spk2utt"
 
 
 def smaller_vectors(folder):
@@ -270,10 +289,15 @@ def smaller_vectors(folder):
         mean_dimension,
         transform_shape,
         nan_mean,
+        negative_psi,
+        singular_plda,
+        zero_transform,
         *(
             pytest.param(missing_file(f"x/{name}"), id=f"no {name}")
             for name in ("xvector.scp", "segments", "utt2spk", "spk2utt")
         ),
+        pytest.param(missing_file("model/mean.vec"), id="no mean"),
+        pytest.param(missing_file("model/transform.mat"), id="no transform"),
         bad_segments,
         disagreement,
         smaller_vectors,
@@ -312,7 +336,10 @@ def test_an_archive_of_rubbish(folder, diarize):
         (["--pca-dim", 0], "must be 1 or more"),
         (["--rttm-channel", "a b"], "one word"),
         (["--device", "tpu"], "'tpu' is not one of"),
-        (["--model-dir", "/nowhere"], "expected a folder with mean.vec"),
+        (["--model-dir", "/nowhere"], "no such folder"),
+        (["--model-dir", ""], "the path is empty"),
+        (["--gamma", "nan"], "must be finite"),
+        (["--eta", 2], "between 0 and 1"),
         (["--config", "/nowhere.toml"], "no such file"),
     ],
 )
@@ -325,13 +352,140 @@ def test_wrong_usage(folder, diarize, options, message):
 
 @pytest.mark.parametrize(
     "option",
-    [["--num-speakers", 2], ["--threshold", 0.0], ["--max-speakers", 4]],
+    [["--threshold", 0.0], ["--max-speakers", 4], ["--min-speakers", 2]],
 )
 def test_counts_stand_alone(folder, diarize, option):
     counts = folder / "x" / "reco2num_spk"
     status, errors, _ = diarize("--reco2num-spk", counts, *option)
     assert status == 2
     assert f"leave out {option[0]}" in errors
+
+
+def test_a_plda_alone_is_not_enough(folder, diarize):
+    plda = folder / "model" / "plda"
+    status, errors, _ = diarize("--plda", plda, model=False)
+    assert status == 2
+    assert "give --mean and --transform as well" in errors
+
+
+def test_a_run_leaves_one_runs_files(folder, diarize):
+    assert diarize("--write-scores")[0] == 0
+    assert (folder / "out" / "scores.ark").exists()
+    assert diarize()[0] == 0
+    names = {path.name for path in (folder / "out").iterdir()}
+    assert names == {"rttm", "labels", "config.toml"}
+
+
+def test_nothing_is_written_if_something_cannot_be(folder, diarize):
+    (folder / "out" / "rttm").mkdir(parents=True)
+    status, errors, _ = diarize()
+    assert status == 2
+    assert f"{folder / 'out' / 'rttm'}: is a folder" in errors
+    assert [path.name for path in (folder / "out").iterdir()] == ["rttm"]
+
+
+def test_a_failed_run_keeps_the_last_one(folder, diarize):
+    assert diarize()[0] == 0
+    before = (folder / "out" / "rttm").read_bytes()
+    (folder / "x" / "xvector.ark").unlink()
+    assert diarize()[0] == 2
+    assert (folder / "out" / "rttm").read_bytes() == before
+    assert len(list((folder / "out").iterdir())) == 3
+
+
+def test_interruption_is_told_apart(folder, golden):
+    code = (
+        "import sys, ssahc.cli.diarize as verb\n"
+        "def interrupted(*_): raise KeyboardInterrupt\n"
+        "verb.read_recordings = interrupted\n"
+        f"sys.argv = ['ssahc', 'diarize', {str(folder / 'x')!r},"
+        f" {str(folder / 'out')!r}, '--system', 'cosine']\n"
+        "import ssahc.__main__"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 130
+    assert result.stderr.strip() == "ssahc: error: interrupted; nothing is written"
+    assert not (folder / "out").exists()
+
+
+def cluster_inputs(folder):
+    matrices = {name: np.eye(3, dtype=np.float32) for name in ("r1", "r2")}
+    with ArchiveWriter(folder / "s.ark", folder / "s.scp") as archive:
+        for name, matrix in matrices.items():
+            archive.write(name, matrix)
+    lines = [f"{name} {name}-0 {name}-1 {name}-2\n" for name in matrices]
+    (folder / "reco2utt").write_text("".join(lines))
+    segments = [f"{r}-{i} {r} {i} {i + 1}\n" for r in matrices for i in range(3)]
+    (folder / "segments").write_text("".join(segments))
+
+
+def cut_archive(folder):
+    data = (folder / "s.ark").read_bytes()
+    (folder / "s.ark").write_bytes(data[: len(data) // 2 + 1])
+    return "expected a key and a space"
+
+
+def cut_matrix(folder):
+    data = (folder / "s.ark").read_bytes()
+    (folder / "s.ark").write_bytes(data[:-3])
+    return "truncated: a matrix of 3 x 3"
+
+
+def other_shape(folder):
+    edit(folder / "reco2utt", " r2-2", "")
+    return "the matrix is 3 x 3, but reco2utt lists 2 utterances"
+
+
+def twice(folder):
+    edit(folder / "reco2utt", "r2-1", "r2-2")
+    return "lists an utterance twice"
+
+
+def foreign(folder):
+    edit(folder / "segments", "r2-1 r2", "r2-1 r1")
+    return "no segment of utterance 'r2-1' in this recording"
+
+
+@pytest.mark.parametrize("hurt", [cut_archive, cut_matrix, other_shape, twice, foreign])
+def test_cluster_loses_only_what_is_broken(ssahc, tmp_path, hurt):
+    cluster_inputs(tmp_path)
+    message = hurt(tmp_path)
+    result = ssahc(
+        *("cluster", tmp_path / "s.ark", tmp_path / "reco2utt", tmp_path / "out"),
+        *("--segments", tmp_path / "segments"),
+    )
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("ssahc: error: recording 'r2': ")
+    assert message in line
+    assert "r1-2" in (tmp_path / "out" / "labels").read_text()
+
+
+def test_cluster_survives_rubbish_after_the_last_matrix(ssahc, tmp_path):
+    cluster_inputs(tmp_path)
+    with (tmp_path / "s.ark").open("ab") as file:
+        file.write(b"rubbish")
+    result = ssahc("cluster", tmp_path / "s.ark", tmp_path / "reco2utt", tmp_path / "o")
+    assert result.returncode == 0
+    assert "after the last matrix" in result.stderr
+
+
+def test_score_says_when_nothing_can_be_scored(ssahc, tmp_path):
+    line = "SPEAKER r 0 0 10 <NA> <NA> A <NA> <NA>\n"
+    (tmp_path / "ref").write_text(line)
+    (tmp_path / "labels").write_text("r-0 1\n")
+    (tmp_path / "uem").write_text("r 1 0 5\n")
+    for arguments, message in (
+        (["ref", "labels"], "holds no SPEAKER line"),
+        (["ref", "ref", "--collar", 30], "no reference speech is left to score"),
+        (["ref", "ref", "--uem", "uem"], "on channel '1' only, the reference is on"),
+    ):
+        result = ssahc("score", *arguments, cwd=tmp_path)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert len(result.stderr.splitlines()) == 1
 
 
 def test_plda_systems_need_a_plda(folder, diarize):
@@ -376,7 +530,7 @@ def test_few_or_equal_windows_work(corpus, folder, ssahc, system, model):
     assert {labels[f"n30-{i}"] for i in range(30)} == {"1"}
     result = ssahc(*arguments, *options, "--num-speakers", 3)
     assert result.returncode == 0
-    assert "recording 'n2': 3 speakers wanted, but it has 2 windows" in result.stderr
+    assert "recording 'n2': 3 speakers wanted, but 2 windows there" in result.stderr
     labels = dict(
         line.split() for line in (folder / "out" / "labels").read_text().splitlines()
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ssahc.ahc import AhcOptions, Stop, agglomerative_cluster, average_linkage
-from ssahc.io.ark import read_scp, read_entries, read_table
+from ssahc.io.ark import read_entries, read_scp, read_table
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.text import read_labels, read_reco2num_spk, read_segments, read_spk2utt

@@ -39,8 +39,8 @@ ARROWS = {
     "plots": {"affinity", "io.files"},
     "config": {"io.files"},
     "cli": {
-        *("ahc", "cli", "config", "io", "pipeline", "plots", "scoring", "simulate"),
-        "turns",
+        *("ahc", "cli", "config", "io", "nn", "pipeline", "plots", "scoring"),
+        *("simulate", "turns"),
     },
 }
 MODULES = sorted(

@@ -10,7 +10,7 @@ from ssahc.nn.losses import expected_triplet_loss, one_hot, sampled_triplet_loss
 from ssahc.nn.model import TwoLayerNet
 from ssahc.nn.sampling import sample_triplets
 from ssahc.nn.train import pick_device, train
-from ssahc.preprocess import center, recording_pca, whiten
+from ssahc.preprocess import recording_pca, whiten
 from ssahc.selfsup import LearningOptions, learn, start_network
 from ssahc.types import NO_MODEL, Model, Recording
 
@@ -253,7 +253,17 @@ def test_without_a_model_scale_does_not_matter(recording):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"gamma": -1.0}, {"lr": 0.0}, {"max_steps": -1}, {"seed": -1}]
+    "wrong",
+    [
+        {"gamma": -1.0},
+        {"gamma": float("nan")},
+        {"lr": float("inf")},
+        {"eta": 1.5},
+        {"eta": float("nan")},
+        {"init_threshold": float("nan")},
+        {"max_steps": -1},
+        {"seed": -1},
+    ],
 )
 def test_wrong_options_are_refused(wrong):
     with pytest.raises(UsageError):

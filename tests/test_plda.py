@@ -80,12 +80,13 @@ def test_few_windows_give_finite_scores(rng, count):
         assert np.isfinite(affinity.dense()).all()
 
 
-def test_all_directions_needed_keeps_all(rng):
+def test_all_directions_needed_keeps_all(rng, caplog):
     # Kaldi aborts here, because its loop counts one direction more than there are.
     vectors = rng.standard_normal((40, 16))
     plda = Plda(np.zeros(16), np.eye(16), np.ones(16))
     affinity = plda_affinity(vectors, plda, PldaOptions(0.99))
     assert affinity.features.shape == (40, 16)
+    assert "keeps all 16 dimensions" in caplog.text
 
 
 def test_dimensions_must_agree():

@@ -35,7 +35,8 @@ def random_turns(rng, speakers, *, same_speaker_gap):
 @pytest.mark.parametrize("seed", range(6))
 def test_equals_md_eval(md_eval, tmp_path, seed):
     rng = np.random.default_rng(seed)
-    uem = {name: [(1.5, 12.25), (14.0, 35.0)] for name in "abc"}
+    # Recording c is not in the UEM: md-eval scores its whole reference.
+    uem = {name: [(1.5, 12.25), (14.0, 35.0)] for name in "ab"}
     # Without a collar, md-eval -1 scores some overlapped speech next to the edge of a
     # UEM where two turns of one speaker touch; so here they never do.
     pairs = {
@@ -93,8 +94,7 @@ def test_scores_pool_as_seconds():
     total = Score(10, 1, 2, 3) + Score(30, 0, 0, 2)
     assert total == Score(40, 1, 2, 5)
     assert total.der == pytest.approx(20)
-    assert Score().der == 0
-    assert Score(false_alarm=1).der == float("inf")
+    assert np.isnan(Score(false_alarm=1).der)
 
 
 def test_missing_recording_counts_as_missed():
@@ -111,7 +111,6 @@ def test_empty_hypothesis_names_that_equal_reference_names():
 def test_nothing_to_score_is_refused():
     with pytest.raises(DataError, match="reference is empty"):
         score_recording([], [Turn(0, 1, "1")])
-    with pytest.raises(DataError, match="UEM names no recording"):
-        score_corpus({"a": [Turn(0, 1, "A")]}, {}, uem={"b": [(0, 1)]})
-    with pytest.raises(UsageError, match="collar"):
-        ScoringOptions(collar=-1)
+    for collar in (-1, float("inf"), float("nan")):
+        with pytest.raises(UsageError, match="collar"):
+            ScoringOptions(collar)

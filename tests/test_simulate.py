@@ -69,5 +69,5 @@ def test_the_halves_differ_a_little(corpus):
     ],
 )
 def test_wrong_options_are_refused(wrong):
-    with pytest.raises(UsageError, match="expected|must be"):
+    with pytest.raises(UsageError, match=r"expected|must be"):
         SimulateOptions(**wrong)

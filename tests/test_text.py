@@ -1,6 +1,7 @@
 import pytest
 
 from ssahc.errors import FormatError
+from ssahc.io.files import split_fields
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     Segment,
@@ -50,10 +51,12 @@ def test_labels_are_written_as_kaldi_does(tmp_path, golden):
         (read_segments, "u r 0 nan\n", "1: expected a number for the end"),
         (read_segments, "u r 2 1\n", "expected 0 <= start <= end"),
         (read_segments, "u r -1 1\n", "expected 0 <= start <= end"),
-        (read_segments, "u r 0 1\nu r 1 2\n", "2: key 'u': utterance stands twice"),
+        (read_segments, "u r 0 1\nu r 1 2\n", "2: key 'u': stands in line 1 already"),
         (read_utt2spk, "u\n", "1: expected 'utterance recording'"),
-        (read_spk2utt, "r u\nr v\n", "2: key 'r': stands twice"),
-        (read_reco2num_spk, "r 0\n", "key 'r': expected a whole number"),
+        (read_spk2utt, "r u\nr v\n", "2: key 'r': stands in line 1 already"),
+        (read_reco2num_spk, "r 0\n", "1: key 'r': expected a whole number"),
+        (read_reco2num_spk, "r " + "9" * 5000, "expected a whole number"),
+        (read_rttm, "hello world\n", "holds no SPEAKER line"),
         (read_reco2num_spk, "r two\n", "found 'two'"),
         (read_labels, "u x\n", "expected a label"),
         (read_labels, b"u \xff\n", "expected UTF-8 text"),
@@ -68,7 +71,7 @@ def test_labels_are_written_as_kaldi_does(tmp_path, golden):
         ),
         (read_uem, "r 0 1\n", "1: expected 'recording channel start end'"),
         (read_uem, "r 0 2 1\n", "expected 0 <= start < end"),
-        (read_uem, "r 0 0 2\nr 0 1 3\n", "overlap at 1 s"),
+        (read_uem, "r 0 0 2\nr 0 1 3\n", "2: overlaps another span"),
     ],
 )
 def test_faults_name_file_and_line(write, reader, text, message):
@@ -106,5 +109,9 @@ def test_other_rttm_lines_are_skipped(write):
 
 
 def test_uem_is_sorted(write):
-    spans = read_uem(write("; comment\nr 1 5 6\nr 1 0 2.5\n"))
-    assert spans == {"r": [(0.0, 2.5), (5.0, 6.0)]}
+    uem = read_uem(write("; comment\nr 1 5 6\nr 1 0 2.5\nr 2 0 3\n"))
+    assert uem == {"r": {"1": [(0.0, 2.5), (5.0, 6.0)], "2": [(0.0, 3.0)]}}
+
+
+def test_only_ascii_white_space_splits():
+    assert split_fields("a\u00a0b\tc  d\r") == ["a\u00a0b", "c", "d"]

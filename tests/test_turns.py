@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ windows = st.lists(st.tuples(times, times, st.sampled_from("xyz")), max_size=12)
 def kaldi_rule(segments, speakers):
     """Cut overlaps of neighbours in the middle, then join: windows in order only."""
     cut = [[start, end, who] for (start, end), who in zip(segments, speakers)]
-    for here, following in zip(cut, cut[1:]):
+    for here, following in pairwise(cut):
         if here[1] > following[0]:
             here[1] = following[0] = (following[0] + here[1]) / 2
     joined = []
@@ -29,7 +31,7 @@ def test_turns_are_disjoint_and_cover_what_windows_cover(items):
     segments = np.array([sorted(item[:2]) for item in items]).reshape(-1, 2)
     turns = make_turns(segments, [item[2] for item in items])
     assert all(turn.start < turn.end for turn in turns)
-    assert all(a.end <= b.start for a, b in zip(turns, turns[1:]))
+    assert all(a.end <= b.start for a, b in pairwise(turns))
     ticks = np.arange(0, 10, 1 / 64) + 1 / 128
     covered = ((segments[:, :1] < ticks) & (ticks < segments[:, 1:])).any(axis=0)
     ours = np.zeros_like(covered)

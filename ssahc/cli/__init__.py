@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -64,12 +65,22 @@ def main() -> None:
     # 10 CPU seconds on 250 calls). The user's own setting wins.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        cli()
+        sys.exit(cli(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        _fail("interrupted; nothing is written", 130)
     except SsahcError as error:
-        click.echo(f"ssahc: error: {error}", err=True)
-        sys.exit(2)
+        _fail(str(error))
+    except MemoryError as error:
+        _fail(f"not enough memory: {error}")
     except OSError as error:
         # A disk that fills up, a file that vanishes: nothing that a traceback explains.
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"ssahc: error: {where}{error.strerror}", err=True)
-        sys.exit(2)
+        _fail(f"{where}{error.strerror}")
+
+
+def _fail(message: str, status: int = 2) -> NoReturn:
+    click.echo(f"ssahc: error: {message}", err=True)
+    sys.exit(status)

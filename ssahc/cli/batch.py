@@ -1,7 +1,8 @@
-"""What the verbs that work through recordings share: faults, progress, exit status."""
+"""What the verbs that work through recordings share: counts, faults, output, status."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,12 +11,89 @@ import click
 from ssahc.config import flatten, list_options
 from ssahc.errors import DataError, UsageError
 from ssahc.io.rttm import write_rttm
-from ssahc.io.text import write_labels
+from ssahc.io.text import read_reco2num_spk, write_labels
 from ssahc.io.xvectors import Fault
 from ssahc.pipeline import SpeakerOptions
 from ssahc.types import Turn
 
 T = TypeVar("T")
+
+RESULT_FILES = ("labels", "rttm", "config.toml", "scores.ark", "scores.scp")
+
+_EXACT = {"reco2num_spk", "num_speakers"}
+_FREE = {"threshold", "min_speakers", "max_speakers"}
+# Exact numbers of speakers have no place beside a threshold or bounds, nor beside
+# other exact numbers: what the command line says displaces what a config file says.
+SPEAKER_CONFLICTS = {name: (_EXACT | _FREE) - {name} for name in _EXACT} | {
+    name: _EXACT for name in _FREE
+}
+
+
+@dataclass(frozen=True)
+class RttmOptions:
+    """How an RTTM is written.
+
+    Parameters
+    ----------
+    rttm_channel : str
+        Channel field of the RTTM.
+    """
+
+    rttm_channel: str = "0"
+
+    def __post_init__(self) -> None:
+        if self.rttm_channel.split() != [self.rttm_channel]:
+            raise UsageError(
+                f"--rttm-channel must be one word, found {self.rttm_channel!r}"
+            )
+
+
+@dataclass(frozen=True)
+class SpeakerCounts:
+    """Kaldi's ``reco2num_spk``, or the lack of one."""
+
+    path: Path | None
+    counts: Mapping[str, int]
+
+    def of(self, recording: str) -> int | None:
+        """Return the known number of speakers; None if there is no table.
+
+        Raises
+        ------
+        DataError
+            If the table lacks the recording.
+        """
+        if self.path is None:
+            return None
+        if recording not in self.counts:
+            raise DataError(
+                f"{self.path}: does not list this recording; add '{recording} COUNT'"
+            )
+        return self.counts[recording]
+
+
+def read_counts(path: Path | None, speakers: SpeakerOptions) -> SpeakerCounts:
+    """Read a table of exact numbers of speakers, if there is one.
+
+    Raises
+    ------
+    UsageError
+        If a threshold or bounds are given as well.
+    """
+    if path is None:
+        return SpeakerCounts(None, {})
+    given = flatten(speakers)
+    wrong = [
+        option.flag
+        for option in list_options(SpeakerOptions)
+        if option.name in _FREE and given.get(option.name) not in (None, option.default)
+    ]
+    if wrong:
+        raise UsageError(
+            "--reco2num-spk gives exact numbers of speakers; leave out "
+            + " and ".join(wrong)
+        )
+    return SpeakerCounts(path, read_reco2num_spk(path))
 
 
 def track(items: Iterable[T], total: int, what: str) -> Iterator[T]:
@@ -44,55 +122,14 @@ def report_faults(faults: list[Fault], total: int) -> None:
         click.echo(f"ssahc: error: {who}: {reason}", err=True)
 
 
-def exit_status(done: int, faults: list[Fault]) -> int:
-    """Return 0 if all recordings are done, 1 if some are, 2 if none is."""
-    if not faults:
-        return 0
-    return 1 if done else 2
-
-
-def count_for(
-    recording: str, counts: dict[str, int] | None, path: Path | None
-) -> int | None:
-    """Return the known number of speakers of a recording; None if there is no table.
-
-    Raises
-    ------
-    DataError
-        If the table lacks the recording.
-    """
-    if counts is None:
-        return None
-    if recording not in counts:
-        raise DataError(
-            f"{path}: does not list this recording; add a line '{recording} COUNT'"
-        )
-    return counts[recording]
-
-
-def check_counts(speakers: SpeakerOptions) -> None:
-    """Refuse options that contradict a table of exact numbers of speakers."""
-    given = flatten(speakers)
-    wrong = [
-        option.flag
-        for option in list_options(SpeakerOptions)
-        if given.get(option.name) not in (None, option.default)
-    ]
-    if wrong:
-        raise UsageError(
-            "--reco2num-spk gives exact numbers of speakers; leave out "
-            + " and ".join(wrong)
-        )
-
-
 def write_results(
-    out_dir: Path,
-    turns: Mapping[str, Sequence[Turn]] | None,
+    folder: Path,
     labels: Iterable[tuple[str, int]],
+    turns: Mapping[str, Sequence[Turn]] | None,
     *,
     channel: str,
 ) -> None:
     """Write ``labels`` and, if there are turns, ``rttm``."""
-    write_labels(out_dir / "labels", labels)
+    write_labels(folder / "labels", labels)
     if turns is not None:
-        write_rttm(out_dir / "rttm", turns, channel=channel)
+        write_rttm(folder / "rttm", turns, channel=channel)

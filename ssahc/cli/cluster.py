@@ -1,5 +1,6 @@
 """``ssahc cluster``."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,28 +12,32 @@ import numpy as np
 
 from ssahc.ahc import AhcOptions, agglomerative_cluster
 from ssahc.cli.batch import (
-    check_counts,
-    count_for,
-    exit_status,
+    RESULT_FILES,
+    SPEAKER_CONFLICTS,
+    RttmOptions,
+    SpeakerCounts,
+    read_counts,
     report_faults,
     track,
     write_results,
 )
-from ssahc.cli.options import ANY_PATH, config_options, options_of
+from ssahc.cli.options import PATH, config_option, options_of
 from ssahc.config import resolve, write_config
 from ssahc.errors import DataError, FormatError
 from ssahc.io.ark import Array, read_table
-from ssahc.io.files import output_folder
-from ssahc.io.text import Segment, read_reco2num_spk, read_segments, read_spk2utt
+from ssahc.io.files import staged_output
+from ssahc.io.text import Segment, read_segments, read_spk2utt
 from ssahc.io.xvectors import Fault
-from ssahc.pipeline import SpeakerOptions
+from ssahc.pipeline import SpeakerOptions, warn_of_excess
 from ssahc.turns import make_turns
 from ssahc.types import IntArray, Turn
+
+_logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
 class ScoreFileOptions:
-    """Inputs and outputs beside scores and reco2utt.
+    """Inputs beside scores and reco2utt.
 
     Parameters
     ----------
@@ -42,14 +47,11 @@ class ScoreFileOptions:
         Scores are costs (smaller means more alike), and so is the threshold.
     segments : Path, optional
         Segments of the utterances; if given, OUT_DIR also gets an rttm.
-    rttm_channel : str
-        Channel field of the RTTM.
     """
 
     reco2num_spk: Path | None = None
     read_costs: bool = False
     segments: Path | None = None
-    rttm_channel: str = "0"
 
 
 @dataclass(frozen=True)
@@ -57,23 +59,19 @@ class Run:
     """All options of ``ssahc cluster``."""
 
     files: ScoreFileOptions = field(default_factory=ScoreFileOptions)
+    rttm: RttmOptions = field(default_factory=RttmOptions)
     speakers: SpeakerOptions = field(default_factory=SpeakerOptions)
     ahc: AhcOptions = field(default_factory=AhcOptions)
 
 
 @click.command("cluster")
-@click.argument("scores", type=ANY_PATH)
-@click.argument("reco2utt", type=ANY_PATH)
-@click.argument("out_dir", type=ANY_PATH)
+@click.argument("scores", type=PATH)
+@click.argument("reco2utt", type=PATH)
+@click.argument("out_dir", type=PATH)
 @options_of(Run)
-@config_options
+@config_option
 def command(
-    scores: Path,
-    reco2utt: Path,
-    out_dir: Path,
-    preset: str | None,
-    config: Path | None,
-    **given: Any,
+    scores: Path, reco2utt: Path, out_dir: Path, config: Path | None, **given: Any
 ) -> None:
     """Cluster the matrices of SCORES and write OUT_DIR/labels.
 
@@ -81,28 +79,29 @@ def command(
     recording's utterances in the order of the matrix's rows. Labels are those of
     Kaldi's agglomerative-cluster with the options of the same names.
     """
-    run = resolve(Run, given, config=config, preset=preset)
-    with output_folder(out_dir):
-        sys.exit(_cluster(scores, reco2utt, out_dir, run))
+    run = resolve(Run, given, config=config, displaces=SPEAKER_CONFLICTS)
+    with staged_output(out_dir, RESULT_FILES) as folder:
+        faults = _cluster(scores, reco2utt, folder, run)
+    sys.exit(1 if faults else 0)
 
 
-def _cluster(scores: Path, reco2utt: Path, out_dir: Path, run: Run) -> int:
-    counts = None
-    if run.files.reco2num_spk is not None:
-        check_counts(run.speakers)
-        counts = read_reco2num_spk(run.files.reco2num_spk)
+def _cluster(scores: Path, reco2utt: Path, out_dir: Path, run: Run) -> list[Fault]:
+    counts = read_counts(run.files.reco2num_spk, run.speakers)
     utterances = read_spk2utt(reco2utt)
     segments = None if run.files.segments is None else read_segments(run.files.segments)
     done: dict[str, IntArray] = {}
     turns: dict[str, list[Turn]] = {}
     faults: list[Fault] = []
     for recording, matrix in track(
-        _matrices(scores, reco2utt, utterances), len(utterances), "clustering"
+        _matrices(scores, utterances), len(utterances), "clustering"
     ):
+        group = utterances[recording]
         try:
-            labels = _one(recording, matrix, utterances[recording], counts, run)
+            if isinstance(matrix, FormatError):
+                raise DataError(str(matrix))
+            labels = _one(recording, matrix, group, counts, run)
             if segments is not None:
-                turns[recording] = _turns(segments, utterances[recording], labels)
+                turns[recording] = _turns(recording, segments, group, labels)
         except DataError as error:
             faults.append(Fault(recording, str(error)))
             continue
@@ -112,65 +111,76 @@ def _cluster(scores: Path, reco2utt: Path, out_dir: Path, run: Run) -> int:
         raise DataError("no recording could be clustered; nothing is written")
     write_results(
         out_dir,
-        None if segments is None else turns,
         [
             pair
             for recording, group in utterances.items()
             if recording in done
             for pair in zip(group, done[recording].tolist(), strict=True)
         ],
-        channel=run.files.rttm_channel,
+        None if segments is None else turns,
+        channel=run.rttm.rttm_channel,
     )
     write_config(out_dir / "config.toml", run)
-    return exit_status(len(done), faults)
+    return faults
 
 
 def _matrices(
-    scores: Path, reco2utt: Path, utterances: dict[str, list[str]]
+    scores: Path, utterances: dict[str, list[str]]
 ) -> Iterator[tuple[str, Array | FormatError]]:
     """Yield every recording's matrix, or why there is none."""
     missing = dict.fromkeys(utterances)
-    for recording, matrix in read_table(scores, "matrix"):
-        if recording in missing:
-            del missing[recording]
-            yield recording, matrix
+    fault = FormatError(
+        "has no matrix for this recording; score it, or remove it from reco2utt",
+        path=scores,
+    )
+    try:
+        for recording, matrix in read_table(scores, "matrix"):
+            if recording in missing:
+                del missing[recording]
+                yield recording, matrix
+    except FormatError as error:
+        # The rest of the archive is lost, what came before it is not.
+        fault = error
+        if not missing:
+            _logger.warning("%s (after the last matrix that was needed)", error)
     for recording in missing:
-        yield (
-            recording,
-            FormatError(
-                f"no matrix for this recording of {reco2utt}; score or remove it",
-                path=scores,
-                key=recording,
-            ),
-        )
+        yield recording, fault
 
 
 def _one(
     recording: str,
-    matrix: Array | FormatError,
+    matrix: Array,
     utterances: list[str],
-    counts: dict[str, int] | None,
+    counts: SpeakerCounts,
     run: Run,
 ) -> IntArray:
-    if isinstance(matrix, FormatError):
-        raise DataError(str(matrix))
-    if matrix.shape != (len(utterances), len(utterances)) or not utterances:
+    count = len(utterances)
+    if matrix.shape != (count, count) or count == 0:
         raise DataError(
             f"the matrix is {matrix.shape[0]} x {matrix.shape[1]}, but reco2utt lists "
-            f"{len(utterances)} utterances; take both from one run"
+            f"{count} utterances; take both from one run"
         )
-    known = count_for(recording, counts, run.files.reco2num_spk)
+    if len(set(utterances)) < count:
+        raise DataError("reco2utt lists an utterance twice; keep one")
     # A cost is a negative similarity, and so is a threshold on costs.
     sign = -1.0 if run.files.read_costs else 1.0
-    stop = run.speakers.stop(known, sign=sign)
-    return agglomerative_cluster((sign * matrix).astype(np.float32), stop, run.ahc)
+    stop = run.speakers.stop(counts.of(recording), sign=sign)
+    warn_of_excess(recording, count, stop)
+    return agglomerative_cluster(sign * matrix, stop, run.ahc)
 
 
 def _turns(
-    segments: dict[str, Segment], utterances: list[str], labels: IntArray
+    recording: str,
+    segments: dict[str, Segment],
+    utterances: list[str],
+    labels: IntArray,
 ) -> list[Turn]:
-    missing = [utterance for utterance in utterances if utterance not in segments]
-    if missing:
-        raise DataError(f"no segment for utterance {missing[0]!r}; add its line")
+    for utterance in utterances:
+        segment = segments.get(utterance)
+        if segment is None or segment.recording != recording:
+            raise DataError(
+                f"--segments has no segment of utterance {utterance!r} in this "
+                "recording; give the file that belongs to reco2utt"
+            )
     spans = np.array([segments[utterance][1:] for utterance in utterances], np.float64)
     return make_turns(spans, [str(label + 1) for label in labels.tolist()])

@@ -8,9 +8,9 @@ from typing import get_args
 import click
 
 from ssahc.cli.batch import track, write_results
-from ssahc.cli.options import ANY_PATH
+from ssahc.cli.options import PATH
 from ssahc.cli.simulate import write_corpus
-from ssahc.io.files import make_folder, output_folder
+from ssahc.io.files import make_folder
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_reco2num_spk
@@ -27,18 +27,13 @@ _CORPUS = SimulateOptions(recordings=6)
 
 
 @click.command("demo")
-@click.argument("out_dir", metavar="[OUT]", type=ANY_PATH, default=Path("ssahc-demo"))
+@click.argument("out_dir", metavar="[OUT]", type=PATH, default=Path("ssahc-demo"))
 def command(out_dir: Path) -> None:
     """Simulate, diarize and score a small corpus; needs no data.
 
     OUT (default: ssahc-demo) gets the corpus, an rttm of every system, and a picture.
     Nothing in it is real speech: the table shows that everything works, not how well.
     """
-    with output_folder(out_dir):
-        _demo(out_dir)
-
-
-def _demo(out_dir: Path) -> None:
     write_corpus(out_dir, simulate(_CORPUS))
     known: dict[System, dict[str, Diarization]] = {}
     rates: list[tuple[str, str, str]] = []
@@ -82,8 +77,8 @@ def _run(
     make_folder(folder)
     write_results(
         folder,
-        {name: result.turns for name, result in results.items()},
         [pair for result in results.values() for pair in result.labelled_utterances],
+        {name: result.turns for name, result in results.items()},
         channel="0",
     )
     return results

@@ -4,27 +4,28 @@ import logging
 import sys
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ssahc.cli.batch import (
-    check_counts,
-    count_for,
-    exit_status,
+    RESULT_FILES,
+    SPEAKER_CONFLICTS,
+    RttmOptions,
+    SpeakerCounts,
+    read_counts,
     report_faults,
     track,
     write_results,
 )
-from ssahc.cli.options import ANY_PATH, config_options, options_of
+from ssahc.cli.options import PATH, config_option, options_of, preset_option
 from ssahc.config import resolve, write_config
-from ssahc.errors import DataError, UsageError
+from ssahc.errors import DataError
 from ssahc.io.ark import ArchiveWriter
-from ssahc.io.files import output_folder
+from ssahc.io.files import staged_output
 from ssahc.io.model import read_model, read_model_dir
-from ssahc.io.text import read_reco2num_spk
 from ssahc.io.xvectors import Fault, open_xvector_dir, read_recordings
 from ssahc.pipeline import (
     Diarization,
@@ -53,8 +54,6 @@ class FileOptions:
         PLDA instead of that of the model folder.
     reco2num_spk : Path, optional
         Kaldi's table of known numbers of speakers: "recording count" lines.
-    rttm_channel : str
-        Channel field of the RTTM.
     write_scores : bool
         Also write scores.ark and scores.scp, which Kaldi's agglomerative-cluster reads.
     """
@@ -64,14 +63,7 @@ class FileOptions:
     transform: Path | None = None
     plda: Path | None = None
     reco2num_spk: Path | None = None
-    rttm_channel: str = "0"
     write_scores: bool = False
-
-    def __post_init__(self) -> None:
-        if self.rttm_channel.split() != [self.rttm_channel]:
-            raise UsageError(
-                f"--rttm-channel must be one word, found {self.rttm_channel!r}"
-            )
 
 
 @dataclass(frozen=True)
@@ -79,14 +71,16 @@ class Run:
     """All options of ``ssahc diarize``."""
 
     files: FileOptions = field(default_factory=FileOptions)
+    rttm: RttmOptions = field(default_factory=RttmOptions)
     method: DiarizeOptions = field(default_factory=DiarizeOptions)
 
 
 @click.command("diarize")
-@click.argument("xvector_dir", type=ANY_PATH)
-@click.argument("out_dir", type=ANY_PATH)
+@click.argument("xvector_dir", type=PATH)
+@click.argument("out_dir", type=PATH)
 @options_of(Run)
-@config_options
+@preset_option
+@config_option
 def command(
     xvector_dir: Path,
     out_dir: Path,
@@ -105,18 +99,22 @@ def command(
     Exit status: 0 all recordings done; 1 some failed, the others are written; 2 wrong
     usage or nothing done, nothing is written.
     """
-    run = resolve(Run, given, config=config, preset=preset)
-    with output_folder(out_dir):
-        sys.exit(_diarize(xvector_dir, out_dir, run))
+    run = resolve(Run, given, config=config, preset=preset, displaces=SPEAKER_CONFLICTS)
+    with staged_output(out_dir, RESULT_FILES) as folder:
+        faults = _diarize(xvector_dir, folder, run)
+    sys.exit(1 if faults else 0)
 
 
-def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> int:
+def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
     model = load_model(run.files)
-    choose_system(run.method.system, model)
-    counts = None
-    if run.files.reco2num_spk is not None:
-        check_counts(run.method.speakers)
-        counts = read_reco2num_spk(run.files.reco2num_spk)
+    system = choose_system(run.method.system, model)
+    run = replace(run, method=replace(run.method, system=system))
+    if system.startswith("ssahc"):
+        # A wish for a GPU that is not there must not be found out after an hour.
+        from ssahc.nn.train import pick_device
+
+        pick_device(run.method.device)
+    counts = read_counts(run.files.reco2num_spk, run.method.speakers)
     folder = open_xvector_dir(xvector_dir)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
     done: dict[str, Diarization] = {}
@@ -134,29 +132,29 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> int:
             done[result.recording_id] = result
             if scores is not None:
                 scores.write(result.recording_id, result.affinity.dense())
-        report_faults(faults, total)
-        if not done:
-            raise DataError("no recording could be diarized; nothing is written")
-    _log_learning(list(done.values()))
+    report_faults(faults, total)
+    if not done:
+        raise DataError("no recording could be diarized; nothing is written")
     # spk2utt's order, in which Kaldi would have gone through them.
     results = [done[name] for name in folder.utterances if name in done]
+    _log_learning(results)
     write_results(
         out_dir,
-        {result.recording_id: result.turns for result in results},
         [pair for result in results for pair in result.labelled_utterances],
-        channel=run.files.rttm_channel,
+        {result.recording_id: result.turns for result in results},
+        channel=run.rttm.rttm_channel,
     )
     write_config(out_dir / "config.toml", run)
-    return exit_status(len(done), faults)
+    return faults
 
 
 def _one(
-    item: Recording | Fault, model: Model, run: Run, counts: dict[str, int] | None
+    item: Recording | Fault, model: Model, run: Run, counts: SpeakerCounts
 ) -> Diarization | Fault:
     if isinstance(item, Fault):
         return item
     try:
-        known = count_for(item.id, counts, run.files.reco2num_spk)
+        known = counts.of(item.id)
         return diarize_recording(item, model, run.method, known_speakers=known)
     except DataError as error:
         return Fault(item.id, str(error))

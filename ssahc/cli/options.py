@@ -11,8 +11,22 @@ from ssahc.config import Option, list_options, list_presets
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-READABLE_DIR = click.Path(path_type=Path, file_okay=False)
-ANY_PATH = click.Path(path_type=Path)
+
+class _FilePath(click.Path):
+    """A path; an empty one (an unset shell variable) is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _FilePath()
 
 
 def options_of(options_class: type) -> Callable[[F], F]:
@@ -37,18 +51,22 @@ def _add(option: Option) -> Callable[[F], F]:
     if option.choices:
         kind = click.Choice(option.choices)
     elif option.type is Path:
-        kind = ANY_PATH
+        kind = PATH
     return click.option(option.flag, type=kind, default=None, help=text)
 
 
-def config_options(function: F) -> F:
-    """Add ``--preset`` and ``--config``."""
-    function = click.option(
+def config_option(function: F) -> F:
+    """Add ``--config``."""
+    return click.option(
         "--config",
-        type=ANY_PATH,
+        type=PATH,
         help="TOML file of options (names with _ for -), such as an earlier run's "
         "config.toml; the command line wins over it.",
     )(function)
+
+
+def preset_option(function: F) -> F:
+    """Add ``--preset``."""
     return click.option(
         "--preset",
         type=click.Choice(list_presets()),

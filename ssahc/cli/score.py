@@ -1,22 +1,26 @@
 """``ssahc score``."""
 
 import json
+import logging
 import sys
-from collections.abc import Set
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ssahc.cli.batch import track
-from ssahc.cli.options import ANY_PATH
+from ssahc.cli.options import PATH
 from ssahc.errors import DataError
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
 from ssahc.scoring import Score, ScoringOptions, score_corpus
 
+_logger = logging.getLogger("ssahc")
+
 
 @click.command("score")
-@click.argument("ref_rttm", type=ANY_PATH)
-@click.argument("hyp_rttm", type=ANY_PATH)
+@click.argument("ref_rttm", type=PATH)
+@click.argument("hyp_rttm", type=PATH)
 @click.option(
     "--collar",
     type=float,
@@ -31,7 +35,7 @@ from ssahc.scoring import Score, ScoringOptions, score_corpus
     show_default=True,
     help="Leave out, or score, where two reference turns overlap (md-eval -1).",
 )
-@click.option("--uem", type=ANY_PATH, help="UEM file: the spans to score.")
+@click.option("--uem", type=PATH, help="UEM file: the spans to score.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 def command(
     ref_rttm: Path,
@@ -44,24 +48,28 @@ def command(
     """Print the diarization error rate of HYP_RTTM, per recording and pooled.
 
     Totals, misses, false alarms and confusions are those of NIST's md-eval with the
-    same collar. A recording missing from HYP_RTTM counts as missed.
+    same collar. A recording missing from HYP_RTTM counts as missed; one missing from
+    the UEM is scored from its first to its last reference turn.
     """
     options = ScoringOptions(collar, ignore_overlaps)
     reference, hypothesis = read_rttm(ref_rttm), read_rttm(hyp_rttm)
     if not reference.turns:
         raise DataError(f"{ref_rttm}: holds no SPEAKER line; check the path")
     _check_channels(reference, hypothesis, ref_rttm, hyp_rttm)
-    spans = None if uem is None else read_uem(uem)
-    scored = (reference.turns if spans is None else spans).keys()
-    _warn_of_strangers(scored, reference, hypothesis)
+    spans = None if uem is None else _spans(uem, reference)
+    _note_differences(reference, hypothesis, spans)
     scores = score_corpus(
         reference.turns,
         hypothesis.turns,
         options,
         uem=spans,
-        progress=lambda names: track(names, len(scored), "scoring"),
+        progress=lambda names: track(names, len(reference.turns), "scoring"),
     )
     pooled = sum(scores.values(), Score())
+    if pooled.scored == 0:
+        raise DataError(
+            "no reference speech is left to score; check the collar and the UEM"
+        )
     if as_json:
         _print_json(scores, pooled, options)
     else:
@@ -81,19 +89,45 @@ def _check_channels(
             )
 
 
-def _warn_of_strangers(scored: Set[str], reference: Rttm, hypothesis: Rttm) -> None:
-    for names, what in (
-        (scored - hypothesis.turns.keys(), "not in the hypothesis, counted as missed"),
-        (hypothesis.turns.keys() - scored, "in the hypothesis alone, not scored"),
-        (reference.turns.keys() - scored, "not in the UEM, not scored"),
-    ):
+def _spans(uem: Path, reference: Rttm) -> dict[str, list[tuple[float, float]]]:
+    """Return the UEM's spans of the reference's recordings, on the same channels."""
+    spans = {}
+    for recording, channels in read_uem(uem).items():
+        if recording not in reference.channels:
+            continue
+        channel = reference.channels[recording]
+        by_lower = {name.lower(): parts for name, parts in channels.items()}
+        if channel.lower() not in by_lower:
+            raise DataError(
+                f"{uem}: has recording {recording!r} on channel "
+                f"{' and '.join(map(repr, channels))} only, the reference is on "
+                f"{channel!r}; make them agree"
+            )
+        spans[recording] = by_lower[channel.lower()]
+    if not spans:
+        raise DataError(f"{uem}: names no recording of the reference; check the ids")
+    return spans
+
+
+def _note_differences(
+    reference: Rttm, hypothesis: Rttm, spans: dict[str, Any] | None
+) -> None:
+    known = reference.turns.keys()
+    differences = {
+        "not in the hypothesis, counted as missed": known - hypothesis.turns.keys(),
+        "in the hypothesis alone, not scored": hypothesis.turns.keys() - known,
+        "not in the UEM, scored from first to last reference turn": (
+            set() if spans is None else known - spans.keys()
+        ),
+    }
+    for what, names in differences.items():
         if names:
-            click.echo(f"ssahc: {what}: {', '.join(sorted(names))}", err=True)
+            _logger.warning("%s: %s", what, ", ".join(sorted(names)))
 
 
-def _as_dict(score: Score) -> dict[str, float]:
+def _as_dict(score: Score) -> dict[str, float | None]:
     return {
-        "der": score.der,
+        "der": None if isnan(score.der) else score.der,
         "scored": score.scored,
         "missed": score.missed,
         "false_alarm": score.false_alarm,
@@ -117,12 +151,13 @@ def _print_json(
 def _print_table(scores: dict[str, Score], pooled: Score) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="", pad_edge=False)
     table.add_column("recording")
     for heading in ("DER %", "scored s", "missed s", "false alarm s", "confusion s"):
         table.add_column(heading, justify="right")
     for name, score in [*scores.items(), ("pooled", pooled)]:
-        values = list(_as_dict(score).values())
-        table.add_row(name, *(f"{value:.2f}" for value in values))
+        values = _as_dict(score).values()
+        table.add_row(Text(name), *("-" if v is None else f"{v:.2f}" for v in values))
     Console(highlight=False, soft_wrap=True).print(table)

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from ssahc.cli.options import ANY_PATH, config_options, options_of
+from ssahc.cli.options import PATH, config_option, options_of
 from ssahc.config import resolve
-from ssahc.io.files import atomic_write, output_folder
+from ssahc.io.files import atomic_write
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.xvectors import write_xvector_dir
@@ -18,22 +18,19 @@ _logger = logging.getLogger("ssahc")
 
 
 @click.command("simulate")
-@click.argument("out_dir", type=ANY_PATH)
+@click.argument("out_dir", type=PATH)
 @options_of(SimulateOptions)
-@config_options
-def command(
-    out_dir: Path, preset: str | None, config: Path | None, **given: Any
-) -> None:
+@config_option
+def command(out_dir: Path, config: Path | None, **given: Any) -> None:
     """Write two halves of synthetic conversations to OUT_DIR.
 
     OUT_DIR/a and OUT_DIR/b are x-vector folders with ref.rttm and reco2num_spk;
     OUT_DIR/model/a and OUT_DIR/model/b are model folders. Diarize each half with the
     model of the other.
     """
-    options = resolve(SimulateOptions, given, config=config, preset=preset)
+    options = resolve(SimulateOptions, given, config=config)
     halves = simulate(options)
-    with output_folder(out_dir):
-        write_corpus(out_dir, halves)
+    write_corpus(out_dir, halves)
     count = sum(len(half.conversations) for half in halves.values())
     _logger.info("wrote %d conversations to %s/a and %s/b", count, out_dir, out_dir)
 

@@ -75,8 +75,8 @@ def read_scp(path: Path) -> list[ScpEntry]:
     Raises
     ------
     FormatError
-        On a malformed line, a duplicate key, a pipe, a range, a gzipped archive, or an
-        archive that does not exist.
+        On a malformed line, a duplicate key, a pipe, a range or a gzipped archive. An
+        archive that does not exist is noticed when it is read.
     """
     entries: dict[str, ScpEntry] = {}
     archives: dict[str, Path] = {}
@@ -103,28 +103,26 @@ def read_scp(path: Path) -> list[ScpEntry]:
 
 def _split_offset(location: str) -> tuple[str, int | None]:
     name, colon, digits = location.rpartition(":")
-    if colon and digits.isascii() and digits.isdigit():
+    # An offset of more digits than a file can have bytes is none.
+    if colon and digits.isascii() and digits.isdigit() and len(digits) <= 18:
         return name, int(digits)
     return location, None
 
 
 def _find_archive(name: str, scp: Path, line: int) -> Path:
-    reason = None
-    if "|" in name:
-        reason = "is a pipe, which would run a shell; store the vectors in an archive"
-    elif name.endswith("]"):
-        reason = "is a range of rows; copy the rows into an archive of their own"
-    elif name.endswith(".gz"):
-        reason = "is gzipped; unpack it first"
-    else:
-        for candidate in (scp.parent / name, Path(name)):
-            if candidate.is_file():
-                return candidate
-        reason = (
-            f"is neither in {scp.parent} nor in the working directory; "
-            "check the path or run where the scp was made"
-        )
-    raise FormatError(f"{name!r} {reason}", path=scp, line=line)
+    refused = {
+        "|": "is a pipe, which would run a shell; store the vectors in an archive",
+        "]": "is a range of rows; copy the rows into an archive of their own",
+        ".gz": "is gzipped; unpack it first",
+    }
+    for end, reason in refused.items():
+        if name.endswith(end) or (end == "|" and end in name):
+            raise FormatError(f"{name!r} {reason}", path=scp, line=line)
+    beside = scp.parent / name
+    # os.path.exists, since Path's raises on names too long for the system.
+    if not os.path.exists(beside) and os.path.exists(name):
+        return Path(name)
+    return beside
 
 
 # ---- reading -----------------------------------------------------------------------
@@ -155,23 +153,39 @@ def read_entries(
         try:
             file = archive.open("rb")
         except OSError as error:
-            for entry in group:
-                yield entry.key, unreadable(archive, error)
+            fault = _unreadable_archive(group[0], error)
+            yield from ((entry.key, fault) for entry in group)
             continue
         with file:
             size = os.fstat(file.fileno()).st_size
             for entry in group:
                 try:
-                    _seek(file, entry)
+                    _seek(file, entry, size)
                     yield entry.key, read_object(file, size, kind)
                 except (ValueError, EOFError) as error:
                     yield entry.key, entry.fault(str(error))
 
 
-def _seek(file: BinaryIO, entry: ScpEntry) -> None:
+def _unreadable_archive(entry: ScpEntry, error: OSError) -> FormatError:
+    if not isinstance(error, FileNotFoundError):
+        return unreadable(entry.archive, error)
+    return FormatError(
+        f"archive {entry.archive.name!r} is neither at {entry.archive} nor in the "
+        "working directory; check the path, or run where the scp was made",
+        path=entry.path,
+        line=entry.line,
+    )
+
+
+def _seek(file: BinaryIO, entry: ScpEntry, size: int) -> None:
     if entry.offset is None:
         file.seek(0)
         return
+    if entry.offset >= size:
+        raise EOFError(
+            f"truncated: {entry.path}:{entry.line} points to byte {entry.offset}, the "
+            f"archive has {size}; copy or extract it again"
+        )
     expected = entry.key.encode() + b" "
     start = entry.offset - len(expected)
     if start >= 0:
@@ -334,7 +348,8 @@ def _read_text(file: BinaryIO, kind: Kind) -> Array:
         if first:
             if not text.startswith("["):
                 raise ValueError(
-                    f"expected a Kaldi {kind} (binary mark or '['), found {line[:24]!r}"
+                    f"expected a Kaldi {kind} (binary mark or '['), found "
+                    f"{line[:24]!r}; an archive needs its offset in the scp"
                 )
             text, first = text[1:], False
         text, bracket, rest = text.partition("]")

@@ -1,13 +1,16 @@
 """Opening and atomically replacing files, with errors that say what to do."""
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from ssahc.errors import FormatError, UsageError
+
+_FIELD = re.compile(r"[^ \t\r\f\v]+")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -38,8 +41,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             line=1,
         )
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
+        if line and not line.isspace():
             yield number, line.rstrip("\r")
+
+
+def split_fields(line: str) -> list[str]:
+    """Split a line where Kaldi does: at ASCII white space only."""
+    return _FIELD.findall(line)
 
 
 def unreadable(path: Path, error: OSError) -> FormatError:
@@ -86,6 +94,11 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             yield file
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        # A full disk: the failing write does not say which file it was.
+        if error.filename is not None:
+            raise
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -97,21 +110,43 @@ def _umask() -> int:
 
 
 @contextmanager
-def output_folder(path: Path) -> Iterator[Path]:
-    """Create a folder to write to; if nothing comes of it, it is taken away again.
+def staged_output(path: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Write files to a folder all together or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The output folder; made if missing, and taken away again on failure.
+    names : sequence of str
+        Files that may be written. Those of an earlier run that are not written anew
+        are removed, so that what lies in the folder belongs together.
+
+    Yields
+    ------
+    Path
+        An empty folder; its files are moved to `path` when the block ends well.
 
     Raises
     ------
     UsageError
-        If it cannot be created or written to.
+        If `path` cannot be created or written to.
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    make_folder(path)
     try:
-        yield path
+        make_folder(path)
+        for name in names:
+            if (path / name).is_dir():
+                raise UsageError(f"{path / name}: is a folder; move it away")
+        with tempfile.TemporaryDirectory(dir=path, prefix=".ssahc-") as staging:
+            yield Path(staging)
+            for name in names:
+                if (Path(staging) / name).exists():
+                    (Path(staging) / name).replace(path / name)
+                else:
+                    (path / name).unlink(missing_ok=True)
     finally:
         for folder in missing:
-            if any(folder.iterdir()):
+            if not folder.exists() or any(folder.iterdir()):
                 break
             folder.rmdir()
 

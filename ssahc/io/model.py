@@ -1,10 +1,11 @@
 """A model folder: ``mean.vec``, ``transform.mat``, ``plda``."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from ssahc.errors import FormatError
+from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import read_single, write_single
 from ssahc.io.files import make_folder
 from ssahc.io.plda import read_plda, write_plda
@@ -25,9 +26,20 @@ def read_model(
     ------
     FormatError
         If a file is unreadable or its dimension disagrees with the others.
+    UsageError
+        If there is a PLDA but no mean or no transform: it was trained on centred and
+        whitened vectors.
     """
-    mean_vector = None if mean is None else _finite(read_single(mean, "vector"), mean)
-    matrix = None
+    if plda is not None and (mean is None or transform is None):
+        raise UsageError(
+            f"{plda}: a PLDA is trained on centred and whitened x-vectors; give "
+            "--mean and --transform as well, or a --model-dir"
+        )
+    parts: dict[Path, int] = {}
+    mean_vector = matrix = model_plda = None
+    if mean is not None:
+        mean_vector = _finite(read_single(mean, "vector"), mean)
+        parts[mean] = len(mean_vector)
     if transform is not None:
         matrix = _finite(read_single(transform, "matrix"), transform)
         rows, columns = matrix.shape
@@ -37,27 +49,24 @@ def read_model(
                 f"found {rows} x {columns}",
                 path=transform,
             )
-        if mean_vector is not None and len(mean_vector) != rows:
+        if not matrix.any():
+            raise FormatError("is all zero; estimate it again", path=transform)
+        parts[transform] = rows
+    if plda is not None:
+        model_plda = read_plda(plda)
+        parts[plda] = len(model_plda.mean)
+    for (path, dim), (other, expected) in pairwise(parts.items()):
+        if dim != expected:
             raise FormatError(
-                f"is for {rows} dimensions, but {mean} has {len(mean_vector)}; "
+                f"is for {expected} dimensions, but {path} for {dim}; "
                 "take both from one model",
-                path=transform,
+                path=other,
             )
-    model = Model(mean_vector, matrix, None if plda is None else read_plda(plda))
-    if model.plda is not None:
-        dim = len(model.plda.mean)
-        for path, part in ((mean, mean_vector), (transform, matrix)):
-            if part is not None and len(part) != dim:
-                raise FormatError(
-                    f"is for {dim} dimensions, but {path} has {len(part)}; "
-                    "take both from one model",
-                    path=plda or "",
-                )
-    return model
+    return Model(mean_vector, matrix, model_plda)
 
 
 def read_model_dir(folder: Path, **instead: Path | None) -> Model:
-    """Read the parts that a model folder holds; ``plda`` may be missing.
+    """Read a model folder; its ``plda`` may be missing.
 
     Parameters
     ----------
@@ -68,20 +77,21 @@ def read_model_dir(folder: Path, **instead: Path | None) -> Model:
     Raises
     ------
     FormatError
-        If the folder has none of the three files, or see `read_model`.
+        If the folder or a part of it is missing, or see `read_model`.
     """
-    parts = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
-    found = {
-        part: folder / name for part, name in parts.items() if (folder / name).exists()
-    }
-    if not found:
+    if not folder.is_dir():
         raise FormatError(
-            f"expected a folder with {MEAN}, {TRANSFORM} and (for PLDA) {PLDA}, "
-            "found none of them",
+            f"no such folder; expected one with {MEAN}, {TRANSFORM} and, for PLDA, "
+            f"{PLDA}",
             path=folder,
         )
-    found.update({part: path for part, path in instead.items() if path is not None})
-    return read_model(**found)
+    parts: dict[str, Path | None] = {
+        "mean": folder / MEAN,
+        "transform": folder / TRANSFORM,
+        "plda": folder / PLDA if (folder / PLDA).exists() else None,
+    }
+    parts.update({part: path for part, path in instead.items() if path is not None})
+    return read_model(**parts)
 
 
 def write_model_dir(folder: Path, model: Model) -> None:
@@ -96,6 +106,8 @@ def write_model_dir(folder: Path, model: Model) -> None:
 
 
 def _finite(values: np.ndarray, path: Path) -> FloatArray:
-    if not np.isfinite(values).all():
-        raise FormatError("holds NaN or infinity; make the file again", path=path)
+    if not (np.abs(values) < 1e30).all():
+        raise FormatError(
+            "holds NaN, infinity or a value beyond 1e30; make the file again", path=path
+        )
     return values.astype(np.float64)

@@ -11,6 +11,7 @@ from ssahc.io.ark import Kind, format_text, read_object
 from ssahc.io.files import atomic_write, unreadable
 from ssahc.types import FloatArray, Plda
 
+_HUGE, _SINGULAR = 1e30, 1e-12
 _MARK, _OPEN, _CLOSE = b"\0B", b"<Plda> ", b"</Plda>"
 _PARTS: tuple[tuple[str, Kind], ...] = (
     ("mean", "vector"),
@@ -66,8 +67,17 @@ def _check(parts: dict[str, FloatArray], path: Path) -> None:
             f"parts disagree: mean of {dim}, transform {shapes[0]}, psi {shapes[1]}",
             path=path,
         )
-    if not all(np.isfinite(part).all() for part in parts.values()):
-        raise FormatError("holds NaN or infinity; train the PLDA again", path=path)
+    if not all((np.abs(part) < _HUGE).all() for part in parts.values()):
+        raise FormatError(
+            f"holds NaN, infinity or a value beyond {_HUGE:g}; train the PLDA again",
+            path=path,
+        )
+    if parts["psi"].min() < 0 or np.linalg.cond(parts["transform"]) > 1 / _SINGULAR:
+        raise FormatError(
+            "psi is negative or the transform singular; train the PLDA again on more "
+            "data",
+            path=path,
+        )
 
 
 def write_plda(path: Path, plda: Plda, *, binary: bool = True) -> None:

@@ -7,11 +7,10 @@ other types and comments (``;``) are skipped.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, read_lines
+from ssahc.io.files import atomic_write, read_lines, split_fields
 from ssahc.io.text import parse_number
 from ssahc.types import Turn
 
@@ -38,12 +37,15 @@ def read_rttm(path: Path) -> Rttm:
     Raises
     ------
     FormatError
-        On a malformed SPEAKER line, a negative time, or a recording on two channels.
+        On a malformed SPEAKER line, a negative time, a recording on two channels, or
+        a file that is not empty but has no SPEAKER line.
     """
     rttm = Rttm()
+    others = 0
     for number, line in read_lines(path):
-        fields = line.split()
-        if fields[0].startswith((";", "#")) or fields[0] != "SPEAKER":
+        fields = split_fields(line)
+        if fields[0].upper() != "SPEAKER":
+            others += not fields[0].startswith((";", "#"))
             continue
         if len(fields) not in (9, 10):
             raise FormatError(
@@ -70,6 +72,8 @@ def read_rttm(path: Path) -> Rttm:
             )
         turns = rttm.turns.setdefault(recording, [])
         turns.append(Turn(start, start + duration, speaker))
+    if others and not rttm.turns:
+        raise FormatError("holds no SPEAKER line; is this an RTTM file?", path=path)
     return rttm
 
 
@@ -86,17 +90,22 @@ def write_rttm(
             )
 
 
-def read_uem(path: Path) -> dict[str, list[tuple[float, float]]]:
+def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """Read a UEM file: recording, channel, start, end (seconds).
+
+    Returns
+    -------
+    dict
+        Recording to channel to spans, sorted.
 
     Raises
     ------
     FormatError
-        On a malformed line, or parts of a recording that overlap.
+        On a malformed line, or spans of a channel that overlap.
     """
-    parts: dict[str, list[tuple[float, float]]] = {}
+    uem: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for number, line in read_lines(path):
-        fields = line.split()
+        fields = split_fields(line)
         if fields[0].startswith((";", "#")):
             continue
         if len(fields) != 4:
@@ -105,6 +114,7 @@ def read_uem(path: Path) -> dict[str, list[tuple[float, float]]]:
                 path=path,
                 line=number,
             )
+        recording, channel = fields[:2]
         start = parse_number(fields[2], "start", path, number)
         end = parse_number(fields[3], "end", path, number)
         if not 0 <= start < end:
@@ -113,13 +123,15 @@ def read_uem(path: Path) -> dict[str, list[tuple[float, float]]]:
                 path=path,
                 line=number,
             )
-        parts.setdefault(fields[0], []).append((start, end))
-    for recording, spans in parts.items():
-        spans.sort()
-        for (_, end), (start, _) in pairwise(spans):
-            if start < end:
-                raise FormatError(
-                    f"parts of recording {recording!r} overlap at {start:g} s",
-                    path=path,
-                )
-    return parts
+        spans = uem.setdefault(recording, {}).setdefault(channel, [])
+        if any(start < other[1] and other[0] < end for other in spans):
+            raise FormatError(
+                f"overlaps another span of recording {recording!r}; join the two",
+                path=path,
+                line=number,
+            )
+        spans.append((start, end))
+    for channels in uem.values():
+        for spans in channels.values():
+            spans.sort()
+    return uem

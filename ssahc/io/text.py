@@ -1,12 +1,12 @@
 """Kaldi's text tables: segments, utt2spk, spk2utt, reco2num_spk, labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
 from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, read_lines
+from ssahc.io.files import atomic_write, read_lines, split_fields
 
 
 class Segment(NamedTuple):
@@ -30,24 +30,33 @@ def parse_number(text: str, what: str, path: Path, line: int) -> float:
     return value
 
 
-def _read_keyed(path: Path, fields: str, count: int | None) -> dict[str, list[str]]:
-    """Read ``key value...`` lines with `count` values each (None: any number)."""
-    table: dict[str, list[str]] = {}
+def _read_keyed(
+    path: Path, form: str, count: int | None
+) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield line number, key and values; `count` values each (None: any number)."""
+    seen: dict[str, int] = {}
     for number, line in read_lines(path):
-        key, *values = line.split()
+        key, *values = split_fields(line)
         if count is not None and len(values) != count:
             raise FormatError(
-                f"expected '{fields}', found {line.strip()!r}", path=path, line=number
+                f"expected '{form}', found {line.strip()!r}", path=path, line=number
             )
-        if key in table:
+        if key in seen:
             raise FormatError(
-                "stands twice in this file; keep one line",
+                f"stands in line {seen[key]} already; keep one of the two",
                 path=path,
                 line=number,
                 key=key,
             )
-        table[key] = values
-    return table
+        seen[key] = number
+        yield number, key, values
+
+
+def _parse_count(text: str) -> int | None:
+    """Return a whole number of sensible size, or None."""
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    return None
 
 
 def read_segments(path: Path) -> dict[str, Segment]:
@@ -60,28 +69,14 @@ def read_segments(path: Path) -> dict[str, Segment]:
         its start. Zero-length segments are let through.
     """
     table: dict[str, Segment] = {}
-    for number, line in read_lines(path):
-        fields = line.split()
-        if len(fields) != 4:
-            raise FormatError(
-                f"expected 'utterance recording start end', found {line.strip()!r}",
-                path=path,
-                line=number,
-            )
-        utterance, recording = fields[:2]
-        start = parse_number(fields[2], "start", path, number)
-        end = parse_number(fields[3], "end", path, number)
+    form = "utterance recording start end"
+    for number, utterance, (recording, *times) in _read_keyed(path, form, 3):
+        start = parse_number(times[0], "start", path, number)
+        end = parse_number(times[1], "end", path, number)
         if not 0 <= start <= end:
             raise FormatError(
                 f"expected 0 <= start <= end, found start {start:g} and end {end:g}; "
                 "correct or remove the line",
-                path=path,
-                line=number,
-                key=utterance,
-            )
-        if utterance in table:
-            raise FormatError(
-                "utterance stands twice; keep one line",
                 path=path,
                 line=number,
                 key=utterance,
@@ -92,36 +87,45 @@ def read_segments(path: Path) -> dict[str, Segment]:
 
 def read_spk2utt(path: Path) -> dict[str, list[str]]:
     """Read ``spk2utt`` (or ``reco2utt``): key, then its utterances in order."""
-    return _read_keyed(path, "recording utterance...", None)
+    lines = _read_keyed(path, "recording utterance...", None)
+    return {key: values for _, key, values in lines}
 
 
 def read_utt2spk(path: Path) -> dict[str, str]:
     """Read ``utt2spk``: utterance, then its speaker (here: recording)."""
-    table = _read_keyed(path, "utterance recording", 1)
-    return {key: values[0] for key, values in table.items()}
+    lines = _read_keyed(path, "utterance recording", 1)
+    return {key: value for _, key, (value,) in lines}
 
 
 def read_reco2num_spk(path: Path) -> dict[str, int]:
     """Read ``reco2num_spk``: recording, then its number of speakers (1 or more)."""
     counts: dict[str, int] = {}
-    for key, (value,) in _read_keyed(path, "recording count", 1).items():
-        if not (value.isascii() and value.isdigit() and int(value) > 0):
+    for number, key, (value,) in _read_keyed(path, "recording count", 1):
+        count = _parse_count(value)
+        if not count:
             raise FormatError(
-                f"expected a whole number of speakers, 1 or more, found {value!r}",
+                f"expected a whole number of speakers, 1 or more, found {value[:24]!r}",
                 path=path,
+                line=number,
                 key=key,
             )
-        counts[key] = int(value)
+        counts[key] = count
     return counts
 
 
 def read_labels(path: Path) -> dict[str, int]:
     """Read Kaldi's ``labels``: utterance, then its label (counted from 1)."""
     labels: dict[str, int] = {}
-    for key, (value,) in _read_keyed(path, "utterance label", 1).items():
-        if not (value.isascii() and value.isdigit()):
-            raise FormatError(f"expected a label, found {value!r}", path=path, key=key)
-        labels[key] = int(value)
+    for number, key, (value,) in _read_keyed(path, "utterance label", 1):
+        label = _parse_count(value)
+        if label is None:
+            raise FormatError(
+                f"expected a label, found {value[:24]!r}",
+                path=path,
+                line=number,
+                key=key,
+            )
+        labels[key] = label
     return labels
 
 

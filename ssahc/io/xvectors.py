@@ -74,11 +74,11 @@ def open_xvector_dir(path: Path) -> XvectorDir:
         for utterance in group
     }
     for utterance in {**listed, **speaker_of}:
-        if speaker_of.get(utterance) != listed.get(utterance):
+        here, there = speaker_of.get(utterance), listed.get(utterance)
+        if here != there:
             raise FormatError(
-                f"is under {listed.get(utterance)!r} in {SPK2UTT}, but under "
-                f"{speaker_of.get(utterance)!r} here; make {SPK2UTT} again from "
-                f"{UTT2SPK}",
+                f"{_place(here)} here, but {_place(there)} in {SPK2UTT}; "
+                f"make {SPK2UTT} again from {UTT2SPK}",
                 path=path / UTT2SPK,
                 key=utterance,
             )
@@ -91,6 +91,10 @@ def open_xvector_dir(path: Path) -> XvectorDir:
     return XvectorDir(path, utterances, segments, entries, unlisted)
 
 
+def _place(recording: str | None) -> str:
+    return "is missing" if recording is None else f"belongs to {recording!r}"
+
+
 def read_recordings(folder: XvectorDir) -> Iterator[Recording | Fault]:
     """Yield every recording, each as soon as its last vector has been read.
 
@@ -100,7 +104,7 @@ def read_recordings(folder: XvectorDir) -> Iterator[Recording | Fault]:
     recording_of: dict[str, str] = {}
     waiting: dict[str, dict[str, Array]] = {}
     missing: dict[str, int] = {}
-    for recording in folder.unlisted.keys() - folder.utterances.keys():
+    for recording in sorted(folder.unlisted.keys() - folder.utterances.keys()):
         yield Fault(recording, _unlisted(folder, recording))
     for recording, utterances in folder.utterances.items():
         reason = _find_fault(folder, recording, utterances)
