@@ -7,6 +7,7 @@ affinity of the final clustering. No reference is ever read.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isnan
 from typing import Literal
 
@@ -210,30 +211,28 @@ def _train(
     from ssahc.nn.train import pick_device, train
 
     place = pick_device(device)
-    net = TwoLayerNet(whitening, projection).to(place)
-    inputs = torch.from_numpy(centered.astype(np.float32)).to(place)
     gamma, form = options.gamma, options.triplet_form
     if options.triplets == "expected":
         membership = one_hot(torch.from_numpy(labels)).to(place)
-        training = train(
-            net,
-            inputs,
-            lambda unit: expected_triplet_loss(unit, membership, gamma, form),
-            lr=options.lr,
-            eta=options.eta,
-            max_steps=options.max_steps,
+        loss_of = partial(
+            expected_triplet_loss, membership=membership, gamma=gamma, form=form
         )
     else:
         generator = np.random.default_rng([options.seed, *recording_id.encode()])
         triplets = torch.from_numpy(sample_triplets(labels, generator)).to(place)
-        training = train(
-            net,
-            inputs,
-            lambda unit: sampled_triplet_loss(unit, triplets, gamma, form),
-            lr=options.lr,
-            eta=options.eta,
-            max_steps=options.max_steps,
+        loss_of = partial(
+            sampled_triplet_loss, triplets=triplets, gamma=gamma, form=form
         )
+    net = TwoLayerNet(whitening, projection).to(place)
+    inputs = torch.from_numpy(centered.astype(np.float32)).to(place)
+    training = train(
+        net,
+        inputs,
+        loss_of,
+        lr=options.lr,
+        eta=options.eta,
+        max_steps=options.max_steps,
+    )
     with torch.no_grad():
         embeddings = net(inputs).cpu().numpy().astype(np.float64)
     return embeddings, training.losses, training.stopped

@@ -12,6 +12,9 @@ from ssahc.simulate import SimulateOptions, simulate
 from ssahc.types import Model, Recording
 
 GOLDEN = Path(__file__).parent / "golden"
+# The installed console script: `python -m` would prefer the sources in the working
+# directory to the package that was installed from them.
+SCRIPT = Path(sys.executable).with_name("ssahc")
 MD_EVAL = Path("/usr/lib/sctk/bin/md-eval.pl")
 
 
@@ -65,7 +68,7 @@ def ssahc():
 
     def run(*arguments: object, cwd: Path | None = None):
         return subprocess.run(
-            [sys.executable, "-m", "ssahc", *map(str, arguments)],
+            [SCRIPT, *map(str, arguments)],
             capture_output=True,
             text=True,
             cwd=cwd,

@@ -2,10 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
 
+from ssahc import __version__
 from ssahc.cli import VERBS
 from ssahc.io.ark import read_table
 from ssahc.io.rttm import read_rttm
@@ -43,6 +46,13 @@ def test_help_names_every_verb(ssahc):
     for verb in VERBS:
         assert verb in result.stdout
         assert ssahc(verb, "--help").returncode == 0
+
+
+def test_python_dash_m_is_the_same(ssahc):
+    command = [sys.executable, "-P", "-m", "ssahc", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == ssahc("--version").stdout
+    assert __version__ in result.stdout
 
 
 def test_outputs(folder, diarized):

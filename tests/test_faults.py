@@ -318,7 +318,7 @@ def test_an_archive_of_rubbish(folder, diarize):
     status, errors, _ = diarize()
     assert status == 2
     assert "the scp belongs to another archive" in errors
-    assert "no recording could be diarized; nothing is written" in errors
+    assert "no recording could be done; nothing is written" in errors
     assert not (folder / "out").exists()
 
 

@@ -65,7 +65,7 @@ def main() -> None:
     # 10 CPU seconds on 250 calls). The user's own setting wins.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        sys.exit(cli(standalone_mode=False))
+        sys.exit(cli(prog_name="ssahc", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

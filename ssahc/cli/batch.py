@@ -1,10 +1,10 @@
 """What the verbs that work through recordings share: counts, faults, output, status."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import click
 
@@ -16,7 +16,18 @@ from ssahc.io.xvectors import Fault
 from ssahc.pipeline import SpeakerOptions
 from ssahc.types import Turn
 
+
+class Named(Protocol):
+    """What is worked on: something with the id of its recording."""
+
+    @property
+    def id(self) -> str:
+        """Recording id."""
+
+
 T = TypeVar("T")
+Item = TypeVar("Item", bound=Named)
+Result = TypeVar("Result")
 
 RESULT_FILES = ("labels", "rttm", "config.toml", "scores.ark", "scores.scp")
 
@@ -107,7 +118,55 @@ def track(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     yield from rich_track(items, what, total=total, console=Console(stderr=True))
 
 
-def report_faults(faults: list[Fault], total: int) -> None:
+def work_through(
+    items: Iterable[Item | Fault],
+    work: Callable[[Item], Result],
+    *,
+    total: int,
+    what: str,
+) -> tuple[dict[str, Result], list[Fault]]:
+    """Do the work on every recording; a fault in one does not cost the others.
+
+    Parameters
+    ----------
+    items : iterable
+        Recordings, or faults in their place.
+    work : callable
+        Raises DataError for what cannot be done.
+    total : int
+        Number of recordings.
+    what : str
+        Said beside the progress bar.
+
+    Returns
+    -------
+    done : dict
+        Recording to result.
+    faults : list of Fault
+        They have been printed.
+
+    Raises
+    ------
+    DataError
+        If no recording could be done.
+    """
+    done: dict[str, Result] = {}
+    faults: list[Fault] = []
+    for item in track(items, total, what):
+        if isinstance(item, Fault):
+            faults.append(item)
+            continue
+        try:
+            done[item.id] = work(item)
+        except DataError as error:
+            faults.append(Fault(item.id, str(error)))
+    _report(faults, total)
+    if not done:
+        raise DataError("no recording could be done; nothing is written")
+    return done, faults
+
+
+def _report(faults: list[Fault], total: int) -> None:
     """Print the recordings that failed, those of one reason together."""
     by_reason: dict[str, list[str]] = {}
     for fault in faults:

@@ -15,10 +15,8 @@ from ssahc.cli.batch import (
     RESULT_FILES,
     SPEAKER_CONFLICTS,
     RttmOptions,
-    SpeakerCounts,
     read_counts,
-    report_faults,
-    track,
+    work_through,
     write_results,
 )
 from ssahc.cli.options import PATH, config_option, options_of
@@ -64,6 +62,22 @@ class Run:
     ahc: AhcOptions = field(default_factory=AhcOptions)
 
 
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """The score matrix of a recording."""
+
+    id: str
+    matrix: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Clustered:
+    """The labels of a recording and, if there are segments, its turns."""
+
+    labels: IntArray
+    turns: list[Turn]
+
+
 @click.command("cluster")
 @click.argument("scores", type=PATH)
 @click.argument("reco2utt", type=PATH)
@@ -89,34 +103,29 @@ def _cluster(scores: Path, reco2utt: Path, out_dir: Path, run: Run) -> list[Faul
     counts = read_counts(run.files.reco2num_spk, run.speakers)
     utterances = read_spk2utt(reco2utt)
     segments = None if run.files.segments is None else read_segments(run.files.segments)
-    done: dict[str, IntArray] = {}
-    turns: dict[str, list[Turn]] = {}
-    faults: list[Fault] = []
-    for recording, matrix in track(
-        _matrices(scores, utterances), len(utterances), "clustering"
-    ):
-        group = utterances[recording]
-        try:
-            if isinstance(matrix, FormatError):
-                raise DataError(str(matrix))
-            labels = _one(recording, matrix, group, counts, run)
-            if segments is not None:
-                turns[recording] = _turns(recording, segments, group, labels)
-        except DataError as error:
-            faults.append(Fault(recording, str(error)))
-            continue
-        done[recording] = labels
-    report_faults(faults, len(utterances))
-    if not done:
-        raise DataError("no recording could be clustered; nothing is written")
+
+    def work(item: _Scores) -> _Clustered:
+        group = utterances[item.id]
+        labels = _label(item, group, counts.of(item.id), run)
+        turns = [] if segments is None else _turns(item.id, segments, group, labels)
+        return _Clustered(labels, turns)
+
+    done, faults = work_through(
+        _read_scores(scores, utterances),
+        work,
+        total=len(utterances),
+        what="clustering",
+    )
+    labels = [
+        pair
+        for recording, group in utterances.items()
+        if recording in done
+        for pair in zip(group, done[recording].labels.tolist(), strict=True)
+    ]
+    turns = {recording: result.turns for recording, result in done.items()}
     write_results(
         out_dir,
-        [
-            pair
-            for recording, group in utterances.items()
-            if recording in done
-            for pair in zip(group, done[recording].tolist(), strict=True)
-        ],
+        labels,
         None if segments is None else turns,
         channel=run.rttm.rttm_channel,
     )
@@ -124,49 +133,49 @@ def _cluster(scores: Path, reco2utt: Path, out_dir: Path, run: Run) -> list[Faul
     return faults
 
 
-def _matrices(
+def _read_scores(
     scores: Path, utterances: dict[str, list[str]]
-) -> Iterator[tuple[str, Array | FormatError]]:
+) -> Iterator[_Scores | Fault]:
     """Yield every recording's matrix, or why there is none."""
     missing = dict.fromkeys(utterances)
-    fault = FormatError(
-        "has no matrix for this recording; score it, or remove it from reco2utt",
-        path=scores,
+    reason = (
+        f"{scores}: has no matrix for this recording; score it, or remove it from "
+        "reco2utt"
     )
     try:
         for recording, matrix in read_table(scores, "matrix"):
-            if recording in missing:
-                del missing[recording]
-                yield recording, matrix
+            if recording not in missing:
+                continue
+            del missing[recording]
+            if isinstance(matrix, FormatError):
+                yield Fault(recording, str(matrix))
+            else:
+                yield _Scores(recording, matrix)
     except FormatError as error:
         # The rest of the archive is lost, what came before it is not.
-        fault = error
+        reason = str(error)
         if not missing:
             _logger.warning("%s (after the last matrix that was needed)", error)
     for recording in missing:
-        yield recording, fault
+        yield Fault(recording, reason)
 
 
-def _one(
-    recording: str,
-    matrix: Array,
-    utterances: list[str],
-    counts: SpeakerCounts,
-    run: Run,
+def _label(
+    scores: _Scores, utterances: list[str], known_speakers: int | None, run: Run
 ) -> IntArray:
     count = len(utterances)
-    if matrix.shape != (count, count) or count == 0:
+    if scores.matrix.shape != (count, count) or count == 0:
         raise DataError(
-            f"the matrix is {matrix.shape[0]} x {matrix.shape[1]}, but reco2utt lists "
-            f"{count} utterances; take both from one run"
+            f"the matrix is {' x '.join(map(str, scores.matrix.shape))}, but reco2utt "
+            f"lists {count} utterances; take both from one run"
         )
     if len(set(utterances)) < count:
         raise DataError("reco2utt lists an utterance twice; keep one")
     # A cost is a negative similarity, and so is a threshold on costs.
     sign = -1.0 if run.files.read_costs else 1.0
-    stop = run.speakers.stop(counts.of(recording), sign=sign)
-    warn_of_excess(recording, count, stop)
-    return agglomerative_cluster(sign * matrix, stop, run.ahc)
+    stop = run.speakers.stop(known_speakers, sign=sign)
+    warn_of_excess(scores.id, count, stop)
+    return agglomerative_cluster(sign * scores.matrix, stop, run.ahc)
 
 
 def _turns(

@@ -14,15 +14,12 @@ from ssahc.cli.batch import (
     RESULT_FILES,
     SPEAKER_CONFLICTS,
     RttmOptions,
-    SpeakerCounts,
     read_counts,
-    report_faults,
-    track,
+    work_through,
     write_results,
 )
 from ssahc.cli.options import PATH, config_option, options_of, preset_option
 from ssahc.config import resolve, write_config
-from ssahc.errors import DataError
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.files import staged_output
 from ssahc.io.model import read_model, read_model_dir
@@ -116,25 +113,27 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
         pick_device(run.method.device)
     counts = read_counts(run.files.reco2num_spk, run.method.speakers)
     folder = open_xvector_dir(xvector_dir)
-    total = len(folder.utterances.keys() | folder.unlisted.keys())
-    done: dict[str, Diarization] = {}
-    faults: list[Fault] = []
     with ExitStack() as stack:
         scores = None
         if run.files.write_scores:
             writer = ArchiveWriter(out_dir / "scores.ark", out_dir / "scores.scp")
             scores = stack.enter_context(writer)
-        for item in track(read_recordings(folder), total, "diarizing"):
-            result = _one(item, model, run, counts)
-            if isinstance(result, Fault):
-                faults.append(result)
-                continue
-            done[result.recording_id] = result
+
+        def work(recording: Recording) -> Diarization:
+            known = counts.of(recording.id)
+            result = diarize_recording(
+                recording, model, run.method, known_speakers=known
+            )
             if scores is not None:
-                scores.write(result.recording_id, result.affinity.dense())
-    report_faults(faults, total)
-    if not done:
-        raise DataError("no recording could be diarized; nothing is written")
+                scores.write(recording.id, result.affinity.dense())
+            return result
+
+        done, faults = work_through(
+            read_recordings(folder),
+            work,
+            total=len(folder.utterances.keys() | folder.unlisted.keys()),
+            what="diarizing",
+        )
     # spk2utt's order, in which Kaldi would have gone through them.
     results = [done[name] for name in folder.utterances if name in done]
     _log_learning(results)
@@ -146,18 +145,6 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
     )
     write_config(out_dir / "config.toml", run)
     return faults
-
-
-def _one(
-    item: Recording | Fault, model: Model, run: Run, counts: SpeakerCounts
-) -> Diarization | Fault:
-    if isinstance(item, Fault):
-        return item
-    try:
-        known = counts.of(item.id)
-        return diarize_recording(item, model, run.method, known_speakers=known)
-    except DataError as error:
-        return Fault(item.id, str(error))
 
 
 def load_model(options: FileOptions) -> Model:
