@@ -1,5 +1,10 @@
 """Speaker diarization of Kaldi x-vectors by self-supervised hierarchical clustering."""
 
-from importlib.metadata import version
 
-__version__ = version("ssahc")
+def __getattr__(name: str) -> str:
+    # Read when asked for: a source tree that is not installed has no version.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ssahc")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,10 @@ Speakers are mapped on the whole span first; only then the collar around every b
 of the reference and, if asked for, stretches with two reference turns or more are
 removed. pyannote.metrics does the work, in an order of our own: its ready-made metric
 maps after the removal, and takes the whole width of the collar.
+
+One fault of md-eval is not repeated: without a collar, where an edge of the UEM lies in
+overlapped speech and two turns of one speaker touch, its ``-1`` scores some of the
+overlap.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -376,6 +376,23 @@ def test_a_run_leaves_one_runs_files(folder, diarize):
     assert names == {"rttm", "labels", "config.toml"}
 
 
+def test_files_of_others_stay(folder, diarize):
+    (folder / "out").mkdir()
+    (folder / "out" / "scores.scp").write_text("Kaldi's\n")
+    assert diarize()[0] == 0
+    assert (folder / "out" / "scores.scp").read_text() == "Kaldi's\n"
+
+
+def test_scores_may_be_clustered_where_they_lie(folder, diarize, ssahc):
+    assert diarize("--write-scores")[0] == 0
+    out = folder / "out"
+    labels = (out / "labels").read_bytes()
+    result = ssahc("cluster", out / "scores.scp", folder / "x" / "spk2utt", out)
+    assert result.returncode == 0
+    assert (out / "labels").read_bytes() == labels
+    assert (out / "scores.ark").exists()
+
+
 def test_nothing_is_written_if_something_cannot_be(folder, diarize):
     (folder / "out" / "rttm").mkdir(parents=True)
     status, errors, _ = diarize()

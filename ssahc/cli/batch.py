@@ -29,7 +29,7 @@ T = TypeVar("T")
 Item = TypeVar("Item", bound=Named)
 Result = TypeVar("Result")
 
-RESULT_FILES = ("labels", "rttm", "config.toml", "scores.ark", "scores.scp")
+CONFIG = "config.toml"
 
 _EXACT = {"reco2num_spk", "num_speakers"}
 _FREE = {"threshold", "min_speakers", "max_speakers"}

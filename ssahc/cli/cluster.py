@@ -12,7 +12,7 @@ import numpy as np
 
 from ssahc.ahc import AhcOptions, agglomerative_cluster
 from ssahc.cli.batch import (
-    RESULT_FILES,
+    CONFIG,
     SPEAKER_CONFLICTS,
     RttmOptions,
     read_counts,
@@ -31,6 +31,7 @@ from ssahc.turns import make_turns
 from ssahc.types import IntArray, Turn
 
 _logger = logging.getLogger("ssahc")
+_FILES = ("labels", "rttm", CONFIG)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def command(
     Kaldi's agglomerative-cluster with the options of the same names.
     """
     run = resolve(Run, given, config=config, displaces=SPEAKER_CONFLICTS)
-    with staged_output(out_dir, RESULT_FILES) as folder:
+    with staged_output(out_dir, _FILES, marker=CONFIG) as folder:
         faults = _cluster(scores, reco2utt, folder, run)
     sys.exit(1 if faults else 0)
 
@@ -129,7 +130,7 @@ def _cluster(scores: Path, reco2utt: Path, out_dir: Path, run: Run) -> list[Faul
         None if segments is None else turns,
         channel=run.rttm.rttm_channel,
     )
-    write_config(out_dir / "config.toml", run)
+    write_config(out_dir / CONFIG, run)
     return faults
 
 

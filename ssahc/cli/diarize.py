@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ssahc.cli.batch import (
-    RESULT_FILES,
+    CONFIG,
     SPEAKER_CONFLICTS,
     RttmOptions,
     read_counts,
@@ -33,6 +33,7 @@ from ssahc.pipeline import (
 from ssahc.types import Model, Recording
 
 _logger = logging.getLogger("ssahc")
+_FILES = ("labels", "rttm", CONFIG, "scores.ark", "scores.scp")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def command(
     usage or nothing done, nothing is written.
     """
     run = resolve(Run, given, config=config, preset=preset, displaces=SPEAKER_CONFLICTS)
-    with staged_output(out_dir, RESULT_FILES) as folder:
+    with staged_output(out_dir, _FILES, marker=CONFIG) as folder:
         faults = _diarize(xvector_dir, folder, run)
     sys.exit(1 if faults else 0)
 
@@ -143,7 +144,7 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
         {result.recording_id: result.turns for result in results},
         channel=run.rttm.rttm_channel,
     )
-    write_config(out_dir / "config.toml", run)
+    write_config(out_dir / CONFIG, run)
     return faults
 
 

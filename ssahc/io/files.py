@@ -110,7 +110,7 @@ def _umask() -> int:
 
 
 @contextmanager
-def staged_output(path: Path, names: Sequence[str]) -> Iterator[Path]:
+def staged_output(path: Path, names: Sequence[str], *, marker: str) -> Iterator[Path]:
     """Write files to a folder all together or not at all.
 
     Parameters
@@ -118,8 +118,11 @@ def staged_output(path: Path, names: Sequence[str]) -> Iterator[Path]:
     path : Path
         The output folder; made if missing, and taken away again on failure.
     names : sequence of str
-        Files that may be written. Those of an earlier run that are not written anew
-        are removed, so that what lies in the folder belongs together.
+        Files that may be written.
+    marker : str
+        The one of them by which an earlier run is known. If it is there, those of
+        `names` that are not written anew are removed, so that what lies in the folder
+        belongs together; if not, they are somebody else's and stay.
 
     Yields
     ------
@@ -134,6 +137,7 @@ def staged_output(path: Path, names: Sequence[str]) -> Iterator[Path]:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         make_folder(path)
+        ours = (path / marker).exists()
         for name in names:
             if (path / name).is_dir():
                 raise UsageError(f"{path / name}: is a folder; move it away")
@@ -142,7 +146,7 @@ def staged_output(path: Path, names: Sequence[str]) -> Iterator[Path]:
             for name in names:
                 if (Path(staging) / name).exists():
                     (Path(staging) / name).replace(path / name)
-                else:
+                elif ours:
                     (path / name).unlink(missing_ok=True)
     finally:
         for folder in missing:
