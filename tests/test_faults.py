@@ -183,6 +183,18 @@ def test_truncated_archive_costs_its_tail(folder, diarize):
     assert "truncated" in line
 
 
+def test_unused_vectors_are_mentioned(folder, diarize):
+    victim = first_utterance(folder)
+    with (folder / "x" / "xvector.scp").open("a") as file:
+        line = (folder / "x" / "xvector.scp").read_text().splitlines()[0]
+        file.write(line.replace(line.split()[0], "stranger") + "\n")
+    status, errors, done = diarize()
+    assert (status, len(done)) == (0, 3)
+    assert "1 x-vectors are in no recording of spk2utt" in errors
+    assert "'stranger'" in errors
+    assert victim not in errors
+
+
 def test_recording_missing_from_counts(folder, diarize):
     counts = folder / "x" / "reco2num_spk"
     drop_lines(counts, HURT)

@@ -110,14 +110,15 @@ def _split_offset(location: str) -> tuple[str, int | None]:
 
 
 def _find_archive(name: str, scp: Path, line: int) -> Path:
-    refused = {
-        "|": "is a pipe, which would run a shell; store the vectors in an archive",
-        "]": "is a range of rows; copy the rows into an archive of their own",
-        ".gz": "is gzipped; unpack it first",
-    }
-    for end, reason in refused.items():
-        if name.endswith(end) or (end == "|" and end in name):
-            raise FormatError(f"{name!r} {reason}", path=scp, line=line)
+    reason = None
+    if "|" in name:
+        reason = "is a pipe, which would run a shell; store the objects in an archive"
+    elif name.endswith("]"):
+        reason = "is a range of rows; copy the rows into an archive of their own"
+    elif name.endswith(".gz"):
+        reason = "is gzipped; unpack it first"
+    if reason is not None:
+        raise FormatError(f"{name!r} {reason}", path=scp, line=line)
     beside = scp.parent / name
     # os.path.exists, since Path's raises on names too long for the system.
     if not os.path.exists(beside) and os.path.exists(name):

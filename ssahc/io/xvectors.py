@@ -4,6 +4,7 @@ It holds ``xvector.scp`` (with its archives), ``segments``, ``utt2spk`` and ``sp
 where "speaker" means recording.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from ssahc.io.files import atomic_write, make_folder
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
 from ssahc.types import Recording
 
+_logger = logging.getLogger(__name__)
 SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt"
 
 
@@ -84,6 +86,16 @@ def open_xvector_dir(path: Path) -> XvectorDir:
             )
     if not utterances:
         raise FormatError("lists no recording", path=path / SPK2UTT)
+    unused = [utterance for utterance in entries if utterance not in listed]
+    if unused:
+        _logger.warning(
+            "%s: %d x-vectors are in no recording of %s and are not used, the first of "
+            "them %r",
+            path / SCP,
+            len(unused),
+            SPK2UTT,
+            unused[0],
+        )
     unlisted: dict[str, str] = {}
     for utterance, segment in segments.items():
         if utterance not in listed:
