@@ -25,12 +25,17 @@ SYSTEMS = {
     "cosine": ["--system", "cosine"],
     "plda, target energy 0.1": ["--system", "plda"],
     "plda, target energy 0.3": ["--system", "plda", "--target-energy", "0.3"],
-    "ssahc (paper-ssa1)": ["--system", "ssahc", "--preset", "paper-ssa1"],
-    "ssahc, sampled triplets": [
+    "ssahc, paper-ssa1": ["--system", "ssahc", "--preset", "paper-ssa1"],
+    "ssahc, paper-ssa1, sampled": [
         *("--system", "ssahc", "--preset", "paper-ssa1", "--triplets", "sampled")
     ],
-    "ssahc+plda": ["--system", "ssahc+plda", "--preset", "paper-ssa1"],
-    "ssahc+plda, target energy 0.3": [
+    "ssahc+plda, paper-ssa1, te 0.1": [
+        "--system",
+        "ssahc+plda",
+        "--preset",
+        "paper-ssa1",
+    ],
+    "ssahc+plda, paper-ssa1, te 0.3": [
         *("--system", "ssahc+plda", "--preset", "paper-ssa1"),
         *("--target-energy", "0.3"),
     ],
@@ -41,7 +46,7 @@ KALDI = {"plda, target energy 0.1": 5.43, "plda, target energy 0.3": 3.85}
 
 def diarize(xvectors: Path, model: Path, out: Path, options: list[str], known: bool):
     counts = ["--reco2num-spk", str(xvectors / "reco2num_spk")] if known else []
-    command = [sys.executable, "-m", "ssahc", "-q", "diarize", str(xvectors), str(out)]
+    command = [sys.executable, "-m", "ssahc", "diarize", "-q", str(xvectors), str(out)]
     command += ["--model-dir", str(model), *options, *counts]
     subprocess.run(command, check=True)
     return (out / "rttm").read_text()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ssahc.errors import UsageError
 from ssahc.types import Float32Array, FloatArray
 
 
@@ -20,8 +21,11 @@ class Affinity:
     Parameters
     ----------
     features : (N, d) array
+        One row a window.
     bias : (N,) array
+        What a window adds to its affinities with all others.
     constant : float
+        What is added to every entry.
     """
 
     features: FloatArray
@@ -60,7 +64,14 @@ def weighted_sum(first: Affinity, second: Affinity, weight: float) -> Affinity:
         Of the same N windows.
     weight : float
         0 to 1.
+
+    Raises
+    ------
+    UsageError
+        If the weight is not.
     """
+    if not 0 <= weight <= 1:
+        raise UsageError(f"the weight must be between 0 and 1, found {weight:g}")
     rest = 1.0 - weight
     return Affinity(
         np.hstack([np.sqrt(weight) * first.features, np.sqrt(rest) * second.features]),

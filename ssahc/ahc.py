@@ -15,7 +15,7 @@ from ssahc.errors import DataError, UsageError
 from ssahc.types import Float32Array, FloatArray, IntArray
 
 # The sum of all affinities of a recording must stay within float32.
-_HUGE = 1e25
+_LARGEST_AFFINITY = 1e25
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,17 @@ class MergeHistory:
     averages: Float32Array
 
     def cut(self, stop: Stop) -> IntArray:
-        """Return the labels at a stop, as `labels` does for all merges."""
+        """Return the labels at a stop.
+
+        Parameters
+        ----------
+        stop : Stop
+
+        Returns
+        -------
+        (N,) int array
+            As `labels`.
+        """
         until = self.merges_until(stop)
         merges, averages = self.merges[:until], self.averages[:until]
         return MergeHistory(self.num_windows, merges, averages).labels()
@@ -217,9 +227,9 @@ def _checked(affinity: FloatArray | Float32Array) -> Float32Array:
         raise DataError(
             f"affinities must be a square matrix, found shape {affinity.shape}"
         )
-    if not (np.abs(affinity) < _HUGE).all():
+    if not (np.abs(affinity) < _LARGEST_AFFINITY).all():
         raise DataError(
-            f"affinities hold NaN, infinity or a value beyond {_HUGE:g}; "
+            f"affinities hold NaN, infinity or a value beyond {_LARGEST_AFFINITY:g}; "
             "compute them again"
         )
     return affinity.astype(np.float32, copy=False)
@@ -320,6 +330,7 @@ class _Clusters:
         """Return the slots of the best pair, that of the smaller id first."""
         tied = np.flatnonzero(self.best == score)
         first = tied[self.ids[tied].argmin()]
+        # Averages are symmetric: two tied slots are each other's partners.
         if len(tied) == 2:
             return int(first), int(tied.sum() - first)
         equal = np.flatnonzero(self._averages(first) == score)
@@ -334,6 +345,8 @@ class _Clusters:
         self.sizes[first] += self.sizes[second]
         self.ids[first] = len(self.ids) + len(self.merges) - 1
 
+        # Invariant: `best` is the largest average of a slot, `partner` a slot that
+        # reaches it. Which one does not matter, ties are broken in _find_pair.
         self.best[second] = -np.inf
         row = self._find_partner(first)
         lost = (self.partner == first) | (self.partner == second)

@@ -16,7 +16,15 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    TypeGuard,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.files import atomic_write, unreadable
@@ -61,8 +69,7 @@ def list_options(options_class: type) -> Iterator[Option]:
     descriptions = _describe(options_class)
     for item in dataclasses.fields(options_class):
         hint = hints[item.name]
-        if dataclasses.is_dataclass(hint):
-            assert isinstance(hint, type)  # noqa: S101 - narrows the type
+        if _is_options_class(hint):
             yield from list_options(hint)
             continue
         if get_origin(hint) is UnionType or NoneType in get_args(hint):
@@ -73,8 +80,13 @@ def list_options(options_class: type) -> Iterator[Option]:
             str if choices else hint,
             choices,
             item.default,
-            descriptions[item.name],
+            # Empty where docstrings are stripped (python -OO).
+            descriptions.get(item.name, ""),
         )
+
+
+def _is_options_class(hint: Any) -> TypeGuard[type]:
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
 @cache
@@ -101,8 +113,8 @@ def build(options_class: type[T], values: Mapping[str, Any]) -> T:
     hints = get_type_hints(options_class)
     for item in dataclasses.fields(options_class):  # type: ignore[arg-type]
         hint = hints[item.name]
-        if dataclasses.is_dataclass(hint):
-            arguments[item.name] = build(hint, values)  # type: ignore[arg-type]
+        if _is_options_class(hint):
+            arguments[item.name] = build(hint, values)
         elif values.get(item.name) is not None:
             arguments[item.name] = values[item.name]
     return options_class(**arguments)

@@ -16,8 +16,8 @@ from ssahc.ahc import (
 )
 from ssahc.errors import UsageError
 from ssahc.plda import PldaOptions, plda_affinity
-from ssahc.preprocess import center, whiten
-from ssahc.selfsup import Device, LearningOptions, Period, learn, start_network
+from ssahc.preprocess import center, project_recording, whiten_and_normalize
+from ssahc.selfsup import Device, LearningOptions, Period, learn
 from ssahc.turns import make_turns
 from ssahc.types import NO_MODEL, FloatArray, IntArray, Model, Recording, Turn
 
@@ -112,6 +112,16 @@ class DiarizeOptions:
         Dimensions of the recording's PCA for cosine and for the network.
     device : {"auto", "cpu", "cuda"}
         Where networks are trained; auto is the GPU if there is one.
+    plda : PldaOptions
+        Of the PLDA scores.
+    learning : LearningOptions
+        Of the network.
+    fusion : FusionOptions
+        Of the two.
+    speakers : SpeakerOptions
+        When merging stops.
+    ahc : AhcOptions
+        Kaldi's further options of the clustering.
     """
 
     system: System | None = None
@@ -192,7 +202,7 @@ def diarize_recording(
     model: Model = NO_MODEL,
     options: DiarizeOptions = DiarizeOptions(),
     *,
-    known_speakers: int | None = None,
+    num_speakers: int | None = None,
 ) -> Diarization:
     """Say who speaks when in one recording.
 
@@ -202,8 +212,8 @@ def diarize_recording(
     model : Model
         Mean, whitening and PLDA, as far as they are there.
     options : DiarizeOptions
-    known_speakers : int, optional
-        Number of speakers of this recording.
+    num_speakers : int, optional
+        Known number of speakers of this recording.
 
     Returns
     -------
@@ -216,7 +226,7 @@ def diarize_recording(
     UsageError
         If options contradict each other or the system needs what the model lacks.
     """
-    stop = options.speakers.stop(known_speakers)
+    stop = options.speakers.stop(num_speakers)
     warn_of_excess(recording.id, len(recording), stop)
     affinity, periods = compute_affinity(
         recording, model, options, num_speakers=stop.num_speakers
@@ -239,7 +249,14 @@ def diarize_recording(
 
 
 def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
-    """Log a warning if more speakers are wanted than there are windows."""
+    """Log a warning if more speakers are wanted than there are windows.
+
+    Parameters
+    ----------
+    recording_id : str
+    num_windows : int
+    stop : Stop
+    """
     wanted = stop.num_speakers or stop.min_speakers
     if wanted > num_windows:
         _logger.warning(
@@ -258,14 +275,37 @@ def compute_affinity(
     *,
     num_speakers: int | None,
 ) -> tuple[Affinity, tuple[Period, ...]]:
-    """Return the affinity that the chosen system clusters, and what was learned."""
+    """Compute what the chosen system clusters.
+
+    Parameters
+    ----------
+    recording : Recording
+    model : Model
+    options : DiarizeOptions
+    num_speakers : int or None
+        If known, the floor of the clusters that the network learns from.
+
+    Returns
+    -------
+    affinity : Affinity
+    periods : tuple of Period
+        What was learned; empty for systems that do not learn.
+
+    Raises
+    ------
+    DataError
+        If the dimensions of recording and model disagree.
+    UsageError
+        If the system needs a PLDA and the model has none.
+    """
     system = choose_system(options.system, model)
     if system == "cosine":
-        projected = start_network(recording.xvectors, model, options.pca_dim)[2]
-        return cosine_affinity(projected), ()
+        projected = project_recording(recording.xvectors, model, options.pca_dim)
+        return cosine_affinity(projected.vectors), ()
     scores = None
     if system != "ssahc" and model.plda is not None:
-        whitened = whiten(center(recording.xvectors, model.mean), model)
+        centered = center(recording.xvectors, model.mean)
+        whitened = whiten_and_normalize(centered, model)
         scores = plda_affinity(whitened, model.plda, options.plda)
         if system == "plda":
             return scores, ()

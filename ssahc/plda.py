@@ -54,16 +54,16 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
     """
     try:
         loading = directions @ np.linalg.inv(plda.transform)
-        whitening = np.linalg.inv(np.linalg.cholesky(loading @ loading.T))
+        inverse_root = np.linalg.inv(np.linalg.cholesky(loading @ loading.T))
     except np.linalg.LinAlgError as error:
         raise DataError(
             "the PLDA's within-class covariance is singular; train it on more data"
         ) from error
     between = (loading * plda.psi) @ loading.T
-    psi, columns = np.linalg.eigh(whitening @ between @ whitening.T)
+    psi, columns = np.linalg.eigh(inverse_root @ between @ inverse_root.T)
     return Plda(
         directions @ plda.mean,
-        columns.T[::-1] @ whitening,
+        columns.T[::-1] @ inverse_root,
         np.maximum(psi[::-1], 0.0),
     )
 
@@ -76,7 +76,7 @@ def plda_affinity(
     Parameters
     ----------
     vectors : (N, D) array
-        Centred, whitened, length-normalised (`ssahc.preprocess.whiten`).
+        Centred, whitened, length-normalised (`ssahc.preprocess`).
     plda : Plda
     options : PldaOptions
 
@@ -116,7 +116,8 @@ def plda_affinity(
         latent = latent * np.sqrt(dim / np.where(energy > 0, energy, dim))
     elif options.length_norm == "simple":
         latent = length_normalize(latent)
-    # Kaldi stores the projected vectors in float32.
+    # Kaldi stores the projected vectors in float32. Rounding before that too, as its
+    # programs do between them, brings scores no closer to Kaldi's (measured).
     return log_likelihood_ratios(latent.astype(np.float32).astype(np.float64), plda.psi)
 
 

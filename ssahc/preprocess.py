@@ -5,6 +5,8 @@ Sources: Kaldi's ``ivector-subtract-global-mean``, ``transform-vec``,
 Everything here is float64; Kaldi rounds each step to float32.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ssahc.errors import DataError
@@ -44,7 +46,23 @@ def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
 
 
 def apply_transform(vectors: FloatArray, transform: FloatArray | None) -> FloatArray:
-    """Multiply each row by a linear (D x D) or affine (D x (D+1)) transform."""
+    """Apply a linear or affine transform to each row.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+    transform : (D, D) or (D, D + 1) array, or None
+        None leaves the vectors as they are; a last column is added as an offset.
+
+    Returns
+    -------
+    (N, D) array
+
+    Raises
+    ------
+    DataError
+        If dimensions disagree.
+    """
     if transform is None:
         return vectors
     dim = transform.shape[0]
@@ -68,7 +86,7 @@ def length_normalize(vectors: FloatArray) -> FloatArray:
     return vectors * scale
 
 
-def whiten(centered: FloatArray, model: Model) -> FloatArray:
+def whiten_and_normalize(centered: FloatArray, model: Model) -> FloatArray:
     """Whiten and length-normalise the centred x-vectors of one recording.
 
     Parameters
@@ -82,6 +100,11 @@ def whiten(centered: FloatArray, model: Model) -> FloatArray:
     -------
     (N, D) array
         Rows of length sqrt(D).
+
+    Raises
+    ------
+    DataError
+        If dimensions disagree.
     """
     return length_normalize(apply_transform(centered, model.transform))
 
@@ -106,6 +129,47 @@ def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
     centered = vectors - vectors.mean(axis=0)
     energies, columns = np.linalg.eigh(centered.T @ centered / len(vectors))
     return energies[::-1], columns.T[::-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """A recording in the first dimensions of its own PCA.
+
+    Attributes
+    ----------
+    centered : (N, D) array
+        X-vectors minus their mean.
+    directions : (d, D) array
+        Of the PCA of the whitened, length-normalised x-vectors.
+    vectors : (N, d) array
+        Whitened, length-normalised x-vectors along the directions.
+    """
+
+    centered: FloatArray
+    directions: FloatArray
+    vectors: FloatArray
+
+
+def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> Projected:
+    """Centre, whiten, length-normalise and project the x-vectors of one recording.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+        As extracted.
+    model : Model
+    pca_dim : int
+        Dimensions to keep; no more than N or D are there.
+
+    Raises
+    ------
+    DataError
+        If the dimensions of x-vectors and model disagree.
+    """
+    centered = center(xvectors, model.mean)
+    whitened = whiten_and_normalize(centered, model)
+    directions = recording_pca(whitened)[1][: min(pca_dim, len(xvectors))]
+    return Projected(centered, directions, whitened @ directions.T)
 
 
 def energy_dim(energies: FloatArray, target_energy: float) -> int:

@@ -6,9 +6,9 @@ of the reference and, if asked for, stretches with two reference turns or more a
 removed. pyannote.metrics does the work, in an order of our own: its ready-made metric
 maps after the removal, and takes the whole width of the collar.
 
-One fault of md-eval is not repeated: without a collar, where an edge of the UEM lies in
-overlapped speech and two turns of one speaker touch, its ``-1`` scores some of the
-overlap.
+One fault of md-eval is not repeated: with ``-1``, a UEM and no collar, it scores
+overlapped speech from a point where reference turns touch inside the overlap up to the
+end of the UEM's span.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

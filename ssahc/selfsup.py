@@ -16,7 +16,7 @@ import numpy as np
 from ssahc.affinity import Affinity, cosine_affinity
 from ssahc.ahc import Stop, average_linkage
 from ssahc.errors import UsageError
-from ssahc.preprocess import center, recording_pca, whiten
+from ssahc.preprocess import project_recording
 from ssahc.types import FloatArray, IntArray, Model, Recording
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -24,6 +24,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Stopped = Literal[
     "eta",
     "max_steps",
+    "no_gain",
     "diverged",
     "too_few_xvectors",
     "one_speaker",
@@ -113,34 +114,6 @@ class Learned:
     periods: tuple[Period, ...]
 
 
-def start_network(
-    xvectors: FloatArray, model: Model, pca_dim: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return what the network starts from.
-
-    Parameters
-    ----------
-    xvectors : (N, D) array
-        As extracted.
-    model : Model
-    pca_dim : int
-        Dimensions of the recording's PCA, at most min(N, D) are kept.
-
-    Returns
-    -------
-    centered : (N, D) array
-        Input of the network.
-    projection : (d, D) array
-        Start of its second layer.
-    projected : (N, d) array
-        Its output at the start, before the rows are scaled to unit length.
-    """
-    centered = center(xvectors, model.mean)
-    whitened = whiten(centered, model)
-    projection = recording_pca(whitened)[1][: min(pca_dim, len(xvectors))]
-    return centered, projection, whitened @ projection.T
-
-
 def learn(
     recording: Recording,
     model: Model,
@@ -170,8 +143,8 @@ def learn(
         Where nothing can be learned, or learning fails, the affinity is the start's,
         and the period says why.
     """
-    centered, projection, projected = start_network(recording.xvectors, model, pca_dim)
-    start = cosine_affinity(projected)
+    projected = project_recording(recording.xvectors, model, pca_dim)
+    start = cosine_affinity(projected.vectors)
     if len(recording) < options.min_xvectors:
         return Learned(start, (Period(0, (), "too_few_xvectors"),))
     if num_speakers == 1:
@@ -182,14 +155,44 @@ def learn(
     if num_clusters in (1, len(recording)):
         reason: Stopped = "one_cluster" if num_clusters == 1 else "no_pairs"
         return Learned(start, (Period(num_clusters, (), reason),))
-    whitening = model.transform
-    if whitening is None:
-        whitening = np.eye(centered.shape[1])
+    centered, whitening = _absorb_offset(projected.centered, model.transform)
     embeddings, losses, stopped = _train(
-        recording.id, centered, whitening, projection, labels, options, device
+        recording.id,
+        centered,
+        whitening,
+        projected.directions,
+        labels,
+        options,
+        device,
     )
     period = Period(num_clusters, losses, stopped)
     return Learned(cosine_affinity(embeddings) if period.learned else start, (period,))
+
+
+def _absorb_offset(
+    centered: FloatArray, transform: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Move the offset of an affine whitening into the network's input.
+
+    The same whitening can be written with any split between mean and offset, but the
+    gradient of W1 is an outer product with the input: only inputs around zero make
+    what is learned independent of the split. What a singular transform cannot absorb
+    stays as an offset.
+
+    Returns
+    -------
+    inputs : (N, D) array
+    whitening : (D, D) or (D, D + 1) array
+    """
+    dim = centered.shape[1]
+    if transform is None:
+        transform = np.eye(dim)
+    linear, offset = transform[:, :dim], transform[:, dim:].sum(axis=1)
+    if not offset.any():
+        return centered, linear
+    shift = np.linalg.lstsq(linear, offset)[0]
+    rest = offset - linear @ shift
+    return centered + shift, np.column_stack([linear, rest])
 
 
 def _train(

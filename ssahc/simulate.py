@@ -88,11 +88,18 @@ class Half:
     model: Model
 
 
-def simulate(options: SimulateOptions = SimulateOptions()) -> dict[str, Half]:
-    """Return two halves "a" and "b" of a corpus.
+def simulate_corpus(options: SimulateOptions = SimulateOptions()) -> dict[str, Half]:
+    """Return two halves of a corpus, "a" and "b".
 
-    Each half is meant to be diarized with the other's model, as halves of a corpus are:
-    both share one speaker space, but mean and whitening differ a little.
+    Parameters
+    ----------
+    options : SimulateOptions
+
+    Returns
+    -------
+    dict
+        Name to half. Each half is meant to be diarized with the other's model: both
+        share one speaker space, but mean and whitening differ a little.
     """
     generator = np.random.default_rng(options.seed)
     psi = 2.2 / (1 + np.arange(options.dim) / 8)

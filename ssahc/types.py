@@ -10,7 +10,9 @@ from ssahc.errors import DataError
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
-_HUGE = 1e30
+# Values beyond this are no measurements; their squares would leave float64 or, as
+# network weights, float32.
+LARGEST = 1e30
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +59,10 @@ class Recording:
                 f"one column or more, found shape {self.xvectors.shape}"
             )
         # What is beyond these sizes overflows or vanishes when it is squared.
-        finite = (np.abs(self.xvectors) < _HUGE).all(axis=1)
-        nonzero = (np.abs(self.xvectors) > 1 / _HUGE).any(axis=1)
+        finite = (np.abs(self.xvectors) < LARGEST).all(axis=1)
+        nonzero = (np.abs(self.xvectors) > 1 / LARGEST).any(axis=1)
         checks = (
-            (finite, f"holds NaN, infinity or a value beyond {_HUGE:g}"),
+            (finite, f"holds NaN, infinity or a value beyond {LARGEST:g}"),
             (nonzero, "is all zero"),
         )
         for rows, fault in checks:
@@ -74,6 +76,14 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.utterances)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A recording that cannot be used, and why."""
+
+    recording: str
+    reason: str
 
 
 @dataclass(frozen=True, order=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssahc.simulate import SimulateOptions, simulate
+from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Model, Recording
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -44,7 +44,7 @@ def md_eval() -> Path:
 @pytest.fixture(scope="session")
 def corpus():
     """A small simulated corpus of two halves."""
-    return simulate(SimulateOptions(recordings=3, duration=60, dim=24, seed=3))
+    return simulate_corpus(SimulateOptions(recordings=3, duration=60, dim=24, seed=3))
 
 
 @pytest.fixture

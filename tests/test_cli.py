@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -48,6 +49,20 @@ def test_help_names_every_verb(ssahc):
         assert ssahc(verb, "--help").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing command. See 'ssahc --help'."),
+        (["bogus"], "No such command 'bogus'. See 'ssahc --help'."),
+        (["score"], "Missing argument 'REF_RTTM'. See 'ssahc score --help'."),
+    ],
+)
+def test_wrong_usage_is_one_line(ssahc, arguments, message):
+    result = ssahc(*arguments)
+    assert result.returncode == 2
+    assert result.stderr == f"ssahc: error: {message}\n"
+
+
 def test_python_dash_m_is_the_same(ssahc):
     command = [sys.executable, "-P", "-m", "ssahc", "--version"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -74,7 +89,7 @@ def test_same_answer_from_python(corpus, diarized):
             item.recording,
             corpus["b"].model,
             DiarizeOptions(device="cpu"),
-            known_speakers=len({turn.speaker for turn in item.turns}),
+            num_speakers=len({turn.speaker for turn in item.turns}),
         )
         ours = [labels[u] - 1 for u in item.recording.utterances]
         assert result.labels.tolist() == ours
@@ -97,6 +112,20 @@ def test_config_repeats_a_run(ssahc, folder, diarized, tmp_path):
     assert result.returncode == 0
     for path in diarized.iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_verbose_shows_what_was_learned(ssahc, folder, tmp_path):
+    shutil.copytree(folder / "model" / "b", tmp_path / "model")
+    (tmp_path / "model" / "plda").unlink()
+    arguments = ("diarize", folder / "a", tmp_path / "out", "--model-dir")
+    result = ssahc(*arguments, tmp_path / "model", "-v")
+    assert result.returncode == 0
+    assert "holds no plda" in result.stderr
+    pattern = (
+        r"recording 'a00\d': N0 \d+, losses (0\.\d{3} ?)+, learned: (eta|max steps)"
+    )
+    assert len(re.findall(pattern, result.stderr)) == 3
+    assert ssahc(*arguments, tmp_path / "model", "-q").stderr == ""
 
 
 def test_options_reach_the_engine(ssahc, folder, tmp_path):
@@ -173,15 +202,17 @@ def test_costs_are_negative_similarities(ssahc, golden, tmp_path):
     for name, options in (
         ("t0.5", ("--threshold", 0.5)),
         ("costs_t0.5", ("--threshold", 0.5, "--read-costs")),
+        ("costs_t0.5", ("--threshold=0.5", "--read-costs=true")),
+        ("t0.5", ("--threshold=0.5", "--read-costs=false")),
         ("t-0.25_fp5", ("--threshold=-0.25", "--first-pass-max-utterances", 5)),
         (
             "k3_frac0.4",
-            ("--reco2num-spk", folder / "num3", "--max-spk-fraction", 0.4),
+            ("--reco2num-spk", f"ark,t:{folder / 'num3'}", "--max-spk-fraction", 0.4),
         ),
     ):
         result = ssahc(
-            *("cluster", folder / "scores.ark", folder / "reco2utt", tmp_path),
-            *options,
+            *("cluster", f"ark:{folder / 'scores.ark'}"),
+            *(f"ark,t:{folder / 'reco2utt'}", tmp_path, *options),
         )
         assert result.returncode == 0
         # A few of these matrices are smaller than the number of speakers wanted.

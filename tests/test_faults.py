@@ -403,6 +403,9 @@ def test_scores_may_be_clustered_where_they_lie(folder, diarize, ssahc):
     assert result.returncode == 0
     assert (out / "labels").read_bytes() == labels
     assert (out / "scores.ark").exists()
+    # Now the folder is not known to be diarize's: nothing is removed.
+    assert diarize()[0] == 0
+    assert (out / "scores.ark").exists()
 
 
 def test_nothing_is_written_if_something_cannot_be(folder, diarize):
@@ -435,7 +438,7 @@ def test_interruption_is_told_apart(folder, golden):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert result.returncode == 130
-    assert result.stderr.strip() == "ssahc: error: interrupted; nothing is written"
+    assert result.stderr.strip() == "ssahc: error: interrupted"
     assert not (folder / "out").exists()
 
 

@@ -10,8 +10,12 @@ from ssahc.nn.losses import expected_triplet_loss, one_hot, sampled_triplet_loss
 from ssahc.nn.model import TwoLayerNet
 from ssahc.nn.sampling import sample_triplets
 from ssahc.nn.train import pick_device, train
-from ssahc.preprocess import recording_pca, whiten
-from ssahc.selfsup import LearningOptions, learn, start_network
+from ssahc.preprocess import (
+    project_recording,
+    recording_pca,
+    whiten_and_normalize,
+)
+from ssahc.selfsup import LearningOptions, learn
 from ssahc.types import NO_MODEL, Model, Recording
 
 FORMS = ["authors", "paper"]
@@ -108,7 +112,7 @@ def test_triplets_are_all_pairs_with_a_foreign_negative(labels, seed):
 def test_network_starts_as_whitening_and_pca(rng, columns):
     centered = rng.standard_normal((15, 6))
     whitening = rng.standard_normal((6, 6 + columns))
-    whitened = whiten(centered, Model(transform=whitening))
+    whitened = whiten_and_normalize(centered, Model(transform=whitening))
     projection = recording_pca(whitened)[1][:3]
     net = TwoLayerNet(whitening, projection)
     with torch.no_grad():
@@ -138,6 +142,33 @@ def test_training_stops_below_eta_before_the_step():
     assert training.losses[-1] < 0.5 * training.losses[0] <= training.losses[-2]
     # The weights are those of the last loss: no step follows it.
     assert net.weight.item() == seen[-1]
+
+
+def test_a_loss_that_starts_below_zero_has_no_ratio():
+    training = train(
+        linear_net(-4.0), torch.ones(3, 1), torch.mean, lr=0.1, eta=0.5, max_steps=3
+    )
+    assert (training.stopped, len(training.losses)) == ("max_steps", 4)
+    assert training.losses[-1] < training.losses[0] < 0
+
+
+def test_no_gain_is_noticed():
+    training = train(
+        linear_net(1.0), torch.zeros(3, 1), torch.mean, lr=0.1, eta=0.5, max_steps=3
+    )
+    assert training.stopped == "no_gain"
+
+
+def test_a_mean_may_be_written_as_an_offset(recording, model):
+    offset = -model.transform @ model.mean
+    affine = Model(
+        np.zeros_like(model.mean), np.column_stack([model.transform, offset])
+    )
+    ours, theirs = (
+        learn(recording, which, device="cpu").affinity.dense()
+        for which in (affine, model)
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_training_stops_after_max_steps():
@@ -176,7 +207,7 @@ def test_learning_pulls_speakers_apart(recording, model, triplets):
     assert period.learned
     assert period.num_clusters >= 2
     assert period.losses[-1] < period.losses[0]
-    start = start_network(recording.xvectors, model, 10)[2]
+    start = project_recording(recording.xvectors, model, 10).vectors
     assert not np.allclose(learned.affinity.features, start)
 
 
@@ -209,13 +240,13 @@ def part(recording, count):
 
 
 def test_guard_returns_the_start(recording, model):
-    start = cosine_affinity(start_network(recording.xvectors, model, 10)[2])
+    start = cosine_affinity(project_recording(recording.xvectors, model, 10).vectors)
     for options, known, reason in (
         (LearningOptions(min_xvectors=10_000), None, "too_few_xvectors"),
         (LearningOptions(), 1, "one_speaker"),
         (LearningOptions(init_threshold=-2.0), None, "one_cluster"),
         (LearningOptions(init_threshold=2.0), None, "no_pairs"),
-        (LearningOptions(lr=1e30), None, "diverged"),
+        (LearningOptions(lr=1e30), None, "no_gain"),
     ):
         learned = learn(recording, model, options, num_speakers=known, device="cpu")
         assert learned.periods[0].stopped == reason

@@ -12,7 +12,7 @@ from ssahc.preprocess import (
     energy_dim,
     length_normalize,
     recording_pca,
-    whiten,
+    whiten_and_normalize,
 )
 from ssahc.types import Model
 
@@ -42,7 +42,7 @@ def test_model_of_another_dimension_is_refused(rng):
     with pytest.raises(DataError, match="4 dimensions, the model's mean has 5"):
         center(vectors, np.zeros(5))
     with pytest.raises(DataError, match="4 dimensions, the model's transform has 5"):
-        whiten(vectors, Model(transform=np.eye(5)))
+        whiten_and_normalize(vectors, Model(transform=np.eye(5)))
 
 
 def test_pca_equals_scikit_learn(rng):

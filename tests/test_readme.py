@@ -18,7 +18,7 @@ def shell_lines():
 
 
 def test_set_up_lines_are_single_lines():
-    lines = [line for line in shell_lines() if not line.startswith("ssahc ")]
+    lines = [line for line in shell_lines() if line.startswith("sudo ")]
     assert len(lines) == 2
     for line, last in zip(lines, (".venv/bin/ssahc demo", ".venv/bin/pytest")):
         assert line.startswith("sudo apt-get update")
@@ -28,6 +28,10 @@ def test_set_up_lines_are_single_lines():
 
 def test_commands_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # The set-up lines do not put ssahc on the path: activation comes first.
+    others = [line for line in shell_lines() if not line.startswith("sudo ")]
+    assert others[0] == ". .venv/bin/activate"
+    assert all(line.startswith("ssahc ") for line in others[1:])
     commands = [line for line in shell_lines() if line.startswith("ssahc ")]
     assert len(commands) >= 10
     for command in commands:

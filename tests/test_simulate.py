@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from ssahc.errors import UsageError
-from ssahc.preprocess import center, whiten
-from ssahc.simulate import SHIFT, WINDOW, SimulateOptions, simulate
+from ssahc.preprocess import center, whiten_and_normalize
+from ssahc.simulate import SHIFT, WINDOW, SimulateOptions, simulate_corpus
 
 
 def test_same_seed_same_corpus():
     options = SimulateOptions(recordings=2, duration=30, dim=8)
-    first, second = simulate(options), simulate(options)
+    first, second = simulate_corpus(options), simulate_corpus(options)
     for half in ("a", "b"):
         for one, two in zip(first[half].conversations, second[half].conversations):
             assert one.turns == two.turns
@@ -36,15 +36,15 @@ def test_everybody_speaks():
     options = SimulateOptions(
         recordings=4, duration=120, dim=4, fewest_speakers=5, most_speakers=5
     )
-    for half in simulate(options).values():
+    for half in simulate_corpus(options).values():
         for item in half.conversations:
             assert len({turn.speaker for turn in item.turns}) == 5
 
 
 def test_the_model_fits_its_vectors():
-    half = simulate(SimulateOptions(recordings=60, duration=40, dim=16))["a"]
+    half = simulate_corpus(SimulateOptions(recordings=60, duration=40, dim=16))["a"]
     vectors = np.concatenate([c.recording.xvectors for c in half.conversations])
-    whitened = whiten(center(vectors, half.model.mean), half.model)
+    whitened = whiten_and_normalize(center(vectors, half.model.mean), half.model)
     covariance = np.cov(whitened.T)
     # Whitened by the generating model: no direction dominates.
     assert 0.2 < np.linalg.eigvalsh(covariance).min()
@@ -54,7 +54,7 @@ def test_the_model_fits_its_vectors():
 def test_the_halves_differ_a_little(corpus):
     first, second = (half.model for half in corpus.values())
     assert np.array_equal(first.plda.psi, second.plda.psi)
-    moved = whiten(center(first.mean[None], second.mean), second)
+    moved = whiten_and_normalize(center(first.mean[None], second.mean), second)
     assert np.isfinite(moved).all()
     assert not np.allclose(first.mean, second.mean)
 

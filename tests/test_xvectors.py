@@ -4,13 +4,8 @@ import pytest
 from ssahc.errors import DataError, FormatError
 from ssahc.io.ark import ArchiveWriter, format_text
 from ssahc.io.model import read_model_dir, write_model_dir
-from ssahc.io.xvectors import (
-    Fault,
-    open_xvector_dir,
-    read_recordings,
-    write_xvector_dir,
-)
-from ssahc.types import Model, Recording
+from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+from ssahc.types import Fault, Model, Recording
 
 
 @pytest.fixture

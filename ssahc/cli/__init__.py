@@ -40,23 +40,21 @@ class _Verbs(click.Group):
 
 @click.group(
     cls=_Verbs,
+    no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
 )
 @click.version_option(package_name="ssahc")
-@click.option("-v", "--verbose", is_flag=True, help="Say more about every recording.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def cli(verbose: bool, quiet: bool) -> None:
+def cli() -> None:
     """Say who speaks when, from Kaldi x-vectors.
 
     Self-supervised agglomerative hierarchical clustering (Singh & Ganapathy,
     Interspeech 2020) with PLDA fusion; reads and writes Kaldi's files.
     """
-    level = logging.DEBUG if verbose else logging.INFO
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("ssahc: %(message)s"))
     logger = logging.getLogger("ssahc")
     logger.handlers = [handler]
-    logger.setLevel(logging.ERROR if quiet else level)
+    logger.setLevel(logging.INFO)
 
 
 def main() -> None:
@@ -66,11 +64,11 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         sys.exit(cli(prog_name="ssahc", standalone_mode=False))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        verb = error.ctx.command_path if error.ctx else "ssahc"
+        _fail(f"{error.format_message()} See '{verb} --help'.")
     except click.Abort:
-        _fail("interrupted; nothing is written", 130)
+        _fail("interrupted", 130)
     except SsahcError as error:
         _fail(str(error))
     except MemoryError as error:

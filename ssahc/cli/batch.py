@@ -10,11 +10,11 @@ import click
 
 from ssahc.config import flatten, list_options
 from ssahc.errors import DataError, UsageError
+from ssahc.io.ark import strip_rspecifier
 from ssahc.io.rttm import write_rttm
 from ssahc.io.text import read_reco2num_spk, write_labels
-from ssahc.io.xvectors import Fault
 from ssahc.pipeline import SpeakerOptions
-from ssahc.types import Turn
+from ssahc.types import Fault, Turn
 
 
 class Named(Protocol):
@@ -104,6 +104,7 @@ def read_counts(path: Path | None, speakers: SpeakerOptions) -> SpeakerCounts:
             "--reco2num-spk gives exact numbers of speakers; leave out "
             + " and ".join(wrong)
         )
+    path = strip_rspecifier(path)[1]
     return SpeakerCounts(path, read_reco2num_spk(path))
 
 

@@ -19,16 +19,15 @@ from ssahc.cli.batch import (
     work_through,
     write_results,
 )
-from ssahc.cli.options import PATH, config_option, options_of
+from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve, write_config
 from ssahc.errors import DataError, FormatError
-from ssahc.io.ark import Array, read_table
+from ssahc.io.ark import Array, read_table, strip_rspecifier
 from ssahc.io.files import staged_output
 from ssahc.io.text import Segment, read_segments, read_spk2utt
-from ssahc.io.xvectors import Fault
 from ssahc.pipeline import SpeakerOptions, warn_of_excess
 from ssahc.turns import make_turns
-from ssahc.types import IntArray, Turn
+from ssahc.types import Fault, IntArray, Turn
 
 _logger = logging.getLogger("ssahc")
 _FILES = ("labels", "rttm", CONFIG)
@@ -79,7 +78,7 @@ class _Clustered:
     turns: list[Turn]
 
 
-@click.command("cluster")
+@click.command("cluster", cls=Verb)
 @click.argument("scores", type=PATH)
 @click.argument("reco2utt", type=PATH)
 @click.argument("out_dir", type=PATH)
@@ -95,14 +94,14 @@ def command(
     Kaldi's agglomerative-cluster with the options of the same names.
     """
     run = resolve(Run, given, config=config, displaces=SPEAKER_CONFLICTS)
-    with staged_output(out_dir, _FILES, marker=CONFIG) as folder:
+    with staged_output(out_dir, _FILES) as folder:
         faults = _cluster(scores, reco2utt, folder, run)
     sys.exit(1 if faults else 0)
 
 
 def _cluster(scores: Path, reco2utt: Path, out_dir: Path, run: Run) -> list[Fault]:
     counts = read_counts(run.files.reco2num_spk, run.speakers)
-    utterances = read_spk2utt(reco2utt)
+    utterances = read_spk2utt(strip_rspecifier(reco2utt)[1])
     segments = None if run.files.segments is None else read_segments(run.files.segments)
 
     def work(item: _Scores) -> _Clustered:
@@ -162,7 +161,7 @@ def _read_scores(
 
 
 def _label(
-    scores: _Scores, utterances: list[str], known_speakers: int | None, run: Run
+    scores: _Scores, utterances: list[str], num_speakers: int | None, run: Run
 ) -> IntArray:
     count = len(utterances)
     if scores.matrix.shape != (count, count) or count == 0:
@@ -174,7 +173,7 @@ def _label(
         raise DataError("reco2utt lists an utterance twice; keep one")
     # A cost is a negative similarity, and so is a threshold on costs.
     sign = -1.0 if run.files.read_costs else 1.0
-    stop = run.speakers.stop(known_speakers, sign=sign)
+    stop = run.speakers.stop(num_speakers, sign=sign)
     warn_of_excess(scores.id, count, stop)
     return agglomerative_cluster(sign * scores.matrix, stop, run.ahc)
 

@@ -8,17 +8,17 @@ from typing import get_args
 import click
 
 from ssahc.cli.batch import track, write_results
-from ssahc.cli.options import PATH
+from ssahc.cli.options import PATH, Verb
 from ssahc.cli.simulate import write_corpus
 from ssahc.io.files import make_folder
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_reco2num_spk
-from ssahc.io.xvectors import Fault, open_xvector_dir, read_recordings
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline import Diarization, DiarizeOptions, System, diarize_recording
 from ssahc.scoring import Score, score_corpus
-from ssahc.simulate import SimulateOptions, simulate
-from ssahc.types import Turn
+from ssahc.simulate import SimulateOptions, simulate_corpus
+from ssahc.types import Fault, Turn
 
 _logger = logging.getLogger("ssahc")
 _SYSTEMS: tuple[System, ...] = get_args(System)
@@ -26,7 +26,7 @@ _HALVES = {"a": "b", "b": "a"}
 _CORPUS = SimulateOptions(recordings=6)
 
 
-@click.command("demo")
+@click.command("demo", cls=Verb)
 @click.argument("out_dir", metavar="[OUT]", type=PATH, default=Path("ssahc-demo"))
 def command(out_dir: Path) -> None:
     """Simulate, diarize and score a small corpus; needs no data.
@@ -34,7 +34,7 @@ def command(out_dir: Path) -> None:
     OUT (default: ssahc-demo) gets the corpus, an rttm of every system, and a picture.
     Nothing in it is real speech: the table shows that everything works, not how well.
     """
-    write_corpus(out_dir, simulate(_CORPUS))
+    write_corpus(out_dir, simulate_corpus(_CORPUS))
     known: dict[System, dict[str, Diarization]] = {}
     rates: list[tuple[str, str, str]] = []
     reference = {
@@ -71,7 +71,7 @@ def _run(
                 raise RuntimeError(f"simulated {item.recording}: {item.reason}")
             number = counts[item.id] if known_speakers else None
             results[item.id] = diarize_recording(
-                item, model, options, known_speakers=number
+                item, model, options, num_speakers=number
             )
     folder = out_dir / f"{system}-{'known' if known_speakers else 'estimated'}"
     make_folder(folder)

@@ -18,22 +18,24 @@ from ssahc.cli.batch import (
     work_through,
     write_results,
 )
-from ssahc.cli.options import PATH, config_option, options_of, preset_option
-from ssahc.config import resolve, write_config
+from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
+from ssahc.config import read_config, resolve, write_config
+from ssahc.errors import FormatError
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.files import staged_output
 from ssahc.io.model import read_model, read_model_dir
-from ssahc.io.xvectors import Fault, open_xvector_dir, read_recordings
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline import (
     Diarization,
     DiarizeOptions,
     choose_system,
     diarize_recording,
 )
-from ssahc.types import Model, Recording
+from ssahc.types import Fault, Model, Recording
 
 _logger = logging.getLogger("ssahc")
-_FILES = ("labels", "rttm", CONFIG, "scores.ark", "scores.scp")
+_SCORES = ("scores.ark", "scores.scp")
+_FILES = ("labels", "rttm", CONFIG, *_SCORES)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Run:
     method: DiarizeOptions = field(default_factory=DiarizeOptions)
 
 
-@click.command("diarize")
+@click.command("diarize", cls=Verb)
 @click.argument("xvector_dir", type=PATH)
 @click.argument("out_dir", type=PATH)
 @options_of(Run)
@@ -98,14 +100,26 @@ def command(
     usage or nothing done, nothing is written.
     """
     run = resolve(Run, given, config=config, preset=preset, displaces=SPEAKER_CONFLICTS)
-    with staged_output(out_dir, _FILES, marker=CONFIG) as folder:
+    with staged_output(out_dir, _FILES, stale=_stale_files(out_dir)) as folder:
         faults = _diarize(xvector_dir, folder, run)
     sys.exit(1 if faults else 0)
+
+
+def _stale_files(out_dir: Path) -> tuple[str, ...]:
+    """Return the files of an earlier run that this one may not write anew."""
+    try:
+        earlier = read_config(out_dir / CONFIG, Run)
+    except FormatError:
+        # Not there, or not ours: nothing here is ours to remove.
+        return ()
+    return _SCORES if earlier.get("write_scores") else ()
 
 
 def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
     model = load_model(run.files)
     system = choose_system(run.method.system, model)
+    if run.method.system is None and run.files.model_dir and model.plda is None:
+        _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
     run = replace(run, method=replace(run.method, system=system))
     if system.startswith("ssahc"):
         # A wish for a GPU that is not there must not be found out after an hour.
@@ -122,9 +136,7 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
 
         def work(recording: Recording) -> Diarization:
             known = counts.of(recording.id)
-            result = diarize_recording(
-                recording, model, run.method, known_speakers=known
-            )
+            result = diarize_recording(recording, model, run.method, num_speakers=known)
             if scores is not None:
                 scores.write(recording.id, result.affinity.dense())
             return result

@@ -1,5 +1,6 @@
 """Click options made from options classes."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import MISSING
 from pathlib import Path
@@ -27,6 +28,46 @@ class _FilePath(click.Path):
 
 
 PATH = _FilePath()
+
+
+class Verb(click.Command):
+    """A command with ``-v`` and ``-q`` that also takes Kaldi's ``--flag=true``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [
+            click.Option(
+                ["-v", "--verbose"],
+                is_flag=True,
+                expose_value=False,
+                callback=_set_level(logging.DEBUG),
+                help="Say more: what was learned in every recording.",
+            ),
+            click.Option(
+                ["-q", "--quiet"],
+                is_flag=True,
+                expose_value=False,
+                callback=_set_level(logging.ERROR),
+                help="Say nothing but errors.",
+            ),
+        ]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, ``--flag=true`` and ``--flag=false`` respelled."""
+        spelled: dict[str, str] = {}
+        for option in self.params:
+            if isinstance(option, click.Option) and option.secondary_opts:
+                spelled[f"{option.opts[0]}=true"] = option.opts[0]
+                spelled[f"{option.opts[0]}=false"] = option.secondary_opts[0]
+        return super().parse_args(ctx, [spelled.get(arg, arg) for arg in args])
+
+
+def _set_level(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def set_level(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+        if given:
+            logging.getLogger("ssahc").setLevel(level)
+
+    return set_level
 
 
 def options_of(options_class: type) -> Callable[[F], F]:
@@ -61,7 +102,8 @@ def config_option(function: F) -> F:
         "--config",
         type=PATH,
         help="TOML file of options (names with _ for -), such as an earlier run's "
-        "config.toml; the command line wins over it.",
+        "config.toml; the command line wins over it. Relative paths in it start at the "
+        "working directory.",
     )(function)
 
 

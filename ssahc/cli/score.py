@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ssahc.cli.batch import track
-from ssahc.cli.options import PATH
+from ssahc.cli.options import PATH, Verb
 from ssahc.errors import DataError
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
 from ssahc.scoring import Score, ScoringOptions, score_corpus
@@ -18,7 +18,7 @@ from ssahc.scoring import Score, ScoringOptions, score_corpus
 _logger = logging.getLogger("ssahc")
 
 
-@click.command("score")
+@click.command("score", cls=Verb)
 @click.argument("ref_rttm", type=PATH)
 @click.argument("hyp_rttm", type=PATH)
 @click.option(

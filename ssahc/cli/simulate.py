@@ -6,18 +6,18 @@ from typing import Any
 
 import click
 
-from ssahc.cli.options import PATH, config_option, options_of
+from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
 from ssahc.io.files import atomic_write
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.simulate import Half, SimulateOptions, simulate
+from ssahc.simulate import Half, SimulateOptions, simulate_corpus
 
 _logger = logging.getLogger("ssahc")
 
 
-@click.command("simulate")
+@click.command("simulate", cls=Verb)
 @click.argument("out_dir", type=PATH)
 @options_of(SimulateOptions)
 @config_option
@@ -29,7 +29,7 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
     model of the other.
     """
     options = resolve(SimulateOptions, given, config=config)
-    halves = simulate(options)
+    halves = simulate_corpus(options)
     write_corpus(out_dir, halves)
     count = sum(len(half.conversations) for half in halves.values())
     _logger.info("wrote %d conversations to %s/a and %s/b", count, out_dir, out_dir)

@@ -208,6 +208,11 @@ def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatEr
     ------
     (str, array or FormatError)
         After an error nothing more is yielded: where the next object starts is unknown.
+
+    Raises
+    ------
+    FormatError
+        If the file is unreadable, or no key stands where one should.
     """
     try:
         file = path.open("rb")
@@ -225,13 +230,30 @@ def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatEr
 
 
 def read_table(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
-    """Read an archive or an scp, told apart by a prefix (``ark:``) or by ``.scp``."""
-    prefix, colon, name = str(path).partition(":")
-    if colon and prefix.split(",")[0] in ("ark", "scp"):
-        is_scp, path = prefix.startswith("scp"), Path(name)
-    else:
-        is_scp = path.suffix == ".scp"
+    """Read an archive or an scp, told apart by a prefix (``ark:``) or by ``.scp``.
+
+    Yields
+    ------
+    (str, array or FormatError)
+        As `read_entries` or `read_archive`.
+
+    Raises
+    ------
+    FormatError
+        If the scp or the archive as a whole is unusable.
+    """
+    prefix, path = strip_rspecifier(path)
+    is_scp = prefix == "scp" if prefix else path.suffix == ".scp"
     return read_entries(read_scp(path), kind) if is_scp else read_archive(path, kind)
+
+
+def strip_rspecifier(path: Path) -> tuple[str, Path]:
+    """Split Kaldi's ``ark,t:FILE`` into "ark" and FILE; "" if there is no prefix."""
+    prefix, _, name = str(path).partition(":")
+    kind = prefix.split(",")[0]
+    if name and kind in ("ark", "scp"):
+        return kind, Path(name)
+    return "", path
 
 
 def read_single(path: Path, kind: Kind) -> Array:

@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -110,7 +110,9 @@ def _umask() -> int:
 
 
 @contextmanager
-def staged_output(path: Path, names: Sequence[str], *, marker: str) -> Iterator[Path]:
+def staged_output(
+    path: Path, names: Sequence[str], *, stale: Collection[str] = ()
+) -> Iterator[Path]:
     """Write files to a folder all together or not at all.
 
     Parameters
@@ -119,10 +121,9 @@ def staged_output(path: Path, names: Sequence[str], *, marker: str) -> Iterator[
         The output folder; made if missing, and taken away again on failure.
     names : sequence of str
         Files that may be written.
-    marker : str
-        The one of them by which an earlier run is known. If it is there, those of
-        `names` that are not written anew are removed, so that what lies in the folder
-        belongs together; if not, they are somebody else's and stay.
+    stale : collection of str
+        Those of `names` that an earlier run is known to have left: they are removed if
+        they are not written anew, so that what lies in the folder belongs together.
 
     Yields
     ------
@@ -137,7 +138,6 @@ def staged_output(path: Path, names: Sequence[str], *, marker: str) -> Iterator[
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         make_folder(path)
-        ours = (path / marker).exists()
         for name in names:
             if (path / name).is_dir():
                 raise UsageError(f"{path / name}: is a folder; move it away")
@@ -146,7 +146,7 @@ def staged_output(path: Path, names: Sequence[str], *, marker: str) -> Iterator[
             for name in names:
                 if (Path(staging) / name).exists():
                     (Path(staging) / name).replace(path / name)
-                elif ours:
+                elif name in stale:
                     (path / name).unlink(missing_ok=True)
     finally:
         for folder in missing:

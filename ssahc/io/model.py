@@ -9,7 +9,7 @@ from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import read_single, write_single
 from ssahc.io.files import make_folder
 from ssahc.io.plda import read_plda, write_plda
-from ssahc.types import FloatArray, Model
+from ssahc.types import LARGEST, FloatArray, Model
 
 MEAN, TRANSFORM, PLDA = "mean.vec", "transform.mat", "plda"
 
@@ -106,8 +106,9 @@ def write_model_dir(folder: Path, model: Model) -> None:
 
 
 def _finite(values: np.ndarray, path: Path) -> FloatArray:
-    if not (np.abs(values) < 1e30).all():
+    if not (np.abs(values) < LARGEST).all():
         raise FormatError(
-            "holds NaN, infinity or a value beyond 1e30; make the file again", path=path
+            f"holds NaN, infinity or a value beyond {LARGEST:g}; make the file again",
+            path=path,
         )
     return values.astype(np.float64)

@@ -9,9 +9,9 @@ import numpy as np
 from ssahc.errors import FormatError
 from ssahc.io.ark import Kind, format_text, read_object
 from ssahc.io.files import atomic_write, unreadable
-from ssahc.types import FloatArray, Plda
+from ssahc.types import LARGEST, FloatArray, Plda
 
-_HUGE, _SINGULAR = 1e30, 1e-12
+_SINGULAR = 1e-12
 _MARK, _OPEN, _CLOSE = b"\0B", b"<Plda> ", b"</Plda>"
 _PARTS: tuple[tuple[str, Kind], ...] = (
     ("mean", "vector"),
@@ -67,9 +67,9 @@ def _check(parts: dict[str, FloatArray], path: Path) -> None:
             f"parts disagree: mean of {dim}, transform {shapes[0]}, psi {shapes[1]}",
             path=path,
         )
-    if not all((np.abs(part) < _HUGE).all() for part in parts.values()):
+    if not all((np.abs(part) < LARGEST).all() for part in parts.values()):
         raise FormatError(
-            f"holds NaN, infinity or a value beyond {_HUGE:g}; train the PLDA again",
+            f"holds NaN, infinity or a value beyond {LARGEST:g}; train the PLDA again",
             path=path,
         )
     if parts["psi"].min() < 0 or np.linalg.cond(parts["transform"]) > 1 / _SINGULAR:

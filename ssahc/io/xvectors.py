@@ -15,18 +15,10 @@ from ssahc.errors import DataError, FormatError
 from ssahc.io.ark import ArchiveWriter, Array, ScpEntry, read_entries, read_scp
 from ssahc.io.files import atomic_write, make_folder
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
-from ssahc.types import Recording
+from ssahc.types import Fault, Recording
 
 _logger = logging.getLogger(__name__)
 SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A recording that cannot be used, and why."""
-
-    recording: str
-    reason: str
 
 
 @dataclass(frozen=True)

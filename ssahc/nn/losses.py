@@ -3,7 +3,8 @@
 The loss of a triplet (a, p, n) is ``1 - A(a,p) + gamma (A(a,n) + A(p,n))`` in the form
 of the authors' code, which pushes both members of a pair away from the negative, and
 ``1 - A(a,p) + gamma A(a,n)`` in the form of the paper (Eq. 3). The 1 has no gradient;
-it keeps the loss positive, so that its ratio to the first value has a meaning.
+it lifts the loss above zero (unless gamma is large and clusters are far apart), so that
+its ratio to the first value has a meaning.
 """
 
 from typing import Literal

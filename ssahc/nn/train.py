@@ -19,12 +19,13 @@ class Training:
     ----------
     losses : tuple of float
         Loss before each step and, at the end, of the network as it is left.
-    stopped : {"eta", "max_steps", "diverged"}
-        "diverged" if the loss is not finite, or ends no lower than it began.
+    stopped : {"eta", "max_steps", "no_gain", "diverged"}
+        "no_gain" if the loss ends no lower than it began, "diverged" if it is not
+        finite.
     """
 
     losses: tuple[float, ...]
-    stopped: Literal["eta", "max_steps", "diverged"]
+    stopped: Literal["eta", "max_steps", "no_gain", "diverged"]
 
 
 def train(
@@ -57,18 +58,24 @@ def train(
         losses.append(loss.item())
         if not isfinite(losses[-1]):
             return Training(tuple(losses), "diverged")
-        if losses[-1] < eta * losses[0]:
+        # A loss that starts below zero (large gamma) has no ratio to speak of.
+        if losses[0] > 0 and losses[-1] < eta * losses[0]:
             return Training(tuple(losses), "eta")
         if len(losses) > max_steps:
-            worse = max_steps > 0 and losses[-1] >= losses[0]
-            return Training(tuple(losses), "diverged" if worse else "max_steps")
+            gained = losses[-1] < losses[0] or max_steps == 0
+            return Training(tuple(losses), "max_steps" if gained else "no_gain")
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is the GPU if there is one.
+    """Return the device of that name.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda"}
+        "auto" is the GPU if there is one.
 
     Raises
     ------
