@@ -132,14 +132,24 @@ def wrong_key(folder):
     return "the scp belongs to another archive"
 
 
-def truncated_object(folder):
+def point_elsewhere(folder, data):
+    """Make the victim's scp line name a file of its own, without an offset."""
     scp = folder / "x" / "xvector.scp"
-    (folder / "x" / "short.ark").write_bytes(b"u \0BFV \4\x18\0\0\0abc")
+    (folder / "x" / "single").write_bytes(data)
     victim = first_utterance(folder)
     drop_lines(scp, victim)
     with scp.open("a") as file:
-        file.write(f"{victim} short.ark\n")
-    return "expected a Kaldi vector"
+        file.write(f"{victim} single\n")
+
+
+def truncated_object(folder):
+    point_elsewhere(folder, b"\0BFV \4\x18\0\0\0abc")
+    return "truncated: a vector of 24 needs 96 bytes, 3 are left"
+
+
+def archive_without_offset(folder):
+    point_elsewhere(folder, b"u \0BFV \4\x01\0\0\0abcd")
+    return "an archive needs its offset in the scp"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +169,7 @@ def truncated_object(folder):
             empty_recording,
             wrong_key,
             truncated_object,
+            archive_without_offset,
         ),
     ],
 )
@@ -184,15 +195,14 @@ def test_truncated_archive_costs_its_tail(folder, diarize):
 
 
 def test_unused_vectors_are_mentioned(folder, diarize):
-    victim = first_utterance(folder)
-    with (folder / "x" / "xvector.scp").open("a") as file:
-        line = (folder / "x" / "xvector.scp").read_text().splitlines()[0]
-        file.write(line.replace(line.split()[0], "stranger") + "\n")
+    scp = folder / "x" / "xvector.scp"
+    first = scp.read_text().splitlines()[0]
+    with scp.open("a") as file:
+        file.write(first.replace(first.split()[0], "stranger") + "\n")
     status, errors, done = diarize()
     assert (status, len(done)) == (0, 3)
     assert "1 x-vectors are in no recording of spk2utt" in errors
     assert "'stranger'" in errors
-    assert victim not in errors
 
 
 def test_recording_missing_from_counts(folder, diarize):
@@ -425,7 +435,7 @@ def test_a_failed_run_keeps_the_last_one(folder, diarize):
     assert len(list((folder / "out").iterdir())) == 3
 
 
-def test_interruption_is_told_apart(folder, golden):
+def test_interruption_is_told_apart(folder):
     code = (
         "import sys, ssahc.cli.diarize as verb\n"
         "def interrupted(*_): raise KeyboardInterrupt\n"
@@ -440,84 +450,6 @@ def test_interruption_is_told_apart(folder, golden):
     assert result.returncode == 130
     assert result.stderr.strip() == "ssahc: error: interrupted"
     assert not (folder / "out").exists()
-
-
-def cluster_inputs(folder):
-    matrices = {name: np.eye(3, dtype=np.float32) for name in ("r1", "r2")}
-    with ArchiveWriter(folder / "s.ark", folder / "s.scp") as archive:
-        for name, matrix in matrices.items():
-            archive.write(name, matrix)
-    lines = [f"{name} {name}-0 {name}-1 {name}-2\n" for name in matrices]
-    (folder / "reco2utt").write_text("".join(lines))
-    segments = [f"{r}-{i} {r} {i} {i + 1}\n" for r in matrices for i in range(3)]
-    (folder / "segments").write_text("".join(segments))
-
-
-def cut_archive(folder):
-    data = (folder / "s.ark").read_bytes()
-    (folder / "s.ark").write_bytes(data[: len(data) // 2 + 1])
-    return "expected a key and a space"
-
-
-def cut_matrix(folder):
-    data = (folder / "s.ark").read_bytes()
-    (folder / "s.ark").write_bytes(data[:-3])
-    return "truncated: a matrix of 3 x 3"
-
-
-def other_shape(folder):
-    edit(folder / "reco2utt", " r2-2", "")
-    return "the matrix is 3 x 3, but reco2utt lists 2 utterances"
-
-
-def twice(folder):
-    edit(folder / "reco2utt", "r2-1", "r2-2")
-    return "lists an utterance twice"
-
-
-def foreign(folder):
-    edit(folder / "segments", "r2-1 r2", "r2-1 r1")
-    return "no segment of utterance 'r2-1' in this recording"
-
-
-@pytest.mark.parametrize("hurt", [cut_archive, cut_matrix, other_shape, twice, foreign])
-def test_cluster_loses_only_what_is_broken(ssahc, tmp_path, hurt):
-    cluster_inputs(tmp_path)
-    message = hurt(tmp_path)
-    result = ssahc(
-        *("cluster", tmp_path / "s.ark", tmp_path / "reco2utt", tmp_path / "out"),
-        *("--segments", tmp_path / "segments"),
-    )
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("ssahc: error: recording 'r2': ")
-    assert message in line
-    assert "r1-2" in (tmp_path / "out" / "labels").read_text()
-
-
-def test_cluster_survives_rubbish_after_the_last_matrix(ssahc, tmp_path):
-    cluster_inputs(tmp_path)
-    with (tmp_path / "s.ark").open("ab") as file:
-        file.write(b"rubbish")
-    result = ssahc("cluster", tmp_path / "s.ark", tmp_path / "reco2utt", tmp_path / "o")
-    assert result.returncode == 0
-    assert "after the last matrix" in result.stderr
-
-
-def test_score_says_when_nothing_can_be_scored(ssahc, tmp_path):
-    line = "SPEAKER r 0 0 10 <NA> <NA> A <NA> <NA>\n"
-    (tmp_path / "ref").write_text(line)
-    (tmp_path / "labels").write_text("r-0 1\n")
-    (tmp_path / "uem").write_text("r 1 0 5\n")
-    for arguments, message in (
-        (["ref", "labels"], "holds no SPEAKER line"),
-        (["ref", "ref", "--collar", 30], "no reference speech is left to score"),
-        (["ref", "ref", "--uem", "uem"], "on channel '1' only, the reference is on"),
-    ):
-        result = ssahc("score", *arguments, cwd=tmp_path)
-        assert result.returncode == 2
-        assert message in result.stderr
-        assert len(result.stderr.splitlines()) == 1
 
 
 def test_plda_systems_need_a_plda(folder, diarize):
@@ -536,11 +468,18 @@ def test_output_folder_that_cannot_be(diarize, out):
     assert "choose another output folder" in errors
 
 
-@pytest.mark.parametrize("system", ["cosine", "plda", "ssahc", "ssahc+plda"])
-@pytest.mark.parametrize("model", [True, False])
+@pytest.mark.parametrize(
+    ("system", "model"),
+    [
+        ("cosine", True),
+        ("plda", True),
+        ("ssahc", True),
+        ("ssahc+plda", True),
+        ("cosine", False),
+        ("ssahc", False),
+    ],
+)
 def test_few_or_equal_windows_work(corpus, folder, ssahc, system, model):
-    if not model and "plda" in system:
-        return
     source = corpus["a"].conversations[0].recording
     parts = []
     for count in (1, 2, 3, 30):

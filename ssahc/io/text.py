@@ -52,11 +52,19 @@ def _read_keyed(
         yield number, key, values
 
 
-def _parse_count(text: str) -> int | None:
-    """Return a whole number of sensible size, or None."""
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return int(text)
-    return None
+def _read_whole_numbers(
+    path: Path, form: str, *, fewest: int, what: str
+) -> dict[str, int]:
+    """Read ``key number`` lines; numbers have at most nine digits."""
+    numbers: dict[str, int] = {}
+    for line, key, (text,) in _read_keyed(path, form, 1):
+        whole = text.isascii() and text.isdigit() and len(text) < 10
+        if not whole or int(text) < fewest:
+            raise FormatError(
+                f"expected {what}, found {text[:24]!r}", path=path, line=line, key=key
+            )
+        numbers[key] = int(text)
+    return numbers
 
 
 def read_segments(path: Path) -> dict[str, Segment]:
@@ -98,35 +106,26 @@ def read_utt2spk(path: Path) -> dict[str, str]:
 
 
 def read_reco2num_spk(path: Path) -> dict[str, int]:
-    """Read ``reco2num_spk``: recording, then its number of speakers (1 or more)."""
-    counts: dict[str, int] = {}
-    for number, key, (value,) in _read_keyed(path, "recording count", 1):
-        count = _parse_count(value)
-        if not count:
-            raise FormatError(
-                f"expected a whole number of speakers, 1 or more, found {value[:24]!r}",
-                path=path,
-                line=number,
-                key=key,
-            )
-        counts[key] = count
-    return counts
+    """Read ``reco2num_spk``: recording, then its number of speakers.
+
+    Raises
+    ------
+    FormatError
+        On a malformed line, a duplicate recording, or a number below 1.
+    """
+    what = "a whole number of speakers, 1 or more"
+    return _read_whole_numbers(path, "recording count", fewest=1, what=what)
 
 
 def read_labels(path: Path) -> dict[str, int]:
-    """Read Kaldi's ``labels``: utterance, then its label (counted from 1)."""
-    labels: dict[str, int] = {}
-    for number, key, (value,) in _read_keyed(path, "utterance label", 1):
-        label = _parse_count(value)
-        if label is None:
-            raise FormatError(
-                f"expected a label, found {value[:24]!r}",
-                path=path,
-                line=number,
-                key=key,
-            )
-        labels[key] = label
-    return labels
+    """Read Kaldi's ``labels``: utterance, then its label (counted from 1).
+
+    Raises
+    ------
+    FormatError
+        On a malformed line or a duplicate utterance.
+    """
+    return _read_whole_numbers(path, "utterance label", fewest=0, what="a label")
 
 
 def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:
