@@ -6,14 +6,14 @@ from functools import cached_property
 from typing import Literal
 
 from ssahc.affinity import Affinity, cosine_affinity, weighted_sum
-from ssahc.ahc import (
+from ssahc.cluster.ahc import (
     AhcOptions,
-    MergeHistory,
-    Stop,
     agglomerative_cluster,
     average_linkage,
     is_steered,
 )
+from ssahc.cluster.history import MergeHistory
+from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.plda import PldaOptions, plda_affinity
 from ssahc.preprocess import center, project_recording, whiten_and_normalize

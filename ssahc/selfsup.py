@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from ssahc.affinity import Affinity, cosine_affinity
-from ssahc.ahc import Stop, average_linkage
+from ssahc.cluster.ahc import average_linkage
+from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.preprocess import project_recording
 from ssahc.types import FloatArray, IntArray, Model, Recording

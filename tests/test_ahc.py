@@ -8,13 +8,13 @@ from hypothesis.extra.numpy import arrays
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from ssahc.ahc import (
+from ssahc.cluster.ahc import (
     AhcOptions,
-    Stop,
     agglomerative_cluster,
     average_linkage,
     is_steered,
 )
+from ssahc.cluster.stop import Stop
 from ssahc.errors import DataError, UsageError
 from ssahc.io.ark import read_table
 from ssahc.io.text import read_labels, read_reco2num_spk, read_spk2utt

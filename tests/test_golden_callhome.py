@@ -5,7 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from ssahc.ahc import AhcOptions, Stop, agglomerative_cluster, average_linkage
+from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster, average_linkage
+from ssahc.cluster.stop import Stop
 from ssahc.io.ark import read_entries, read_scp, read_table
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm

@@ -10,7 +10,6 @@ from typing import Any
 import click
 import numpy as np
 
-from ssahc.ahc import AhcOptions, agglomerative_cluster
 from ssahc.cli.batch import (
     CONFIG,
     SPEAKER_CONFLICTS,
@@ -20,6 +19,7 @@ from ssahc.cli.batch import (
     write_results,
 )
 from ssahc.cli.options import PATH, Verb, config_option, options_of
+from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster
 from ssahc.config import resolve, write_config
 from ssahc.errors import DataError, FormatError
 from ssahc.io.ark import Array, read_table, strip_rspecifier
