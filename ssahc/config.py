@@ -40,7 +40,8 @@ class Option:
     Attributes
     ----------
     name : str
-        Field name; the command line has dashes for underscores.
+        Field name without a trailing underscore; the command line has dashes for
+        underscores.
     type : type
         int, float, str, bool or Path.
     choices : tuple of str
@@ -76,13 +77,18 @@ def list_options(options_class: type) -> Iterator[Option]:
             hint = next(part for part in get_args(hint) if part is not NoneType)
         choices = get_args(hint) if get_origin(hint) is Literal else ()
         yield Option(
-            item.name,
+            _option_name(item.name),
             str if choices else hint,
             choices,
             item.default,
             # Empty where docstrings are stripped (python -OO).
             descriptions.get(item.name, ""),
         )
+
+
+def _option_name(field: str) -> str:
+    """Return a field's name without what sets it apart from a keyword (lambda_)."""
+    return field.removesuffix("_")
 
 
 def _is_options_class(hint: Any) -> TypeGuard[type]:
@@ -115,8 +121,8 @@ def build(options_class: type[T], values: Mapping[str, Any]) -> T:
         hint = hints[item.name]
         if _is_options_class(hint):
             arguments[item.name] = build(hint, values)
-        elif values.get(item.name) is not None:
-            arguments[item.name] = values[item.name]
+        elif values.get(_option_name(item.name)) is not None:
+            arguments[item.name] = values[_option_name(item.name)]
     return options_class(**arguments)
 
 
@@ -129,7 +135,8 @@ def flatten(options: Any) -> dict[str, Any]:
             table.update(flatten(value))
         elif value is not None:
             is_path = isinstance(value, Path)
-            table[item.name] = str(value.absolute()) if is_path else value
+            name = _option_name(item.name)
+            table[name] = str(value.absolute()) if is_path else value
     return table
 
 
@@ -145,7 +152,7 @@ def list_presets() -> list[str]:
 def read_preset(name: str, options_class: type) -> dict[str, Any]:
     """Return the values of a shipped preset."""
     text = (_PRESETS / f"{name}.toml").read_text(encoding="utf-8")
-    return _check(tomllib.loads(text), options_class, Path(f"preset {name}"))
+    return check_values(tomllib.loads(text), options_class, Path(f"preset {name}"))
 
 
 def read_config(path: Path, options_class: type) -> dict[str, Any]:
@@ -163,7 +170,7 @@ def read_config(path: Path, options_class: type) -> dict[str, Any]:
         raise unreadable(path, error) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"not a TOML file: {error}", path=path) from error
-    return _check(table, options_class, path)
+    return check_values(table, options_class, path)
 
 
 def write_config(path: Path, options: Any) -> None:
@@ -181,7 +188,16 @@ def write_config(path: Path, options: Any) -> None:
         file.write(text)
 
 
-def _check(table: dict[str, Any], options_class: type, path: Path) -> dict[str, Any]:
+def check_values(
+    table: Mapping[str, Any], options_class: type, path: Path
+) -> dict[str, Any]:
+    """Return the values, each checked to be of an option's name and type.
+
+    Raises
+    ------
+    FormatError
+        On an unknown name or a value of a wrong type; it names `path`.
+    """
     known = {option.name: option for option in list_options(options_class)}
     values: dict[str, Any] = {}
     for key, value in table.items():

@@ -3,9 +3,9 @@
 import logging
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ssahc.affinity import Affinity, cosine_affinity, weighted_sum
+from ssahc.affinity import Affinity, ScoreMatrix, cosine_affinity
 from ssahc.cluster.ahc import (
     AhcOptions,
     agglomerative_cluster,
@@ -13,15 +13,30 @@ from ssahc.cluster.ahc import (
     is_steered,
 )
 from ssahc.cluster.history import MergeHistory
+from ssahc.cluster.spectral import spectral_cluster
 from ssahc.cluster.stop import Stop
-from ssahc.errors import UsageError
+from ssahc.errors import DataError, UsageError
+from ssahc.fusion import FusionOptions, fuse
 from ssahc.plda import PldaOptions, plda_affinity
 from ssahc.preprocess import center, project_recording, whiten_and_normalize
-from ssahc.selfsup import Device, LearningOptions, Period, learn
-from ssahc.turns import make_turns
-from ssahc.types import NO_MODEL, FloatArray, IntArray, Model, Recording, Turn
+from ssahc.selfsup import Device, Learned, LearningOptions, Period, learn
+from ssahc.turns import make_turns, to_annotation
+from ssahc.types import (
+    NO_MODEL,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    Model,
+    Progress,
+    Recording,
+    Turn,
+    no_progress,
+)
 
-System = Literal["cosine", "plda", "ssahc", "ssahc+plda"]
+if TYPE_CHECKING:
+    from pyannote.core import Annotation
+
+System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
 _NEEDS_PLDA = ("plda", "ssahc+plda")
 
 _logger = logging.getLogger(__name__)
@@ -52,14 +67,11 @@ class SpeakerOptions:
     def __post_init__(self) -> None:
         self.stop()
 
-    def stop(self, known: int | None = None, *, sign: float = 1.0) -> Stop:
+    def stop(self, *, sign: float = 1.0) -> Stop:
         """Return when merging stops.
 
         Parameters
         ----------
-        known : int, optional
-            Number of speakers of the recording at hand; takes the place of
-            `num_speakers`.
         sign : float
             -1 if the threshold is one on costs.
 
@@ -68,35 +80,12 @@ class SpeakerOptions:
         UsageError
             If an exact number stands beside a threshold or bounds.
         """
-        exact = self.num_speakers if known is None else known
         threshold = self.threshold
-        if exact is None and threshold is None:
+        if self.num_speakers is None and threshold is None:
             threshold = 0.0
         if threshold is not None:
             threshold *= sign
-        return Stop(exact, threshold, self.min_speakers, self.max_speakers)
-
-
-@dataclass(frozen=True)
-class FusionOptions:
-    """How the learned affinity and the PLDA scores become one.
-
-    Parameters
-    ----------
-    fusion : {"raw"}
-        Weighted sum of cosine and log-likelihood ratio as they are.
-    fusion_weight : float
-        Share of the learned affinity, 0 to 1; the rest is PLDA.
-    """
-
-    fusion: Literal["raw"] = "raw"
-    fusion_weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.fusion_weight <= 1:
-            raise UsageError(
-                f"fusion-weight must be between 0 and 1, found {self.fusion_weight:g}"
-            )
+        return Stop(self.num_speakers, threshold, self.min_speakers, self.max_speakers)
 
 
 @dataclass(frozen=True)
@@ -105,11 +94,12 @@ class DiarizeOptions:
 
     Parameters
     ----------
-    system : {"cosine", "plda", "ssahc", "ssahc+plda"}, optional
-        Affinity that is clustered. If not given: ssahc+plda if the model has a PLDA,
-        else ssahc.
+    system : {"cosine", "plda", "spectral", "ssahc", "ssahc+plda"}, optional
+        Affinity that is clustered; "spectral" is that of "cosine", clustered
+        spectrally. If not given: ssahc+plda if there is a PLDA or its scores, else
+        ssahc.
     pca_dim : int
-        Dimensions of the recording's PCA for cosine and for the network.
+        Dimensions of the recording's PCA for cosine, spectral and the network.
     device : {"auto", "cpu", "cuda"}
         Where networks are trained; auto is the GPU if there is one.
     plda : PldaOptions
@@ -136,6 +126,11 @@ class DiarizeOptions:
     def __post_init__(self) -> None:
         if self.pca_dim < 1:
             raise UsageError(f"pca-dim must be 1 or more, found {self.pca_dim}")
+        if self.system == "spectral" and self.speakers.threshold is not None:
+            raise UsageError(
+                "--system spectral knows no --threshold: it finds the number of "
+                "speakers by eigengap; leave it out, or give bounds or a number"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,12 +145,13 @@ class Diarization:
     segments : (N, 2) array
         Start and end of every window, in seconds.
     labels : (N,) int array
-        Speaker of every window, 0..K-1 in Kaldi's order.
+        Speaker of every window, 0..K-1 in Kaldi's order (for "spectral", in order of
+        first appearance).
     affinity : Affinity
         What was clustered.
     history : MergeHistory or None
-        All merges, to be cut elsewhere; None where Kaldi's ``max-spk-fraction`` or two
-        passes steered them.
+        All merges, to be cut elsewhere; None for "spectral", and where Kaldi's
+        ``max-spk-fraction`` or two passes steered them.
     learning : tuple of Period
         What was learned; empty for systems that do not learn.
     """
@@ -173,26 +169,46 @@ class Diarization:
         """The speaker turns; speakers are named "1", "2", ... as Kaldi does."""
         return make_turns(self.segments, [str(label + 1) for label in self.labels])
 
+    @cached_property
+    def annotation(self) -> "Annotation":
+        """The turns as a `pyannote.core.Annotation`."""
+        return to_annotation(self.turns, self.recording_id)
+
+    @property
+    def num_speakers(self) -> int:
+        """Number of speakers that were found."""
+        return int(self.labels.max()) + 1
+
     @property
     def labelled_utterances(self) -> list[tuple[str, int]]:
         """Every window id with its label."""
         return list(zip(self.utterances, self.labels.tolist(), strict=True))
 
 
-def choose_system(system: System | None, model: Model) -> System:
-    """Return the system to run: the one asked for, or the best the model allows.
+def choose_system(
+    system: System | None, model: Model, *, has_scores: bool = False
+) -> System:
+    """Return the system to run: the one asked for, or the best there is input for.
+
+    Parameters
+    ----------
+    system : str, optional
+    model : Model
+    has_scores : bool
+        Whether PLDA scores are given ready-made.
 
     Raises
     ------
     UsageError
-        If the system needs a PLDA and the model has none.
+        If the system needs a PLDA and there is neither a model nor scores.
     """
+    has_plda = has_scores or model.plda is not None
     if system is None:
-        return "ssahc" if model.plda is None else "ssahc+plda"
-    if system in _NEEDS_PLDA and model.plda is None:
+        return "ssahc+plda" if has_plda else "ssahc"
+    if system in _NEEDS_PLDA and not has_plda:
         raise UsageError(
-            f"--system {system} needs a PLDA: give --plda FILE or a --model-dir that "
-            "holds one, or use --system ssahc"
+            f"--system {system} needs a PLDA: give --plda FILE, a --model-dir that "
+            "holds one, or --plda-scores, or use --system ssahc"
         )
     return system
 
@@ -202,7 +218,8 @@ def diarize_recording(
     model: Model = NO_MODEL,
     options: DiarizeOptions = DiarizeOptions(),
     *,
-    num_speakers: int | None = None,
+    plda_scores: Float32Array | FloatArray | None = None,
+    progress: Progress = no_progress,
 ) -> Diarization:
     """Say who speaks when in one recording.
 
@@ -212,8 +229,11 @@ def diarize_recording(
     model : Model
         Mean, whitening and PLDA, as far as they are there.
     options : DiarizeOptions
-    num_speakers : int, optional
-        Known number of speakers of this recording.
+    plda_scores : (N, N) array, optional
+        Scores that take the place of those of the model's PLDA.
+    progress : callable, optional
+        Called with the step ("scoring", "learning", "clustering"), how much of it is
+        done, and how much there is.
 
     Returns
     -------
@@ -222,30 +242,52 @@ def diarize_recording(
     Raises
     ------
     DataError
-        If the recording and the model do not fit together.
+        If the recording, the model and the scores do not fit together.
     UsageError
-        If options contradict each other or the system needs what the model lacks.
+        If options contradict each other or the system lacks what it needs.
     """
-    stop = options.speakers.stop(num_speakers)
+    stop = options.speakers.stop()
     warn_of_excess(recording.id, len(recording), stop)
-    affinity, periods = compute_affinity(
-        recording, model, options, num_speakers=stop.num_speakers
-    )
-    matrix = affinity.dense()
-    if is_steered(len(recording), stop, options.ahc):
-        history, labels = None, agglomerative_cluster(matrix, stop, options.ahc)
+    scores = None if plda_scores is None else _score_matrix(plda_scores, len(recording))
+    learned = compute_affinity(recording, model, options, scores, progress)
+    matrix = learned.affinity.dense()
+    history = None
+    progress("clustering", 0, 1)
+    if options.system == "spectral":
+        labels = spectral_cluster(
+            matrix,
+            num_speakers=stop.num_speakers,
+            min_speakers=stop.min_speakers,
+            max_speakers=stop.max_speakers,
+        )
     else:
-        history = average_linkage(matrix)
-        labels = history.cut(stop)
+        # Eq. 2 decides below the number of clusters that were learned from.
+        below = learned.periods[0].num_clusters if learned.periods else 0
+        cost = options.learning.cost(below)
+        if is_steered(len(recording), stop, options.ahc):
+            labels = agglomerative_cluster(matrix, stop, options.ahc, cost=cost)
+        else:
+            history = average_linkage(matrix, cost=cost)
+            labels = history.cut(stop)
+    progress("clustering", 1, 1)
     return Diarization(
         recording.id,
         recording.utterances,
         recording.segments,
         labels,
-        affinity,
+        learned.affinity,
         history,
-        periods,
+        learned.periods,
     )
+
+
+def _score_matrix(scores: Float32Array | FloatArray, count: int) -> ScoreMatrix:
+    if scores.shape != (count, count):
+        raise DataError(
+            f"PLDA scores must be one row and one column a window, {count} x {count}, "
+            f"found {' x '.join(map(str, scores.shape))}; score these x-vectors again"
+        )
+    return ScoreMatrix(scores)
 
 
 def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
@@ -272,9 +314,9 @@ def compute_affinity(
     recording: Recording,
     model: Model,
     options: DiarizeOptions,
-    *,
-    num_speakers: int | None,
-) -> tuple[Affinity, tuple[Period, ...]]:
+    scores: Affinity | None,
+    progress: Progress,
+) -> Learned:
     """Compute what the chosen system clusters.
 
     Parameters
@@ -282,51 +324,62 @@ def compute_affinity(
     recording : Recording
     model : Model
     options : DiarizeOptions
-    num_speakers : int or None
-        If known, the floor of the clusters that the network learns from.
+    scores : Affinity, optional
+        PLDA scores that were computed elsewhere.
+    progress : callable
+        As in `diarize_recording`.
 
     Returns
     -------
-    affinity : Affinity
-    periods : tuple of Period
-        What was learned; empty for systems that do not learn.
+    Learned
+        Without periods for systems that do not learn.
 
     Raises
     ------
     DataError
         If the dimensions of recording and model disagree.
     UsageError
-        If the system needs a PLDA and the model has none.
+        If the system needs a PLDA and there is neither a model nor scores.
     """
-    system = choose_system(options.system, model)
-    if system == "cosine":
+    system = choose_system(options.system, model, has_scores=scores is not None)
+    if system in ("cosine", "spectral"):
         projected = project_recording(recording.xvectors, model, options.pca_dim)
-        return cosine_affinity(projected.vectors), ()
-    scores = None
-    if system != "ssahc" and model.plda is not None:
+        return Learned(cosine_affinity(projected.vectors), ())
+    if system in _NEEDS_PLDA and scores is None and model.plda is not None:
+        progress("scoring", 0, 1)
         centered = center(recording.xvectors, model.mean)
         whitened = whiten_and_normalize(centered, model)
         scores = plda_affinity(whitened, model.plda, options.plda)
-        if system == "plda":
-            return scores, ()
+        progress("scoring", 1, 1)
+    if system == "ssahc" or scores is None:
+        return _learn(recording, model, options, progress)
+    if system == "plda":
+        return Learned(scores, ())
+    learned = _learn(recording, model, options, progress)
+    return Learned(fuse(learned.affinity, scores, options.fusion), learned.periods)
+
+
+def _learn(
+    recording: Recording, model: Model, options: DiarizeOptions, progress: Progress
+) -> Learned:
+    """Learn an affinity, and log what happened."""
     learned = learn(
         recording,
         model,
         options.learning,
         pca_dim=options.pca_dim,
-        num_speakers=num_speakers,
+        num_speakers=options.speakers.num_speakers,
         device=options.device,
+        progress=progress,
     )
-    for period in learned.periods:
+    for number, period in enumerate(learned.periods, start=1):
         _logger.debug(
-            "recording %r: N0 %d, losses %s, %s: %s",
+            "recording %r, period %d: %d clusters, losses %s, %s: %s",
             recording.id,
+            number,
             period.num_clusters,
             " ".join(f"{loss:.3f}" for loss in period.losses) or "none",
-            "learned" if period.learned else "the network keeps its start",
+            "learned" if period.learned else "the affinities stay as they were",
             period.stopped.replace("_", " "),
         )
-    if scores is None:
-        return learned.affinity, learned.periods
-    fused = weighted_sum(learned.affinity, scores, options.fusion.fusion_weight)
-    return fused, learned.periods
+    return learned

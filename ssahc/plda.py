@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from ssahc.affinity import Affinity
+from ssahc.affinity import FactoredAffinity
 from ssahc.errors import DataError, UsageError
 from ssahc.preprocess import energy_dim, length_normalize, recording_pca
 from ssahc.types import FloatArray, Plda
@@ -70,7 +70,7 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
 
 def plda_affinity(
     vectors: FloatArray, plda: Plda, options: PldaOptions = PldaOptions()
-) -> Affinity:
+) -> FactoredAffinity:
     """Log-likelihood ratios of all pairs of windows of one recording.
 
     Parameters
@@ -82,7 +82,7 @@ def plda_affinity(
 
     Returns
     -------
-    Affinity
+    FactoredAffinity
         Entry (i, j) is the log-likelihood ratio of "same speaker" against "different
         speakers"; the diagonal holds each window's score with itself.
 
@@ -121,7 +121,7 @@ def plda_affinity(
     return log_likelihood_ratios(latent.astype(np.float32).astype(np.float64), plda.psi)
 
 
-def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> Affinity:
+def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> FactoredAffinity:
     """PLDA log-likelihood ratios of vectors in the model's latent space.
 
     With one enrolment vector the ratio is, a dimension,
@@ -137,4 +137,5 @@ def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> Affinity:
     cross = psi / (1 + 2 * psi)
     square = -0.5 * psi**2 / ((1 + psi) * (1 + 2 * psi))
     constant = 0.5 * np.log((1 + psi) ** 2 / (1 + 2 * psi)).sum()
-    return Affinity(latent * np.sqrt(cross), latent**2 @ square, float(constant))
+    features = latent * np.sqrt(cross)
+    return FactoredAffinity(features, latent**2 @ square, float(constant))

@@ -3,24 +3,43 @@
 Singh & Ganapathy, "Deep self-supervised hierarchical clustering for speaker
 diarization", Interspeech 2020: cluster the recording with the start of the network,
 train the network on triplets of these clusters, and use what it has learned as the
-affinity of the final clustering. No reference is ever read.
+affinity of the final clustering. `learn` is Figure 2 of the paper, step by step. No
+reference is ever read.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import inf, isnan
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ssahc.affinity import Affinity, cosine_affinity
 from ssahc.cluster.ahc import average_linkage
+from ssahc.cluster.discriminative import DiscriminativeCost
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
-from ssahc.preprocess import project_recording
-from ssahc.types import FloatArray, IntArray, Model, Recording
+from ssahc.preprocess import Projected, project_recording
+from ssahc.types import (
+    FloatArray,
+    IntArray,
+    Model,
+    Progress,
+    Recording,
+    no_progress,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from ssahc.nn.train import Trainer
 
 Device = Literal["auto", "cpu", "cuda"]
+_NOT_NEGATIVE = (
+    *("threshold_step", "gamma", "gamma_step", "lr", "max_steps", "min_xvectors"),
+    "seed",
+)
 # Why the network was not trained, or why its training stopped.
 Stopped = Literal[
     "eta",
@@ -40,14 +59,26 @@ class LearningOptions:
 
     Parameters
     ----------
+    periods : int
+        Most periods of training and clustering (Figure 2 of the paper).
     init_threshold : float
         The first clustering merges while the best average cosine is at or above it.
+    threshold_step : float
+        By so much that threshold falls from period to period.
     triplets : {"expected", "sampled"}
         The loss in expectation over the random negative, or one drawn for each pair.
     triplet_form : {"authors", "paper"}
         Negatives repel both members of a pair, or the anchor alone (Eq. 3).
     gamma : float
-        Weight of the negatives.
+        Weight of the negatives, in the first period.
+    gamma_step : float
+        By so much gamma rises from period to period.
+    lambda_ : float
+        Weight of the nearest other clusters in the merging cost (Eq. 2); 0 merges the
+        nearest pair. Used once the number of first clusters is reached, in the last
+        clustering as well.
+    kc : int
+        How many nearest other clusters that cost looks at.
     eta : float
         Training stops when the loss is below this share of its first value.
     lr : float
@@ -60,10 +91,15 @@ class LearningOptions:
         Of the sampled negatives; each recording draws its own from seed and id.
     """
 
+    periods: int = 1
     init_threshold: float = 0.1
+    threshold_step: float = 0.1
     triplets: Literal["expected", "sampled"] = "expected"
     triplet_form: Literal["authors", "paper"] = "authors"
     gamma: float = 0.4
+    gamma_step: float = 0.1
+    lambda_: float = 0.0
+    kc: int = 1
     eta: float = 0.5
     lr: float = 1e-3
     max_steps: int = 10
@@ -71,7 +107,7 @@ class LearningOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "lr", "max_steps", "min_xvectors", "seed"):
+        for name in _NOT_NEGATIVE:
             if not 0 <= getattr(self, name) < inf:
                 raise UsageError(
                     f"{name.replace('_', '-')} must be finite and not negative, "
@@ -81,6 +117,13 @@ class LearningOptions:
             raise UsageError(f"eta must be between 0 and 1, found {self.eta:g}")
         if isnan(self.init_threshold):
             raise UsageError("init-threshold is NaN")
+        if self.periods < 1:
+            raise UsageError(f"periods must be 1 or more, found {self.periods}")
+        self.cost(below=0)
+
+    def cost(self, below: int) -> DiscriminativeCost:
+        """Return the merging cost of Eq. 2 for merges from `below` clusters on."""
+        return DiscriminativeCost(self.lambda_, self.kc, below)
 
 
 @dataclass(frozen=True)
@@ -90,11 +133,13 @@ class Period:
     Attributes
     ----------
     num_clusters : int
-        N0, the clusters that gave the triplets; 0 if it did not come to that.
+        Clusters that gave the triplets (N^0 in the first period); 0 if it did not come
+        to that.
     losses : tuple of float
         Loss before each step and at the end.
     stopped : str
-        What ended it. If it is neither "eta" nor "max_steps", the start was kept.
+        What ended it. If it is neither "eta" nor "max_steps", the affinities stayed
+        what they were before.
     """
 
     num_clusters: int
@@ -103,7 +148,7 @@ class Period:
 
     @property
     def learned(self) -> bool:
-        """Whether the learned network was used, not its start."""
+        """Whether what was learned is used."""
         return self.stopped in ("eta", "max_steps")
 
 
@@ -123,8 +168,9 @@ def learn(
     pca_dim: int = 10,
     num_speakers: int | None = None,
     device: Device = "auto",
+    progress: Progress = no_progress,
 ) -> Learned:
-    """Learn the affinity of one recording from its own clusters.
+    """Learn the affinity of one recording from its own clusters (Figure 2).
 
     Parameters
     ----------
@@ -135,39 +181,69 @@ def learn(
     pca_dim : int
         Dimensions of the network's output.
     num_speakers : int, optional
-        If known, the first clustering leaves no fewer clusters.
+        N*, if known: no clustering leaves fewer clusters, and periods end there.
     device : {"auto", "cpu", "cuda"}
+    progress : callable, optional
+        Told of every period as the step "learning".
 
     Returns
     -------
     Learned
-        Where nothing can be learned, or learning fails, the affinity is the start's,
-        and the period says why.
+        Where nothing can be learned, or learning fails, the affinity is the last one
+        before that, and the period says why.
     """
+    # 1. The network starts as whitening, length normalisation and PCA (Section 3).
     projected = project_recording(recording.xvectors, model, pca_dim)
-    start = cosine_affinity(projected.vectors)
+    affinity = cosine_affinity(projected.vectors)
     if len(recording) < options.min_xvectors:
-        return Learned(start, (Period(0, (), "too_few_xvectors"),))
+        return Learned(affinity, (Period(0, (), "too_few_xvectors"),))
     if num_speakers == 1:
-        return Learned(start, (Period(0, (), "one_speaker"),))
-    stop = Stop(threshold=options.init_threshold, min_speakers=num_speakers or 1)
-    labels = average_linkage(start.dense()).cut(stop)
-    num_clusters = int(labels.max()) + 1
-    if num_clusters in (1, len(recording)):
-        reason: Stopped = "one_cluster" if num_clusters == 1 else "no_pairs"
-        return Learned(start, (Period(num_clusters, (), reason),))
-    centered, whitening = _absorb_offset(projected.centered, model.transform)
-    embeddings, losses, stopped = _train(
-        recording.id,
-        centered,
-        whitening,
-        projected.directions,
-        labels,
-        options,
-        device,
-    )
-    period = Period(num_clusters, losses, stopped)
-    return Learned(cosine_affinity(embeddings) if period.learned else start, (period,))
+        return Learned(affinity, (Period(0, (), "one_speaker"),))
+    # 2. Single windows are merged to N^0 clusters.
+    clusters = average_linkage(affinity.dense()).cut(_stop(options, 0, num_speakers))
+    first_count = _count(clusters)
+    if first_count in (1, len(recording)):
+        reason: Stopped = "one_cluster" if first_count == 1 else "no_pairs"
+        return Learned(affinity, (Period(first_count, (), reason),))
+    network = _start_network(projected, model, options, device)
+    generator = np.random.default_rng([options.seed, *recording.id.encode()])
+    periods: list[Period] = []
+    for p in range(1, options.periods + 1):
+        progress("learning", p - 1, options.periods)
+        # 3. Triplets are taken from the clusters of period p - 1,
+        gamma = options.gamma + (p - 1) * options.gamma_step
+        loss_of = _triplet_loss(
+            clusters, gamma, options, generator, network.inputs.device
+        )
+        # 4. the network is trained on them,
+        training = network.train(loss_of, eta=options.eta, max_steps=options.max_steps)
+        periods.append(Period(_count(clusters), training.losses, training.stopped))
+        if not periods[-1].learned:
+            break
+        # 5. and its output gives new affinities.
+        affinity = cosine_affinity(network.embed())
+        if p == options.periods:
+            break
+        # 6. By these the clusters are merged on, to N^p; if that is N*, or nothing is
+        # left to tell apart, no further period follows.
+        history = average_linkage(
+            affinity.dense(), start=clusters, cost=options.cost(first_count)
+        )
+        clusters = history.cut(_stop(options, p, num_speakers))[clusters]
+        if _count(clusters) in (1, num_speakers):
+            break
+    progress("learning", options.periods, options.periods)
+    return Learned(affinity, tuple(periods))
+
+
+def _count(clusters: IntArray) -> int:
+    return int(clusters.max()) + 1
+
+
+def _stop(options: LearningOptions, p: int, num_speakers: int | None) -> Stop:
+    """Return when the clustering of period p stops; 0 is the first."""
+    threshold = options.init_threshold - p * options.threshold_step
+    return Stop(threshold=threshold, min_speakers=num_speakers or 1)
 
 
 def _absorb_offset(
@@ -196,47 +272,41 @@ def _absorb_offset(
     return centered + shift, np.column_stack([linear, rest])
 
 
-def _train(
-    recording_id: str,
-    centered: FloatArray,
-    whitening: FloatArray,
-    projection: FloatArray,
-    labels: IntArray,
-    options: LearningOptions,
-    device: Device,
-) -> tuple[FloatArray, tuple[float, ...], Stopped]:
-    """Train a network from its start on pseudo-labels; return its (N, d) output."""
+def _start_network(
+    projected: Projected, model: Model, options: LearningOptions, device: Device
+) -> "Trainer":
+    """Return the network whose output is the recording as it was projected."""
     # Torch takes seconds to load, so it is loaded only when a network is trained.
     import torch
 
-    from ssahc.nn.losses import expected_triplet_loss, one_hot, sampled_triplet_loss
     from ssahc.nn.model import TwoLayerNet
-    from ssahc.nn.sampling import sample_triplets
-    from ssahc.nn.train import pick_device, train
+    from ssahc.nn.train import Trainer, pick_device
 
     place = pick_device(device)
-    gamma, form = options.gamma, options.triplet_form
+    centered, whitening = _absorb_offset(projected.centered, model.transform)
+    net = TwoLayerNet(whitening, projected.directions).to(place)
+    inputs = torch.from_numpy(centered.astype(np.float32)).to(place)
+    return Trainer(net, inputs, lr=options.lr)
+
+
+def _triplet_loss(
+    clusters: IntArray,
+    gamma: float,
+    options: LearningOptions,
+    generator: np.random.Generator,
+    device: "torch.device",
+) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """Return the loss of the network's output on triplets of these clusters."""
+    import torch
+
+    from ssahc.nn.losses import expected_triplet_loss, one_hot, sampled_triplet_loss
+    from ssahc.nn.sampling import sample_triplets
+
+    form = options.triplet_form
     if options.triplets == "expected":
-        membership = one_hot(torch.from_numpy(labels)).to(place)
-        loss_of = partial(
+        membership = one_hot(torch.from_numpy(clusters)).to(device)
+        return partial(
             expected_triplet_loss, membership=membership, gamma=gamma, form=form
         )
-    else:
-        generator = np.random.default_rng([options.seed, *recording_id.encode()])
-        triplets = torch.from_numpy(sample_triplets(labels, generator)).to(place)
-        loss_of = partial(
-            sampled_triplet_loss, triplets=triplets, gamma=gamma, form=form
-        )
-    net = TwoLayerNet(whitening, projection).to(place)
-    inputs = torch.from_numpy(centered.astype(np.float32)).to(place)
-    training = train(
-        net,
-        inputs,
-        loss_of,
-        lr=options.lr,
-        eta=options.eta,
-        max_steps=options.max_steps,
-    )
-    with torch.no_grad():
-        embeddings = net(inputs).cpu().numpy().astype(np.float64)
-    return embeddings, training.losses, training.stopped
+    triplets = torch.from_numpy(sample_triplets(clusters, generator)).to(device)
+    return partial(sampled_triplet_loss, triplets=triplets, gamma=gamma, form=form)

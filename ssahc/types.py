@@ -1,5 +1,6 @@
 """The objects that travel between modules; nothing here computes or reads files."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from ssahc.errors import DataError
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+# Told the step that is being done, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
 # Values beyond this are no measurements; their squares would leave float64 or, as
 # network weights, float32.
 LARGEST = 1e30
@@ -33,7 +36,8 @@ class Recording:
     Raises
     ------
     DataError
-        If shapes disagree, nothing is there, or a vector is not finite or all zero.
+        If shapes disagree, nothing is there, a time is negative or not finite, a window
+        ends before it starts, or a vector is not finite or all zero.
     """
 
     id: str
@@ -57,6 +61,14 @@ class Recording:
             raise DataError(
                 f"x-vectors must be the rows of a matrix of "
                 f"one column or more, found shape {self.xvectors.shape}"
+            )
+        starts, ends = self.segments.T
+        in_order = (starts >= 0) & (starts <= ends) & (ends < np.inf)
+        if not in_order.all():
+            row = int(np.argmin(in_order))
+            raise DataError(
+                f"expected 0 <= start <= end in seconds, found start {starts[row]:g} "
+                f"and end {ends[row]:g} of {self.utterances[row]!r}; correct the times"
             )
         # What is beyond these sizes overflows or vanishes when it is squared.
         finite = (np.abs(self.xvectors) < LARGEST).all(axis=1)
@@ -136,3 +148,7 @@ class Model:
 
 
 NO_MODEL = Model()
+
+
+def no_progress(step: str, completed: int, total: int) -> None:
+    """Tell nobody."""

@@ -12,7 +12,7 @@ from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.text import read_labels, read_reco2num_spk, read_segments, read_spk2utt
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.pipeline import DiarizeOptions, diarize_recording
+from ssahc.pipeline import DiarizeOptions, SpeakerOptions, diarize_recording
 from ssahc.plda import PldaOptions, plda_affinity
 from ssahc.preprocess import apply_transform, center, whiten_and_normalize
 from ssahc.scoring import Score, ScoringOptions, score_recording
@@ -203,9 +203,10 @@ def test_learning_finds_the_speakers_of_iaaa(test_data, calls, model, triplets):
             system=system,
             device="cpu",
             learning=LearningOptions(triplets=triplets, min_xvectors=0),
+            speakers=SpeakerOptions(num_speakers=2),
         )
         for name, recording in calls.items():
-            result = diarize_recording(recording, model, options, num_speakers=2)
+            result = diarize_recording(recording, model, options)
             der = score_recording(reference[name], result.turns).der
             if system == "cosine":
                 assert round(der, 2) == bars[system][name]

@@ -9,7 +9,7 @@ from ssahc.errors import UsageError
 from ssahc.nn.losses import expected_triplet_loss, one_hot, sampled_triplet_loss
 from ssahc.nn.model import TwoLayerNet
 from ssahc.nn.sampling import sample_triplets
-from ssahc.nn.train import pick_device, train
+from ssahc.nn.train import Trainer, pick_device
 from ssahc.preprocess import (
     project_recording,
     recording_pca,
@@ -122,6 +122,10 @@ def test_network_starts_as_whitening_and_pca(rng, columns):
         cosine_affinity(whitened @ projection.T).dense(),
         atol=1e-5,
     )
+
+
+def train(net, inputs, loss_of, *, lr, eta, max_steps):
+    return Trainer(net, inputs, lr=lr).train(loss_of, eta=eta, max_steps=max_steps)
 
 
 def linear_net(slope):
@@ -294,6 +298,12 @@ def test_without_a_model_scale_does_not_matter(recording):
         {"init_threshold": float("nan")},
         {"max_steps": -1},
         {"seed": -1},
+        {"periods": 0},
+        {"gamma_step": -0.1},
+        {"threshold_step": float("nan")},
+        {"lambda_": -0.1},
+        {"lambda_": float("nan")},
+        {"kc": 0},
     ],
 )
 def test_wrong_options_are_refused(wrong):

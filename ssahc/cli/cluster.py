@@ -14,7 +14,8 @@ from ssahc.cli.batch import (
     CONFIG,
     SPEAKER_CONFLICTS,
     RttmOptions,
-    read_counts,
+    SpeakerTables,
+    read_speakers,
     work_through,
     write_results,
 )
@@ -39,15 +40,12 @@ class ScoreFileOptions:
 
     Parameters
     ----------
-    reco2num_spk : Path, optional
-        Kaldi's table of known numbers of speakers: "recording count" lines.
     read_costs : bool
         Scores are costs (smaller means more alike), and so is the threshold.
     segments : Path, optional
         Segments of the utterances; if given, OUT_DIR also gets an rttm.
     """
 
-    reco2num_spk: Path | None = None
     read_costs: bool = False
     segments: Path | None = None
 
@@ -57,6 +55,7 @@ class Run:
     """All options of ``ssahc cluster``."""
 
     files: ScoreFileOptions = field(default_factory=ScoreFileOptions)
+    tables: SpeakerTables = field(default_factory=SpeakerTables)
     rttm: RttmOptions = field(default_factory=RttmOptions)
     speakers: SpeakerOptions = field(default_factory=SpeakerOptions)
     ahc: AhcOptions = field(default_factory=AhcOptions)
@@ -100,13 +99,13 @@ def command(
 
 
 def _cluster(scores: Path, reco2utt: Path, out_dir: Path, run: Run) -> list[Fault]:
-    counts = read_counts(run.files.reco2num_spk, run.speakers)
+    speakers_of = read_speakers(run.tables, run.speakers)
     utterances = read_spk2utt(strip_rspecifier(reco2utt)[1])
     segments = None if run.files.segments is None else read_segments(run.files.segments)
 
     def work(item: _Scores) -> _Clustered:
         group = utterances[item.id]
-        labels = _label(item, group, counts.of(item.id), run)
+        labels = _label(item, group, speakers_of(item.id), run)
         turns = [] if segments is None else _turns(item.id, segments, group, labels)
         return _Clustered(labels, turns)
 
@@ -161,7 +160,7 @@ def _read_scores(
 
 
 def _label(
-    scores: _Scores, utterances: list[str], num_speakers: int | None, run: Run
+    scores: _Scores, utterances: list[str], speakers: SpeakerOptions, run: Run
 ) -> IntArray:
     count = len(utterances)
     if scores.matrix.shape != (count, count) or count == 0:
@@ -173,7 +172,7 @@ def _label(
         raise DataError("reco2utt lists an utterance twice; keep one")
     # A cost is a negative similarity, and so is a threshold on costs.
     sign = -1.0 if run.files.read_costs else 1.0
-    stop = run.speakers.stop(num_speakers, sign=sign)
+    stop = speakers.stop(sign=sign)
     warn_of_excess(scores.id, count, stop)
     return agglomerative_cluster(sign * scores.matrix, stop, run.ahc)
 

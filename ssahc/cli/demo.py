@@ -15,7 +15,13 @@ from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_reco2num_spk
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.pipeline import Diarization, DiarizeOptions, System, diarize_recording
+from ssahc.pipeline import (
+    Diarization,
+    DiarizeOptions,
+    SpeakerOptions,
+    System,
+    diarize_recording,
+)
 from ssahc.scoring import Score, score_corpus
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Fault, Turn
@@ -61,7 +67,6 @@ def _run(
     out_dir: Path, system: System, *, known_speakers: bool
 ) -> dict[str, Diarization]:
     """Diarize both halves, each with the other's model, and write their results."""
-    options = DiarizeOptions(system=system)
     results: dict[str, Diarization] = {}
     for half, other in _HALVES.items():
         model = read_model_dir(out_dir / "model" / other)
@@ -69,10 +74,9 @@ def _run(
         for item in read_recordings(open_xvector_dir(out_dir / half)):
             if isinstance(item, Fault):
                 raise RuntimeError(f"simulated {item.recording}: {item.reason}")
-            number = counts[item.id] if known_speakers else None
-            results[item.id] = diarize_recording(
-                item, model, options, num_speakers=number
-            )
+            speakers = SpeakerOptions(counts[item.id] if known_speakers else None)
+            options = DiarizeOptions(system=system, speakers=speakers)
+            results[item.id] = diarize_recording(item, model, options)
     folder = out_dir / f"{system}-{'known' if known_speakers else 'estimated'}"
     make_folder(folder)
     write_results(

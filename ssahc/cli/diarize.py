@@ -14,16 +14,18 @@ from ssahc.cli.batch import (
     CONFIG,
     SPEAKER_CONFLICTS,
     RttmOptions,
-    read_counts,
+    SpeakerTables,
+    read_speakers,
     work_through,
     write_results,
 )
 from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
 from ssahc.config import read_config, resolve, write_config
-from ssahc.errors import FormatError
+from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.files import staged_output
 from ssahc.io.model import read_model, read_model_dir
+from ssahc.io.scores import open_scores, read_scores
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline import (
     Diarization,
@@ -52,8 +54,8 @@ class FileOptions:
         Whitening transform instead of that of the model folder.
     plda : Path, optional
         PLDA instead of that of the model folder.
-    reco2num_spk : Path, optional
-        Kaldi's table of known numbers of speakers: "recording count" lines.
+    plda_scores : Path, optional
+        Archive or scp of Kaldi score matrices that take the place of a PLDA model.
     write_scores : bool
         Also write scores.ark and scores.scp, which Kaldi's agglomerative-cluster reads.
     """
@@ -62,8 +64,14 @@ class FileOptions:
     mean: Path | None = None
     transform: Path | None = None
     plda: Path | None = None
-    reco2num_spk: Path | None = None
+    plda_scores: Path | None = None
     write_scores: bool = False
+
+    def __post_init__(self) -> None:
+        if self.plda is not None and self.plda_scores is not None:
+            raise UsageError(
+                "--plda-scores takes the place of a PLDA model; leave out --plda"
+            )
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ class Run:
     """All options of ``ssahc diarize``."""
 
     files: FileOptions = field(default_factory=FileOptions)
+    tables: SpeakerTables = field(default_factory=SpeakerTables)
     rttm: RttmOptions = field(default_factory=RttmOptions)
     method: DiarizeOptions = field(default_factory=DiarizeOptions)
 
@@ -94,7 +103,7 @@ def command(
     utt2spk, spk2utt. OUT_DIR also gets labels and config.toml.
 
     The number of speakers comes from --reco2num-spk, else --num-speakers, else
-    --threshold, else it is estimated.
+    --threshold, else it is estimated, the last two within bounds if there are any.
 
     Exit status: 0 all recordings done; 1 some failed, the others are written; 2 wrong
     usage or nothing done, nothing is written.
@@ -117,16 +126,20 @@ def _stale_files(out_dir: Path) -> tuple[str, ...]:
 
 def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
     model = load_model(run.files)
-    system = choose_system(run.method.system, model)
-    if run.method.system is None and run.files.model_dir and model.plda is None:
+    path = run.files.plda_scores
+    system = choose_system(run.method.system, model, has_scores=path is not None)
+    if run.method.system is None and run.files.model_dir and system == "ssahc":
         _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
+    if path is not None and not system.endswith("plda"):
+        _logger.warning("--system %s makes no use of --plda-scores", system)
     run = replace(run, method=replace(run.method, system=system))
     if system.startswith("ssahc"):
         # A wish for a GPU that is not there must not be found out after an hour.
         from ssahc.nn.train import pick_device
 
         pick_device(run.method.device)
-    counts = read_counts(run.files.reco2num_spk, run.method.speakers)
+    speakers_of = read_speakers(run.tables, run.method.speakers)
+    plda_scores = None if path is None else open_scores(path)
     folder = open_xvector_dir(xvector_dir)
     with ExitStack() as stack:
         scores = None
@@ -135,8 +148,13 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
             scores = stack.enter_context(writer)
 
         def work(recording: Recording) -> Diarization:
-            known = counts.of(recording.id)
-            result = diarize_recording(recording, model, run.method, num_speakers=known)
+            options = replace(run.method, speakers=speakers_of(recording.id))
+            given = (
+                None
+                if plda_scores is None
+                else read_scores(plda_scores, recording.id, recording.utterances)
+            )
+            result = diarize_recording(recording, model, options, plda_scores=given)
             if scores is not None:
                 scores.write(recording.id, result.affinity.dense())
             return result
@@ -174,10 +192,9 @@ def load_model(options: FileOptions) -> Model:
 
 def _log_learning(results: list[Diarization]) -> None:
     kept = Counter(
-        period.stopped.replace("_", " ")
+        result.learning[0].stopped.replace("_", " ")
         for result in results
-        for period in result.learning
-        if not period.learned
+        if result.learning and not result.learning[0].learned
     )
     for reason, count in kept.items():
         _logger.warning(

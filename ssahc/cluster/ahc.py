@@ -14,12 +14,10 @@ import numpy as np
 from ssahc.cluster.discriminative import DiscriminativeCost, merge_discriminatively
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.linkage import Clusters
+from ssahc.cluster.matrix import checked_affinity, symmetric_affinity
 from ssahc.cluster.stop import Stop
-from ssahc.errors import DataError, UsageError
+from ssahc.errors import UsageError
 from ssahc.types import Float32Array, FloatArray, IntArray
-
-# The sum of all affinities of a recording must stay within float32.
-_LARGEST_AFFINITY = 1e25
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def average_linkage(
     DataError
         If the matrix is not square or not finite.
     """
-    sums = _symmetric(_checked(affinity))
+    sums = symmetric_affinity(affinity)
     if start is None:
         clusters = Clusters(sums)
     else:
@@ -118,13 +116,13 @@ def agglomerative_cluster(
     DataError
         If the matrix is not square or not finite.
     """
-    affinity = _checked(affinity)
+    affinity = checked_affinity(affinity)
     count = len(affinity)
     largest = _largest_cluster(count, stop, options)
     if count > options.first_pass_max_utterances:
         piece = options.first_pass_max_utterances
         return _two_pass(affinity, stop, largest, piece, cost)
-    clusters = Clusters(_symmetric(affinity), largest=largest)
+    clusters = Clusters(symmetric_affinity(affinity), largest=largest)
     return _merge(clusters, stop, cost).labels()
 
 
@@ -145,25 +143,6 @@ def _merge(
         return clusters.history()
     clusters.merge_until(stop, fewest=cost.below)
     return merge_discriminatively(clusters, stop, cost)
-
-
-def _checked(affinity: FloatArray | Float32Array) -> Float32Array:
-    """Return the matrix in float32, if it is one that can be clustered."""
-    if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1]:
-        raise DataError(
-            f"affinities must be a square matrix, found shape {affinity.shape}"
-        )
-    if not (np.abs(affinity) < _LARGEST_AFFINITY).all():
-        raise DataError(
-            f"affinities hold NaN, infinity or a value beyond {_LARGEST_AFFINITY:g}; "
-            "compute them again"
-        )
-    return affinity.astype(np.float32, copy=False)
-
-
-def _symmetric(affinity: Float32Array) -> Float32Array:
-    upper = np.triu(affinity, 1)
-    return upper + upper.T
 
 
 def _largest_cluster(count: int, stop: Stop, options: AhcOptions) -> int | None:
@@ -199,7 +178,9 @@ def _two_pass(
     blocks: list[Float32Array] = []
     for begin in range(0, count, subset_size):
         subset = slice(begin, min(begin + subset_size, count))
-        clusters = Clusters(_symmetric(affinity[subset, subset]), largest=largest)
+        clusters = Clusters(
+            symmetric_affinity(affinity[subset, subset]), largest=largest
+        )
         clusters.merge_until(first_stop)
         slots = clusters.survivors()
         blocks.append(clusters.sums[np.ix_(slots, slots)])

@@ -214,6 +214,53 @@ def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatEr
     FormatError
         If the file is unreadable, or no key stands where one should.
     """
+    for entry, value in _walk_archive(path, kind):
+        yield entry.key, value
+
+
+def index_table(
+    path: Path, kind: Kind
+) -> tuple[dict[str, ScpEntry], FormatError | None]:
+    """Find where the objects of an archive or an scp are, to be read in any order.
+
+    Parameters
+    ----------
+    path : Path
+        An archive or an scp, as for `read_table`.
+    kind : {"vector", "matrix"}
+
+    Returns
+    -------
+    entries : dict
+        Key to place. Those of an archive have been read once.
+    fault : FormatError or None
+        Why what follows the entries in the archive is lost, if something is.
+
+    Raises
+    ------
+    FormatError
+        If the scp or the archive as a whole is unusable.
+    """
+    path, is_scp = _tell_table(path)
+    if is_scp:
+        return {entry.key: entry for entry in read_scp(path)}, None
+    entries: dict[str, ScpEntry] = {}
+    try:
+        for entry, value in _walk_archive(path, kind):
+            if isinstance(value, FormatError):
+                return entries, value
+            # Kaldi reads archives front to back, so the first of two wins.
+            entries.setdefault(entry.key, entry)
+    except FormatError as error:
+        if not entries:
+            raise
+        return entries, error
+    return entries, None
+
+
+def _walk_archive(
+    path: Path, kind: Kind
+) -> Iterator[tuple[ScpEntry, Array | FormatError]]:
     try:
         file = path.open("rb")
     except OSError as error:
@@ -221,12 +268,13 @@ def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatEr
     with file:
         size = os.fstat(file.fileno()).st_size
         while (key := _read_key(file, path)) is not None:
+            entry = ScpEntry(key, path, file.tell(), path, 0)
             try:
                 value = read_object(file, size, kind)
             except (ValueError, EOFError) as error:
-                yield key, FormatError(str(error), path=path, key=key)
+                yield entry, entry.fault(str(error))
                 return
-            yield key, value
+            yield entry, value
 
 
 def read_table(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
@@ -242,9 +290,14 @@ def read_table(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatErro
     FormatError
         If the scp or the archive as a whole is unusable.
     """
-    prefix, path = strip_rspecifier(path)
-    is_scp = prefix == "scp" if prefix else path.suffix == ".scp"
+    path, is_scp = _tell_table(path)
     return read_entries(read_scp(path), kind) if is_scp else read_archive(path, kind)
+
+
+def _tell_table(path: Path) -> tuple[Path, bool]:
+    """Return the path without its prefix, and whether it is an scp."""
+    prefix, path = strip_rspecifier(path)
+    return path, prefix == "scp" if prefix else path.suffix == ".scp"
 
 
 def strip_rspecifier(path: Path) -> tuple[str, Path]:

@@ -65,12 +65,12 @@ def read_model(
     return Model(mean_vector, matrix, model_plda)
 
 
-def read_model_dir(folder: Path, **instead: Path | None) -> Model:
+def read_model_dir(folder: Path | str, **instead: Path | None) -> Model:
     """Read a model folder; its ``plda`` may be missing.
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or str
     **instead : Path, optional
         A file to read in place of the folder's, by part: mean, transform, plda.
 
@@ -79,6 +79,7 @@ def read_model_dir(folder: Path, **instead: Path | None) -> Model:
     FormatError
         If the folder or a part of it is missing, or see `read_model`.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise FormatError(
             f"no such folder; expected one with {MEAN}, {TRANSFORM} and, for PLDA, "

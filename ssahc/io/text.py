@@ -55,16 +55,22 @@ def _read_keyed(
 def _read_whole_numbers(
     path: Path, form: str, *, fewest: int, what: str
 ) -> dict[str, int]:
-    """Read ``key number`` lines; numbers have at most nine digits."""
+    """Read ``key number`` lines."""
     numbers: dict[str, int] = {}
     for line, key, (text,) in _read_keyed(path, form, 1):
-        whole = text.isascii() and text.isdigit() and len(text) < 10
-        if not whole or int(text) < fewest:
+        number = _whole_number(text)
+        if number is None or number < fewest:
             raise FormatError(
                 f"expected {what}, found {text[:24]!r}", path=path, line=line, key=key
             )
-        numbers[key] = int(text)
+        numbers[key] = number
     return numbers
+
+
+def _whole_number(text: str) -> int | None:
+    """Return a number of at most nine digits; None if the text is something else."""
+    whole = text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if whole else None
 
 
 def read_segments(path: Path) -> dict[str, Segment]:
@@ -115,6 +121,30 @@ def read_reco2num_spk(path: Path) -> dict[str, int]:
     """
     what = "a whole number of speakers, 1 or more"
     return _read_whole_numbers(path, "recording count", fewest=1, what=what)
+
+
+def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
+    """Read ``reco2min_max``: recording, then fewest and most speakers it may have.
+
+    Raises
+    ------
+    FormatError
+        On a malformed line, a duplicate recording, or bounds other than
+        1 <= min <= max.
+    """
+    table: dict[str, tuple[int, int]] = {}
+    for line, key, fields in _read_keyed(path, "recording min max", 2):
+        fewest, most = (_whole_number(text) for text in fields)
+        if fewest is None or most is None or not 1 <= fewest <= most:
+            raise FormatError(
+                "expected whole numbers of speakers with 1 <= min <= max, found "
+                f"{' '.join(fields)[:48]!r}",
+                path=path,
+                line=line,
+                key=key,
+            )
+        table[key] = (fewest, most)
+    return table
 
 
 def read_labels(path: Path) -> dict[str, int]:

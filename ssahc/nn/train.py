@@ -1,14 +1,16 @@
-"""One optimisation run on one recording."""
+"""Training the network of one recording."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ssahc.errors import UsageError
+from ssahc.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -28,45 +30,57 @@ class Training:
     stopped: Literal["eta", "max_steps", "no_gain", "diverged"]
 
 
-def train(
-    net: nn.Module,
-    inputs: Tensor,
-    loss_of: Callable[[Tensor], Tensor],
-    *,
-    lr: float,
-    eta: float,
-    max_steps: int,
-) -> Training:
-    """Minimise a loss of the network's output by full-batch Adam; changes `net`.
+class Trainer:
+    """A network with its inputs and its optimiser (full-batch Adam).
+
+    It is trained again and again, each time from where it was left.
 
     Parameters
     ----------
     net : nn.Module
     inputs : (N, D) tensor
-    loss_of : callable
-        From the (N, d) output to a scalar.
     lr : float
         Learning rate.
-    eta : float
-        Stop, before the step, when the loss is below this share of its first value.
-    max_steps : int
     """
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
-    losses: list[float] = []
-    while True:
-        loss = loss_of(net(inputs))
-        losses.append(loss.item())
-        if not isfinite(losses[-1]):
-            return Training(tuple(losses), "diverged")
-        # A loss that starts below zero (large gamma) has no ratio to speak of.
-        if losses[0] > 0 and losses[-1] < eta * losses[0]:
-            return Training(tuple(losses), "eta")
-        if len(losses) > max_steps:
-            gained = losses[-1] < losses[0] or max_steps == 0
-            return Training(tuple(losses), "max_steps" if gained else "no_gain")
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+
+    def __init__(self, net: nn.Module, inputs: Tensor, *, lr: float) -> None:
+        self.net, self.inputs = net, inputs
+        self.optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+
+    def train(
+        self, loss_of: Callable[[Tensor], Tensor], *, eta: float, max_steps: int
+    ) -> Training:
+        """Minimise a loss of the network's output.
+
+        Parameters
+        ----------
+        loss_of : callable
+            From the (N, d) output to a scalar.
+        eta : float
+            Stop, before the step, when the loss is below this share of its first value.
+        max_steps : int
+        """
+        losses: list[float] = []
+        while True:
+            loss = loss_of(self.net(self.inputs))
+            losses.append(loss.item())
+            if not isfinite(losses[-1]):
+                return Training(tuple(losses), "diverged")
+            # A loss that starts below zero (large gamma) has no ratio to speak of.
+            if losses[0] > 0 and losses[-1] < eta * losses[0]:
+                return Training(tuple(losses), "eta")
+            if len(losses) > max_steps:
+                gained = losses[-1] < losses[0] or max_steps == 0
+                return Training(tuple(losses), "max_steps" if gained else "no_gain")
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+
+    def embed(self) -> FloatArray:
+        """Return the network's (N, d) output."""
+        with torch.no_grad():
+            output: Tensor = self.net(self.inputs)
+        return output.cpu().numpy().astype(np.float64)
 
 
 def pick_device(name: str) -> torch.device:

@@ -1,0 +1,171 @@
+"""The Python entrance: what ``import ssahc`` offers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ssahc.affinity import Affinity
+from ssahc.cluster.ahc import AhcOptions
+from ssahc.cluster.stop import Stop
+from ssahc.config import check_values, resolve
+from ssahc.errors import DataError, FormatError, SsahcError, UsageError
+from ssahc.fusion import FusionOptions
+from ssahc.io.model import read_model_dir
+from ssahc.io.rttm import read_rttm, write_rttm
+from ssahc.io.xvectors import read_recordings
+from ssahc.pipeline import (
+    Diarization,
+    DiarizeOptions,
+    SpeakerOptions,
+    diarize_recording,
+)
+from ssahc.plda import PldaOptions
+from ssahc.scoring import ScoringOptions, score_corpus, score_recording
+from ssahc.selfsup import LearningOptions
+from ssahc.types import (
+    NO_MODEL,
+    Fault,
+    Model,
+    Plda,
+    Progress,
+    Recording,
+    Turn,
+    no_progress,
+)
+
+__all__ = [
+    "Affinity",
+    "AhcOptions",
+    "DataError",
+    "Diarization",
+    "DiarizeOptions",
+    "Fault",
+    "FormatError",
+    "FusionOptions",
+    "LearningOptions",
+    "Model",
+    "Plda",
+    "PldaOptions",
+    "Recording",
+    "ScoringOptions",
+    "SpeakerOptions",
+    "SsahcError",
+    "Stop",
+    "Turn",
+    "UsageError",
+    "diarize",
+    "diarize_recording",
+    "make_options",
+    "read_model_dir",
+    "read_recordings",
+    "read_rttm",
+    "score_corpus",
+    "score_recording",
+    "write_rttm",
+]
+
+
+def diarize(
+    xvectors: ArrayLike,
+    segments: ArrayLike,
+    *,
+    model: Model | None = None,
+    plda_scores: ArrayLike | None = None,
+    options: DiarizeOptions = DiarizeOptions(),
+    recording_id: str = "recording",
+    utterances: Sequence[str] | None = None,
+    progress: Progress = no_progress,
+) -> Diarization:
+    """Say who speaks when in one recording, given as arrays.
+
+    The answer is that of ``ssahc diarize`` on the same vectors, model and options.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+        One speaker embedding a window, of any extractor.
+    segments : (N, 2) array
+        Start and end of every window, in seconds.
+    model : Model, optional
+        Mean, whitening and PLDA, as far as there are any. Without a mean, the
+        recording's own is subtracted.
+    plda_scores : (N, N) array, optional
+        Log-likelihood ratios that take the place of those of the model's PLDA.
+    options : DiarizeOptions
+        See `make_options`.
+    recording_id : str
+        Names the recording in the answer and in messages, and together with the seed
+        decides on sampled triplets.
+    utterances : sequence of str, optional
+        Names of the windows; numbered if not given.
+    progress : callable, optional
+        Called with the step ("scoring", "learning", "clustering"), how much of it is
+        done, and how much there is.
+
+    Returns
+    -------
+    Diarization
+
+    Raises
+    ------
+    DataError
+        If shapes disagree or values are not finite.
+    UsageError
+        If options contradict each other or the system lacks what it needs.
+    """
+    vectors = _as_array(xvectors, "x-vectors")
+    if utterances is None:
+        utterances = [f"{recording_id}-{row:07d}" for row in range(len(vectors))]
+    return diarize_recording(
+        Recording(
+            recording_id, tuple(utterances), _as_array(segments, "segments"), vectors
+        ),
+        NO_MODEL if model is None else model,
+        options,
+        plda_scores=None if plda_scores is None else np.asarray(plda_scores),
+        progress=progress,
+    )
+
+
+def _as_array(values: ArrayLike, what: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be an array of numbers: {error}") from error
+    if array.ndim != 2:
+        raise DataError(f"{what} must have one row a window, found {array.ndim} axes")
+    return array
+
+
+def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:
+    """Return options by the names that the command line and config files use.
+
+    Parameters
+    ----------
+    preset : str, optional
+        Named set of values, such as "paper-ssa1"; `values` win over it.
+    **values
+        For example ``system="ssahc", gamma=0.5, num_speakers=2``; ``lambda_`` is the
+        command line's ``--lambda``.
+
+    Raises
+    ------
+    SsahcError
+        If a name is unknown, a value is of a wrong type, or values contradict each
+        other.
+
+    Examples
+    --------
+    >>> make_options("paper-ssa2", num_speakers=2).learning.gamma
+    0.5
+    """
+    plain = {
+        name.removesuffix("_"): value.item() if isinstance(value, np.generic) else value
+        for name, value in values.items()
+        if value is not None
+    }
+    checked = check_values(plain, DiarizeOptions, Path("make_options"))
+    return resolve(DiarizeOptions, checked, preset=preset)

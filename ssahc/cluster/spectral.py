@@ -1,0 +1,143 @@
+"""Spectral clustering that tunes itself by the normalised maximum eigengap.
+
+Park, Han, Kumar & Narayanan, "Auto-tuning spectral clustering for speaker diarization
+using normalized maximum eigengap", IEEE Signal Processing Letters 27 (2020): every
+window is tied to its p nearest windows, itself included; the p with the clearest
+eigengap for its size is taken, and the place of that gap is the number of speakers.
+
+Three things are settled here that the paper leaves open, so that labels depend neither
+on the order of the windows nor on a seed: windows as near as the p-th count as well, no
+more clusters are looked for than could hold p windows each, and k-means starts from the
+rows that a pivoted QR factorisation picks.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssahc.cluster.matrix import symmetric_affinity
+from ssahc.types import Float32Array, FloatArray, IntArray
+
+# Of the windows, p is at most this share (Park et al.), ...
+_LARGEST_SHARE = 0.25
+# ... at least this many (Kaldi's recipe; with fewer, graphs fall apart), ...
+_FEWEST_NEIGHBORS = 3
+# ... and so many values between, evenly spaced, are tried.
+_VALUES_TRIED = 20
+# Most speakers that are looked for where no bound is given.
+_MOST_SPEAKERS = 10
+_EPSILON = 1e-10
+
+
+def spectral_cluster(
+    affinity: FloatArray | Float32Array,
+    *,
+    num_speakers: int | None = None,
+    min_speakers: int = 1,
+    max_speakers: int | None = None,
+) -> IntArray:
+    """Cluster one recording by the eigenvectors of its graph of nearest windows.
+
+    Parameters
+    ----------
+    affinity : (N, N) array
+        Similarities. Only the upper triangle is read.
+    num_speakers : int, optional
+        Known number of speakers; more than there are windows means one each.
+    min_speakers, max_speakers : int, optional
+        Bounds on the number that is estimated without it; 1 and 10 if not given.
+
+    Returns
+    -------
+    (N,) int array
+        0..K-1 in order of first appearance.
+
+    Raises
+    ------
+    DataError
+        If the matrix is not square or not finite.
+    """
+    matrix = symmetric_affinity(affinity).astype(np.float64)
+    count = len(matrix)
+    if (num_speakers or min_speakers) >= count:
+        return np.arange(count)
+    most = max(_MOST_SPEAKERS, min_speakers) if max_speakers is None else max_speakers
+    eigengaps = (
+        _find_eigengap(matrix, neighbors, min_speakers, most)
+        for neighbors in _neighbors_to_try(count)
+    )
+    # Park et al.: the p with the smallest r(p) = p / g_p.
+    best = min(eigengaps, key=lambda found: found.neighbors / (found.gap + _EPSILON))
+    laplacian = _laplacian(matrix, best.neighbors)
+    return _label(laplacian, num_speakers or best.num_speakers)
+
+
+@dataclass(frozen=True)
+class _Eigengap:
+    """What the eigenvalues of a graph say of speakers.
+
+    Attributes
+    ----------
+    neighbors : int
+        p of the paper.
+    num_speakers : int
+        Eigenvalues before the largest gap.
+    gap : float
+        g_p of the paper: that gap as a share of the largest eigenvalue.
+    """
+
+    neighbors: int
+    num_speakers: int
+    gap: float
+
+
+def _find_eigengap(
+    matrix: FloatArray, neighbors: int, fewest: int, most: int
+) -> _Eigengap:
+    from scipy.linalg import eigvalsh
+
+    eigenvalues = eigvalsh(_laplacian(matrix, neighbors))
+    # A group that is tied to p windows of its own holds p at least.
+    most = max(min(most, len(matrix) // neighbors), fewest)
+    gaps = np.diff(eigenvalues)[fewest - 1 : most]
+    gap = float(gaps.max() / (eigenvalues[-1] + _EPSILON))
+    return _Eigengap(neighbors, fewest + int(gaps.argmax()), gap)
+
+
+def _neighbors_to_try(count: int) -> list[int]:
+    fewest = min(_FEWEST_NEIGHBORS, count)
+    most = max(int(_LARGEST_SHARE * count), fewest)
+    return np.unique(np.linspace(fewest, most, _VALUES_TRIED).astype(int)).tolist()
+
+
+def _laplacian(matrix: FloatArray, neighbors: int) -> FloatArray:
+    """Return D - W of the graph that ties every window to its nearest ones."""
+    near = matrix.copy()
+    np.fill_diagonal(near, np.inf)
+    farthest = np.partition(near, -neighbors, axis=1)[:, [-neighbors]]
+    tied = (near >= farthest).astype(np.float64)
+    laplacian = -(tied + tied.T) / 2
+    np.fill_diagonal(laplacian, 0.0)
+    np.fill_diagonal(laplacian, -laplacian.sum(axis=1))
+    return laplacian
+
+
+def _label(laplacian: FloatArray, num_speakers: int) -> IntArray:
+    """Group the rows of the first eigenvectors by k-means."""
+    from scipy.linalg import eigh, qr
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    if num_speakers == 1:
+        return np.zeros(len(laplacian), np.int64)
+    embedding = eigh(laplacian, subset_by_index=(0, num_speakers - 1))[1]
+    picked = qr(embedding.T, mode="economic", pivoting=True)[2][:num_speakers]
+    kmeans = KMeans(num_speakers, init=embedding[picked], n_init=1)
+    with warnings.catch_warnings():
+        # Fewer different rows than speakers: equal windows cannot be told apart.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels = kmeans.fit_predict(embedding)
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    ranks: IntArray = np.argsort(np.argsort(first))[inverse]
+    return ranks

@@ -1,0 +1,64 @@
+"""The learned affinity and PLDA scores become one affinity."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ssahc.affinity import Affinity, weighted_sum
+from ssahc.errors import UsageError
+
+# A standard deviation below this share of the mean is rounding noise.
+_NO_SPREAD = 1e-6
+
+
+@dataclass(frozen=True)
+class FusionOptions:
+    """How the learned affinity and the PLDA scores become one.
+
+    Parameters
+    ----------
+    fusion : {"raw", "maxabs", "znorm"}
+        Weighted sum of cosine and log-likelihood ratio as they are, or each divided by
+        its largest absolute value in the recording, or each minus its mean and divided
+        by its standard deviation. A threshold is in the unit of this sum.
+    fusion_weight : float
+        Share of the learned affinity, 0 to 1; the rest is PLDA.
+    """
+
+    fusion: Literal["raw", "maxabs", "znorm"] = "raw"
+    fusion_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fusion_weight <= 1:
+            raise UsageError(
+                f"fusion-weight must be between 0 and 1, found {self.fusion_weight:g}"
+            )
+
+
+def fuse(
+    learned: Affinity, scores: Affinity, options: FusionOptions = FusionOptions()
+) -> Affinity:
+    """Return the weighted sum of two affinities of one recording.
+
+    The statistics that scale them are taken over pairs of different windows. Scores
+    that are all equal (all zero, for "maxabs") have no scale and keep their own.
+
+    Parameters
+    ----------
+    learned, scores : Affinity
+        Of the same N windows.
+    options : FusionOptions
+    """
+    if options.fusion != "raw":
+        normalize = _maxabs if options.fusion == "maxabs" else _znorm
+        learned, scores = normalize(learned), normalize(scores)
+    return weighted_sum(learned, scores, options.fusion_weight)
+
+
+def _maxabs(affinity: Affinity) -> Affinity:
+    return affinity.rescaled(1 / (affinity.largest() or 1.0))
+
+
+def _znorm(affinity: Affinity) -> Affinity:
+    mean, deviation = affinity.moments()
+    scale = 1 / deviation if deviation > _NO_SPREAD * abs(mean) else 1.0
+    return affinity.rescaled(scale, -mean * scale)

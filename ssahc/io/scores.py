@@ -1,0 +1,103 @@
+"""Score matrices of recordings, one by one: archive or scp, and whose rows they are."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssahc.errors import DataError, FormatError
+from ssahc.io.ark import Array, ScpEntry, index_table, read_entries, strip_rspecifier
+from ssahc.io.text import read_spk2utt
+
+_logger = logging.getLogger(__name__)
+_SPK2UTT = "spk2utt"
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Where the score matrix of every recording is.
+
+    Attributes
+    ----------
+    path : Path
+        The archive or scp.
+    entries : dict
+        Recording to the place of its matrix.
+    fault : FormatError or None
+        Why the rest of the archive cannot be read, if it cannot.
+    rows : dict or None
+        Recording to the utterances of its rows; None if nothing tells.
+    """
+
+    path: Path
+    entries: dict[str, ScpEntry]
+    fault: FormatError | None
+    rows: dict[str, list[str]] | None
+
+
+def open_scores(path: Path) -> ScoreTable:
+    """Find the matrices of an archive or scp, as ``score_plda.sh`` leaves them.
+
+    Matrices carry no utterance ids. The ``spk2utt`` beside them, which that script
+    writes, says whose their rows are.
+
+    Raises
+    ------
+    FormatError
+        If the archive, the scp or the ``spk2utt`` cannot be used at all.
+    """
+    entries, fault = index_table(path, "matrix")
+    path = strip_rspecifier(path)[1]
+    beside = path.parent / _SPK2UTT
+    rows = read_spk2utt(beside) if beside.exists() else None
+    if rows is None:
+        _logger.info(
+            "%s: no %s beside it: rows are taken to be in the order of that of the "
+            "x-vectors",
+            path,
+            _SPK2UTT,
+        )
+    return ScoreTable(path, entries, fault, rows)
+
+
+def read_scores(table: ScoreTable, recording: str, utterances: Sequence[str]) -> Array:
+    """Read the matrix of one recording.
+
+    Parameters
+    ----------
+    table : ScoreTable
+    recording : str
+    utterances : sequence of str
+        What its N rows must stand for, in order.
+
+    Returns
+    -------
+    (N, N) array
+
+    Raises
+    ------
+    DataError
+        If there is no matrix, it has another size, or its rows are others.
+    FormatError
+        If it cannot be read.
+    """
+    entry = table.entries.get(recording)
+    if entry is None:
+        raise table.fault or DataError(
+            f"{table.path}: has no score matrix for this recording; score it"
+        )
+    ((_, matrix),) = read_entries([entry], "matrix")
+    if isinstance(matrix, FormatError):
+        raise matrix
+    count = len(utterances)
+    if matrix.shape != (count, count):
+        raise DataError(
+            f"{table.path}: its matrix is {' x '.join(map(str, matrix.shape))}, but "
+            f"there are {count} x-vectors; score this folder"
+        )
+    if table.rows is not None and table.rows.get(recording) != list(utterances):
+        raise DataError(
+            f"{table.path.parent / _SPK2UTT}: lists other utterances, or in another "
+            "order, than that of the x-vectors; score this folder"
+        )
+    return matrix
