@@ -23,6 +23,7 @@ ARROWS = {
     "io.plda": {"io.ark", "io.files"},
     "io.model": {"io.ark", "io.files", "io.plda"},
     "io.xvectors": {"io.ark", "io.files", "io.text"},
+    "io.check": {"io.ark", "io.text", "io.xvectors"},
     "preprocess": set(),
     "affinity": set(),
     "plda": {"affinity", "preprocess"},
