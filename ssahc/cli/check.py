@@ -47,7 +47,8 @@ def command(xvector_dir: Path, model_dir: Path | None) -> None:
         click.echo(f"ssahc: error: {_count(len(problems), 'problem')}", err=True)
         sys.exit(2)
     click.echo(
-        f"{click.format_filename(xvector_dir)}: {_count(report.recordings, 'recording')}, "
+        f"{click.format_filename(xvector_dir)}: "
+        f"{_count(report.recordings, 'recording')}, "
         f"{_count(report.xvectors, 'x-vector')} of {_count(report.dim, 'dimension')}, "
         f"{report.seconds / 3600:.1f} hours of speech: no problems"
     )

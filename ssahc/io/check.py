@@ -220,7 +220,7 @@ def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatErr
     path = folder.path / RECO2NUM_SPK
     for recording, group in folder.utterances.items():
         wanted = counts.entries.get(recording, 0)
-        if wanted > len(group):
+        if wanted > len(group) > 0:
             _logger.warning(
                 "%s: recording %r: %d speakers, but %d windows",
                 path,
@@ -228,7 +228,7 @@ def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatErr
                 wanted,
                 len(group),
             )
-        elif wanted == 0 and not counts.spoils(recording):
+        if wanted == 0 and not counts.spoils(recording):
             yield FormatError(
                 f"does not list this recording; add '{recording} COUNT'",
                 path=path,
