@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ssahc.errors import FormatError
 from ssahc.io.ark import ArchiveWriter, write_single
 from ssahc.io.check import find_problems
 from ssahc.io.model import write_model_dir
-from ssahc.types import Model
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
+from ssahc.types import Fault, Model
 
 DIM = 4
 SEGMENTS = """\
@@ -29,9 +33,7 @@ def write_vectors(folder, **instead):
             archive.write(key, np.asarray(vector, np.float32))
 
 
-@pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / "x"
+def write_folder(path):
     path.mkdir()
     rows = [line.split()[:2] for line in SEGMENTS.splitlines()]
     (path / "segments").write_text(SEGMENTS)
@@ -40,6 +42,11 @@ def folder(tmp_path):
     (path / "reco2num_spk").write_text("a 2\nb 2\nc 1\n")
     write_vectors(path)
     return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_folder(tmp_path / "x")
 
 
 @pytest.fixture
@@ -327,3 +334,33 @@ def test_vectors_pass_through_progress_once(folder):
     add_stranger(folder)
     assert find_problems(folder, progress=progress).problems == []
     assert passed == [6, *(line.split()[0] for line in SEGMENTS.splitlines())]
+
+
+def is_refused(folder):
+    """Whether reading the folder for a diarization meets a fault."""
+    try:
+        items = list(read_recordings(open_xvector_dir(folder)))
+    except FormatError:
+        return True
+    return any(isinstance(item, Fault) for item in items)
+
+
+@given(
+    st.sampled_from(["xvector.scp", "xvector.ark", "segments", "utt2spk", "spk2utt"]),
+    st.floats(0, 1),
+    st.integers(0, 20),
+    st.one_of(st.binary(max_size=3), st.sampled_from([b" ", b"\n", b"0", b"a-1"])),
+)
+def test_what_reading_refuses_is_found(tmp_path_factory, name, where, cut, insert):
+    folder = write_folder(tmp_path_factory.mktemp("check") / "x")
+    data = (folder / name).read_bytes()
+    start = int(where * len(data))
+    (folder / name).write_bytes(data[:start] + insert + data[start + cut :])
+    # The numbers of speakers are not part of the folder that is read.
+    (folder / "reco2num_spk").unlink()
+    # Where nothing is refused, only a dimension that one recording alone has is left.
+    if is_refused(folder):
+        assert find_problems(folder).problems
+    else:
+        for problem in find_problems(folder).problems:
+            assert "dimensions, that of" in str(problem)

@@ -55,7 +55,7 @@ class Report:
     Attributes
     ----------
     problems : list of FormatError
-        Empty if the folder can be diarized.
+        Empty if every recording can be diarized and all have one dimension.
     recordings : int
     xvectors : int
         Those that recordings use and that could be read.
