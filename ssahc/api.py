@@ -15,7 +15,7 @@ from ssahc.errors import DataError, FormatError, SsahcError, UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
-from ssahc.io.xvectors import read_recordings
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline import (
     Diarization,
     DiarizeOptions,
@@ -59,6 +59,7 @@ __all__ = [
     "diarize",
     "diarize_recording",
     "make_options",
+    "open_xvector_dir",
     "read_model_dir",
     "read_recordings",
     "read_rttm",
@@ -68,13 +69,16 @@ __all__ = [
 ]
 
 
+_DEFAULTS = DiarizeOptions()
+
+
 def diarize(
     xvectors: ArrayLike,
     segments: ArrayLike,
     *,
     model: Model | None = None,
     plda_scores: ArrayLike | None = None,
-    options: DiarizeOptions = DiarizeOptions(),
+    options: DiarizeOptions = _DEFAULTS,
     recording_id: str = "recording",
     utterances: Sequence[str] | None = None,
     progress: Progress = no_progress,

@@ -1,6 +1,6 @@
 """The objects that travel between modules; nothing here computes or reads files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,30 @@ Progress = Callable[[str, int, int], None]
 # Values beyond this are no measurements; their squares would leave float64 or, as
 # network weights, float32.
 LARGEST = 1e30
+
+
+def find_unusable(xvectors: FloatArray) -> Iterator[tuple[IntArray, str]]:
+    """Say which x-vectors are no measurements.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+
+    Yields
+    ------
+    (array of int, str)
+        The rows of one fault, and what the fault is.
+    """
+    # What is beyond these sizes overflows or vanishes when it is squared.
+    finite = (np.abs(xvectors) < LARGEST).all(axis=1)
+    nonzero = (np.abs(xvectors) > 1 / LARGEST).any(axis=1)
+    checks = (
+        (finite, f"holds NaN, infinity or a value beyond {LARGEST:g}"),
+        (nonzero, "is all zero"),
+    )
+    for rows, fault in checks:
+        if not rows.all():
+            yield np.flatnonzero(~rows), fault
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,21 +94,12 @@ class Recording:
                 f"expected 0 <= start <= end in seconds, found start {starts[row]:g} "
                 f"and end {ends[row]:g} of {self.utterances[row]!r}; correct the times"
             )
-        # What is beyond these sizes overflows or vanishes when it is squared.
-        finite = (np.abs(self.xvectors) < LARGEST).all(axis=1)
-        nonzero = (np.abs(self.xvectors) > 1 / LARGEST).any(axis=1)
-        checks = (
-            (finite, f"holds NaN, infinity or a value beyond {LARGEST:g}"),
-            (nonzero, "is all zero"),
-        )
-        for rows, fault in checks:
-            if not rows.all():
-                utterance = self.utterances[int(np.argmin(rows))]
-                raise DataError(
-                    f"the x-vector of {utterance!r} {fault} "
-                    f"({int((~rows).sum())} such of {count}); extract it again or "
-                    "remove the utterance"
-                )
+        for rows, fault in find_unusable(self.xvectors):
+            raise DataError(
+                f"the x-vector of {self.utterances[rows[0]]!r} {fault} "
+                f"({len(rows)} such of {count}); extract it again or "
+                "remove the utterance"
+            )
 
     def __len__(self) -> int:
         return len(self.utterances)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from ssahc.cli import cli
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Model, Recording
 
@@ -74,5 +76,17 @@ def ssahc():
             cwd=cwd,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def check():
+    """Run ``ssahc check`` in this process; return status, stdout, lines of stderr."""
+
+    def run(*arguments: object):
+        result = CliRunner().invoke(cli, ["check", *map(str, arguments)])
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.exit_code, result.stdout, result.stderr.splitlines()
 
     return run

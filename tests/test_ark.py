@@ -231,6 +231,7 @@ def test_an_scp_of_another_archive_is_refused(archive):
         ("k0 copy-vector x.ark - |", "is a pipe"),
         ("k0 x.ark:3[0:1]", "is a range"),
         ("k0 x.ark.gz", "is gzipped"),
+        ("k0 x\0.ark:3", "holds a zero byte"),
         ("k0 x.ark:3\nk0 x.ark:3", "line 1"),
     ],
 )

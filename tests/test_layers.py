@@ -24,6 +24,7 @@ ARROWS = {
     "io.model": {"io.ark", "io.files", "io.plda"},
     "io.scores": {"io.ark", "io.text"},
     "io.xvectors": {"io.ark", "io.files", "io.text"},
+    "io.check": {"io.ark", "io.text", "io.xvectors"},
     "preprocess": set(),
     "affinity": set(),
     "plda": {"affinity", "preprocess"},
@@ -53,6 +54,10 @@ ARROWS = {
     "simulate": set(),
     "plots": {"affinity", "io.files"},
     "config": {"io.files"},
+    "api": {
+        *("affinity", "cluster", "config", "fusion", "io", "pipeline", "plda"),
+        *("scoring", "selfsup"),
+    },
     "cli": {
         *("cli", "cluster", "config", "io", "nn", "pipeline", "plots", "scoring"),
         *("simulate", "turns"),

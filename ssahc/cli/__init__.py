@@ -11,6 +11,7 @@ import click
 from ssahc.errors import SsahcError
 
 VERBS = {
+    "check": "Check an x-vector folder and a model without running.",
     "cluster": "Cluster ready-made score matrices, as Kaldi's agglomerative-cluster.",
     "demo": "Simulate, diarize and score a small corpus; needs no data.",
     "diarize": "Diarize an x-vector folder: who speaks when, as RTTM.",

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, read_lines, unreadable
+from ssahc.io.files import atomic_write, gather, read_lines, unreadable
 
 Array = NDArray[np.floating]
 Kind = Literal["vector", "matrix"]
@@ -66,39 +66,60 @@ def _kaldi_io() -> ModuleType:
 # ---- scp ---------------------------------------------------------------------------
 
 
-def read_scp(path: Path) -> list[ScpEntry]:
+def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
     """Read an scp file: ``key archive:offset`` lines.
 
     A relative archive path is taken from the scp's own folder if the file is there,
     else from the working directory (Kaldi's rule).
 
+    Yields
+    ------
+    (str, ScpEntry or FormatError)
+        An error stands for a malformed line, a duplicate key, a pipe, a range or a
+        gzipped archive. An archive that does not exist is noticed when it is read.
+
     Raises
     ------
     FormatError
-        On a malformed line, a duplicate key, a pipe, a range or a gzipped archive. An
-        archive that does not exist is noticed when it is read.
+        If the file as a whole is unusable.
     """
-    entries: dict[str, ScpEntry] = {}
+    seen: dict[str, int] = {}
     archives: dict[str, Path] = {}
     for number, line in read_lines(path):
-        fields = line.split(maxsplit=1)
-        if len(fields) != 2:
-            raise FormatError(
-                f"expected 'key path:offset', found {line!r}", path=path, line=number
-            )
-        key, location = fields[0], fields[1].strip()
-        if key in entries:
-            raise FormatError(
-                f"key already stands in line {entries[key].line}; keep one of the two",
-                path=path,
-                line=number,
-                key=key,
-            )
-        name, offset = _split_offset(location)
-        if name not in archives:
-            archives[name] = _find_archive(name, path, number)
-        entries[key] = ScpEntry(key, archives[name], offset, path, number)
-    return list(entries.values())
+        key, *rest = line.split(maxsplit=1)
+        try:
+            if not rest:
+                raise FormatError(
+                    f"expected 'key path:offset', found {line!r}",
+                    path=path,
+                    line=number,
+                )
+            if key in seen:
+                raise FormatError(
+                    f"key already stands in line {seen[key]}; keep one of the two",
+                    path=path,
+                    line=number,
+                    key=key,
+                )
+            seen[key] = number
+            name, offset = _split_offset(rest[0].strip())
+            if name not in archives:
+                archives[name] = _find_archive(name, path, number)
+        except FormatError as error:
+            yield key, error
+        else:
+            yield key, ScpEntry(key, archives[name], offset, path, number)
+
+
+def read_scp(path: Path) -> list[ScpEntry]:
+    """Read an scp file: ``key archive:offset`` lines.
+
+    Raises
+    ------
+    FormatError
+        The first that `scan_scp` meets.
+    """
+    return list(gather(scan_scp(path)).values())
 
 
 def _split_offset(location: str) -> tuple[str, int | None]:
@@ -117,6 +138,8 @@ def _find_archive(name: str, scp: Path, line: int) -> Path:
         reason = "is a range of rows; copy the rows into an archive of their own"
     elif name.endswith(".gz"):
         reason = "is gzipped; unpack it first"
+    elif "\0" in name:
+        reason = "holds a zero byte, which no file name can; make the scp again"
     if reason is not None:
         raise FormatError(f"{name!r} {reason}", path=scp, line=line)
     beside = scp.parent / name

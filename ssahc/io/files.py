@@ -3,13 +3,14 @@
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from ssahc.errors import FormatError, UsageError
 
+T = TypeVar("T")
 _FIELD = re.compile(r"[^ \t\r\f\v]+")
 
 
@@ -48,6 +49,22 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def split_fields(line: str) -> list[str]:
     """Split a line where Kaldi does: at ASCII white space only."""
     return _FIELD.findall(line)
+
+
+def gather(lines: Iterable[tuple[str, T | FormatError]]) -> dict[str, T]:
+    """Return keys and entries of scanned lines as a table.
+
+    Raises
+    ------
+    FormatError
+        The first that stands for a line.
+    """
+    table: dict[str, T] = {}
+    for key, entry in lines:
+        if isinstance(entry, FormatError):
+            raise entry
+        table[key] = entry
+    return table
 
 
 def unreadable(path: Path, error: OSError) -> FormatError:

@@ -31,7 +31,7 @@ class Rttm:
     channels: dict[str, str] = field(default_factory=dict)
 
 
-def read_rttm(path: Path) -> Rttm:
+def read_rttm(path: Path | str) -> Rttm:
     """Read an RTTM file.
 
     Raises
@@ -40,7 +40,7 @@ def read_rttm(path: Path) -> Rttm:
         On a malformed SPEAKER line, a negative time, a recording on two channels, or
         a file that is not empty but has no SPEAKER line.
     """
-    rttm = Rttm()
+    path, rttm = Path(path), Rttm()
     others = 0
     for number, line in read_lines(path):
         fields = split_fields(line)
@@ -78,10 +78,10 @@ def read_rttm(path: Path) -> Rttm:
 
 
 def write_rttm(
-    path: Path, turns: Mapping[str, Sequence[Turn]], *, channel: str = "0"
+    path: Path | str, turns: Mapping[str, Sequence[Turn]], *, channel: str = "0"
 ) -> None:
     """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds."""
-    with atomic_write(path) as file:
+    with atomic_write(Path(path)) as file:
         for recording in sorted(turns):
             file.writelines(
                 f"SPEAKER {recording} {channel} {turn.start:7.3f} "

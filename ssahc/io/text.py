@@ -1,12 +1,18 @@
-"""Kaldi's text tables: segments, utt2spk, spk2utt, reco2num_spk, labels."""
+"""Kaldi's text tables: segments, utt2spk, spk2utt, reco2num_spk, labels.
 
-from collections.abc import Iterable, Iterator
+A ``scan_`` function yields a fault in place of each line that has one; the ``read_``
+function of the same table raises the first.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, read_lines, split_fields
+from ssahc.io.files import atomic_write, gather, read_lines, split_fields
+
+T = TypeVar("T")
 
 
 class Segment(NamedTuple):
@@ -30,47 +36,72 @@ def parse_number(text: str, what: str, path: Path, line: int) -> float:
     return value
 
 
-def _read_keyed(
-    path: Path, form: str, count: int | None
-) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield line number, key and values; `count` values each (None: any number)."""
+class _Line(NamedTuple):
+    """A line of a table: its key and what follows."""
+
+    path: Path
+    number: int
+    key: str
+    values: list[str]
+
+    def fault(self, message: str) -> FormatError:
+        """Return an error that names file, line and key."""
+        return FormatError(message, path=self.path, line=self.number, key=self.key)
+
+
+def _scan(
+    path: Path, form: str, count: int | None, parse: Callable[[_Line], T]
+) -> Iterator[tuple[str, T | FormatError]]:
+    """Yield key and entry of every line; `count` values each (None: any number)."""
     seen: dict[str, int] = {}
-    for number, line in read_lines(path):
-        key, *values = split_fields(line)
-        if count is not None and len(values) != count:
-            raise FormatError(
-                f"expected '{form}', found {line.strip()!r}", path=path, line=number
-            )
-        if key in seen:
-            raise FormatError(
-                f"stands in line {seen[key]} already; keep one of the two",
-                path=path,
-                line=number,
-                key=key,
-            )
-        seen[key] = number
-        yield number, key, values
+    for number, text in read_lines(path):
+        key, *values = split_fields(text)
+        line = _Line(path, number, key, values)
+        try:
+            if count is not None and len(values) != count:
+                raise FormatError(
+                    f"expected '{form}', found {text.strip()!r}", path=path, line=number
+                )
+            if key in seen:
+                raise line.fault(
+                    f"stands in line {seen[key]} already; keep one of the two"
+                )
+            seen[key] = number
+            entry = parse(line)
+        except FormatError as error:
+            yield key, error
+        else:
+            yield key, entry
 
 
-def _read_whole_numbers(
-    path: Path, form: str, *, fewest: int, what: str
-) -> dict[str, int]:
-    """Read ``key number`` lines."""
-    numbers: dict[str, int] = {}
-    for line, key, (text,) in _read_keyed(path, form, 1):
-        number = _whole_number(text)
-        if number is None or number < fewest:
-            raise FormatError(
-                f"expected {what}, found {text[:24]!r}", path=path, line=line, key=key
-            )
-        numbers[key] = number
-    return numbers
+def scan_segments(path: Path) -> Iterator[tuple[str, Segment | FormatError]]:
+    """Read a ``segments`` file: utterance, recording, start, end (seconds).
+
+    Yields
+    ------
+    (str, Segment or FormatError)
+        Utterance and segment; an error stands for a malformed line, a duplicate
+        utterance, a negative time, or an end before its start. Zero-length segments
+        are let through.
+
+    Raises
+    ------
+    FormatError
+        If the file as a whole is unusable.
+    """
+    return _scan(path, "utterance recording start end", 3, _parse_segment)
 
 
-def _whole_number(text: str) -> int | None:
-    """Return a number of at most nine digits; None if the text is something else."""
-    whole = text.isascii() and text.isdigit() and len(text) < 10
-    return int(text) if whole else None
+def _parse_segment(line: _Line) -> Segment:
+    recording, *times = line.values
+    start = parse_number(times[0], "start", line.path, line.number)
+    end = parse_number(times[1], "end", line.path, line.number)
+    if not 0 <= start <= end:
+        raise line.fault(
+            f"expected 0 <= start <= end, found start {start:g} and end {end:g}; "
+            "correct or remove the line"
+        )
+    return Segment(recording, start, end)
 
 
 def read_segments(path: Path) -> dict[str, Segment]:
@@ -79,36 +110,88 @@ def read_segments(path: Path) -> dict[str, Segment]:
     Raises
     ------
     FormatError
-        On a malformed line, a duplicate utterance, a negative time, or an end before
-        its start. Zero-length segments are let through.
+        The first that `scan_segments` meets.
     """
-    table: dict[str, Segment] = {}
-    form = "utterance recording start end"
-    for number, utterance, (recording, *times) in _read_keyed(path, form, 3):
-        start = parse_number(times[0], "start", path, number)
-        end = parse_number(times[1], "end", path, number)
-        if not 0 <= start <= end:
-            raise FormatError(
-                f"expected 0 <= start <= end, found start {start:g} and end {end:g}; "
-                "correct or remove the line",
-                path=path,
-                line=number,
-                key=utterance,
-            )
-        table[utterance] = Segment(recording, start, end)
-    return table
+    return gather(scan_segments(path))
+
+
+def scan_spk2utt(path: Path) -> Iterator[tuple[str, list[str] | FormatError]]:
+    """Read ``spk2utt`` (or ``reco2utt``): key, then its utterances in order.
+
+    Yields
+    ------
+    (str, list of str or FormatError)
+        An error stands for a duplicate key.
+
+    Raises
+    ------
+    FormatError
+        If the file as a whole is unusable.
+    """
+    return _scan(path, "recording utterance...", None, lambda line: line.values)
 
 
 def read_spk2utt(path: Path) -> dict[str, list[str]]:
     """Read ``spk2utt`` (or ``reco2utt``): key, then its utterances in order."""
-    lines = _read_keyed(path, "recording utterance...", None)
-    return {key: values for _, key, values in lines}
+    return gather(scan_spk2utt(path))
+
+
+def scan_utt2spk(path: Path) -> Iterator[tuple[str, str | FormatError]]:
+    """Read ``utt2spk``: utterance, then its speaker (here: recording).
+
+    Yields
+    ------
+    (str, str or FormatError)
+        An error stands for a malformed line or a duplicate utterance.
+
+    Raises
+    ------
+    FormatError
+        If the file as a whole is unusable.
+    """
+    return _scan(path, "utterance recording", 1, lambda line: line.values[0])
 
 
 def read_utt2spk(path: Path) -> dict[str, str]:
     """Read ``utt2spk``: utterance, then its speaker (here: recording)."""
-    lines = _read_keyed(path, "utterance recording", 1)
-    return {key: value for _, key, (value,) in lines}
+    return gather(scan_utt2spk(path))
+
+
+def _whole_number(fewest: int, what: str) -> Callable[[_Line], int]:
+    """Return a parser of numbers that are not below `fewest`."""
+
+    def parse(line: _Line) -> int:
+        (text,) = line.values
+        number = _to_int(text)
+        if number is None or number < fewest:
+            raise line.fault(f"expected {what}, found {text[:24]!r}")
+        return number
+
+    return parse
+
+
+def _to_int(text: str) -> int | None:
+    """Return a number of at most nine digits; None if the text is something else."""
+    whole = text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if whole else None
+
+
+def scan_reco2num_spk(path: Path) -> Iterator[tuple[str, int | FormatError]]:
+    """Read ``reco2num_spk``: recording, then its number of speakers.
+
+    Yields
+    ------
+    (str, int or FormatError)
+        An error stands for a malformed line, a duplicate recording, or a number
+        below 1.
+
+    Raises
+    ------
+    FormatError
+        If the file as a whole is unusable.
+    """
+    parse = _whole_number(1, "a whole number of speakers, 1 or more")
+    return _scan(path, "recording count", 1, parse)
 
 
 def read_reco2num_spk(path: Path) -> dict[str, int]:
@@ -117,10 +200,9 @@ def read_reco2num_spk(path: Path) -> dict[str, int]:
     Raises
     ------
     FormatError
-        On a malformed line, a duplicate recording, or a number below 1.
+        The first that `scan_reco2num_spk` meets.
     """
-    what = "a whole number of speakers, 1 or more"
-    return _read_whole_numbers(path, "recording count", fewest=1, what=what)
+    return gather(scan_reco2num_spk(path))
 
 
 def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
@@ -132,19 +214,17 @@ def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
         On a malformed line, a duplicate recording, or bounds other than
         1 <= min <= max.
     """
-    table: dict[str, tuple[int, int]] = {}
-    for line, key, fields in _read_keyed(path, "recording min max", 2):
-        fewest, most = (_whole_number(text) for text in fields)
-        if fewest is None or most is None or not 1 <= fewest <= most:
-            raise FormatError(
-                "expected whole numbers of speakers with 1 <= min <= max, found "
-                f"{' '.join(fields)[:48]!r}",
-                path=path,
-                line=line,
-                key=key,
-            )
-        table[key] = (fewest, most)
-    return table
+    return gather(_scan(path, "recording min max", 2, _parse_bounds))
+
+
+def _parse_bounds(line: _Line) -> tuple[int, int]:
+    fewest, most = map(_to_int, line.values)
+    if fewest is None or most is None or not 1 <= fewest <= most:
+        raise line.fault(
+            "expected whole numbers of speakers with 1 <= min <= max, found "
+            f"{' '.join(line.values)[:48]!r}"
+        )
+    return fewest, most
 
 
 def read_labels(path: Path) -> dict[str, int]:
@@ -155,7 +235,7 @@ def read_labels(path: Path) -> dict[str, int]:
     FormatError
         On a malformed line or a duplicate utterance.
     """
-    return _read_whole_numbers(path, "utterance label", fewest=0, what="a label")
+    return gather(_scan(path, "utterance label", 1, _whole_number(0, "a label")))
 
 
 def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:

@@ -5,8 +5,10 @@ where "speaker" means recording.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,18 +36,33 @@ class XvectorDir:
         Utterance to its segment.
     entries : dict
         Utterance to its place in an archive.
-    unlisted : dict
-        Recording to the first of its segments that ``spk2utt`` does not list.
     """
 
     path: Path
     utterances: dict[str, list[str]]
     segments: dict[str, Segment]
     entries: dict[str, ScpEntry]
-    unlisted: dict[str, str]
+
+    @cached_property
+    def recording_of(self) -> dict[str, str]:
+        """Utterance to its recording, by ``spk2utt``."""
+        return {
+            utterance: recording
+            for recording, group in self.utterances.items()
+            for utterance in group
+        }
+
+    @cached_property
+    def unlisted(self) -> dict[str, list[str]]:
+        """Recording to those of its segments that ``spk2utt`` does not list."""
+        unlisted: dict[str, list[str]] = {}
+        for utterance, segment in self.segments.items():
+            if utterance not in self.recording_of:
+                unlisted.setdefault(segment.recording, []).append(utterance)
+        return unlisted
 
 
-def open_xvector_dir(path: Path) -> XvectorDir:
+def open_xvector_dir(path: Path | str) -> XvectorDir:
     """Read the tables of an x-vector folder, not the vectors.
 
     Raises
@@ -53,50 +70,153 @@ def open_xvector_dir(path: Path) -> XvectorDir:
     FormatError
         If a file is missing or malformed, or ``utt2spk`` and ``spk2utt`` disagree.
     """
+    path = Path(path)
+    require_folder(path)
+    entries = {entry.key: entry for entry in read_scp(path / SCP)}
+    segments = read_segments(path / SEGMENTS)
+    utterances = read_spk2utt(path / SPK2UTT)
+    speaker_of = read_utt2spk(path / UTT2SPK)
+    require_recordings(path, utterances)
+    folder = XvectorDir(path, utterances, segments, entries)
+    for fault in find_disagreements(path, folder.recording_of, speaker_of):
+        raise fault
+    warn_of_unused(folder)
+    return folder
+
+
+def require_folder(path: Path) -> None:
+    """Raise a FormatError if there is no such folder."""
     if not path.is_dir():
         raise FormatError(
             f"no such folder; it should hold {SCP}, {SEGMENTS}, {UTT2SPK}, {SPK2UTT}",
             path=path,
         )
-    entries = {entry.key: entry for entry in read_scp(path / SCP)}
-    segments = read_segments(path / SEGMENTS)
-    utterances = read_spk2utt(path / SPK2UTT)
-    speaker_of = read_utt2spk(path / UTT2SPK)
-    listed = {
-        utterance: recording
-        for recording, group in utterances.items()
-        for utterance in group
-    }
+
+
+def require_recordings(path: Path, utterances: dict[str, list[str]]) -> None:
+    """Raise a FormatError if ``spk2utt`` is empty."""
+    if not utterances:
+        raise FormatError(
+            f"lists no recording; make it again from {UTT2SPK}", path=path / SPK2UTT
+        )
+
+
+def warn_of_unused(folder: XvectorDir) -> None:
+    """Log a warning if there are x-vectors that no recording uses."""
+    unused = [key for key in folder.entries if key not in folder.recording_of]
+    if unused:
+        _logger.warning(
+            "%s: %d x-vectors are in no recording of %s and are not used, the first of "
+            "them %r",
+            folder.path / SCP,
+            len(unused),
+            SPK2UTT,
+            unused[0],
+        )
+
+
+# ---- what can be wrong -------------------------------------------------------------
+
+
+def find_disagreements(
+    path: Path, listed: dict[str, str], speaker_of: dict[str, str]
+) -> Iterator[FormatError]:
+    """Yield where ``spk2utt``, from utterance to recording, and ``utt2spk`` differ."""
     for utterance in {**listed, **speaker_of}:
         here, there = speaker_of.get(utterance), listed.get(utterance)
         if here != there:
-            raise FormatError(
+            yield FormatError(
                 f"{_place(here)} here, but {_place(there)} in {SPK2UTT}; "
                 f"make {SPK2UTT} again from {UTT2SPK}",
                 path=path / UTT2SPK,
                 key=utterance,
             )
-    if not utterances:
-        raise FormatError("lists no recording", path=path / SPK2UTT)
-    unused = [utterance for utterance in entries if utterance not in listed]
-    if unused:
-        _logger.warning(
-            "%s: %d x-vectors are in no recording of %s and are not used, the first of "
-            "them %r",
-            path / SCP,
-            len(unused),
-            SPK2UTT,
-            unused[0],
-        )
-    unlisted: dict[str, str] = {}
-    for utterance, segment in segments.items():
-        if utterance not in listed:
-            unlisted.setdefault(segment.recording, utterance)
-    return XvectorDir(path, utterances, segments, entries, unlisted)
 
 
 def _place(recording: str | None) -> str:
     return "is missing" if recording is None else f"belongs to {recording!r}"
+
+
+def find_unlisted(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
+    """Yield the segments of a recording that ``spk2utt`` does not list."""
+    for utterance in folder.unlisted.get(recording, ()):
+        yield FormatError(
+            f"segment {utterance!r} has no x-vector: {SPK2UTT} does not list it; "
+            "extract it or remove the segment",
+            path=folder.path / SEGMENTS,
+        )
+
+
+def find_listing_faults(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
+    """Yield what is wrong with a recording's line of ``spk2utt``."""
+    counts = Counter(folder.utterances[recording])
+    path = folder.path / SPK2UTT
+    if not counts:
+        yield FormatError(
+            "lists no utterance for it; remove the line", path=path, key=recording
+        )
+    for utterance, count in counts.items():
+        if count > 1:
+            yield FormatError(
+                f"lists utterance {utterance!r} twice; keep one",
+                path=path,
+                key=recording,
+            )
+
+
+def find_segment_fault(
+    folder: XvectorDir, recording: str, utterance: str
+) -> FormatError | None:
+    """Return what is wrong with the segment of a listed utterance."""
+    segment = folder.segments.get(utterance)
+    if segment is None:
+        return FormatError(
+            f"no segment for utterance {utterance!r}; "
+            "add its line or remove the utterance",
+            path=folder.path / SEGMENTS,
+        )
+    if segment.recording != recording:
+        return FormatError(
+            f"utterance {utterance!r} belongs to {segment.recording!r} there; "
+            f"make {SPK2UTT} agree",
+            path=folder.path / SEGMENTS,
+        )
+    return None
+
+
+def find_missing_vector(folder: XvectorDir, utterance: str) -> FormatError | None:
+    """Return an error if the scp does not list the utterance."""
+    if utterance in folder.entries:
+        return None
+    return FormatError(
+        f"no x-vector for utterance {utterance!r}; "
+        "extract it or remove the utterance from the folder",
+        path=folder.path / SCP,
+    )
+
+
+def differing_dimension(
+    entry: ScpEntry, dim: int, other: str, other_dim: int
+) -> FormatError:
+    """Return an error that says that two x-vectors differ in dimension."""
+    return FormatError(
+        f"the x-vector of {entry.key!r} has {dim} dimensions, that of {other!r} has "
+        f"{other_dim}; extract both with one network",
+        path=entry.archive,
+    )
+
+
+def _find_faults(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
+    yield from find_unlisted(folder, recording)
+    yield from find_listing_faults(folder, recording)
+    for utterance in folder.utterances[recording]:
+        if fault := find_segment_fault(folder, recording, utterance):
+            yield fault
+        if fault := find_missing_vector(folder, utterance):
+            yield fault
+
+
+# ---- reading and writing -----------------------------------------------------------
 
 
 def read_recordings(folder: XvectorDir) -> Iterator[Recording | Fault]:
@@ -109,11 +229,11 @@ def read_recordings(folder: XvectorDir) -> Iterator[Recording | Fault]:
     waiting: dict[str, dict[str, Array]] = {}
     missing: dict[str, int] = {}
     for recording in sorted(folder.unlisted.keys() - folder.utterances.keys()):
-        yield Fault(recording, _unlisted(folder, recording))
+        yield Fault(recording, str(next(find_unlisted(folder, recording))))
     for recording, utterances in folder.utterances.items():
-        reason = _find_fault(folder, recording, utterances)
-        if reason is not None:
-            yield Fault(recording, reason)
+        fault = next(_find_faults(folder, recording), None)
+        if fault is not None:
+            yield Fault(recording, str(fault))
             continue
         missing[recording] = len(utterances)
         waiting[recording] = {}
@@ -133,42 +253,6 @@ def read_recordings(folder: XvectorDir) -> Iterator[Recording | Fault]:
             yield _assemble(folder, recording, waiting.pop(recording))
 
 
-def _unlisted(folder: XvectorDir, recording: str) -> str:
-    return (
-        f"{folder.path / SEGMENTS}: segment {folder.unlisted[recording]!r} has no "
-        f"x-vector: {SPK2UTT} does not list it; extract it or remove the segment"
-    )
-
-
-def _find_fault(
-    folder: XvectorDir, recording: str, utterances: list[str]
-) -> str | None:
-    if recording in folder.unlisted:
-        return _unlisted(folder, recording)
-    if not utterances:
-        return f"{folder.path / SPK2UTT}: lists no utterance for it; remove the line"
-    if len(set(utterances)) < len(utterances):
-        return f"{folder.path / SPK2UTT}: lists an utterance twice; keep one"
-    for utterance in utterances:
-        segment = folder.segments.get(utterance)
-        if segment is None:
-            return (
-                f"{folder.path / SEGMENTS}: no segment for utterance {utterance!r}; "
-                "add its line or remove the utterance"
-            )
-        if segment.recording != recording:
-            return (
-                f"{folder.path / SEGMENTS}: utterance {utterance!r} belongs to "
-                f"{segment.recording!r} there; make {SPK2UTT} agree"
-            )
-        if utterance not in folder.entries:
-            return (
-                f"{folder.path / SCP}: no x-vector for utterance {utterance!r}; "
-                "extract it or remove the utterance from the folder"
-            )
-    return None
-
-
 def _assemble(
     folder: XvectorDir, recording: str, vectors: dict[str, Array]
 ) -> Recording | Fault:
@@ -177,12 +261,9 @@ def _assemble(
     dim = len(vectors[first])
     odd = next((u for u in utterances if len(vectors[u]) != dim), None)
     if odd is not None:
-        return Fault(
-            recording,
-            f"{folder.entries[odd].archive}: the x-vector of {odd!r} has "
-            f"{len(vectors[odd])} dimensions, that of {first!r} has {dim}; "
-            "extract both with one network",
-        )
+        entry = folder.entries[odd]
+        fault = differing_dimension(entry, len(vectors[odd]), first, dim)
+        return Fault(recording, str(fault))
     spans = [folder.segments[utterance][1:] for utterance in utterances]
     try:
         return Recording(

@@ -1,0 +1,58 @@
+"""``ssahc check``."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ssahc.cli.batch import track
+from ssahc.cli.options import PATH, Verb
+from ssahc.errors import FormatError
+from ssahc.io.check import find_problems
+from ssahc.io.model import read_model_dir
+from ssahc.types import NO_MODEL
+
+
+@click.command("check", cls=Verb)
+@click.argument("xvector_dir", type=PATH)
+@click.option(
+    "--model-dir",
+    type=PATH,
+    help="Folder with mean.vec, transform.mat and (for PLDA) plda, to check as well.",
+)
+def command(xvector_dir: Path, model_dir: Path | None) -> None:
+    """List everything that is wrong with XVECTOR_DIR, without diarizing it.
+
+    All lines of xvector.scp, segments, utt2spk, spk2utt and, if it is there,
+    reco2num_spk are read, and all x-vectors that a recording uses.
+
+    Exit status: 0 no problem; 2 some, each is printed.
+    """
+    problems: list[FormatError] = []
+    model = NO_MODEL
+    if model_dir is not None:
+        try:
+            model = read_model_dir(model_dir)
+        except FormatError as error:
+            problems.append(error)
+    report = find_problems(
+        xvector_dir,
+        model,
+        progress=lambda vectors, total: track(vectors, total, "checking"),
+    )
+    problems += report.problems
+    if problems:
+        for problem in problems:
+            click.echo(f"ssahc: error: {problem}", err=True)
+        click.echo(f"ssahc: error: {_count(len(problems), 'problem')}", err=True)
+        sys.exit(2)
+    click.echo(
+        f"{click.format_filename(xvector_dir)}: "
+        f"{_count(report.recordings, 'recording')}, "
+        f"{_count(report.xvectors, 'x-vector')} of {_count(report.dim, 'dimension')}, "
+        f"{report.seconds / 3600:.1f} hours of speech: no problems"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,308 @@
+"""All problems of an x-vector folder, found without diarizing it.
+
+What is wrong with one line or one vector is said by the readers and by `io.xvectors`;
+here it is gathered, and what only follows from another problem is left out.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from ssahc.errors import FormatError
+from ssahc.io.ark import Array, ScpEntry, read_entries, scan_scp
+from ssahc.io.text import (
+    Segment,
+    scan_reco2num_spk,
+    scan_segments,
+    scan_spk2utt,
+    scan_utt2spk,
+)
+from ssahc.io.xvectors import (
+    SCP,
+    SEGMENTS,
+    SPK2UTT,
+    UTT2SPK,
+    XvectorDir,
+    differing_dimension,
+    find_disagreements,
+    find_listing_faults,
+    find_missing_vector,
+    find_segment_fault,
+    find_unlisted,
+    require_folder,
+    require_recordings,
+    warn_of_unused,
+)
+from ssahc.types import NO_MODEL, Model, find_unusable
+
+_logger = logging.getLogger(__name__)
+RECO2NUM_SPK = "reco2num_spk"
+
+T = TypeVar("T")
+Vectors = Iterable[tuple[str, Array | FormatError]]
+Progress = Callable[[Vectors, int], Vectors]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an x-vector folder holds, and what is wrong with it.
+
+    Attributes
+    ----------
+    problems : list of FormatError
+        Empty if every recording can be diarized and all have one dimension.
+    recordings : int
+    xvectors : int
+        Those that recordings use and that could be read.
+    dim : int
+        Dimension of most of them; 0 if there is none.
+    seconds : float
+        Time covered by windows, overlap counted once.
+    """
+
+    problems: list[FormatError]
+    recordings: int = 0
+    xvectors: int = 0
+    dim: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Table(Generic[T]):
+    """The sound lines of a table, and which keys cannot be judged by it."""
+
+    entries: dict[str, T] = field(default_factory=dict)
+    at_fault: set[str] = field(default_factory=set)
+    lost: bool = False
+
+    def spoils(self, key: str) -> bool:
+        """Whether it is a fault already reported that the table lacks this key."""
+        return self.lost or key in self.at_fault
+
+
+def find_problems(
+    path: Path,
+    model: Model = NO_MODEL,
+    *,
+    progress: Progress = lambda vectors, _: vectors,
+) -> Report:
+    """Read an x-vector folder and report everything that is wrong with it.
+
+    Vectors are read once, front to back, and are not kept. What does not hinder a
+    diarization is logged as a warning.
+
+    Parameters
+    ----------
+    path : Path
+    model : Model, optional
+        The x-vectors must have its dimension.
+    progress : callable, optional
+        Is given the vectors and their number, and passes them on.
+
+    Returns
+    -------
+    Report
+    """
+    try:
+        require_folder(path)
+    except FormatError as error:
+        return Report([error])
+    problems: list[FormatError] = []
+    entries = _gather(scan_scp(path / SCP), problems)
+    segments = _gather(scan_segments(path / SEGMENTS), problems)
+    utterances = _gather(scan_spk2utt(path / SPK2UTT), problems)
+    speaker_of = _gather(scan_utt2spk(path / UTT2SPK), problems)
+    folder = XvectorDir(path, utterances.entries, segments.entries, entries.entries)
+    if not utterances.lost:
+        try:
+            require_recordings(path, folder.utterances)
+        except FormatError as error:
+            problems.append(error)
+            utterances = _Table(lost=True)
+    if not utterances.lost:
+        problems += _compare(folder, utterances, speaker_of)
+        problems += _find_gaps(folder, utterances, segments, entries)
+        warn_of_unused(folder)
+    _warn_of_no_length(folder)
+    if (path / RECO2NUM_SPK).exists():
+        counts = _gather(scan_reco2num_spk(path / RECO2NUM_SPK), problems)
+        problems += _check_counts(folder, counts)
+    dims = _Dimensions()
+    problems += _check_vectors(folder, dims, progress)
+    problems += dims.find_problems(folder, model)
+    return Report(
+        # An archive that cannot be opened is one problem, whatever it should hold.
+        list(dict.fromkeys(problems)),
+        recordings=len(folder.utterances),
+        xvectors=dims.counts.total(),
+        dim=dims.usual,
+        seconds=sum(_covered(folder, group) for group in folder.utterances.values()),
+    )
+
+
+def _gather(
+    lines: Iterable[tuple[str, T | FormatError]], problems: list[FormatError]
+) -> _Table[T]:
+    """Part the sound lines from those at fault, whose faults go to `problems`."""
+    table: _Table[T] = _Table()
+    try:
+        for key, entry in lines:
+            if isinstance(entry, FormatError):
+                problems.append(entry)
+                table.at_fault.add(key)
+            else:
+                table.entries[key] = entry
+    except FormatError as error:
+        problems.append(error)
+        return _Table(lost=True)
+    return table
+
+
+# ---- tables ------------------------------------------------------------------------
+
+
+def _compare(
+    folder: XvectorDir, utterances: _Table[list[str]], speaker_of: _Table[str]
+) -> Iterator[FormatError]:
+    """Yield disagreements between lines that are sound in both tables."""
+
+    def sound(table: dict[str, str]) -> dict[str, str]:
+        return {
+            utterance: recording
+            for utterance, recording in table.items()
+            if not speaker_of.spoils(utterance) and not utterances.spoils(recording)
+        }
+
+    return find_disagreements(
+        folder.path, sound(folder.recording_of), sound(speaker_of.entries)
+    )
+
+
+def _find_gaps(
+    folder: XvectorDir,
+    utterances: _Table[list[str]],
+    segments: _Table[Segment],
+    entries: _Table[ScpEntry],
+) -> Iterator[FormatError]:
+    """Yield what recordings lack or list twice, and segments that none lists."""
+    for recording in folder.unlisted:
+        if not utterances.spoils(recording):
+            yield from find_unlisted(folder, recording)
+    for recording, group in folder.utterances.items():
+        yield from find_listing_faults(folder, recording)
+        for utterance in dict.fromkeys(group):
+            fault = find_segment_fault(folder, recording, utterance)
+            if fault is not None and not segments.spoils(utterance):
+                yield fault
+            fault = find_missing_vector(folder, utterance)
+            if fault is not None and not entries.spoils(utterance):
+                yield fault
+
+
+def _warn_of_no_length(folder: XvectorDir) -> None:
+    empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
+    if empty:
+        _logger.warning(
+            "%s: %d segments have no length, the first of them %r",
+            folder.path / SEGMENTS,
+            len(empty),
+            empty[0],
+        )
+
+
+def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatError]:
+    """Yield recordings without a number of speakers; warn of too large numbers."""
+    path = folder.path / RECO2NUM_SPK
+    for recording, group in folder.utterances.items():
+        wanted = counts.entries.get(recording, 0)
+        if wanted > len(group) > 0:
+            _logger.warning(
+                "%s: recording %r: %d speakers, but %d windows",
+                path,
+                recording,
+                wanted,
+                len(group),
+            )
+        if wanted == 0 and not counts.spoils(recording):
+            yield FormatError(
+                f"does not list this recording; add '{recording} COUNT'",
+                path=path,
+                key=recording,
+            )
+
+
+def _covered(folder: XvectorDir, utterances: Iterable[str]) -> float:
+    """Return how many seconds of a recording lie in at least one window."""
+    spans = sorted(folder.segments[u][1:] for u in utterances if u in folder.segments)
+    covered = reached = 0.0
+    for start, end in spans:
+        covered += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return covered
+
+
+# ---- vectors -----------------------------------------------------------------------
+
+
+@dataclass
+class _Dimensions:
+    """How many x-vectors have which dimension, and examples."""
+
+    counts: Counter[int] = field(default_factory=Counter)
+    examples: dict[tuple[int, str | None], str] = field(default_factory=dict)
+
+    def add(self, dim: int, recording: str | None, utterance: str) -> None:
+        self.counts[dim] += 1
+        self.examples.setdefault((dim, recording), utterance)
+
+    @property
+    def usual(self) -> int:
+        """The dimension of most x-vectors; 0 if there is none."""
+        return max(self.counts, key=self.counts.__getitem__, default=0)
+
+    def find_problems(self, folder: XvectorDir, model: Model) -> Iterator[FormatError]:
+        """Yield one problem for each recording with another dimension than most."""
+        if not self.counts:
+            return
+        usual = self.usual
+        one = next(key for (dim, _), key in self.examples.items() if dim == usual)
+        for (dim, _), utterance in self.examples.items():
+            if dim != usual:
+                yield differing_dimension(folder.entries[utterance], dim, one, usual)
+        parts = [part for part in (model.mean, model.transform) if part is not None]
+        if parts and len(parts[0]) != usual:
+            yield FormatError(
+                f"x-vectors have {usual} dimensions, the model has {len(parts[0])}; "
+                "give the model that belongs to them",
+                path=folder.path / SCP,
+            )
+
+
+def _check_vectors(
+    folder: XvectorDir, dims: _Dimensions, progress: Progress
+) -> Iterator[FormatError]:
+    """Yield vectors that cannot be read or used; count the dimensions of all others."""
+    # Without spk2utt it is unknown which are used: all are read.
+    recording_of: Mapping[str, str | None] = folder.recording_of
+    if not recording_of:
+        recording_of = dict.fromkeys(folder.entries)
+    wanted = [entry for key, entry in folder.entries.items() if key in recording_of]
+    for key, vector in progress(read_entries(wanted, "vector"), len(wanted)):
+        if isinstance(vector, FormatError):
+            yield vector
+            continue
+        if len(vector) == 0:
+            fault = "is empty"
+        else:
+            dims.add(len(vector), recording_of[key], key)
+            unusable = find_unusable(vector[None].astype(np.float64))
+            fault = next((fault for _, fault in unusable), "")
+        if fault:
+            yield folder.entries[key].fault(
+                f"the x-vector {fault}; extract it again or remove the utterance"
+            )
