@@ -14,10 +14,14 @@ end of the UEM's span.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
+from typing import TYPE_CHECKING
 
 from ssahc.errors import DataError, UsageError
 from ssahc.turns import to_annotation
 from ssahc.types import Turn
+
+if TYPE_CHECKING:
+    from pyannote.core import Annotation, Timeline
 
 Spans = Sequence[tuple[float, float]]
 
@@ -100,8 +104,65 @@ def score_recording(
     DataError
         If there is neither a reference turn nor a UEM.
     """
-    from pyannote.core import Segment, Timeline
     from pyannote.metrics.diarization import DiarizationErrorRate
+    from pyannote.metrics.identification import IdentificationErrorRate
+
+    scored = find_scored(reference, options, uem=uem)
+    # Names of hypothesis speakers must not collide with reference names by chance.
+    guess = to_annotation(
+        [Turn(t.start, t.end, f"hypothesis {t.speaker}") for t in hypothesis], ""
+    ).support()
+    mapping = DiarizationErrorRate().optimal_mapping(
+        scored.truth, guess, uem=scored.span
+    )
+    seconds = IdentificationErrorRate().compute_components(
+        scored.truth, guess.rename_labels(mapping=mapping), uem=scored.region
+    )
+    return Score(
+        seconds["total"],
+        seconds["missed detection"],
+        seconds["false alarm"],
+        seconds["confusion"],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What of a recording is scored.
+
+    Attributes
+    ----------
+    truth : pyannote.core.Annotation
+        The reference.
+    span : pyannote.core.Timeline
+        Where speakers are mapped.
+    region : pyannote.core.Timeline
+        Where errors count: the span without collars and, if asked for, overlap.
+    """
+
+    truth: "Annotation"
+    span: "Timeline"
+    region: "Timeline"
+
+
+def find_scored(
+    reference: Sequence[Turn], options: ScoringOptions, *, uem: Spans | None = None
+) -> Scored:
+    """Return what of a recording is scored.
+
+    Parameters
+    ----------
+    reference : sequence of Turn
+    options : ScoringOptions
+    uem : sequence of (start, end), optional
+        The scored spans, in seconds; without, from first to last reference turn.
+
+    Raises
+    ------
+    DataError
+        If there is neither a reference turn nor a UEM.
+    """
+    from pyannote.core import Segment, Timeline
     from pyannote.metrics.identification import IdentificationErrorRate
 
     if uem is None:
@@ -110,27 +171,10 @@ def score_recording(
         uem = [(min(turn.start for turn in reference), max(t.end for t in reference))]
     span = Timeline([Segment(start, end) for start, end in uem])
     truth = to_annotation(reference, "")
-    # Names of hypothesis speakers must not collide with reference names by chance.
-    guess = to_annotation(
-        [Turn(t.start, t.end, f"hypothesis {t.speaker}") for t in hypothesis], ""
-    ).support()
-    mapping = DiarizationErrorRate().optimal_mapping(truth.support(), guess, uem=span)
-    metric = IdentificationErrorRate()
-    span = metric.extrude(
-        span,
-        truth,
-        collar=2 * options.collar,
-        skip_overlap=options.ignore_overlaps,
+    region = IdentificationErrorRate().extrude(
+        span, truth, collar=2 * options.collar, skip_overlap=options.ignore_overlaps
     )
-    seconds = metric.compute_components(
-        truth.support(), guess.rename_labels(mapping=mapping), uem=span
-    )
-    return Score(
-        seconds["total"],
-        seconds["missed detection"],
-        seconds["false alarm"],
-        seconds["confusion"],
-    )
+    return Scored(truth.support(), span, region)
 
 
 def score_corpus(

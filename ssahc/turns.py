@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ssahc.types import FloatArray, Turn
 
@@ -10,15 +10,20 @@ if TYPE_CHECKING:
     from pyannote.core import Annotation
 
 
+class Piece(NamedTuple):
+    """The time that one window keeps, in seconds."""
+
+    start: float
+    end: float
+    window: int
+
+
 def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
     """Join labelled windows into turns.
 
-    Where a window reaches into the next one, both are cut in the middle of what they
-    share; then neighbours of one speaker are joined if one ends exactly where the next
-    starts. A window inside another (for which ``make_rttm.py`` writes negative
-    durations) keeps its time and splits the outer one, windows may come in any order,
-    and windows of no length leave no turn. The turns do not overlap and cover exactly
-    what the windows cover.
+    The pieces of the windows (see `split_windows`) are joined if they are of one
+    speaker and one ends exactly where the next starts. The turns do not overlap and
+    cover exactly what the windows cover.
 
     Parameters
     ----------
@@ -32,25 +37,42 @@ def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
     list of Turn
         By start time.
     """
-    pieces = _without_overlap(segments, speakers)
     turns: list[Turn] = []
-    for piece in pieces:
+    for piece in split_windows(segments):
+        speaker = speakers[piece.window]
         last = turns[-1] if turns else None
-        if last and last.end == piece.start and last.speaker == piece.speaker:
-            turns[-1] = Turn(last.start, piece.end, piece.speaker)
+        if last and last.end == piece.start and last.speaker == speaker:
+            turns[-1] = Turn(last.start, piece.end, speaker)
         else:
-            turns.append(piece)
+            turns.append(Turn(piece.start, piece.end, speaker))
     return turns
 
 
-def _without_overlap(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
+def split_windows(segments: FloatArray) -> list[Piece]:
+    """Share out the time that several windows cover.
+
+    Where a window reaches into the next one, both are cut in the middle of what they
+    share. A window inside another (for which ``make_rttm.py`` writes negative
+    durations) keeps its time and splits the outer one, windows may come in any order,
+    and windows of no length keep nothing.
+
+    Parameters
+    ----------
+    segments : (N, 2) array
+        Start and end of every window, in seconds.
+
+    Returns
+    -------
+    list of Piece
+        By start time; they do not overlap.
+    """
     windows = [
-        Turn(start, end, speaker)
-        for (start, end), speaker in zip(segments.tolist(), speakers, strict=True)
+        Piece(start, end, window)
+        for window, (start, end) in enumerate(segments.tolist())
         if start < end
     ]
     heapify(windows)
-    pieces: list[Turn] = []
+    pieces: list[Piece] = []
     covered = 0.0
     while windows:
         window = heappop(windows)
@@ -64,9 +86,9 @@ def _without_overlap(segments: FloatArray, speakers: Sequence[str]) -> list[Turn
                 end = max((following.start + end) / 2, start)
             else:
                 end = max(following.start, start)
-                heappush(windows, Turn(following.end, window.end, window.speaker))
+                heappush(windows, Piece(following.end, window.end, window.window))
         if start < end:
-            pieces.append(Turn(start, end, window.speaker))
+            pieces.append(Piece(start, end, window.window))
         covered = max(covered, end)
     return pieces
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 import pytest
 
-from ssahc.cli.batch import SPEAKER_CONFLICTS
 from ssahc.cli.diarize import Run
+from ssahc.cli.inputs import SPEAKER_CONFLICTS
 from ssahc.config import (
     build,
     flatten,

@@ -51,6 +51,7 @@ ARROWS = {
         *("affinity", "cluster", "fusion", "plda", "preprocess", "selfsup", "turns"),
     },
     "scoring": {"turns"},
+    "tuning": {"cluster.history", "cluster.stop", "scoring", "turns"},
     "simulate": set(),
     "plots": {"affinity", "io.files"},
     "config": {"io.files"},
@@ -60,7 +61,7 @@ ARROWS = {
     },
     "cli": {
         *("cli", "cluster", "config", "io", "nn", "pipeline", "plots", "scoring"),
-        *("simulate", "turns"),
+        *("simulate", "tuning", "turns"),
     },
 }
 MODULES = sorted(
@@ -121,7 +122,7 @@ def test_only_one_module_knows_kaldi_io():
 def test_pyannote_only_where_turns_are_its_annotations():
     for module in MODULES:
         if any(name.startswith("pyannote") for name, _ in imports(module)):
-            assert module in ("turns", "scoring", "pipeline")
+            assert module in ("turns", "scoring", "tuning", "pipeline")
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,15 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import click
 
-from ssahc.config import flatten, list_options
 from ssahc.errors import DataError, UsageError
-from ssahc.io.ark import strip_rspecifier
 from ssahc.io.rttm import write_rttm
-from ssahc.io.text import read_reco2min_max, read_reco2num_spk, write_labels
-from ssahc.pipeline import SpeakerOptions
+from ssahc.io.text import write_labels
 from ssahc.types import Fault, Turn
 
 
@@ -30,18 +27,6 @@ Item = TypeVar("Item", bound=Named)
 Result = TypeVar("Result")
 
 CONFIG = "config.toml"
-
-_EXACT = {"reco2num_spk", "num_speakers"}
-_BOUNDS = {"min_speakers", "max_speakers"}
-_FREE = {"threshold", "reco2min_max"} | _BOUNDS
-# Exact numbers of speakers have no place beside a threshold or bounds, nor beside
-# other exact numbers, nor bounds for each recording beside bounds for all: what the
-# command line says displaces what a config file says.
-SPEAKER_CONFLICTS = (
-    {name: (_EXACT | _FREE) - {name} for name in _EXACT}
-    | {name: _EXACT | {"reco2min_max"} for name in _BOUNDS}
-    | {"threshold": _EXACT, "reco2min_max": _EXACT | _BOUNDS}
-)
 
 
 @dataclass(frozen=True)
@@ -61,89 +46,6 @@ class RttmOptions:
             raise UsageError(
                 f"--rttm-channel must be one word, found {self.rttm_channel!r}"
             )
-
-
-@dataclass(frozen=True)
-class SpeakerTables:
-    """Tables of how many speakers each recording has.
-
-    Parameters
-    ----------
-    reco2num_spk : Path, optional
-        Kaldi's table of known numbers of speakers: "recording count" lines.
-    reco2min_max : Path, optional
-        Bounds on what the threshold decides: "recording min max" lines.
-    """
-
-    reco2num_spk: Path | None = None
-    reco2min_max: Path | None = None
-
-
-@dataclass(frozen=True)
-class SpeakersOf:
-    """How many speakers each recording has: a table of options, or one for all."""
-
-    everywhere: SpeakerOptions
-    table: Mapping[str, SpeakerOptions] | None = None
-    path: Path | None = None
-
-    def __call__(self, recording: str) -> SpeakerOptions:
-        """Return what is known of a recording.
-
-        Raises
-        ------
-        DataError
-            If there is a table and it lacks the recording.
-        """
-        if self.table is None:
-            return self.everywhere
-        if recording not in self.table:
-            raise DataError(
-                f"{self.path}: does not list this recording; add a line for "
-                f"{recording!r}"
-            )
-        return self.table[recording]
-
-
-def read_speakers(tables: SpeakerTables, speakers: SpeakerOptions) -> SpeakersOf:
-    """Read what the tables say of each recording, if there is one.
-
-    Raises
-    ------
-    UsageError
-        If other options or another table say something else.
-    """
-    if tables.reco2num_spk is not None:
-        says = "--reco2num-spk gives exact numbers of speakers"
-        _refuse_beside(says, _FREE, tables, speakers)
-        path = strip_rspecifier(tables.reco2num_spk)[1]
-        exact = read_reco2num_spk(path)
-        rows = {name: SpeakerOptions(count) for name, count in exact.items()}
-        return SpeakersOf(speakers, rows, path)
-    if tables.reco2min_max is not None:
-        says = "--reco2min-max gives bounds on the number of speakers"
-        _refuse_beside(says, _BOUNDS | {"num_speakers"}, tables, speakers)
-        path = strip_rspecifier(tables.reco2min_max)[1]
-        rows = {
-            name: replace(speakers, min_speakers=fewest, max_speakers=most)
-            for name, (fewest, most) in read_reco2min_max(path).items()
-        }
-        return SpeakersOf(speakers, rows, path)
-    return SpeakersOf(speakers)
-
-
-def _refuse_beside(
-    says: str, names: set[str], tables: SpeakerTables, speakers: SpeakerOptions
-) -> None:
-    given = flatten(tables) | flatten(speakers)
-    wrong = [
-        option.flag
-        for options_class in (SpeakerTables, SpeakerOptions)
-        for option in list_options(options_class)
-        if option.name in names and given.get(option.name) not in (None, option.default)
-    ]
-    if wrong:
-        raise UsageError(f"{says}; leave out {' and '.join(wrong)}")
 
 
 def track(items: Iterable[T], total: int, what: str) -> Iterator[T]:

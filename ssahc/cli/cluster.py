@@ -10,15 +10,8 @@ from typing import Any
 import click
 import numpy as np
 
-from ssahc.cli.batch import (
-    CONFIG,
-    SPEAKER_CONFLICTS,
-    RttmOptions,
-    SpeakerTables,
-    read_speakers,
-    work_through,
-    write_results,
-)
+from ssahc.cli.batch import CONFIG, RttmOptions, work_through, write_results
+from ssahc.cli.inputs import SPEAKER_CONFLICTS, SpeakerTables, read_speakers
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster
 from ssahc.config import resolve, write_config

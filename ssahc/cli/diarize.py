@@ -10,30 +10,21 @@ from typing import Any
 
 import click
 
-from ssahc.cli.batch import (
-    CONFIG,
+from ssahc.cli.batch import CONFIG, RttmOptions, work_through, write_results
+from ssahc.cli.inputs import (
     SPEAKER_CONFLICTS,
-    RttmOptions,
+    ModelFiles,
     SpeakerTables,
-    read_speakers,
-    work_through,
-    write_results,
+    open_inputs,
 )
 from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
 from ssahc.config import read_config, resolve, write_config
-from ssahc.errors import FormatError, UsageError
+from ssahc.errors import FormatError
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.files import staged_output
-from ssahc.io.model import read_model, read_model_dir
-from ssahc.io.scores import open_scores, read_scores
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.pipeline import (
-    Diarization,
-    DiarizeOptions,
-    choose_system,
-    diarize_recording,
-)
-from ssahc.types import Fault, Model, Recording
+from ssahc.pipeline import Diarization, DiarizeOptions, choose_system
+from ssahc.types import Fault, Recording
 
 _logger = logging.getLogger("ssahc")
 _SCORES = ("scores.ark", "scores.scp")
@@ -41,45 +32,25 @@ _FILES = ("labels", "rttm", CONFIG, *_SCORES)
 
 
 @dataclass(frozen=True)
-class FileOptions:
-    """The files of a run beside x-vectors and output.
+class OutputOptions:
+    """What is written beside rttm and labels.
 
     Parameters
     ----------
-    model_dir : Path, optional
-        Folder with mean.vec, transform.mat and (for PLDA) plda.
-    mean : Path, optional
-        Global mean instead of that of the model folder.
-    transform : Path, optional
-        Whitening transform instead of that of the model folder.
-    plda : Path, optional
-        PLDA instead of that of the model folder.
-    plda_scores : Path, optional
-        Archive or scp of Kaldi score matrices that take the place of a PLDA model.
     write_scores : bool
         Also write scores.ark and scores.scp, which Kaldi's agglomerative-cluster reads.
     """
 
-    model_dir: Path | None = None
-    mean: Path | None = None
-    transform: Path | None = None
-    plda: Path | None = None
-    plda_scores: Path | None = None
     write_scores: bool = False
-
-    def __post_init__(self) -> None:
-        if self.plda is not None and self.plda_scores is not None:
-            raise UsageError(
-                "--plda-scores takes the place of a PLDA model; leave out --plda"
-            )
 
 
 @dataclass(frozen=True)
 class Run:
     """All options of ``ssahc diarize``."""
 
-    files: FileOptions = field(default_factory=FileOptions)
+    files: ModelFiles = field(default_factory=ModelFiles)
     tables: SpeakerTables = field(default_factory=SpeakerTables)
+    output: OutputOptions = field(default_factory=OutputOptions)
     rttm: RttmOptions = field(default_factory=RttmOptions)
     method: DiarizeOptions = field(default_factory=DiarizeOptions)
 
@@ -125,12 +96,12 @@ def _stale_files(out_dir: Path) -> tuple[str, ...]:
 
 
 def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
-    model = load_model(run.files)
-    path = run.files.plda_scores
-    system = choose_system(run.method.system, model, has_scores=path is not None)
+    inputs = open_inputs(run.files, run.tables, run.method.speakers)
+    has_scores = inputs.plda_scores is not None
+    system = choose_system(run.method.system, inputs.model, has_scores=has_scores)
     if run.method.system is None and run.files.model_dir and system == "ssahc":
         _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
-    if path is not None and not system.endswith("plda"):
+    if has_scores and not system.endswith("plda"):
         _logger.warning("--system %s makes no use of --plda-scores", system)
     run = replace(run, method=replace(run.method, system=system))
     if system.startswith("ssahc"):
@@ -138,23 +109,15 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
         from ssahc.nn.train import pick_device
 
         pick_device(run.method.device)
-    speakers_of = read_speakers(run.tables, run.method.speakers)
-    plda_scores = None if path is None else open_scores(path)
     folder = open_xvector_dir(xvector_dir)
     with ExitStack() as stack:
         scores = None
-        if run.files.write_scores:
+        if run.output.write_scores:
             writer = ArchiveWriter(out_dir / "scores.ark", out_dir / "scores.scp")
             scores = stack.enter_context(writer)
 
         def work(recording: Recording) -> Diarization:
-            options = replace(run.method, speakers=speakers_of(recording.id))
-            given = (
-                None
-                if plda_scores is None
-                else read_scores(plda_scores, recording.id, recording.utterances)
-            )
-            result = diarize_recording(recording, model, options, plda_scores=given)
+            result = inputs.diarize(recording, run.method)
             if scores is not None:
                 scores.write(recording.id, result.affinity.dense())
             return result
@@ -176,18 +139,6 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
     )
     write_config(out_dir / CONFIG, run)
     return faults
-
-
-def load_model(options: FileOptions) -> Model:
-    """Read the model that the options name; single files win over the folder's."""
-    single = {
-        "mean": options.mean,
-        "transform": options.transform,
-        "plda": options.plda,
-    }
-    if options.model_dir is None:
-        return read_model(**single)
-    return read_model_dir(options.model_dir, **single)
 
 
 def _log_learning(results: list[Diarization]) -> None:

@@ -1,0 +1,199 @@
+"""What verbs read beside x-vectors: the model, scores, numbers of speakers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ssahc.config import flatten, list_options
+from ssahc.errors import DataError, UsageError
+from ssahc.io.ark import strip_rspecifier
+from ssahc.io.model import read_model, read_model_dir
+from ssahc.io.scores import ScoreTable, open_scores, read_scores
+from ssahc.io.text import read_reco2min_max, read_reco2num_spk
+from ssahc.pipeline import (
+    Diarization,
+    DiarizeOptions,
+    SpeakerOptions,
+    diarize_recording,
+)
+from ssahc.types import Model, Recording
+
+_EXACT = {"reco2num_spk", "num_speakers"}
+_BOUNDS = {"min_speakers", "max_speakers"}
+_FREE = {"threshold", "reco2min_max"} | _BOUNDS
+# Exact numbers of speakers have no place beside a threshold or bounds, nor beside
+# other exact numbers, nor bounds for each recording beside bounds for all: what the
+# command line says displaces what a config file says.
+SPEAKER_CONFLICTS = (
+    {name: (_EXACT | _FREE) - {name} for name in _EXACT}
+    | {name: _EXACT | {"reco2min_max"} for name in _BOUNDS}
+    | {"threshold": _EXACT, "reco2min_max": _EXACT | _BOUNDS}
+)
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where the model is.
+
+    Parameters
+    ----------
+    model_dir : Path, optional
+        Folder with mean.vec, transform.mat and (for PLDA) plda.
+    mean : Path, optional
+        Global mean instead of that of the model folder.
+    transform : Path, optional
+        Whitening transform instead of that of the model folder.
+    plda : Path, optional
+        PLDA instead of that of the model folder.
+    plda_scores : Path, optional
+        Archive or scp of Kaldi score matrices that take the place of a PLDA model.
+    """
+
+    model_dir: Path | None = None
+    mean: Path | None = None
+    transform: Path | None = None
+    plda: Path | None = None
+    plda_scores: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.plda is not None and self.plda_scores is not None:
+            raise UsageError(
+                "--plda-scores takes the place of a PLDA model; leave out --plda"
+            )
+
+
+@dataclass(frozen=True)
+class SpeakerTables:
+    """Tables of how many speakers each recording has.
+
+    Parameters
+    ----------
+    reco2num_spk : Path, optional
+        Kaldi's table of known numbers of speakers: "recording count" lines.
+    reco2min_max : Path, optional
+        Bounds on what the threshold decides: "recording min max" lines.
+    """
+
+    reco2num_spk: Path | None = None
+    reco2min_max: Path | None = None
+
+
+@dataclass(frozen=True)
+class SpeakersOf:
+    """How many speakers each recording has: a table of options, or one for all."""
+
+    everywhere: SpeakerOptions
+    table: Mapping[str, SpeakerOptions] | None = None
+    path: Path | None = None
+
+    def __call__(self, recording: str) -> SpeakerOptions:
+        """Return what is known of a recording.
+
+        Raises
+        ------
+        DataError
+            If there is a table and it lacks the recording.
+        """
+        if self.table is None:
+            return self.everywhere
+        if recording not in self.table:
+            raise DataError(
+                f"{self.path}: does not list this recording; add a line for "
+                f"{recording!r}"
+            )
+        return self.table[recording]
+
+
+def read_speakers(tables: SpeakerTables, speakers: SpeakerOptions) -> SpeakersOf:
+    """Read what the tables say of each recording, if there is one.
+
+    Raises
+    ------
+    UsageError
+        If other options or another table say something else.
+    """
+    if tables.reco2num_spk is not None:
+        says = "--reco2num-spk gives exact numbers of speakers"
+        _refuse_beside(says, _FREE, tables, speakers)
+        path = strip_rspecifier(tables.reco2num_spk)[1]
+        exact = read_reco2num_spk(path)
+        rows = {name: SpeakerOptions(count) for name, count in exact.items()}
+        return SpeakersOf(speakers, rows, path)
+    if tables.reco2min_max is not None:
+        says = "--reco2min-max gives bounds on the number of speakers"
+        _refuse_beside(says, _BOUNDS | {"num_speakers"}, tables, speakers)
+        path = strip_rspecifier(tables.reco2min_max)[1]
+        rows = {
+            name: replace(speakers, min_speakers=fewest, max_speakers=most)
+            for name, (fewest, most) in read_reco2min_max(path).items()
+        }
+        return SpeakersOf(speakers, rows, path)
+    return SpeakersOf(speakers)
+
+
+def _refuse_beside(
+    says: str, names: set[str], tables: SpeakerTables, speakers: SpeakerOptions
+) -> None:
+    given = flatten(tables) | flatten(speakers)
+    wrong = [
+        option.flag
+        for options_class in (SpeakerTables, SpeakerOptions)
+        for option in list_options(options_class)
+        if option.name in names and given.get(option.name) not in (None, option.default)
+    ]
+    if wrong:
+        raise UsageError(f"{says}; leave out {' and '.join(wrong)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What there is beside x-vectors, ready to diarize with."""
+
+    model: Model
+    plda_scores: ScoreTable | None
+    speakers_of: SpeakersOf
+
+    def diarize(self, recording: Recording, options: DiarizeOptions) -> Diarization:
+        """Diarize a recording; the tables decide on its number of speakers.
+
+        Raises
+        ------
+        DataError
+            If a table or the scores lack the recording, or what is there does not fit.
+        """
+        options = replace(options, speakers=self.speakers_of(recording.id))
+        scores = None
+        if self.plda_scores is not None:
+            scores = read_scores(self.plda_scores, recording.id, recording.utterances)
+        return diarize_recording(recording, self.model, options, plda_scores=scores)
+
+
+def open_inputs(
+    files: ModelFiles, tables: SpeakerTables, speakers: SpeakerOptions
+) -> Inputs:
+    """Read the model and the tables, and find the scores.
+
+    Raises
+    ------
+    FormatError
+        If a file cannot be used.
+    UsageError
+        If options contradict each other.
+    """
+    return Inputs(
+        load_model(files),
+        None if files.plda_scores is None else open_scores(files.plda_scores),
+        read_speakers(tables, speakers),
+    )
+
+
+def load_model(options: ModelFiles) -> Model:
+    """Read the model that the options name; single files win over the folder's."""
+    single = {
+        "mean": options.mean,
+        "transform": options.transform,
+        "plda": options.plda,
+    }
+    if options.model_dir is None:
+        return read_model(**single)
+    return read_model_dir(options.model_dir, **single)

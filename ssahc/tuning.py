@@ -1,0 +1,154 @@
+"""Choosing a threshold: cluster once, cut at every threshold, score every cut.
+
+Where the windows of a recording stay the same, so does the time that each of them
+keeps, and with it what is missed and what is a false alarm: labels decide on confusion
+alone. A cut is therefore scored in microseconds from the seconds that every window
+shares with every reference speaker.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ssahc.cluster.history import MergeHistory
+from ssahc.cluster.stop import Stop
+from ssahc.errors import DataError
+from ssahc.scoring import Score, ScoringOptions, Spans, find_scored, score_recording
+from ssahc.turns import make_turns, split_windows
+from ssahc.types import FloatArray, IntArray, Turn
+
+if TYPE_CHECKING:
+    from pyannote.core import Timeline
+
+
+class LabelScorer:
+    """Scores any labels of the windows of one recording, as `score_recording` does.
+
+    Parameters
+    ----------
+    segments : (N, 2) array
+        Start and end of every window, in seconds.
+    reference : sequence of Turn
+    options : ScoringOptions
+    uem : sequence of (start, end), optional
+        The scored spans, in seconds.
+
+    Raises
+    ------
+    DataError
+        If there is neither a reference turn nor a UEM.
+    """
+
+    def __init__(
+        self,
+        segments: FloatArray,
+        reference: Sequence[Turn],
+        options: ScoringOptions = ScoringOptions(),  # noqa: B008
+        *,
+        uem: Spans | None = None,
+    ) -> None:
+        one_speaker = make_turns(segments, ["1"] * len(segments))
+        score = score_recording(reference, one_speaker, options, uem=uem)
+        self.scored = score.scored
+        self.missed, self.false_alarm = score.missed, score.false_alarm
+        protocol = find_scored(reference, options, uem=uem)
+        # (N, R) seconds that each window shares with each reference speaker, over all
+        # (for the mapping of speakers) and where errors count.
+        everywhere, counted = [], []
+        for speaker in protocol.truth.labels():
+            speech = protocol.truth.label_timeline(speaker)
+            everywhere.append(_shared_seconds(segments, speech.crop(protocol.span)))
+            counted.append(_shared_seconds(segments, speech.crop(protocol.region)))
+        shape = (len(everywhere), len(segments))
+        self.everywhere = np.reshape(everywhere, shape).T
+        self.counted = np.reshape(counted, shape).T
+
+    def score(self, labels: IntArray) -> Score:
+        """Score labels 0..K-1 of the windows."""
+        from scipy.optimize import linear_sum_assignment
+
+        member = np.eye(labels.max() + 1)[labels]
+        ours, theirs = linear_sum_assignment(member.T @ self.everywhere, maximize=True)
+        correct = (member.T @ self.counted)[ours, theirs].sum()
+        confusion = max(self.scored - self.missed - float(correct), 0.0)
+        return Score(self.scored, self.missed, self.false_alarm, confusion)
+
+
+def _shared_seconds(segments: FloatArray, speech: "Timeline") -> FloatArray:
+    """Return the (N,) seconds of speech in the time that each window keeps."""
+    seconds = np.zeros(len(segments))
+    bounds = np.array([(part.start, part.end) for part in speech.support()])
+    if len(bounds) == 0:
+        return seconds
+    # Speech up to a time is piecewise linear between the ends of its parts.
+    until = np.cumsum(bounds[:, 1] - bounds[:, 0])
+    times = bounds.ravel()
+    heights = np.column_stack([np.append(0.0, until[:-1]), until]).ravel()
+    for start, end, window in split_windows(segments):
+        low, high = np.interp((start, end), times, heights)
+        seconds[window] += high - low
+    return seconds
+
+
+def score_thresholds(
+    history: MergeHistory,
+    scorer: LabelScorer,
+    thresholds: Iterable[float],
+    *,
+    min_speakers: int = 1,
+    max_speakers: int | None = None,
+) -> dict[float, Score]:
+    """Score the cuts of one recording at many thresholds.
+
+    Parameters
+    ----------
+    history : MergeHistory
+        Of single windows.
+    scorer : LabelScorer
+        Of the same windows.
+    thresholds : iterable of float
+    min_speakers, max_speakers : int, optional
+        Bounds on what a threshold decides.
+
+    Returns
+    -------
+    dict
+        Threshold to score.
+    """
+    by_count: dict[int, Score] = {}
+    scores: dict[float, Score] = {}
+    for threshold in thresholds:
+        stop = Stop(None, threshold, min_speakers, max_speakers)
+        count = history.num_clusters(stop)
+        if count not in by_count:
+            by_count[count] = scorer.score(history.cut(stop))
+        scores[threshold] = by_count[count]
+    return scores
+
+
+def pool_thresholds(
+    recordings: Iterable[Mapping[float, Score]],
+) -> dict[float, Score]:
+    """Add up the scores of many recordings, threshold by threshold."""
+    pooled: dict[float, Score] = {}
+    for scores in recordings:
+        for threshold, score in scores.items():
+            pooled[threshold] = pooled.get(threshold, Score()) + score
+    return pooled
+
+
+def best_threshold(pooled: Mapping[float, Score]) -> float:
+    """Return the threshold of the lowest error rate; of equal ones the middle one.
+
+    Raises
+    ------
+    DataError
+        If nothing was scored.
+    """
+    rates = {threshold: score.der for threshold, score in pooled.items()}
+    lowest = min(rates.values(), default=np.nan)
+    if np.isnan(lowest):
+        raise DataError("no reference speech is left to tune on; check the references")
+    best = sorted(threshold for threshold, rate in rates.items() if rate == lowest)
+    return best[len(best) // 2]
