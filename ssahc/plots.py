@@ -12,6 +12,8 @@ from ssahc.types import FloatArray, Turn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
 
 
 def draw_timeline(axes: "Axes", rows: Mapping[str, Sequence[Turn]]) -> None:
@@ -83,15 +85,93 @@ def save_overview(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4 * len(affinities), 7), layout="constrained")
-    grid = figure.add_gridspec(2, len(affinities), height_ratios=(2, 3))
-    timeline = figure.add_subplot(grid[0, :])
+    grid = figure.add_gridspec(2, 1, height_ratios=(2, 3))
+    timeline = figure.add_subplot(grid[0])
     draw_timeline(timeline, rows)
     timeline.set_title(title)
     reference = next(iter(rows.values()))
+    _draw_affinities(figure, grid[1], affinities, segments, reference)
+    _save(figure, path)
+
+
+def save_affinities(
+    path: Path,
+    title: str,
+    segments: FloatArray,
+    reference: Sequence[Turn],
+    affinities: Mapping[str, Affinity],
+) -> None:
+    """Save affinity matrices of one recording side by side, with the reference.
+
+    As Figure 3 of Singh & Ganapathy (Interspeech 2020).
+
+    Parameters
+    ----------
+    path : Path
+        The suffix decides on the format: .png, .svg or .pdf.
+    title : str
+    segments : (N, 2) array
+        Start and end of the windows, in seconds.
+    reference : sequence of Turn
+    affinities : mapping
+        System to affinity.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(affinities), 4.6), layout="constrained")
+    figure.suptitle(title)
+    cell = figure.add_gridspec(1, 1)[0]
+    _draw_affinities(figure, cell, affinities, segments, reference)
+    _save(figure, path)
+
+
+def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
+    """Save error rates as bars: a group a first threshold, a bar a gamma.
+
+    As Figure 4 of Singh & Ganapathy (Interspeech 2020).
+
+    Parameters
+    ----------
+    path : Path
+        The suffix decides on the format: .png, .svg or .pdf.
+    rates : mapping
+        (threshold of the first clustering, gamma) to DER in percent.
+    """
+    from matplotlib.figure import Figure
+
+    thresholds = list(dict.fromkeys(threshold for threshold, _ in rates))
+    gammas = list(dict.fromkeys(gamma for _, gamma in rates))
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / len(gammas)
+    for index, gamma in enumerate(gammas):
+        heights = [rates[threshold, gamma] for threshold in thresholds]
+        places = np.arange(len(thresholds)) + (index + 0.5) * width - 0.4
+        axes.bar(places, heights, width, label=f"{gamma:g}")
+    axes.set_xticks(range(len(thresholds)), [f"{value:g}" for value in thresholds])
+    axes.set_xlabel("threshold of the first clustering")
+    axes.set_ylabel("DER (%)")
+    # Differences are small beside the rates themselves.
+    axes.set_ylim(0.9 * min(rates.values()), 1.02 * max(rates.values()))
+    axes.legend(title="gamma", ncols=len(gammas), loc="upper center")
+    _save(figure, path)
+
+
+def _draw_affinities(
+    figure: "Figure",
+    cell: "SubplotSpec",
+    affinities: Mapping[str, Affinity],
+    segments: FloatArray,
+    reference: Sequence[Turn],
+) -> None:
+    grid = cell.subgridspec(1, len(affinities))
     for column, (system, affinity) in enumerate(affinities.items()):
-        axes = figure.add_subplot(grid[1, column])
+        axes = figure.add_subplot(grid[0, column])
         draw_affinity(axes, affinity, segments, reference)
         axes.set_title(system)
+
+
+def _save(figure: "Figure", path: Path) -> None:
     with atomic_write(path, "wb") as file:
         figure.savefig(file, format=path.suffix[1:], dpi=120)
 
