@@ -5,10 +5,12 @@ using normalized maximum eigengap", IEEE Signal Processing Letters 27 (2020): ev
 window is tied to its p nearest windows, itself included; the p with the clearest
 eigengap for its size is taken, and the place of that gap is the number of speakers.
 
-Three things are settled here that the paper leaves open, so that labels depend neither
-on the order of the windows nor on a seed: windows as near as the p-th count as well, no
-more clusters are looked for than could hold p windows each, and k-means starts from the
-rows that a pivoted QR factorisation picks.
+What the paper leaves open is settled here so that labels depend neither on the order of
+the windows nor on a seed: windows as near as the p-th are tied as well; no more
+speakers are looked for than could have p windows each; where no graph has a gap (all
+fall into more parts than there may be speakers, and which of them belong together is
+arbitrary), larger p are tried; and k-means starts from the rows that a pivoted QR
+factorisation picks.
 """
 
 import warnings
@@ -19,15 +21,14 @@ import numpy as np
 from ssahc.cluster.matrix import symmetric_affinity
 from ssahc.types import Float32Array, FloatArray, IntArray
 
-# Of the windows, p is at most this share (Park et al.), ...
+# The largest p is this share of the windows (Park et al.), ...
 _LARGEST_SHARE = 0.25
-# ... at least this many (Kaldi's recipe; with fewer, graphs fall apart), ...
-_FEWEST_NEIGHBORS = 3
-# ... and so many values between, evenly spaced, are tried.
+# ... and so many values up to it, evenly spaced, are tried.
 _VALUES_TRIED = 20
 # Most speakers that are looked for where no bound is given.
 _MOST_SPEAKERS = 10
-_EPSILON = 1e-10
+# A gap below this share of the largest eigenvalue is none: rounding parts the two.
+_ZERO = 1e-9
 
 
 def spectral_cluster(
@@ -60,22 +61,17 @@ def spectral_cluster(
     """
     matrix = symmetric_affinity(affinity).astype(np.float64)
     count = len(matrix)
-    if (num_speakers or min_speakers) >= count:
+    fewest = num_speakers or min_speakers
+    most = num_speakers or max_speakers or max(_MOST_SPEAKERS, min_speakers)
+    if fewest >= count:
         return np.arange(count)
-    most = max(_MOST_SPEAKERS, min_speakers) if max_speakers is None else max_speakers
-    eigengaps = (
-        _find_eigengap(matrix, neighbors, min_speakers, most)
-        for neighbors in _neighbors_to_try(count)
-    )
-    # Park et al.: the p with the smallest r(p) = p / g_p.
-    best = min(eigengaps, key=lambda found: found.neighbors / (found.gap + _EPSILON))
-    laplacian = _laplacian(matrix, best.neighbors)
-    return _label(laplacian, num_speakers or best.num_speakers)
+    best = _best_eigengap(matrix, fewest, most)
+    return _label(_laplacian(matrix, best.neighbors), best.num_speakers)
 
 
 @dataclass(frozen=True)
 class _Eigengap:
-    """What the eigenvalues of a graph say of speakers.
+    """What the eigenvalues of the graph of p nearest windows say of speakers.
 
     Attributes
     ----------
@@ -92,23 +88,40 @@ class _Eigengap:
     gap: float
 
 
+def _best_eigengap(matrix: FloatArray, fewest: int, most: int) -> _Eigengap:
+    """Return the eigengap with the smallest r(p) = p / g_p (Park et al.)."""
+    usual, larger = _neighbors_to_try(len(matrix))
+    tried = [_find_eigengap(matrix, p, fewest, most) for p in usual]
+    for neighbors in larger:
+        if any(eigengap.gap > _ZERO for eigengap in tried):
+            break
+        tried.append(_find_eigengap(matrix, neighbors, fewest, most))
+    return min(tried, key=lambda found: found.neighbors / max(found.gap, _ZERO))
+
+
+def _neighbors_to_try(count: int) -> tuple[list[int], list[int]]:
+    """Return the values of p up to the largest share, and those up to all windows."""
+    # Graphs of nearest neighbours hang together from about log N neighbours on (von
+    # Luxburg, "A tutorial on spectral clustering", 2007, Section 8).
+    # With all N of them a graph says nothing.
+    fewest = min(max(3, int(np.ceil(np.log2(count)))), count - 1)
+    most = max(int(_LARGEST_SHARE * count), fewest)
+    usual = np.linspace(fewest, most, _VALUES_TRIED).astype(int)
+    larger = np.linspace(most, count, _VALUES_TRIED).astype(int)
+    return np.unique(usual).tolist(), np.unique(larger)[1:].tolist()
+
+
 def _find_eigengap(
     matrix: FloatArray, neighbors: int, fewest: int, most: int
 ) -> _Eigengap:
     from scipy.linalg import eigvalsh
 
     eigenvalues = eigvalsh(_laplacian(matrix, neighbors))
-    # A group that is tied to p windows of its own holds p at least.
+    # Speakers that are tied to p windows of their own have p at least.
     most = max(min(most, len(matrix) // neighbors), fewest)
     gaps = np.diff(eigenvalues)[fewest - 1 : most]
-    gap = float(gaps.max() / (eigenvalues[-1] + _EPSILON))
-    return _Eigengap(neighbors, fewest + int(gaps.argmax()), gap)
-
-
-def _neighbors_to_try(count: int) -> list[int]:
-    fewest = min(_FEWEST_NEIGHBORS, count)
-    most = max(int(_LARGEST_SHARE * count), fewest)
-    return np.unique(np.linspace(fewest, most, _VALUES_TRIED).astype(int)).tolist()
+    gap = gaps.max() / max(eigenvalues[-1], _ZERO)
+    return _Eigengap(neighbors, fewest + int(gaps.argmax()), float(gap))
 
 
 def _laplacian(matrix: FloatArray, neighbors: int) -> FloatArray:
