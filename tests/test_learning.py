@@ -5,6 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssahc.affinity import cosine_affinity
+from ssahc.api import diarize_recording, make_options
+from ssahc.cluster.ahc import average_linkage
+from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.nn.losses import expected_triplet_loss, one_hot, sampled_triplet_loss
 from ssahc.nn.model import TwoLayerNet
@@ -309,3 +312,98 @@ def test_without_a_model_scale_does_not_matter(recording):
 def test_wrong_options_are_refused(wrong):
     with pytest.raises(UsageError):
         LearningOptions(**wrong)
+
+
+def test_periods_fall_and_end_at_the_known_number(recording, model):
+    options = LearningOptions(periods=8, init_threshold=0.6, threshold_step=0.1)
+    learned = learn(recording, model, options, num_speakers=2, device="cpu")
+    counts = [period.num_clusters for period in learned.periods]
+    assert len(counts) > 2
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1] > 2
+    assert len(counts) < 8, "2 clusters, the number known, ended it"
+    unknown = learn(recording, model, options, device="cpu")
+    assert len(unknown.periods) >= len(counts)
+
+
+def test_one_period_is_the_first_of_several(recording, model):
+    one, three = (
+        learn(
+            recording,
+            model,
+            LearningOptions(periods=periods, init_threshold=0.6),
+            device="cpu",
+        )
+        for periods in (1, 3)
+    )
+    assert one.periods == three.periods[:1]
+    assert len(three.periods) == 3
+    assert not np.allclose(one.affinity.dense(), three.affinity.dense())
+
+
+def test_periods_by_hand(recording, model):
+    """Figure 2 from its parts: two periods, each with its gamma and threshold."""
+    projected = project_recording(recording.xvectors, model, 10)
+    net = TwoLayerNet(model.transform, projected.directions)
+    inputs = torch.tensor(projected.centered, dtype=torch.float32)
+    trainer = Trainer(net, inputs, lr=1e-3)
+    affinity = cosine_affinity(projected.vectors)
+    clusters = average_linkage(affinity.dense()).cut(Stop(threshold=0.5))
+    counts = []
+    for gamma, threshold in ((0.4, 0.3), (0.6, None)):
+        counts.append(int(clusters.max()) + 1)
+        membership = one_hot(torch.tensor(clusters))
+        trainer.train(
+            lambda unit, m=membership, g=gamma: expected_triplet_loss(unit, m, g),
+            eta=0.5,
+            max_steps=10,
+        )
+        affinity = cosine_affinity(trainer.embed())
+        if threshold is not None:
+            member = np.eye(counts[-1])[clusters]
+            sums = member.T @ affinity.dense() @ member
+            sizes = member.sum(axis=0)
+            history = average_linkage(sums / np.outer(sizes, sizes))
+            # Clusters of several windows weigh more than single ones from the second
+            # merge on; here one merge is enough to see that it is the right one.
+            first = history.merges[0]
+            ours = average_linkage(affinity.dense(), start=clusters)
+            assert ours.merges[0].tolist() == first.tolist()
+            clusters = ours.cut(Stop(threshold=threshold))[clusters]
+    options = LearningOptions(
+        periods=2, init_threshold=0.5, threshold_step=0.2, gamma=0.4, gamma_step=0.2
+    )
+    learned = learn(recording, model, options, device="cpu")
+    assert [period.num_clusters for period in learned.periods] == counts
+    np.testing.assert_allclose(learned.affinity.dense(), affinity.dense(), atol=1e-5)
+
+
+def test_a_period_that_fails_keeps_the_last_affinities(recording, model, monkeypatch):
+    from ssahc.nn.train import Training
+
+    good = learn(recording, model, LearningOptions(init_threshold=0.6), device="cpu")
+    train_once, calls = Trainer.train, []
+
+    def fail_later(self, loss_of, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            return train_once(self, loss_of, **options)
+        return Training((1.0, float("nan")), "diverged")
+
+    monkeypatch.setattr(Trainer, "train", fail_later)
+    options = LearningOptions(periods=5, init_threshold=0.6)
+    learned = learn(recording, model, options, device="cpu")
+    assert [period.learned for period in learned.periods] == [True, False]
+    np.testing.assert_array_equal(learned.affinity.dense(), good.affinity.dense())
+
+
+def test_the_merging_cost_reaches_the_last_clustering(recording, model):
+    base = {"init_threshold": 0.6, "num_speakers": 2, "system": "ssahc"}
+    plain = diarize_recording(recording, model, make_options(**base))
+    steered = diarize_recording(recording, model, make_options(lambda_=1.0, **base))
+    below = plain.learning[0].num_clusters
+    np.testing.assert_array_equal(plain.affinity.dense(), steered.affinity.dense())
+    same = (plain.history.merges == steered.history.merges).all(axis=1)
+    until = len(recording) - below
+    assert same[:until].all(), "above N0 merges are plain"
+    assert not same[until:].all()

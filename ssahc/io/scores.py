@@ -77,18 +77,16 @@ def read_scores(table: ScoreTable, recording: str, utterances: Sequence[str]) ->
     Raises
     ------
     DataError
-        If there is no matrix, it has another size, or its rows are others.
-    FormatError
-        If it cannot be read.
+        If there is no matrix, it cannot be read, it has another size, or its rows are
+        others.
     """
     entry = table.entries.get(recording)
     if entry is None:
-        raise table.fault or DataError(
-            f"{table.path}: has no score matrix for this recording; score it"
-        )
+        reason = f"{table.path}: has no score matrix for this recording; score it"
+        raise DataError(str(table.fault or reason))
     ((_, matrix),) = read_entries([entry], "matrix")
     if isinstance(matrix, FormatError):
-        raise matrix
+        raise DataError(str(matrix))
     count = len(utterances)
     if matrix.shape != (count, count):
         raise DataError(

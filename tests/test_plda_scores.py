@@ -1,0 +1,228 @@
+"""``--plda-scores`` and ``--reco2min-max`` on the command line."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ssahc.cli import cli
+from ssahc.io.ark import read_table
+from ssahc.io.model import write_model_dir
+from ssahc.io.text import read_labels
+from ssahc.io.xvectors import write_xvector_dir
+
+
+@pytest.fixture(scope="module")
+def data(corpus, tmp_path_factory):
+    """An x-vector folder, a model, and the PLDA scores of its recordings."""
+    path = tmp_path_factory.mktemp("scores")
+    recordings = [item.recording for item in corpus["a"].conversations]
+    write_xvector_dir(path / "x", recordings)
+    write_model_dir(path / "model", corpus["b"].model)
+    run(path / "x", path / "plda", "--model-dir", path / "model", "--system", "plda")
+    run(path / "x", path / "fused", "--model-dir", path / "model")
+    return path
+
+
+def run(xvectors, out, *options, status=0):
+    arguments = ["diarize", xvectors, out, "--write-scores", "--device", "cpu"]
+    result = CliRunner().invoke(cli, list(map(str, [*arguments, *options])))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        assert status == 2, result.exception
+        return str(result.exception)
+    assert result.exit_code == status, result.output
+    return result.stderr
+
+
+def model_flags(data):
+    model = data / "model"
+    return ("--mean", model / "mean.vec", "--transform", model / "transform.mat")
+
+
+def scores_of(folder):
+    return dict(read_table(folder / "scores.scp", "matrix"))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name"),
+    [
+        ("", "scores.scp"),
+        ("scp:", "scores.scp"),
+        ("", "scores.ark"),
+        ("ark:", "scores.ark"),
+    ],
+)
+def test_ready_made_scores_are_clustered(data, tmp_path, prefix, name):
+    scores = f"{prefix}{data / 'plda' / name}"
+    run(data / "x", tmp_path, "--plda-scores", scores, "--system", "plda")
+    labels = (tmp_path / "labels").read_bytes()
+    assert labels == (data / "plda" / "labels").read_bytes()
+
+
+def test_ready_made_scores_are_fused(data, tmp_path):
+    scores = data / "plda" / "scores.scp"
+    run(data / "x", tmp_path, "--plda-scores", scores, *model_flags(data))
+    ours, theirs = scores_of(tmp_path), scores_of(data / "fused")
+    for recording, matrix in theirs.items():
+        np.testing.assert_allclose(ours[recording], matrix, atol=1e-5)
+    assert 'system = "ssahc+plda"' in (tmp_path / "config.toml").read_text()
+
+
+def test_scores_win_over_the_plda_of_a_model_folder(data, tmp_path):
+    scores = data / "fused" / "scores.scp"
+    options = ("--model-dir", data / "model", "--system", "plda")
+    run(data / "x", tmp_path, *options, "--plda-scores", scores)
+    assert (tmp_path / "labels").read_bytes() == (
+        data / "fused" / "labels"
+    ).read_bytes()
+
+
+def copy_scores(data, tmp_path, change):
+    """Write the scores as an archive of changed bytes, spk2utt beside it."""
+    blob = (data / "plda" / "scores.ark").read_bytes()
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "scores.ark").write_bytes(change(blob))
+    table = (data / "x" / "spk2utt").read_text()
+    (tmp_path / "s" / "spk2utt").write_text(table)
+    return tmp_path / "s"
+
+
+def test_rows_of_another_order_are_refused(data, tmp_path):
+    folder = copy_scores(data, tmp_path, lambda blob: blob)
+    options = ("--plda-scores", folder / "scores.ark", "--system", "plda")
+    assert "no spk2utt" not in run(data / "x", tmp_path / "good", *options)
+    first, *others = (folder / "spk2utt").read_text().splitlines()
+    recording, one, two, *rest = first.split()
+    swapped = " ".join([recording, two, one, *rest])
+    (folder / "spk2utt").write_text("\n".join([swapped, *others]) + "\n")
+    errors = run(data / "x", tmp_path / "out", *options, status=1)
+    assert f"recording {recording!r}" in errors
+    assert "in another order" in errors
+    labels = read_labels(tmp_path / "out" / "labels")
+    assert not any(name.startswith(recording) for name in labels)
+    assert labels
+
+
+def test_what_follows_a_break_in_the_archive_is_lost_and_named(data, tmp_path):
+    folder = copy_scores(data, tmp_path, lambda blob: blob[: len(blob) // 2])
+    options = ("--plda-scores", folder / "scores.ark", "--system", "plda")
+    errors = run(data / "x", tmp_path / "out", *options, status=1)
+    assert "truncated" in errors
+    assert read_labels(tmp_path / "out" / "labels")
+
+
+def test_a_recording_without_scores_is_named(data, tmp_path):
+    lines = (data / "plda" / "scores.scp").read_text().splitlines(keepends=True)
+    (data / "plda" / "some.scp").write_text(lines[0])
+    options = ("--plda-scores", data / "plda" / "some.scp", "--system", "plda")
+    errors = run(data / "x", tmp_path / "out", *options, status=1)
+    assert "has no score matrix for this recording" in errors
+    assert "'a001'" in errors
+
+
+def test_scores_of_other_windows_are_refused(data, corpus, tmp_path):
+    recordings = [item.recording for item in corpus["b"].conversations]
+    write_xvector_dir(tmp_path / "x", recordings)
+    scores = data / "plda" / "scores.scp"
+    message = run(
+        *(tmp_path / "x", tmp_path / "out", "--plda-scores", scores),
+        status=2,
+    )
+    assert "no recording could be done" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_sources_of_plda_scores_contradict_each_other(data, tmp_path):
+    options = ("--plda-scores", data / "plda" / "scores.scp")
+    message = run(
+        *(data / "x", tmp_path / "out", *options, *model_flags(data)),
+        *("--plda", data / "model" / "plda"),
+        status=2,
+    )
+    assert "leave out --plda" in message
+
+
+def test_scores_that_no_system_asks_for_are_mentioned(data, tmp_path, caplog):
+    options = ("--plda-scores", data / "plda" / "scores.scp", "--system", "cosine")
+    run(data / "x", tmp_path, *options)
+    assert "makes no use of --plda-scores" in caplog.text
+
+
+def count_speakers(out):
+    counts = {}
+    for utterance, label in read_labels(out / "labels").items():
+        recording = utterance.split("-")[0]
+        counts[recording] = max(counts.get(recording, 0), label)
+    return counts
+
+
+@pytest.mark.parametrize("system", ["cosine", "spectral", "ssahc+plda"])
+def test_bounds_of_each_recording_hold(data, tmp_path, system):
+    bounds = {"a000": (1, 1), "a001": (5, 6), "a002": (2, 9)}
+    table = tmp_path / "bounds"
+    table.write_text("".join(f"{k} {a} {b}\n" for k, (a, b) in bounds.items()))
+    options = ("--model-dir", data / "model", "--system", system)
+    run(data / "x", tmp_path / "out", *options, "--reco2min-max", table)
+    for recording, found in count_speakers(tmp_path / "out").items():
+        fewest, most = bounds[recording]
+        assert fewest <= found <= most
+
+
+def test_cluster_takes_bounds_as_well(data, tmp_path):
+    table = tmp_path / "bounds"
+    table.write_text("a000 1 1\na001 5 6\na002 4 4\n")
+    arguments = ("cluster", data / "plda" / "scores.scp", data / "x" / "spk2utt")
+    arguments += (tmp_path / "out", "--reco2min-max", table)
+    result = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    found = count_speakers(tmp_path / "out")
+    assert found["a000"] == 1
+    assert 5 <= found["a001"] <= 6
+    assert found["a002"] == 4
+
+
+def test_a_recording_without_bounds_is_named(data, tmp_path):
+    (tmp_path / "bounds").write_text("a000 1 2\na002 1 2\n")
+    options = ("--reco2min-max", tmp_path / "bounds", "--system", "cosine")
+    errors = run(data / "x", tmp_path / "out", *options, status=1)
+    assert "recording 'a001'" in errors
+    assert "does not list this recording" in errors
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a000 2 1\n", "1 <= min <= max, found '2 1'"),
+        ("a000 0 1\n", "found '0 1'"),
+        ("a000 2\n", "expected 'recording min max'"),
+        ("a000 two 3\n", "found 'two 3'"),
+        ("a000 1 2\na000 1 2\n", "stands in line 1 already"),
+    ],
+)
+def test_malformed_bounds(data, tmp_path, text, message):
+    (tmp_path / "bounds").write_text(text)
+    options = ("--reco2min-max", tmp_path / "bounds")
+    assert message in run(data / "x", tmp_path / "out", *options, status=2)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        ("--num-speakers", 2),
+        ("--min-speakers", 2),
+        ("--max-speakers", 5),
+    ],
+)
+def test_bounds_contradict_other_numbers(data, tmp_path, others):
+    (tmp_path / "bounds").write_text("a000 1 2\n")
+    options = ("--reco2min-max", tmp_path / "bounds", *others)
+    message = run(data / "x", tmp_path / "out", *options, status=2)
+    assert f"leave out {others[0]}" in message
+
+
+def test_exact_counts_contradict_bounds(data, tmp_path):
+    (tmp_path / "bounds").write_text("a000 1 2\n")
+    (tmp_path / "counts").write_text("a000 2\n")
+    options = ("--reco2min-max", tmp_path / "bounds")
+    options += ("--reco2num-spk", tmp_path / "counts")
+    message = run(data / "x", tmp_path / "out", *options, status=2)
+    assert "leave out --reco2min-max" in message

@@ -1,0 +1,127 @@
+"""Pictures: written, of the right kind, and of what they say."""
+
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ssahc.affinity import cosine_affinity
+from ssahc.cli import cli
+from ssahc.io.model import write_model_dir
+from ssahc.io.rttm import write_rttm
+from ssahc.io.xvectors import write_xvector_dir
+from ssahc.plots import draw_affinity, save_sweep
+from ssahc.types import Turn
+
+pytest.importorskip("matplotlib")
+MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+
+
+@pytest.fixture(scope="module")
+def data(corpus, tmp_path_factory):
+    path = tmp_path_factory.mktemp("plot")
+    conversations = corpus["a"].conversations[:2]
+    write_xvector_dir(path / "x", [item.recording for item in conversations])
+    write_model_dir(path / "model", corpus["b"].model)
+    write_rttm(path / "ref", {item.recording.id: item.turns for item in conversations})
+    (path / "counts").write_text("a000 2\na001 3\n")
+    return path
+
+
+def plot(*arguments):
+    return CliRunner().invoke(cli, ["plot", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("suffix", MAGIC)
+def test_affinities_of_a_recording(data, tmp_path, suffix):
+    picture = tmp_path / f"picture{suffix}"
+    result = plot(
+        *("affinity", data / "x", "a001", data / "ref", picture),
+        *("--model-dir", data / "model", "--device", "cpu"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "plda cosine ssahc" in result.output
+    assert picture.read_bytes().startswith(MAGIC[suffix])
+
+
+def test_one_system_alone(data, tmp_path):
+    arguments = ("affinity", data / "x", "a000", data / "ref", tmp_path / "p.png")
+    assert "cosine ssahc of" in plot(*arguments).output
+    assert ": cosine of" in plot(*arguments, "--system", "cosine").output
+
+
+def test_strips_show_the_reference():
+    from matplotlib.figure import Figure
+
+    segments = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
+    turns = [Turn(0, 1.6, "a"), Turn(1.6, 3, "b")]
+    axes = Figure().add_subplot()
+    draw_affinity(axes, cosine_affinity(np.eye(3)), segments, turns)
+    matrix, above, left = (image.get_array() for image in axes.images)
+    np.testing.assert_array_equal(matrix, np.eye(3))
+    assert above.shape[:2] == (1, 3)
+    assert left.shape[:2] == (3, 1)
+    np.testing.assert_array_equal(above[0], left[:, 0])
+    assert above[0, 0].tolist() == above[0, 1].tolist() != above[0, 2].tolist()
+
+
+def test_sweep_prints_what_single_runs_score(data, tmp_path):
+    picture = tmp_path / "sweep.svg"
+    common = ("--model-dir", data / "model", "--reco2num-spk", data / "counts")
+    common += ("--system", "ssahc", "--lambda", 0.1)
+    result = plot(
+        *("sweep", data / "x", data / "ref", picture, *common),
+        *("--init-thresholds", "0.1,0.5", "--gammas", "0.2,0.6,1"),
+    )
+    assert result.exit_code == 0, result.output
+    rows = re.findall(
+        r"^ +(0\.[15]) +([\d.]+) +([\d.]+) +([\d.]+)$", result.output, re.M
+    )
+    assert [row[0] for row in rows] == ["0.1", "0.5"]
+    assert picture.read_bytes().startswith(MAGIC[".svg"])
+    out = tmp_path / "out"
+    arguments = ("diarize", data / "x", out, *common, "--gamma", 0.6)
+    arguments += ("--init-threshold", 0.5)
+    assert CliRunner().invoke(cli, list(map(str, arguments))).exit_code == 0
+    score = CliRunner().invoke(cli, ["score", str(data / "ref"), str(out / "rttm")])
+    pooled = re.search(f"^pooled{number}", score.output, re.MULTILINE)
+    assert pooled[1] == rows[1][2]
+
+
+def test_bars_stand_for_rates(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: kept.append(self))
+    rates = {(0.0, 0.2): 5.0, (0.0, 0.4): 6.0, (0.1, 0.2): 7.0, (0.1, 0.4): 8.0}
+    save_sweep(tmp_path / "x.png", rates)
+    (axes,) = kept[0].axes
+    heights = [bar.get_height() for bars in axes.containers for bar in bars]
+    assert heights == [5.0, 7.0, 6.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("affinity", "x", "nobody", "ref", "p.png"), "no turns of recording 'nobody'"),
+        (("affinity", "x", "a000", "ref", "p.gif"), "ends in .png, .svg, .pdf"),
+        (("affinity", "x", "a000", "ref", "no/p.png"), "no such folder"),
+        (("affinity", "x", "a000", "nothing", "p.png"), "no such file"),
+        (("sweep", "x", "ref", "p.png", "--gammas", "a,b"), "expected numbers"),
+        (("sweep", "x", "ref", "p.png", "--gammas", "-1"), "gamma must be"),
+    ],
+)
+def test_faults(data, monkeypatch, arguments, message):
+    monkeypatch.chdir(data)
+    result = plot(*arguments)
+    assert result.exit_code != 0
+    assert message in f"{result.output} {result.exception}"
+    assert not list(data.glob("p.*"))
+
+
+def test_a_recording_that_is_not_there_is_named(data, tmp_path):
+    write_rttm(tmp_path / "ref", {"a007": [Turn(0, 1, "x")]})
+    result = plot("affinity", data / "x", "a007", tmp_path / "ref", tmp_path / "p.png")
+    assert "has no recording 'a007'" in str(result.exception)
+    assert "a000, a001" in str(result.exception)
