@@ -16,9 +16,9 @@ def __getattr__(name: str) -> Any:
     # Read when asked for: a source tree that is not installed has no version.
     if name == "__version__":
         return version("ssahc")
-    if not name.startswith("_"):
+    if name == "__all__" or not name.startswith("_"):
         api = import_module("ssahc.api")
-        if name in api.__all__:
+        if name in ("__all__", *api.__all__):
             return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

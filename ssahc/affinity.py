@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from ssahc.errors import DataError, UsageError
-from ssahc.types import Float32Array, FloatArray
+from ssahc.types import LARGEST, Float32Array, FloatArray
 
 # Entries that are computed at once where all of them are looked at.
 _BLOCK = 1 << 22
@@ -82,9 +82,11 @@ class FactoredAffinity(Affinity):
         pairs = len(self) * (len(self) - 1)
         if pairs == 0:
             return 0.0, 0.0
-        mean = self._sums()[0] / pairs
-        # Squares are summed around the mean, where nothing cancels.
-        squares = self.rescaled(1.0, -mean)._sums()[1]
+        # Around their centre terms are as small as the spread of their sums, so that
+        # little cancels.
+        centered = self._centered()
+        mean = centered._sums()[0] / pairs
+        squares = centered.rescaled(1.0, -mean)._sums()[1]
         return mean, float(np.sqrt(max(squares, 0.0) / pairs))
 
     def largest(self) -> float:
@@ -103,6 +105,14 @@ class FactoredAffinity(Affinity):
         matrix += self.bias[rows, None] + self.constant
         matrix += self.bias
         return matrix
+
+    def _centered(self) -> "FactoredAffinity":
+        """Return the same affinities, features and bias without their means."""
+        middle = self.features.mean(axis=0)
+        features = self.features - middle
+        bias = self.bias + features @ middle
+        constant = self.constant + middle @ middle + 2 * bias.mean()
+        return FactoredAffinity(features, bias - bias.mean(), float(constant))
 
     def _sums(self) -> tuple[float, float]:
         """Return the sum and the sum of squares over pairs of different windows."""
@@ -137,8 +147,11 @@ class ScoreMatrix(Affinity):
             raise DataError(
                 f"scores must be a square matrix, found shape {self.matrix.shape}"
             )
-        if not np.isfinite(self.matrix).all():
-            raise DataError("scores hold NaN or infinity; compute them again")
+        if not (np.abs(self.matrix) < LARGEST).all():
+            raise DataError(
+                f"scores hold NaN, infinity or a value beyond {LARGEST:g}; compute "
+                "them again"
+            )
 
     def __len__(self) -> int:
         return len(self.matrix)

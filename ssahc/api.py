@@ -28,6 +28,7 @@ from ssahc.selfsup import LearningOptions
 from ssahc.types import (
     NO_MODEL,
     Fault,
+    FloatArray,
     Model,
     Plda,
     Progress,
@@ -120,23 +121,28 @@ def diarize(
     UsageError
         If options contradict each other or the system lacks what it needs.
     """
+    if not isinstance(options, DiarizeOptions):
+        raise UsageError(f"options come from make_options, found {options!r}")
     vectors = _as_array(xvectors, "x-vectors")
     if utterances is None:
         utterances = [f"{recording_id}-{row:07d}" for row in range(len(vectors))]
+    times = _as_array(segments, "segments")
+    scores = None if plda_scores is None else _as_array(plda_scores, "PLDA scores")
     return diarize_recording(
-        Recording(
-            recording_id, tuple(utterances), _as_array(segments, "segments"), vectors
-        ),
+        Recording(str(recording_id), tuple(utterances), times, vectors),
         NO_MODEL if model is None else model,
         options,
-        plda_scores=None if plda_scores is None else np.asarray(plda_scores),
+        plda_scores=scores,
         progress=progress,
     )
 
 
-def _as_array(values: ArrayLike, what: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _as_array(values: ArrayLike, what: str) -> FloatArray:
     try:
-        array = np.asarray(values, np.float64)
+        array = np.asarray(values)
+        if np.iscomplexobj(array):
+            raise TypeError("found complex numbers")
+        array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} must be an array of numbers: {error}") from error
     if array.ndim != 2:
@@ -157,7 +163,7 @@ def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:
 
     Raises
     ------
-    SsahcError
+    UsageError
         If a name is unknown, a value is of a wrong type, or values contradict each
         other.
 
@@ -171,5 +177,8 @@ def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:
         for name, value in values.items()
         if value is not None
     }
-    checked = check_values(plain, DiarizeOptions, Path("make_options"))
+    try:
+        checked = check_values(plain, DiarizeOptions, Path("make_options"))
+    except FormatError as error:
+        raise UsageError(str(error)) from error
     return resolve(DiarizeOptions, checked, preset=preset)

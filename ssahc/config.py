@@ -27,7 +27,7 @@ from typing import (
 )
 
 from ssahc.errors import FormatError, UsageError
-from ssahc.io.files import atomic_write, unreadable
+from ssahc.io.files import atomic_write, strip_rspecifier, unreadable
 
 T = TypeVar("T")
 _PRESETS = files("ssahc") / "presets"
@@ -135,9 +135,14 @@ def flatten(options: Any) -> dict[str, Any]:
             table.update(flatten(value))
         elif value is not None:
             is_path = isinstance(value, Path)
-            name = _option_name(item.name)
-            table[name] = str(value.absolute()) if is_path else value
+            table[_option_name(item.name)] = _absolute(value) if is_path else value
     return table
+
+
+def _absolute(path: Path) -> str:
+    """Return an absolute path, behind the prefix (``ark:``) if there is one."""
+    prefix, path = strip_rspecifier(path)
+    return f"{prefix}:{path.absolute()}" if prefix else str(path.absolute())
 
 
 def list_presets() -> list[str]:
@@ -150,9 +155,11 @@ def list_presets() -> list[str]:
 
 
 def read_preset(name: str, options_class: type) -> dict[str, Any]:
-    """Return the values of a shipped preset."""
-    text = (_PRESETS / f"{name}.toml").read_text(encoding="utf-8")
-    return check_values(tomllib.loads(text), options_class, Path(f"preset {name}"))
+    """Return the values of a shipped preset, those of its base included."""
+    table = tomllib.loads((_PRESETS / f"{name}.toml").read_text(encoding="utf-8"))
+    base = table.pop("base", None)
+    inherited = {} if base is None else read_preset(base, options_class)
+    return inherited | check_values(table, options_class, Path(f"preset {name}"))
 
 
 def read_config(path: Path, options_class: type) -> dict[str, Any]:

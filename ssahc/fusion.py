@@ -40,7 +40,7 @@ def fuse(
     """Return the weighted sum of two affinities of one recording.
 
     The statistics that scale them are taken over pairs of different windows. Scores
-    that are all equal (all zero, for "maxabs") have no scale and keep their own.
+    that are all equal (all zero, for "maxabs") have no scale and stay as they are.
 
     Parameters
     ----------
@@ -60,5 +60,6 @@ def _maxabs(affinity: Affinity) -> Affinity:
 
 def _znorm(affinity: Affinity) -> Affinity:
     mean, deviation = affinity.moments()
-    scale = 1 / deviation if deviation > _NO_SPREAD * abs(mean) else 1.0
-    return affinity.rescaled(scale, -mean * scale)
+    if deviation <= _NO_SPREAD * abs(mean):
+        return affinity
+    return affinity.rescaled(1 / deviation, -mean / deviation)

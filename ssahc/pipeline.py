@@ -213,6 +213,11 @@ def choose_system(
     return system
 
 
+def uses_plda(system: System | None) -> bool:
+    """Whether a system clusters PLDA scores, alone or fused, if there are any."""
+    return system is None or system in _NEEDS_PLDA
+
+
 def diarize_recording(
     recording: Recording,
     model: Model = NO_MODEL,

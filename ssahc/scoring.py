@@ -169,7 +169,7 @@ def find_scored(
         if not reference:
             raise DataError("the reference is empty and no UEM says what to score")
         uem = [(min(turn.start for turn in reference), max(t.end for t in reference))]
-    span = Timeline([Segment(start, end) for start, end in uem])
+    span = Timeline([Segment(start, end) for start, end in uem]).support()
     truth = to_annotation(reference, "")
     region = IdentificationErrorRate().extrude(
         span, truth, collar=2 * options.collar, skip_overlap=options.ignore_overlaps

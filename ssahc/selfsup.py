@@ -75,8 +75,8 @@ class LearningOptions:
         By so much gamma rises from period to period.
     lambda_ : float
         Weight of the nearest other clusters in the merging cost (Eq. 2); 0 merges the
-        nearest pair. Used once the number of first clusters is reached, in the last
-        clustering as well.
+        nearest pair. Used by systems that learn, from the number of first clusters on,
+        in the last clustering as well.
     kc : int
         How many nearest other clusters that cost looks at.
     eta : float

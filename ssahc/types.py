@@ -60,8 +60,8 @@ class Recording:
     Raises
     ------
     DataError
-        If shapes disagree, nothing is there, a time is negative or not finite, a window
-        ends before it starts, or a vector is not finite or all zero.
+        If shapes disagree, nothing is there, ids repeat, a time is negative or not
+        finite, a window ends before it starts, or a vector is not finite or all zero.
     """
 
     id: str
@@ -75,6 +75,8 @@ class Recording:
             raise DataError(
                 "the recording has no x-vectors; remove it or extract them again"
             )
+        if len(set(self.utterances)) < count:
+            raise DataError("two windows have one utterance id; name each differently")
         if self.segments.shape != (count, 2) or self.xvectors.shape[:1] != (count,):
             raise DataError(
                 f"{count} utterances need segments of shape "

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+# As the command line does, and before numpy is loaded: on matrices as small as these,
+# threads cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from click.testing import CliRunner

@@ -147,11 +147,27 @@ TIMES = np.array([[0, 1], [1, 2], [2, 3], [3, 4.0]])
         (["a", "b"], TIMES, None, "must be an array of numbers"),
         (GOOD, TIMES, np.ones((3, 3)), "4 x 4, found 3 x 3"),
         (GOOD, TIMES, np.full((4, 4), np.nan), "scores hold NaN"),
+        (GOOD, TIMES, np.full((4, 4), 1e60), r"or a value beyond 1e\+30"),
+        (GOOD, TIMES, [["a"] * 4] * 4, "PLDA scores must be an array of numbers"),
+        (GOOD + 1j, TIMES, None, "found complex numbers"),
     ],
 )
 def test_senseless_arrays_are_refused(xvectors, segments, scores, message):
     with pytest.raises(ssahc.DataError, match=message):
         ssahc.diarize(xvectors, segments, plda_scores=scores)
+
+
+def test_what_options_are_not_is_said():
+    with pytest.raises(ssahc.UsageError, match="come from make_options"):
+        ssahc.diarize(GOOD, TIMES, options="paper-ssa1")
+    with pytest.raises(ssahc.DataError, match="name each differently"):
+        ssahc.diarize(GOOD, TIMES, utterances=["a"] * 4)
+
+
+def test_everything_can_be_imported_at_once():
+    names = {}
+    exec("from ssahc import *", names)
+    assert names["diarize"] is ssahc.diarize
 
 
 @pytest.mark.parametrize(
@@ -165,7 +181,7 @@ def test_senseless_arrays_are_refused(xvectors, segments, scores, message):
     ],
 )
 def test_wrong_options_are_refused(values, message):
-    with pytest.raises(ssahc.SsahcError, match=message):
+    with pytest.raises(ssahc.UsageError, match=message):
         ssahc.make_options(**values)
 
 

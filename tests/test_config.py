@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from ssahc.cli.diarize import Run
-from ssahc.cli.inputs import SPEAKER_CONFLICTS
+from ssahc.cli.inputs import CONFLICTS
 from ssahc.config import (
     build,
     flatten,
@@ -17,7 +17,9 @@ from ssahc.config import (
     write_config,
 )
 from ssahc.errors import FormatError, UsageError
+from ssahc.fusion import FusionOptions
 from ssahc.pipeline import DiarizeOptions
+from ssahc.selfsup import LearningOptions
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def test_the_command_line_displaces_what_it_contradicts(
 ):
     config = tmp_path / "config.toml"
     config.write_text(text)
-    run = resolve(Run, given, config=config, displaces=SPEAKER_CONFLICTS)
+    run = resolve(Run, given, config=config, displaces=CONFLICTS)
     assert astuple(run.method.speakers) == expected
 
 
@@ -136,3 +138,52 @@ def test_every_option_has_a_help_and_a_name_of_its_own():
     names = [option.name for option in options]
     assert len(set(names)) == len(names)
     assert all(option.help for option in options)
+
+
+@pytest.mark.parametrize(
+    ("name", "gamma", "weight"),
+    [
+        ("paper-ssa1", 0.4, 0.0),
+        ("paper-ssa1-lambda0.1", 0.4, 0.1),
+        ("paper-ssa1-lambda0.2", 0.4, 0.2),
+        ("paper-ssa2", 0.5, 0.0),
+        ("paper-ssa2-lambda0.1", 0.5, 0.1),
+        ("paper-ssa2-lambda0.2", 0.5, 0.2),
+    ],
+)
+def test_presets_are_the_rows_of_the_paper(name, gamma, weight):
+    learning = resolve(Run, {}, preset=name).method.learning
+    assert (learning.gamma, learning.lambda_) == (gamma, weight)
+    assert (learning.init_threshold, learning.periods, learning.kc) == (0.1, 1, 1)
+    assert (learning.eta, learning.lr, learning.max_steps) == (0.5, 1e-3, 10)
+    assert learning.min_xvectors == 0
+
+
+def test_presets_leave_nothing_of_the_method_to_defaults():
+    values = read_preset("paper-ssa2-lambda0.1", Run)
+    pinned = {*list_names(LearningOptions), *list_names(FusionOptions)}
+    assert pinned - set(values) == {"seed"}
+
+
+def list_names(options_class):
+    return [option.name for option in list_options(options_class)]
+
+
+def test_there_are_no_other_presets():
+    assert len(list_presets()) == 6
+
+
+def test_prefixes_survive_a_config_file(tmp_path):
+    files = {"plda_scores": Path("ark:s.ark"), "reco2num_spk": Path("ark,t:n")}
+    write_config(tmp_path / "config.toml", build(Run, files))
+    again = resolve(Run, {}, config=tmp_path / "config.toml")
+    assert again.files.plda_scores == Path(f"ark:{Path('s.ark').absolute()}")
+    assert again.tables.reco2num_spk == Path(f"ark:{Path('n').absolute()}")
+
+
+def test_scores_displace_a_plda_of_a_config_file(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text('plda = "/p"\n')
+    given = {"plda_scores": Path("/s")}
+    run = resolve(Run, given, config=config, displaces=CONFLICTS)
+    assert (run.files.plda, run.files.plda_scores) == (None, Path("/s"))

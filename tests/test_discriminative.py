@@ -9,7 +9,7 @@ from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 
 
-def naive(affinity, stop, cost):
+def naive(affinity, stop, cost, largest=np.inf):
     """Return labels and, per merge, the largest and the merged average, by loops."""
     clusters = {i: [i] for i in range(len(affinity))}
     bests, merged = [], []
@@ -20,8 +20,15 @@ def naive(affinity, stop, cost):
     while len(clusters) > (stop.num_speakers or stop.min_speakers):
         ids = sorted(clusters)
         pairs = [(i, j) for i in ids for j in ids if i < j]
-        averages = [average(clusters[i], clusters[j]) for i, j in pairs]
+        averages = [
+            average(clusters[i], clusters[j])
+            if len(clusters[i]) + len(clusters[j]) <= largest
+            else -np.inf
+            for i, j in pairs
+        ]
         best = max(averages)
+        if best == -np.inf:
+            break
         forced = stop.max_speakers is not None and len(clusters) > stop.max_speakers
         if stop.threshold is not None and best < stop.threshold and not forced:
             break
@@ -98,22 +105,28 @@ def test_histories_that_are_not_monotone_are_cut_correctly(rng):
 
 
 def test_pairs_beyond_the_largest_cluster_are_never_merged(rng):
-    affinity = random_affinity(rng, 30)
-    options = AhcOptions(max_spk_fraction=0.5)
-    labels = agglomerative_cluster(
-        affinity, Stop(num_speakers=3), options, cost=DiscriminativeCost(0.5, 1, 10)
-    )
-    assert np.bincount(labels).max() <= 15
+    options, changed = AhcOptions(max_spk_fraction=0.5), 0
+    for _ in range(5):
+        affinity, cost = random_affinity(rng, 14), DiscriminativeCost(0.5, 1, 10)
+        stop = Stop(num_speakers=2)
+        labels = agglomerative_cluster(affinity, stop, options, cost=cost)
+        np.testing.assert_array_equal(labels, naive(affinity, stop, cost, largest=7)[0])
+        free = agglomerative_cluster(affinity, stop, cost=cost)
+        changed += not np.array_equal(free, labels)
+    assert changed > 0
 
 
-def test_two_passes_apply_the_cost_to_the_second(rng):
-    affinity = random_affinity(rng, 40)
-    stop, options = Stop(num_speakers=2), AhcOptions(first_pass_max_utterances=39)
+def test_the_second_of_two_passes_uses_the_cost(rng):
+    # The first pass, stopped at ten clusters a piece, merges nothing in pieces of ten:
+    # all merges are those of the second.
+    affinity = random_affinity(rng, 20)
+    stop = Stop(threshold=0.05)
+    options = AhcOptions(first_pass_max_utterances=10)
+    cost = DiscriminativeCost(0.5, 2, 12)
+    labels = agglomerative_cluster(affinity, stop, options, cost=cost)
+    np.testing.assert_array_equal(labels, naive(affinity, stop, cost)[0])
     plain = agglomerative_cluster(affinity, stop, options)
-    none = agglomerative_cluster(
-        affinity, stop, options, cost=DiscriminativeCost(0.5, 1, 0)
-    )
-    np.testing.assert_array_equal(plain, none)
+    assert not np.array_equal(labels, plain)
 
 
 @pytest.mark.parametrize(("weight", "neighbors"), [(-0.1, 1), (np.nan, 1), (0.1, 0)])

@@ -48,6 +48,23 @@ def test_statistics_from_sums_are_those_of_the_matrix(affinity):
     assert scores.largest() == pytest.approx(affinity.largest())
 
 
+def test_statistics_survive_what_all_windows_share(rng):
+    features = 1e4 + rng.normal(size=(30, 3))
+    affinity = FactoredAffinity(features, 1e3 + rng.normal(size=30), -5e3)
+    matrix = features @ features.T + affinity.constant
+    matrix += affinity.bias[:, None] + affinity.bias
+    values = off_diagonal(matrix)
+    mean, deviation = affinity.moments()
+    assert mean == pytest.approx(values.mean(), rel=1e-12)
+    assert deviation == pytest.approx(values.std(), rel=1e-6)
+
+
+def test_one_pair_is_left_as_it_is():
+    pair = FactoredAffinity(np.array([[1.0, 0.5], [0.4, 0.2]]), np.array([0.1, 0.3]))
+    fused = fuse(pair, pair, FusionOptions("znorm"))
+    np.testing.assert_allclose(fused.dense(), pair.dense(), rtol=1e-6)
+
+
 def test_the_largest_value_is_found_in_any_block(monkeypatch, rng):
     monkeypatch.setattr("ssahc.affinity._BLOCK", 20)
     for _ in range(20):

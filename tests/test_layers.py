@@ -22,7 +22,7 @@ ARROWS = {
     "io.rttm": {"io.files", "io.text"},
     "io.plda": {"io.ark", "io.files"},
     "io.model": {"io.ark", "io.files", "io.plda"},
-    "io.scores": {"io.ark", "io.text"},
+    "io.scores": {"io.ark", "io.files", "io.text"},
     "io.xvectors": {"io.ark", "io.files", "io.text"},
     "io.check": {"io.ark", "io.text", "io.xvectors"},
     "preprocess": set(),

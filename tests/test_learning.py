@@ -407,3 +407,17 @@ def test_the_merging_cost_reaches_the_last_clustering(recording, model):
     until = len(recording) - below
     assert same[:until].all(), "above N0 merges are plain"
     assert not same[until:].all()
+
+
+def test_the_merging_cost_reaches_the_periods(recording, model):
+    plain, steered = (
+        learn(
+            recording,
+            model,
+            LearningOptions(periods=3, init_threshold=0.7, lambda_=weight),
+            device="cpu",
+        )
+        for weight in (0.0, 1.0)
+    )
+    assert plain.periods[0] == steered.periods[0]
+    assert plain.periods[1] != steered.periods[1]

@@ -143,7 +143,10 @@ def test_two_sources_of_plda_scores_contradict_each_other(data, tmp_path):
 
 def test_scores_that_no_system_asks_for_are_mentioned(data, tmp_path, caplog):
     options = ("--plda-scores", data / "plda" / "scores.scp", "--system", "cosine")
-    run(data / "x", tmp_path, *options)
+    run(data / "x", tmp_path / "all", *options)
+    (data / "plda" / "none.scp").write_text("")
+    options = ("--plda-scores", data / "plda" / "none.scp", "--system", "cosine")
+    run(data / "x", tmp_path / "none", *options)
     assert "makes no use of --plda-scores" in caplog.text
 
 

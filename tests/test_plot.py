@@ -25,6 +25,8 @@ def data(corpus, tmp_path_factory):
     write_xvector_dir(path / "x", [item.recording for item in conversations])
     write_model_dir(path / "model", corpus["b"].model)
     write_rttm(path / "ref", {item.recording.id: item.turns for item in conversations})
+    short = {name: [Turn(0, 0.1, "a")] for name in ("a000", "a001")}
+    write_rttm(path / "short", short)
     (path / "counts").write_text("a000 2\na001 3\n")
     return path
 
@@ -109,6 +111,8 @@ def test_bars_stand_for_rates(tmp_path, monkeypatch):
         (("affinity", "x", "a000", "nothing", "p.png"), "no such file"),
         (("sweep", "x", "ref", "p.png", "--gammas", "a,b"), "expected numbers"),
         (("sweep", "x", "ref", "p.png", "--gammas", "-1"), "gamma must be"),
+        (("sweep", "x", "ref", "p.png", "--system", "plda"), "learns nothing"),
+        (("sweep", "x", "short", "p.png"), "no reference speech is left"),
     ],
 )
 def test_faults(data, monkeypatch, arguments, message):

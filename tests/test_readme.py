@@ -40,6 +40,30 @@ def test_commands_run(tmp_path, monkeypatch):
         assert result.exit_code == 0, f"{command}\n{result.output}"
 
 
+def python_blocks():
+    """Yield every Python block with the output that stands below it, if any does."""
+    text = README.read_text()
+    pattern = r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?"
+    yield from re.findall(pattern, text, re.MULTILINE | re.S)
+
+
+def test_python_examples_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["simulate", "corpus"])
+    assert result.exit_code == 0
+    names = {}
+    blocks = list(python_blocks())
+    assert len(blocks) >= 3
+    for code, output in blocks:
+        capsys.readouterr()
+        exec(compile(code, str(README), "exec"), names)
+        printed = capsys.readouterr().out
+        if output:
+            assert printed == output
+    assert (tmp_path / "python.rttm").stat().st_size > 0
+    assert len(printed.splitlines()) == 5
+
+
 def test_options_exist(ssahc):
     text = README.read_text()
     helps = "".join(ssahc(verb, "--help").stdout for verb in VERBS)

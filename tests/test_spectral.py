@@ -141,6 +141,40 @@ def test_bounds_hold(rng):
         assert most is None or found <= most
 
 
+def test_a_bound_moves_the_estimate_no_further_than_it_must(rng):
+    for _ in range(5):
+        affinity, _ = talk(rng, [12, 12, 12, 12], 0.2)
+        assert spectral_cluster(affinity).max() + 1 == 4
+        for most in (1, 2, 3, 4, 9):
+            labels = spectral_cluster(affinity, max_speakers=most)
+            assert labels.max() + 1 == min(most, 4)
+            known = spectral_cluster(affinity, num_speakers=min(most, 4))
+            assert same(labels, known)
+
+
+def test_fewer_speakers_than_groups_join_the_nearest(rng):
+    # Cosines of 0.9 between the first two groups and -0.9 to the third.
+    for _ in range(10):
+        labels = rng.permutation(np.repeat([0, 1, 2], 12))
+        between = np.array([[1, 0.9, -0.9], [0.9, 1, -1.0], [-0.9, -1, 1]])
+        affinity = between[np.ix_(labels, labels)]
+        affinity = affinity + 0.01 * rng.normal(size=affinity.shape)
+        found = spectral_cluster(affinity, num_speakers=2)
+        assert same(found, np.array([0, 0, 1])[labels])
+
+
+def test_the_order_of_windows_does_not_matter_in_clean_groups(rng):
+    for groups, known in ((3, 2), (6, 4), (6, 2)):
+        for _ in range(5):
+            affinity, _ = talk(rng, [9] * groups, 0.1)
+            affinity = affinity.astype(np.float32)
+            order = rng.permutation(len(affinity))
+            labels = spectral_cluster(affinity, num_speakers=known)
+            shuffled = affinity[np.ix_(order, order)]
+            shuffled = spectral_cluster(shuffled, num_speakers=known)
+            assert same(shuffled, labels[order])
+
+
 def test_equal_windows_are_one_speaker():
     assert spectral_cluster(np.ones((15, 15))).max() == 0
     assert spectral_cluster(np.zeros((15, 15))).max() == 0

@@ -14,6 +14,8 @@ from ssahc.tuning import (
 from ssahc.turns import make_turns
 from ssahc.types import Turn
 
+UEMS = (None, [(2.0, 9.0)], [(0.0, 3.1), (5.0, 20.0)], [(1.0, 8.0), (4.0, 12.0)])
+
 
 def parts(score):
     return [score.scored, score.missed, score.false_alarm, score.confusion]
@@ -37,7 +39,7 @@ def test_labels_score_as_their_turns_do(rng, collar, ignore_overlaps):
         segments = random_spans(rng, rng.integers(1, 20))
         labels = rng.integers(4, size=len(segments))
         labels = np.unique(labels, return_inverse=True)[1]
-        uem = (None, [(2.0, 9.0)], [(0.0, 3.1), (5.0, 20.0)])[trial % 3]
+        uem = UEMS[trial % len(UEMS)]
         turns = make_turns(segments, [str(label) for label in labels])
         slow = score_recording(reference, turns, options, uem=uem)
         fast = LabelScorer(segments, reference, options, uem=uem).score(labels)

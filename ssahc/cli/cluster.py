@@ -11,13 +11,13 @@ import click
 import numpy as np
 
 from ssahc.cli.batch import CONFIG, RttmOptions, work_through, write_results
-from ssahc.cli.inputs import SPEAKER_CONFLICTS, SpeakerTables, read_speakers
+from ssahc.cli.inputs import CONFLICTS, SpeakerTables, read_speakers
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster
 from ssahc.config import resolve, write_config
 from ssahc.errors import DataError, FormatError
-from ssahc.io.ark import Array, read_table, strip_rspecifier
-from ssahc.io.files import staged_output
+from ssahc.io.ark import Array, read_table
+from ssahc.io.files import staged_output, strip_rspecifier
 from ssahc.io.text import Segment, read_segments, read_spk2utt
 from ssahc.pipeline import SpeakerOptions, warn_of_excess
 from ssahc.turns import make_turns
@@ -85,7 +85,7 @@ def command(
     recording's utterances in the order of the matrix's rows. Labels are those of
     Kaldi's agglomerative-cluster with the options of the same names.
     """
-    run = resolve(Run, given, config=config, displaces=SPEAKER_CONFLICTS)
+    run = resolve(Run, given, config=config, displaces=CONFLICTS)
     with staged_output(out_dir, _FILES) as folder:
         faults = _cluster(scores, reco2utt, folder, run)
     sys.exit(1 if faults else 0)

@@ -130,6 +130,11 @@ def _draw(
         results["ssahc"][name].segments,
         {"reference": reference[name]}
         | {system: results[system][name].turns for system in _SYSTEMS},
-        {system: results[system][name].affinity for system in _SYSTEMS},
+        # Spectral clusters the affinities of cosine.
+        {
+            system: results[system][name].affinity
+            for system in _SYSTEMS
+            if system != "spectral"
+        },
     )
     click.echo(f"\nCorpus, RTTMs and the picture {path.name} are in {out_dir}/")

@@ -12,7 +12,7 @@ import click
 
 from ssahc.cli.batch import CONFIG, RttmOptions, work_through, write_results
 from ssahc.cli.inputs import (
-    SPEAKER_CONFLICTS,
+    CONFLICTS,
     ModelFiles,
     SpeakerTables,
     open_inputs,
@@ -23,7 +23,7 @@ from ssahc.errors import FormatError
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.files import staged_output
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.pipeline import Diarization, DiarizeOptions, choose_system
+from ssahc.pipeline import Diarization, DiarizeOptions, choose_system, uses_plda
 from ssahc.types import Fault, Recording
 
 _logger = logging.getLogger("ssahc")
@@ -79,7 +79,7 @@ def command(
     Exit status: 0 all recordings done; 1 some failed, the others are written; 2 wrong
     usage or nothing done, nothing is written.
     """
-    run = resolve(Run, given, config=config, preset=preset, displaces=SPEAKER_CONFLICTS)
+    run = resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
     with staged_output(out_dir, _FILES, stale=_stale_files(out_dir)) as folder:
         faults = _diarize(xvector_dir, folder, run)
     sys.exit(1 if faults else 0)
@@ -101,7 +101,7 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
     system = choose_system(run.method.system, inputs.model, has_scores=has_scores)
     if run.method.system is None and run.files.model_dir and system == "ssahc":
         _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
-    if has_scores and not system.endswith("plda"):
+    if has_scores and not uses_plda(system):
         _logger.warning("--system %s makes no use of --plda-scores", system)
     run = replace(run, method=replace(run.method, system=system))
     if system.startswith("ssahc"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ssahc.config import flatten, list_options
 from ssahc.errors import DataError, UsageError
-from ssahc.io.ark import strip_rspecifier
+from ssahc.io.files import strip_rspecifier
 from ssahc.io.model import read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
 from ssahc.io.text import read_reco2min_max, read_reco2num_spk
@@ -15,19 +15,21 @@ from ssahc.pipeline import (
     DiarizeOptions,
     SpeakerOptions,
     diarize_recording,
+    uses_plda,
 )
 from ssahc.types import Model, Recording
 
 _EXACT = {"reco2num_spk", "num_speakers"}
 _BOUNDS = {"min_speakers", "max_speakers"}
 _FREE = {"threshold", "reco2min_max"} | _BOUNDS
-# Exact numbers of speakers have no place beside a threshold or bounds, nor beside
-# other exact numbers, nor bounds for each recording beside bounds for all: what the
-# command line says displaces what a config file says.
-SPEAKER_CONFLICTS = (
+# What the command line says displaces what a config file says and has no place beside
+# it: exact numbers of speakers beside a threshold, bounds or other exact numbers,
+# bounds for each recording beside bounds for all, ready-made scores beside a PLDA.
+CONFLICTS = (
     {name: (_EXACT | _FREE) - {name} for name in _EXACT}
     | {name: _EXACT | {"reco2min_max"} for name in _BOUNDS}
     | {"threshold": _EXACT, "reco2min_max": _EXACT | _BOUNDS}
+    | {"plda": {"plda_scores"}, "plda_scores": {"plda"}}
 )
 
 
@@ -163,7 +165,7 @@ class Inputs:
         """
         options = replace(options, speakers=self.speakers_of(recording.id))
         scores = None
-        if self.plda_scores is not None:
+        if self.plda_scores is not None and uses_plda(options.system):
             scores = read_scores(self.plda_scores, recording.id, recording.utterances)
         return diarize_recording(recording, self.model, options, plda_scores=scores)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from itertools import product
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 
 from ssahc.cli.batch import work_through
 from ssahc.cli.inputs import (
-    SPEAKER_CONFLICTS,
+    CONFLICTS,
     ModelFiles,
     SpeakerTables,
     open_inputs,
@@ -64,9 +65,7 @@ def _diarizing(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _resolve(given: Mapping[str, Any], preset: str | None, config: Path | None) -> Run:
-    return resolve(
-        Run, given, config=config, preset=preset, displaces=SPEAKER_CONFLICTS
-    )
+    return resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
 
 
 @command.command("affinity", cls=Verb)
@@ -181,6 +180,11 @@ def sweep(
     """
     run = _resolve(given, preset, config)
     _check_picture(picture)
+    if run.method.system in ("cosine", "plda", "spectral"):
+        raise UsageError(
+            f"--system {run.method.system} learns nothing, so there is nothing to "
+            "sweep; use ssahc or ssahc+plda"
+        )
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     reference = read_rttm(ref_rttm).turns
     folder = open_xvector_dir(xvector_dir)
@@ -209,6 +213,10 @@ def sweep(
         values: sum((scores[values] for scores in done.values()), Score()).der
         for values in options
     }
+    if any(isnan(rate) for rate in rates.values()):
+        raise DataError(
+            f"{ref_rttm}: no reference speech is left to score beside the collars"
+        )
     _print_rates(rates)
     from ssahc.plots import save_sweep
 

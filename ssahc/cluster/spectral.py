@@ -47,7 +47,9 @@ def spectral_cluster(
     num_speakers : int, optional
         Known number of speakers; more than there are windows means one each.
     min_speakers, max_speakers : int, optional
-        Bounds on the number that is estimated without it; 1 and 10 if not given.
+        Bounds on the number that is estimated without it. What the eigengap says is
+        moved to the nearest bound; without `max_speakers` it says at most 10, and of
+        fewer than six windows it always says 1.
 
     Returns
     -------
@@ -61,12 +63,16 @@ def spectral_cluster(
     """
     matrix = symmetric_affinity(affinity).astype(np.float64)
     count = len(matrix)
-    fewest = num_speakers or min_speakers
-    most = num_speakers or max_speakers or max(_MOST_SPEAKERS, min_speakers)
-    if fewest >= count:
+    if (num_speakers or min_speakers) >= count:
         return np.arange(count)
-    best = _best_eigengap(matrix, fewest, most)
-    return _label(_laplacian(matrix, best.neighbors), best.num_speakers)
+    if num_speakers is None:
+        best = _best_eigengap(matrix, 1, max(_MOST_SPEAKERS, max_speakers or 0))
+        num_speakers = max(best.num_speakers, min_speakers)
+        num_speakers = min(num_speakers, max_speakers or num_speakers)
+        if num_speakers == best.num_speakers:
+            return _label(_laplacian(matrix, best.neighbors), num_speakers)
+    best = _best_eigengap(matrix, num_speakers, num_speakers)
+    return _label(_laplacian(matrix, best.neighbors), num_speakers)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssahc.errors import UsageError
+from ssahc.types import LARGEST
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Stop:
             )
         if self.threshold is not None and np.isnan(self.threshold):
             raise UsageError("the threshold is NaN")
+        if self.threshold is not None and LARGEST < abs(self.threshold) < np.inf:
+            raise UsageError(
+                f"the threshold must be within {LARGEST:g} or infinite, found "
+                f"{self.threshold:g}"
+            )
         if self.num_speakers is not None and (
             self.min_speakers != 1 or self.max_speakers is not None
         ):

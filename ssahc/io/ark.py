@@ -22,7 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, gather, read_lines, unreadable
+from ssahc.io.files import (
+    atomic_write,
+    gather,
+    read_lines,
+    strip_rspecifier,
+    unreadable,
+)
 
 Array = NDArray[np.floating]
 Kind = Literal["vector", "matrix"]
@@ -321,15 +327,6 @@ def _tell_table(path: Path) -> tuple[Path, bool]:
     """Return the path without its prefix, and whether it is an scp."""
     prefix, path = strip_rspecifier(path)
     return path, prefix == "scp" if prefix else path.suffix == ".scp"
-
-
-def strip_rspecifier(path: Path) -> tuple[str, Path]:
-    """Split Kaldi's ``ark,t:FILE`` into "ark" and FILE; "" if there is no prefix."""
-    prefix, _, name = str(path).partition(":")
-    kind = prefix.split(",")[0]
-    if name and kind in ("ark", "scp"):
-        return kind, Path(name)
-    return "", path
 
 
 def read_single(path: Path, kind: Kind) -> Array:

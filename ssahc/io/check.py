@@ -45,7 +45,7 @@ RECO2NUM_SPK = "reco2num_spk"
 
 T = TypeVar("T")
 Vectors = Iterable[tuple[str, Array | FormatError]]
-Progress = Callable[[Vectors, int], Vectors]
+Track = Callable[[Vectors, int], Vectors]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def find_problems(
     path: Path,
     model: Model = NO_MODEL,
     *,
-    progress: Progress = lambda vectors, _: vectors,
+    progress: Track = lambda vectors, _: vectors,
 ) -> Report:
     """Read an x-vector folder and report everything that is wrong with it.
 
@@ -284,7 +284,7 @@ class _Dimensions:
 
 
 def _check_vectors(
-    folder: XvectorDir, dims: _Dimensions, progress: Progress
+    folder: XvectorDir, dims: _Dimensions, progress: Track
 ) -> Iterator[FormatError]:
     """Yield vectors that cannot be read or used; count the dimensions of all others."""
     # Without spk2utt it is unknown which are used: all are read.

@@ -67,6 +67,15 @@ def gather(lines: Iterable[tuple[str, T | FormatError]]) -> dict[str, T]:
     return table
 
 
+def strip_rspecifier(path: Path) -> tuple[str, Path]:
+    """Split Kaldi's ``ark,t:FILE`` into "ark" and FILE; "" if there is no prefix."""
+    prefix, _, name = str(path).partition(":")
+    kind = prefix.split(",")[0]
+    if name and kind in ("ark", "scp"):
+        return kind, Path(name)
+    return "", path
+
+
 def unreadable(path: Path, error: OSError) -> FormatError:
     """Turn an operating-system error into one that says what to do."""
     reasons = {
