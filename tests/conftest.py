@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -11,9 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from ssahc.cli import cli
+from ssahc.cli import main
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Model, Recording
 
@@ -84,13 +84,34 @@ def ssahc():
     return run
 
 
-@pytest.fixture(scope="session")
-def check():
-    """Run ``ssahc check`` in this process; return status, stdout, lines of stderr."""
+@pytest.fixture
+def ssahc_here(monkeypatch, capsys):
+    """Run the command line in this process: same errors and exit status, but sooner."""
+    logger = logging.getLogger("ssahc")
+    level = logger.level
+
+    def run(*arguments: object, cwd: Path | None = None):
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["ssahc", *map(str, arguments)])
+            if cwd is not None:
+                patch.chdir(cwd)
+            with pytest.raises(SystemExit) as stop:
+                main()
+        logger.setLevel(level)
+        logger.handlers.clear()
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, stop.value.code or 0, out, err)
+
+    return run
+
+
+@pytest.fixture
+def check(ssahc_here):
+    """Run ``ssahc check``; return status, stdout, lines of stderr."""
 
     def run(*arguments: object):
-        result = CliRunner().invoke(cli, ["check", *map(str, arguments)])
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        return result.exit_code, result.stdout, result.stderr.splitlines()
+        result = ssahc_here("check", *arguments)
+        return result.returncode, result.stdout, result.stderr.splitlines()
 
     return run

@@ -28,14 +28,14 @@ def folder(corpus, tmp_path):
 
 
 @pytest.fixture
-def diarize(ssahc, folder):
+def diarize(ssahc_here, folder):
     """Run on the broken folder; return exit status, error lines, recordings done."""
 
     def run(*options, out="out", model=True):
         arguments = ["diarize", folder / "x", folder / out, "--system", "plda"]
         if model:
             arguments += ["--model-dir", folder / "model"]
-        result = ssahc(*arguments, *options)
+        result = ssahc_here(*arguments, *options)
         assert "Traceback" not in result.stderr
         assert result.stdout == ""
         rttm = folder / out / "rttm"
@@ -423,11 +423,11 @@ def test_files_of_others_stay(folder, diarize):
     assert (folder / "out" / "scores.scp").read_text() == "Kaldi's\n"
 
 
-def test_scores_may_be_clustered_where_they_lie(folder, diarize, ssahc):
+def test_scores_may_be_clustered_where_they_lie(folder, diarize, ssahc_here):
     assert diarize("--write-scores")[0] == 0
     out = folder / "out"
     labels = (out / "labels").read_bytes()
-    result = ssahc("cluster", out / "scores.scp", folder / "x" / "spk2utt", out)
+    result = ssahc_here("cluster", out / "scores.scp", folder / "x" / "spk2utt", out)
     assert result.returncode == 0
     assert (out / "labels").read_bytes() == labels
     assert (out / "scores.ark").exists()
@@ -497,7 +497,7 @@ def test_output_folder_that_cannot_be(diarize, out):
         ("ssahc", False),
     ],
 )
-def test_few_or_equal_windows_work(corpus, folder, ssahc, system, model):
+def test_few_or_equal_windows_work(corpus, folder, ssahc_here, system, model):
     source = corpus["a"].conversations[0].recording
     parts = []
     for count in (1, 2, 3, 30):
@@ -509,7 +509,7 @@ def test_few_or_equal_windows_work(corpus, folder, ssahc, system, model):
     write_xvector_dir(folder / "few", parts)
     options = ["--model-dir", folder / "model"] if model else []
     arguments = ("diarize", folder / "few", folder / "out", "--system", system)
-    result = ssahc(*arguments, *options)
+    result = ssahc_here(*arguments, *options)
     assert result.returncode == 0
     assert "Traceback" not in result.stderr
     labels = dict(
@@ -517,7 +517,7 @@ def test_few_or_equal_windows_work(corpus, folder, ssahc, system, model):
     )
     # Equal windows are one speaker, whatever the system.
     assert {labels[f"n30-{i}"] for i in range(30)} == {"1"}
-    result = ssahc(*arguments, *options, "--num-speakers", 3)
+    result = ssahc_here(*arguments, *options, "--num-speakers", 3)
     assert result.returncode == 0
     assert "recording 'n2': 3 speakers wanted, but 2 windows there" in result.stderr
     labels = dict(

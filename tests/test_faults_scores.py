@@ -51,10 +51,10 @@ def foreign(folder):
 
 
 @pytest.mark.parametrize("hurt", [cut_archive, cut_matrix, other_shape, twice, foreign])
-def test_cluster_loses_only_what_is_broken(ssahc, tmp_path, hurt):
+def test_cluster_loses_only_what_is_broken(ssahc_here, tmp_path, hurt):
     cluster_inputs(tmp_path)
     message = hurt(tmp_path)
-    result = ssahc(
+    result = ssahc_here(
         *("cluster", tmp_path / "s.ark", tmp_path / "reco2utt", tmp_path / "out"),
         *("--segments", tmp_path / "segments"),
     )
@@ -65,16 +65,18 @@ def test_cluster_loses_only_what_is_broken(ssahc, tmp_path, hurt):
     assert "r1-2" in (tmp_path / "out" / "labels").read_text()
 
 
-def test_cluster_survives_rubbish_after_the_last_matrix(ssahc, tmp_path):
+def test_cluster_survives_rubbish_after_the_last_matrix(ssahc_here, tmp_path):
     cluster_inputs(tmp_path)
     with (tmp_path / "s.ark").open("ab") as file:
         file.write(b"rubbish")
-    result = ssahc("cluster", tmp_path / "s.ark", tmp_path / "reco2utt", tmp_path / "o")
+    result = ssahc_here(
+        "cluster", tmp_path / "s.ark", tmp_path / "reco2utt", tmp_path / "o"
+    )
     assert result.returncode == 0
     assert "after the last matrix" in result.stderr
 
 
-def test_score_says_when_nothing_can_be_scored(ssahc, tmp_path):
+def test_score_says_when_nothing_can_be_scored(ssahc_here, tmp_path):
     line = "SPEAKER r 0 0 10 <NA> <NA> A <NA> <NA>\n"
     (tmp_path / "ref").write_text(line)
     (tmp_path / "labels").write_text("r-0 1\n")
@@ -84,7 +86,7 @@ def test_score_says_when_nothing_can_be_scored(ssahc, tmp_path):
         (["ref", "ref", "--collar", 30], "no reference speech is left to score"),
         (["ref", "ref", "--uem", "uem"], "on channel '1' only, the reference is on"),
     ):
-        result = ssahc("score", *arguments, cwd=tmp_path)
+        result = ssahc_here("score", *arguments, cwd=tmp_path)
         assert result.returncode == 2
         assert message in result.stderr
         assert len(result.stderr.splitlines()) == 1

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 
+from ssahc.api import make_options
 from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster, average_linkage
 from ssahc.cluster.stop import Stop
 from ssahc.io.ark import read_entries, read_scp, read_table
@@ -17,6 +18,7 @@ from ssahc.plda import PldaOptions, plda_affinity
 from ssahc.preprocess import apply_transform, center, whiten_and_normalize
 from ssahc.scoring import Score, ScoringOptions, score_recording
 from ssahc.turns import make_turns
+from ssahc.types import Model
 
 FOLDERS = {
     "scores_te0.1": PldaOptions(0.1),
@@ -139,6 +141,26 @@ def test_own_scores_give_kaldis_labels(test_data, kaldi, calls, model, folder):
                 ours = agglomerative_cluster(matrix, stop, options)
             expected = [theirs[u] for u in recording.utterances]
             assert (ours + 1).tolist() == expected, path
+
+
+def test_kaldis_scores_take_the_place_of_a_plda(kaldi, calls, model):
+    scores = dict(read_table(kaldi / "scores_te0.1" / "scores.scp", "matrix"))
+    theirs = read_labels(kaldi / "scores_te0.1" / "labels_t0")
+    bare = Model(model.mean, model.transform)
+    for name, recording in calls.items():
+        options = make_options(system="plda", threshold=0.0)
+        plda = diarize_recording(recording, bare, options, plda_scores=scores[name])
+        assert (plda.labels + 1).tolist() == [theirs[u] for u in recording.utterances]
+        fused = [
+            diarize_recording(recording, *how, make_options(fusion="znorm"), **given)
+            for how, given in (
+                ([model], {}),
+                ([bare], {"plda_scores": scores[name]}),
+            )
+        ]
+        np.testing.assert_allclose(
+            fused[0].affinity.dense(), fused[1].affinity.dense(), atol=1e-4
+        )
 
 
 def turns_of(path, segments):
