@@ -151,9 +151,7 @@ def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
     axes.set_xticks(range(len(thresholds)), [f"{value:g}" for value in thresholds])
     axes.set_xlabel("threshold of the first clustering")
     axes.set_ylabel("DER (%)")
-    # Differences are small beside the rates themselves.
-    axes.set_ylim(0.9 * min(rates.values()), 1.02 * max(rates.values()))
-    axes.legend(title="gamma", ncols=len(gammas), loc="upper center")
+    figure.legend(title="gamma", ncols=len(gammas), loc="outside upper center")
     _save(figure, path)
 
 
