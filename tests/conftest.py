@@ -84,11 +84,18 @@ def ssahc():
     return run
 
 
+@pytest.fixture(autouse=True)
+def _fresh_logger():
+    """Take back what the command line, run in this process, does to the logger."""
+    yield
+    logger = logging.getLogger("ssahc")
+    logger.setLevel(logging.NOTSET)
+    logger.handlers.clear()
+
+
 @pytest.fixture
 def ssahc_here(monkeypatch, capsys):
     """Run the command line in this process: same errors and exit status, but sooner."""
-    logger = logging.getLogger("ssahc")
-    level = logger.level
 
     def run(*arguments: object, cwd: Path | None = None):
         capsys.readouterr()
@@ -98,8 +105,6 @@ def ssahc_here(monkeypatch, capsys):
                 patch.chdir(cwd)
             with pytest.raises(SystemExit) as stop:
                 main()
-        logger.setLevel(level)
-        logger.handlers.clear()
         out, err = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, stop.value.code or 0, out, err)
 
