@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from ssahc.errors import DataError, UsageError
-from ssahc.types import LARGEST, Float32Array, FloatArray
+from ssahc.types import LARGEST_AFFINITY, Float32Array, FloatArray
 
 # Entries that are computed at once where all of them are looked at.
 _BLOCK = 1 << 22
@@ -128,7 +128,7 @@ class FactoredAffinity(Affinity):
 
 @dataclass(frozen=True, eq=False)
 class ScoreMatrix(Affinity):
-    """Scores that somebody else has computed, of which the upper triangle counts.
+    """Scores that were computed elsewhere; the upper triangle gives the statistics.
 
     Parameters
     ----------
@@ -147,10 +147,10 @@ class ScoreMatrix(Affinity):
             raise DataError(
                 f"scores must be a square matrix, found shape {self.matrix.shape}"
             )
-        if not (np.abs(self.matrix) < LARGEST).all():
+        if not (np.abs(self.matrix) < LARGEST_AFFINITY).all():
             raise DataError(
-                f"scores hold NaN, infinity or a value beyond {LARGEST:g}; compute "
-                "them again"
+                f"scores hold NaN, infinity or a value beyond {LARGEST_AFFINITY:g}; "
+                "compute them again"
             )
 
     def __len__(self) -> int:

@@ -1,5 +1,8 @@
 """The Python entrance: what ``import ssahc`` offers."""
 
+# Annotations stay text, so that help() shows names, not what they stand for.
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from ssahc.affinity import Affinity
 from ssahc.cluster.ahc import AhcOptions
+from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.stop import Stop
 from ssahc.config import check_values, resolve
 from ssahc.errors import DataError, FormatError, SsahcError, UsageError
@@ -23,8 +27,8 @@ from ssahc.pipeline import (
     diarize_recording,
 )
 from ssahc.plda import PldaOptions
-from ssahc.scoring import ScoringOptions, score_corpus, score_recording
-from ssahc.selfsup import LearningOptions
+from ssahc.scoring import Score, ScoringOptions, score_corpus, score_recording
+from ssahc.selfsup import LearningOptions, Period
 from ssahc.types import (
     NO_MODEL,
     Fault,
@@ -47,10 +51,13 @@ __all__ = [
     "FormatError",
     "FusionOptions",
     "LearningOptions",
+    "MergeHistory",
     "Model",
+    "Period",
     "Plda",
     "PldaOptions",
     "Recording",
+    "Score",
     "ScoringOptions",
     "SpeakerOptions",
     "SsahcError",
@@ -70,16 +77,13 @@ __all__ = [
 ]
 
 
-_DEFAULTS = DiarizeOptions()
-
-
 def diarize(
     xvectors: ArrayLike,
     segments: ArrayLike,
     *,
     model: Model | None = None,
     plda_scores: ArrayLike | None = None,
-    options: DiarizeOptions = _DEFAULTS,
+    options: DiarizeOptions | None = None,
     recording_id: str = "recording",
     utterances: Sequence[str] | None = None,
     progress: Progress = no_progress,
@@ -99,8 +103,8 @@ def diarize(
         recording's own is subtracted.
     plda_scores : (N, N) array, optional
         Log-likelihood ratios that take the place of those of the model's PLDA.
-    options : DiarizeOptions
-        See `make_options`.
+    options : DiarizeOptions, optional
+        From `make_options`; the defaults of the command line if not given.
     recording_id : str
         Names the recording in the answer and in messages, and together with the seed
         decides on sampled triplets.
@@ -121,8 +125,12 @@ def diarize(
     UsageError
         If options contradict each other or the system lacks what it needs.
     """
+    if options is None:
+        options = DiarizeOptions()
     if not isinstance(options, DiarizeOptions):
         raise UsageError(f"options come from make_options, found {options!r}")
+    if not isinstance(model, Model | None):
+        raise UsageError(f"a model comes from read_model_dir or Model, found {model!r}")
     vectors = _as_array(xvectors, "x-vectors")
     if utterances is None:
         utterances = [f"{recording_id}-{row:07d}" for row in range(len(vectors))]
@@ -173,7 +181,9 @@ def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:
     0.5
     """
     plain = {
-        name.removesuffix("_"): value.item() if isinstance(value, np.generic) else value
+        "lambda" if name == "lambda_" else name: (
+            value.item() if isinstance(value, np.generic) else value
+        )
         for name, value in values.items()
         if value is not None
     }

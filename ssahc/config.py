@@ -254,8 +254,8 @@ def resolve(
     config : Path, optional
     preset : str, optional
     displaces : mapping, optional
-        Option to those it has no place beside: if a source sets it, their values from
-        lower sources are dropped.
+        Option, or "option=value", to those it has no place beside: if a source sets
+        it, their values from lower sources are dropped.
 
     Raises
     ------
@@ -276,8 +276,9 @@ def resolve(
     sources.append({key: v for key, v in command_line.items() if v is not None})
     values: dict[str, Any] = {}
     for source in sources:
-        for name in source:
-            for other in (displaces or {}).get(name, ()):
-                values.pop(other, None)
+        for name, value in source.items():
+            for key in (name, f"{name}={value}"):
+                for other in (displaces or {}).get(key, ()):
+                    values.pop(other, None)
         values.update(source)
     return build(options_class, values)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from ssahc.affinity import Affinity, weighted_sum
 from ssahc.errors import UsageError
+from ssahc.options import check_fields
 
 # A standard deviation below this share of the mean is rounding noise.
 _NO_SPREAD = 1e-6
@@ -17,9 +18,10 @@ class FusionOptions:
     Parameters
     ----------
     fusion : {"raw", "maxabs", "znorm"}
-        Weighted sum of cosine and log-likelihood ratio as they are, or each divided by
-        its largest absolute value in the recording, or each minus its mean and divided
-        by its standard deviation. A threshold is in the unit of this sum.
+        What is summed: cosine and log-likelihood ratio as they are (raw), each divided
+        by its largest absolute value in the recording (maxabs), or each minus its mean
+        and divided by its standard deviation (znorm). A threshold is in the unit of the
+        sum.
     fusion_weight : float
         Share of the learned affinity, 0 to 1; the rest is PLDA.
     """
@@ -28,6 +30,7 @@ class FusionOptions:
     fusion_weight: float = 0.5
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 <= self.fusion_weight <= 1:
             raise UsageError(
                 f"fusion-weight must be between 0 and 1, found {self.fusion_weight:g}"

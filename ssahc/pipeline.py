@@ -17,6 +17,7 @@ from ssahc.cluster.spectral import spectral_cluster
 from ssahc.cluster.stop import Stop
 from ssahc.errors import DataError, UsageError
 from ssahc.fusion import FusionOptions, fuse
+from ssahc.options import check_fields
 from ssahc.plda import PldaOptions, plda_affinity
 from ssahc.preprocess import center, project_recording, whiten_and_normalize
 from ssahc.selfsup import Device, Learned, LearningOptions, Period, learn
@@ -65,6 +66,7 @@ class SpeakerOptions:
     max_speakers: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         self.stop()
 
     def stop(self, *, sign: float = 1.0) -> Stop:
@@ -124,6 +126,7 @@ class DiarizeOptions:
     ahc: AhcOptions = field(default_factory=AhcOptions)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.pca_dim < 1:
             raise UsageError(f"pca-dim must be 1 or more, found {self.pca_dim}")
         if self.system == "spectral" and self.speakers.threshold is not None:
@@ -133,7 +136,7 @@ class DiarizeOptions:
             )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diarization:
     """The answer for one recording.
 
@@ -163,6 +166,12 @@ class Diarization:
     affinity: Affinity
     history: MergeHistory | None
     learning: tuple[Period, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"Diarization({self.recording_id!r}: {len(self.utterances)} windows, "
+            f"{self.num_speakers} speakers, {len(self.turns)} turns)"
+        )
 
     @cached_property
     def turns(self) -> list[Turn]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ssahc.affinity import FactoredAffinity
 from ssahc.errors import DataError, UsageError
+from ssahc.options import check_fields
 from ssahc.preprocess import energy_dim, length_normalize, recording_pca
 from ssahc.types import FloatArray, Plda
 
@@ -32,6 +33,7 @@ class PldaOptions:
     length_norm: Literal["plda", "simple", "none"] = "plda"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 <= self.target_energy <= 1:
             raise UsageError(
                 f"target energy must be between 0 and 1, found {self.target_energy:g}"

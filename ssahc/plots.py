@@ -51,7 +51,11 @@ def draw_affinity(
     """
     count = len(affinity)
     width = max(count // 30, 2)
-    axes.imshow(affinity.dense(), cmap="gray", interpolation="none")
+    matrix = affinity.dense()
+    # The diagonal, where cosines are 1, would leave all else dark.
+    pairs = matrix[np.triu_indices(count, 1)]
+    darkest, lightest = np.percentile(pairs, (1, 99)) if count > 1 else (None, None)
+    axes.imshow(matrix, cmap="gray", interpolation="none", vmin=darkest, vmax=lightest)
     strip = _speaker_colors(segments, turns)
     axes.imshow(strip[None], extent=(-0.5, count - 0.5, -0.5, -0.5 - width))
     axes.imshow(strip[:, None], extent=(-0.5 - width, -0.5, count - 0.5, -0.5))
@@ -175,7 +179,10 @@ def _save(figure: "Figure", path: Path) -> None:
 
 
 def _speaker_colors(segments: FloatArray, turns: Sequence[Turn]) -> FloatArray:
-    """Return the (N, 3) colour of the speaker with the most time in each window."""
+    """Return the (N, 3) colour of the speaker with the most time in each window.
+
+    White where nobody speaks.
+    """
     from matplotlib import colormaps
 
     speakers = sorted({turn.speaker for turn in turns})
@@ -185,4 +192,6 @@ def _speaker_colors(segments: FloatArray, turns: Sequence[Turn]) -> FloatArray:
         shared -= np.maximum(segments[:, 0], turn.start)
         seconds[:, speakers.index(turn.speaker)] += np.maximum(shared, 0)
     colors = np.array(colormaps["tab10"].colors)  # type: ignore[attr-defined]
-    return np.asarray(colors[seconds.argmax(axis=1) % len(colors)])
+    strip = colors[seconds.argmax(axis=1) % len(colors)]
+    strip[~seconds.any(axis=1)] = 1.0
+    return np.asarray(strip)

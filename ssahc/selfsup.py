@@ -20,6 +20,7 @@ from ssahc.cluster.ahc import average_linkage
 from ssahc.cluster.discriminative import DiscriminativeCost
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
+from ssahc.options import check_fields
 from ssahc.preprocess import Projected, project_recording
 from ssahc.types import (
     FloatArray,
@@ -74,9 +75,9 @@ class LearningOptions:
     gamma_step : float
         By so much gamma rises from period to period.
     lambda_ : float
-        Weight of the nearest other clusters in the merging cost (Eq. 2); 0 merges the
-        nearest pair. Used by systems that learn, from the number of first clusters on,
-        in the last clustering as well.
+        Weight of the nearest other clusters in the merging cost (Eq. 2); with 0 the
+        nearest pair is merged. It decides on merges below the number of first clusters,
+        those of the last clustering included.
     kc : int
         How many nearest other clusters that cost looks at.
     eta : float
@@ -107,6 +108,7 @@ class LearningOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in _NOT_NEGATIVE:
             if not 0 <= getattr(self, name) < inf:
                 raise UsageError(

@@ -16,6 +16,8 @@ Progress = Callable[[str, int, int], None]
 # Values beyond this are no measurements; their squares would leave float64 or, as
 # network weights, float32.
 LARGEST = 1e30
+# The sum of all affinities of a recording must stay within float32.
+LARGEST_AFFINITY = 1e25
 
 
 def find_unusable(xvectors: FloatArray) -> Iterator[tuple[IntArray, str]]:

@@ -1,5 +1,6 @@
 """The Python entrance: arrays in, the command line's answer out."""
 
+import re
 import subprocess
 import sys
 from typing import get_args
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 import ssahc
 from ssahc.cli import cli
+from ssahc.cluster.ahc import agglomerative_cluster
 from ssahc.io.ark import read_table
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
@@ -147,7 +149,7 @@ TIMES = np.array([[0, 1], [1, 2], [2, 3], [3, 4.0]])
         (["a", "b"], TIMES, None, "must be an array of numbers"),
         (GOOD, TIMES, np.ones((3, 3)), "4 x 4, found 3 x 3"),
         (GOOD, TIMES, np.full((4, 4), np.nan), "scores hold NaN"),
-        (GOOD, TIMES, np.full((4, 4), 1e60), r"or a value beyond 1e\+30"),
+        (GOOD, TIMES, np.full((4, 4), 1e60), r"or a value beyond 1e\+25"),
         (GOOD, TIMES, [["a"] * 4] * 4, "PLDA scores must be an array of numbers"),
         (GOOD + 1j, TIMES, None, "found complex numbers"),
     ],
@@ -157,7 +159,55 @@ def test_senseless_arrays_are_refused(xvectors, segments, scores, message):
         ssahc.diarize(xvectors, segments, plda_scores=scores)
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ssahc.FusionOptions(fusion="zscore"), "fusion must be one of raw"),
+        (lambda: ssahc.LearningOptions(triplets="all"), "triplets must be one of"),
+        (lambda: ssahc.LearningOptions(triplet_form="x"), "triplet-form must be one"),
+        (lambda: ssahc.LearningOptions(max_steps=2.5), "max-steps must be a whole"),
+        (lambda: ssahc.DiarizeOptions(system="foo"), "system must be one of cosine"),
+        (lambda: ssahc.DiarizeOptions(device="gpu"), "device must be one of auto"),
+        (lambda: ssahc.DiarizeOptions(pca_dim=2.5), "pca-dim must be a whole number"),
+        (
+            lambda: ssahc.SpeakerOptions(num_speakers="2"),
+            "num-speakers must be a whole",
+        ),
+        (lambda: ssahc.PldaOptions(length_norm="x"), "length-norm must be one of plda"),
+        (lambda: ssahc.AhcOptions(first_pass_max_utterances=1.5), "must be a whole"),
+    ],
+)
+def test_options_classes_refuse_what_is_none_of_their_choices(make, message):
+    with pytest.raises(ssahc.UsageError, match=message):
+        make()
+
+
+def test_kaldis_further_options_steer_the_clustering(recording, model):
+    free = ssahc.make_options(num_speakers=2)
+    for values in ({"max_spk_fraction": 0.5}, {"first_pass_max_utterances": 30}):
+        options = ssahc.make_options(num_speakers=2, **values)
+        result = ssahc.diarize_recording(recording, model, options)
+        expected = agglomerative_cluster(
+            result.affinity.dense(), ssahc.Stop(num_speakers=2), options.ahc
+        )
+        np.testing.assert_array_equal(result.labels, expected)
+        assert result.history is None
+    assert ssahc.diarize_recording(recording, model, free).history is not None
+
+
+def test_answers_are_shown_in_one_line(recording):
+    result = ssahc.diarize(recording.xvectors, recording.segments)
+    assert re.fullmatch(
+        r"Diarization\('recording': \d+ windows, \d+ speakers, \d+ turns\)",
+        repr(result),
+    )
+    shown = repr(result.history)
+    assert re.fullmatch(r"MergeHistory\(\d+ leaves, \d+ merges\)", shown)
+
+
 def test_what_options_are_not_is_said():
+    with pytest.raises(ssahc.UsageError, match="a model comes from"):
+        ssahc.diarize(GOOD, TIMES, model="corpus/model/b")
     with pytest.raises(ssahc.UsageError, match="come from make_options"):
         ssahc.diarize(GOOD, TIMES, options="paper-ssa1")
     with pytest.raises(ssahc.DataError, match="name each differently"):

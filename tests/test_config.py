@@ -187,3 +187,13 @@ def test_scores_displace_a_plda_of_a_config_file(tmp_path):
     given = {"plda_scores": Path("/s")}
     run = resolve(Run, given, config=config, displaces=CONFLICTS)
     assert (run.files.plda, run.files.plda_scores) == (None, Path("/s"))
+
+
+def test_spectral_displaces_a_threshold_of_a_config_file(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text('threshold = 0.1\nsystem = "cosine"\n')
+    given = {"system": "spectral"}
+    run = resolve(Run, given, config=config, displaces=CONFLICTS)
+    assert run.method.speakers.threshold is None
+    kept = resolve(Run, {"system": "ssahc"}, config=config, displaces=CONFLICTS)
+    assert kept.method.speakers.threshold == 0.1

@@ -33,6 +33,7 @@ def affinities(draw, count=None):
     )
 
 
+@settings(deadline=None)
 @given(affinities())
 def test_statistics_from_sums_are_those_of_the_matrix(affinity):
     matrix = affinity.features @ affinity.features.T + affinity.constant

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import ssahc
 from ssahc.affinity import cosine_affinity
 from ssahc.cli import cli
 from ssahc.io.model import write_model_dir
@@ -47,6 +48,30 @@ def test_affinities_of_a_recording(data, tmp_path, suffix):
     assert picture.read_bytes().startswith(MAGIC[suffix])
 
 
+def test_matrices_are_those_of_the_systems(data, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        "ssahc.plots.save_affinities", lambda *arguments: drawn.update(arguments[4])
+    )
+    common = ("--model-dir", data / "model", "--device", "cpu")
+    plot(*("affinity", data / "x", "a000", data / "ref", tmp_path / "p.png"), *common)
+    assert list(drawn) == ["plda", "cosine", "ssahc"]
+    model = ssahc.read_model_dir(data / "model")
+    (recording, *_) = ssahc.read_recordings(ssahc.open_xvector_dir(data / "x"))
+    for system, affinity in drawn.items():
+        options = ssahc.make_options(system=system, device="cpu")
+        result = ssahc.diarize_recording(recording, model, options)
+        np.testing.assert_array_equal(affinity.dense(), result.affinity.dense())
+
+
+def test_the_config_of_a_run_will_do(data, tmp_path):
+    run = ("diarize", data / "x", tmp_path / "out", "--gamma", 0.6, "--write-scores")
+    assert CliRunner().invoke(cli, list(map(str, run))).exit_code == 0
+    config = ("--config", tmp_path / "out" / "config.toml")
+    arguments = ("affinity", data / "x", "a000", data / "ref", tmp_path / "p.png")
+    assert ": ssahc of" in plot(*arguments, *config).output
+
+
 def test_one_system_alone(data, tmp_path):
     arguments = ("affinity", data / "x", "a000", data / "ref", tmp_path / "p.png")
     assert "cosine ssahc of" in plot(*arguments).output
@@ -56,14 +81,15 @@ def test_one_system_alone(data, tmp_path):
 def test_strips_show_the_reference():
     from matplotlib.figure import Figure
 
-    segments = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
+    segments = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [7.0, 8.0]])
     turns = [Turn(0, 1.6, "a"), Turn(1.6, 3, "b")]
     axes = Figure().add_subplot()
-    draw_affinity(axes, cosine_affinity(np.eye(3)), segments, turns)
+    draw_affinity(axes, cosine_affinity(np.eye(4)), segments, turns)
     matrix, above, left = (image.get_array() for image in axes.images)
-    np.testing.assert_array_equal(matrix, np.eye(3))
-    assert above.shape[:2] == (1, 3)
-    assert left.shape[:2] == (3, 1)
+    np.testing.assert_array_equal(matrix, np.eye(4))
+    assert above.shape[:2] == (1, 4)
+    assert left.shape[:2] == (4, 1)
+    assert above[0, 3].tolist() == [1, 1, 1], "nobody speaks there"
     np.testing.assert_array_equal(above[0], left[:, 0])
     assert above[0, 0].tolist() == above[0, 1].tolist() != above[0, 2].tolist()
 
@@ -105,13 +131,17 @@ def test_bars_stand_for_rates(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("affinity", "x", "nobody", "ref", "p.png"), "no turns of recording 'nobody'"),
+        (("affinity", "x", "nobody", "ref", "p.png"), "has no recording 'nobody'"),
         (("affinity", "x", "a000", "ref", "p.gif"), "ends in .png, .svg, .pdf"),
         (("affinity", "x", "a000", "ref", "no/p.png"), "no such folder"),
         (("affinity", "x", "a000", "nothing", "p.png"), "no such file"),
         (("sweep", "x", "ref", "p.png", "--gammas", "a,b"), "expected numbers"),
         (("sweep", "x", "ref", "p.png", "--gammas", "-1"), "gamma must be"),
         (("sweep", "x", "ref", "p.png", "--system", "plda"), "learns nothing"),
+        (
+            ("sweep", "x", "ref", "p.png", "--gamma", "0.3"),
+            "values by --gammas",
+        ),
         (("sweep", "x", "short", "p.png"), "no reference speech is left"),
     ],
 )

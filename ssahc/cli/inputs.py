@@ -24,12 +24,14 @@ _BOUNDS = {"min_speakers", "max_speakers"}
 _FREE = {"threshold", "reco2min_max"} | _BOUNDS
 # What the command line says displaces what a config file says and has no place beside
 # it: exact numbers of speakers beside a threshold, bounds or other exact numbers,
-# bounds for each recording beside bounds for all, ready-made scores beside a PLDA.
+# bounds for each recording beside bounds for all, ready-made scores beside a PLDA, a
+# threshold beside a system that knows none.
 CONFLICTS = (
     {name: (_EXACT | _FREE) - {name} for name in _EXACT}
     | {name: _EXACT | {"reco2min_max"} for name in _BOUNDS}
     | {"threshold": _EXACT, "reco2min_max": _EXACT | _BOUNDS}
     | {"plda": {"plda_scores"}, "plda_scores": {"plda"}}
+    | {"system=spectral": {"threshold"}}
 )
 
 
@@ -73,7 +75,7 @@ class SpeakerTables:
     reco2num_spk : Path, optional
         Kaldi's table of known numbers of speakers: "recording count" lines.
     reco2min_max : Path, optional
-        Bounds on what the threshold decides: "recording min max" lines.
+        Bounds on the number that is estimated: "recording min max" lines.
     """
 
     reco2num_spk: Path | None = None
@@ -100,8 +102,7 @@ class SpeakersOf:
             return self.everywhere
         if recording not in self.table:
             raise DataError(
-                f"{self.path}: does not list this recording; add a line for "
-                f"{recording!r}"
+                f"{self.path}: does not list this recording; add a line for it"
             )
         return self.table[recording]
 

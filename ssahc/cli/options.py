@@ -101,9 +101,8 @@ def config_option(function: F) -> F:
     return click.option(
         "--config",
         type=PATH,
-        help="TOML file of options (names with _ for -), such as an earlier run's "
-        "config.toml; the command line wins over it. Relative paths in it start at the "
-        "working directory.",
+        help="TOML file of options (names with _ for -); the command line wins over "
+        "it. Relative paths in it start at the working directory.",
     )(function)
 
 
@@ -112,5 +111,7 @@ def preset_option(function: F) -> F:
     return click.option(
         "--preset",
         type=click.Choice(list_presets()),
-        help="Named set of options; --config and the command line win over it.",
+        metavar="NAME",
+        help="Named set of options; --config and the command line win over it. There "
+        f"are {', '.join(list_presets())}.",
     )(function)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from ssahc.cli.batch import work_through
+from ssahc.cli.diarize import Run
 from ssahc.cli.inputs import (
     CONFLICTS,
     ModelFiles,
@@ -34,8 +35,8 @@ _FORMATS = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
-class Run:
-    """All options of the pictures that diarize."""
+class _Shown:
+    """Options of the pictures: those of ``ssahc diarize`` but for its output."""
 
     files: ModelFiles = field(default_factory=ModelFiles)
     tables: SpeakerTables = field(default_factory=SpeakerTables)
@@ -60,10 +61,11 @@ def command() -> None:
 
 
 def _diarizing(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `Run`, presets and config files."""
-    return options_of(Run)(preset_option(config_option(function)))
+    """Add the options of `_Shown`, presets and config files."""
+    return options_of(_Shown)(preset_option(config_option(function)))
 
 
+# Resolved as those of diarize, so that its config.toml will do.
 def _resolve(given: Mapping[str, Any], preset: str | None, config: Path | None) -> Run:
     return resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
 
@@ -83,12 +85,12 @@ def affinity(
     config: Path | None,
     **given: Any,
 ) -> None:
-    """Draw what each system clusters in one RECORDING of XVECTOR_DIR.
+    """Draw affinities of one RECORDING of XVECTOR_DIR.
 
     Every matrix has the reference speaker of each window on two sides, as in Figure 3
     of Singh & Ganapathy (Interspeech 2020): PLDA scores (where there is a PLDA), cosine
-    and the learned affinity, or that of --system alone. PICTURE ends in .png, .svg or
-    .pdf.
+    and the learned affinity. With --system, what that system clusters is drawn alone.
+    PICTURE ends in .png, .svg or .pdf.
     """
     run = _resolve(given, preset, config)
     _check_picture(picture)
@@ -99,8 +101,8 @@ def affinity(
         systems = (run.method.system,)
     elif choose_system(None, inputs.model, has_scores=has_scores) == "ssahc+plda":
         systems = ("plda", *systems)
-    reference = _turns_of(recording, read_rttm(ref_rttm).turns, ref_rttm)
     chosen = _find_recording(xvector_dir, recording)
+    reference = _turns_of(recording, read_rttm(ref_rttm).turns, ref_rttm)
     from ssahc.plots import save_affinities
 
     save_affinities(
@@ -136,7 +138,7 @@ def _turns_of(
     recording: str, reference: Mapping[str, list[Turn]], path: Path
 ) -> list[Turn]:
     if recording not in reference:
-        raise DataError(f"{path}: has no turns of recording {recording!r}")
+        raise DataError(f"{path}: has no turns of this recording; check the ids")
     return reference[recording]
 
 
@@ -171,15 +173,23 @@ def sweep(
     config: Path | None,
     **given: Any,
 ) -> None:
-    """Diarize XVECTOR_DIR with every pair of values, and draw the error rates.
+    """Draw the error rates of XVECTOR_DIR over two options.
 
-    Bars of the pooled error rate over gamma and the threshold of the first clustering,
-    as in Figure 4 of Singh & Ganapathy (Interspeech 2020; there with --lambda 0.1 and
-    known numbers of speakers), and the same as a table on standard output. Scored as
-    NIST's md-eval does: collar 0.25 s, overlap not scored.
+    It is diarized with every pair of values. Bars of the pooled error rate over gamma
+    and the threshold of the first clustering, as in Figure 4 of Singh & Ganapathy
+    (Interspeech 2020; there with --lambda 0.1 and known numbers of speakers), and the
+    same as a table on standard output. Scored as NIST's md-eval does: collar 0.25 s,
+    overlap not scored.
     """
     run = _resolve(given, preset, config)
     _check_picture(picture)
+    for name, instead in (
+        ("gamma", "--gammas"),
+        ("init_threshold", "--init-thresholds"),
+    ):
+        if given.get(name) is not None:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} has no use here; give its values by {instead}")
     if run.method.system in ("cosine", "plda", "spectral"):
         raise UsageError(
             f"--system {run.method.system} learns nothing, so there is nothing to "

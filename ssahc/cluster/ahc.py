@@ -17,6 +17,7 @@ from ssahc.cluster.linkage import Clusters
 from ssahc.cluster.matrix import checked_affinity, symmetric_affinity
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
+from ssahc.options import check_fields
 from ssahc.types import Float32Array, FloatArray, IntArray
 
 
@@ -37,6 +38,7 @@ class AhcOptions:
     first_pass_max_utterances: int = 32767
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.first_pass_max_utterances < 1:
             raise UsageError(
                 "first-pass-max-utterances must be 1 or more, found "

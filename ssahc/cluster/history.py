@@ -8,7 +8,7 @@ from ssahc.cluster.stop import Stop
 from ssahc.types import Float32Array, IntArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MergeHistory:
     """Merges in order, mostly from single windows to one cluster.
 
@@ -28,6 +28,9 @@ class MergeHistory:
     num_leaves: int
     merges: IntArray
     averages: Float32Array
+
+    def __repr__(self) -> str:
+        return f"MergeHistory({self.num_leaves} leaves, {len(self.merges)} merges)"
 
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels at a stop.

@@ -3,10 +3,7 @@
 import numpy as np
 
 from ssahc.errors import DataError
-from ssahc.types import Float32Array, FloatArray
-
-# The sum of all affinities of a recording must stay within float32.
-_LARGEST_AFFINITY = 1e25
+from ssahc.types import LARGEST_AFFINITY, Float32Array, FloatArray
 
 
 def checked_affinity(affinity: FloatArray | Float32Array) -> Float32Array:
@@ -21,9 +18,9 @@ def checked_affinity(affinity: FloatArray | Float32Array) -> Float32Array:
         raise DataError(
             f"affinities must be a square matrix, found shape {affinity.shape}"
         )
-    if not (np.abs(affinity) < _LARGEST_AFFINITY).all():
+    if not (np.abs(affinity) < LARGEST_AFFINITY).all():
         raise DataError(
-            f"affinities hold NaN, infinity or a value beyond {_LARGEST_AFFINITY:g}; "
+            f"affinities hold NaN, infinity or a value beyond {LARGEST_AFFINITY:g}; "
             "compute them again"
         )
     return affinity.astype(np.float32, copy=False)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssahc.cluster.matrix import symmetric_affinity
+from ssahc.errors import DataError
 from ssahc.types import Float32Array, FloatArray, IntArray
 
 # The largest p is this share of the windows (Park et al.), ...
@@ -59,7 +60,7 @@ def spectral_cluster(
     Raises
     ------
     DataError
-        If the matrix is not square or not finite.
+        If the matrix is not square or not finite, or has no eigenvectors.
     """
     matrix = symmetric_affinity(affinity).astype(np.float64)
     count = len(matrix)
@@ -120,9 +121,7 @@ def _neighbors_to_try(count: int) -> tuple[list[int], list[int]]:
 def _find_eigengap(
     matrix: FloatArray, neighbors: int, fewest: int, most: int
 ) -> _Eigengap:
-    from scipy.linalg import eigvalsh
-
-    eigenvalues = eigvalsh(_laplacian(matrix, neighbors))
+    eigenvalues = _eigh(_laplacian(matrix, neighbors))[0]
     # Speakers that are tied to p windows of their own have p at least.
     most = max(min(most, len(matrix) // neighbors), fewest)
     gaps = np.diff(eigenvalues)[fewest - 1 : most]
@@ -142,15 +141,28 @@ def _laplacian(matrix: FloatArray, neighbors: int) -> FloatArray:
     return laplacian
 
 
+def _eigh(laplacian: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return eigenvalues, increasing, and eigenvectors in columns."""
+    try:
+        # LAPACK's divide and conquer. The solvers that compute a few eigenvectors only
+        # fail on some graphs that fall into parts.
+        values, vectors = np.linalg.eigh(laplacian)
+    except np.linalg.LinAlgError as error:
+        raise DataError(
+            f"spectral clustering found no eigenvectors: {error}"
+        ) from error
+    return values, vectors
+
+
 def _label(laplacian: FloatArray, num_speakers: int) -> IntArray:
     """Group the rows of the first eigenvectors by k-means."""
-    from scipy.linalg import eigh, qr
+    from scipy.linalg import qr
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
     if num_speakers == 1:
         return np.zeros(len(laplacian), np.int64)
-    embedding = eigh(laplacian, subset_by_index=(0, num_speakers - 1))[1]
+    embedding = _eigh(laplacian)[1][:, :num_speakers]
     picked = qr(embedding.T, mode="economic", pivoting=True)[2][:num_speakers]
     kmeans = KMeans(num_speakers, init=embedding[picked], n_init=1)
     with warnings.catch_warnings():
