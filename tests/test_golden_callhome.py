@@ -8,9 +8,10 @@ import pytest
 from ssahc.api import make_options
 from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster, average_linkage
 from ssahc.cluster.stop import Stop
-from ssahc.io.ark import read_entries, read_scp, read_table
+from ssahc.io.ark import read_entries, read_table
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
+from ssahc.io.scp import read_scp
 from ssahc.io.text import read_labels, read_reco2num_spk, read_segments, read_spk2utt
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline import DiarizeOptions, SpeakerOptions, diarize_recording

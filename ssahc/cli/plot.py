@@ -65,8 +65,8 @@ def _diarizing(function: Callable[..., None]) -> Callable[..., None]:
     return options_of(_Shown)(preset_option(config_option(function)))
 
 
-# Resolved as those of diarize, so that its config.toml will do.
 def _resolve(given: Mapping[str, Any], preset: str | None, config: Path | None) -> Run:
+    """Combine the sources of options as diarize does: its config.toml will do."""
     return resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
 
 

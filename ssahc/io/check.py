@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ssahc.errors import FormatError
-from ssahc.io.ark import Array, ScpEntry, read_entries, scan_scp
+from ssahc.io.ark import Array, read_entries
+from ssahc.io.scp import ScpEntry, scan_scp
 from ssahc.io.text import (
     Segment,
     scan_reco2num_spk,

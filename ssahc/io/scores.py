@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssahc.errors import DataError, FormatError
-from ssahc.io.ark import Array, ScpEntry, index_table, read_entries
+from ssahc.io.ark import Array, index_table, read_entries
 from ssahc.io.files import strip_rspecifier
+from ssahc.io.scp import ScpEntry
 from ssahc.io.text import read_spk2utt
 
 _logger = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.errors import DataError, FormatError
-from ssahc.io.ark import ArchiveWriter, Array, ScpEntry, read_entries, read_scp
+from ssahc.io.ark import ArchiveWriter, Array, read_entries
 from ssahc.io.files import atomic_write, make_folder
+from ssahc.io.scp import ScpEntry, read_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
 from ssahc.types import Fault, Recording
 
