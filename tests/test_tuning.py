@@ -48,7 +48,7 @@ def test_labels_score_as_their_turns_do(rng, collar, ignore_overlaps):
     assert scored > 10
 
 
-def test_thresholds_score_as_runs_of_their_own(corpus, rng):
+def test_thresholds_score_as_their_cuts_do(corpus, rng):
     item = corpus["a"].conversations[0]
     segments = item.recording.segments
     vectors = item.recording.xvectors
