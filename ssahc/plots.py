@@ -13,7 +13,6 @@ from ssahc.types import FloatArray, Turn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.gridspec import SubplotSpec
 
 
 def draw_timeline(axes: "Axes", rows: Mapping[str, Sequence[Turn]]) -> None:
@@ -65,45 +64,14 @@ def draw_affinity(
     axes.set_yticks([])
 
 
-def save_overview(
-    path: Path,
-    title: str,
-    segments: FloatArray,
-    rows: Mapping[str, Sequence[Turn]],
-    affinities: Mapping[str, Affinity],
-) -> None:
-    """Save a picture of one recording: timelines above, affinity matrices below.
-
-    Parameters
-    ----------
-    path : Path
-        The suffix decides on the format: .png, .svg or .pdf.
-    title : str
-    segments : (N, 2) array
-        Start and end of the windows, in seconds.
-    rows : mapping
-        Source to turns; the first is the reference.
-    affinities : mapping
-        System to affinity.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4 * len(affinities), 7), layout="constrained")
-    grid = figure.add_gridspec(2, 1, height_ratios=(2, 3))
-    timeline = figure.add_subplot(grid[0])
-    draw_timeline(timeline, rows)
-    timeline.set_title(title)
-    reference = next(iter(rows.values()))
-    _draw_affinities(figure, grid[1], affinities, segments, reference)
-    _save(figure, path)
-
-
 def save_affinities(
     path: Path,
     title: str,
     segments: FloatArray,
     reference: Sequence[Turn],
     affinities: Mapping[str, Affinity],
+    *,
+    hypotheses: Mapping[str, Sequence[Turn]] | None = None,
 ) -> None:
     """Save affinity matrices of one recording side by side, with the reference.
 
@@ -119,13 +87,24 @@ def save_affinities(
     reference : sequence of Turn
     affinities : mapping
         System to affinity.
+    hypotheses : mapping, optional
+        System to turns: timelines above the matrices, the reference's on top.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4 * len(affinities), 4.6), layout="constrained")
+    height = 4.6 if hypotheses is None else 7
+    figure = Figure(figsize=(4 * len(affinities), height), layout="constrained")
     figure.suptitle(title)
-    cell = figure.add_gridspec(1, 1)[0]
-    _draw_affinities(figure, cell, affinities, segments, reference)
+    ratios = (3,) if hypotheses is None else (2, 3)
+    grid = figure.add_gridspec(len(ratios), 1, height_ratios=ratios)
+    if hypotheses is not None:
+        rows = {"reference": reference, **hypotheses}
+        draw_timeline(figure.add_subplot(grid[0]), rows)
+    cells = grid[-1].subgridspec(1, len(affinities))
+    for column, (system, affinity) in enumerate(affinities.items()):
+        axes = figure.add_subplot(cells[0, column])
+        draw_affinity(axes, affinity, segments, reference)
+        axes.set_title(system)
     _save(figure, path)
 
 
@@ -157,20 +136,6 @@ def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
     axes.set_ylabel("DER (%)")
     figure.legend(title="gamma", ncols=len(gammas), loc="outside upper center")
     _save(figure, path)
-
-
-def _draw_affinities(
-    figure: "Figure",
-    cell: "SubplotSpec",
-    affinities: Mapping[str, Affinity],
-    segments: FloatArray,
-    reference: Sequence[Turn],
-) -> None:
-    grid = cell.subgridspec(1, len(affinities))
-    for column, (system, affinity) in enumerate(affinities.items()):
-        axes = figure.add_subplot(grid[0, column])
-        draw_affinity(axes, affinity, segments, reference)
-        axes.set_title(system)
 
 
 def _save(figure: "Figure", path: Path) -> None:

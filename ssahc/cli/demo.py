@@ -120,21 +120,21 @@ def _draw(
     if find_spec("matplotlib") is None:
         _logger.warning("no picture: matplotlib is missing; pip install 'ssahc[plots]'")
         return
-    from ssahc.plots import save_overview
+    from ssahc.plots import save_affinities
 
     name = next(iter(reference))
     path = out_dir / f"{name}.png"
-    save_overview(
+    save_affinities(
         path,
         f"{name} (simulated)",
         results["ssahc"][name].segments,
-        {"reference": reference[name]}
-        | {system: results[system][name].turns for system in _SYSTEMS},
+        reference[name],
         # Spectral clusters the affinities of cosine.
         {
             system: results[system][name].affinity
             for system in _SYSTEMS
             if system != "spectral"
         },
+        hypotheses={system: results[system][name].turns for system in _SYSTEMS},
     )
     click.echo(f"\nCorpus, RTTMs and the picture {path.name} are in {out_dir}/")
