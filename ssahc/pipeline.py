@@ -359,14 +359,16 @@ def compute_affinity(
     if system in ("cosine", "spectral"):
         projected = project_recording(recording.xvectors, model, options.pca_dim)
         return Learned(cosine_affinity(projected.vectors), ())
-    if system in _NEEDS_PLDA and scores is None and model.plda is not None:
+    if system == "ssahc":
+        return _learn(recording, model, options, progress)
+    if scores is None and model.plda is not None:
         progress("scoring", 0, 1)
         centered = center(recording.xvectors, model.mean)
         whitened = whiten_and_normalize(centered, model)
         scores = plda_affinity(whitened, model.plda, options.plda)
         progress("scoring", 1, 1)
-    if system == "ssahc" or scores is None:
-        return _learn(recording, model, options, progress)
+    if scores is None:
+        raise AssertionError(f"choose_system let {system} pass without a PLDA")
     if system == "plda":
         return Learned(scores, ())
     learned = _learn(recording, model, options, progress)

@@ -104,10 +104,21 @@ def score_recording(
     DataError
         If there is neither a reference turn nor a UEM.
     """
+    return score_turns(find_scored(reference, options, uem=uem), hypothesis)
+
+
+def score_turns(scored: "Scored", hypothesis: Sequence[Turn]) -> Score:
+    """Score turns of a recording of which it is known already what is scored.
+
+    Parameters
+    ----------
+    scored : Scored
+        From `find_scored`.
+    hypothesis : sequence of Turn
+    """
     from pyannote.metrics.diarization import DiarizationErrorRate
     from pyannote.metrics.identification import IdentificationErrorRate
 
-    scored = find_scored(reference, options, uem=uem)
     # Names of hypothesis speakers must not collide with reference names by chance.
     guess = to_annotation(
         [Turn(t.start, t.end, f"hypothesis {t.speaker}") for t in hypothesis], ""

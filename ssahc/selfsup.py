@@ -156,7 +156,15 @@ class Period:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """The affinity of a recording after learning, and how it came about."""
+    """The affinity of a recording after learning, and how it came about.
+
+    Attributes
+    ----------
+    affinity : Affinity
+        Of the recording's N windows.
+    periods : tuple of Period
+        Empty if nothing was to be learned.
+    """
 
     affinity: Affinity
     periods: tuple[Period, ...]

@@ -14,12 +14,12 @@ import numpy as np
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.stop import Stop
 from ssahc.errors import DataError
-from ssahc.scoring import Score, ScoringOptions, Spans, find_scored, score_recording
-from ssahc.turns import make_turns, split_windows
+from ssahc.scoring import Score, ScoringOptions, Spans, find_scored, score_turns
+from ssahc.turns import Piece, make_turns, split_windows
 from ssahc.types import FloatArray, IntArray, Turn
 
 if TYPE_CHECKING:
-    from pyannote.core import Timeline
+    from pyannote.core import Annotation, Timeline
 
 
 class LabelScorer:
@@ -48,21 +48,16 @@ class LabelScorer:
         *,
         uem: Spans | None = None,
     ) -> None:
-        one_speaker = make_turns(segments, ["1"] * len(segments))
-        score = score_recording(reference, one_speaker, options, uem=uem)
+        protocol = find_scored(reference, options, uem=uem)
+        score = score_turns(protocol, make_turns(segments, ["1"] * len(segments)))
         self.scored = score.scored
         self.missed, self.false_alarm = score.missed, score.false_alarm
-        protocol = find_scored(reference, options, uem=uem)
         # (N, R) seconds that each window shares with each reference speaker, over all
         # (for the mapping of speakers) and where errors count.
-        everywhere, counted = [], []
-        for speaker in protocol.truth.labels():
-            speech = protocol.truth.label_timeline(speaker)
-            everywhere.append(_shared_seconds(segments, speech.crop(protocol.span)))
-            counted.append(_shared_seconds(segments, speech.crop(protocol.region)))
-        shape = (len(everywhere), len(segments))
-        self.everywhere = np.reshape(everywhere, shape).T
-        self.counted = np.reshape(counted, shape).T
+        pieces, count = split_windows(segments), len(segments)
+        truth = protocol.truth
+        self.everywhere = _shared_seconds(truth, protocol.span, pieces, count)
+        self.counted = _shared_seconds(truth, protocol.region, pieces, count)
 
     def score(self, labels: IntArray) -> Score:
         """Score labels 0..K-1 of the windows."""
@@ -75,19 +70,24 @@ class LabelScorer:
         return Score(self.scored, self.missed, self.false_alarm, confusion)
 
 
-def _shared_seconds(segments: FloatArray, speech: "Timeline") -> FloatArray:
-    """Return the (N,) seconds of speech in the time that each window keeps."""
-    seconds = np.zeros(len(segments))
-    bounds = np.array([(part.start, part.end) for part in speech.support()])
-    if len(bounds) == 0:
-        return seconds
-    # Speech up to a time is piecewise linear between the ends of its parts.
-    until = np.cumsum(bounds[:, 1] - bounds[:, 0])
-    times = bounds.ravel()
-    heights = np.column_stack([np.append(0.0, until[:-1]), until]).ravel()
-    for start, end, window in split_windows(segments):
-        low, high = np.interp((start, end), times, heights)
-        seconds[window] += high - low
+def _shared_seconds(
+    truth: "Annotation", where: "Timeline", pieces: Sequence[Piece], count: int
+) -> FloatArray:
+    """Return the (count, R) seconds of each speaker in what each window keeps."""
+    speakers = truth.labels()
+    seconds = np.zeros((count, len(speakers)))
+    edges = np.array([(piece.start, piece.end) for piece in pieces]).reshape(-1, 2)
+    windows = [piece.window for piece in pieces]
+    for column, speaker in enumerate(speakers):
+        speech = truth.label_timeline(speaker).crop(where).support()
+        bounds = np.array([(part.start, part.end) for part in speech])
+        if len(bounds) == 0:
+            continue
+        # Speech up to a time is piecewise linear between the ends of its parts.
+        until = np.cumsum(bounds[:, 1] - bounds[:, 0])
+        heights = np.column_stack([np.append(0.0, until[:-1]), until]).ravel()
+        low, high = np.interp(edges, bounds.ravel(), heights).T
+        np.add.at(seconds[:, column], windows, high - low)
     return seconds
 
 

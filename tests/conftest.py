@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from ssahc.cli import main
+from ssahc.io.model import write_model_dir
+from ssahc.io.xvectors import write_xvector_dir
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Model, Recording
 
@@ -118,5 +120,35 @@ def check(ssahc_here):
     def run(*arguments: object):
         result = ssahc_here("check", *arguments)
         return result.returncode, result.stdout, result.stderr.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def folder(corpus, tmp_path):
+    """An x-vector folder, a model folder, counts; to be broken by the tests."""
+    conversations = corpus["a"].conversations
+    write_xvector_dir(tmp_path / "x", [item.recording for item in conversations])
+    write_model_dir(tmp_path / "model", corpus["b"].model)
+    counts = "".join(f"{item.recording.id} 2\n" for item in conversations)
+    (tmp_path / "x" / "reco2num_spk").write_text(counts)
+    return tmp_path
+
+
+@pytest.fixture
+def diarize(ssahc_here, folder):
+    """Run on the broken folder; return exit status, error lines, recordings done."""
+
+    def run(*options, out="out", model=True):
+        arguments = ["diarize", folder / "x", folder / out, "--system", "plda"]
+        if model:
+            arguments += ["--model-dir", folder / "model"]
+        result = ssahc_here(*arguments, *options)
+        assert "Traceback" not in result.stderr
+        assert result.stdout == ""
+        rttm = folder / out / "rttm"
+        text = rttm.read_text() if rttm.is_file() else ""
+        done = sorted({line.split()[1] for line in text.splitlines()})
+        return result.returncode, result.stderr, done
 
     return run

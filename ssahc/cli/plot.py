@@ -1,6 +1,5 @@
 """``ssahc plot``: pictures of one recording and of sweeps over a corpus."""
 
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,7 +29,6 @@ from ssahc.scoring import Score
 from ssahc.tuning import LabelScorer
 from ssahc.types import Fault, Recording, Turn
 
-_logger = logging.getLogger("ssahc")
 _FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -126,12 +124,14 @@ def _find_recording(xvector_dir: Path, name: str) -> Recording:
             f"{xvector_dir}: has no recording {name!r}; among its "
             f"{len(folder.utterances)} recordings are {some}"
         )
-    for item in read_recordings(folder):
-        if isinstance(item, Fault) and item.recording == name:
-            raise DataError(f"recording {name!r}: {item.reason}")
-        if isinstance(item, Recording) and item.id == name:
-            return item
-    raise DataError(f"{xvector_dir}: recording {name!r} was not read to its end")
+    item = next(item for item in read_recordings(folder) if name == _name_of(item))
+    if isinstance(item, Fault):
+        raise DataError(f"recording {name!r}: {item.reason}")
+    return item
+
+
+def _name_of(item: Recording | Fault) -> str:
+    return item.recording if isinstance(item, Fault) else item.id
 
 
 def _turns_of(

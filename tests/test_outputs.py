@@ -1,0 +1,173 @@
+"""Wrong usage, and what a run leaves in its output folder."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ssahc.io.xvectors import write_xvector_dir
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--num-speakers", 2, "--threshold", 0], "not both"),
+        (["--num-speakers", 2, "--max-speakers", 3], "bounds"),
+        (["--num-speakers", 0], "must be 1 or more"),
+        (["--min-speakers", 3, "--max-speakers", 2], "1 <= min <= max"),
+        (["--max-speakers", 0], "1 <= min <= max"),
+        (["--threshold", "nan"], "NaN"),
+        (["--target-energy", 2], "between 0 and 1"),
+        (["--fusion-weight", -1], "between 0 and 1"),
+        (["--pca-dim", 0], "must be 1 or more"),
+        (["--rttm-channel", "a b"], "one word"),
+        (["--device", "tpu"], "'tpu' is not one of"),
+        (["--model-dir", "/nowhere"], "no such folder"),
+        (["--model-dir", ""], "the path is empty"),
+        (["--gamma", "nan"], "must be finite"),
+        (["--eta", 2], "between 0 and 1"),
+        (["--config", "/nowhere.toml"], "no such file"),
+    ],
+)
+def test_wrong_usage(folder, diarize, options, message):
+    status, errors, _ = diarize(*options)
+    assert status == 2
+    assert message in errors
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--threshold", 0.0], ["--max-speakers", 4], ["--min-speakers", 2]],
+)
+def test_counts_stand_alone(folder, diarize, option):
+    counts = folder / "x" / "reco2num_spk"
+    status, errors, _ = diarize("--reco2num-spk", counts, *option)
+    assert status == 2
+    assert f"leave out {option[0]}" in errors
+
+
+def test_a_plda_alone_is_not_enough(folder, diarize):
+    plda = folder / "model" / "plda"
+    status, errors, _ = diarize("--plda", plda, model=False)
+    assert status == 2
+    assert "give --mean and --transform as well" in errors
+
+
+def test_a_run_leaves_one_runs_files(folder, diarize):
+    assert diarize("--write-scores")[0] == 0
+    assert (folder / "out" / "scores.ark").exists()
+    assert diarize()[0] == 0
+    names = {path.name for path in (folder / "out").iterdir()}
+    assert names == {"rttm", "labels", "config.toml"}
+
+
+def test_files_of_others_stay(folder, diarize):
+    (folder / "out").mkdir()
+    (folder / "out" / "scores.scp").write_text("Kaldi's\n")
+    assert diarize()[0] == 0
+    assert (folder / "out" / "scores.scp").read_text() == "Kaldi's\n"
+
+
+def test_scores_may_be_clustered_where_they_lie(folder, diarize, ssahc_here):
+    assert diarize("--write-scores")[0] == 0
+    out = folder / "out"
+    labels = (out / "labels").read_bytes()
+    result = ssahc_here("cluster", out / "scores.scp", folder / "x" / "spk2utt", out)
+    assert result.returncode == 0
+    assert (out / "labels").read_bytes() == labels
+    assert (out / "scores.ark").exists()
+    # Now the folder is not known to be diarize's: nothing is removed.
+    assert diarize()[0] == 0
+    assert (out / "scores.ark").exists()
+
+
+def test_nothing_is_written_if_something_cannot_be(folder, diarize):
+    (folder / "out" / "rttm").mkdir(parents=True)
+    status, errors, _ = diarize()
+    assert status == 2
+    assert f"{folder / 'out' / 'rttm'}: is a folder" in errors
+    assert [path.name for path in (folder / "out").iterdir()] == ["rttm"]
+
+
+def test_a_failed_run_keeps_the_last_one(folder, diarize):
+    assert diarize()[0] == 0
+    before = (folder / "out" / "rttm").read_bytes()
+    (folder / "x" / "xvector.ark").unlink()
+    assert diarize()[0] == 2
+    assert (folder / "out" / "rttm").read_bytes() == before
+    assert len(list((folder / "out").iterdir())) == 3
+
+
+def test_interruption_is_told_apart(folder):
+    code = (
+        "import sys, ssahc.cli.diarize as verb\n"
+        "def interrupted(*_): raise KeyboardInterrupt\n"
+        "verb.read_recordings = interrupted\n"
+        f"sys.argv = ['ssahc', 'diarize', {str(folder / 'x')!r},"
+        f" {str(folder / 'out')!r}, '--system', 'cosine']\n"
+        "import ssahc.__main__"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 130
+    assert result.stderr.strip() == "ssahc: error: interrupted"
+    assert not (folder / "out").exists()
+
+
+def test_plda_systems_need_a_plda(folder, diarize):
+    (folder / "model" / "plda").unlink()
+    status, errors, _ = diarize()
+    assert status == 2
+    assert "--system plda needs a PLDA" in errors
+    assert diarize("--system", "cosine")[0] == 0
+
+
+@pytest.mark.parametrize("out", ["x/segments", "x/segments/out"])
+def test_output_folder_that_cannot_be(diarize, out):
+    status, errors, _ = diarize(out=out)
+    assert status == 2
+    assert "cannot write there" in errors
+    assert "choose another output folder" in errors
+
+
+@pytest.mark.parametrize(
+    ("system", "model"),
+    [
+        ("cosine", True),
+        ("plda", True),
+        ("ssahc", True),
+        ("ssahc+plda", True),
+        ("cosine", False),
+        ("ssahc", False),
+    ],
+)
+def test_few_or_equal_windows_work(corpus, folder, ssahc_here, system, model):
+    source = corpus["a"].conversations[0].recording
+    parts = []
+    for count in (1, 2, 3, 30):
+        rows = np.zeros(count, int) if count == 30 else np.arange(count)
+        name = f"n{count}"
+        utterances = tuple(f"{name}-{i}" for i in range(count))
+        segments = np.stack([np.arange(count), np.arange(count) + 1.5], axis=1)
+        parts.append(type(source)(name, utterances, segments, source.xvectors[rows]))
+    write_xvector_dir(folder / "few", parts)
+    options = ["--model-dir", folder / "model"] if model else []
+    arguments = ("diarize", folder / "few", folder / "out", "--system", system)
+    result = ssahc_here(*arguments, *options)
+    assert result.returncode == 0
+    assert "Traceback" not in result.stderr
+    labels = dict(
+        line.split() for line in (folder / "out" / "labels").read_text().splitlines()
+    )
+    # Equal windows are one speaker, whatever the system.
+    assert {labels[f"n30-{i}"] for i in range(30)} == {"1"}
+    result = ssahc_here(*arguments, *options, "--num-speakers", 3)
+    assert result.returncode == 0
+    assert "recording 'n2': 3 speakers wanted, but 2 windows there" in result.stderr
+    labels = dict(
+        line.split() for line in (folder / "out" / "labels").read_text().splitlines()
+    )
+    assert [labels[f"n2-{i}"] for i in range(2)] == ["1", "2"]
