@@ -210,7 +210,8 @@ def check_values(
     for key, value in table.items():
         if key not in known:
             near = get_close_matches(key.replace("-", "_"), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "see --help"
+            names = f"there are {', '.join(sorted(known))}"
+            hint = f"did you mean {near[0]!r}?" if near else names
             raise FormatError(f"unknown option; {hint}", path=path, key=key)
         values[key] = _convert(known[key], value, path)
     return values
