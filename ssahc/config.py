@@ -66,7 +66,7 @@ class Option:
 
 def list_options(options_class: type) -> Iterator[Option]:
     """Yield the options of a class and of the classes nested in it."""
-    hints = get_type_hints(options_class)
+    hints = _hints(options_class)
     descriptions = _describe(options_class)
     for item in dataclasses.fields(options_class):
         hint = hints[item.name]
@@ -84,6 +84,11 @@ def list_options(options_class: type) -> Iterator[Option]:
             # Empty where docstrings are stripped (python -OO).
             descriptions.get(item.name, ""),
         )
+
+
+@cache
+def _hints(options_class: type) -> dict[str, Any]:
+    return get_type_hints(options_class)
 
 
 def _option_name(field: str) -> str:
@@ -116,8 +121,9 @@ def _describe(options_class: type) -> dict[str, str]:
 def build(options_class: type[T], values: Mapping[str, Any]) -> T:
     """Make an options object from flat values; what is missing keeps its default."""
     arguments: dict[str, Any] = {}
-    hints = get_type_hints(options_class)
-    for item in dataclasses.fields(options_class):  # type: ignore[arg-type]
+    plain_class: type = options_class
+    hints = _hints(plain_class)
+    for item in dataclasses.fields(plain_class):
         hint = hints[item.name]
         if _is_options_class(hint):
             arguments[item.name] = build(hint, values)

@@ -1,8 +1,9 @@
 """One recording from x-vectors to speaker turns; the only module that joins stages."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ssahc.affinity import Affinity, ScoreMatrix, cosine_affinity
@@ -260,10 +261,81 @@ def diarize_recording(
     UsageError
         If options contradict each other or the system lacks what it needs.
     """
+    warn_of_excess(recording.id, len(recording), options.speakers.stop())
+    diarize = prepare_recording(
+        recording, model, plda_scores=plda_scores, progress=progress
+    )
+    return diarize(options)
+
+
+def prepare_recording(
+    recording: Recording,
+    model: Model = NO_MODEL,
+    *,
+    plda_scores: Float32Array | FloatArray | None = None,
+    progress: Progress = no_progress,
+) -> Callable[[DiarizeOptions], Diarization]:
+    """Return a function that diarizes one recording with any options.
+
+    The answers are those of `diarize_recording`. What options have in common is
+    computed once: PLDA scores, and what the network learns.
+
+    Parameters
+    ----------
+    recording, model, plda_scores, progress
+        As for `diarize_recording`.
+
+    Raises
+    ------
+    DataError
+        If there are not as many scores as windows.
+    """
+    given = None if plda_scores is None else _score_matrix(plda_scores, len(recording))
+
+    @cache
+    def score(options: PldaOptions) -> Affinity:
+        if given is not None:
+            return given
+        return _score_plda(recording, model, options, progress)
+
+    @cache
+    def learn_from(options: DiarizeOptions) -> Learned:
+        return _learn(recording, model, options, progress)
+
+    def compute_affinity(options: DiarizeOptions) -> Learned:
+        """Compute what the chosen system clusters; no periods if it does not learn."""
+        system = choose_system(options.system, model, has_scores=given is not None)
+        if system in ("cosine", "spectral"):
+            projected = project_recording(recording.xvectors, model, options.pca_dim)
+            return Learned(cosine_affinity(projected.vectors), ())
+        if system == "plda":
+            return Learned(score(options.plda), ())
+        if system == "ssahc":
+            return learn_from(_about_learning(options))
+        scores = score(options.plda)
+        learned = learn_from(_about_learning(options))
+        return Learned(fuse(learned.affinity, scores, options.fusion), learned.periods)
+
+    def diarize(options: DiarizeOptions) -> Diarization:
+        return _cluster(recording, compute_affinity(options), options, progress)
+
+    return diarize
+
+
+def _about_learning(options: DiarizeOptions) -> DiarizeOptions:
+    """Return the options with only what learning depends on, all else as by default."""
+    return DiarizeOptions(
+        pca_dim=options.pca_dim,
+        device=options.device,
+        learning=options.learning,
+        speakers=SpeakerOptions(options.speakers.num_speakers),
+    )
+
+
+def _cluster(
+    recording: Recording, learned: Learned, options: DiarizeOptions, progress: Progress
+) -> Diarization:
     stop = options.speakers.stop()
-    warn_of_excess(recording.id, len(recording), stop)
-    scores = None if plda_scores is None else _score_matrix(plda_scores, len(recording))
-    learned = compute_affinity(recording, model, options, scores, progress)
     matrix = learned.affinity.dense()
     history = None
     progress("clustering", 0, 1)
@@ -324,55 +396,17 @@ def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
         )
 
 
-def compute_affinity(
-    recording: Recording,
-    model: Model,
-    options: DiarizeOptions,
-    scores: Affinity | None,
-    progress: Progress,
-) -> Learned:
-    """Compute what the chosen system clusters.
-
-    Parameters
-    ----------
-    recording : Recording
-    model : Model
-    options : DiarizeOptions
-    scores : Affinity, optional
-        PLDA scores that were computed elsewhere.
-    progress : callable
-        As in `diarize_recording`.
-
-    Returns
-    -------
-    Learned
-        Without periods for systems that do not learn.
-
-    Raises
-    ------
-    DataError
-        If the dimensions of recording and model disagree.
-    UsageError
-        If the system needs a PLDA and there is neither a model nor scores.
-    """
-    system = choose_system(options.system, model, has_scores=scores is not None)
-    if system in ("cosine", "spectral"):
-        projected = project_recording(recording.xvectors, model, options.pca_dim)
-        return Learned(cosine_affinity(projected.vectors), ())
-    if system == "ssahc":
-        return _learn(recording, model, options, progress)
-    if scores is None and model.plda is not None:
-        progress("scoring", 0, 1)
-        centered = center(recording.xvectors, model.mean)
-        whitened = whiten_and_normalize(centered, model)
-        scores = plda_affinity(whitened, model.plda, options.plda)
-        progress("scoring", 1, 1)
-    if scores is None:
-        raise AssertionError(f"choose_system let {system} pass without a PLDA")
-    if system == "plda":
-        return Learned(scores, ())
-    learned = _learn(recording, model, options, progress)
-    return Learned(fuse(learned.affinity, scores, options.fusion), learned.periods)
+def _score_plda(
+    recording: Recording, model: Model, options: PldaOptions, progress: Progress
+) -> Affinity:
+    if model.plda is None:
+        raise AssertionError("choose_system lets nothing pass without a PLDA")
+    progress("scoring", 0, 1)
+    centered = center(recording.xvectors, model.mean)
+    whitened = whiten_and_normalize(centered, model)
+    scores = plda_affinity(whitened, model.plda, options)
+    progress("scoring", 1, 1)
+    return scores
 
 
 def _learn(

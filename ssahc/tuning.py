@@ -1,154 +1,313 @@
-"""Choosing a threshold: cluster once, cut at every threshold, score every cut.
+"""Choosing options by their error rates over a grid of values.
 
-Where the windows of a recording stay the same, so does the time that each of them
-keeps, and with it what is missed and what is a false alarm: labels decide on confusion
-alone. A cut is therefore scored in microseconds from the seconds that every window
-shares with every reference speaker.
+A recording is learned from once for all fusion weights, clustered once for all
+thresholds, and cut at each of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import isnan
+from typing import get_args
 
 import numpy as np
 
-from ssahc.cluster.history import MergeHistory
-from ssahc.cluster.stop import Stop
-from ssahc.errors import DataError
-from ssahc.scoring import Score, ScoringOptions, Spans, find_scored, score_turns
-from ssahc.turns import Piece, make_turns, split_windows
-from ssahc.types import FloatArray, IntArray, Turn
+from ssahc.config import build, flatten, list_options
+from ssahc.cuts import LabelScorer, score_thresholds
+from ssahc.errors import DataError, UsageError
+from ssahc.fusion import FusionOptions
+from ssahc.pipeline import (
+    Diarization,
+    DiarizeOptions,
+    System,
+    choose_system,
+    prepare_recording,
+)
+from ssahc.plda import PldaOptions
+from ssahc.scoring import Score
+from ssahc.selfsup import LearningOptions
+from ssahc.types import (
+    NO_MODEL,
+    Float32Array,
+    FloatArray,
+    Model,
+    Recording,
+)
 
-if TYPE_CHECKING:
-    from pyannote.core import Annotation, Timeline
+# Values to try of every option, by its name on the command line (_ for -).
+Grid = Mapping[str, Sequence[float]]
+# One value of every option of a grid.
+Point = tuple[float, ...]
+_THRESHOLD = "threshold"
+# Systems that make use of these options; those of the other classes concern all.
+_USERS: dict[type, tuple[System, ...]] = {
+    LearningOptions: ("ssahc", "ssahc+plda"),
+    FusionOptions: ("ssahc+plda",),
+    PldaOptions: ("plda", "ssahc+plda"),
+}
 
 
-class LabelScorer:
-    """Scores any labels of the windows of one recording, as `score_recording` does.
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The scores of recordings over a grid.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The options that were swept; a threshold is the last.
+    scores : mapping
+        Their values, in the same order, to the score there.
+    """
+
+    names: tuple[str, ...]
+    scores: Mapping[Point, Score]
+
+    def best(self) -> Point:
+        """Return the values of the lowest error rate.
+
+        Of several, the middle ones: of the first option, then among those that are left
+        of the next.
+
+        Raises
+        ------
+        DataError
+            If nothing was scored.
+        """
+        # Sums of the same seconds in another order differ by their rounding.
+        rates = {point: round(score.der, 9) for point, score in self.scores.items()}
+        lowest = min(rates.values(), default=np.nan)
+        if isnan(lowest):
+            raise DataError(
+                "no reference speech is left to tune on; check the references"
+            )
+        best = [point for point, rate in rates.items() if rate == lowest]
+        for place in range(len(self.names)):
+            values = sorted({point[place] for point in best})
+            middle = values[len(values) // 2]
+            best = [point for point in best if point[place] == middle]
+        return best[0]
+
+    def values(self, place: int) -> list[float]:
+        """Return the values of one option, in the order of the grid."""
+        return list(dict.fromkeys(point[place] for point in self.scores))
+
+    def options_at(self, point: Point, options: DiarizeOptions) -> DiarizeOptions:
+        """Return the options with the values of a point in their place."""
+        return _vary(options, dict(zip(self.names, point, strict=True)))
+
+
+def _vary(options: DiarizeOptions, values: Mapping[str, float]) -> DiarizeOptions:
+    return build(DiarizeOptions, {**flatten(options), **values})
+
+
+def check_grid(grid: Grid, options: DiarizeOptions) -> None:
+    """Refuse a grid that cannot be swept.
 
     Parameters
     ----------
-    segments : (N, 2) array
-        Start and end of every window, in seconds.
-    reference : sequence of Turn
-    options : ScoringOptions
-    uem : sequence of (start, end), optional
-        The scored spans, in seconds.
+    grid : mapping
+        Option to its values.
+    options : DiarizeOptions
+        All other options, with a system.
 
     Raises
     ------
-    DataError
-        If there is neither a reference turn nor a UEM.
+    UsageError
+        If there is nothing to sweep, or an option is unknown, makes no difference to
+        the system, or cannot have one of its values.
     """
-
-    def __init__(
-        self,
-        segments: FloatArray,
-        reference: Sequence[Turn],
-        options: ScoringOptions = ScoringOptions(),  # noqa: B008
-        *,
-        uem: Spans | None = None,
-    ) -> None:
-        protocol = find_scored(reference, options, uem=uem)
-        score = score_turns(protocol, make_turns(segments, ["1"] * len(segments)))
-        self.scored = score.scored
-        self.missed, self.false_alarm = score.missed, score.false_alarm
-        # (N, R) seconds that each window shares with each reference speaker, over all
-        # (for the mapping of speakers) and where errors count.
-        pieces, count = split_windows(segments), len(segments)
-        truth = protocol.truth
-        self.everywhere = _shared_seconds(truth, protocol.span, pieces, count)
-        self.counted = _shared_seconds(truth, protocol.region, pieces, count)
-
-    def score(self, labels: IntArray) -> Score:
-        """Score labels 0..K-1 of the windows."""
-        from scipy.optimize import linear_sum_assignment
-
-        member = np.eye(labels.max() + 1)[labels]
-        ours, theirs = linear_sum_assignment(member.T @ self.everywhere, maximize=True)
-        correct = (member.T @ self.counted)[ours, theirs].sum()
-        confusion = max(self.scored - self.missed - float(correct), 0.0)
-        return Score(self.scored, self.missed, self.false_alarm, confusion)
+    _check_names(grid, options)
+    for name, values in grid.items():
+        for value in values:
+            _vary(options, {name: value})
 
 
-def _shared_seconds(
-    truth: "Annotation", where: "Timeline", pieces: Sequence[Piece], count: int
-) -> FloatArray:
-    """Return the (count, R) seconds of each speaker in what each window keeps."""
-    speakers = truth.labels()
-    seconds = np.zeros((count, len(speakers)))
-    edges = np.array([(piece.start, piece.end) for piece in pieces]).reshape(-1, 2)
-    windows = [piece.window for piece in pieces]
-    for column, speaker in enumerate(speakers):
-        speech = truth.label_timeline(speaker).crop(where).support()
-        bounds = np.array([(part.start, part.end) for part in speech])
-        if len(bounds) == 0:
-            continue
-        # Speech up to a time is piecewise linear between the ends of its parts.
-        until = np.cumsum(bounds[:, 1] - bounds[:, 0])
-        heights = np.column_stack([np.append(0.0, until[:-1]), until]).ravel()
-        low, high = np.interp(edges, bounds.ravel(), heights).T
-        np.add.at(seconds[:, column], windows, high - low)
-    return seconds
+def _check_names(grid: Grid, options: DiarizeOptions) -> None:
+    if not all(len(values) for values in (grid, *grid.values())):
+        raise UsageError("there is nothing to sweep; give values of an option")
+    known = [option.name for option in list_options(DiarizeOptions)]
+    for name in grid:
+        if name not in known:
+            raise UsageError(f"unknown option {name!r}; there are {', '.join(known)}")
+        users = _find_users(name)
+        if options.system not in users:
+            raise UsageError(
+                f"--system {options.system} makes no use of {name.replace('_', '-')}, "
+                f"so there is nothing to sweep; use {' or '.join(users)}"
+            )
 
 
-def score_thresholds(
-    history: MergeHistory,
+def _find_users(name: str) -> tuple[System, ...]:
+    """Return the systems that make use of an option."""
+    systems: tuple[System, ...] = get_args(System)
+    if name == _THRESHOLD:
+        return tuple(system for system in systems if system != "spectral")
+    for options_class, users in _USERS.items():
+        if name in (option.name for option in list_options(options_class)):
+            return users
+    return systems
+
+
+def sweep_recording(
+    recording: Recording,
     scorer: LabelScorer,
-    thresholds: Iterable[float],
+    grid: Grid,
+    model: Model = NO_MODEL,
+    options: DiarizeOptions = DiarizeOptions(),  # noqa: B008
     *,
-    min_speakers: int = 1,
-    max_speakers: int | None = None,
-) -> dict[float, Score]:
-    """Score the cuts of one recording at many thresholds.
+    plda_scores: Float32Array | FloatArray | None = None,
+) -> Sweep:
+    """Score one recording with every combination of values of a grid.
+
+    The scores are those that `diarize_recording` with the same options would get.
 
     Parameters
     ----------
-    history : MergeHistory
-        Of single windows.
+    recording : Recording
     scorer : LabelScorer
-        Of the same windows.
-    thresholds : iterable of float
-    min_speakers, max_speakers : int, optional
-        Bounds on what a threshold decides.
+        Of the windows of the recording.
+    grid : mapping
+        Option, by its name on the command line, to the values to try; for example
+        ``{"fusion_weight": [0.3, 0.5], "threshold": [-0.1, 0.0, 0.1]}``.
+    model : Model
+        Mean, whitening and PLDA, as far as they are there.
+    options : DiarizeOptions
+        All other options.
+    plda_scores : (N, N) array, optional
+        Scores that take the place of those of the model's PLDA.
 
     Returns
     -------
-    dict
-        Threshold to score.
-    """
-    by_count: dict[int, Score] = {}
-    scores: dict[float, Score] = {}
-    for threshold in thresholds:
-        stop = Stop(None, threshold, min_speakers, max_speakers)
-        count = history.num_clusters(stop)
-        if count not in by_count:
-            by_count[count] = scorer.score(history.cut(stop))
-        scores[threshold] = by_count[count]
-    return scores
-
-
-def pool_thresholds(
-    recordings: Iterable[Mapping[float, Score]],
-) -> dict[float, Score]:
-    """Add up the scores of many recordings, threshold by threshold."""
-    pooled: dict[float, Score] = {}
-    for scores in recordings:
-        for threshold, score in scores.items():
-            pooled[threshold] = pooled.get(threshold, Score()) + score
-    return pooled
-
-
-def best_threshold(pooled: Mapping[float, Score]) -> float:
-    """Return the threshold of the lowest error rate; of equal ones the middle one.
+    Sweep
 
     Raises
     ------
     DataError
-        If nothing was scored.
+        If the recording, the model and the scores do not fit together.
+    UsageError
+        If the grid cannot be swept, or the system lacks what it needs.
     """
-    rates = {threshold: score.der for threshold, score in pooled.items()}
-    lowest = min(rates.values(), default=np.nan)
-    if np.isnan(lowest):
-        raise DataError("no reference speech is left to tune on; check the references")
-    best = sorted(threshold for threshold, rate in rates.items() if rate == lowest)
-    return best[len(best) // 2]
+    has_scores = plda_scores is not None
+    system = choose_system(options.system, model, has_scores=has_scores)
+    options = replace(options, system=system)
+    _check_names(grid, options)
+    diarize = prepare_recording(recording, model, plda_scores=plda_scores)
+    names = sorted(grid, key=_THRESHOLD.__eq__)
+    others = [name for name in names if name != _THRESHOLD]
+    scores: dict[Point, Score] = {}
+    for point in product(*(grid[name] for name in others)):
+        varied = _vary(options, dict(zip(others, point, strict=True)))
+        if _THRESHOLD not in grid:
+            scores[point] = scorer.score(diarize(varied).labels)
+            continue
+        cuts = _score_cuts(diarize, scorer, varied, grid[_THRESHOLD])
+        scores |= {(*point, threshold): score for threshold, score in cuts.items()}
+    return Sweep(tuple(names), scores)
+
+
+def _score_cuts(
+    diarize: Callable[[DiarizeOptions], Diarization],
+    scorer: LabelScorer,
+    options: DiarizeOptions,
+    thresholds: Sequence[float],
+) -> dict[float, Score]:
+    """Score the labels of one recording at many thresholds."""
+    history = diarize(_vary(options, {_THRESHOLD: thresholds[0]})).history
+    if history is None:
+        # Kaldi's further options steer the merges: each threshold has its own.
+        return {
+            threshold: scorer.score(
+                diarize(_vary(options, {_THRESHOLD: threshold})).labels
+            )
+            for threshold in thresholds
+        }
+    return score_thresholds(
+        history,
+        scorer,
+        thresholds,
+        min_speakers=options.speakers.min_speakers,
+        max_speakers=options.speakers.max_speakers,
+    )
+
+
+def pool_sweeps(sweeps: Iterable[Sweep]) -> Sweep:
+    """Add up the scores of many recordings, point by point.
+
+    Parameters
+    ----------
+    sweeps : iterable of Sweep
+        Over one grid.
+
+    Raises
+    ------
+    DataError
+        If their grids differ.
+    """
+    first, *others = list(sweeps) or [Sweep((), {})]
+    scores = dict(first.scores)
+    for sweep in others:
+        if sweep.names != first.names or sweep.scores.keys() != scores.keys():
+            raise DataError("sweeps over different grids cannot be added up")
+        for point, score in sweep.scores.items():
+            scores[point] += score
+    return Sweep(first.names, scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Some recordings with the values that are best for all others.
+
+    Attributes
+    ----------
+    recordings : tuple of str
+    point : tuple of float
+        The best values for the other recordings.
+    tuned : Score
+        Of the other recordings with these values.
+    held_out : Score
+        Of these recordings with these values.
+    """
+
+    recordings: tuple[str, ...]
+    point: Point
+    tuned: Score
+    held_out: Score
+
+
+def cross_validate(sweeps: Mapping[str, Sweep], num_folds: int) -> list[Fold]:
+    """Score every recording with values that were chosen without it.
+
+    Recordings are dealt like cards: the first to the first fold, the second to the
+    second, and so on.
+
+    Parameters
+    ----------
+    sweeps : mapping
+        Recording to its scores over one grid.
+    num_folds : int
+        2 swaps two halves.
+
+    Raises
+    ------
+    DataError
+        If there are too few recordings, or nothing of the others of a fold is scored.
+    UsageError
+        If there is but one fold.
+    """
+    if num_folds < 2:
+        raise UsageError(f"there must be 2 folds or more, found {num_folds}")
+    if len(sweeps) < num_folds:
+        raise DataError(
+            f"{num_folds} folds need as many recordings, found {len(sweeps)}"
+        )
+    names = list(sweeps)
+    folds = []
+    for first in range(num_folds):
+        inside = names[first::num_folds]
+        held_out = pool_sweeps(sweeps[name] for name in inside)
+        others = pool_sweeps(sweeps[name] for name in names if name not in inside)
+        point = others.best()
+        folds.append(
+            Fold(tuple(inside), point, others.scores[point], held_out.scores[point])
+        )
+    return folds

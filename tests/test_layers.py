@@ -54,7 +54,10 @@ ARROWS = {
         *("selfsup", "turns"),
     },
     "scoring": {"turns"},
-    "tuning": {"cluster.history", "cluster.stop", "scoring", "turns"},
+    "cuts": {"cluster.history", "cluster.stop", "scoring", "turns"},
+    "tuning": {
+        *("config", "cuts", "fusion", "pipeline", "plda", "scoring", "selfsup"),
+    },
     "simulate": set(),
     "plots.figure": {"io.files"},
     "plots.timeline": set(),
@@ -62,12 +65,12 @@ ARROWS = {
     "plots.rates": {"plots.figure"},
     "config": {"io.files"},
     "api": {
-        *("affinity", "cluster", "config", "fusion", "io", "pipeline", "plda"),
-        *("scoring", "selfsup"),
+        *("affinity", "cluster", "config", "cuts", "fusion", "io", "pipeline"),
+        *("plda", "scoring", "selfsup", "tuning"),
     },
     "cli": {
-        *("cli", "cluster", "config", "io", "nn", "pipeline", "plots", "scoring"),
-        *("simulate", "tuning", "turns"),
+        *("cli", "cluster", "config", "cuts", "io", "nn", "pipeline", "plots"),
+        *("scoring", "simulate", "tuning", "turns"),
     },
 }
 MODULES = sorted(
@@ -128,7 +131,7 @@ def test_only_one_module_knows_kaldi_io():
 def test_pyannote_only_where_turns_are_its_annotations():
     for module in MODULES:
         if any(name.startswith("pyannote") for name, _ in imports(module)):
-            assert module in ("turns", "scoring", "tuning", "pipeline")
+            assert module in ("cuts", "turns", "scoring", "pipeline")
 
 
 @pytest.mark.parametrize(

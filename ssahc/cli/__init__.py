@@ -15,9 +15,10 @@ VERBS = {
     "cluster": "Cluster ready-made score matrices, as Kaldi's agglomerative-cluster.",
     "demo": "Simulate, diarize and score a small corpus; needs no data.",
     "diarize": "Diarize an x-vector folder: who speaks when, as RTTM.",
-    "plot": "Pictures: affinities of a recording, a sweep over a corpus.",
+    "plot": "Pictures: affinities of a recording, error rates over options.",
     "score": "Diarization error rate of an RTTM, equal to md-eval's.",
     "simulate": "Make x-vector folders of synthetic conversations.",
+    "tune": "Find the threshold and other options that serve a folder best.",
 }
 
 

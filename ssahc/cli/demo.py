@@ -1,7 +1,5 @@
 """``ssahc demo``."""
 
-import logging
-from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
@@ -22,11 +20,11 @@ from ssahc.pipeline import (
     System,
     diarize_recording,
 )
+from ssahc.plots.figure import can_draw
 from ssahc.scoring import Score, score_corpus
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Fault, Turn
 
-_logger = logging.getLogger("ssahc")
 _SYSTEMS: tuple[System, ...] = get_args(System)
 _HALVES = {"a": "b", "b": "a"}
 _CORPUS = SimulateOptions(recordings=6)
@@ -117,8 +115,7 @@ def _draw(
     results: dict[System, dict[str, Diarization]],
     reference: dict[str, list[Turn]],
 ) -> None:
-    if find_spec("matplotlib") is None:
-        _logger.warning("no picture: matplotlib is missing; pip install 'ssahc[plots]'")
+    if not can_draw():
         return
     from ssahc.plots.affinity import save_affinities
 

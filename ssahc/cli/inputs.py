@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ssahc.config import flatten, list_options
 from ssahc.errors import DataError, FormatError, UsageError
+from ssahc.io.ark import Array
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.model import read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
@@ -15,6 +16,7 @@ from ssahc.pipeline import (
     Diarization,
     DiarizeOptions,
     SpeakerOptions,
+    System,
     diarize_recording,
     uses_plda,
 )
@@ -204,10 +206,20 @@ class Inputs:
             If a table or the scores lack the recording, or what is there does not fit.
         """
         options = replace(options, speakers=self.speakers_of(recording.id))
-        scores = None
-        if self.plda_scores is not None and uses_plda(options.system):
-            scores = read_scores(self.plda_scores, recording.id, recording.utterances)
+        scores = self.scores_of(recording, options.system)
         return diarize_recording(recording, self.model, options, plda_scores=scores)
+
+    def scores_of(self, recording: Recording, system: System | None) -> Array | None:
+        """Read the PLDA scores of a recording; None if there are none, or no use.
+
+        Raises
+        ------
+        DataError
+            If the scores lack the recording, or do not fit it.
+        """
+        if self.plda_scores is None or not uses_plda(system):
+            return None
+        return read_scores(self.plda_scores, recording.id, recording.utterances)
 
 
 def open_inputs(

@@ -1,5 +1,6 @@
 """Saving figures, and refusing early what could not be saved."""
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FORMATS = (".png", ".svg", ".pdf")
+_INSTALL = "pip install 'ssahc[plots]'"
+
+_logger = logging.getLogger(__name__)
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is there; where it is not, a warning says so."""
+    if find_spec("matplotlib") is None:
+        _logger.warning("no picture: matplotlib is missing; %s", _INSTALL)
+        return False
+    return True
 
 
 def check_picture(path: Path) -> None:
@@ -22,7 +34,7 @@ def check_picture(path: Path) -> None:
         If matplotlib or the folder is missing, or the suffix names no known format.
     """
     if find_spec("matplotlib") is None:
-        raise UsageError("pictures need matplotlib: pip install 'ssahc[plots]'")
+        raise UsageError(f"pictures need matplotlib: {_INSTALL}")
     if path.suffix not in _FORMATS:
         raise UsageError(
             f"{path}: a picture's name ends in {', '.join(_FORMATS)}, found "

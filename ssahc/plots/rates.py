@@ -7,6 +7,11 @@ import numpy as np
 
 from ssahc.plots.figure import save
 
+# Beyond this an axis gets logarithmic: log-likelihood ratios go far, while what is of
+# interest is near zero.
+_LINEAR = 5.0
+_LEGEND_ROWS = 20
+
 
 def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
     """Save error rates as bars: a group a first threshold, a bar a gamma.
@@ -35,4 +40,40 @@ def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
     axes.set_xlabel("threshold of the first clustering")
     axes.set_ylabel("DER (%)")
     figure.legend(title="gamma", ncols=len(gammas), loc="outside upper center")
+    save(figure, path)
+
+
+def save_curves(
+    path: Path, curves: Mapping[str, Mapping[float, float]], option: str
+) -> None:
+    """Save error rates as curves over one option, the lowest of each marked.
+
+    Parameters
+    ----------
+    path : Path
+        The suffix decides on the format: .png, .svg or .pdf.
+    curves : mapping
+        Name of each curve to its points: value of the option to DER in percent.
+    option : str
+        What stands under the axis.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    colors = colormaps["viridis"](np.linspace(0, 0.9, len(curves)))
+    for color, (name, rates) in zip(colors, curves.items(), strict=True):
+        values, heights = np.array(sorted(rates.items())).T
+        lowest = int(heights.argmin())
+        line = {"color": color, "marker": "o", "markevery": [lowest]}
+        axes.plot(values, heights, label=name, **line)
+    values = np.array([value for rates in curves.values() for value in rates])
+    if np.abs(values).max() > _LINEAR:
+        axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlabel(option)
+    axes.set_ylabel("DER (%)")
+    if len(curves) > 1:
+        columns = -(-len(curves) // _LEGEND_ROWS)
+        figure.legend(loc="outside right upper", ncols=columns, fontsize="small")
     save(figure, path)

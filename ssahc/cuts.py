@@ -1,0 +1,126 @@
+"""Scoring many labellings of the windows of one recording.
+
+Where the windows of a recording stay the same, so does the time that each of them
+keeps, and with it what is missed and what is a false alarm: labels decide on confusion
+alone. A cut is therefore scored in microseconds from the seconds that every window
+shares with every reference speaker.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ssahc.cluster.history import MergeHistory
+from ssahc.cluster.stop import Stop
+from ssahc.scoring import Score, ScoringOptions, Spans, find_scored, score_turns
+from ssahc.turns import Piece, make_turns, split_windows
+from ssahc.types import FloatArray, IntArray, Turn
+
+if TYPE_CHECKING:
+    from pyannote.core import Annotation, Timeline
+
+
+class LabelScorer:
+    """Scores any labels of the windows of one recording, as `score_recording` does.
+
+    Parameters
+    ----------
+    segments : (N, 2) array
+        Start and end of every window, in seconds.
+    reference : sequence of Turn
+    options : ScoringOptions
+    uem : sequence of (start, end), optional
+        The scored spans, in seconds.
+
+    Raises
+    ------
+    DataError
+        If there is neither a reference turn nor a UEM.
+    """
+
+    def __init__(
+        self,
+        segments: FloatArray,
+        reference: Sequence[Turn],
+        options: ScoringOptions = ScoringOptions(),  # noqa: B008
+        *,
+        uem: Spans | None = None,
+    ) -> None:
+        protocol = find_scored(reference, options, uem=uem)
+        score = score_turns(protocol, make_turns(segments, ["1"] * len(segments)))
+        self.scored = score.scored
+        self.missed, self.false_alarm = score.missed, score.false_alarm
+        # (N, R) seconds that each window shares with each reference speaker, over all
+        # (for the mapping of speakers) and where errors count.
+        pieces, count = split_windows(segments), len(segments)
+        truth = protocol.truth
+        self.everywhere = _shared_seconds(truth, protocol.span, pieces, count)
+        self.counted = _shared_seconds(truth, protocol.region, pieces, count)
+
+    def score(self, labels: IntArray) -> Score:
+        """Score labels 0..K-1 of the windows."""
+        from scipy.optimize import linear_sum_assignment
+
+        member = np.eye(labels.max() + 1)[labels]
+        ours, theirs = linear_sum_assignment(member.T @ self.everywhere, maximize=True)
+        correct = (member.T @ self.counted)[ours, theirs].sum()
+        confusion = max(self.scored - self.missed - float(correct), 0.0)
+        return Score(self.scored, self.missed, self.false_alarm, confusion)
+
+
+def _shared_seconds(
+    truth: "Annotation", where: "Timeline", pieces: Sequence[Piece], count: int
+) -> FloatArray:
+    """Return the (count, R) seconds of each speaker in what each window keeps."""
+    speakers = truth.labels()
+    seconds = np.zeros((count, len(speakers)))
+    edges = np.array([(piece.start, piece.end) for piece in pieces]).reshape(-1, 2)
+    windows = [piece.window for piece in pieces]
+    for column, speaker in enumerate(speakers):
+        speech = truth.label_timeline(speaker).crop(where).support()
+        bounds = np.array([(part.start, part.end) for part in speech])
+        if len(bounds) == 0:
+            continue
+        # Speech up to a time is piecewise linear between the ends of its parts.
+        until = np.cumsum(bounds[:, 1] - bounds[:, 0])
+        heights = np.column_stack([np.append(0.0, until[:-1]), until]).ravel()
+        low, high = np.interp(edges, bounds.ravel(), heights).T
+        np.add.at(seconds[:, column], windows, high - low)
+    return seconds
+
+
+def score_thresholds(
+    history: MergeHistory,
+    scorer: LabelScorer,
+    thresholds: Iterable[float],
+    *,
+    min_speakers: int = 1,
+    max_speakers: int | None = None,
+) -> dict[float, Score]:
+    """Score the cuts of one recording at many thresholds.
+
+    Parameters
+    ----------
+    history : MergeHistory
+        Of single windows.
+    scorer : LabelScorer
+        Of the same windows.
+    thresholds : iterable of float
+    min_speakers, max_speakers : int, optional
+        Bounds on what a threshold decides.
+
+    Returns
+    -------
+    dict
+        Threshold to score.
+    """
+    by_count: dict[int, Score] = {}
+    scores: dict[float, Score] = {}
+    for threshold in thresholds:
+        stop = Stop(None, threshold, min_speakers, max_speakers)
+        count = history.num_clusters(stop)
+        if count not in by_count:
+            by_count[count] = scorer.score(history.cut(stop))
+        scores[threshold] = by_count[count]
+    return scores
