@@ -64,13 +64,14 @@ ARROWS = {
     "plots.affinity": {"affinity", "plots.figure", "plots.timeline"},
     "plots.rates": {"plots.figure"},
     "config": {"io.files"},
+    "parallel": set(),
     "api": {
         *("affinity", "cluster", "config", "cuts", "fusion", "io", "pipeline"),
         *("plda", "scoring", "selfsup", "tuning"),
     },
     "cli": {
-        *("cli", "cluster", "config", "cuts", "io", "nn", "pipeline", "plots"),
-        *("scoring", "simulate", "tuning", "turns"),
+        *("cli", "cluster", "config", "cuts", "io", "nn", "parallel", "pipeline"),
+        *("plots", "scoring", "simulate", "tuning", "turns"),
     },
 }
 MODULES = sorted(

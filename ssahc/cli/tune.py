@@ -11,9 +11,16 @@ from typing import Any
 import click
 
 from ssahc.cli.batch import CONFIG, work_through
-from ssahc.cli.diarize import Run
+from ssahc.cli.diarize import Run, check_device, settle_system
 from ssahc.cli.inputs import CONFLICTS, Inputs, open_inputs, open_source
-from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
+from ssahc.cli.options import (
+    PATH,
+    Verb,
+    config_option,
+    options_of,
+    preset_option,
+    take_options,
+)
 from ssahc.cli.references import Protocol, References, read_references
 from ssahc.cli.sweeps import (
     draw_sweep,
@@ -27,7 +34,8 @@ from ssahc.cuts import LabelScorer
 from ssahc.errors import DataError, UsageError
 from ssahc.io.files import staged_output
 from ssahc.io.xvectors import read_recordings
-from ssahc.pipeline import DiarizeOptions, choose_system
+from ssahc.parallel import RunningOptions
+from ssahc.pipeline import DiarizeOptions
 from ssahc.plots.figure import can_draw
 from ssahc.scoring import Score, ScoringOptions
 from ssahc.tuning import (
@@ -117,6 +125,7 @@ class _Tuned:
 @options_of(
     Tuning, without={"xvector_dir", "threshold", "write_scores", "rttm_channel"}
 )
+@options_of(RunningOptions)
 @preset_option
 @config_option
 def command(
@@ -143,6 +152,7 @@ def command(
     Exit status: 0 all recordings done; 1 some failed and are left out; 2 wrong usage or
     nothing done, nothing is written.
     """
+    running = take_options(RunningOptions, given)
     given["xvector_dir"] = xvector_dir
     for name, values in _SWEPT.items():
         if given[name] is not None and given[values] is not None:
@@ -157,7 +167,7 @@ def command(
     ours = (_FOLDS, _PICTURE) if (out_dir / _TABLE).exists() else ()
     files = (_TABLE, _FOLDS, _PICTURE, CONFIG)
     with staged_output(out_dir, files, stale=ours) as folder:
-        tuned = _tune(folder, ref_rttm, options)
+        tuned = _tune(folder, ref_rttm, options, running)
     _print(tuned, options.protocol.scoring, out_dir)
     sys.exit(1 if tuned.faults else 0)
 
@@ -190,13 +200,14 @@ class _SweepRecording:
         )
 
 
-def _tune(out_dir: Path, ref_rttm: Path, options: Tuning) -> _Tuned:
+def _tune(
+    out_dir: Path, ref_rttm: Path, options: Tuning, running: RunningOptions
+) -> _Tuned:
     run, protocol = options.run, options.protocol
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    has_scores = inputs.plda_scores is not None
-    system = choose_system(run.method.system, inputs.model, has_scores=has_scores)
-    method = replace(run.method, system=system)
+    method = settle_system(run, inputs).method
     grid = _make_grid(options.grid, method, known=run.tables.reco2num_spk is not None)
+    check_device(method, running)
     references = read_references(ref_rttm, protocol.uem)
     folder = open_source(run.source)
     names = folder.utterances.keys() | folder.unlisted.keys()
@@ -208,6 +219,7 @@ def _tune(out_dir: Path, ref_rttm: Path, options: Tuning) -> _Tuned:
         _SweepRecording(inputs, references, method, grid, protocol.scoring),
         total=len(names),
         what="tuning",
+        running=running,
     )
     sweeps = {name: done[name] for name in folder.utterances if name in done}
     pooled = pool_sweeps(sweeps.values())
