@@ -24,16 +24,19 @@ from joblib import Parallel, cpu_count, delayed
 from ssahc import (
     DiarizeOptions,
     Fault,
+    LabelScorer,
+    Score,
+    Sweep,
     diarize_recording,
     make_options,
     open_xvector_dir,
+    pool_sweeps,
     read_model_dir,
     read_recordings,
     read_rttm,
+    sweep_recording,
 )
 from ssahc.io.text import read_reco2num_spk
-from ssahc.scoring import Score
-from ssahc.tuning import LabelScorer, best_threshold, pool_thresholds, score_thresholds
 
 HALVES = {"callhome1": "callhome2", "callhome2": "callhome1"}
 # The grid on which real Kaldi's figures for callhome_shaped were made.
@@ -50,6 +53,13 @@ class Row:
     def options(self, num_speakers: int | None = None) -> DiarizeOptions:
         """Return the row's options for a recording."""
         return make_options(num_speakers=num_speakers, **self.values)
+
+    def grid(self) -> dict[str, list[float]]:
+        """Return what is tuned where the number of speakers is estimated."""
+        if self.values.get("system") == "spectral":
+            # Nothing: the eigengap decides.
+            return {"min_speakers": [1]}
+        return {"threshold": THRESHOLDS}
 
     def flags(self) -> str:
         """Return the row's options as the command line has them."""
@@ -94,59 +104,40 @@ MORE = {
 }
 
 
-class Tally:
-    """The scores of some recordings of one half, for one row."""
-
-    def __init__(self) -> None:
-        self.known = self.eigengap = Score()
-        self.by_threshold: dict[float, Score] = {}
+Scores = tuple[Score, Sweep]
 
 
-def work(data: Path, half: str, part: slice, rows: dict[str, Row]) -> dict[str, Tally]:
+def work(data: Path, half: str, part: slice, rows: dict[str, Row]) -> dict[str, Scores]:
+    """Score some recordings of a half: with N known, and over all thresholds."""
     folder = data / "callhome_shaped" / half
     model = read_model_dir(data / "callhome_model" / HALVES[half])
     reference = read_rttm(folder / "ref.rttm").turns
     counts = read_reco2num_spk(folder / "reco2num_spk")
-    tallies = {name: Tally() for name in rows}
+    scores: dict[str, list[Scores]] = {name: [] for name in rows}
     for recording in list(read_recordings(open_xvector_dir(folder)))[part]:
         if isinstance(recording, Fault):
             raise SystemExit(f"{recording.recording}: {recording.reason}")
         scorer = LabelScorer(recording.segments, reference[recording.id])
         for name, row in rows.items():
-            tally = tallies[name]
             known = row.options(counts[recording.id])
             labels = diarize_recording(recording, model, known).labels
-            tally.known += scorer.score(labels)
-            free = diarize_recording(recording, model, row.options())
-            if free.history is None:
-                tally.eigengap += scorer.score(free.labels)
-            else:
-                scores = score_thresholds(free.history, scorer, THRESHOLDS)
-                tally.by_threshold = pool_thresholds([tally.by_threshold, scores])
-    return tallies
+            sweep = sweep_recording(recording, scorer, row.grid(), model, row.options())
+            scores[name].append((scorer.score(labels), sweep))
+    return {name: add(parts) for name, parts in scores.items()}
 
 
-def add(tallies: list[Tally]) -> Tally:
-    total = Tally()
-    total.known = sum((tally.known for tally in tallies), Score())
-    total.eigengap = sum((tally.eigengap for tally in tallies), Score())
-    total.by_threshold = pool_thresholds(tally.by_threshold for tally in tallies)
-    return total
+def add(parts: list[Scores]) -> Scores:
+    known, sweeps = zip(*parts, strict=True)
+    return sum(known, Score()), pool_sweeps(sweeps)
 
 
-def held_out(halves: dict[str, Tally]) -> tuple[Score, str]:
+def held_out(sweeps: dict[str, Sweep]) -> tuple[Score, str]:
     """Score each half at the other's best threshold; also say which these are."""
-    if not halves["callhome1"].by_threshold:
-        return sum((half.eigengap for half in halves.values()), Score()), "eigengap"
-    chosen = {
-        half: best_threshold(halves[other].by_threshold)
-        for half, other in HALVES.items()
-    }
-    score = sum(
-        (halves[half].by_threshold[threshold] for half, threshold in chosen.items()),
-        Score(),
-    )
-    return score, " ".join(f"{threshold:g}" for threshold in chosen.values())
+    chosen = {half: sweeps[other].best() for half, other in HALVES.items()}
+    score = sum((sweeps[half].scores[best] for half, best in chosen.items()), Score())
+    thresholds = " ".join(f"{value:g}" for (value,) in chosen.values())
+    names = sweeps["callhome1"].names
+    return score, thresholds if names == ("threshold",) else "eigengap"
 
 
 def main() -> None:
@@ -178,8 +169,10 @@ def main() -> None:
             )
             for half in HALVES
         }
-        known = sum((half.known for half in halves.values()), Score())
-        estimated, thresholds = held_out(halves)
+        known = sum((known for known, _ in halves.values()), Score())
+        estimated, thresholds = held_out(
+            {half: sweep for half, (_, sweep) in halves.items()}
+        )
         paper = (f"({rate:5.2f})" for rate in row.paper or ())
         theirs = [*paper, "", ""]
         print(

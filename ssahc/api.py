@@ -15,6 +15,7 @@ from ssahc.cluster.ahc import AhcOptions
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.stop import Stop
 from ssahc.config import check_values, resolve
+from ssahc.cuts import LabelScorer
 from ssahc.errors import DataError, FormatError, SsahcError, UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.io.model import read_model_dir
@@ -29,6 +30,7 @@ from ssahc.pipeline import (
 from ssahc.plda import PldaOptions
 from ssahc.scoring import Score, ScoringOptions, score_corpus, score_recording
 from ssahc.selfsup import LearningOptions, Period
+from ssahc.tuning import Sweep, pool_sweeps, sweep_recording
 from ssahc.types import (
     NO_MODEL,
     Fault,
@@ -50,6 +52,7 @@ __all__ = [
     "Fault",
     "FormatError",
     "FusionOptions",
+    "LabelScorer",
     "LearningOptions",
     "MergeHistory",
     "Model",
@@ -62,17 +65,20 @@ __all__ = [
     "SpeakerOptions",
     "SsahcError",
     "Stop",
+    "Sweep",
     "Turn",
     "UsageError",
     "diarize",
     "diarize_recording",
     "make_options",
     "open_xvector_dir",
+    "pool_sweeps",
     "read_model_dir",
     "read_recordings",
     "read_rttm",
     "score_corpus",
     "score_recording",
+    "sweep_recording",
     "write_rttm",
 ]
 

@@ -1,7 +1,5 @@
 """Pictures: written, of the right kind, and of what they say."""
 
-import re
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -9,11 +7,13 @@ from click.testing import CliRunner
 import ssahc
 from ssahc.affinity import cosine_affinity
 from ssahc.cli import cli
+from ssahc.cli.sweeps import write_sweep
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.plots.affinity import draw_affinity
-from ssahc.plots.rates import save_sweep
+from ssahc.scoring import Score
+from ssahc.tuning import Sweep
 from ssahc.types import Turn
 
 pytest.importorskip("matplotlib")
@@ -27,9 +27,9 @@ def data(corpus, tmp_path_factory):
     write_xvector_dir(path / "x", [item.recording for item in conversations])
     write_model_dir(path / "model", corpus["b"].model)
     write_rttm(path / "ref", {item.recording.id: item.turns for item in conversations})
-    short = {name: [Turn(0, 0.1, "a")] for name in ("a000", "a001")}
-    write_rttm(path / "short", short)
-    (path / "counts").write_text("a000 2\na001 3\n")
+    for name in ("fusion_weight", "threshold"):
+        sweep = Sweep((name,), {(0.1,): scored(5), (0.2,): scored(6)})
+        write_sweep(path / f"{name.split('_')[-1]}s.csv", sweep)
     return path
 
 
@@ -96,38 +96,66 @@ def test_strips_show_the_reference():
     assert above[0, 0].tolist() == above[0, 1].tolist() != above[0, 2].tolist()
 
 
-def test_sweep_prints_what_single_runs_score(data, tmp_path):
-    picture = tmp_path / "sweep.svg"
-    common = ("--model-dir", data / "model", "--reco2num-spk", data / "counts")
-    common += ("--system", "ssahc", "--lambda", 0.1)
-    result = plot(
-        *("sweep", data / "x", data / "ref", picture, *common),
-        *("--init-thresholds", "0.1,0.5", "--gammas", "0.2,0.6,1"),
-    )
-    assert result.exit_code == 0, result.output
-    number = r" +([\d.]+)"
-    rows = re.findall(f"^{4 * number}$", result.output, re.MULTILINE)
-    assert [row[0] for row in rows] == ["0.1", "0.5"]
-    assert picture.read_bytes().startswith(MAGIC[".svg"])
-    out = tmp_path / "out"
-    arguments = ("diarize", data / "x", out, *common, "--gamma", 0.6)
-    arguments += ("--init-threshold", 0.5)
-    assert CliRunner().invoke(cli, list(map(str, arguments))).exit_code == 0
-    score = CliRunner().invoke(cli, ["score", str(data / "ref"), str(out / "rttm")])
-    pooled = re.search(f"^pooled{number}", score.output, re.MULTILINE)
-    assert pooled[1] == rows[1][2]
+def scored(rate):
+    return Score(100.0, confusion=rate)
+
+
+def drawn(monkeypatch):
+    """Return a list that gets the figures that are saved."""
+    from matplotlib.figure import Figure
+
+    figures, save = [], Figure.savefig
+
+    def keep(self, *arguments, **named):
+        figures.append(self)
+        save(self, *arguments, **named)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
 
 
 def test_bars_stand_for_rates(tmp_path, monkeypatch):
-    from matplotlib.figure import Figure
-
-    kept = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: kept.append(self))
+    figures = drawn(monkeypatch)
     rates = {(0.0, 0.2): 5.0, (0.0, 0.4): 6.0, (0.1, 0.2): 7.0, (0.1, 0.4): 8.0}
-    save_sweep(tmp_path / "x.png", rates)
-    (axes,) = kept[0].axes
+    # Of the thresholds it is the lowest rate that counts.
+    scores = {(*values, 0.0): scored(rate) for values, rate in rates.items()}
+    scores |= {(*values, 0.1): scored(rate + 1) for values, rate in rates.items()}
+    table, picture = tmp_path / "tuning.csv", tmp_path / "sweep.svg"
+    write_sweep(table, Sweep(("init_threshold", "gamma", "threshold"), scores))
+    assert plot("sweep", table, picture).exit_code == 0
+    assert picture.read_bytes().startswith(MAGIC[".svg"])
+    (axes,) = figures[0].axes
     heights = [bar.get_height() for bars in axes.containers for bar in bars]
     assert heights == [5.0, 7.0, 6.0, 8.0]
+    (legend,) = figures[0].legends
+    assert [text.get_text() for text in legend.texts] == ["0.2", "0.4"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "0.1"]
+
+
+def test_curves_stand_for_rates(tmp_path, monkeypatch):
+    figures = drawn(monkeypatch)
+    one, two, picture = (tmp_path / name for name in ("1.csv", "2.csv", "p.png"))
+    rates = {-9.0: 60.0, 0.0: 9.0, 0.1: 4.0, 0.2: 7.0, 9.0: 90.0}
+    scores = {(threshold,): scored(rate) for threshold, rate in rates.items()}
+    write_sweep(one, Sweep(("threshold",), scores))
+    scores = {(w, t): scored(w + t) for w in (0.3, 0.5) for t in (0.1, 0.2)}
+    write_sweep(two, Sweep(("fusion_weight", "threshold"), scores))
+    for tables in ([one], [one, two]):
+        assert plot("thresholds", *tables, picture).exit_code == 0
+        assert picture.read_bytes().startswith(MAGIC[".png"])
+    alone, both = figures
+    (line,) = alone.axes[0].lines
+    assert dict(zip(*line.get_data())) == rates
+    assert line.get_markevery() == [2], "the lowest is marked"
+    left, right = alone.axes[0].get_xlim()
+    assert -1 < left < 0 < 0.2 < right < 1, "what is far above it is left out"
+    assert alone.axes[0].get_xlabel() == "threshold"
+    assert not alone.legends
+    labels = [text.get_text() for text in both.legends[0].texts]
+    weights = ("fusion-weight 0.3", "fusion-weight 0.5")
+    assert labels == [str(one), *(f"{two}, {weight}" for weight in weights)]
+    heights = [line.get_ydata() for line in both.axes[0].lines]
+    np.testing.assert_allclose(heights[1], [0.4, 0.5])
 
 
 @pytest.mark.parametrize(
@@ -137,14 +165,12 @@ def test_bars_stand_for_rates(tmp_path, monkeypatch):
         (("affinity", "x", "a000", "ref", "p.gif"), "ends in .png, .svg, .pdf"),
         (("affinity", "x", "a000", "ref", "no/p.png"), "no such folder"),
         (("affinity", "x", "a000", "nothing", "p.png"), "no such file"),
-        (("sweep", "x", "ref", "p.png", "--gammas", "a,b"), "expected numbers"),
-        (("sweep", "x", "ref", "p.png", "--gammas", "-1"), "gamma must be"),
-        (("sweep", "x", "ref", "p.png", "--system", "plda"), "learns nothing"),
-        (
-            ("sweep", "x", "ref", "p.png", "--gamma", "0.3"),
-            "values by --gammas",
-        ),
-        (("sweep", "x", "short", "p.png"), "no reference speech is left"),
+        (("sweep", "ref", "p.png"), "expected a table of ssahc tune"),
+        (("sweep", "weights.csv", "p.png"), "found one over fusion-weight"),
+        (("sweep", "nothing", "p.png"), "no such file"),
+        (("sweep", "weights.csv", "p.gif"), "ends in .png, .svg, .pdf"),
+        (("thresholds", "p.png"), "Missing argument"),
+        (("thresholds", "weights.csv", "thresholds.csv", "p.png"), "same last option"),
     ],
 )
 def test_faults(data, monkeypatch, arguments, message):

@@ -93,14 +93,14 @@ def write_folds(path: Path, names: Sequence[str], folds: Sequence[Fold]) -> None
 
 
 def print_sweep(sweep: Sweep, best: Point) -> None:
-    """Print the table; of a long one the rows around the best.
+    """Print the table; a long one cut down to what is around the best row.
 
-    These differ from the best row in one option, in an option of many values by a few
-    steps at most.
+    These are a few neighbours in the option that was swept last, and the best row of
+    every other combination of the other options, or of the best of these.
     """
     shown = list(sweep.scores)
     if len(shown) > _MOST_ROWS:
-        shown = [point for point in shown if _is_near(point, best, sweep)]
+        shown = _around(best, sweep)
     title = "DER %"
     if len(shown) < len(sweep.scores):
         title += f", {len(shown)} of {len(sweep.scores)} rows, around the best"
@@ -122,14 +122,18 @@ def _flag(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _is_near(point: Point, best: Point, sweep: Sweep) -> bool:
-    differing = [place for place in range(len(best)) if point[place] != best[place]]
-    if len(differing) != 1:
-        return not differing
-    place = differing[0]
-    values = sweep.values(place)
-    steps = abs(values.index(point[place]) - values.index(best[place]))
-    return steps <= _NEIGHBOURS
+def _around(best: Point, sweep: Sweep) -> list[Point]:
+    """Return the points of a long table that are shown, in its order."""
+    values = sweep.values(len(best) - 1)
+    place = values.index(best[-1])
+    near = values[max(place - _NEIGHBOURS, 0) : place + _NEIGHBOURS + 1]
+    combinations: dict[Point, dict[Point, Score]] = {}
+    for point, score in sweep.scores.items():
+        combinations.setdefault(point[:-1], {})[point] = score
+    lowest = [Sweep(sweep.names, part).best() for part in combinations.values()]
+    lowest.sort(key=lambda point: sweep.scores[point].der)
+    shown = {(*best[:-1], value) for value in near} | set(lowest[:_MOST_ROWS])
+    return [point for point in sweep.scores if point in shown]
 
 
 def print_folds(names: Sequence[str], folds: Sequence[Fold]) -> None:

@@ -52,7 +52,7 @@ from ssahc.types import Fault, Recording
 
 _logger = logging.getLogger("ssahc")
 _TABLE, _FOLDS, _PICTURE = "tuning.csv", "folds.csv", "tuning.png"
-# Most values of one option.
+# Most steps from start to stop.
 _MOST = 10_000
 
 
@@ -275,21 +275,23 @@ def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
         raise UsageError(
             f"{flag}: expected numbers like 0.1,0.2 or start:stop:step, found {text!r}"
         ) from error
-    if len(numbers) > _MOST:
-        raise UsageError(f"{flag}: more than {_MOST} values")
     return tuple(sorted(numbers))
 
 
 def _expand(part: str) -> Iterator[float]:
     numbers = [float(number) for number in part.split(":")]
+    if not all(map(isfinite, numbers)):
+        raise ValueError("not finite")
     if len(numbers) == 1:
         yield numbers[0]
         return
     start, stop, step = numbers
-    steps = (stop - start) / step if step > 0 and isfinite(step) else -1.0
-    if not 0 <= steps <= _MOST:
-        raise ValueError
-    for index in range(floor(steps + 1e-9) + 1):
+    if not (step > 0 and start <= stop):
+        raise ValueError("no way from start to stop")
+    steps = (stop - start) / step + 1e-9
+    if steps > _MOST:
+        raise UsageError(f"{part}: more than {_MOST} values; take larger steps")
+    for index in range(floor(steps) + 1):
         # Without the dust of sums of decimal fractions, and zero without its sign.
         yield round(start + index * step, 10) + 0.0
 

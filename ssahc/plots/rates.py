@@ -7,9 +7,8 @@ import numpy as np
 
 from ssahc.plots.figure import save
 
-# Beyond this an axis gets logarithmic: log-likelihood ratios go far, while what is of
-# interest is near zero.
-_LINEAR = 5.0
+# Curves are shown up to so many points above the lowest error rate, or three times it.
+_ABOVE = 20.0
 _LEGEND_ROWS = 20
 
 
@@ -48,6 +47,8 @@ def save_curves(
 ) -> None:
     """Save error rates as curves over one option, the lowest of each marked.
 
+    What is far above the lowest of all is left out.
+
     Parameters
     ----------
     path : Path
@@ -64,13 +65,19 @@ def save_curves(
     axes = figure.add_subplot()
     colors = colormaps["viridis"](np.linspace(0, 0.9, len(curves)))
     for color, (name, rates) in zip(colors, curves.items(), strict=True):
-        values, heights = np.array(sorted(rates.items())).T
-        lowest = int(heights.argmin())
-        line = {"color": color, "marker": "o", "markevery": [lowest]}
+        values, heights = zip(*sorted(rates.items()), strict=True)
+        line = {"color": color, "marker": "o", "markevery": [int(np.argmin(heights))]}
         axes.plot(values, heights, label=name, **line)
-    values = np.array([value for rates in curves.values() for value in rates])
-    if np.abs(values).max() > _LINEAR:
-        axes.set_xscale("symlog", linthresh=1)
+    lowest = min(rate for rates in curves.values() for rate in rates.values())
+    top = max(3 * lowest, lowest + _ABOVE)
+    points = [point for rates in curves.values() for point in rates.items()]
+    shown = [value for value, rate in points if rate <= top]
+    if len(shown) < len(points):
+        axes.set_ylim(0, top)
+        left, right = min(shown), max(shown)
+        if left < right:
+            margin = 0.05 * (right - left)
+            axes.set_xlim(left - margin, right + margin)
     axes.set_xlabel(option)
     axes.set_ylabel("DER (%)")
     if len(curves) > 1:
