@@ -180,7 +180,7 @@ def _tables(result: _Result) -> Iterator[tuple[_Row, list[_Row]]]:
             (by, "count", "DER\n%", "mean\nDER %", *_SECONDS, "JER\n%"),
             [
                 (
-                    "(not listed)" if group is None else str(group),
+                    "(unlisted)" if group is None else str(group),
                     str(summary.recordings),
                     _number(summary.pooled.der),
                     _number(summary.mean_der),

@@ -25,7 +25,7 @@ def print_table(
 
     table = Table(box=None, header_style="", pad_edge=False)
     for heading, justify in zip(header, _sides(), strict=False):
-        table.add_column(heading, justify=justify, vertical="bottom")
+        table.add_column(Text(heading), justify=justify, vertical="bottom")
     for row in rows:
         table.add_row(*map(Text, row))
     if title is not None:
