@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -96,6 +96,7 @@ scores = st.builds(Score, amounts, amounts, amounts, amounts, amounts, st.intege
 groups = st.none() | st.integers(0, 12) | st.sampled_from(["en", "nan", "-1.5", "inf"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(scores, groups)))
 def test_groups_add_up_to_the_corpus(recordings):
     table = {f"r{number}": score for number, (score, _) in enumerate(recordings)}
