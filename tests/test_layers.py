@@ -54,6 +54,7 @@ ARROWS = {
         *("selfsup", "turns"),
     },
     "scoring": {"turns"},
+    "breakdown": {"scoring"},
     "cuts": {"cluster.history", "cluster.stop", "scoring", "turns"},
     "tuning": {
         *("config", "cuts", "fusion", "pipeline", "plda", "scoring", "selfsup"),
@@ -66,11 +67,12 @@ ARROWS = {
     "config": {"io.files"},
     "parallel": set(),
     "api": {
-        *("affinity", "cluster", "config", "cuts", "fusion", "io", "pipeline"),
-        *("plda", "scoring", "selfsup", "tuning"),
+        *("affinity", "breakdown", "cluster", "config", "cuts", "fusion", "io"),
+        *("pipeline", "plda", "scoring", "selfsup", "tuning"),
     },
     "cli": {
-        *("cli", "cluster", "config", "cuts", "io", "nn", "parallel", "pipeline"),
+        *("breakdown", "cli", "cluster", "config", "cuts", "io", "nn", "parallel"),
+        "pipeline",
         *("plots", "scoring", "simulate", "tuning", "turns"),
     },
 }
