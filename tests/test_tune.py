@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssahc.cli.grid import GridOptions, parse_numbers
 from ssahc.cli.sweeps import read_sweep, write_sweep
-from ssahc.cli.tune import GridOptions, parse_numbers
 from ssahc.config import list_options
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.model import write_model_dir
@@ -172,26 +172,27 @@ def test_processes_make_no_difference(data, tune):
 
 
 def test_a_recording_that_fails_does_not_cost_the_others(data, tune):
-    result = tune("--system", "plda", reference="two")
+    result = tune("--system", "plda", "--folds", 3, reference="two")
     assert result.returncode == 1
+    assert "no folds: 3 folds need as many recordings, found 2" in result.stderr
     assert "recording 'a001'" in result.stderr
     assert "has no turns of this recording" in result.stderr
     table = rows(data / "tuned" / "tuning.csv")
     (data / "list").write_text("a000\na002\n")
     clean = tune("--system", "plda", "--recordings", data / "list", out="clean")
     assert clean.returncode == 0
-    assert "has 1 other recordings as well" in clean.stderr
+    assert "1 recordings of" in clean.stderr
     assert rows(data / "clean" / "tuning.csv") == table
 
 
 def test_the_edge_of_the_grid_is_told(tune):
     low = tune("--system", "plda", "--thresholds=-50,-40")
-    assert "the best threshold, -40, is at the edge" in low.stderr
+    assert "the best threshold, -40, is the largest that was tried" in low.stderr
     assert "a larger one may be better: give more values by --thresholds" in low.stderr
-    assert "edge" not in tune("--system", "plda").stderr
-    assert "edge" not in tune("--system", "plda", "--thresholds", "0").stderr
+    assert "was tried" not in tune("--system", "plda").stderr
+    assert "was tried" not in tune("--system", "plda", "--thresholds", "0").stderr
     weights = tune("--thresholds", "0.1", "--fusion-weights", "0,1")
-    assert "edge" not in weights.stderr
+    assert "was tried" not in weights.stderr
 
 
 def test_without_matplotlib(data, tune, monkeypatch):
@@ -218,7 +219,7 @@ def test_without_matplotlib(data, tune, monkeypatch):
         (("--reco2num-spk", "counts"), "no threshold to tune; give values"),
         (("--num-speakers", "2", "--thresholds", "0"), "there are no --thresholds"),
         (("--folds", "1"), "--folds must be 2 or more"),
-        (("--folds", "4"), "4 folds need as many recordings, found 3"),
+        (("--folds", "4"), "--folds 4 needs as many recordings, found 3"),
         (("--threshold", "0"), "No such option '--threshold'"),
         (("--uem", "ref"), "ref"),
         (("--preset", "paper-ssa3"), "paper-ssa1"),
@@ -258,8 +259,15 @@ def test_a_diarization_keeps_its_config(data, tune, rate):
     assert result.returncode == 2
     assert "holds a diarization" in result.stderr
     assert (data / "o" / "config.toml").read_bytes() == before
-    # It can be tuned on, though: what it says of the threshold gives way to the sweep.
-    assert tune("--config", data / "o" / "config.toml").returncode == 0
+    # It can be tuned on, though: the sweep wins over what it says.
+    rate("--threshold", 0.2, "--fusion-weight", 0.3)
+    config = ("--config", data / "o" / "config.toml")
+    assert tune(*config, "--fusion-weights", "0.1").returncode == 0
+    (row, *_) = rows(data / "tuned" / "tuning.csv")
+    assert float(row["fusion_weight"]) == 0.1
+    rate("--num-speakers", 2)
+    assert tune(*config, "--thresholds", "0.5").returncode == 0
+    assert len(rows(data / "tuned" / "tuning.csv")) == 1
 
 
 # ---- numbers and tables ------------------------------------------------------------

@@ -65,7 +65,8 @@ def read_sweep(path: Path) -> Sweep:
         point = tuple(values[: len(names)])
         if point in scores:
             raise FormatError("the same values as before", path=path, line=number)
-        scores[point] = Score(*values[len(names) + 1 :])
+        scored, missed, false_alarm, confusion = values[-len(_SECONDS) :]
+        scores[point] = Score(scored, missed, false_alarm, confusion)
     sweep = Sweep(names, scores)
     expected = prod(len(sweep.values(place)) for place in range(len(names)))
     if not scores or len(scores) < expected:

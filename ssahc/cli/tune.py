@@ -2,9 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import floor, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,12 @@ import click
 
 from ssahc.cli.batch import CONFIG, work_through
 from ssahc.cli.diarize import Run, check_device, settle_system
+from ssahc.cli.grid import (
+    GridOptions,
+    make_grid,
+    refuse_single_values,
+    warn_of_edges,
+)
 from ssahc.cli.inputs import CONFLICTS, Inputs, open_inputs, open_source
 from ssahc.cli.options import (
     PATH,
@@ -43,7 +47,6 @@ from ssahc.tuning import (
     Grid,
     Point,
     Sweep,
-    check_grid,
     cross_validate,
     pool_sweeps,
     sweep_recording,
@@ -52,51 +55,8 @@ from ssahc.types import Fault, Recording
 
 _logger = logging.getLogger("ssahc")
 _TABLE, _FOLDS, _PICTURE = "tuning.csv", "folds.csv", "tuning.png"
-# Most steps from start to stop.
-_MOST = 10_000
-
-
-@dataclass(frozen=True)
-class GridOptions:
-    """What is tried; every combination of it.
-
-    The default thresholds suit every kind of affinity: in steps of 0.05 where cosines
-    are, and beyond, where only log-likelihood ratios get, in steps that grow with the
-    distance from zero. Thresholds cost next to nothing.
-
-    Parameters
-    ----------
-    thresholds : str
-        Values of --threshold: numbers with commas between them; start:stop:step stands
-        for all from start to stop. Not for known numbers of speakers.
-    fusion_weights : str, optional
-        Values of --fusion-weight, written in the same way.
-    init_thresholds : str, optional
-        Values of --init-threshold.
-    gammas : str, optional
-        Values of --gamma.
-    folds : int, optional
-        Also deal the recordings into so many folds, and score each of them with the
-        values that are best for the others.
-    """
-
-    thresholds: str = "-50:-10:5,-5:-1:0.5,-1:1:0.05,1:5:0.5,10:50:5"
-    fusion_weights: str | None = None
-    init_thresholds: str | None = None
-    gammas: str | None = None
-    folds: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.folds is not None and self.folds < 2:
-            raise UsageError(f"--folds must be 2 or more, found {self.folds}")
-
-
-# Options that have no place beside the values to try, and where these come from.
-_SWEPT = {
-    "init_threshold": "init_thresholds",
-    "gamma": "gammas",
-    "fusion_weight": "fusion_weights",
-}
+# On the command line thresholds take the place of numbers of speakers from a file.
+_DISPLACES = CONFLICTS | {"thresholds": {"num_speakers", "reco2num_spk"}}
 
 
 @dataclass(frozen=True)
@@ -154,11 +114,8 @@ def command(
     """
     running = take_options(RunningOptions, given)
     given["xvector_dir"] = xvector_dir
-    for name, values in _SWEPT.items():
-        if given[name] is not None and given[values] is not None:
-            one, many = (f"--{key.replace('_', '-')}" for key in (name, values))
-            raise UsageError(f"{one} has no use beside {many}; leave it out")
-    options = resolve(Tuning, given, config=config, preset=preset, displaces=CONFLICTS)
+    refuse_single_values(given)
+    options = resolve(Tuning, given, config=config, preset=preset, displaces=_DISPLACES)
     if (out_dir / "rttm").exists():
         raise UsageError(
             f"{out_dir}: holds a diarization, whose {CONFIG} would be lost; choose "
@@ -206,14 +163,21 @@ def _tune(
     run, protocol = options.run, options.protocol
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     method = settle_system(run, inputs).method
-    grid = _make_grid(options.grid, method, known=run.tables.reco2num_spk is not None)
+    known = run.tables.reco2num_spk is not None or method.speakers.num_speakers
+    grid = make_grid(options.grid, method, known=bool(known))
     check_device(method, running)
     references = read_references(ref_rttm, protocol.uem)
     folder = open_source(run.source)
     names = folder.utterances.keys() | folder.unlisted.keys()
+    if (options.grid.folds or 0) > len(names):
+        raise UsageError(
+            f"--folds {options.grid.folds} needs as many recordings, found {len(names)}"
+        )
     others = references.rttm.turns.keys() - names
     if others:
-        _logger.info("%s: has %d other recordings as well", ref_rttm, len(others))
+        _logger.info(
+            "%d recordings of %s are not among those to tune on", len(others), ref_rttm
+        )
     done, faults = work_through(
         read_recordings(folder),
         _SweepRecording(inputs, references, method, grid, protocol.scoring),
@@ -224,8 +188,7 @@ def _tune(
     sweeps = {name: done[name] for name in folder.utterances if name in done}
     pooled = pool_sweeps(sweeps.values())
     best = pooled.best()
-    num_folds = options.grid.folds
-    folds = [] if num_folds is None else cross_validate(sweeps, num_folds)
+    folds = _try_folds(sweeps, options.grid.folds)
     write_sweep(out_dir / _TABLE, pooled)
     write_config(out_dir / CONFIG, pooled.options_at(best, method))
     if folds:
@@ -235,65 +198,15 @@ def _tune(
     return _Tuned(pooled, best, folds, faults)
 
 
-def _make_grid(options: GridOptions, method: DiarizeOptions, *, known: bool) -> Grid:
-    """Return the values to try of every option.
-
-    Raises
-    ------
-    UsageError
-        If there is nothing to sweep, or the options contradict each other.
-    """
-    grid = {
-        name: parse_numbers(f"--{values.replace('_', '-')}", getattr(options, values))
-        for name, values in _SWEPT.items()
-        if getattr(options, values) is not None
-    }
-    if not known and method.speakers.num_speakers is None:
-        grid["threshold"] = parse_numbers("--thresholds", options.thresholds)
-    elif options.thresholds != GridOptions.thresholds:
-        raise UsageError("with known numbers of speakers there are no --thresholds")
-    if not grid:
-        raise UsageError(
-            "with known numbers of speakers there is no threshold to tune; give values "
-            "by --fusion-weights, --gammas or --init-thresholds"
-        )
-    check_grid(grid, method)
-    return grid
-
-
-def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
-    """Return the numbers that a list like ``-2,0:1:0.1`` stands for, in their order.
-
-    Raises
-    ------
-    UsageError
-        If it is no such list.
-    """
+def _try_folds(sweeps: dict[str, Sweep], num_folds: int | None) -> list[Fold]:
+    """Return the folds; none, and a warning, if failed recordings leave too little."""
+    if num_folds is None:
+        return []
     try:
-        numbers = {number for part in text.split(",") for number in _expand(part)}
-    except ValueError as error:
-        raise UsageError(
-            f"{flag}: expected numbers like 0.1,0.2 or start:stop:step, found {text!r}"
-        ) from error
-    return tuple(sorted(numbers))
-
-
-def _expand(part: str) -> Iterator[float]:
-    numbers = [float(number) for number in part.split(":")]
-    if not all(map(isfinite, numbers)):
-        raise ValueError("not finite")
-    if len(numbers) == 1:
-        yield numbers[0]
-        return
-    start, stop, step = numbers
-    if not (step > 0 and start <= stop):
-        raise ValueError("no way from start to stop")
-    steps = (stop - start) / step + 1e-9
-    if steps > _MOST:
-        raise UsageError(f"{part}: more than {_MOST} values; take larger steps")
-    for index in range(floor(steps) + 1):
-        # Without the dust of sums of decimal fractions, and zero without its sign.
-        yield round(start + index * step, 10) + 0.0
+        return cross_validate(sweeps, num_folds)
+    except DataError as error:
+        _logger.warning("no folds: %s", error)
+        return []
 
 
 def _print(tuned: _Tuned, scoring: ScoringOptions, out_dir: Path) -> None:
@@ -310,22 +223,4 @@ def _print(tuned: _Tuned, scoring: ScoringOptions, out_dir: Path) -> None:
     said = ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in values)
     rate = tuned.sweep.scores[tuned.best].der
     click.echo(f"\nbest: {said}, DER {rate:.2f} %; {out_dir / CONFIG} has it")
-    for name, value, option in zip(names, tuned.best, map(_plural, names), strict=True):
-        tried = tuned.sweep.values(names.index(name))
-        # A weight of 0 or 1 is the edge of what there is.
-        if len(tried) == 1 or (name == "fusion_weight" and value in (0, 1)):
-            continue
-        for edge, what in ((min(tried), "smaller"), (max(tried), "larger")):
-            if value == edge:
-                _logger.warning(
-                    "the best %s, %g, is at the edge of what was tried; a %s one may "
-                    "be better: give more values by %s",
-                    name.replace("_", "-"),
-                    value,
-                    what,
-                    option,
-                )
-
-
-def _plural(name: str) -> str:
-    return f"--{name.replace('_', '-')}s"
+    warn_of_edges(tuned.sweep, tuned.best)
