@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ssahc.errors import DataError, UsageError
 from ssahc.options import check_fields
 from ssahc.plda import diagonalize
 from ssahc.preprocess import center, whiten_and_normalize
-from ssahc.types import FloatArray, Model, Plda, find_unusable
+from ssahc.types import FloatArray, Model, Plda, as_matrix, find_unusable
 
 # A variance below this share of the largest is rounding noise of float32 vectors.
 _NO_VARIANCE = 1e-12
@@ -57,11 +57,11 @@ class TrainingOptions:
 
 
 def fit_model(
-    xvectors: FloatArray,
+    xvectors: ArrayLike,
     speakers: Sequence[str],
     *,
-    whiten_from: FloatArray | None = None,
-    adapt_to: FloatArray | None = None,
+    whiten_from: ArrayLike | None = None,
+    adapt_to: ArrayLike | None = None,
     options: TrainingOptions = TrainingOptions(),
 ) -> Model:
     """Estimate mean, whitening and PLDA from x-vectors of known speakers.
@@ -92,37 +92,38 @@ def fit_model(
         If values are not finite, dimensions or numbers disagree, or there are too few
         vectors.
     """
-    source = xvectors if whiten_from is None else whiten_from
-    for vectors in (xvectors, source, *([] if adapt_to is None else [adapt_to])):
-        _check(vectors, xvectors.shape[-1])
-    mean, whitening = source.mean(axis=0), estimate_whitening(source)
-    model = Model(mean, whitening)
-    own = center(xvectors, xvectors.mean(axis=0))
-    plda = train_plda(
-        whiten_and_normalize(own, model), speakers, options.num_em_iters
-    )
+    training = _as_xvectors(xvectors)
+    dim = training.shape[1]
+    source = training if whiten_from is None else _as_xvectors(whiten_from, dim)
+    mean = source.mean(axis=0)
+    model = Model(mean, estimate_whitening(source))
+    own = center(training, training.mean(axis=0))
+    plda = train_plda(whiten_and_normalize(own, model), speakers, options.num_em_iters)
     plda = smooth_plda(plda, options.smoothing)
     if adapt_to is not None:
         plda = adapt_plda(
             plda,
-            whiten_and_normalize(center(adapt_to, mean), model),
+            whiten_and_normalize(center(_as_xvectors(adapt_to, dim), mean), model),
             within_scale=options.within_covar_scale,
             between_scale=options.between_covar_scale,
         )
-    return Model(mean, whitening, plda)
+    return Model(mean, model.transform, plda)
 
 
-def _check(vectors: FloatArray, dim: int) -> None:
-    if vectors.ndim != 2 or vectors.shape[1] != dim or 0 in vectors.shape:
+def _as_xvectors(values: ArrayLike, dim: int | None = None) -> FloatArray:
+    """Return x-vectors as a matrix of `dim` columns in which all can be used."""
+    xvectors = as_matrix(values, "x-vectors")
+    if 0 in xvectors.shape or dim not in (None, xvectors.shape[1]):
         raise DataError(
-            f"expected x-vectors as the rows of a matrix of {dim} columns, found shape "
-            f"{vectors.shape}; extract all of them with one network"
+            "expected one x-vector or more, all of one dimension, found matrices of "
+            f"shape {xvectors.shape} and {dim} columns; extract all with one network"
         )
-    for rows, fault in find_unusable(vectors):
+    for rows, fault in find_unusable(xvectors):
         raise DataError(
             f"the x-vector in row {rows[0]} {fault} ({len(rows)} such of "
-            f"{len(vectors)}); extract it again or leave it out"
+            f"{len(xvectors)}); extract it again or leave it out"
         )
+    return xvectors
 
 
 def estimate_whitening(vectors: FloatArray) -> FloatArray:
@@ -262,9 +263,7 @@ def smooth_plda(plda: Plda, smoothing: float) -> Plda:
     Source: ``ivector-copy-plda --smoothing``.
     """
     within = 1 + smoothing * plda.psi
-    return Plda(
-        plda.mean, plda.transform / np.sqrt(within)[:, None], plda.psi / within
-    )
+    return Plda(plda.mean, plda.transform / np.sqrt(within)[:, None], plda.psi / within)
 
 
 def adapt_plda(
@@ -291,7 +290,11 @@ def adapt_plda(
     DataError
         If dimensions disagree or there is no vector.
     """
-    _check(vectors, len(plda.mean))
+    if vectors.shape[1] != len(plda.mean) or len(vectors) == 0:
+        raise DataError(
+            f"expected x-vectors of {len(plda.mean)} dimensions to adapt to, found a "
+            f"matrix of shape {vectors.shape}; use those of the same extractor"
+        )
     mean = vectors.mean(axis=0)
     centered = vectors - mean
     shift = mean - plda.mean

@@ -26,10 +26,13 @@ ARROWS = {
     "io.model": {"io.ark", "io.files", "io.plda"},
     "io.scores": {"io.ark", "io.files", "io.scp", "io.text"},
     "io.xvectors": {"io.ark", "io.files", "io.scp", "io.text"},
+    "io.labelled": {"io.ark", "io.files", "io.scp", "io.text", "io.xvectors"},
     "io.check": {"io.ark", "io.scp", "io.text", "io.xvectors"},
     "preprocess": set(),
     "affinity": set(),
     "plda": {"affinity", "options", "preprocess"},
+    "training": {"options", "plda", "preprocess"},
+    "unsupervised": {"plda", "preprocess", "training"},
     "cluster.stop": set(),
     "cluster.history": {"cluster.stop"},
     "cluster.linkage": {"cluster.history", "cluster.stop"},
@@ -60,11 +63,11 @@ ARROWS = {
     "config": {"io.files"},
     "api": {
         *("affinity", "cluster", "config", "fusion", "io", "pipeline", "plda"),
-        *("scoring", "selfsup"),
+        *("scoring", "selfsup", "training", "unsupervised"),
     },
     "cli": {
         *("cli", "cluster", "config", "io", "nn", "pipeline", "plots", "scoring"),
-        *("simulate", "tuning", "turns"),
+        *("simulate", "training", "tuning", "turns", "unsupervised"),
     },
 }
 MODULES = sorted(
