@@ -146,16 +146,16 @@ def estimate_whitening(vectors: FloatArray) -> FloatArray:
     DataError
         If the vectors do not spread in all D directions.
     """
-    variances, directions = _spread(vectors)
+    variances, directions = _spread(vectors, "a whitening transform")
     return directions / np.sqrt(variances)[:, None]
 
 
-def _spread(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _spread(vectors: FloatArray, purpose: str) -> tuple[FloatArray, FloatArray]:
     """Return variances (1/N, decreasing) along principal directions, one a row."""
     count, dim = vectors.shape
     if count <= dim:
         raise DataError(
-            f"{count} x-vectors cannot tell the covariance of {dim} dimensions; give "
+            f"{count} x-vectors of {dim} dimensions are too few for {purpose}; give "
             f"more than {dim}"
         )
     centered = vectors - vectors.mean(axis=0)
@@ -163,8 +163,8 @@ def _spread(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
     rank = int((variances > _NO_VARIANCE * variances[-1]).sum())
     if rank < dim:
         raise DataError(
-            f"{count} x-vectors of {dim} dimensions vary in {rank} directions only; "
-            "are some of them copies? Give more different ones"
+            f"{count} x-vectors of {dim} dimensions vary in {rank} directions only, "
+            f"too few for {purpose}; are some of them copies? Give different ones"
         )
     return variances[::-1], columns.T[::-1]
 
@@ -198,7 +198,7 @@ def train_plda(
             f"every x-vector needs one speaker: found {len(vectors)} x-vectors and "
             f"{len(speakers)} speakers"
         )
-    total = _spread(vectors)[0].sum()
+    total = _spread(vectors, "a PLDA")[0].sum()
     _, member, counts = np.unique(
         np.asarray(speakers), return_inverse=True, return_counts=True
     )

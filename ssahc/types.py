@@ -38,7 +38,7 @@ def as_matrix(values: ArrayLike, what: str) -> FloatArray:
         array = np.asarray(values)
         if np.iscomplexobj(array):
             raise TypeError("found complex numbers")
-        array = array.astype(np.float64, copy=False)
+        array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} must be an array of numbers: {error}") from error
     if array.ndim != 2:
