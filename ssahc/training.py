@@ -32,9 +32,11 @@ class TrainingOptions:
         Iterations of expectation maximisation.
     smoothing : float
         Adds this share of the between-class covariance to the within-class one.
-    within_covar_scale, between_covar_scale : float
-        Share of the variance that vectors adapted to have beyond the model's, which the
-        within-class and the between-class covariance take on (--adapt-to).
+    within_covar_scale : float
+        Of the variance that vectors adapted to have beyond the model's, the share that
+        the within-class covariance takes on.
+    between_covar_scale : float
+        Of that variance, the share that the between-class covariance takes on.
     """
 
     num_em_iters: int = 10
@@ -92,35 +94,39 @@ def fit_model(
         If values are not finite, dimensions or numbers disagree, or there are too few
         vectors.
     """
-    training = _as_xvectors(xvectors)
-    dim = training.shape[1]
-    source = training if whiten_from is None else _as_xvectors(whiten_from, dim)
+    training = _as_xvectors(xvectors, "x-vectors")
+    dim, source = training.shape[1], training
+    if whiten_from is not None:
+        source = _as_xvectors(whiten_from, "x-vectors to whiten from", dim)
     mean = source.mean(axis=0)
     model = Model(mean, estimate_whitening(source))
     own = center(training, training.mean(axis=0))
     plda = train_plda(whiten_and_normalize(own, model), speakers, options.num_em_iters)
     plda = smooth_plda(plda, options.smoothing)
     if adapt_to is not None:
+        target = _as_xvectors(adapt_to, "x-vectors to adapt to", dim)
         plda = adapt_plda(
             plda,
-            whiten_and_normalize(center(_as_xvectors(adapt_to, dim), mean), model),
+            whiten_and_normalize(center(target, mean), model),
             within_scale=options.within_covar_scale,
             between_scale=options.between_covar_scale,
         )
     return Model(mean, model.transform, plda)
 
 
-def _as_xvectors(values: ArrayLike, dim: int | None = None) -> FloatArray:
-    """Return x-vectors as a matrix of `dim` columns in which all can be used."""
-    xvectors = as_matrix(values, "x-vectors")
-    if 0 in xvectors.shape or dim not in (None, xvectors.shape[1]):
+def _as_xvectors(values: ArrayLike, what: str, dim: int | None = None) -> FloatArray:
+    """Return x-vectors as a matrix, of `dim` columns, in which all can be used."""
+    xvectors = as_matrix(values, what)
+    if 0 in xvectors.shape:
+        raise DataError(f"there are no {what}: found shape {xvectors.shape}")
+    if dim not in (None, xvectors.shape[1]):
         raise DataError(
-            "expected one x-vector or more, all of one dimension, found matrices of "
-            f"shape {xvectors.shape} and {dim} columns; extract all with one network"
+            f"{what} have {xvectors.shape[1]} dimensions, those to train on {dim}; "
+            "extract both with one network"
         )
     for rows, fault in find_unusable(xvectors):
         raise DataError(
-            f"the x-vector in row {rows[0]} {fault} ({len(rows)} such of "
+            f"row {rows[0]} of the {what} {fault} ({len(rows)} such of "
             f"{len(xvectors)}); extract it again or leave it out"
         )
     return xvectors
