@@ -57,17 +57,23 @@ ARROWS = {
         *("selfsup", "turns"),
     },
     "scoring": {"turns"},
+    "breakdown": {"scoring"},
     "tuning": {"cluster.history", "cluster.stop", "scoring", "turns"},
     "simulate": set(),
-    "plots": {"affinity", "io.files"},
+    "plots.figure": {"io.files"},
+    "plots.timeline": set(),
+    "plots.affinity": {"affinity", "plots.figure", "plots.timeline"},
+    "plots.rates": {"plots.figure"},
     "config": {"io.files"},
+    "parallel": set(),
     "api": {
-        *("affinity", "cluster", "config", "fusion", "io", "pipeline", "plda"),
-        *("scoring", "selfsup", "training", "unsupervised"),
+        *("affinity", "breakdown", "cluster", "config", "fusion", "io", "pipeline"),
+        *("plda", "scoring", "selfsup", "training", "unsupervised"),
     },
     "cli": {
-        *("cli", "cluster", "config", "io", "nn", "pipeline", "plots", "scoring"),
-        *("simulate", "training", "tuning", "turns", "unsupervised"),
+        *("breakdown", "cli", "cluster", "config", "io", "nn", "parallel", "pipeline"),
+        *("plots", "scoring", "simulate", "training", "tuning", "turns"),
+        "unsupervised",
     },
 }
 MODULES = sorted(

@@ -14,7 +14,7 @@ from ssahc.config import resolve
 from ssahc.errors import UsageError
 from ssahc.io.files import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
-from ssahc.io.model import MEAN, PLDA, TRANSFORM, ModelFormat, write_model_dir
+from ssahc.io.model import MODEL_FILES, ModelFormat, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.training import TrainingOptions, fit_model
 from ssahc.types import Fault, FloatArray, Model, Recording
@@ -97,7 +97,7 @@ def command(
     written.
     """
     run = resolve(Run, given, config=config)
-    with staged_output(model_dir, (MEAN, TRANSFORM, PLDA)) as folder:
+    with staged_output(model_dir, MODEL_FILES) as folder:
         fit = _fit_unlabelled if run.sources.unsupervised else _fit_labelled
         model, faults = fit(xvector_dir, run)
         write_model_dir(folder, model, file_format=run.output.file_format)

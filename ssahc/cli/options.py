@@ -1,16 +1,17 @@
 """Click options made from options classes."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from ssahc.config import Option, list_options, list_presets
+from ssahc.config import Option, build, list_options, list_presets
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class _FilePath(click.Path):
@@ -70,30 +71,47 @@ def _set_level(level: int) -> Callable[[click.Context, click.Parameter, bool], N
     return set_level
 
 
-def options_of(options_class: type) -> Callable[[F], F]:
-    """Add every option of a class to a command; what is not given arrives as None."""
+def options_of(
+    options_class: type, *, without: Collection[str] = ()
+) -> Callable[[F], F]:
+    """Add the options of a class to a command; what is not given arrives as None.
+
+    Parameters
+    ----------
+    options_class : type
+    without : collection of str
+        Names of options that the command gets in another way.
+    """
 
     def decorate(function: F) -> F:
         for option in reversed(list(list_options(options_class))):
-            function = _add(option)(function)
+            if option.name not in without:
+                function = _add(option)(function)
         return function
 
     return decorate
 
 
 def _add(option: Option) -> Callable[[F], F]:
+    if option.type is bool:
+        flags = option.flag, option.off_flag
+        on_or_off = flags[0 if option.default else 1].removeprefix("--")
+        text = f"{option.help}  [default: {on_or_off}]"
+        return click.option("/".join(flags), default=None, help=text)
     unset = option.default is None or option.default is MISSING
     text = option.help if unset else f"{option.help}  [default: {option.default}]"
-    if option.type is bool:
-        return click.option(
-            f"{option.flag}/--no-{option.flag[2:]}", default=None, help=text
-        )
     kind: Any = option.type
     if option.choices:
         kind = click.Choice(option.choices)
     elif option.type is Path:
         kind = PATH
     return click.option(option.flag, type=kind, default=None, help=text)
+
+
+def take_options(options_class: type[T], given: dict[str, Any]) -> T:
+    """Take the options of a class out of what the command line gave."""
+    names = [option.name for option in list_options(options_class)]
+    return build(options_class, {name: given.pop(name) for name in names})
 
 
 def config_option(function: F) -> F:

@@ -1,4 +1,4 @@
-"""Kaldi's text tables: segments, utt2spk, spk2utt, reco2num_spk, labels.
+"""Kaldi's text tables: segments, utt2spk, spk2utt, reco2num_spk, labels and the like.
 
 A ``scan_`` function yields a fault in place of each line that has one; the ``read_``
 function of the same table raises the first.
@@ -227,6 +227,43 @@ def _parse_bounds(line: _Line) -> tuple[int, int]:
     return fewest, most
 
 
+def read_names(path: Path) -> dict[str, int]:
+    """Read the first field of every line, such as the recordings of a ``spk2utt``.
+
+    Returns
+    -------
+    dict
+        Name to the number of its line, in the file's order.
+
+    Raises
+    ------
+    FormatError
+        If a name stands there twice.
+    """
+    return gather(_scan(path, "name ...", None, lambda line: line.number))
+
+
+def read_attributes(path: Path | str) -> dict[str, str]:
+    """Read a table of what recordings are: recording, then its language, domain, ...
+
+    Everything after the recording is the value, with single spaces between words.
+
+    Raises
+    ------
+    FormatError
+        On a recording without a value, or a duplicate recording.
+    """
+    return gather(_scan(Path(path), "recording value", None, _parse_attribute))
+
+
+def _parse_attribute(line: _Line) -> str:
+    if not line.values:
+        raise line.fault(
+            "expected 'recording value', found no value; add one or remove the line"
+        )
+    return " ".join(line.values)
+
+
 def read_labels(path: Path) -> dict[str, int]:
     """Read Kaldi's ``labels``: utterance, then its label (counted from 1).
 
@@ -248,5 +285,9 @@ def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:
         Utterance and 0-based cluster; the file counts from 1.
     """
     with atomic_write(path) as file:
-        # Kaldi ends the line with a space.
-        file.writelines(f"{utterance} {label + 1} \n" for utterance, label in labels)
+        file.write(format_labels(labels))
+
+
+def format_labels(labels: Iterable[tuple[str, int]]) -> str:
+    """Return the lines of ``labels``; Kaldi ends each with a space."""
+    return "".join(f"{utterance} {label + 1} \n" for utterance, label in labels)
