@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from ssahc.cli.batch import track
+from ssahc.cli.batch import report, track
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
-from ssahc.errors import UsageError
+from ssahc.errors import FormatError, UsageError
 from ssahc.io.files import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
 from ssahc.io.model import MODEL_FILES, ModelFormat, write_model_dir
@@ -112,7 +112,7 @@ def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
         found = None if folder is None else read_xvectors(folder)
         others.append(None if found is None else found.xvectors)
         faults += [] if found is None else found.faults
-    _report([str(fault) for fault in faults])
+    _report(faults)
     whiten_from, adapt_to = others
     model = fit_model(
         labelled.xvectors,
@@ -134,23 +134,23 @@ def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
     folder = open_xvector_dir(xvector_dir)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
     recordings: list[Recording] = []
-    faults: list[str] = []
+    faults: list[Fault] = []
     for item in track(read_recordings(folder), total, "reading"):
         if isinstance(item, Fault):
-            faults.append(f"recording {item.recording!r}: {item.reason}")
+            faults.append(item)
         else:
             recordings.append(item)
-    _report(faults)
+    report(faults, total)
     model = fit_unlabelled(recordings)
     _logger.info("learned from %d recordings without labels", len(recordings))
     return model, len(faults)
 
 
-def _report(faults: list[str]) -> None:
+def _report(faults: list[FormatError]) -> None:
     """Print the first faults, and how many more there are."""
     # A folder that is used twice has its faults twice.
-    faults = list(dict.fromkeys(faults))
-    for fault in faults[:_SHOWN]:
-        click.echo(f"ssahc: error: {fault}", err=True)
-    if len(faults) > _SHOWN:
-        click.echo(f"ssahc: error: ... and {len(faults) - _SHOWN} more", err=True)
+    messages = list(dict.fromkeys(map(str, faults)))
+    for message in messages[:_SHOWN]:
+        click.echo(f"ssahc: error: {message}", err=True)
+    if len(messages) > _SHOWN:
+        click.echo(f"ssahc: error: ... and {len(messages) - _SHOWN} more", err=True)
