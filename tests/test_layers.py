@@ -26,10 +26,13 @@ ARROWS = {
     "io.model": {"io.ark", "io.files", "io.plda"},
     "io.scores": {"io.ark", "io.files", "io.scp", "io.text"},
     "io.xvectors": {"io.ark", "io.files", "io.scp", "io.text"},
+    "io.labelled": {"io.ark", "io.files", "io.scp", "io.text", "io.xvectors"},
     "io.check": {"io.ark", "io.scp", "io.text", "io.xvectors"},
     "preprocess": set(),
     "affinity": set(),
     "plda": {"affinity", "options", "preprocess"},
+    "training": {"options", "plda", "preprocess"},
+    "unsupervised": {"plda", "preprocess", "training"},
     "cluster.stop": set(),
     "cluster.history": {"cluster.stop"},
     "cluster.linkage": {"cluster.history", "cluster.stop"},
@@ -68,12 +71,13 @@ ARROWS = {
     "parallel": set(),
     "api": {
         *("affinity", "breakdown", "cluster", "config", "cuts", "fusion", "io"),
-        *("pipeline", "plda", "scoring", "selfsup", "tuning"),
+        *("pipeline", "plda", "scoring", "selfsup", "training", "tuning"),
+        "unsupervised",
     },
     "cli": {
         *("breakdown", "cli", "cluster", "config", "cuts", "io", "nn", "parallel"),
-        "pipeline",
-        *("plots", "scoring", "simulate", "tuning", "turns"),
+        *("pipeline", "plots", "scoring", "simulate", "training", "tuning", "turns"),
+        "unsupervised",
     },
 }
 MODULES = sorted(
