@@ -47,6 +47,9 @@ def encode(figure: "Figure", kind: str, *, dpi: int = 120) -> bytes:
     with warnings.catch_warnings():
         # A name in a script that the font lacks becomes boxes: no reason to worry.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        # Where room is made for marks, there may be more of them: only the second
+        # drawing has room for these.
+        figure.draw_without_rendering()
         figure.savefig(file, format=kind, dpi=dpi)
     return file.getvalue()
 
