@@ -16,7 +16,8 @@ VERBS = {
     "demo": "Simulate, diarize and score a small corpus; needs no data.",
     "diarize": "Diarize an x-vector folder: who speaks when, as RTTM.",
     "fit": "Train mean, whitening and PLDA on x-vectors.",
-    "plot": "Pictures: affinities of a recording, a sweep over a corpus.",
+    "plot": "Pictures: affinities, timelines with errors, error rates of a corpus.",
+    "report": "One HTML page on a run: error rates, timelines, affinities, settings.",
     "score": "Diarization error rate of an RTTM, equal to md-eval's.",
     "simulate": "Make x-vector folders of synthetic conversations.",
 }
