@@ -10,7 +10,7 @@ import pytest
 import ssahc
 
 PACKAGE = Path(ssahc.__file__).parent
-HEAVY = {"torch", "scipy", "sklearn", "pyannote", "pandas", "matplotlib"}
+HEAVY = {"torch", "scipy", "sklearn", "pyannote", "pandas", "matplotlib", "jinja2"}
 
 # module: what it may import from ssahc. Everything may import errors and types.
 ARROWS = {
@@ -58,15 +58,29 @@ ARROWS = {
     },
     "scoring": {"turns"},
     "breakdown": {"scoring"},
+    "comparison": {"scoring", "turns"},
     "cuts": {"cluster.history", "cluster.stop", "scoring", "turns"},
     "tuning": {
         *("config", "cuts", "fusion", "pipeline", "plda", "scoring", "selfsup"),
     },
     "simulate": set(),
     "plots.figure": {"io.files"},
-    "plots.timeline": set(),
-    "plots.affinity": {"affinity", "plots.figure", "plots.timeline"},
+    "plots.palette": {"comparison"},
+    "plots.timeline": {"comparison", "plots.figure", "plots.palette"},
+    "plots.affinity": {
+        *("affinity", "comparison", "plots.figure", "plots.palette"),
+        *("plots.timeline", "turns"),
+    },
     "plots.rates": {"plots.figure"},
+    "plots.speakers": {"breakdown", "plots.figure", "plots.palette"},
+    "report.page": {
+        "breakdown",
+        "comparison",
+        "plots.palette",
+        "report.drawing",
+        "scoring",
+    },
+    "report.drawing": {"comparison", "plots.palette"},
     "config": {"io.files"},
     "parallel": set(),
     "api": {
@@ -75,9 +89,9 @@ ARROWS = {
         "unsupervised",
     },
     "cli": {
-        *("breakdown", "cli", "cluster", "config", "cuts", "io", "nn", "parallel"),
-        *("pipeline", "plots", "scoring", "simulate", "training", "tuning", "turns"),
-        "unsupervised",
+        *("affinity", "breakdown", "cli", "cluster", "comparison", "config", "cuts"),
+        *("io", "nn", "parallel", "pipeline", "plots", "report", "scoring"),
+        *("simulate", "training", "tuning", "turns", "unsupervised"),
     },
 }
 MODULES = sorted(
@@ -138,7 +152,7 @@ def test_only_one_module_knows_kaldi_io():
 def test_pyannote_only_where_turns_are_its_annotations():
     for module in MODULES:
         if any(name.startswith("pyannote") for name, _ in imports(module)):
-            assert module in ("cuts", "turns", "scoring", "pipeline")
+            assert module in ("turns", "scoring", "comparison", "cuts", "pipeline")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from ssahc.cli.batch import track, write_results
 from ssahc.cli.options import PATH, Verb
 from ssahc.cli.simulate import write_corpus
 from ssahc.cli.tables import print_table
+from ssahc.comparison import compare
 from ssahc.io.files import make_folder
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
@@ -22,7 +23,7 @@ from ssahc.pipeline import (
     diarize_recording,
 )
 from ssahc.plots.figure import can_draw
-from ssahc.scoring import Score, score_corpus
+from ssahc.scoring import Score, ScoringOptions, score_corpus
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Fault, Turn
 
@@ -118,6 +119,11 @@ def _draw(
             for system in _SYSTEMS
             if system != "spectral"
         },
-        hypotheses={system: results[system][name].turns for system in _SYSTEMS},
+        hypotheses={
+            system: compare(
+                reference[name], results[system][name].turns, ScoringOptions()
+            )
+            for system in _SYSTEMS
+        },
     )
     click.echo(f"\nCorpus, RTTMs and the picture {path.name} are in {out_dir}/")

@@ -1,4 +1,4 @@
-"""``ssahc plot``: pictures of one recording, and of error rates over options."""
+"""``ssahc plot``: affinities of a recording, error rates over options."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ from ssahc.cli.inputs import (
     open_inputs,
 )
 from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
+from ssahc.cli.plot_scored import speakers, timeline
 from ssahc.cli.sweeps import draw_bars, draw_curves, read_sweep
 from ssahc.config import resolve
 from ssahc.errors import DataError
@@ -36,7 +37,11 @@ class _Shown:
 
 @click.group("plot", no_args_is_help=False)
 def command() -> None:
-    """Draw affinities of a recording, or error rates over options."""
+    """Draw affinities or errors of a recording, or error rates of a corpus."""
+
+
+command.add_command(timeline)
+command.add_command(speakers)
 
 
 def _diarizing(function: Callable[..., None]) -> Callable[..., None]:

@@ -67,7 +67,8 @@ def save_curves(
     for color, (name, rates) in zip(colors, curves.items(), strict=True):
         values, heights = zip(*sorted(rates.items()), strict=True)
         line = {"color": color, "marker": "o", "markevery": [int(np.argmin(heights))]}
-        axes.plot(values, heights, label=name, **line)
+        # A dollar would start a formula.
+        axes.plot(values, heights, label=name.replace("$", r"\$"), **line)
     lowest = min(rate for rates in curves.values() for rate in rates.values())
     top = max(3 * lowest, lowest + _ABOVE)
     points = [point for rates in curves.values() for point in rates.items()]
