@@ -56,7 +56,10 @@ ARROWS = {
     "scoring": {"turns"},
     "tuning": {"cluster.history", "cluster.stop", "scoring", "turns"},
     "simulate": set(),
-    "plots": {"affinity", "io.files"},
+    "plots.figure": {"io.files"},
+    "plots.timeline": set(),
+    "plots.affinity": {"affinity", "plots.figure", "plots.timeline"},
+    "plots.rates": {"plots.figure"},
     "config": {"io.files"},
     "api": {
         *("affinity", "cluster", "config", "fusion", "io", "pipeline", "plda"),

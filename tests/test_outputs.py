@@ -171,3 +171,33 @@ def test_few_or_equal_windows_work(corpus, folder, ssahc_here, system, model):
         line.split() for line in (folder / "out" / "labels").read_text().splitlines()
     )
     assert [labels[f"n2-{i}"] for i in range(2)] == ["1", "2"]
+
+
+def test_a_list_picks_recordings(folder, ssahc_here):
+    x = folder / "x"
+    common = ("--system", "plda", "--model-dir", folder / "model")
+    assert ssahc_here("diarize", x, folder / "all", *common).returncode == 0
+    lines = (x / "spk2utt").read_text().splitlines(keepends=True)
+    merged = b""
+    for number, piece in enumerate((lines[:1], lines[1:])):
+        (folder / "piece").write_text("".join(piece))
+        part = folder / f"part{number}"
+        options = ("--recordings", folder / "piece", *common)
+        assert ssahc_here("diarize", x, part, *options).returncode == 0
+        merged += (part / "rttm").read_bytes()
+    assert merged == (folder / "all" / "rttm").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nobody\n", "has no recording 'nobody'; among its 3 recordings are a000"),
+        ("a000\na000 x\n", "list:2: key 'a000': stands in line 1 already"),
+        ("", "list: lists no recording"),
+    ],
+)
+def test_a_list_must_name_recordings(folder, diarize, text, message):
+    (folder / "list").write_text(text)
+    status, errors, _ = diarize("--recordings", folder / "list")
+    assert status == 2
+    assert message in errors

@@ -12,7 +12,8 @@ from ssahc.cli import cli
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.plots import draw_affinity, save_sweep
+from ssahc.plots.affinity import draw_affinity
+from ssahc.plots.rates import save_sweep
 from ssahc.types import Turn
 
 pytest.importorskip("matplotlib")
@@ -51,7 +52,8 @@ def test_affinities_of_a_recording(data, tmp_path, suffix):
 def test_matrices_are_those_of_the_systems(data, tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
-        "ssahc.plots.save_affinities", lambda *arguments: drawn.update(arguments[4])
+        "ssahc.plots.affinity.save_affinities",
+        lambda *arguments: drawn.update(arguments[4]),
     )
     common = ("--model-dir", data / "model", "--device", "cpu")
     plot(*("affinity", data / "x", "a000", data / "ref", tmp_path / "p.png"), *common)

@@ -120,7 +120,7 @@ def _draw(
     if find_spec("matplotlib") is None:
         _logger.warning("no picture: matplotlib is missing; pip install 'ssahc[plots]'")
         return
-    from ssahc.plots import save_affinities
+    from ssahc.plots.affinity import save_affinities
 
     name = next(iter(reference))
     path = out_dir / f"{name}.png"

@@ -14,15 +14,17 @@ from ssahc.cli.batch import CONFIG, RttmOptions, work_through, write_results
 from ssahc.cli.inputs import (
     CONFLICTS,
     ModelFiles,
+    Source,
     SpeakerTables,
     open_inputs,
+    open_source,
 )
 from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
 from ssahc.config import read_config, resolve, write_config
 from ssahc.errors import FormatError
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.files import staged_output
-from ssahc.io.xvectors import open_xvector_dir, read_recordings
+from ssahc.io.xvectors import read_recordings
 from ssahc.pipeline import Diarization, DiarizeOptions, choose_system, uses_plda
 from ssahc.types import Fault, Recording
 
@@ -48,6 +50,7 @@ class OutputOptions:
 class Run:
     """All options of ``ssahc diarize``."""
 
+    source: Source = field(default_factory=Source)
     files: ModelFiles = field(default_factory=ModelFiles)
     tables: SpeakerTables = field(default_factory=SpeakerTables)
     output: OutputOptions = field(default_factory=OutputOptions)
@@ -58,7 +61,7 @@ class Run:
 @click.command("diarize", cls=Verb)
 @click.argument("xvector_dir", type=PATH)
 @click.argument("out_dir", type=PATH)
-@options_of(Run)
+@options_of(Run, without={"xvector_dir"})
 @preset_option
 @config_option
 def command(
@@ -79,9 +82,10 @@ def command(
     Exit status: 0 all recordings done; 1 some failed, the others are written; 2 wrong
     usage or nothing done, nothing is written.
     """
+    given["xvector_dir"] = xvector_dir
     run = resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
     with staged_output(out_dir, _FILES, stale=_stale_files(out_dir)) as folder:
-        faults = _diarize(xvector_dir, folder, run)
+        faults = _diarize(folder, run)
     sys.exit(1 if faults else 0)
 
 
@@ -95,7 +99,7 @@ def _stale_files(out_dir: Path) -> tuple[str, ...]:
     return _SCORES if earlier.get("write_scores") else ()
 
 
-def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
+def _diarize(out_dir: Path, run: Run) -> list[Fault]:
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     has_scores = inputs.plda_scores is not None
     system = choose_system(run.method.system, inputs.model, has_scores=has_scores)
@@ -109,7 +113,7 @@ def _diarize(xvector_dir: Path, out_dir: Path, run: Run) -> list[Fault]:
         from ssahc.nn.train import pick_device
 
         pick_device(run.method.device)
-    folder = open_xvector_dir(xvector_dir)
+    folder = open_source(run.source)
     with ExitStack() as stack:
         scores = None
         if run.output.write_scores:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssahc.config import flatten, list_options
-from ssahc.errors import DataError, UsageError
+from ssahc.errors import DataError, FormatError, UsageError
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.model import read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
-from ssahc.io.text import read_reco2min_max, read_reco2num_spk
+from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
+from ssahc.io.xvectors import XvectorDir, open_xvector_dir
 from ssahc.pipeline import (
     Diarization,
     DiarizeOptions,
@@ -33,6 +34,23 @@ CONFLICTS = (
     | {"plda": {"plda_scores"}, "plda_scores": {"plda"}}
     | {"system=spectral": {"threshold"}}
 )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which recordings are read.
+
+    Parameters
+    ----------
+    xvector_dir : Path, optional
+        Folder that extract_xvectors.sh left.
+    recordings : Path, optional
+        List of the recordings to read, the first field of every line (a piece of
+        spk2utt will do); the others are left out.
+    """
+
+    xvector_dir: Path | None = None
+    recordings: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +123,27 @@ class SpeakersOf:
                 f"{self.path}: does not list this recording; add a line for it"
             )
         return self.table[recording]
+
+
+def open_source(source: Source) -> XvectorDir:
+    """Read the tables of the x-vector folder, for the recordings that are wanted.
+
+    Raises
+    ------
+    DataError
+        If a recording of the list is not there.
+    FormatError
+        If a file cannot be used.
+    """
+    if source.xvector_dir is None:
+        raise AssertionError("every verb that reads x-vectors is given their folder")
+    folder = open_xvector_dir(source.xvector_dir)
+    if source.recordings is None:
+        return folder
+    names = read_names(source.recordings)
+    if not names:
+        raise FormatError("lists no recording", path=source.recordings)
+    return folder.select(names)
 
 
 def read_speakers(tables: SpeakerTables, speakers: SpeakerOptions) -> SpeakersOf:

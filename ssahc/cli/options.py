@@ -1,7 +1,7 @@
 """Click options made from options classes."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,12 +70,22 @@ def _set_level(level: int) -> Callable[[click.Context, click.Parameter, bool], N
     return set_level
 
 
-def options_of(options_class: type) -> Callable[[F], F]:
-    """Add every option of a class to a command; what is not given arrives as None."""
+def options_of(
+    options_class: type, *, without: Collection[str] = ()
+) -> Callable[[F], F]:
+    """Add the options of a class to a command; what is not given arrives as None.
+
+    Parameters
+    ----------
+    options_class : type
+    without : collection of str
+        Names of options that the command gets in another way.
+    """
 
     def decorate(function: F) -> F:
         for option in reversed(list(list_options(options_class))):
-            function = _add(option)(function)
+            if option.name not in without:
+                function = _add(option)(function)
         return function
 
     return decorate

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from itertools import product
 from math import isnan
 from pathlib import Path
@@ -25,11 +24,10 @@ from ssahc.errors import DataError, UsageError
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline import DiarizeOptions, System, choose_system
+from ssahc.plots.figure import check_picture
 from ssahc.scoring import Score
 from ssahc.tuning import LabelScorer
 from ssahc.types import Fault, Recording, Turn
-
-_FORMATS = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def affinity(
     PICTURE ends in .png, .svg or .pdf.
     """
     run = _resolve(given, preset, config)
-    _check_picture(picture)
+    check_picture(picture)
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     has_scores = inputs.plda_scores is not None
     systems: tuple[System, ...] = ("cosine", "ssahc")
@@ -101,7 +99,7 @@ def affinity(
         systems = ("plda", *systems)
     chosen = _find_recording(xvector_dir, recording)
     reference = _turns_of(recording, read_rttm(ref_rttm).turns, ref_rttm)
-    from ssahc.plots import save_affinities
+    from ssahc.plots.affinity import save_affinities
 
     save_affinities(
         picture,
@@ -117,21 +115,11 @@ def affinity(
 
 
 def _find_recording(xvector_dir: Path, name: str) -> Recording:
-    folder = open_xvector_dir(xvector_dir)
-    if name not in folder.utterances:
-        some = ", ".join(sorted(folder.utterances)[:3])
-        raise DataError(
-            f"{xvector_dir}: has no recording {name!r}; among its "
-            f"{len(folder.utterances)} recordings are {some}"
-        )
-    item = next(item for item in read_recordings(folder) if name == _name_of(item))
+    folder = open_xvector_dir(xvector_dir).select([name])
+    item = next(read_recordings(folder))
     if isinstance(item, Fault):
         raise DataError(f"recording {name!r}: {item.reason}")
     return item
-
-
-def _name_of(item: Recording | Fault) -> str:
-    return item.recording if isinstance(item, Fault) else item.id
 
 
 def _turns_of(
@@ -182,7 +170,7 @@ def sweep(
     overlap not scored.
     """
     run = _resolve(given, preset, config)
-    _check_picture(picture)
+    check_picture(picture)
     for name, instead in (
         ("gamma", "--gammas"),
         ("init_threshold", "--init-thresholds"),
@@ -228,7 +216,7 @@ def sweep(
             f"{ref_rttm}: no reference speech is left to score beside the collars"
         )
     _print_rates(rates)
-    from ssahc.plots import save_sweep
+    from ssahc.plots.rates import save_sweep
 
     save_sweep(picture, rates)
     sys.exit(1 if faults else 0)
@@ -243,16 +231,3 @@ def _print_rates(rates: Mapping[tuple[float, float], float]) -> None:
     for threshold in thresholds:
         row = "".join(f"{rates[threshold, gamma]:7.2f}" for gamma in gammas)
         click.echo(f"{threshold:6g}{row}")
-
-
-def _check_picture(path: Path) -> None:
-    """Refuse what could not be drawn before anything is computed."""
-    if find_spec("matplotlib") is None:
-        raise UsageError("pictures need matplotlib: pip install 'ssahc[plots]'")
-    if path.suffix not in _FORMATS:
-        raise UsageError(
-            f"{path}: a picture's name ends in {', '.join(_FORMATS)}, found "
-            f"{path.suffix or 'no suffix'!r}"
-        )
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent}: no such folder; create it first")

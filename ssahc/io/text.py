@@ -227,6 +227,22 @@ def _parse_bounds(line: _Line) -> tuple[int, int]:
     return fewest, most
 
 
+def read_names(path: Path) -> dict[str, int]:
+    """Read the first field of every line, such as the recordings of a ``spk2utt``.
+
+    Returns
+    -------
+    dict
+        Name to the number of its line, in the file's order.
+
+    Raises
+    ------
+    FormatError
+        If a name stands there twice.
+    """
+    return gather(_scan(path, "name ...", None, lambda line: line.number))
+
+
 def read_labels(path: Path) -> dict[str, int]:
     """Read Kaldi's ``labels``: utterance, then its label (counted from 1).
 

@@ -6,7 +6,7 @@ where "speaker" means recording.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,29 @@ class XvectorDir:
     utterances: dict[str, list[str]]
     segments: dict[str, Segment]
     entries: dict[str, ScpEntry]
+
+    def select(self, names: Collection[str]) -> "XvectorDir":
+        """Return the folder as if it held these recordings alone.
+
+        Raises
+        ------
+        DataError
+            If it does not hold one of them.
+        """
+        for name in names:
+            if name not in self.utterances and name not in self.unlisted:
+                some = ", ".join(sorted(self.utterances)[:3])
+                raise DataError(
+                    f"{self.path}: has no recording {name!r}; among its "
+                    f"{len(self.utterances)} recordings are {some}"
+                )
+        utterances = {key: v for key, v in self.utterances.items() if key in names}
+        segments = {key: v for key, v in self.segments.items() if v.recording in names}
+        listed = {utterance for group in utterances.values() for utterance in group}
+        # An utterance that lies with another recording in segments is that one's fault.
+        segments |= {key: self.segments[key] for key in listed & self.segments.keys()}
+        entries = {key: entry for key, entry in self.entries.items() if key in listed}
+        return XvectorDir(self.path, utterances, segments, entries)
 
     @cached_property
     def recording_of(self) -> dict[str, str]:

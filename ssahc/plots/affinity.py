@@ -1,4 +1,4 @@
-"""Pictures of diarizations; needs matplotlib (``pip install 'ssahc[plots]'``)."""
+"""Affinity matrices with the reference beside them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,30 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssahc.affinity import Affinity
-from ssahc.io.files import atomic_write
+from ssahc.plots.figure import save
+from ssahc.plots.timeline import draw_timeline
 from ssahc.types import FloatArray, Turn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-
-def draw_timeline(axes: "Axes", rows: Mapping[str, Sequence[Turn]]) -> None:
-    """Draw turns against time, one row a source, one colour a speaker of that row.
-
-    Parameters
-    ----------
-    axes : matplotlib Axes
-    rows : mapping
-        Name of the source to its turns; the first one is drawn on top.
-    """
-    for height, turns in enumerate(reversed(list(rows.values()))):
-        for index, speaker in enumerate(sorted({turn.speaker for turn in turns})):
-            spans = [(t.start, t.end - t.start) for t in turns if t.speaker == speaker]
-            axes.broken_barh(spans, (height - 0.35, 0.7), color=f"C{index % 10}")
-    axes.set_yticks(range(len(rows)), list(rows)[::-1])
-    axes.set_xlabel("time (s)")
-    axes.margins(x=0)
 
 
 def draw_affinity(
@@ -105,42 +87,7 @@ def save_affinities(
         axes = figure.add_subplot(cells[0, column])
         draw_affinity(axes, affinity, segments, reference)
         axes.set_title(system)
-    _save(figure, path)
-
-
-def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
-    """Save error rates as bars: a group a first threshold, a bar a gamma.
-
-    As Figure 4 of Singh & Ganapathy (Interspeech 2020).
-
-    Parameters
-    ----------
-    path : Path
-        The suffix decides on the format: .png, .svg or .pdf.
-    rates : mapping
-        (threshold of the first clustering, gamma) to DER in percent.
-    """
-    from matplotlib.figure import Figure
-
-    thresholds = list(dict.fromkeys(threshold for threshold, _ in rates))
-    gammas = list(dict.fromkeys(gamma for _, gamma in rates))
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.add_subplot()
-    width = 0.8 / len(gammas)
-    for index, gamma in enumerate(gammas):
-        heights = [rates[threshold, gamma] for threshold in thresholds]
-        places = np.arange(len(thresholds)) + (index + 0.5) * width - 0.4
-        axes.bar(places, heights, width, label=f"{gamma:g}")
-    axes.set_xticks(range(len(thresholds)), [f"{value:g}" for value in thresholds])
-    axes.set_xlabel("threshold of the first clustering")
-    axes.set_ylabel("DER (%)")
-    figure.legend(title="gamma", ncols=len(gammas), loc="outside upper center")
-    _save(figure, path)
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with atomic_write(path, "wb") as file:
-        figure.savefig(file, format=path.suffix[1:], dpi=120)
+    save(figure, path)
 
 
 def _speaker_colors(segments: FloatArray, turns: Sequence[Turn]) -> FloatArray:

@@ -1,0 +1,1 @@
+"""Pictures of diarizations; need matplotlib (``pip install 'ssahc[plots]'``)."""
