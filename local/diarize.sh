@@ -41,6 +41,14 @@ shift 2
 for file in "$xvectors"/{xvector.scp,segments,utt2spk,spk2utt}; do
   [[ -s $file ]] || { echo "$0: no such file, or an empty one: $file" >&2; exit 2; }
 done
+for option in "$@"; do
+  case $option in
+    --recordings | --recordings=* | --resume)
+      echo "$0: $option is for the jobs; see $0 --help" >&2
+      exit 1
+      ;;
+  esac
+done
 [[ $nj =~ ^[1-9][0-9]*$ ]] || { echo "$0: --nj must be above 0, found \"$nj\"" >&2; exit 1; }
 recordings=$(grep -c . "$xvectors/spk2utt")
 if ((nj > recordings)); then nj=$recordings; fi
