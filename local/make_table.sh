@@ -63,14 +63,13 @@ lines "$@" | awk -F '|' -v columns="$columns" -v title="$title" '
   BEGIN {
     print title
     printf "%-24s%10s%12s   %-12s", "", "N* known", "N* unknown", "thresholds"
-    print columns > 4 ? "   the paper: known, unknown" : ""
+    print (columns > 4 ? "the paper: known, unknown" : "")
   }
   {
     line = sprintf("%-24s%10.2f%12.2f   %-12s", $1, $2, $3, $4)
     if (columns > 4) line = line sprintf("%17.2f%9.2f", $5, $6)
-    sub(/ +$/, "", line)
     print line
-  }' > "$exp/table1.txt"
+  }' | sed 's/ *$//' > "$exp/table1.txt"
 lines "$@" | awk -F '|' -v columns="$columns" -v title="$title" '
   BEGIN {
     print title "\n"

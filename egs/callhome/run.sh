@@ -22,7 +22,7 @@ train_xvectors=
 halves=
 simulate=false
 simulate_opts="--recordings 8 --duration 90"
-systems=$(awk -F ' *[|] *' '/^[^#]/ { printf "%s%s", between, $1; between = " " }' conf/table1)
+systems=
 thresholds="-2 -1 -0.5 -0.3 -0.1 0 0.1 0.3 0.5 1"
 # End configuration section.
 
@@ -45,8 +45,8 @@ What to start from:
   --nnet-dir <dir>          # with the x-vector network (default: Kaldi's public model, which
                             # is downloaded)
 What to do:
-  --systems <\"...\">         # rows of conf/table1 (default: all:
-                            # $systems)
+  --systems <\"...\">         # rows of conf/table1 (default: all; with --simulate those
+                            # of the paper's table)
   --thresholds <\"...\">      # to choose from (default: $thresholds)
   --dir <dir>               # holds data and exp (default: the recipe's folder)
   --stage <n>               # start here (default: $stage)
@@ -186,6 +186,11 @@ fi
 field_of() {
   awk -F ' *[|] *' -v row="$1" -v number="$2" '$1 == row { print $number }' conf/table1
 }
+if [[ -z $systems ]]; then
+  systems=$(awk -F ' *[|] *' '/^[^#]/ { print $1 }' conf/table1)
+  # The paper has one target energy, and here time counts.
+  if $simulate; then systems=$(grep -v te0.3 <<< "$systems"); fi
+fi
 for system in $systems; do
   if [[ -z $(field_of "$system" 1) ]]; then
     echo "$0: conf/table1 has no row \"$system\"" >&2
