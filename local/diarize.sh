@@ -56,12 +56,15 @@ if ((nj > recordings)); then nj=$recordings; fi
 # Recordings in the order of spk2utt, so that the jobs' labels can be strung together.
 split=$out/split$nj
 $resume || rm -rf "$out"/split*
-mkdir -p "$split" || exit 1
 for ((job = 1; job <= nj; job++)); do
-  mkdir -p "$split/$job"
-  awk -v job="$job" -v nj="$nj" -v all="$recordings" \
-    'NF { if (int(done++ * nj / all) + 1 == job) print $1 }' \
-    "$xvectors/spk2utt" > "$split/$job/recordings"
+  mkdir -p "$split/$job" || exit 1
+  # The mark of a job that is done, now. ssahc writes it anew from what it resumes.
+  rm -f "$split/$job/rttm"
+  # What is newer than a run cannot be resumed: the list is written once.
+  [[ -s $split/$job/recordings ]] \
+    || awk -v job="$job" -v nj="$nj" -v all="$recordings" \
+      'NF { if (int(done++ * nj / all) + 1 == job) print $1 }' \
+      "$xvectors/spk2utt" > "$split/$job/recordings" || exit 1
 done
 
 again=()

@@ -55,6 +55,18 @@ def corpus():
     return simulate_corpus(SimulateOptions(recordings=3, duration=60, dim=24, seed=3))
 
 
+@pytest.fixture(scope="session")
+def cluster():
+    """The scheduler of two Dask workers, each a process."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with pytest.MonkeyPatch.context() as patch:
+        # Workers take over the path, and with it what tests have them do.
+        patch.syspath_prepend(Path(__file__).parent / "elsewhere")
+        with distributed.LocalCluster(**options) as cluster:
+            yield cluster.scheduler_address.replace("tcp://", "dask://")
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)

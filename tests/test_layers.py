@@ -61,13 +61,14 @@ ARROWS = {
     "plots.affinity": {"affinity", "plots.figure", "plots.timeline"},
     "plots.rates": {"plots.figure"},
     "config": {"io.files"},
+    "parallel": set(),
     "api": {
         *("affinity", "cluster", "config", "fusion", "io", "pipeline", "plda"),
         *("scoring", "selfsup"),
     },
     "cli": {
-        *("cli", "cluster", "config", "io", "nn", "pipeline", "plots", "scoring"),
-        *("simulate", "tuning", "turns"),
+        *("cli", "cluster", "config", "io", "nn", "parallel", "pipeline", "plots"),
+        *("scoring", "simulate", "tuning", "turns"),
     },
 }
 MODULES = sorted(

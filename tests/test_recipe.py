@@ -85,6 +85,29 @@ class TestDiarize:
         assert "NaN" in result.stderr
         assert not (folder / "jobs" / "rttm").exists()
 
+    def test_resume_keeps_what_is_done(self, folder, whole, in_jobs):
+        counts = folder / "x" / "reco2num_spk"
+        options = ["--reco2num-spk", counts]
+        expected = whole(*options)
+        complete = counts.read_text()
+        counts.write_text("".join(complete.splitlines(keepends=True)[:-1]))
+        assert in_jobs("--nj", 2, options=options).returncode == 1
+        began = (folder / "jobs" / "split2" / "1" / "config.toml").stat().st_mtime_ns
+        counts.write_text(complete)
+        os.utime(counts, ns=(began, began))
+        result = in_jobs("--nj", 2, "--resume", "true", options=options)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert expected == (0, "", self.files(folder / "jobs"))
+        logs = [path.read_text() for path in (folder / "jobs" / "log").iterdir()]
+        assert sum("recordings were done before" in log for log in logs) == 2
+
+    def test_results_of_other_options_are_not_resumed(self, folder, in_jobs):
+        assert in_jobs("--nj", 2).returncode == 0
+        again = ["--nj", 2, "--resume", "true"]
+        result = in_jobs(*again, options=["--target-energy", 0.5])
+        assert result.returncode == 2
+        assert "target_energy is 0.1 there and 0.5 now" in result.stderr
+
     def test_what_is_the_jobs_is_refused(self, folder, in_jobs):
         result = in_jobs(options=["--recordings", folder / "x" / "spk2utt"])
         assert result.returncode == 1
@@ -159,7 +182,7 @@ class TestRecipe:
         assert 'found "a"' in result.stderr
 
     def test_simulated_corpus(self, tmp_path, md_eval):
-        systems = ["cosine", "plda", "spectral", "ssa1+plda"]
+        systems = ["plda", "cosine", "spectral", "ssa1+plda"]
         options = [
             *("--simulate", "true", "--dir", "here", "--systems", " ".join(systems)),
             *("--simulate-opts", "--recordings 4 --duration 60 --dim 32"),
@@ -174,7 +197,7 @@ class TestRecipe:
             *("PLDA + AHC", "cosine + AHC", "cosine + SC", "SSA1 + PLDA"),
         ]
         assert [row[3] == "eigengap" for row in rows] == [False, False, True, False]
-        names = dict(zip(("plda", "cosine", "spectral", "ssa1+plda"), rows))
+        names = dict(zip(systems, rows))
         for system, (_, *rates, _) in names.items():
             for condition, rate in zip(("known", "unknown"), rates):
                 folder = exp / system / condition

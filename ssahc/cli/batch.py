@@ -1,8 +1,13 @@
 """What the verbs that work through recordings share: counts, faults, output, status."""
 
+import logging
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -11,6 +16,7 @@ import click
 from ssahc.errors import DataError, UsageError
 from ssahc.io.rttm import write_rttm
 from ssahc.io.text import write_labels
+from ssahc.parallel import RunningOptions, WorkerKilled, map_unordered
 from ssahc.types import Fault, Turn
 
 
@@ -27,6 +33,10 @@ Item = TypeVar("Item", bound=Named)
 Result = TypeVar("Result")
 
 CONFIG = "config.toml"
+# Seconds between two lines about progress, where there is no terminal.
+_SILENCE = 30.0
+
+_logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
@@ -48,15 +58,122 @@ class RttmOptions:
             )
 
 
-def track(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Yield items with a progress bar, if standard error is a terminal."""
+def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterator[T]:
+    """Yield items, and say how far it is.
+
+    On a terminal that is a bar, else a line in the log now and then.
+
+    Parameters
+    ----------
+    items : iterable
+    total : int
+        Number of items, those that were done before included.
+    what : str
+        Said beside the bar.
+    done : int
+        Number of items that were done before.
+    """
     if not sys.stderr.isatty():
-        yield from items
+        yield from _log_progress(items, total, what, done)
         return
     from rich.console import Console
-    from rich.progress import track as rich_track
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    yield from rich_track(items, what, total=total, console=Console(stderr=True))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total, completed=done, rate="")
+        for item in items:
+            yield item
+            speed = progress.tasks[task].speed
+            progress.update(task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
+
+
+def _log_progress(items: Iterable[T], total: int, what: str, done: int) -> Iterator[T]:
+    start = said = time.monotonic()
+    for count, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - said < _SILENCE:
+            continue
+        said, rate = now, count / (now - start)
+        left = timedelta(seconds=round((total - done - count) / rate))
+        _logger.info(
+            "%s: %d of %d, %.1f/s, %s left", what, done + count, total, rate, left
+        )
+
+
+def work_each(
+    items: Iterable[Item | Fault],
+    work: Callable[[Item], Result],
+    running: RunningOptions,
+    *,
+    total: int,
+) -> Iterator[tuple[str, Result] | Fault]:
+    """Do the work on every recording; a fault in one does not cost the others.
+
+    Parameters
+    ----------
+    items : iterable
+        Recordings, or faults in their place.
+    work : callable
+        Raises DataError for what cannot be done. To run elsewhere it must be picklable.
+    running : RunningOptions
+    total : int
+        About how many recordings there are.
+
+    Yields
+    ------
+    (recording, result) or Fault
+        As they are done, in any order.
+    """
+    faults: deque[Fault] = deque()
+
+    def sound() -> Iterator[Item]:
+        for item in items:
+            if isinstance(item, Fault):
+                faults.append(item)
+            else:
+                yield item
+
+    for item, result in map_unordered(
+        partial(_attempt, work), sound(), running, total=total
+    ):
+        yield from _drain(faults)
+        if isinstance(result, WorkerKilled):
+            yield Fault(
+                item.id,
+                "the process that worked on it was killed twice; is there enough "
+                "memory for it?",
+            )
+        elif isinstance(result, Fault):
+            yield result
+        else:
+            yield item.id, result
+    yield from _drain(faults)
+
+
+def _attempt(work: Callable[[Item], Result], item: Item) -> Result | Fault:
+    try:
+        return work(item)
+    except DataError as error:
+        return Fault(item.id, str(error))
+
+
+def _drain(faults: deque[Fault]) -> Iterator[Fault]:
+    while faults:
+        yield faults.popleft()
 
 
 def work_through(
@@ -65,24 +182,21 @@ def work_through(
     *,
     total: int,
     what: str,
+    running: RunningOptions = RunningOptions(),  # noqa: B008
 ) -> tuple[dict[str, Result], list[Fault]]:
-    """Do the work on every recording; a fault in one does not cost the others.
+    """Do the work on every recording, with progress, and report what failed.
 
     Parameters
     ----------
-    items : iterable
-        Recordings, or faults in their place.
-    work : callable
-        Raises DataError for what cannot be done.
-    total : int
-        Number of recordings.
+    items, work, total, running
+        As for `work_each`.
     what : str
         Said beside the progress bar.
 
     Returns
     -------
     done : dict
-        Recording to result.
+        Recording to result, in the order in which they were done.
     faults : list of Fault
         They have been printed.
 
@@ -93,21 +207,23 @@ def work_through(
     """
     done: dict[str, Result] = {}
     faults: list[Fault] = []
-    for item in track(items, total, what):
-        if isinstance(item, Fault):
-            faults.append(item)
-            continue
-        try:
-            done[item.id] = work(item)
-        except DataError as error:
-            faults.append(Fault(item.id, str(error)))
-    _report(faults, total)
+    for outcome in track(work_each(items, work, running, total=total), total, what):
+        if isinstance(outcome, Fault):
+            faults.append(outcome)
+        else:
+            done[outcome[0]] = outcome[1]
+    report(faults, total)
     if not done:
-        raise DataError("no recording could be done; nothing is written")
+        raise nothing_done()
     return done, faults
 
 
-def _report(faults: list[Fault], total: int) -> None:
+def nothing_done() -> DataError:
+    """Return the error of a run that did no recording."""
+    return DataError("no recording could be done; nothing is written")
+
+
+def report(faults: Iterable[Fault], total: int) -> None:
     """Print the recordings that failed, those of one reason together."""
     by_reason: dict[str, list[str]] = {}
     for fault in faults:

@@ -3,34 +3,50 @@
 import logging
 import sys
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
-from ssahc.cli.batch import CONFIG, RttmOptions, work_through, write_results
+from ssahc.cli.batch import (
+    CONFIG,
+    RttmOptions,
+    nothing_done,
+    report,
+    track,
+    work_each,
+    write_results,
+)
 from ssahc.cli.inputs import (
     CONFLICTS,
+    Inputs,
     ModelFiles,
     Source,
     SpeakerTables,
+    find_inputs,
     open_inputs,
     open_source,
 )
-from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
-from ssahc.config import read_config, resolve, write_config
+from ssahc.cli.options import (
+    PATH,
+    Verb,
+    config_option,
+    options_of,
+    preset_option,
+    take_options,
+)
+from ssahc.cli.unfinished import SCORES, Plan, Unfinished, open_unfinished
+from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError
-from ssahc.io.ark import ArchiveWriter
-from ssahc.io.files import staged_output
-from ssahc.io.xvectors import read_recordings
-from ssahc.pipeline import Diarization, DiarizeOptions, choose_system, uses_plda
-from ssahc.types import Fault, Recording
+from ssahc.io.xvectors import XvectorDir, read_recordings
+from ssahc.parallel import RunningOptions
+from ssahc.pipeline import DiarizeOptions, System, choose_system, uses_plda
+from ssahc.turns import make_turns
+from ssahc.types import Fault, Float32Array, IntArray, Recording
 
 _logger = logging.getLogger("ssahc")
-_SCORES = ("scores.ark", "scores.scp")
-_FILES = ("labels", "rttm", CONFIG, *_SCORES)
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class Run:
-    """All options of ``ssahc diarize``."""
+    """What ``ssahc diarize`` does; where it is done (`RunningOptions`) is no matter."""
 
     source: Source = field(default_factory=Source)
     files: ModelFiles = field(default_factory=ModelFiles)
@@ -62,11 +78,19 @@ class Run:
 @click.argument("xvector_dir", type=PATH)
 @click.argument("out_dir", type=PATH)
 @options_of(Run, without={"xvector_dir"})
+@options_of(RunningOptions)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Keep what an earlier run with the same options has left in OUT_DIR, finished "
+    "or interrupted, and do the rest.",
+)
 @preset_option
 @config_option
 def command(
     xvector_dir: Path,
     out_dir: Path,
+    resume: bool,
     preset: str | None,
     config: Path | None,
     **given: Any,
@@ -80,12 +104,27 @@ def command(
     --threshold, else it is estimated, the last two within bounds if there are any.
 
     Exit status: 0 all recordings done; 1 some failed, the others are written; 2 wrong
-    usage or nothing done, nothing is written.
+    usage or nothing done, nothing is written. What an interrupted run has done is kept
+    in OUT_DIR/.unfinished for --resume.
     """
+    running = take_options(RunningOptions, given)
     given["xvector_dir"] = xvector_dir
     run = resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
-    with staged_output(out_dir, _FILES, stale=_stale_files(out_dir)) as folder:
-        faults = _diarize(folder, run)
+    inputs = open_inputs(run.files, run.tables, run.method.speakers)
+    run = replace(run, method=replace(run.method, system=_choose_system(run, inputs)))
+    folder = open_source(run.source)
+    plan = Plan(
+        run,
+        folder.utterances,
+        [*find_inputs(run.files, run.tables), *folder.files],
+        run.output.write_scores,
+    )
+    files = ("labels", "rttm", *SCORES)
+    with open_unfinished(
+        out_dir, plan, files, resume=resume, stale=_stale_files(out_dir)
+    ) as unfinished:
+        faults = _diarize(folder, inputs, run, running, unfinished)
+        _write(folder, run, unfinished)
     sys.exit(1 if faults else 0)
 
 
@@ -96,65 +135,99 @@ def _stale_files(out_dir: Path) -> tuple[str, ...]:
     except FormatError:
         # Not there, or not ours: nothing here is ours to remove.
         return ()
-    return _SCORES if earlier.get("write_scores") else ()
+    return SCORES if earlier.get("write_scores") else ()
 
 
-def _diarize(out_dir: Path, run: Run) -> list[Fault]:
-    inputs = open_inputs(run.files, run.tables, run.method.speakers)
+def _choose_system(run: Run, inputs: Inputs) -> System:
     has_scores = inputs.plda_scores is not None
     system = choose_system(run.method.system, inputs.model, has_scores=has_scores)
     if run.method.system is None and run.files.model_dir and system == "ssahc":
         _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
     if has_scores and not uses_plda(system):
         _logger.warning("--system %s makes no use of --plda-scores", system)
-    run = replace(run, method=replace(run.method, system=system))
-    if system.startswith("ssahc"):
+    return system
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """What is kept of a diarization."""
+
+    labels: IntArray
+    scores: Float32Array | None
+    not_learned: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Diarize:
+    """The work on one recording, here or in another process."""
+
+    inputs: Inputs
+    method: DiarizeOptions
+    with_scores: bool
+
+    def __call__(self, recording: Recording) -> _Outcome:
+        result = self.inputs.diarize(recording, self.method)
+        scores = result.affinity.dense() if self.with_scores else None
+        first = result.learning[0] if result.learning else None
+        not_learned = None if first is None or first.learned else first.stopped
+        return _Outcome(result.labels, scores, not_learned)
+
+
+def _diarize(
+    folder: XvectorDir,
+    inputs: Inputs,
+    run: Run,
+    running: RunningOptions,
+    unfinished: Unfinished,
+) -> list[Fault]:
+    """Diarize the recordings that are not done; return those that cannot be."""
+    names = folder.utterances.keys() | folder.unlisted.keys()
+    done_before = len(unfinished.labels)
+    waiting = folder.select(names - unfinished.labels.keys())
+    if waiting.utterances and run.method.device == "cuda" and running.cluster is None:
         # A wish for a GPU that is not there must not be found out after an hour.
         from ssahc.nn.train import pick_device
 
         pick_device(run.method.device)
-    folder = open_source(run.source)
-    with ExitStack() as stack:
-        scores = None
-        if run.output.write_scores:
-            writer = ArchiveWriter(out_dir / "scores.ark", out_dir / "scores.scp")
-            scores = stack.enter_context(writer)
-
-        def work(recording: Recording) -> Diarization:
-            result = inputs.diarize(recording, run.method)
-            if scores is not None:
-                scores.write(recording.id, result.affinity.dense())
-            return result
-
-        done, faults = work_through(
-            read_recordings(folder),
-            work,
-            total=len(folder.utterances.keys() | folder.unlisted.keys()),
-            what="diarizing",
-        )
-    # spk2utt's order, in which Kaldi would have gone through them.
-    results = [done[name] for name in folder.utterances if name in done]
-    _log_learning(results)
-    write_results(
-        out_dir,
-        [pair for result in results for pair in result.labelled_utterances],
-        {result.recording_id: result.turns for result in results},
-        channel=run.rttm.rttm_channel,
+    faults: list[Fault] = []
+    not_learned: Counter[str] = Counter()
+    outcomes = work_each(
+        read_recordings(waiting),
+        _Diarize(inputs, run.method, run.output.write_scores),
+        running,
+        total=len(names) - done_before,
     )
-    write_config(out_dir / CONFIG, run)
-    return faults
-
-
-def _log_learning(results: list[Diarization]) -> None:
-    kept = Counter(
-        result.learning[0].stopped.replace("_", " ")
-        for result in results
-        if result.learning and not result.learning[0].learned
-    )
-    for reason, count in kept.items():
+    for outcome in track(outcomes, len(names), "diarizing", done=done_before):
+        if isinstance(outcome, Fault):
+            faults.append(outcome)
+            continue
+        name, result = outcome
+        unfinished.add(name, folder.utterances[name], result.labels, result.scores)
+        if result.not_learned is not None:
+            not_learned[result.not_learned.replace("_", " ")] += 1
+    report(faults, len(names))
+    if not unfinished.labels:
+        raise nothing_done()
+    for reason, count in not_learned.items():
         _logger.warning(
             "%d of %d recordings keep the network's start (%s); -v names them",
             count,
-            len(results),
+            len(names) - done_before - len(faults),
             reason,
         )
+    return faults
+
+
+def _write(folder: XvectorDir, run: Run, unfinished: Unfinished) -> None:
+    """Write the results in spk2utt's order, in which Kaldi goes through them."""
+    done = [name for name in folder.utterances if name in unfinished.labels]
+    if run.output.write_scores:
+        unfinished.write_scores(done)
+    labelled: list[tuple[str, int]] = []
+    turns = {}
+    for name in done:
+        utterances, labels = folder.utterances[name], unfinished.labels[name].tolist()
+        labelled += zip(utterances, labels, strict=True)
+        spans = np.array([folder.segments[u][1:] for u in utterances], np.float64)
+        turns[name] = make_turns(spans, [str(label + 1) for label in labels])
+    write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ssahc.config import flatten, list_options
 from ssahc.errors import DataError, FormatError, UsageError
 from ssahc.io.files import strip_rspecifier
-from ssahc.io.model import read_model, read_model_dir
+from ssahc.io.model import MODEL_FILES, read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
 from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
 from ssahc.io.xvectors import XvectorDir, open_xvector_dir
@@ -227,6 +227,16 @@ def open_inputs(
         None if files.plda_scores is None else open_scores(files.plda_scores),
         read_speakers(tables, speakers),
     )
+
+
+def find_inputs(files: ModelFiles, tables: SpeakerTables) -> list[Path]:
+    """Return the files that the options name; of a model folder, those it may hold."""
+    paths = []
+    for name, value in (flatten(files) | flatten(tables)).items():
+        path = strip_rspecifier(Path(value))[1]
+        is_folder = name == "model_dir"
+        paths += [path / part for part in MODEL_FILES] if is_folder else [path]
+    return paths
 
 
 def load_model(options: ModelFiles) -> Model:

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from ssahc.config import Option, list_options, list_presets
+from ssahc.config import Option, build, list_options, list_presets
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class _FilePath(click.Path):
@@ -104,6 +105,12 @@ def _add(option: Option) -> Callable[[F], F]:
     elif option.type is Path:
         kind = PATH
     return click.option(option.flag, type=kind, default=None, help=text)
+
+
+def take_options(options_class: type[T], given: dict[str, Any]) -> T:
+    """Take the options of a class out of what the command line gave."""
+    names = [option.name for option in list_options(options_class)]
+    return build(options_class, {name: given.pop(name) for name in names})
 
 
 def config_option(function: F) -> F:

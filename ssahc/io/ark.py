@@ -418,10 +418,9 @@ class ArchiveWriter:
 
     def write(self, key: str, value: Array) -> None:
         """Append one vector or matrix, binary, in the precision of the array."""
-        self._file.write(key.encode() + b" ")
+        offset = write_entry(self._file, key, value)
         name = os.path.relpath(self._archive, self._scp.parent)
-        self._lines.append(f"{key} {name}:{self._file.tell()}\n")
-        _write_binary(self._file, value)
+        self._lines.append(f"{key} {name}:{offset}\n")
 
     def __exit__(
         self,
@@ -433,6 +432,14 @@ class ArchiveWriter:
         if error is None:
             with atomic_write(self._scp) as scp:
                 scp.writelines(self._lines)
+
+
+def write_entry(file: IO[bytes], key: str, value: Array) -> int:
+    """Append one vector or matrix to an open archive; return its offset."""
+    file.write(key.encode() + b" ")
+    offset = file.tell()
+    _write_binary(file, value)
+    return offset
 
 
 def write_single(path: Path, value: Array, *, binary: bool = True) -> None:

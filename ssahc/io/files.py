@@ -161,24 +161,58 @@ def staged_output(
     UsageError
         If `path` cannot be created or written to.
     """
+    with made_folder(path):
+        refuse_folders(path, names)
+        with tempfile.TemporaryDirectory(dir=path, prefix=".ssahc-") as staging:
+            yield Path(staging)
+            move_files(Path(staging), path, names, stale=stale)
+
+
+@contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Make a folder and its parents; take away again those that stay empty.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be created or written to.
+    """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         make_folder(path)
-        for name in names:
-            if (path / name).is_dir():
-                raise UsageError(f"{path / name}: is a folder; move it away")
-        with tempfile.TemporaryDirectory(dir=path, prefix=".ssahc-") as staging:
-            yield Path(staging)
-            for name in names:
-                if (Path(staging) / name).exists():
-                    (Path(staging) / name).replace(path / name)
-                elif name in stale:
-                    (path / name).unlink(missing_ok=True)
+        yield
     finally:
         for folder in missing:
             if not folder.exists() or any(folder.iterdir()):
                 break
             folder.rmdir()
+
+
+def refuse_folders(path: Path, names: Iterable[str]) -> None:
+    """Raise a UsageError if a folder has the place of a file that is to be written."""
+    for name in names:
+        if (path / name).is_dir():
+            raise UsageError(f"{path / name}: is a folder; move it away")
+
+
+def move_files(
+    source: Path, target: Path, names: Iterable[str], *, stale: Collection[str] = ()
+) -> None:
+    """Move the files that there are; remove from `target` those `stale` that are not.
+
+    Parameters
+    ----------
+    source, target : Path
+        Folders of one file system.
+    names : iterable of str
+    stale : collection of str
+        Those of `names` that an earlier run is known to have left.
+    """
+    for name in names:
+        if (source / name).exists():
+            (source / name).replace(target / name)
+        elif name in stale:
+            (target / name).unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:

@@ -11,7 +11,7 @@ from ssahc.io.files import make_folder
 from ssahc.io.plda import read_plda, write_plda
 from ssahc.types import LARGEST, FloatArray, Model
 
-MEAN, TRANSFORM, PLDA = "mean.vec", "transform.mat", "plda"
+MEAN, TRANSFORM, PLDA = MODEL_FILES = ("mean.vec", "transform.mat", "plda")
 
 
 def read_model(

@@ -264,5 +264,9 @@ def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:
         Utterance and 0-based cluster; the file counts from 1.
     """
     with atomic_write(path) as file:
-        # Kaldi ends the line with a space.
-        file.writelines(f"{utterance} {label + 1} \n" for utterance, label in labels)
+        file.write(format_labels(labels))
+
+
+def format_labels(labels: Iterable[tuple[str, int]]) -> str:
+    """Return the lines of ``labels``; Kaldi ends each with a space."""
+    return "".join(f"{utterance} {label + 1} \n" for utterance, label in labels)

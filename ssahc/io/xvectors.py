@@ -67,6 +67,12 @@ class XvectorDir:
         entries = {key: entry for key, entry in self.entries.items() if key in listed}
         return XvectorDir(self.path, utterances, segments, entries)
 
+    @property
+    def files(self) -> list[Path]:
+        """The tables and archives."""
+        tables = [self.path / name for name in (SCP, SEGMENTS, UTT2SPK, SPK2UTT)]
+        return [*tables, *{entry.archive for entry in self.entries.values()}]
+
     @cached_property
     def recording_of(self) -> dict[str, str]:
         """Utterance to its recording, by ``spk2utt``."""

@@ -1,0 +1,387 @@
+"""Work in other processes: on this machine, or on the workers of a Dask cluster.
+
+Both are reached through `concurrent.futures`. joblib, which could stand before both, is
+not used: where a worker is killed it gives everything up on one machine, and waits for
+ever on a Dask cluster (measured with joblib 1.6 and distributed 2026.8). Here a killed
+worker costs nothing but time: what it had in hand is done again by others.
+"""
+
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+
+from ssahc.errors import UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Work = Callable[[Item], Result]
+
+_LARGEST_BATCH = 8
+# Tasks for each process, so that none waits for the next one.
+_AHEAD = 2
+_CLUSTER = "dask://"
+_PATIENCE = 30.0
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class RunningOptions:
+    """Where recordings are worked on; the results are the same everywhere.
+
+    Parameters
+    ----------
+    nj : int
+        Number of processes on this machine.
+    cluster : str, optional
+        Scheduler of a Dask cluster (dask://HOST:PORT), whose workers take the place of
+        processes on this machine; ssahc must be installed there.
+    """
+
+    nj: int = 1
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.nj < 1:
+            raise UsageError(f"--nj must be 1 or more, found {self.nj}")
+        if self.cluster is not None and self.nj > 1:
+            raise UsageError(
+                "--cluster works on the cluster's processes; leave out --nj"
+            )
+        if self.cluster is not None and not self.cluster.startswith(_CLUSTER):
+            raise UsageError(
+                f"--cluster must be {_CLUSTER}HOST:PORT, found {self.cluster!r}"
+            )
+
+
+class WorkerKilled(Exception):
+    """The process that worked on an item was killed, twice in a row."""
+
+
+def map_unordered(
+    work: Work[Item, Result],
+    items: Iterable[Item],
+    running: RunningOptions,
+    *,
+    total: int,
+) -> Iterator[tuple[Item, Result | WorkerKilled]]:
+    """Do the work on every item, wherever the options say.
+
+    Parameters
+    ----------
+    work : callable
+        Pickled if other processes are to call it. What it logs is logged here.
+    items : iterable
+        Taken as they are needed, not all at once.
+    running : RunningOptions
+    total : int
+        About how many items there are.
+
+    Yields
+    ------
+    (item, result)
+        In the order in which they are done.
+
+    Raises
+    ------
+    UsageError
+        If the cluster cannot be used.
+    """
+    if running.nj == 1 and running.cluster is None:
+        yield from ((item, work(item)) for item in items)
+        return
+    pool: _Pool[Item, Result]
+    if running.cluster is not None:
+        pool = _DaskPool(work, running.cluster)
+    else:
+        pool = _LocalPool(work, running.nj)
+    with pool:
+        yield from _work_off(pool, items, total)
+
+
+# ---- what runs in a worker ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Done(Generic[Result]):
+    """Results of a batch, and what was logged meanwhile."""
+
+    results: list[Result]
+    log: list[tuple[int, str]]
+
+
+class _Recorder(logging.Handler):
+    """Keeps what this thread logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[tuple[int, str]] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.log.append((record.levelno, record.getMessage()))
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What a worker takes over from the process that sends work."""
+
+    log_level: int
+    threads: int | None
+
+
+def _own_settings() -> _Settings:
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return _Settings(
+        _logger.getEffectiveLevel(), int(threads) if threads.isdigit() else None
+    )
+
+
+def _work_on(
+    work: Work[Item, Result], batch: list[Item], settings: _Settings
+) -> _Done[Result]:
+    from threadpoolctl import threadpool_limits
+
+    recorder = _Recorder()
+    _logger.setLevel(settings.log_level)
+    _logger.addHandler(recorder)
+    try:
+        # Sums depend on the number of threads in their last bits.
+        with threadpool_limits(settings.threads):
+            return _Done([work(item) for item in batch], recorder.log)
+    finally:
+        _logger.removeHandler(recorder)
+
+
+_held: list[Any] = []
+
+
+def _start_worker(work: Work[Any, Any]) -> None:
+    _held[:] = [work]
+    # An interrupt from the terminal is for the main process to act on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work_on_held(batch: list[Any], settings: _Settings) -> _Done[Any]:
+    return _work_on(_held[0], batch, settings)
+
+
+# ---- where the workers are ---------------------------------------------------------
+
+
+class _Pool(Protocol[Item, Result]):
+    """Processes that hold the work and take batches."""
+
+    # Raised in place of results that were lost with their worker.
+    lost: tuple[type[BaseException], ...]
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def count(self) -> int:
+        """Return the number of processes, 1 or more."""
+
+    def submit(self, batch: list[Item]) -> Future[_Done[Result]]:
+        """Send a batch."""
+
+    def repair(self) -> None:
+        """Make ready for new batches after something was lost."""
+
+
+class _LocalPool(Generic[Item, Result]):
+    """Processes on this machine."""
+
+    lost: tuple[type[BaseException], ...] = (BrokenExecutor,)
+
+    def __init__(self, work: Work[Item, Result], count: int) -> None:
+        self._work, self._count = work, count
+
+    def __enter__(self) -> Self:
+        # A fork would copy the locks of torch's threads, held for ever.
+        self._executor = ProcessPoolExecutor(
+            self._count,
+            multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(self._work,),
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            # What is under way may take hours, and nobody waits for it any more.
+            for process in multiprocessing.active_children():
+                process.terminate()
+        self._executor.shutdown(cancel_futures=True)
+
+    def count(self) -> int:
+        return self._count
+
+    def submit(self, batch: list[Item]) -> Future[_Done[Result]]:
+        return self._executor.submit(_work_on_held, batch, _own_settings())
+
+    def repair(self) -> None:
+        self._executor.shutdown(cancel_futures=True)
+        self.__enter__()
+
+
+class _DaskPool(Generic[Item, Result]):
+    """The workers of a Dask cluster."""
+
+    def __init__(self, work: Work[Item, Result], address: str) -> None:
+        try:
+            from distributed import KilledWorker
+        except ImportError as error:
+            raise UsageError(
+                "--cluster needs Dask: pip install 'ssahc[cluster]'"
+            ) from error
+        self.lost: tuple[type[BaseException], ...] = (KilledWorker,)
+        self._work, self._address = work, address
+
+    def __enter__(self) -> Self:
+        self._client = _connect(self._address)
+        try:
+            # A task rather than data: if its worker dies, it is done again elsewhere.
+            self._held = self._client.submit(
+                pickle.loads, pickle.dumps(self._work), pure=False
+            )
+            self._held.result(timeout=_PATIENCE)
+        except ImportError as error:
+            self._client.close()
+            raise UsageError(
+                f"{self._address}: the workers cannot load ssahc ({error}); install "
+                "the same version there"
+            ) from error
+        self._executor = self._client.get_executor(pure=False)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown(wait=False)
+        self._client.close()
+
+    def count(self) -> int:
+        return max(1, sum(self._client.ncores().values()))
+
+    def submit(self, batch: list[Item]) -> Future[_Done[Result]]:
+        future: Future[_Done[Result]] = self._executor.submit(
+            _work_on, self._held, batch, _own_settings()
+        )
+        return future
+
+    def repair(self) -> None:
+        """Do nothing: the scheduler has seen to it."""
+
+
+def _connect(address: str) -> "Client":
+    """Return a client of a scheduler that has workers."""
+    from distributed import Client
+
+    try:
+        client = Client("tcp://" + address.removeprefix(_CLUSTER), timeout=_PATIENCE)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{address}: no Dask scheduler answers there ({error})"
+        ) from error
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError as error:
+        client.close()
+        raise UsageError(
+            f"{address}: the scheduler has no worker; start one with 'dask worker'"
+        ) from error
+    return client
+
+
+# ---- the main process --------------------------------------------------------------
+
+
+def _work_off(
+    pool: _Pool[Item, Result], items: Iterable[Item], total: int
+) -> Iterator[tuple[Item, Result | WorkerKilled]]:
+    source = iter(items)
+    under_way: dict[Future[_Done[Result]], list[Item]] = {}
+    suspects: list[Item] = []
+    broken = False
+    while True:
+        count = pool.count()
+        size = max(1, min(_LARGEST_BATCH, total // (4 * count)))
+        while len(under_way) < _AHEAD * count and not broken:
+            if not (batch := list(islice(source, size))):
+                break
+            try:
+                under_way[pool.submit(batch)] = batch
+            except pool.lost:
+                suspects += batch
+                broken = True
+        if under_way:
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                batch = under_way.pop(future)
+                try:
+                    yield from _results(batch, future)
+                except pool.lost:
+                    suspects += batch
+                    broken = True
+        elif broken:
+            _logger.warning("a worker was killed; what it had in hand is done again")
+            pool.repair()
+            broken = False
+        else:
+            break
+    # One at a time, so that it is known which of them kills its worker.
+    for item in suspects:
+        try:
+            yield from _results([item], pool.submit([item]))
+        except pool.lost:
+            pool.repair()
+            yield item, WorkerKilled()
+
+
+def _results(
+    batch: list[Item], future: Future[_Done[Result]]
+) -> Iterator[tuple[Item, Result]]:
+    done = future.result()
+    for level, message in done.log:
+        _logger.log(level, "%s", message)
+    yield from zip(batch, done.results, strict=True)

@@ -1,0 +1,247 @@
+"""Runs that are interrupted, resumed, and spread over processes."""
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ssahc.cli import batch
+
+FILES = ("rttm", "labels", "scores.ark", "scores.scp", "config.toml")
+
+
+@pytest.fixture
+def options(folder):
+    return (
+        *("--system", "plda", "--model-dir", folder / "model", "--write-scores"),
+        *("--max-speakers", 4),
+    )
+
+
+@pytest.fixture
+def run(ssahc_here, folder, options):
+    """Diarize the folder into `out`."""
+
+    def run(out, *more):
+        return ssahc_here("diarize", folder / "x", folder / out, *options, *more)
+
+    return run
+
+
+def contents(out, names=FILES):
+    return {name: (out / name).read_bytes() for name in names}
+
+
+def die(folder, options, patch, out="out", *more):
+    """Diarize in a process in which `patch` has been run first."""
+    arguments = [
+        *("ssahc", "diarize", folder / "x", folder / out),
+        *(*options, *more),
+    ]
+    code = (
+        "import os, signal, sys\n"
+        "import ssahc.cli.unfinished as unfinished\n"
+        "def die(): os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"{patch}\n"
+        f"sys.argv = {list(map(str, arguments))!r}\n"
+        "import ssahc.__main__"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+
+AFTER = """
+add = unfinished.Unfinished.add
+def add_and_die(self, *arguments):
+    add(self, *arguments)
+    if len(self.labels) == {count}: die()
+unfinished.Unfinished.add = add_and_die
+"""
+IN_A_MATRIX = """
+write = unfinished.write_entry
+def write_a_part(file, key, value):
+    if key == "a001":
+        file.write(b"a001 \\0BFM ")
+        file.flush()
+        die()
+    return write(file, key, value)
+unfinished.write_entry = write_a_part
+"""
+AT_THE_END = """
+def move_one(source, target, names, **_):
+    (source / names[{index}]).replace(target / names[{index}])
+    die()
+unfinished.move_files = move_one
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "kept"),
+    [
+        (AFTER.format(count=1), 1),
+        (AFTER.format(count=2), 2),
+        (IN_A_MATRIX, 1),
+        (AT_THE_END.format(index=0), 3),
+        (AT_THE_END.format(index=2), 3),
+    ],
+)
+def test_a_killed_run_is_resumed(folder, options, run, patch, kept):
+    assert run("whole").returncode == 0
+    killed = die(folder, options, patch)
+    assert killed.returncode == -signal.SIGKILL
+    refused = run("out")
+    assert refused.returncode == 2
+    assert "go on with --resume" in refused.stderr
+    resumed = run("out", "--resume")
+    assert resumed.returncode == 0
+    assert f"{kept} recordings were done before" in resumed.stderr
+    assert contents(folder / "out") == contents(folder / "whole")
+    assert {path.name for path in (folder / "out").iterdir()} == set(FILES)
+
+
+def test_killed_again_and_again(folder, options, run):
+    run("whole")
+    for count in (1, 2, 3):
+        die(folder, options, AFTER.format(count=count), "out", "--resume")
+    assert run("out", "--resume").returncode == 0
+    assert contents(folder / "out") == contents(folder / "whole")
+
+
+def test_what_is_done_is_not_done_again(folder, run, monkeypatch):
+    assert run("out").returncode == 0
+    before = contents(folder / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("ssahc.cli.inputs.diarize_recording", None)
+        again = run("out", "--resume")
+    assert again.returncode == 0
+    assert "3 recordings were done before" in again.stderr
+    assert contents(folder / "out") == before
+
+
+def test_what_failed_is_tried_again(folder, run, monkeypatch):
+    archive = folder / "x" / "xvector.ark"
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: 2 * len(whole) // 3])
+    assert run("out").returncode == 1
+    # Mended in place, which may well take less than a clock's tick.
+    archive.write_bytes(whole)
+    began = (folder / "out" / "config.toml").stat().st_mtime_ns
+    os.utime(archive, ns=(began, began))
+    resumed = run("out", "--resume")
+    assert resumed.returncode == 0
+    assert "recordings were done before" in resumed.stderr
+    assert run("whole").returncode == 0
+    assert contents(folder / "out") == contents(folder / "whole")
+
+
+def test_other_options_are_not_mixed(folder, options, run):
+    die(folder, options, AFTER.format(count=1))
+    result = run("out", "--resume", "--target-energy", 0.5)
+    assert result.returncode == 2
+    assert "target_energy is 0.1 there and 0.5 now" in result.stderr
+    assert run("out", "--resume").returncode == 0
+    result = run("out", "--resume", "--threshold", 0.5)
+    assert result.returncode == 2
+    assert "threshold is not given there and 0.5 now" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["x/xvector.ark", "x/segments", "model/plda"])
+def test_other_inputs_are_not_mixed(folder, options, run, name):
+    die(folder, options, AFTER.format(count=1))
+    later = time.time() + 1
+    os.utime(folder / name, (later, later))
+    result = run("out", "--resume")
+    assert result.returncode == 2
+    assert f"{folder / name}: has changed since the run" in result.stderr
+
+
+def test_scores_that_were_not_kept_are_made(folder, run, ssahc_here, options):
+    plain = [option for option in options if option != "--write-scores"]
+    ssahc_here("diarize", folder / "x", folder / "out", *plain)
+    result = run("out", "--resume")
+    assert result.returncode == 2
+    assert "write_scores is False there and True now" in result.stderr
+
+
+def test_nothing_to_resume_is_a_start(folder, run):
+    assert run("out", "--resume").returncode == 0
+    assert run("whole").returncode == 0
+    assert contents(folder / "out") == contents(folder / "whole")
+
+
+def test_an_interrupted_run_says_what_it_has(folder, options, run):
+    patch = AFTER.format(count=2).replace("die()", "raise KeyboardInterrupt")
+    stopped = die(folder, options, patch)
+    assert stopped.returncode == 130
+    assert "2 of 3 recordings are done and kept" in stopped.stderr
+    assert run("out", "--resume").returncode == 0
+
+
+def test_two_runs_do_not_share_a_folder(folder, run):
+    (folder / "out" / ".unfinished").mkdir(parents=True)
+    with open(folder / "out" / ".unfinished" / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = run("out")
+    assert result.returncode == 2
+    assert "another run is writing there" in result.stderr
+    assert run("out").returncode == 0
+
+
+def test_every_torn_file_gives_whole_recordings(folder, options, run):
+    assert run("whole").returncode == 0
+    die(folder, options, AFTER.format(count=3))
+    unfinished = folder / "out" / ".unfinished"
+    whole = (unfinished / "labels.0").read_bytes()
+    for cut in range(0, len(whole), 97):
+        (unfinished / "labels.0").write_bytes(whole[:cut])
+        if cut % 2:
+            # After a power failure a file may end in zeros.
+            (unfinished / "labels.0").write_bytes(whole[:cut] + b"\0" * 50)
+        copy = folder / f"cut{cut}"
+        subprocess.run(["cp", "-rp", folder / "out", copy], check=True)
+        assert run(copy.name, "--resume").returncode == 0
+        assert contents(copy) == contents(folder / "whole")
+
+
+@pytest.mark.parametrize("where", ["--nj", "--cluster"])
+def test_the_same_bytes_from_other_processes(request, folder, run, where):
+    archive = folder / "x" / "xvector.ark"
+    archive.write_bytes(archive.read_bytes()[:-200])
+    here = run("here")
+    value = 2 if where == "--nj" else request.getfixturevalue("cluster")
+    elsewhere = run("elsewhere", where, value)
+    assert here.returncode == elsewhere.returncode == 1
+    assert elsewhere.stderr == here.stderr
+    assert contents(folder / "elsewhere") == contents(folder / "here")
+
+
+def test_progress_in_a_log(run, monkeypatch):
+    monkeypatch.setattr(batch, "_SILENCE", 0.0)
+    assert "diarizing: 2 of 3, " in run("out").stderr
+    assert "s, 0:00:00 left" in run("again").stderr
+
+
+def test_progress_on_a_terminal(folder, options):
+    screen, terminal = pty.openpty()
+    script = Path(sys.executable).with_name("ssahc")
+    command = [script, "diarize", folder / "x", folder / "out", *options]
+    result = subprocess.run([*map(str, command)], stderr=terminal, check=False)
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(screen, 4096)
+        except OSError:
+            break
+    os.close(screen)
+    assert result.returncode == 0
+    assert b"diarizing" in shown
+    assert b"3/3" in shown
+    assert b"/s" in shown

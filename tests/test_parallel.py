@@ -1,0 +1,84 @@
+"""Work in other processes: same results, and no loss when one of them is killed."""
+
+import importlib
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ssahc.errors import UsageError
+from ssahc.parallel import RunningOptions, WorkerKilled, map_unordered
+
+
+@pytest.fixture(scope="module", autouse=True)
+def work():
+    """Load the work from where other processes, which take over the path, find it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent / "elsewhere")
+        yield importlib.import_module("work")
+
+
+def run(function, count, running):
+    return dict(map_unordered(function, range(count), running, total=count))
+
+
+@pytest.fixture(params=["here", "processes", "dask"])
+def running(request):
+    if request.param == "dask":
+        return RunningOptions(cluster=request.getfixturevalue("cluster"))
+    return RunningOptions(nj=2 if request.param == "processes" else 1)
+
+
+def test_results_and_messages_arrive(work, running, caplog):
+    assert run(work.square, 30, running) == {n: n**2 for n in range(30)}
+    messages = [r.getMessage() for r in caplog.records if r.name == "ssahc"]
+    assert sorted(messages) == sorted(f"squaring {n}" for n in range(30))
+
+
+def test_nothing_to_do(work, running):
+    assert run(work.square, 0, running) == {}
+
+
+def test_a_fault_of_the_program_is_not_hidden(work, running):
+    with pytest.raises(ZeroDivisionError, match="a fault of the program"):
+        run(partial(work.fail_at, 7), 20, running)
+
+
+def test_the_work_of_a_killed_process_is_done_again(work, tmp_path, caplog):
+    done = run(partial(work.killed_at, 7, tmp_path), 40, RunningOptions(nj=2))
+    assert done == {n: n for n in range(40)}
+    assert "what it had in hand is done again" in caplog.text
+
+
+def test_what_kills_every_process_is_found_out(work, caplog):
+    done = run(partial(work.killed_at, 7, None), 40, RunningOptions(nj=2))
+    assert isinstance(done.pop(7), WorkerKilled)
+    assert done == {n: n for n in range(40) if n != 7}
+
+
+def test_a_killed_dask_worker_is_replaced(work, cluster, tmp_path):
+    dies_once = partial(work.killed_at, 7, tmp_path)
+    assert run(dies_once, 40, RunningOptions(cluster=cluster)) == {
+        n: n for n in range(40)
+    }
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nj": 0}, "--nj must be 1 or more, found 0"),
+        ({"nj": 2, "cluster": "dask://host:1"}, "leave out --nj"),
+        ({"cluster": "tcp://host:1"}, "must be dask://HOST:PORT"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(UsageError, match=message):
+        RunningOptions(**options)
+
+
+def test_a_scheduler_that_is_not_there(work, monkeypatch):
+    monkeypatch.setattr("ssahc.parallel._PATIENCE", 1.0)
+    running = RunningOptions(cluster="dask://127.0.0.1:1")
+    with pytest.raises(UsageError, match="no Dask scheduler answers there"):
+        run(work.square, 3, running)
