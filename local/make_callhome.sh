@@ -72,7 +72,8 @@ select_lines() {
 half=1
 while read -r count; do
   folder=$data/callhome$half
-  mkdir -p "$folder"
+  rm -rf "$folder"
+  mkdir "$folder"
   utils/shuffle_list.pl "$data/local/recordings" | $count | sort > "$data/local/half$half"
   select_lines 1 "$data/local/half$half" "$data/local/sph" \
     | awk '{ name = $1; sub(/^[^ ]* /, ""); print name, "sph2pipe -f wav -p \047" $0 "\047 |" }' \

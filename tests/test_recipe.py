@@ -99,7 +99,7 @@ class TestDiarize:
         assert (result.returncode, result.stderr) == (0, "")
         assert expected == (0, "", self.files(folder / "jobs"))
         logs = [path.read_text() for path in (folder / "jobs" / "log").iterdir()]
-        assert sum("recordings were done before" in log for log in logs) == 2
+        assert sum("2 recordings were done before" in log for log in logs) == 1
 
     def test_results_of_other_options_are_not_resumed(self, folder, in_jobs):
         assert in_jobs("--nj", 2).returncode == 0
