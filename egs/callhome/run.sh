@@ -23,6 +23,7 @@ halves=
 simulate=false
 simulate_opts="--recordings 8 --duration 90"
 systems=
+paper=false
 thresholds="-2 -1 -0.5 -0.3 -0.1 0 0.1 0.3 0.5 1"
 # End configuration section.
 
@@ -48,12 +49,15 @@ What to do:
   --systems <\"...\">         # rows of conf/table1 (default: all; with --simulate those
                             # of the paper's table)
   --thresholds <\"...\">      # to choose from (default: $thresholds)
+  --paper <true|false>      # the paper's figures in the table (default: $paper; true if
+                            # the x-vectors are made here, of the same recordings)
   --dir <dir>               # holds data and exp (default: the recipe's folder)
   --stage <n>               # start here (default: $stage)
   --stop-stage <n>          # stop after this (default: $stop_stage): 0 data, 1 features,
                             # 2 x-vectors, 3 models, 4 N* known, 5 thresholds,
                             # 6 N* unknown, 7 scores, 8 table and report
-  --resume <true|false>     # keep what is finished of a stage (default: $resume)
+  --resume <true|false>     # keep what an interrupted run with the same options has
+                            # finished; not of stages 0 to 2 with Kaldi (default: $resume)
   --nj <n>                  # so many jobs at a time (default: the processors, $nj)
   --split <n>               # each half of each system in so many jobs (default: $split)"
 
@@ -77,8 +81,12 @@ exp=$dir/exp
 mkdir -p "$data" "$exp" || exit 1
 
 title="DER %, 0.25 s collar, overlap not scored, both halves pooled"
-paper=false
+from_speech=false
 if $simulate; then
+  if [[ -n $xvectors ]]; then
+    echo "$0: --xvectors and --simulate true: which of them?" >&2
+    exit 1
+  fi
   xvectors=$data/simulated
   train_xvectors=$xvectors/train
   halves="a b"
@@ -86,6 +94,7 @@ if $simulate; then
 elif [[ -z $xvectors ]]; then
   xvectors=$exp/xvectors
   halves="callhome1 callhome2"
+  from_speech=true
   paper=true
   if [[ $stage -le 2 && -z ${KALDI_ROOT:-} ]]; then
     echo "$0: from the speech to x-vectors it takes Kaldi: set KALDI_ROOT. Without Kaldi," \
@@ -114,9 +123,14 @@ if stage_is 0; then
     echo "$0: stage 0: simulating conversations"
     # Speakers, channels and noise are drawn from a PLDA model, turn-taking from a
     # simple model of conversations: see ssahc/simulate.py.
-    read -ra options <<< "$simulate_opts"
-    ssahc simulate "$xvectors" "${options[@]}" || exit 1
-  elif $paper; then
+    done=$data/.simulated
+    if ! $resume || [[ ! -f $done || $(< "$done") != "$simulate_opts" ]]; then
+      rm -f "$done"
+      read -ra options <<< "$simulate_opts"
+      ssahc simulate "$xvectors" "${options[@]}" || exit 1
+      echo "$simulate_opts" > "$done"
+    fi
+  elif $from_speech; then
     echo "$0: stage 0: preparing CALLHOME from $corpus"
     link_kaldi
     local/make_callhome.sh "$corpus" "$data" || exit 1
@@ -125,7 +139,7 @@ fi
 
 # Features: 23 cepstra, minus their mean over a sliding window of 3 s. The mean is taken
 # before speech is cut into windows: within 1.5 s it would be a mean of hardly anything.
-if $paper && stage_is 1; then
+if $from_speech && stage_is 1; then
   echo "$0: stage 1: features"
   link_kaldi
   for half in $halves; do
@@ -144,11 +158,11 @@ fi
 # x-vectors: speech is cut into windows of 1.5 s every 0.75 s, and the network that was
 # trained to tell thousands of telephone speakers apart makes a vector of 128 numbers of
 # each (David Snyder's public model, trained by Kaldi's recipe callhome_diarization/v2).
-if $paper; then
+if $from_speech; then
   public=$exp/0006_callhome_diarization_v2_1a/exp/xvector_nnet_1a
   : "${nnet_dir:=$public}"
 fi
-if $paper && stage_is 2; then
+if $from_speech && stage_is 2; then
   echo "$0: stage 2: x-vectors"
   link_kaldi
   if [[ $nnet_dir == "$public" && ! -f $nnet_dir/final.raw ]]; then
@@ -177,7 +191,7 @@ if [[ -z $second || -n $rest ]]; then
   exit 1
 fi
 declare -A other=([$first]=$second [$second]=$first)
-if [[ -z $models && -z $train_xvectors ]] && ! $paper; then
+if [[ -z $models && -z $train_xvectors ]] && ! $from_speech; then
   echo "$0: --xvectors needs --models, or --train-xvectors to make them from" >&2
   exit 1
 fi
@@ -228,6 +242,7 @@ run_commands() {
 if stage_is 3 && [[ -z $models ]]; then
   echo "$0: stage 3: models"
   for half in "$first" "$second"; do
+    if $resume && [[ -s $exp/models/$half/plda ]]; then continue; fi
     if [[ -n $train_xvectors ]]; then
       ssahc fit "$train_xvectors" "$exp/models/$half" --whiten-from "$xvectors/$half" || exit 1
     else
