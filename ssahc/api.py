@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssahc.affinity import Affinity
+from ssahc.breakdown import Summary, break_down, count_speakers, summarize
 from ssahc.cluster.ahc import AhcOptions
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.stop import Stop
@@ -19,6 +20,7 @@ from ssahc.errors import DataError, FormatError, SsahcError, UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
+from ssahc.io.text import read_attributes
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline import (
     Diarization,
@@ -62,17 +64,22 @@ __all__ = [
     "SpeakerOptions",
     "SsahcError",
     "Stop",
+    "Summary",
     "Turn",
     "UsageError",
+    "break_down",
+    "count_speakers",
     "diarize",
     "diarize_recording",
     "make_options",
     "open_xvector_dir",
+    "read_attributes",
     "read_model_dir",
     "read_recordings",
     "read_rttm",
     "score_corpus",
     "score_recording",
+    "summarize",
     "write_rttm",
 ]
 

@@ -50,6 +50,8 @@ class Option:
         None means "not set".
     help : str
         First sentences of the field's description.
+    off : str
+        What turns a bool off: "no_NAME", unless the field's metadata say otherwise.
     """
 
     name: str
@@ -57,11 +59,21 @@ class Option:
     choices: tuple[str, ...]
     default: Any
     help: str
+    off: str
 
     @property
     def flag(self) -> str:
         """Name on the command line."""
-        return "--" + self.name.replace("_", "-")
+        return _flag(self.name)
+
+    @property
+    def off_flag(self) -> str:
+        """What turns a bool off on the command line."""
+        return _flag(self.off)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def list_options(options_class: type) -> Iterator[Option]:
@@ -83,6 +95,7 @@ def list_options(options_class: type) -> Iterator[Option]:
             item.default,
             # Empty where docstrings are stripped (python -OO).
             descriptions.get(item.name, ""),
+            item.metadata.get("off", f"no_{item.name}"),
         )
 
 

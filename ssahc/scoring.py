@@ -1,4 +1,4 @@
-"""Diarization error rate with the rules of NIST's md-eval (version 22).
+"""Diarization error rate with the rules of NIST's md-eval (version 22), and JER.
 
 The scored span is the UEM's, or without one from the first to the last reference turn.
 Speakers are mapped on the whole span first; only then the collar around every boundary
@@ -9,16 +9,26 @@ maps after the removal, and takes the whole width of the collar.
 One fault of md-eval is not repeated: with ``-1``, a UEM and no collar, it scores
 overlapped speech from a point where reference turns touch inside the overlap up to the
 end of the UEM's span.
+
+The Jaccard error rate (JER; Second DIHARD Challenge evaluation plan, 2019) is that of
+the challenge's scorer, dscore: over the whole scored span, always without a collar and
+with overlap, and with a mapping of its own, the one that makes JER least. (That of
+pyannote.metrics maps the speakers that share most time, as for DER.) The error rate of
+a reference speaker is 1 - intersection / union of their speech and that of the
+hypothesis speaker mapped to them, and 1 if there is none. JER is the mean over the
+reference speakers; of pooled recordings, over the reference speakers of all of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, nan
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ssahc.errors import DataError, UsageError
 from ssahc.turns import to_annotation
-from ssahc.types import Turn
+from ssahc.types import FloatArray, Turn
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation, Timeline
@@ -33,13 +43,14 @@ class ScoringOptions:
     Parameters
     ----------
     collar : float
-        Seconds on each side of every reference boundary that are not scored.
+        Seconds on each side of every reference boundary that are not scored (md-eval
+        -c).
     ignore_overlaps : bool
-        Do not score where two reference turns or more overlap.
+        Leave out, or score, where two reference turns or more overlap (md-eval -1).
     """
 
     collar: float = 0.25
-    ignore_overlaps: bool = True
+    ignore_overlaps: bool = field(default=True, metadata={"off": "score_overlaps"})
 
     def __post_init__(self) -> None:
         if not 0 <= self.collar < inf:
@@ -50,18 +61,25 @@ class ScoringOptions:
 
 @dataclass(frozen=True)
 class Score:
-    """Seconds of speaker time, so that scores can be added; rates are derived.
+    """Sums over recordings, so that scores can be added; rates are derived.
 
     Parameters
     ----------
     scored, missed, false_alarm, confusion : float
-        In seconds.
+        Speaker time in seconds.
+    jaccard : float
+        Sum of the Jaccard error rates (0 to 1) of the reference speakers.
+    speakers : int
+        Reference speakers who speak in the scored span; 0 also where JER was not
+        computed.
     """
 
     scored: float = 0.0
     missed: float = 0.0
     false_alarm: float = 0.0
     confusion: float = 0.0
+    jaccard: float = 0.0
+    speakers: int = 0
 
     def __add__(self, other: "Score") -> "Score":
         return Score(
@@ -69,14 +87,23 @@ class Score:
             self.missed + other.missed,
             self.false_alarm + other.false_alarm,
             self.confusion + other.confusion,
+            self.jaccard + other.jaccard,
+            self.speakers + other.speakers,
         )
+
+    def percent(self, seconds: float) -> float:
+        """Return seconds in percent of those scored; NaN where no speech was."""
+        return nan if self.scored == 0 else 100 * seconds / self.scored
 
     @property
     def der(self) -> float:
         """Diarization error rate in percent; NaN where no speech was scored."""
-        if self.scored == 0:
-            return nan
-        return 100 * (self.missed + self.false_alarm + self.confusion) / self.scored
+        return self.percent(self.missed + self.false_alarm + self.confusion)
+
+    @property
+    def jer(self) -> float:
+        """Jaccard error rate in percent; NaN where there is no reference speaker."""
+        return nan if self.speakers == 0 else 100 * self.jaccard / self.speakers
 
 
 def score_recording(
@@ -116,16 +143,21 @@ def score_turns(scored: "Scored", hypothesis: Sequence[Turn]) -> Score:
         From `find_scored`.
     hypothesis : sequence of Turn
     """
-    from pyannote.metrics.diarization import DiarizationErrorRate
     from pyannote.metrics.identification import IdentificationErrorRate
+    from scipy.optimize import linear_sum_assignment
 
     # Names of hypothesis speakers must not collide with reference names by chance.
     guess = to_annotation(
         [Turn(t.start, t.end, f"hypothesis {t.speaker}") for t in hypothesis], ""
     ).support()
-    mapping = DiarizationErrorRate().optimal_mapping(
-        scored.truth, guess, uem=scored.span
-    )
+    guess = guess.crop(scored.span)
+    shared = guess * scored.truth
+    theirs, ours = guess.labels(), scored.truth.labels()
+    mapping = {
+        theirs[row]: ours[column]
+        for row, column in zip(*linear_sum_assignment(-shared), strict=True)
+        if shared[row, column] > 0
+    }
     seconds = IdentificationErrorRate().compute_components(
         scored.truth, guess.rename_labels(mapping=mapping), uem=scored.region
     )
@@ -134,7 +166,31 @@ def score_turns(scored: "Scored", hypothesis: Sequence[Turn]) -> Score:
         seconds["missed detection"],
         seconds["false alarm"],
         seconds["confusion"],
+        _sum_jaccard(shared, _durations(guess), _durations(scored.truth)),
+        len(ours),
     )
+
+
+def _durations(annotation: "Annotation") -> FloatArray:
+    """Return the seconds of every speaker, in the order of the labels."""
+    return np.array([annotation.label_duration(name) for name in annotation.labels()])
+
+
+def _sum_jaccard(shared: FloatArray, theirs: FloatArray, ours: FloatArray) -> float:
+    """Return the least sum over reference speakers of their Jaccard error rates.
+
+    Parameters
+    ----------
+    shared : (H, R) array
+        Seconds that each hypothesis speaker shares with each reference speaker.
+    theirs, ours : (H,) and (R,) array
+        Seconds of each hypothesis and of each reference speaker.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    index = shared / (theirs[:, np.newaxis] + ours - shared)
+    # Rounding must not make an error rate negative.
+    return max(len(ours) - float(index[linear_sum_assignment(-index)].sum()), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +200,7 @@ class Scored:
     Attributes
     ----------
     truth : pyannote.core.Annotation
-        The reference.
+        The reference within the span.
     span : pyannote.core.Timeline
         Where speakers are mapped.
     region : pyannote.core.Timeline
@@ -185,7 +241,7 @@ def find_scored(
     region = IdentificationErrorRate().extrude(
         span, truth, collar=2 * options.collar, skip_overlap=options.ignore_overlaps
     )
-    return Scored(truth.support(), span, region)
+    return Scored(truth.support().crop(span), span, region)
 
 
 def score_corpus(

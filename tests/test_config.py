@@ -19,6 +19,7 @@ from ssahc.config import (
 from ssahc.errors import FormatError, UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.pipeline import DiarizeOptions
+from ssahc.scoring import ScoringOptions
 from ssahc.selfsup import LearningOptions
 
 
@@ -54,6 +55,17 @@ class Outer:
     rate: float = 0.5
     place: Path | None = None
     inner: Inner = field(default_factory=Inner)
+
+
+def test_a_field_names_what_turns_it_off():
+    options = {option.name: option for option in list_options(ScoringOptions)}
+    overlaps = options["ignore_overlaps"]
+    assert (overlaps.flag, overlaps.off_flag) == (
+        "--ignore-overlaps",
+        "--score-overlaps",
+    )
+    assert build(ScoringOptions, {"ignore_overlaps": False}).ignore_overlaps is False
+    assert next(list_options(Outer)).off_flag == "--no-count"
 
 
 def test_options_are_described_by_docstrings():

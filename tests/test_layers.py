@@ -54,6 +54,7 @@ ARROWS = {
         *("selfsup", "turns"),
     },
     "scoring": {"turns"},
+    "breakdown": {"scoring"},
     "tuning": {"cluster.history", "cluster.stop", "scoring", "turns"},
     "simulate": set(),
     "plots.figure": {"io.files"},
@@ -63,12 +64,12 @@ ARROWS = {
     "config": {"io.files"},
     "parallel": set(),
     "api": {
-        *("affinity", "cluster", "config", "fusion", "io", "pipeline", "plda"),
-        *("scoring", "selfsup"),
+        *("affinity", "breakdown", "cluster", "config", "fusion", "io", "pipeline"),
+        *("plda", "scoring", "selfsup"),
     },
     "cli": {
-        *("cli", "cluster", "config", "io", "nn", "parallel", "pipeline", "plots"),
-        *("scoring", "simulate", "tuning", "turns"),
+        *("breakdown", "cli", "cluster", "config", "io", "nn", "parallel", "pipeline"),
+        *("plots", "scoring", "simulate", "tuning", "turns"),
     },
 }
 MODULES = sorted(

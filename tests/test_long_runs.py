@@ -210,6 +210,17 @@ def test_every_torn_file_gives_whole_recordings(folder, options, run):
         assert contents(copy) == contents(folder / "whole")
 
 
+def test_matrices_that_cannot_be_read_are_made_again(folder, options, run):
+    assert run("whole").returncode == 0
+    die(folder, options, AFTER.format(count=2))
+    scores = folder / "out" / ".unfinished" / "scores.0"
+    scores.write_bytes(b"\0" * scores.stat().st_size)
+    resumed = run("out", "--resume")
+    assert resumed.returncode == 0
+    assert "done before" not in resumed.stderr
+    assert contents(folder / "out") == contents(folder / "whole")
+
+
 @pytest.mark.parametrize("where", ["--nj", "--cluster"])
 def test_the_same_bytes_from_other_processes(request, folder, run, where):
     archive = folder / "x" / "xvector.ark"

@@ -1,5 +1,6 @@
 import re
 import subprocess
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ssahc.errors import DataError, UsageError
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.scoring import Score, ScoringOptions, score_corpus, score_recording
+from ssahc.turns import to_annotation
 from ssahc.types import Turn
 
 
@@ -78,8 +80,10 @@ def test_hand_computed():
     reference = [Turn(0, 4, "A"), Turn(4, 8, "B")]
     hypothesis = [Turn(0, 5, "1"), Turn(5, 7, "2"), Turn(9, 10, "2")]
     score = score_recording(reference, hypothesis, ScoringOptions(collar=0))
-    assert score == Score(scored=8, missed=1, false_alarm=0, confusion=1)
-    assert score.der == 25
+    # A and 1 share 4 of 5 seconds, B and 2 share 2 of 4 up to the end of the span.
+    assert score == Score(8, 1, 0, 1, jaccard=pytest.approx(0.2 + 0.5), speakers=2)
+    assert (score.der, score.jer) == (25, pytest.approx(35))
+    assert score.percent(score.missed) == 12.5
 
 
 def test_mapping_sees_the_whole_span_before_the_collar():
@@ -91,15 +95,17 @@ def test_mapping_sees_the_whole_span_before_the_collar():
 
 
 def test_scores_pool_as_seconds():
-    total = Score(10, 1, 2, 3) + Score(30, 0, 0, 2)
-    assert total == Score(40, 1, 2, 5)
+    total = Score(10, 1, 2, 3, 0.5, 2) + Score(30, 0, 0, 2, 0.1, 1)
+    assert total == Score(40, 1, 2, 5, 0.6, 3)
     assert total.der == pytest.approx(20)
-    assert np.isnan(Score(false_alarm=1).der)
+    assert total.jer == pytest.approx(20)
+    nothing = Score(false_alarm=1)
+    assert np.isnan([nothing.der, nothing.jer, nothing.percent(1)]).all()
 
 
 def test_missing_recording_counts_as_missed():
     scores = score_corpus({"a": [Turn(0, 4, "A")]}, {}, ScoringOptions(collar=0))
-    assert scores == {"a": Score(scored=4, missed=4)}
+    assert scores == {"a": Score(scored=4, missed=4, jaccard=1, speakers=1)}
 
 
 def test_empty_hypothesis_names_that_equal_reference_names():
@@ -114,3 +120,70 @@ def test_nothing_to_score_is_refused():
     for collar in (-1, float("inf"), float("nan")):
         with pytest.raises(UsageError, match="collar"):
             ScoringOptions(collar)
+
+
+def naive_jaccard(reference, hypothesis, spans):
+    """Sum of Jaccard error rates: frames of 10 ms, every mapping of speakers tried."""
+    frames = [
+        {
+            speaker: {
+                frame
+                for turn in turns
+                if turn.speaker == speaker
+                for frame in range(round(turn.start * 100), round(turn.end * 100))
+                if any(a * 100 <= frame < b * 100 for a, b in spans)
+            }
+            for speaker in {turn.speaker for turn in turns}
+        }
+        for turns in (reference, hypothesis)
+    ]
+    ours = [spoken for spoken in frames[0].values() if spoken]
+    theirs = [*frames[1].values(), *([set()] * len(ours))]
+    return len(ours), min(
+        sum(len(a ^ b) / len(a | b) for a, b in zip(ours, mapped))
+        for mapped in permutations(theirs, len(ours))
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_jaccard_error_rate_equals_the_naive_one(seed):
+    rng = np.random.default_rng(seed)
+    reference = random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02)
+    hypothesis = random_turns(rng, rng.integers(0, 4), same_speaker_gap=0.0)
+    whole = [(min(t.start for t in reference), max(t.end for t in reference))]
+    for uem in (None, [(1.5, 4.25), (5.0, 9.0)]):
+        speakers, jaccard = naive_jaccard(reference, hypothesis, uem or whole)
+        for options in (ScoringOptions(), ScoringOptions(0.0, ignore_overlaps=False)):
+            score = score_recording(reference, hypothesis, options, uem=uem)
+            assert score.speakers == speakers
+            assert score.jaccard == pytest.approx(jaccard, abs=1e-6)
+
+
+def test_jaccard_error_rate_is_never_above_pyannotes(rng):
+    from pyannote.core import Segment, Timeline
+    from pyannote.metrics.diarization import JaccardErrorRate
+
+    equal = 0
+    for _ in range(20):
+        reference = random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02)
+        hypothesis = random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02)
+        score = score_recording(reference, hypothesis)
+        span = Segment(min(t.start for t in reference), max(t.end for t in reference))
+        theirs = 100 * JaccardErrorRate()(
+            to_annotation(reference, ""),
+            to_annotation(hypothesis, ""),
+            uem=Timeline([span]),
+        )
+        assert score.jer <= theirs + 1e-6
+        equal += score.jer == pytest.approx(theirs)
+    # They differ only where the most time shared is not the least JER.
+    assert 10 <= equal < 20
+
+
+def test_jaccard_error_rate_maps_speakers_for_itself():
+    # DER maps 1 to A (6.5 s shared). JER maps 2 to A and 1 to B: B then has something.
+    reference = [Turn(0, 10, "A"), Turn(10, 12, "B")]
+    hypothesis = [Turn(0, 3.5, "2"), Turn(3.5, 12, "1")]
+    score = score_recording(reference, hypothesis, ScoringOptions(0.0))
+    assert score.confusion == 3.5 + 2
+    assert score.jaccard == pytest.approx((1 - 3.5 / 10) + (1 - 2 / 8.5))

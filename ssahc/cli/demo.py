@@ -10,6 +10,7 @@ import click
 from ssahc.cli.batch import track, write_results
 from ssahc.cli.options import PATH, Verb
 from ssahc.cli.simulate import write_corpus
+from ssahc.cli.tables import print_table
 from ssahc.io.files import make_folder
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
@@ -54,7 +55,11 @@ def command(out_dir: Path) -> None:
         rates.append(
             (system, _rate(reference, known[system]), _rate(reference, estimated))
         )
-    _print_table(rates)
+    print_table(
+        ("system", "known speakers", "estimated"),
+        rates,
+        title="Simulated conversations: DER %, collar 0.25 s, overlap not scored",
+    )
     _draw(out_dir, known, reference)
     click.echo(
         f"\nThe same by hand, for one half and one system:\n"
@@ -91,25 +96,6 @@ def _run(
 def _rate(reference: dict[str, list[Turn]], results: dict[str, Diarization]) -> str:
     hypothesis = {name: result.turns for name, result in results.items()}
     return f"{sum(score_corpus(reference, hypothesis).values(), Score()).der:.2f}"
-
-
-def _print_table(rates: list[tuple[str, str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(
-        box=None,
-        header_style="",
-        pad_edge=False,
-        title_justify="left",
-        title="Simulated conversations: DER %, collar 0.25 s, overlap not scored",
-    )
-    table.add_column("system")
-    table.add_column("known speakers", justify="right")
-    table.add_column("estimated", justify="right")
-    for row in rates:
-        table.add_row(*row)
-    Console(highlight=False, soft_wrap=True).print(table)
 
 
 def _draw(

@@ -93,12 +93,13 @@ def options_of(
 
 
 def _add(option: Option) -> Callable[[F], F]:
+    if option.type is bool:
+        flags = option.flag, option.off_flag
+        on_or_off = flags[0 if option.default else 1].removeprefix("--")
+        text = f"{option.help}  [default: {on_or_off}]"
+        return click.option("/".join(flags), default=None, help=text)
     unset = option.default is None or option.default is MISSING
     text = option.help if unset else f"{option.help}  [default: {option.default}]"
-    if option.type is bool:
-        return click.option(
-            f"{option.flag}/--no-{option.flag[2:]}", default=None, help=text
-        )
     kind: Any = option.type
     if option.choices:
         kind = click.Choice(option.choices)

@@ -275,9 +275,8 @@ def _read_back(
         for path in (folder / "labels", *sorted(folder.glob("labels.[0-9]*"))):
             label_of.update(_whole_lines(path))
         for path in (folder / SCORES[0], *sorted(folder.glob("scores.[0-9]*"))):
-            # What follows a torn matrix, the last one that was written, is nothing.
             if plan.with_scores and path.exists():
-                scores |= index_table(path, "matrix")[0]
+                scores |= _whole_matrices(path)
     labels = {
         recording: np.array([label_of[utterance] for utterance in utterances])
         for recording, utterances in plan.utterances.items()
@@ -286,6 +285,15 @@ def _read_back(
         and (recording in scores or not plan.with_scores)
     }
     return labels, scores
+
+
+def _whole_matrices(path: Path) -> dict[str, ScpEntry]:
+    """Return the places of the matrices before the one that was torn off."""
+    try:
+        return index_table(path, "matrix")[0]
+    except FormatError:
+        # Not even the first one was begun well; it is made again.
+        return {}
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[str, int]]:

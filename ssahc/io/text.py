@@ -1,4 +1,4 @@
-"""Kaldi's text tables: segments, utt2spk, spk2utt, reco2num_spk, labels.
+"""Kaldi's text tables: segments, utt2spk, spk2utt, reco2num_spk, labels and the like.
 
 A ``scan_`` function yields a fault in place of each line that has one; the ``read_``
 function of the same table raises the first.
@@ -241,6 +241,27 @@ def read_names(path: Path) -> dict[str, int]:
         If a name stands there twice.
     """
     return gather(_scan(path, "name ...", None, lambda line: line.number))
+
+
+def read_attributes(path: Path | str) -> dict[str, str]:
+    """Read a table of what recordings are: recording, then its language, domain, ...
+
+    Everything after the recording is the value, with single spaces between words.
+
+    Raises
+    ------
+    FormatError
+        On a recording without a value, or a duplicate recording.
+    """
+    return gather(_scan(Path(path), "recording value", None, _parse_attribute))
+
+
+def _parse_attribute(line: _Line) -> str:
+    if not line.values:
+        raise line.fault(
+            "expected 'recording value', found no value; add one or remove the line"
+        )
+    return " ".join(line.values)
 
 
 def read_labels(path: Path) -> dict[str, int]:

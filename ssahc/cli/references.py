@@ -1,0 +1,122 @@
+"""What verbs that score read: references, spans to score, and hypotheses to compare."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ssahc.errors import DataError
+from ssahc.io.rttm import Rttm, read_rttm, read_uem
+from ssahc.scoring import ScoringOptions, Spans
+from ssahc.types import Turn
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What of a corpus is scored.
+
+    Parameters
+    ----------
+    uem : Path, optional
+        UEM file: the spans to score. Without, and where it lacks a recording, from the
+        first to the last reference turn.
+    scoring : ScoringOptions
+    """
+
+    uem: Path | None = None
+    scoring: ScoringOptions = field(default_factory=ScoringOptions)
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """The references of a corpus.
+
+    Attributes
+    ----------
+    path : Path
+        Where they were read.
+    rttm : Rttm
+        Turns and channels.
+    spans : dict, optional
+        Recording to its scored spans, if there is a UEM; it may lack recordings.
+    """
+
+    path: Path
+    rttm: Rttm
+    spans: Mapping[str, Spans] | None = None
+
+
+def read_references(path: Path, uem: Path | None = None) -> References:
+    """Read an RTTM of references and, if there is one, a UEM.
+
+    Recordings that the UEM lacks are named in a warning.
+
+    Raises
+    ------
+    DataError
+        If there is no turn, or the UEM is of other recordings or channels.
+    """
+    rttm = read_rttm(path)
+    if not rttm.turns:
+        raise DataError(f"{path}: holds no SPEAKER line; check the path")
+    if uem is None:
+        return References(path, rttm)
+    spans = _read_spans(uem, rttm)
+    warn_of(
+        "not in the UEM, scored from first to last reference turn",
+        rttm.turns.keys() - spans.keys(),
+    )
+    return References(path, rttm, spans)
+
+
+def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
+    """Return the UEM's spans of the reference's recordings, on the same channels."""
+    spans: dict[str, Spans] = {}
+    for recording, channels in read_uem(uem).items():
+        if recording not in reference.channels:
+            continue
+        channel = reference.channels[recording]
+        by_lower = {name.lower(): parts for name, parts in channels.items()}
+        if channel.lower() not in by_lower:
+            raise DataError(
+                f"{uem}: has recording {recording!r} on channel "
+                f"{' and '.join(map(repr, channels))} only, the reference is on "
+                f"{channel!r}; make them agree"
+            )
+        spans[recording] = by_lower[channel.lower()]
+    if not spans:
+        raise DataError(f"{uem}: names no recording of the reference; check the ids")
+    return spans
+
+
+def read_hypothesis(path: Path, references: References) -> dict[str, list[Turn]]:
+    """Read an RTTM to be scored: recording to its turns.
+
+    Recordings that only one of the two has are named in a warning.
+
+    Raises
+    ------
+    DataError
+        If a recording is on another channel than its reference.
+    """
+    hypothesis, reference = read_rttm(path), references.rttm
+    for recording, channel in hypothesis.channels.items():
+        expected = reference.channels.get(recording, channel)
+        if expected.lower() != channel.lower():
+            raise DataError(
+                f"recording {recording!r} is on channel {expected!r} in "
+                f"{references.path}, on {channel!r} in {path}, so md-eval would not "
+                f"match them; write the hypothesis with --rttm-channel {expected}"
+            )
+    ours, theirs = reference.turns.keys(), hypothesis.turns.keys()
+    warn_of("not in the hypothesis, counted as missed", ours - theirs)
+    warn_of("in the hypothesis alone, not scored", theirs - ours)
+    return hypothesis.turns
+
+
+def warn_of(what: str, recordings: Iterable[str]) -> None:
+    """Name recordings, if there are any, and what is unusual about them."""
+    if names := sorted(recordings):
+        _logger.warning("%s: %s", what, ", ".join(names))

@@ -1,0 +1,52 @@
+"""Tables on standard output: aligned for people, and Markdown."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+from typing import Literal
+
+import click
+
+# What means something in the text of a Markdown cell.
+_MARKUP = re.compile(r"([\\`*_\[\]<>|~&])")
+
+
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None
+) -> None:
+    """Print an aligned table: its first column to the left, the others to the right.
+
+    It is as wide as it needs to be, whatever the width of the terminal. Headings may
+    have several lines.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="", pad_edge=False)
+    for heading, justify in zip(header, _sides(), strict=False):
+        table.add_column(Text(heading), justify=justify, vertical="bottom")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    if title is not None:
+        click.echo(title)
+    # rich shortens cells where a table is wider than the console.
+    Console(highlight=False, soft_wrap=True, width=10**6).print(table)
+
+
+def print_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table in GitHub's Markdown, aligned as by `print_table`."""
+    marks = {"left": ":---", "right": "---:"}
+    sides = [marks[side] for _, side in zip(header, _sides(), strict=False)]
+    for cells in (map(_escape, header), sides, *(map(_escape, row) for row in rows)):
+        click.echo(f"| {' | '.join(cells)} |")
+
+
+def _sides() -> Iterator[Literal["left", "right"]]:
+    """Yield where each column of a table is aligned to."""
+    yield "left"
+    yield from repeat("right")
+
+
+def _escape(text: str) -> str:
+    return _MARKUP.sub(r"\\\1", text.replace("\n", " "))
