@@ -18,7 +18,7 @@ from ssahc.cluster.stop import Stop
 from ssahc.config import check_values, resolve
 from ssahc.errors import DataError, FormatError, SsahcError, UsageError
 from ssahc.fusion import FusionOptions
-from ssahc.io.model import read_model_dir
+from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.text import read_attributes
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
@@ -31,17 +31,19 @@ from ssahc.pipeline import (
 from ssahc.plda import PldaOptions
 from ssahc.scoring import Score, ScoringOptions, score_corpus, score_recording
 from ssahc.selfsup import LearningOptions, Period
+from ssahc.training import TrainingOptions, fit_model
 from ssahc.types import (
     NO_MODEL,
     Fault,
-    FloatArray,
     Model,
     Plda,
     Progress,
     Recording,
     Turn,
+    as_matrix,
     no_progress,
 )
+from ssahc.unsupervised import fit_unlabelled
 
 __all__ = [
     "Affinity",
@@ -65,12 +67,15 @@ __all__ = [
     "SsahcError",
     "Stop",
     "Summary",
+    "TrainingOptions",
     "Turn",
     "UsageError",
     "break_down",
     "count_speakers",
     "diarize",
     "diarize_recording",
+    "fit_model",
+    "fit_unlabelled",
     "make_options",
     "open_xvector_dir",
     "read_attributes",
@@ -80,6 +85,7 @@ __all__ = [
     "score_corpus",
     "score_recording",
     "summarize",
+    "write_model_dir",
     "write_rttm",
 ]
 
@@ -138,11 +144,11 @@ def diarize(
         raise UsageError(f"options come from make_options, found {options!r}")
     if not isinstance(model, Model | None):
         raise UsageError(f"a model comes from read_model_dir or Model, found {model!r}")
-    vectors = _as_array(xvectors, "x-vectors")
+    vectors = as_matrix(xvectors, "x-vectors")
     if utterances is None:
         utterances = [f"{recording_id}-{row:07d}" for row in range(len(vectors))]
-    times = _as_array(segments, "segments")
-    scores = None if plda_scores is None else _as_array(plda_scores, "PLDA scores")
+    times = as_matrix(segments, "segments")
+    scores = None if plda_scores is None else as_matrix(plda_scores, "PLDA scores")
     return diarize_recording(
         Recording(str(recording_id), tuple(utterances), times, vectors),
         NO_MODEL if model is None else model,
@@ -150,19 +156,6 @@ def diarize(
         plda_scores=scores,
         progress=progress,
     )
-
-
-def _as_array(values: ArrayLike, what: str) -> FloatArray:
-    try:
-        array = np.asarray(values)
-        if np.iscomplexobj(array):
-            raise TypeError("found complex numbers")
-        array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be an array of numbers: {error}") from error
-    if array.ndim != 2:
-        raise DataError(f"{what} must have one row a window, found {array.ndim} axes")
-    return array
 
 
 def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:

@@ -184,13 +184,23 @@ def read_config(path: Path, options_class: type) -> dict[str, Any]:
         If the file is unreadable, no TOML, has an unknown key, or a value of a wrong
         type.
     """
+    return check_values(read_toml(path), options_class, path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a config file of whatever options.
+
+    Raises
+    ------
+    FormatError
+        If the file is unreadable or no TOML.
+    """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise unreadable(path, error) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"not a TOML file: {error}", path=path) from error
-    return check_values(table, options_class, path)
 
 
 def write_config(path: Path, options: Any) -> None:

@@ -1,4 +1,7 @@
-"""PLDA scores of the windows of one recording, as ``ivector-plda-scoring-dense``."""
+"""PLDA: its diagonal form, and scores of the windows of one recording.
+
+Scores are those of Kaldi's ``ivector-plda-scoring-dense``.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -56,17 +59,37 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
     """
     try:
         loading = directions @ np.linalg.inv(plda.transform)
-        inverse_root = np.linalg.inv(np.linalg.cholesky(loading @ loading.T))
     except np.linalg.LinAlgError as error:
-        raise DataError(
-            "the PLDA's within-class covariance is singular; train it on more data"
-        ) from error
-    between = (loading * plda.psi) @ loading.T
+        raise _singular() from error
+    within, between = loading @ loading.T, (loading * plda.psi) @ loading.T
+    return diagonalize(directions @ plda.mean, within, between)
+
+
+def diagonalize(mean: FloatArray, within: FloatArray, between: FloatArray) -> Plda:
+    """Return the model with these covariances in the space where both are diagonal.
+
+    Parameters
+    ----------
+    mean : (D,) array
+    within, between : (D, D) array
+        Covariance of the vectors of one speaker, and of speakers.
+
+    Raises
+    ------
+    DataError
+        If the within-class covariance is singular.
+    """
+    try:
+        inverse_root = np.linalg.inv(np.linalg.cholesky(within))
+    except np.linalg.LinAlgError as error:
+        raise _singular() from error
     psi, columns = np.linalg.eigh(inverse_root @ between @ inverse_root.T)
-    return Plda(
-        directions @ plda.mean,
-        columns.T[::-1] @ inverse_root,
-        np.maximum(psi[::-1], 0.0),
+    return Plda(mean, columns.T[::-1] @ inverse_root, np.maximum(psi[::-1], 0.0))
+
+
+def _singular() -> DataError:
+    return DataError(
+        "the PLDA's within-class covariance is singular; train it on more data"
     )
 
 

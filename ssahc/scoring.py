@@ -144,9 +144,45 @@ def score_turns(scored: "Scored", hypothesis: Sequence[Turn]) -> Score:
     hypothesis : sequence of Turn
     """
     from pyannote.metrics.identification import IdentificationErrorRate
+
+    mapped, _ = map_speakers(scored, hypothesis)
+    seconds = IdentificationErrorRate().compute_components(
+        scored.truth, mapped, uem=scored.region
+    )
+    return Score(
+        seconds["total"],
+        seconds["missed detection"],
+        seconds["false alarm"],
+        seconds["confusion"],
+        _sum_jaccard(
+            mapped * scored.truth, _durations(mapped), _durations(scored.truth)
+        ),
+        len(scored.truth.labels()),
+    )
+
+
+def map_speakers(
+    scored: "Scored", hypothesis: Sequence[Turn]
+) -> "tuple[Annotation, dict[str, str]]":
+    """Map hypothesis speakers to those of the reference, as md-eval does.
+
+    Parameters
+    ----------
+    scored : Scored
+        From `find_scored`.
+    hypothesis : sequence of Turn
+
+    Returns
+    -------
+    mapped : pyannote.core.Annotation
+        The hypothesis within the span, mapped speakers under the reference's names.
+    owners : dict
+        Speaker of `mapped` to the speaker's own name in the hypothesis.
+    """
     from scipy.optimize import linear_sum_assignment
 
     # Names of hypothesis speakers must not collide with reference names by chance.
+    names = {f"hypothesis {t.speaker}": t.speaker for t in hypothesis}
     guess = to_annotation(
         [Turn(t.start, t.end, f"hypothesis {t.speaker}") for t in hypothesis], ""
     ).support()
@@ -158,17 +194,8 @@ def score_turns(scored: "Scored", hypothesis: Sequence[Turn]) -> Score:
         for row, column in zip(*linear_sum_assignment(-shared), strict=True)
         if shared[row, column] > 0
     }
-    seconds = IdentificationErrorRate().compute_components(
-        scored.truth, guess.rename_labels(mapping=mapping), uem=scored.region
-    )
-    return Score(
-        seconds["total"],
-        seconds["missed detection"],
-        seconds["false alarm"],
-        seconds["confusion"],
-        _sum_jaccard(shared, _durations(guess), _durations(scored.truth)),
-        len(ours),
-    )
+    owners = {mapping.get(label, label): name for label, name in names.items()}
+    return guess.rename_labels(mapping=mapping), owners
 
 
 def _durations(annotation: "Annotation") -> FloatArray:

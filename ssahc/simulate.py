@@ -13,7 +13,7 @@ from math import inf
 import numpy as np
 
 from ssahc.errors import UsageError
-from ssahc.types import FloatArray, Model, Plda, Recording, Turn
+from ssahc.types import FloatArray, LabelledXvectors, Model, Plda, Recording, Turn
 
 WINDOW, SHIFT = 1.5, 0.75
 # Shares of the between-class variance: speakers around their recording, recordings.
@@ -42,6 +42,9 @@ class SimulateOptions:
         not before everybody has spoken.
     fewest_speakers, most_speakers : int
         Range of the number of speakers, drawn evenly.
+    train_speakers, train_sessions : int
+        Speakers of the labelled training x-vectors, and sessions (one x-vector each)
+        of every speaker; 0 speakers for no training x-vectors.
     dim : int
         Dimensions of the x-vectors.
     seed : int
@@ -52,6 +55,8 @@ class SimulateOptions:
     duration: float = 120.0
     fewest_speakers: int = 2
     most_speakers: int = 5
+    train_speakers: int = 200
+    train_sessions: int = 10
     dim: int = 128
     seed: int = 0
 
@@ -60,6 +65,11 @@ class SimulateOptions:
             raise UsageError(
                 "expected recordings >= 1, dim >= 2 and seed >= 0, found "
                 f"{self.recordings}, {self.dim} and {self.seed}"
+            )
+        if self.train_speakers < 0 or self.train_sessions < 1:
+            raise UsageError(
+                "expected train-speakers >= 0 and train-sessions >= 1, found "
+                f"{self.train_speakers} and {self.train_sessions}"
             )
         if not 10 <= self.duration < inf:
             raise UsageError(
@@ -102,20 +112,15 @@ def simulate_corpus(options: SimulateOptions = SimulateOptions()) -> dict[str, H
         share one speaker space, but mean and whitening differ a little.
     """
     generator = np.random.default_rng(options.seed)
-    psi = 2.2 / (1 + np.arange(options.dim) / 8)
-    psi[0] = 6.0
-    rotation = np.linalg.qr(generator.standard_normal((options.dim,) * 2))[0]
-    plda = Plda(np.zeros(options.dim), np.sqrt(1 + psi)[:, None] * rotation.T, psi)
-    mean = 3 * generator.standard_normal(options.dim)
-    coloring = np.linalg.qr(generator.standard_normal((options.dim,) * 2))[0]
-    coloring *= np.exp(0.5 * generator.standard_normal(options.dim))
+    mean, coloring, plda = _draw_space(options.dim, generator)
     halves = {}
     for name in ("a", "b"):
         drift = generator.standard_normal((options.dim, options.dim + 1))
         drift *= _HALF_MISMATCH / np.sqrt(options.dim)
         half_coloring = coloring @ (np.eye(options.dim) + drift[:, 1:])
         half_mean = mean + coloring @ drift[:, 0] * np.sqrt(options.dim)
-        draw = _Source(half_mean, half_coloring @ np.linalg.inv(plda.transform), psi)
+        mixing = half_coloring @ np.linalg.inv(plda.transform)
+        draw = _Source(half_mean, mixing, plda.psi)
         conversations = [
             _draw_conversation(f"{name}{index:03d}", draw, options, generator)
             for index in range(options.recordings)
@@ -124,6 +129,50 @@ def simulate_corpus(options: SimulateOptions = SimulateOptions()) -> dict[str, H
         model = Model(half_mean, whitening, plda)
         halves[name] = Half(conversations, model)
     return halves
+
+
+def simulate_training(options: SimulateOptions = SimulateOptions()) -> LabelledXvectors:
+    """Return x-vectors of known speakers, from the speaker space of the two halves.
+
+    Every x-vector is of a session of its own: offset and noise are drawn anew, as for a
+    recording. The halves' own differences in mean and whitening are not in it.
+
+    Parameters
+    ----------
+    options : SimulateOptions
+    """
+    generator = np.random.default_rng(options.seed)
+    mean, coloring, plda = _draw_space(options.dim, generator)
+    # A child generator: what the halves draw does not depend on the training vectors.
+    child = generator.spawn(1)[0]
+    window = np.array([[0.0, WINDOW]])
+    rows, utterances, speakers = [], [], []
+    for index in range(options.train_speakers):
+        speaker = _draw_speakers(1, plda.psi, child)
+        for session in range(options.train_sessions):
+            offset = _draw_offset(plda.psi, child)
+            rows.append(offset + speaker + _draw_noise(window, plda.psi, child))
+            speakers.append(f"t{index:04d}")
+            utterances.append(f"t{index:04d}-{session:03d}")
+    latent = np.concatenate([np.zeros((0, options.dim)), *rows])
+    mixing = coloring @ np.linalg.inv(plda.transform)
+    return LabelledXvectors(
+        tuple(utterances), tuple(speakers), mean + latent @ mixing.T
+    )
+
+
+def _draw_space(
+    dim: int, generator: np.random.Generator
+) -> tuple[FloatArray, FloatArray, Plda]:
+    """Draw mean, coloring (the inverse of whitening) and PLDA of all x-vectors."""
+    psi = 2.2 / (1 + np.arange(dim) / 8)
+    psi[0] = 6.0
+    rotation = np.linalg.qr(generator.standard_normal((dim,) * 2))[0]
+    plda = Plda(np.zeros(dim), np.sqrt(1 + psi)[:, None] * rotation.T, psi)
+    mean = 3 * generator.standard_normal(dim)
+    coloring = np.linalg.qr(generator.standard_normal((dim,) * 2))[0]
+    coloring *= np.exp(0.5 * generator.standard_normal(dim))
+    return mean, coloring, plda
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,11 +259,27 @@ def _draw_latent(
     generator: np.random.Generator,
 ) -> FloatArray:
     """Draw the windows' vectors in the space where the PLDA is diagonal."""
-    spread = np.sqrt(psi)
-    count, dim = len(segments), len(spread)
-    offset = np.sqrt(_OFFSET_SHARE) * spread * generator.standard_normal(dim)
-    speakers = generator.standard_normal((shares.shape[1], dim))
-    speakers *= np.sqrt(_SPEAKER_SHARE) * spread
+    offset = _draw_offset(psi, generator)
+    speakers = _draw_speakers(shares.shape[1], psi, generator)
+    return offset + shares @ speakers + _draw_noise(segments, psi, generator)
+
+
+def _draw_offset(psi: FloatArray, generator: np.random.Generator) -> FloatArray:
+    return np.sqrt(_OFFSET_SHARE) * np.sqrt(psi) * generator.standard_normal(len(psi))
+
+
+def _draw_speakers(
+    count: int, psi: FloatArray, generator: np.random.Generator
+) -> FloatArray:
+    spread = np.sqrt(_SPEAKER_SHARE) * np.sqrt(psi)
+    return spread * generator.standard_normal((count, len(psi)))
+
+
+def _draw_noise(
+    segments: FloatArray, psi: FloatArray, generator: np.random.Generator
+) -> FloatArray:
+    """Draw what windows of one speaker of one recording differ by."""
+    count, dim = len(segments), len(psi)
     # Windows that overlap share the noise of the half second and more they share.
     shared = generator.standard_normal((count + 1, dim))
     new_stretch = np.flatnonzero(segments[1:, 0] >= segments[:-1, 1]) + 1
@@ -232,4 +297,4 @@ def _draw_latent(
     noise += np.sqrt(_NOISE_DIRECTION_VARIANCE) * along @ directions
     length = np.diff(segments, axis=1)
     noise *= np.sqrt(np.minimum(WINDOW / length, 4.0))
-    return offset + shares @ speakers + noise
+    return noise

@@ -93,6 +93,11 @@ def split_windows(segments: FloatArray) -> list[Piece]:
     return pieces
 
 
+def list_speakers(turns: Sequence[Turn]) -> list[str]:
+    """Return the speakers of turns: shorter names first, so that 2 is before 10."""
+    return sorted({turn.speaker for turn in turns}, key=lambda name: (len(name), name))
+
+
 def to_annotation(turns: Sequence[Turn], recording: str) -> "Annotation":
     """Return turns as a `pyannote.core.Annotation`; turns of no length are left out."""
     from pyannote.core import Annotation, Segment

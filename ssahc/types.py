@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ssahc.errors import DataError
 
@@ -18,6 +18,32 @@ Progress = Callable[[str, int, int], None]
 LARGEST = 1e30
 # The sum of all affinities of a recording must stay within float32.
 LARGEST_AFFINITY = 1e25
+
+
+def as_matrix(values: ArrayLike, what: str) -> FloatArray:
+    """Return values that a caller gave as the rows of a matrix.
+
+    Parameters
+    ----------
+    values : (N, D) array
+    what : str
+        Their name in messages.
+
+    Raises
+    ------
+    DataError
+        If they are no matrix of real numbers.
+    """
+    try:
+        array = np.asarray(values)
+        if np.iscomplexobj(array):
+            raise TypeError("found complex numbers")
+        array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be an array of numbers: {error}") from error
+    if array.ndim != 2:
+        raise DataError(f"{what} must have one row a window, found {array.ndim} axes")
+    return array
 
 
 def find_unusable(xvectors: FloatArray) -> Iterator[tuple[IntArray, str]]:
@@ -107,6 +133,25 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.utterances)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledXvectors:
+    """X-vectors of known speakers, to train a model on.
+
+    Parameters
+    ----------
+    utterances : tuple of str
+        The N utterance ids.
+    speakers : tuple of str
+        Speaker of every utterance.
+    xvectors : (N, D) array
+        As extracted.
+    """
+
+    utterances: tuple[str, ...]
+    speakers: tuple[str, ...]
+    xvectors: FloatArray
 
 
 @dataclass(frozen=True)

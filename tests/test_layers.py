@@ -10,7 +10,7 @@ import pytest
 import ssahc
 
 PACKAGE = Path(ssahc.__file__).parent
-HEAVY = {"torch", "scipy", "sklearn", "pyannote", "pandas", "matplotlib"}
+HEAVY = {"torch", "scipy", "sklearn", "pyannote", "pandas", "matplotlib", "jinja2"}
 
 # module: what it may import from ssahc. Everything may import errors and types.
 ARROWS = {
@@ -26,10 +26,13 @@ ARROWS = {
     "io.model": {"io.ark", "io.files", "io.plda"},
     "io.scores": {"io.ark", "io.files", "io.scp", "io.text"},
     "io.xvectors": {"io.ark", "io.files", "io.scp", "io.text"},
+    "io.labelled": {"io.ark", "io.files", "io.scp", "io.text", "io.xvectors"},
     "io.check": {"io.ark", "io.scp", "io.text", "io.xvectors"},
     "preprocess": set(),
     "affinity": set(),
     "plda": {"affinity", "options", "preprocess"},
+    "training": {"options", "plda", "preprocess"},
+    "unsupervised": {"plda", "preprocess", "training"},
     "cluster.stop": set(),
     "cluster.history": {"cluster.stop"},
     "cluster.linkage": {"cluster.history", "cluster.stop"},
@@ -55,21 +58,36 @@ ARROWS = {
     },
     "scoring": {"turns"},
     "breakdown": {"scoring"},
+    "comparison": {"scoring", "turns"},
     "tuning": {"cluster.history", "cluster.stop", "scoring", "turns"},
     "simulate": set(),
     "plots.figure": {"io.files"},
-    "plots.timeline": set(),
-    "plots.affinity": {"affinity", "plots.figure", "plots.timeline"},
+    "plots.palette": {"comparison"},
+    "plots.timeline": {"comparison", "plots.figure", "plots.palette"},
+    "plots.affinity": {
+        *("affinity", "comparison", "plots.figure", "plots.palette"),
+        *("plots.timeline", "turns"),
+    },
     "plots.rates": {"plots.figure"},
+    "plots.speakers": {"breakdown", "plots.figure", "plots.palette"},
+    "report.page": {
+        "breakdown",
+        "comparison",
+        "plots.palette",
+        "report.drawing",
+        "scoring",
+    },
+    "report.drawing": {"comparison", "plots.palette"},
     "config": {"io.files"},
     "parallel": set(),
     "api": {
         *("affinity", "breakdown", "cluster", "config", "fusion", "io", "pipeline"),
-        *("plda", "scoring", "selfsup"),
+        *("plda", "scoring", "selfsup", "training", "unsupervised"),
     },
     "cli": {
-        *("breakdown", "cli", "cluster", "config", "io", "nn", "parallel", "pipeline"),
-        *("plots", "scoring", "simulate", "tuning", "turns"),
+        *("affinity", "breakdown", "cli", "cluster", "comparison", "config", "io"),
+        *("nn", "parallel", "pipeline", "plots", "report", "scoring", "simulate"),
+        *("training", "tuning", "turns", "unsupervised"),
     },
 }
 MODULES = sorted(
@@ -130,7 +148,9 @@ def test_only_one_module_knows_kaldi_io():
 def test_pyannote_only_where_turns_are_its_annotations():
     for module in MODULES:
         if any(name.startswith("pyannote") for name, _ in imports(module)):
-            assert module in ("turns", "scoring", "tuning", "pipeline")
+            assert module in (
+                *("turns", "scoring", "comparison", "tuning", "pipeline"),
+            )
 
 
 @pytest.mark.parametrize(

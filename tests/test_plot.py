@@ -10,9 +10,9 @@ import ssahc
 from ssahc.affinity import cosine_affinity
 from ssahc.cli import cli
 from ssahc.io.model import write_model_dir
-from ssahc.io.rttm import write_rttm
+from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.plots.affinity import draw_affinity
+from ssahc.plots.affinity import draw_affinity, encode_affinity
 from ssahc.plots.rates import save_sweep
 from ssahc.types import Turn
 
@@ -94,6 +94,55 @@ def test_strips_show_the_reference():
     assert above[0, 3].tolist() == [1, 1, 1], "nobody speaks there"
     np.testing.assert_array_equal(above[0], left[:, 0])
     assert above[0, 0].tolist() == above[0, 1].tolist() != above[0, 2].tolist()
+
+
+def test_axes_are_times_and_the_scale_is_drawn():
+    from matplotlib.figure import Figure
+
+    segments = 0.75 * np.arange(101)[:, None] + [0, 1.5]
+    affinity = cosine_affinity(np.random.default_rng(0).normal(size=(101, 3)))
+    figure = Figure()
+    axes = figure.add_subplot()
+    draw_affinity(axes, affinity, segments, [Turn(0, 100, "a")])
+    for axis in (axes.xaxis, axes.yaxis):
+        assert axis.get_ticklocs().tolist() == [0, 25, 50, 75, 100]
+        labels = [text.get_text() for text in axis.get_ticklabels()]
+        assert labels == ["0", "19", "38", "56", "75"]
+    image, scale = axes.images[0], figure.axes[1]
+    assert scale.get_ylim() == image.get_clim()
+
+
+def test_neighbours_of_long_recordings_are_averaged():
+    from matplotlib.figure import Figure
+
+    halves = np.repeat([[1.0, 0.0], [0.0, 1.0]], 1000, axis=0)
+    segments = 0.75 * np.arange(2000)[:, None] + [0, 1.5]
+    axes = Figure().add_subplot()
+    draw_affinity(axes, cosine_affinity(halves), segments, [Turn(0, 900, "a")])
+    matrix = axes.images[0].get_array()
+    assert matrix.shape == (800, 800)
+    np.testing.assert_array_equal(matrix, np.kron(np.eye(2), np.ones((400, 400))))
+    assert axes.images[0].get_extent() == [-0.5, 1999.5, 1999.5, -0.5]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_affinities_that_are_all_alike(count):
+    segments = 1.5 * np.arange(count)[:, None] + [0, 1.5]
+    affinity = cosine_affinity(np.ones((count, 3)))
+    for turns in ([], [Turn(0, 1, "a")]):
+        assert encode_affinity(affinity, segments, turns).startswith(MAGIC[".png"])
+
+
+def test_reference_speakers_are_named(data, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: kept.append(self))
+    arguments = ("affinity", data / "x", "a000", data / "ref", tmp_path / "p.png")
+    assert plot(*arguments, "--system", "cosine").exit_code == 0
+    (legend,) = kept[0].legends
+    speakers = {turn.speaker for turn in read_rttm(data / "ref").turns["a000"]}
+    assert {text.get_text().strip() for text in legend.get_texts()} == speakers
 
 
 def test_sweep_prints_what_single_runs_score(data, tmp_path):

@@ -3,7 +3,13 @@ import pytest
 
 from ssahc.errors import UsageError
 from ssahc.preprocess import center, whiten_and_normalize
-from ssahc.simulate import SHIFT, WINDOW, SimulateOptions, simulate_corpus
+from ssahc.simulate import (
+    SHIFT,
+    WINDOW,
+    SimulateOptions,
+    simulate_corpus,
+    simulate_training,
+)
 
 
 def test_same_seed_same_corpus():
@@ -59,9 +65,38 @@ def test_the_halves_differ_a_little(corpus):
     assert not np.allclose(first.mean, second.mean)
 
 
+def test_training_vectors_are_of_the_same_speaker_space(corpus):
+    options = SimulateOptions(dim=24, seed=3, train_speakers=30, train_sessions=4)
+    labelled = simulate_training(options)
+    assert len(set(labelled.utterances)) == len(labelled.speakers) == 120
+    again = simulate_training(options)
+    assert np.array_equal(labelled.xvectors, again.xvectors)
+    model = corpus["a"].model
+    centered = center(labelled.xvectors, model.mean)
+    latent = (centered @ model.transform.T) @ model.plda.transform.T
+    voices = latent.reshape(30, 4, 24)
+    within = voices.var(axis=1, ddof=1).mean(axis=0)
+    between = voices.mean(axis=1).var(axis=0, ddof=1) - within / 4
+    # As drawn: noise of variance 1.5 and more, a session's offset, and the speakers.
+    assert 0.7 < np.median(within / (1.6 + 0.3 * model.plda.psi)) < 1.4
+    assert 0.7 < np.median(between / (1.2 * model.plda.psi)) < 1.4
+
+
+def test_the_halves_do_not_depend_on_the_training_vectors():
+    options = {"recordings": 1, "duration": 20, "dim": 8}
+    without = simulate_corpus(SimulateOptions(**options, train_speakers=0))
+    with_many = simulate_corpus(SimulateOptions(**options, train_speakers=50))
+    for half in ("a", "b"):
+        one, two = (c[half].conversations[0].recording for c in (without, with_many))
+        assert np.array_equal(one.xvectors, two.xvectors)
+    assert simulate_training(SimulateOptions(train_speakers=0)).xvectors.size == 0
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"train_speakers": -1},
+        {"train_sessions": 0},
         {"recordings": 0},
         {"dim": 1},
         {"duration": 1.0},

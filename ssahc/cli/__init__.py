@@ -15,7 +15,9 @@ VERBS = {
     "cluster": "Cluster ready-made score matrices, as Kaldi's agglomerative-cluster.",
     "demo": "Simulate, diarize and score a small corpus; needs no data.",
     "diarize": "Diarize an x-vector folder: who speaks when, as RTTM.",
-    "plot": "Pictures: affinities of a recording, a sweep over a corpus.",
+    "fit": "Train mean, whitening and PLDA on x-vectors.",
+    "plot": "Pictures: affinities, timelines with errors, error rates of a corpus.",
+    "report": "One HTML page on a run: error rates, timelines, affinities, settings.",
     "score": "Diarization error rate of an RTTM, equal to md-eval's.",
     "simulate": "Make x-vector folders of synthetic conversations.",
 }

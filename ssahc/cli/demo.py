@@ -11,6 +11,7 @@ from ssahc.cli.batch import track, write_results
 from ssahc.cli.options import PATH, Verb
 from ssahc.cli.simulate import write_corpus
 from ssahc.cli.tables import print_table
+from ssahc.comparison import compare
 from ssahc.io.files import make_folder
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
@@ -23,7 +24,7 @@ from ssahc.pipeline import (
     System,
     diarize_recording,
 )
-from ssahc.scoring import Score, score_corpus
+from ssahc.scoring import Score, ScoringOptions, score_corpus
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Fault, Turn
 
@@ -121,6 +122,11 @@ def _draw(
             for system in _SYSTEMS
             if system != "spectral"
         },
-        hypotheses={system: results[system][name].turns for system in _SYSTEMS},
+        hypotheses={
+            system: compare(
+                reference[name], results[system][name].turns, ScoringOptions()
+            )
+            for system in _SYSTEMS
+        },
     )
     click.echo(f"\nCorpus, RTTMs and the picture {path.name} are in {out_dir}/")

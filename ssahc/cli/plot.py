@@ -1,4 +1,4 @@
-"""``ssahc plot``: pictures of one recording and of sweeps over a corpus."""
+"""``ssahc plot``, where it diarizes: affinities of a recording, a sweep."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -19,6 +19,7 @@ from ssahc.cli.inputs import (
     open_inputs,
 )
 from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
+from ssahc.cli.plot_scored import speakers, timeline
 from ssahc.config import resolve
 from ssahc.errors import DataError, UsageError
 from ssahc.io.rttm import read_rttm
@@ -53,7 +54,11 @@ def _numbers(
 
 @click.group("plot", no_args_is_help=False)
 def command() -> None:
-    """Draw affinities of a recording, or a sweep over a corpus."""
+    """Draw affinities or errors of a recording, or error rates of a corpus."""
+
+
+command.add_command(timeline)
+command.add_command(speakers)
 
 
 def _diarizing(function: Callable[..., None]) -> Callable[..., None]:

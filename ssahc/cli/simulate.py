@@ -9,10 +9,16 @@ import click
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
 from ssahc.io.files import atomic_write
+from ssahc.io.labelled import write_labelled
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.simulate import Half, SimulateOptions, simulate_corpus
+from ssahc.simulate import (
+    Half,
+    SimulateOptions,
+    simulate_corpus,
+    simulate_training,
+)
 
 _logger = logging.getLogger("ssahc")
 
@@ -26,11 +32,14 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
 
     OUT_DIR/a and OUT_DIR/b are x-vector folders with ref.rttm and reco2num_spk;
     OUT_DIR/model/a and OUT_DIR/model/b are model folders. Diarize each half with the
-    model of the other.
+    model of the other. OUT_DIR/train holds x-vectors of known speakers, to be used by
+    ssahc fit.
     """
     options = resolve(SimulateOptions, given, config=config)
     halves = simulate_corpus(options)
     write_corpus(out_dir, halves)
+    if options.train_speakers > 0:
+        write_labelled(out_dir / "train", simulate_training(options))
     count = sum(len(half.conversations) for half in halves.values())
     _logger.info("wrote %d conversations to %s/a and %s/b", count, out_dir, out_dir)
 

@@ -37,6 +37,7 @@ from ssahc.io.xvectors import (
     find_unlisted,
     require_folder,
     require_recordings,
+    unusable_xvector,
     warn_of_unused,
 )
 from ssahc.types import NO_MODEL, Model, find_unusable
@@ -304,6 +305,4 @@ def _check_vectors(
             unusable = find_unusable(vector[None].astype(np.float64))
             fault = next((fault for _, fault in unusable), "")
         if fault:
-            yield folder.entries[key].fault(
-                f"the x-vector {fault}; extract it again or remove the utterance"
-            )
+            yield unusable_xvector(folder.entries[key], fault)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ssahc.io.plda import read_plda, write_plda
 from ssahc.types import LARGEST, FloatArray, Model
 
 MEAN, TRANSFORM, PLDA = MODEL_FILES = ("mean.vec", "transform.mat", "plda")
+ModelFormat = Literal["kaldi", "text", "binary"]
 
 
 def read_model(
@@ -95,15 +97,30 @@ def read_model_dir(folder: Path | str, **instead: Path | None) -> Model:
     return read_model(**parts)
 
 
-def write_model_dir(folder: Path, model: Model) -> None:
-    """Write the parts of a model: the mean as text, the others binary (as Kaldi)."""
+def write_model_dir(
+    folder: Path, model: Model, *, file_format: ModelFormat = "kaldi"
+) -> None:
+    """Write the parts of a model.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing.
+    model : Model
+    file_format : {"kaldi", "text", "binary"}
+        As Kaldi's programs do by default (the mean as text, the others binary), or all
+        of one kind.
+    """
     make_folder(folder)
+    binary = file_format != "text"
     if model.mean is not None:
-        write_single(folder / MEAN, model.mean.astype(np.float32), binary=False)
+        mean = model.mean.astype(np.float32)
+        write_single(folder / MEAN, mean, binary=file_format == "binary")
     if model.transform is not None:
-        write_single(folder / TRANSFORM, model.transform.astype(np.float32))
+        transform = model.transform.astype(np.float32)
+        write_single(folder / TRANSFORM, transform, binary=binary)
     if model.plda is not None:
-        write_plda(folder / PLDA, model.plda)
+        write_plda(folder / PLDA, model.plda, binary=binary)
 
 
 def _finite(values: np.ndarray, path: Path) -> FloatArray:

@@ -236,6 +236,13 @@ def differing_dimension(
     )
 
 
+def unusable_xvector(entry: ScpEntry, fault: str) -> FormatError:
+    """Return an error that says why an x-vector cannot be used."""
+    return entry.fault(
+        f"the x-vector {fault}; extract it again or remove the utterance"
+    )
+
+
 def _find_faults(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
     yield from find_unlisted(folder, recording)
     yield from find_listing_faults(folder, recording)

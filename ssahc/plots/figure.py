@@ -1,6 +1,8 @@
 """Saving figures, and refusing early what could not be saved."""
 
+import warnings
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FORMATS = (".png", ".svg", ".pdf")
+_LONGEST = 40
 
 
 def check_picture(path: Path) -> None:
@@ -35,4 +38,27 @@ def check_picture(path: Path) -> None:
 def save(figure: "Figure", path: Path) -> None:
     """Save a figure in the format that the suffix names."""
     with atomic_write(path, "wb") as file:
-        figure.savefig(file, format=path.suffix[1:], dpi=120)
+        file.write(encode(figure, path.suffix[1:]))
+
+
+def encode(figure: "Figure", kind: str, *, dpi: int = 120) -> bytes:
+    """Return a figure as the bytes of a file of this format."""
+    file = BytesIO()
+    with warnings.catch_warnings():
+        # A name in a script that the font lacks becomes boxes: no reason to worry.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        # Where room is made for marks, there may be more of them: only the second
+        # drawing has room for these.
+        figure.draw_without_rendering()
+        figure.savefig(file, format=kind, dpi=dpi)
+    return file.getvalue()
+
+
+def label(name: str) -> str:
+    """Return a name as matplotlib should draw it: short, and not as a formula."""
+    short = (
+        name
+        if len(name) <= _LONGEST
+        else f"{name[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    )
+    return short.replace("$", r"\$")

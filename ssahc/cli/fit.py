@@ -1,0 +1,156 @@
+"""``ssahc fit``."""
+
+import logging
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ssahc.cli.batch import report, track
+from ssahc.cli.options import PATH, Verb, config_option, options_of
+from ssahc.config import resolve
+from ssahc.errors import FormatError, UsageError
+from ssahc.io.files import staged_output
+from ssahc.io.labelled import read_labelled, read_xvectors
+from ssahc.io.model import MODEL_FILES, ModelFormat, write_model_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
+from ssahc.training import TrainingOptions, fit_model
+from ssahc.types import Fault, FloatArray, Model, Recording
+from ssahc.unsupervised import fit_unlabelled
+
+_logger = logging.getLogger("ssahc")
+# Faults that are printed one by one.
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a model is learned from beside the training folder.
+
+    Parameters
+    ----------
+    whiten_from : Path, optional
+        X-vector folder that gives mean and whitening in place of XVECTOR_DIR, such as
+        one of recordings like those to be diarized; only its xvector.scp is read.
+    adapt_to : Path, optional
+        X-vector folder without labels to whose spread the PLDA is adapted, as by
+        ivector-adapt-plda; only its xvector.scp is read.
+    unsupervised : bool
+        Learn from recordings without labels: XVECTOR_DIR is a folder to be diarized,
+        its segments are windows slid over speech, and neighbouring windows show how one
+        voice varies.
+    """
+
+    whiten_from: Path | None = None
+    adapt_to: Path | None = None
+    unsupervised: bool = False
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """How a model is written.
+
+    Parameters
+    ----------
+    file_format : {"kaldi", "text", "binary"}
+        Files as Kaldi's programs write them (mean.vec as text, the others binary), or
+        all of one kind.
+    """
+
+    file_format: ModelFormat = "kaldi"
+
+
+@dataclass(frozen=True)
+class Run:
+    """All options of ``ssahc fit``."""
+
+    sources: Sources = field(default_factory=Sources)
+    output: ModelOutput = field(default_factory=ModelOutput)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+
+    def __post_init__(self) -> None:
+        labelled_only = Sources(unsupervised=True), TrainingOptions()
+        if self.sources.unsupervised and (self.sources, self.training) != labelled_only:
+            raise UsageError(
+                "--unsupervised learns all from XVECTOR_DIR in one step; leave out "
+                "--whiten-from, --adapt-to and the options of the PLDA's training"
+            )
+
+
+@click.command("fit", cls=Verb)
+@click.argument("xvector_dir", type=PATH)
+@click.argument("model_dir", type=PATH)
+@options_of(Run)
+@config_option
+def command(
+    xvector_dir: Path, model_dir: Path, config: Path | None, **given: Any
+) -> None:
+    """Train a model on XVECTOR_DIR: MODEL_DIR/mean.vec, transform.mat and plda.
+
+    XVECTOR_DIR holds xvector.scp and utt2spk, which says who speaks. Mean, whitening
+    and PLDA equal those of ivector-mean, est-pca and ivector-compute-plda.
+
+    Exit status: 0 all x-vectors were used; 1 some are broken, each is named, and the
+    model is learned from the others; 2 wrong usage or nothing to learn from, nothing is
+    written.
+    """
+    run = resolve(Run, given, config=config)
+    with staged_output(model_dir, MODEL_FILES) as folder:
+        fit = _fit_unlabelled if run.sources.unsupervised else _fit_labelled
+        model, faults = fit(xvector_dir, run)
+        write_model_dir(folder, model, file_format=run.output.file_format)
+    sys.exit(1 if faults else 0)
+
+
+def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
+    """Return a model of known speakers, and how many x-vectors are broken."""
+    labelled, faults = read_labelled(xvector_dir)
+    others: list[FloatArray | None] = []
+    for folder in (run.sources.whiten_from, run.sources.adapt_to):
+        found = None if folder is None else read_xvectors(folder)
+        others.append(None if found is None else found.xvectors)
+        faults += [] if found is None else found.faults
+    _report(faults)
+    whiten_from, adapt_to = others
+    model = fit_model(
+        labelled.xvectors,
+        labelled.speakers,
+        whiten_from=whiten_from,
+        adapt_to=adapt_to,
+        options=run.training,
+    )
+    _logger.info(
+        "learned from %d x-vectors of %d speakers",
+        len(labelled.utterances),
+        len(set(labelled.speakers)),
+    )
+    return model, len(faults)
+
+
+def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
+    """Return a model of nobody in particular, and how many recordings are broken."""
+    folder = open_xvector_dir(xvector_dir)
+    total = len(folder.utterances.keys() | folder.unlisted.keys())
+    recordings: list[Recording] = []
+    faults: list[Fault] = []
+    for item in track(read_recordings(folder), total, "reading"):
+        if isinstance(item, Fault):
+            faults.append(item)
+        else:
+            recordings.append(item)
+    report(faults, total)
+    model = fit_unlabelled(recordings)
+    _logger.info("learned from %d recordings without labels", len(recordings))
+    return model, len(faults)
+
+
+def _report(faults: list[FormatError]) -> None:
+    """Print the first faults, and how many more there are."""
+    # A folder that is used twice has its faults twice.
+    messages = list(dict.fromkeys(map(str, faults)))
+    for message in messages[:_SHOWN]:
+        click.echo(f"ssahc: error: {message}", err=True)
+    if len(messages) > _SHOWN:
+        click.echo(f"ssahc: error: ... and {len(messages) - _SHOWN} more", err=True)

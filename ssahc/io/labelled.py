@@ -1,0 +1,182 @@
+"""Folders of x-vectors to train on: ``xvector.scp`` and, if labelled, ``utt2spk``.
+
+Here "speaker" is a speaker, not a recording, and an utterance is not placed in time.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+
+from ssahc.errors import FormatError
+from ssahc.io.ark import ArchiveWriter, Array, read_entries
+from ssahc.io.files import atomic_write, make_folder
+from ssahc.io.scp import ScpEntry, read_scp
+from ssahc.io.text import read_segments, read_utt2spk
+from ssahc.io.xvectors import (
+    SCP,
+    SEGMENTS,
+    SPK2UTT,
+    UTT2SPK,
+    differing_dimension,
+    unusable_xvector,
+)
+from ssahc.types import FloatArray, LabelledXvectors, find_unusable
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Xvectors:
+    """The x-vectors of a folder.
+
+    Attributes
+    ----------
+    utterances : tuple of str
+        The N utterance ids.
+    xvectors : (N, D) array
+    faults : list of FormatError
+        One for each x-vector that cannot be used and is left out.
+    """
+
+    utterances: tuple[str, ...]
+    xvectors: FloatArray
+    faults: list[FormatError]
+
+
+def read_xvectors(folder: Path) -> Xvectors:
+    """Read the x-vectors of a folder; what is broken is left out and named.
+
+    Parameters
+    ----------
+    folder : Path
+        Of its files only ``xvector.scp`` and the archives are read.
+
+    Raises
+    ------
+    FormatError
+        If the scp is unusable, or no x-vector can be used.
+    """
+    return _read(folder, _read_entries(folder))
+
+
+def read_labelled(folder: Path) -> tuple[LabelledXvectors, list[FormatError]]:
+    """Read the x-vectors of a folder and who speaks in them.
+
+    As Kaldi does, utterances without an x-vector and x-vectors without a speaker are
+    left out; a warning counts them.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``xvector.scp`` and ``utt2spk``.
+
+    Returns
+    -------
+    labelled : LabelledXvectors
+    faults : list of FormatError
+        One for each x-vector that cannot be used and is left out.
+
+    Raises
+    ------
+    FormatError
+        If a table is unusable, ``utt2spk`` names recordings instead of speakers, or no
+        x-vector can be used.
+    """
+    entries = _read_entries(folder)
+    speaker_of = read_utt2spk(folder / UTT2SPK)
+    _refuse_recordings(folder, speaker_of)
+    _warn_of_unmatched(folder / UTT2SPK, "have no x-vector", speaker_of, entries)
+    _warn_of_unmatched(folder / SCP, f"are not in {UTT2SPK}", entries, speaker_of)
+    found = _read(folder, {key: entries[key] for key in entries if key in speaker_of})
+    speakers = tuple(speaker_of[utterance] for utterance in found.utterances)
+    return LabelledXvectors(found.utterances, speakers, found.xvectors), found.faults
+
+
+def _read_entries(folder: Path) -> dict[str, ScpEntry]:
+    if not folder.is_dir():
+        raise FormatError(f"no such folder; it should hold {SCP}", path=folder)
+    return {entry.key: entry for entry in read_scp(folder / SCP)}
+
+
+def _refuse_recordings(folder: Path, speaker_of: dict[str, str]) -> None:
+    """Raise a FormatError if every "speaker" is the recording of its segment."""
+    if not (folder / SEGMENTS).exists():
+        return
+    segments = read_segments(folder / SEGMENTS)
+    if all(
+        utterance in segments and segments[utterance].recording == speaker
+        for utterance, speaker in speaker_of.items()
+    ):
+        raise FormatError(
+            "names the recording of every segment as its speaker, as in a folder to be "
+            "diarized; to train on it without knowing who speaks, use --unsupervised. "
+            f"If each recording is of one speaker, move {SEGMENTS} out of the folder",
+            path=folder / UTT2SPK,
+        )
+
+
+def _warn_of_unmatched(
+    path: Path, what: str, keys: Iterable[str], others: Container[str]
+) -> None:
+    unmatched = [key for key in keys if key not in others]
+    if unmatched:
+        _logger.warning(
+            "%s: %d utterances %s and are left out, the first of them %r",
+            *(path, len(unmatched), what, unmatched[0]),
+        )
+
+
+def _read(folder: Path, entries: dict[str, ScpEntry]) -> Xvectors:
+    faults: list[FormatError] = []
+    vectors: dict[str, Array] = {}
+    for key, vector in read_entries(entries.values(), "vector"):
+        if isinstance(vector, FormatError):
+            faults.append(vector)
+        elif len(vector) == 0:
+            faults.append(unusable_xvector(entries[key], "is empty"))
+        else:
+            vectors[key] = vector
+    # An odd one among them must not decide on the dimension.
+    counts = Counter(len(vector) for vector in vectors.values())
+    usual = max(counts, key=counts.__getitem__, default=0)
+    one = next((key for key, vector in vectors.items() if len(vector) == usual), "")
+    for key in [key for key, vector in vectors.items() if len(vector) != usual]:
+        dim = len(vectors.pop(key))
+        faults.append(differing_dimension(entries[key], dim, one, usual))
+    keys = list(vectors)
+    matrix = np.array(list(vectors.values()), np.float64).reshape(len(keys), usual)
+    usable = np.ones(len(keys), bool)
+    for rows, fault in find_unusable(matrix):
+        # What is all NaN is found twice.
+        for row in rows[usable[rows]].tolist():
+            faults.append(unusable_xvector(entries[keys[row]], fault))
+        usable[rows] = False
+    if not usable.any():
+        empty = FormatError("lists no x-vector to train on", path=folder / SCP)
+        raise faults[0] if faults else empty
+    return Xvectors(tuple(compress(keys, usable)), matrix[usable], faults)
+
+
+def write_labelled(folder: Path, labelled: LabelledXvectors) -> None:
+    """Write x-vectors and their speakers: float32 archive, both tables in order."""
+    make_folder(folder)
+    with ArchiveWriter(folder / "xvector.ark", folder / SCP) as archive:
+        for utterance, vector in zip(
+            labelled.utterances, labelled.xvectors, strict=True
+        ):
+            archive.write(utterance, vector.astype(np.float32))
+    utterances: dict[str, list[str]] = {}
+    with atomic_write(folder / UTT2SPK) as utt2spk:
+        for utterance, speaker in zip(
+            labelled.utterances, labelled.speakers, strict=True
+        ):
+            utterances.setdefault(speaker, []).append(utterance)
+            utt2spk.write(f"{utterance} {speaker}\n")
+    with atomic_write(folder / SPK2UTT) as spk2utt:
+        for speaker, group in utterances.items():
+            spk2utt.write(f"{speaker} {' '.join(group)}\n")

@@ -1,0 +1,1 @@
+"""One HTML page on a run; needs jinja2 (``pip install 'ssahc[plots]'``)."""

@@ -1,0 +1,129 @@
+"""A model from recordings of which nobody has said who speaks when.
+
+Within one stretch of speech, windows that follow each other without overlap are mostly
+of one speaker: half the covariance of their differences is that of one voice. What
+x-vectors vary beyond it is due to speakers. That holds for windows slid over speech,
+not where segments are whole turns, so it is tested first.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssahc.errors import DataError
+from ssahc.plda import diagonalize
+from ssahc.preprocess import center, whiten_and_normalize
+from ssahc.training import estimate_whitening
+from ssahc.types import FloatArray, Model, Recording
+
+# Windows closer in time than this, in seconds, touch: files round times.
+_TOUCHING = 0.02
+# Pairs of neighbours wanted for every dimension.
+_PAIRS_PER_DIM = 2
+# By how many standard errors neighbours must be closer than other windows.
+_CERTAINTY = 3.0
+
+
+def fit_unlabelled(recordings: Sequence[Recording]) -> Model:
+    """Estimate mean, whitening and PLDA from recordings without speaker labels.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Their segments are windows slid over speech, each shorter than a turn.
+
+    Returns
+    -------
+    Model
+        Mean and whitening are those of all x-vectors.
+
+    Raises
+    ------
+    DataError
+        If there are too few windows that follow each other in one stretch of speech,
+        if these are no closer to each other than to other windows of their recording,
+        or if dimensions disagree.
+    """
+    if not recordings:
+        raise DataError("there is no recording; give some to learn from")
+    first = recordings[0]
+    dim = first.xvectors.shape[1]
+    for recording in recordings:
+        if recording.xvectors.shape[1] != dim:
+            raise DataError(
+                f"recording {recording.id!r} has x-vectors of "
+                f"{recording.xvectors.shape[1]} dimensions, {first.id!r} of {dim}; "
+                "extract both with one network"
+            )
+    xvectors = np.concatenate([recording.xvectors for recording in recordings])
+    mean = xvectors.mean(axis=0)
+    model = Model(mean, estimate_whitening(xvectors))
+    vectors = whiten_and_normalize(center(xvectors, mean), model)
+    ends = np.cumsum([len(recording) for recording in recordings])
+    earlier, later, other = (
+        np.concatenate(rows)
+        for rows in zip(
+            *(
+                _pair(recording.segments, int(end) - len(recording))
+                for recording, end in zip(recordings, ends, strict=True)
+            ),
+            strict=True,
+        )
+    )
+    if len(earlier) < _PAIRS_PER_DIM * dim:
+        raise DataError(
+            f"found {len(earlier)} pairs of neighbouring windows within one stretch of "
+            f"speech; to learn {dim} dimensions without labels at least "
+            f"{_PAIRS_PER_DIM * dim} are needed. Give more recordings, cut into "
+            "windows shorter than turns that overlap or touch"
+        )
+    differences = vectors[earlier] - vectors[later]
+    _check_closer(differences, vectors[earlier] - vectors[other])
+    within = differences.T @ differences / (2 * len(differences))
+    middle = vectors.mean(axis=0)
+    total = (vectors - middle).T @ (vectors - middle) / len(vectors)
+    # Negative variances between speakers become 0.
+    plda = diagonalize(middle, within, total - within)
+    return Model(mean, model.transform, plda)
+
+
+def _pair(segments: FloatArray, offset: int) -> tuple[NDArray[np.intp], ...]:
+    """Return windows, their neighbours, and windows from elsewhere in the recording.
+
+    Parameters
+    ----------
+    segments : (N, 2) array
+        Of one recording, in seconds.
+    offset : int
+        Row of its first window.
+
+    Returns
+    -------
+    three (n,) int arrays
+        Rows of windows; of the first that begins after each of them ends, in the same
+        stretch of speech; of what is another's neighbour, half of the pairs further on.
+    """
+    order = np.argsort(segments[:, 0], kind="stable")
+    starts, ends = segments[order].T
+    reached = np.maximum.accumulate(ends)
+    stretch = np.append(0, np.cumsum(starts[1:] > reached[:-1] + _TOUCHING))
+    after = np.searchsorted(starts, ends - _TOUCHING)
+    within = after < len(starts)
+    within[within] = stretch[after[within]] == stretch[within]
+    earlier, later = order[within] + offset, order[after[within]] + offset
+    return earlier, later, np.roll(later, len(later) // 2)
+
+
+def _check_closer(neighbours: FloatArray, others: FloatArray) -> None:
+    """Raise a DataError unless neighbours are clearly closer than other windows."""
+    near, far = (neighbours**2).sum(axis=1), (others**2).sum(axis=1)
+    gain = far - near
+    if gain.mean() <= _CERTAINTY * gain.std() / np.sqrt(len(gain)):
+        raise DataError(
+            "neighbouring windows are no closer to each other than to other windows of "
+            f"their recording (squared distance {near.mean() / far.mean():.2f} of "
+            "theirs): the segments seem to be whole turns, where the neighbour is "
+            "another speaker, or every recording has one speaker. Give windows slid "
+            "over speech, or train on labelled x-vectors"
+        )
