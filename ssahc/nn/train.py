@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from ssahc.errors import UsageError
 from ssahc.types import FloatArray
@@ -44,8 +45,11 @@ class Trainer:
     """
 
     def __init__(self, net: nn.Module, inputs: Tensor, *, lr: float) -> None:
-        self.net, self.inputs = net, inputs
-        self.optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+        self.net, self.inputs, self.lr = net, inputs, lr
+        self.weights: list[Tensor] = list(net.parameters())
+        self.means = [torch.zeros_like(weight) for weight in self.weights]
+        self.squares = [torch.zeros_like(weight) for weight in self.weights]
+        self.steps = [torch.tensor(0.0) for _ in self.weights]
 
     def train(
         self, loss_of: Callable[[Tensor], Tensor], *, eta: float, max_steps: int
@@ -72,9 +76,31 @@ class Trainer:
             if len(losses) > max_steps:
                 gained = losses[-1] < losses[0] or max_steps == 0
                 return Training(tuple(losses), "max_steps" if gained else "no_gain")
-            self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
+            self._step(loss)
+
+    def _step(self, loss: Tensor) -> None:
+        """Take one step of Adam.
+
+        By its function: the class torch.optim.Adam imports torch's compiler, which
+        takes 1.5 s, more than the training of many a corpus.
+        """
+        gradients = torch.autograd.grad(loss, self.weights)
+        with torch.no_grad():
+            adam(
+                self.weights,
+                list(gradients),
+                self.means,
+                self.squares,
+                [],
+                self.steps,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self.lr,
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
+            )
 
     def embed(self) -> FloatArray:
         """Return the network's (N, d) output."""

@@ -1,0 +1,368 @@
+#!/usr/bin/env bash
+# Speaker diarization of the CALLHOME part of NIST SRE 2000, from the speech to Table 1
+# of Singh & Ganapathy, "Deep self-supervised hierarchical clustering for speaker
+# diarization" (Interspeech 2020). Kaldi makes x-vectors (stages 0 to 2); the rest needs
+# no Kaldi and runs on x-vectors of any origin, or on simulated ones.
+
+caller=$PWD
+cd "$(dirname "$0")" || exit 1
+
+# Begin configuration section.
+stage=0
+stop_stage=8
+nj=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+split=1
+resume=false
+dir=$PWD
+corpus=/export/corpora/NIST/LDC2001S97
+nnet_dir=
+xvectors=
+models=
+train_xvectors=
+halves=
+simulate=false
+simulate_opts="--recordings 8 --duration 90"
+systems=
+paper=false
+thresholds="-2 -1 -0.5 -0.3 -0.1 0 0.1 0.3 0.5 1"
+# End configuration section.
+
+help_message="Usage: $0 [options]
+
+e.g.: $0 --simulate true
+      $0 --xvectors /data/xvectors --models /data/models
+      KALDI_ROOT=/opt/kaldi $0 --corpus /corpora/LDC2001S97
+
+What to start from:
+  --simulate <true|false>   # x-vectors that are simulated: no data needed (default: $simulate)
+  --simulate-opts <opts>    # of ssahc simulate (default: $simulate_opts)
+  --xvectors <dir>          # or two folders in <dir>, one a half, each with xvector.scp,
+                            # segments, utt2spk, spk2utt, ref.rttm, reco2num_spk
+  --halves <\"a b\">          # their names (default: those that are there)
+  --models <dir>            # <dir>/<half> has mean.vec, transform.mat and plda of that
+                            # half; they are used on the other half
+  --train-xvectors <dir>    # or make these from labelled x-vectors (xvector.scp, utt2spk)
+  --corpus <dir>            # or LDC2001S97, with Kaldi (default: $corpus)
+  --nnet-dir <dir>          # with the x-vector network (default: Kaldi's public model, which
+                            # is downloaded)
+What to do:
+  --systems <\"...\">         # rows of conf/table1 (default: all; with --simulate those
+                            # of the paper's table)
+  --thresholds <\"...\">      # to choose from (default: $thresholds)
+  --paper <true|false>      # the paper's figures in the table (default: $paper; true if
+                            # the x-vectors are made here, of the same recordings)
+  --dir <dir>               # holds data and exp (default: the recipe's folder)
+  --stage <n>               # start here (default: $stage)
+  --stop-stage <n>          # stop after this (default: $stop_stage): 0 data, 1 features,
+                            # 2 x-vectors, 3 models, 4 N* known, 5 thresholds,
+                            # 6 N* unknown, 7 scores, 8 table and report
+  --resume <true|false>     # keep what an interrupted run with the same options has
+                            # finished; not of stages 0 to 2 with Kaldi (default: $resume)
+  --nj <n>                  # so many jobs at a time (default: the processors, $nj)
+  --split <n>               # each half of each system in so many jobs (default: $split)"
+
+# shellcheck source=egs/callhome/cmd.sh
+. ./cmd.sh
+# shellcheck source=local/parse_options.sh
+. local/parse_options.sh
+# shellcheck source=egs/callhome/path.sh
+. ./path.sh || exit 1
+
+if [[ $# -ne 0 ]]; then
+  echo "$help_message" >&2
+  exit 1
+fi
+# Folders are named from where the recipe was called.
+for name in dir corpus nnet_dir xvectors models train_xvectors; do
+  if [[ -n ${!name} && ${!name} != /* ]]; then printf -v "$name" %s "$caller/${!name}"; fi
+done
+data=$dir/data
+exp=$dir/exp
+mkdir -p "$data" "$exp" || exit 1
+
+title="DER %, 0.25 s collar, overlap not scored, both halves pooled"
+from_speech=false
+if $simulate; then
+  if [[ -n $xvectors ]]; then
+    echo "$0: --xvectors and --simulate true: which of them?" >&2
+    exit 1
+  fi
+  xvectors=$data/simulated
+  train_xvectors=$xvectors/train
+  halves="a b"
+  title="Simulated conversations: $title"
+elif [[ -z $xvectors ]]; then
+  xvectors=$exp/xvectors
+  halves="callhome1 callhome2"
+  from_speech=true
+  paper=true
+  if [[ $stage -le 2 && -z ${KALDI_ROOT:-} ]]; then
+    echo "$0: from the speech to x-vectors it takes Kaldi: set KALDI_ROOT. Without Kaldi," \
+      "start from x-vectors (--xvectors DIR --models DIR) or simulate them" \
+      "(--simulate true)" >&2
+    exit 1
+  fi
+fi
+
+# Is this stage to be run?
+stage_is() {
+  ((stage <= $1 && $1 <= stop_stage))
+}
+
+# What the recipe needs of Kaldi lies in other recipes; its scripts expect it here.
+link_kaldi() {
+  ln -sfn "$KALDI_ROOT/egs/wsj/s5/utils" utils
+  ln -sfn "$KALDI_ROOT/egs/wsj/s5/steps" steps
+  ln -sfn "$KALDI_ROOT/egs/callhome_diarization/v1/diarization" diarization
+}
+
+# Data preparation: 500 telephone calls of 2 to 7 speakers, in two halves. Each half
+# serves the other as the set on which things are tuned.
+if stage_is 0; then
+  if $simulate; then
+    echo "$0: stage 0: simulating conversations"
+    # Speakers, channels and noise are drawn from a PLDA model, turn-taking from a
+    # simple model of conversations: see ssahc/simulate.py.
+    done=$data/.simulated
+    if ! $resume || [[ ! -f $done || $(< "$done") != "$simulate_opts" ]]; then
+      rm -f "$done"
+      read -ra options <<< "$simulate_opts"
+      ssahc simulate "$xvectors" "${options[@]}" || exit 1
+      echo "$simulate_opts" > "$done"
+    fi
+  elif $from_speech; then
+    echo "$0: stage 0: preparing CALLHOME from $corpus"
+    link_kaldi
+    local/make_callhome.sh "$corpus" "$data" || exit 1
+  fi
+fi
+
+# Features: 23 cepstra, minus their mean over a sliding window of 3 s. The mean is taken
+# before speech is cut into windows: within 1.5 s it would be a mean of hardly anything.
+if $from_speech && stage_is 1; then
+  echo "$0: stage 1: features"
+  link_kaldi
+  for half in $halves; do
+    steps/make_mfcc.sh --mfcc-config conf/mfcc.conf --nj "$nj" --cmd "$train_cmd" \
+      --write-utt2num-frames true "$data/$half" "$exp/make_mfcc" "$exp/mfcc" || exit 1
+    utils/fix_data_dir.sh "$data/$half" || exit 1
+    "$KALDI_ROOT/egs/callhome_diarization/v1/local/nnet3/xvector/prepare_feats.sh" \
+      --nj "$nj" --cmd "$train_cmd" "$data/$half" "$data/${half}_cmn" "$exp/${half}_cmn" \
+      || exit 1
+    cp "$data/$half/segments" "$data/${half}_cmn" || exit 1
+    echo 0.01 > "$data/${half}_cmn/frame_shift"
+    utils/fix_data_dir.sh "$data/${half}_cmn" || exit 1
+  done
+fi
+
+# x-vectors: speech is cut into windows of 1.5 s every 0.75 s, and the network that was
+# trained to tell thousands of telephone speakers apart makes a vector of 128 numbers of
+# each (David Snyder's public model, trained by Kaldi's recipe callhome_diarization/v2).
+if $from_speech; then
+  public=$exp/0006_callhome_diarization_v2_1a/exp/xvector_nnet_1a
+  : "${nnet_dir:=$public}"
+fi
+if $from_speech && stage_is 2; then
+  echo "$0: stage 2: x-vectors"
+  link_kaldi
+  if [[ $nnet_dir == "$public" && ! -f $nnet_dir/final.raw ]]; then
+    wget -O "$exp/model.tar.gz" \
+      https://kaldi-asr.org/models/6/0006_callhome_diarization_v2_1a.tar.gz || exit 1
+    tar -xzf "$exp/model.tar.gz" -C "$exp" || exit 1
+  fi
+  for half in $halves; do
+    diarization/nnet3/xvector/extract_xvectors.sh --cmd "$train_cmd --mem 5G" --nj "$nj" \
+      --window 1.5 --period 0.75 --min-segment 0.5 --apply-cmn false \
+      "$nnet_dir" "$data/${half}_cmn" "$xvectors/$half" || exit 1
+    cp "$data/$half"/{ref.rttm,reco2num_spk} "$xvectors/$half" || exit 1
+  done
+fi
+
+# From here on there is no Kaldi.
+if [[ -z $halves ]]; then
+  for file in "$xvectors"/*/xvector.scp; do
+    if [[ -f $file ]]; then halves+="${halves:+ }$(basename "$(dirname "$file")")"; fi
+  done
+fi
+read -r first second rest <<< "$halves"
+if [[ -z $second || -n $rest ]]; then
+  echo "$0: expected two x-vector folders in $xvectors, found \"$halves\"; name them with" \
+    "--halves" >&2
+  exit 1
+fi
+declare -A other=([$first]=$second [$second]=$first)
+if [[ -z $models && -z $train_xvectors ]] && ! $from_speech; then
+  echo "$0: --xvectors needs --models, or --train-xvectors to make them from" >&2
+  exit 1
+fi
+
+# The field of a row in conf/table1, by its number.
+field_of() {
+  awk -F ' *[|] *' -v row="$1" -v number="$2" '$1 == row { print $number }' conf/table1
+}
+if [[ -z $systems ]]; then
+  systems=$(awk -F ' *[|] *' '/^[^#]/ { print $1 }' conf/table1)
+  # The paper has one target energy, and here time counts.
+  if $simulate; then systems=$(grep -v te0.3 <<< "$systems"); fi
+fi
+for system in $systems; do
+  if [[ -z $(field_of "$system" 1) ]]; then
+    echo "$0: conf/table1 has no row \"$system\"" >&2
+    exit 1
+  fi
+done
+# Whether its number of speakers hangs on a threshold.
+has_threshold() {
+  [[ $(field_of "$1" 5) == threshold ]]
+}
+
+# Two systems at a time take two processors. So a stage first writes its commands to a
+# file, one a line, and then runs as many of them at a time as --nj says; each of them
+# hands its work to $decode_cmd or $train_cmd. Any line can be run by hand.
+start_commands() {
+  commands=$exp/log/$1/commands
+  mkdir -p "$exp/log/$1" && : > "$commands"
+}
+add_command() {
+  printf '%q ' "$@" >> "$commands" && echo >> "$commands"
+}
+run_commands() {
+  local count
+  count=$(grep -c . "$commands")
+  echo "$0: $count commands, $nj at a time: $commands"
+  # shellcheck disable=SC2016  # the line is looked up where it runs
+  ((count == 0)) || local/run_jobs.sh --max-jobs-run "$nj" LINE=1:"$count" \
+    "$(dirname "$commands")/LINE.log" bash -c 'eval "$(sed -n LINEp "$0")"' "$commands"
+}
+
+# Models: the mean of the x-vectors, a transform that whitens them, and a PLDA. The
+# first two come from a CALLHOME half without its labels, and adapt the PLDA, which
+# comes from thousands of other speakers with labels, to this corpus. All are used on
+# the other half alone.
+if stage_is 3 && [[ -z $models ]]; then
+  echo "$0: stage 3: models"
+  for half in "$first" "$second"; do
+    if $resume && [[ -s $exp/models/$half/plda ]]; then continue; fi
+    if [[ -n $train_xvectors ]]; then
+      ssahc fit "$train_xvectors" "$exp/models/$half" --whiten-from "$xvectors/$half" || exit 1
+    else
+      # Those of the public model.
+      mkdir -p "$exp/models/$half" || exit 1
+      cp "$nnet_dir/xvectors_$half"/{mean.vec,transform.mat,plda} "$exp/models/$half" || exit 1
+    fi
+  done
+fi
+: "${models:=$exp/models}"
+if stage_is 3; then
+  # A fault in the data is better found now than after an hour.
+  for half in "$first" "$second"; do
+    ssahc check "$xvectors/$half" --model-dir "$models/${other[$half]}" || exit 1
+    for file in "$xvectors/$half"/{ref.rttm,reco2num_spk}; do
+      [[ -s $file ]] || { echo "$0: no such file, or an empty one: $file" >&2; exit 1; }
+    done
+  done
+fi
+
+# Diarization with the number of speakers known: clustering ends when so many are left.
+if stage_is 4; then
+  echo "$0: stage 4: diarization, N* known"
+  start_commands known
+  for system in $systems; do
+    read -ra options <<< "$(field_of "$system" 6)"
+    for half in "$first" "$second"; do
+      add_command local/diarize.sh --cmd "$decode_cmd" --nj "$split" --resume "$resume" \
+        "$xvectors/$half" "$exp/$system/known/$half" --model-dir "$models/${other[$half]}" \
+        "${options[@]}" --reco2num-spk "$xvectors/$half/reco2num_spk"
+    done
+  done
+  run_commands || exit 1
+fi
+
+# Thresholds: when N* is unknown, clustering ends when no two clusters are as alike as a
+# threshold says. For PLDA it is a log-likelihood ratio, and would be 0 if PLDA's
+# assumptions held; for the others a cosine or a sum of both. Each half's recordings are
+# clustered once, cut at every threshold and scored; the best is for the other half.
+# (Spectral clustering takes the number of speakers from a gap in the eigenvalues.)
+if stage_is 5; then
+  echo "$0: stage 5: thresholds"
+  start_commands tuned
+  for system in $systems; do
+    has_threshold "$system" || continue
+    read -ra options <<< "$(field_of "$system" 6)"
+    for half in "$first" "$second"; do
+      add_command local/tune.sh --cmd "$train_cmd" --nj "$split" --resume "$resume" \
+        --thresholds "$thresholds" "$xvectors/$half" "$xvectors/$half/ref.rttm" \
+        "$exp/$system/tuned/$half" --model-dir "$models/${other[$half]}" "${options[@]}"
+    done
+  done
+  run_commands || exit 1
+fi
+
+# Diarization with the number of speakers unknown.
+if stage_is 6; then
+  echo "$0: stage 6: diarization, N* unknown"
+  start_commands unknown
+  for system in $systems; do
+    for half in "$first" "$second"; do
+      if has_threshold "$system"; then
+        options=(--config "$exp/$system/tuned/${other[$half]}/config.toml")
+      else
+        read -ra options <<< "$(field_of "$system" 6)"
+      fi
+      add_command local/diarize.sh --cmd "$decode_cmd" --nj "$split" --resume "$resume" \
+        "$xvectors/$half" "$exp/$system/unknown/$half" \
+        --model-dir "$models/${other[$half]}" "${options[@]}"
+    done
+  done
+  run_commands || exit 1
+fi
+
+# Scoring: both halves together, since the mean of two error rates is none. md-eval and
+# ssahc score must agree.
+if stage_is 7; then
+  echo "$0: stage 7: scores"
+  cat "$xvectors/$first/ref.rttm" "$xvectors/$second/ref.rttm" > "$exp/ref.rttm" || exit 1
+  start_commands scores
+  for system in $systems; do
+    for condition in known unknown; do
+      folder=$exp/$system/$condition
+      cat "$folder/$first/rttm" "$folder/$second/rttm" > "$folder/rttm" || exit 1
+      # DER %, N* known and unknown. The paper's figures are for the real x-vectors,
+      # ours for the simulated ones of the same shape (callhome_shaped in RESULTS.md):
+      #                     paper           callhome_shaped
+      #   plda              7.01   8.00     5.43   6.45
+      #   plda-te0.3                        3.85   5.48
+      #   cosine            8.86  10.00     6.78  11.03
+      #   spectral          9.37  11.86     7.42   8.29
+      #   ssa1              6.35   8.26     5.76   8.11
+      #   ssa1-lambda0.1    6.47   8.33     5.76   8.13
+      #   ssa1-lambda0.2    6.32   8.36     5.74   8.12
+      #   ssa2              6.37   8.51     5.60   8.30
+      #   ssa2-lambda0.1    6.30   8.60     5.57   8.30
+      #   ssa2-lambda0.2    6.65   8.77     5.56   8.29
+      #   ssa1+plda         5.88   7.38     4.73   6.44
+      #   ssa1+plda-te0.3                   3.73   5.42
+      #   ssa2+plda         6.10   7.50     4.88   6.74
+      #   ssa2+plda-te0.3                   3.72   5.46
+      add_command local/score.sh "$exp/ref.rttm" "$folder/rttm" "$folder"
+    done
+  done
+  run_commands || exit 1
+fi
+
+# The table, and a page about the system that is best when N* is unknown: its recordings
+# by error rate, each with its turns and affinities.
+if stage_is 8; then
+  echo "$0: stage 8: table and report"
+  # shellcheck disable=SC2086  # a list of names
+  local/make_table.sh --paper "$paper" --title "$title" conf/table1 "$exp" \
+    "$first" "$second" $systems || exit 1
+  echo "$0: this table is in $exp/table1.txt and table1.md"
+  best=$(for system in $systems; do
+    echo "$(< "$exp/$system/unknown/der") $system"
+  done | sort -n | awk 'NR == 1 { print $2 }')
+  for half in "$first" "$second"; do
+    ssahc report "$exp/$best/unknown/$half" --ref "$xvectors/$half/ref.rttm" || exit 1
+    echo "$0: $best in detail: $exp/$best/unknown/$half/report.html"
+  done
+fi

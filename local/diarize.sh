@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Diarizes the recordings of an x-vector folder in parallel jobs, each one run of
+# "ssahc diarize" over a share of the recordings, and joins what they have written. The
+# outcome is that of a single run, byte for byte.
+
+# Begin configuration section.
+cmd="$(dirname "$0")/run_jobs.sh"
+nj=4
+resume=false
+# End configuration section.
+
+help_message="Usage: $0 [options] <xvector-dir> <out-dir> [<options of ssahc diarize> ...]
+
+Writes rttm, labels and config.toml (with --write-scores also scores.scp) to <out-dir>;
+the jobs' own files stay in <out-dir>/split<nj>, their logs in <out-dir>/log. All that
+stands behind <out-dir> is passed on to ssahc diarize (see ssahc diarize --help).
+
+e.g.: $0 --nj 8 exp/xvectors/callhome1 exp/ssa1/callhome1 --model-dir exp/models/callhome2
+      $0 --cmd \"queue.pl --mem 2G\" --nj 20 --resume true exp/xvectors/a exp/out --system cosine
+
+Options:
+  --cmd <command>        # how to run jobs (default: $cmd)
+  --nj <n>               # number of jobs (default: $nj), at most one a recording
+  --resume <true|false>  # keep what a run that was interrupted, with the same options
+                         # and --nj, has finished (default: $resume)
+
+The exit status is 0 if all recordings are done, 1 if some failed (each is named, the
+others are written), 2 if none is done."
+
+# shellcheck source=local/parse_options.sh
+. "$(dirname "$0")/parse_options.sh"
+
+if [[ $# -lt 2 ]]; then
+  echo "$help_message" >&2
+  exit 1
+fi
+xvectors=$1
+out=$2
+shift 2
+
+for file in "$xvectors"/{xvector.scp,segments,utt2spk,spk2utt}; do
+  [[ -s $file ]] || { echo "$0: no such file, or an empty one: $file" >&2; exit 2; }
+done
+for option in "$@"; do
+  case $option in
+    --recordings | --recordings=* | --resume)
+      echo "$0: $option is for the jobs; see $0 --help" >&2
+      exit 1
+      ;;
+  esac
+done
+[[ $nj =~ ^[1-9][0-9]*$ ]] || { echo "$0: --nj must be above 0, found \"$nj\"" >&2; exit 1; }
+recordings=$(grep -c . "$xvectors/spk2utt")
+if ((nj > recordings)); then nj=$recordings; fi
+
+# Recordings in the order of spk2utt, so that the jobs' labels can be strung together.
+split=$out/split$nj
+$resume || rm -rf "$out"/split*
+for ((job = 1; job <= nj; job++)); do
+  mkdir -p "$split/$job" || exit 1
+  # The mark of a job that is done, now. ssahc writes it anew from what it resumes.
+  rm -f "$split/$job/rttm"
+  # What is newer than a run cannot be resumed: the list is written once.
+  [[ -s $split/$job/recordings ]] \
+    || awk -v job="$job" -v nj="$nj" -v all="$recordings" \
+      'NF { if (int(done++ * nj / all) + 1 == job) print $1 }' \
+      "$xvectors/spk2utt" > "$split/$job/recordings" || exit 1
+done
+
+again=()
+if $resume; then again=(--resume); fi
+# $cmd is a command with options: it must fall apart into words.
+# shellcheck disable=SC2086
+$cmd JOB=1:"$nj" "$out/log/diarize.JOB.log" \
+  ssahc diarize "$xvectors" "$split/JOB" --recordings "$split/JOB/recordings" \
+  "${again[@]}" "$@"
+status=$?
+
+# A job in which some recordings failed has written the others.
+done=()
+for ((job = 1; job <= nj; job++)); do
+  if [[ -f $split/$job/rttm ]]; then
+    done+=("$split/$job")
+  else
+    echo "$0: job $job wrote nothing; see $out/log/diarize.$job.log" >&2
+  fi
+done
+if ((status != 0)); then
+  grep -h '^ssahc: error' "$out"/log/diarize.*.log | sort -u >&2
+fi
+if [[ ${#done[@]} -eq 0 ]]; then
+  echo "$0: no recording of $xvectors is done" >&2
+  exit 2
+fi
+
+# Writes standard input to a file of <out-dir>, in one go.
+put() {
+  cat > "$out/.$1.new" && mv "$out/.$1.new" "$out/$1"
+}
+set -e -o pipefail
+cat "${done[@]/%//labels}" | put labels
+# ssahc sorts an RTTM by recording; spk2utt may be in another order.
+cat "${done[@]/%//rttm}" | LC_ALL=C sort -s -k 2,2 | put rttm
+grep -v '^recordings = ' "${done[0]}/config.toml" | put config.toml
+if [[ -f ${done[0]}/scores.scp ]]; then
+  for folder in "${done[@]}"; do
+    sed "s| |&${folder#"$out/"}/|" "$folder/scores.scp"
+  done | put scores.scp
+fi
+
+if ((status != 0)); then
+  echo "$0: some recordings failed; the others are in $out" >&2
+  exit 1
+fi
