@@ -69,8 +69,9 @@ def test_python_examples_run(tmp_path, monkeypatch, capsys):
 
 def test_options_exist(ssahc):
     text = README.read_text()
-    pages = [(verb,) for verb in VERBS] + [("plot", "affinity"), ("plot", "sweep")]
+    pages = [(verb,) for verb in VERBS] + [("plot", "affinity"), ("plot", "timeline")]
     helps = "".join(ssahc(*page, "--help").stdout for page in pages)
+    helps += (README.parent / "egs" / "callhome" / "run.sh").read_text()
     foreign = {"--help"}
     for option in set(re.findall(r"`(--[a-z0-9-]+)", text)) - foreign:
         assert re.search(rf"{option}(?![\w-])", helps), option
