@@ -22,7 +22,6 @@ from concurrent.futures import (
 )
 from dataclasses import dataclass
 from itertools import islice
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from ssahc.errors import UsageError
@@ -204,12 +203,7 @@ class _Pool(Protocol[Item, Result]):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *error: Any) -> None: ...
 
     def count(self) -> int:
         """Return the number of processes, 1 or more."""
@@ -239,13 +233,8 @@ class _LocalPool(Generic[Item, Result]):
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is not None:
             # What is under way may take hours, and nobody waits for it any more.
             for process in multiprocessing.active_children():
                 process.terminate()
@@ -292,12 +281,7 @@ class _DaskPool(Generic[Item, Result]):
         self._executor = self._client.get_executor(pure=False)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._executor.shutdown(wait=False)
         self._client.close()
 

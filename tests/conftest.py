@@ -98,6 +98,26 @@ def ssahc():
     return run
 
 
+@pytest.fixture(scope="session")
+def shell():
+    """Run a program as after ". .venv/bin/activate", on a machine without Kaldi."""
+    programs = f"{SCRIPT.parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": programs}
+    environment.pop("KALDI_ROOT", None)
+
+    def run(*command: object, cwd: Path | None = None):
+        return subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env=environment,
+            check=False,
+        )
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 def _fresh_logger():
     """Take back what the command line, run in this process, does to the logger."""

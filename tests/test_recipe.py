@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,22 +9,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LOCAL = ROOT / "local"
 RECIPE = ROOT / "egs" / "callhome" / "run.sh"
-PATHS = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-# Without Kaldi, on whatever machine the tests run.
-ENVIRONMENT = {
-    name: value for name, value in os.environ.items() if name != "KALDI_ROOT"
-} | {"PATH": PATHS}
-
-
-def run(*command, cwd=None):
-    return subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=ENVIRONMENT,
-        check=False,
-    )
 
 
 class TestDiarize:
@@ -48,11 +30,11 @@ class TestDiarize:
         return {name: (out / name).read_bytes() for name in names}
 
     @pytest.fixture
-    def in_jobs(self, folder):
+    def in_jobs(self, folder, shell):
         def start(*words, options=()):
             model = ["--system", "plda", "--model-dir", folder / "model"]
             command = [LOCAL / "diarize.sh", *words, folder / "x", folder / "jobs"]
-            return run(*command, *model, *options)
+            return shell(*command, *model, *options)
 
         return start
 
@@ -131,32 +113,32 @@ class TestScore:
         (tmp_path / "hyp").write_text(line.format(0, 12, 1) + line.format(12, 8, 2))
         return tmp_path / "ref", tmp_path / "hyp"
 
-    def test_both_scorers_agree(self, rttms, md_eval, tmp_path):
-        result = run(LOCAL / "score.sh", *rttms, tmp_path / "out")
+    def test_both_scorers_agree(self, rttms, md_eval, tmp_path, shell):
+        result = shell(LOCAL / "score.sh", *rttms, tmp_path / "out")
         # 1.75 s of confusion; 0.25 s at four ends are not scored.
         assert result.stdout == "ssahc score  9.21\nmd-eval      9.21\n"
         assert (result.returncode, result.stderr) == (0, "")
         assert (tmp_path / "out" / "der").read_text() == "9.21\n"
         options = ["--collar", 0, "--ignore-overlaps", "false"]
-        result = run(LOCAL / "score.sh", *options, *rttms)
+        result = shell(LOCAL / "score.sh", *options, *rttms)
         assert result.stdout == "ssahc score  10.00\nmd-eval      10.00\n"
 
-    def test_a_disagreement_is_an_error(self, rttms, tmp_path):
+    def test_a_disagreement_is_an_error(self, rttms, tmp_path, shell):
         other = tmp_path / "other.pl"
         other.write_text(
             'print " OVERALL SPEAKER DIARIZATION ERROR = 9.23 percent of time\\n";'
         )
-        result = run(LOCAL / "score.sh", "--md-eval", other, *rttms, tmp_path / "out")
+        result = shell(LOCAL / "score.sh", "--md-eval", other, *rttms, tmp_path / "out")
         assert result.returncode == 1
         assert "disagree on" in result.stderr
         assert not (tmp_path / "out" / "der").exists()
         other.write_text('print STDERR "no speech\\n";')
-        result = run(LOCAL / "score.sh", "--md-eval", other, *rttms)
+        result = shell(LOCAL / "score.sh", "--md-eval", other, *rttms)
         assert result.returncode == 1
         assert "gave no error rate" in result.stderr
 
-    def test_names_the_missing_file(self, rttms, tmp_path):
-        result = run(LOCAL / "score.sh", rttms[0], tmp_path / "nowhere")
+    def test_names_the_missing_file(self, rttms, tmp_path, shell):
+        result = shell(LOCAL / "score.sh", rttms[0], tmp_path / "nowhere")
         assert result.returncode == 1
         assert f"no such file, or an empty one: {tmp_path}/nowhere" in result.stderr
 
@@ -164,30 +146,32 @@ class TestScore:
 class TestRecipe:
     """egs/callhome/run.sh."""
 
-    def test_without_kaldi_it_says_what_to_do(self, tmp_path):
-        result = run(RECIPE, "--dir", tmp_path)
+    def test_without_kaldi_it_says_what_to_do(self, tmp_path, shell):
+        result = shell(RECIPE, "--dir", tmp_path)
         assert result.returncode == 1
         for word in ("KALDI_ROOT", "--xvectors", "--models", "--simulate true"):
             assert word in result.stderr
 
-    def test_wrong_usage(self, tmp_path):
-        result = run(RECIPE, "--dir", tmp_path, "--simulate", "true", "--systems", "x")
+    def test_wrong_usage(self, tmp_path, shell):
+        result = shell(
+            RECIPE, "--dir", tmp_path, "--simulate", "true", "--systems", "x"
+        )
         assert result.returncode == 1
         assert 'conf/table1 has no row "x"' in result.stderr
         (tmp_path / "x" / "a").mkdir(parents=True)
         (tmp_path / "x" / "a" / "xvector.scp").touch()
-        result = run(RECIPE, "--dir", tmp_path, "--xvectors", tmp_path / "x")
+        result = shell(RECIPE, "--dir", tmp_path, "--xvectors", tmp_path / "x")
         assert result.returncode == 1
         assert "expected two x-vector folders" in result.stderr
         assert 'found "a"' in result.stderr
 
-    def test_simulated_corpus(self, tmp_path, md_eval):
+    def test_simulated_corpus(self, tmp_path, md_eval, shell):
         systems = ["plda", "spectral", "ssa1+plda"]
         options = [
             *("--simulate", "true", "--dir", "here", "--systems", " ".join(systems)),
             *("--simulate-opts", "--recordings 4 --duration 60 --dim 32"),
         ]
-        result = run(RECIPE, *options, cwd=tmp_path)
+        result = shell(RECIPE, *options, cwd=tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
         exp = tmp_path / "here" / "exp"
         table = (exp / "table1.txt").read_text()

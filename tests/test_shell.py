@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,9 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LOCAL = ROOT / "local"
-# The programs of this environment, as after ". .venv/bin/activate".
-PROGRAMS = Path(sys.executable).parent
-ENVIRONMENT = os.environ | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
 SCRIPTS = sorted(
     [
         path.relative_to(ROOT).as_posix()
@@ -30,26 +26,15 @@ def takes_options(script):
     return os.access(ROOT / script, os.X_OK) and "sage: $0" in text
 
 
-def run(*command, cwd=None):
-    return subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=ENVIRONMENT,
-        check=False,
-    )
-
-
-def test_shellcheck_finds_nothing():
+def test_shellcheck_finds_nothing(shell):
     assert {".ci/run", "local/diarize.sh", "egs/callhome/path.sh"} <= set(SCRIPTS)
-    result = run("shellcheck", "-x", *SCRIPTS, cwd=ROOT)
+    result = shell("shellcheck", "-x", *SCRIPTS, cwd=ROOT)
     assert result.stdout + result.stderr == ""
 
 
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if takes_options(name)])
-def test_help_shows_usage_and_defaults(script):
-    result = run(ROOT / script, "--help")
+def test_help_shows_usage_and_defaults(script, shell):
+    result = shell(ROOT / script, "--help")
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("Usage: ")
     assert "e.g.: " in result.stdout
@@ -60,7 +45,7 @@ class TestParseOptions:
     """local/parse_options.sh."""
 
     @pytest.fixture
-    def parse(self, tmp_path):
+    def parse(self, tmp_path, shell):
         script = tmp_path / "script.sh"
         script.write_text(
             "#!/usr/bin/env bash\n"
@@ -71,7 +56,7 @@ class TestParseOptions:
             'echo "$nj|$resume|$force|$some_words|$cmd"\n'
             """[ $# -eq 0 ] || printf '<%s>' "$@"\n"""
         )
-        return lambda *words: run("bash", script, *words, cwd=tmp_path)
+        return lambda *words: shell("bash", script, *words, cwd=tmp_path)
 
     @pytest.fixture
     def refused(self, parse):
@@ -142,9 +127,9 @@ class TestParseOptions:
         assert result.returncode == 0
         assert result.stdout.endswith("[--nj <n|4>]\n")
 
-    def test_without_a_help_message(self, tmp_path):
+    def test_without_a_help_message(self, tmp_path, shell):
         command = f". {LOCAL}/parse_options.sh"
-        result = run("bash", "-c", command, "script", "--help")
+        result = shell("bash", "-c", command, "script", "--help")
         assert (result.returncode, result.stdout[:7]) == (0, "script:")
 
 
@@ -152,8 +137,8 @@ class TestRunJobs:
     """local/run_jobs.sh."""
 
     @pytest.fixture
-    def jobs(self, tmp_path):
-        return lambda *words: run(LOCAL / "run_jobs.sh", *words, cwd=tmp_path)
+    def jobs(self, tmp_path, shell):
+        return lambda *words: shell(LOCAL / "run_jobs.sh", *words, cwd=tmp_path)
 
     def test_runs_every_number(self, jobs, tmp_path):
         log = "log/JOB/x.JOB.log"

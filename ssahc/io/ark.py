@@ -14,8 +14,8 @@ from contextlib import redirect_stderr
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import IO, BinaryIO, Literal, Self
+from types import ModuleType
+from typing import IO, Any, BinaryIO, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -422,14 +422,9 @@ class ArchiveWriter:
         name = os.path.relpath(self._archive, self._scp.parent)
         self._lines.append(f"{key} {name}:{offset}\n")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._context.__exit__(kind, error, trace)
-        if error is None:
+    def __exit__(self, *error: Any) -> None:
+        self._context.__exit__(*error)
+        if error[0] is None:
             with atomic_write(self._scp) as scp:
                 scp.writelines(self._lines)
 
