@@ -64,7 +64,8 @@ def read_affinities(
 def _read_stored(
     folder: XvectorDir, scores: Path, names: Collection[str]
 ) -> Iterator[Clustered | Fault]:
-    table = open_scores(scores)
+    # As ssahc diarize wrote them: rows are in the order of spk2utt.
+    table = open_scores(scores, rows=folder.utterances)
     for name in names:
         utterances = folder.utterances[name]
         try:

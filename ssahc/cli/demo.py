@@ -63,7 +63,8 @@ def command(out_dir: Path) -> None:
     click.echo(
         f"\nThe same by hand, for one half and one system:\n"
         f"  ssahc diarize {out_dir}/a {out_dir}/mine --model-dir {out_dir}/model/b\n"
-        f"  ssahc score {out_dir}/a/ref.rttm {out_dir}/mine/rttm"
+        f"  ssahc score {out_dir}/a/ref.rttm {out_dir}/mine/rttm\n"
+        f"  ssahc report {out_dir}/mine --ref {out_dir}/a/ref.rttm"
     )
 
 

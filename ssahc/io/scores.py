@@ -37,11 +37,18 @@ class ScoreTable:
     rows: dict[str, list[str]] | None
 
 
-def open_scores(path: Path) -> ScoreTable:
+def open_scores(path: Path, *, rows: dict[str, list[str]] | None = None) -> ScoreTable:
     """Find the matrices of an archive or scp, as ``score_plda.sh`` leaves them.
 
     Matrices carry no utterance ids. The ``spk2utt`` beside them, which that script
     writes, says whose their rows are.
+
+    Parameters
+    ----------
+    path : Path
+    rows : dict, optional
+        Recording to the utterances of its rows, if they are known; then no ``spk2utt``
+        is looked for.
 
     Raises
     ------
@@ -51,7 +58,8 @@ def open_scores(path: Path) -> ScoreTable:
     entries, fault = index_table(path, "matrix")
     path = strip_rspecifier(path)[1]
     beside = path.parent / _SPK2UTT
-    rows = read_spk2utt(beside) if beside.exists() else None
+    if rows is None and beside.exists():
+        rows = read_spk2utt(beside)
     if rows is None:
         _logger.info(
             "%s: no %s beside it: rows are taken to be in the order of that of the "
