@@ -12,10 +12,11 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
+    CancelledError,
     Future,
     ProcessPoolExecutor,
     wait,
@@ -72,7 +73,7 @@ class RunningOptions:
 
 
 class WorkerKilled(Exception):
-    """The process that worked on an item was killed, twice in a row."""
+    """Every process that worked on an item was killed, the last one with it alone."""
 
 
 def map_unordered(
@@ -171,13 +172,12 @@ def _work_on(
         _logger.removeHandler(recorder)
 
 
+# The work of this worker process, sent once and not with every batch.
 _held: list[Any] = []
 
 
 def _start_worker(work: Work[Any, Any]) -> None:
     _held[:] = [work]
-    # An interrupt from the terminal is for the main process to act on.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -206,7 +206,7 @@ class _Pool(Protocol[Item, Result]):
     def __exit__(self, *error: Any) -> None: ...
 
     def count(self) -> int:
-        """Return the number of processes, 1 or more."""
+        """Return the number of processes; 0 if all have gone."""
 
     def submit(self, batch: list[Item]) -> Future[_Done[Result]]:
         """Send a batch."""
@@ -224,6 +224,10 @@ class _LocalPool(Generic[Item, Result]):
         self._work, self._count = work, count
 
     def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def _start(self) -> None:
         # A fork would copy the locks of torch's threads, held for ever.
         self._executor = ProcessPoolExecutor(
             self._count,
@@ -231,7 +235,6 @@ class _LocalPool(Generic[Item, Result]):
             initializer=_start_worker,
             initargs=(self._work,),
         )
-        return self
 
     def __exit__(self, *error: Any) -> None:
         if error[0] is not None:
@@ -244,11 +247,17 @@ class _LocalPool(Generic[Item, Result]):
         return self._count
 
     def submit(self, batch: list[Item]) -> Future[_Done[Result]]:
-        return self._executor.submit(_work_on_held, batch, _own_settings())
+        # Processes start here and inherit what is blocked: an interrupt from the
+        # terminal is for the main process to act on.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return self._executor.submit(_work_on_held, batch, _own_settings())
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def repair(self) -> None:
         self._executor.shutdown(cancel_futures=True)
-        self.__enter__()
+        self._start()
 
 
 class _DaskPool(Generic[Item, Result]):
@@ -286,7 +295,7 @@ class _DaskPool(Generic[Item, Result]):
         self._client.close()
 
     def count(self) -> int:
-        return max(1, sum(self._client.ncores().values()))
+        return sum(self._client.ncores().values())
 
     def submit(self, batch: list[Item]) -> Future[_Done[Result]]:
         future: Future[_Done[Result]] = self._executor.submit(
@@ -324,48 +333,68 @@ def _connect(address: str) -> "Client":
 def _work_off(
     pool: _Pool[Item, Result], items: Iterable[Item], total: int
 ) -> Iterator[tuple[Item, Result | WorkerKilled]]:
+    size = max(1, min(_LARGEST_BATCH, total // (4 * max(1, pool.count()))))
+    lost = yield from _send(pool, items, size, ahead=_AHEAD)
+    # Again, each by itself, and then one at a time: so it is known what kills.
+    lost = yield from _send(pool, lost, 1, ahead=1)
+    lost = yield from _send(pool, lost, 1, ahead=0)
+    yield from ((item, WorkerKilled()) for item in lost)
+
+
+def _send(
+    pool: _Pool[Item, Result], items: Iterable[Item], size: int, *, ahead: int
+) -> Generator[tuple[Item, Result], None, list[Item]]:
+    """Send batches, `ahead` for each process (0: one batch at a time).
+
+    Returns
+    -------
+    list
+        Items that were under way, or waiting, when a worker was killed.
+    """
     source = iter(items)
     under_way: dict[Future[_Done[Result]], list[Item]] = {}
-    suspects: list[Item] = []
+    lost: list[Item] = []
     broken = False
     while True:
         count = pool.count()
-        size = max(1, min(_LARGEST_BATCH, total // (4 * count)))
-        while len(under_way) < _AHEAD * count and not broken:
+        if count == 0:
+            _logger.warning("no worker is left; waiting for one")
+        while len(under_way) < max(1, ahead * count) and not broken:
             if not (batch := list(islice(source, size))):
                 break
             try:
                 under_way[pool.submit(batch)] = batch
             except pool.lost:
-                suspects += batch
+                lost += batch
                 broken = True
         if under_way:
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+            # Not for ever: workers may go without a word.
+            done = wait(under_way, timeout=_PATIENCE, return_when=FIRST_COMPLETED).done
+            for future in done:
                 batch = under_way.pop(future)
                 try:
                     yield from _results(batch, future)
                 except pool.lost:
-                    suspects += batch
+                    lost += batch
                     broken = True
         elif broken:
             _logger.warning("a worker was killed; what it had in hand is done again")
             pool.repair()
             broken = False
         else:
-            break
-    # One at a time, so that it is known which of them kills its worker.
-    for item in suspects:
-        try:
-            yield from _results([item], pool.submit([item]))
-        except pool.lost:
-            pool.repair()
-            yield item, WorkerKilled()
+            return lost
 
 
 def _results(
     batch: list[Item], future: Future[_Done[Result]]
 ) -> Iterator[tuple[Item, Result]]:
-    done = future.result()
+    try:
+        done = future.result()
+    except CancelledError as error:
+        raise UsageError(
+            "the connection to the workers was lost; start them again, and go on with "
+            "--resume"
+        ) from error
     for level, message in done.log:
         _logger.log(level, "%s", message)
     yield from zip(batch, done.results, strict=True)

@@ -59,7 +59,7 @@ def corpus():
 def cluster():
     """The scheduler of two Dask workers, each a process."""
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with pytest.MonkeyPatch.context() as patch:
         # Workers take over the path, and with it what tests have them do.
         patch.syspath_prepend(Path(__file__).parent / "elsewhere")

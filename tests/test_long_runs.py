@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ssahc import pipeline
 from ssahc.cli import batch
 
 FILES = ("rttm", "labels", "scores.ark", "scores.scp", "config.toml")
@@ -125,15 +126,18 @@ def test_what_is_done_is_not_done_again(folder, run, monkeypatch):
     assert contents(folder / "out") == before
 
 
-def test_what_failed_is_tried_again(folder, run, monkeypatch):
+def test_what_failed_is_tried_again(folder, run):
     archive = folder / "x" / "xvector.ark"
     whole = archive.read_bytes()
     archive.write_bytes(whole[: 2 * len(whole) // 3])
     assert run("out").returncode == 1
-    # Mended in place, which may well take less than a clock's tick.
     archive.write_bytes(whole)
-    began = (folder / "out" / "config.toml").stat().st_mtime_ns
-    os.utime(archive, ns=(began, began))
+    refused = run("out", "--resume")
+    assert refused.returncode == 2
+    config = folder / "out" / "config.toml"
+    assert f"{archive}: has changed since the run" in refused.stderr
+    assert f"touch {config}" in refused.stderr
+    config.touch()
     resumed = run("out", "--resume")
     assert resumed.returncode == 0
     assert "recordings were done before" in resumed.stderr
@@ -176,11 +180,13 @@ def test_nothing_to_resume_is_a_start(folder, run):
     assert contents(folder / "out") == contents(folder / "whole")
 
 
-def test_an_interrupted_run_says_what_it_has(folder, options, run):
-    patch = AFTER.format(count=2).replace("die()", "raise KeyboardInterrupt")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_says_what_it_has(folder, options, run, number):
+    patch = AFTER.format(count=2).replace("die()", f"os.kill(os.getpid(), {number:d})")
     stopped = die(folder, options, patch)
-    assert stopped.returncode == 130
+    assert stopped.returncode == 128 + number
     assert "2 of 3 recordings are done and kept" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
     assert run("out", "--resume").returncode == 0
 
 
@@ -192,6 +198,28 @@ def test_two_runs_do_not_share_a_folder(folder, run):
     assert result.returncode == 2
     assert "another run is writing there" in result.stderr
     assert run("out").returncode == 0
+
+
+def test_refusals_leave_nothing(folder, run):
+    assert run("out").returncode == 0
+    before = contents(folder / "out")
+    assert run("out", "--resume", "--threshold", 1).returncode == 2
+    assert {path.name for path in (folder / "out").iterdir()} == set(FILES)
+    assert contents(folder / "out") == before
+
+
+def test_a_recording_too_large_costs_only_itself(run, monkeypatch):
+    diarize = pipeline.diarize_recording
+
+    def run_out_of_memory(recording, *arguments, **options):
+        if recording.id == "a001":
+            raise MemoryError("Unable to allocate 6.71 GiB")
+        return diarize(recording, *arguments, **options)
+
+    monkeypatch.setattr("ssahc.cli.inputs.diarize_recording", run_out_of_memory)
+    result = run("out")
+    assert result.returncode == 1
+    assert "recording 'a001': not enough memory: Unable to" in result.stderr
 
 
 def test_every_torn_file_gives_whole_recordings(folder, options, run):

@@ -2,9 +2,10 @@
 
 import logging
 import os
+import signal
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -22,6 +23,13 @@ VERBS = {
     "simulate": "Make x-vector folders of synthetic conversations.",
     "tune": "Find the threshold and other options that serve a folder best.",
 }
+
+
+class _ToStderr(logging.Handler):
+    """Writes to what is standard error now: a progress bar may have taken its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"ssahc: {record.getMessage()}", file=sys.stderr)
 
 
 class _Verbs(click.Group):
@@ -55,10 +63,8 @@ def cli() -> None:
     Self-supervised agglomerative hierarchical clustering (Singh & Ganapathy,
     Interspeech 2020) with PLDA fusion; reads and writes Kaldi's files.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("ssahc: %(message)s"))
     logger = logging.getLogger("ssahc")
-    logger.handlers = [handler]
+    logger.handlers = [_ToStderr()]
     logger.setLevel(logging.INFO)
 
 
@@ -67,6 +73,9 @@ def main() -> None:
     # One recording's matrices are small: threads cost more than they bring (24 against
     # 10 CPU seconds on 250 calls). The user's own setting wins.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # As batch systems stop a job: what is done is kept, nothing half-made is left.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     try:
         sys.exit(cli(prog_name="ssahc", standalone_mode=False))
     except click.UsageError as error:
@@ -82,6 +91,10 @@ def main() -> None:
         # A disk that fills up, a file that vanishes: nothing that a traceback explains.
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror}")
+
+
+def _stop(number: int, frame: Any) -> NoReturn:
+    _fail(f"stopped by {signal.Signals(number).name}", 128 + number)
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

@@ -4,7 +4,8 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -120,7 +121,7 @@ def work_each(
     running: RunningOptions,
     *,
     total: int,
-) -> Iterator[tuple[str, Result] | Fault]:
+) -> Generator[tuple[str, Result] | Fault]:
     """Do the work on every recording; a fault in one does not cost the others.
 
     Parameters
@@ -154,8 +155,8 @@ def work_each(
         if isinstance(result, WorkerKilled):
             yield Fault(
                 item.id,
-                "the process that worked on it was killed twice; is there enough "
-                "memory for it?",
+                "every process that worked on it was killed; is there enough memory "
+                "for it?",
             )
         elif isinstance(result, Fault):
             yield result
@@ -169,6 +170,8 @@ def _attempt(work: Callable[[Item], Result], item: Item) -> Result | Fault:
         return work(item)
     except DataError as error:
         return Fault(item.id, str(error))
+    except MemoryError as error:
+        return Fault(item.id, f"not enough memory: {error}")
 
 
 def _drain(faults: deque[Fault]) -> Iterator[Fault]:
@@ -207,11 +210,12 @@ def work_through(
     """
     done: dict[str, Result] = {}
     faults: list[Fault] = []
-    for outcome in track(work_each(items, work, running, total=total), total, what):
-        if isinstance(outcome, Fault):
-            faults.append(outcome)
-        else:
-            done[outcome[0]] = outcome[1]
+    with closing(work_each(items, work, running, total=total)) as outcomes:
+        for outcome in track(outcomes, total, what):
+            if isinstance(outcome, Fault):
+                faults.append(outcome)
+            else:
+                done[outcome[0]] = outcome[1]
     report(faults, total)
     if not done:
         raise nothing_done()

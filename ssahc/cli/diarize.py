@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -209,14 +210,15 @@ def _diarize(
         running,
         total=len(names) - done_before,
     )
-    for outcome in track(outcomes, len(names), "diarizing", done=done_before):
-        if isinstance(outcome, Fault):
-            faults.append(outcome)
-            continue
-        name, result = outcome
-        unfinished.add(name, folder.utterances[name], result.labels, result.scores)
-        if result.not_learned is not None:
-            not_learned[result.not_learned.replace("_", " ")] += 1
+    with closing(outcomes):
+        for outcome in track(outcomes, len(names), "diarizing", done=done_before):
+            if isinstance(outcome, Fault):
+                faults.append(outcome)
+                continue
+            name, result = outcome
+            unfinished.add(name, folder.utterances[name], result.labels, result.scores)
+            if result.not_learned is not None:
+                not_learned[result.not_learned.replace("_", " ")] += 1
     report(faults, len(names))
     if not unfinished.labels:
         raise nothing_done()

@@ -12,6 +12,7 @@ have a label and, where scores are wanted, its matrix is whole.
 
 import fcntl
 import logging
+import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -99,14 +100,19 @@ class Unfinished:
         scores: Array | None,
     ) -> None:
         """Keep what was found for a recording; `scores` is None if not wanted."""
-        if scores is not None:
-            path = Path(self._scores_file.name)
-            offset = write_entry(self._scores_file, recording, scores)
-            self._scores_file.flush()
-            self._scores[recording] = ScpEntry(recording, path, offset, path, 0)
         labelled = zip(utterances, labels.tolist(), strict=True)
-        self._labels_file.write(format_labels(labelled))
-        self._labels_file.flush()
+        try:
+            if scores is not None:
+                path = Path(self._scores_file.name)
+                offset = write_entry(self._scores_file, recording, scores)
+                self._scores_file.flush()
+                self._scores[recording] = ScpEntry(recording, path, offset, path, 0)
+            self._labels_file.write(format_labels(labelled))
+            self._labels_file.flush()
+        except OSError as error:
+            raise UsageError(
+                f"{self.folder}: cannot be written ({error.strerror})"
+            ) from error
         self.labels[recording] = labels
 
     def write_scores(self, recordings: Iterable[str]) -> None:
@@ -155,29 +161,31 @@ def open_unfinished(
         folder = out_dir / _FOLDER
         folder.mkdir(exist_ok=True)
         with _locked(folder / _LOCK, out_dir):
-            earlier = _find_earlier(out_dir, plan, resume=resume)
-            labels, scores = _read_back(earlier, plan)
-            if not (folder / CONFIG).exists():
-                write_config(folder / CONFIG, plan.options)
-            with Unfinished(folder, labels, scores) as unfinished:
-                before = len(labels)
-                if before:
-                    _logger.info("%d recordings were done before", before)
-                try:
-                    yield unfinished
-                except BaseException:
-                    _keep(unfinished, out_dir, plan)
-                    raise
-            # Options last: until they are gone, the folder can be resumed.
-            move_files(folder, out_dir, names, stale=stale)
-            (folder / CONFIG).replace(out_dir / CONFIG)
-            shutil.rmtree(folder)
+            try:
+                earlier = _find_earlier(out_dir, plan, resume=resume)
+                labels, scores = _read_back(earlier, plan)
+                if not (folder / CONFIG).exists():
+                    write_config(folder / CONFIG, plan.options)
+                with Unfinished(folder, labels, scores) as unfinished:
+                    if labels:
+                        _logger.info("%d recordings were done before", len(labels))
+                    try:
+                        yield unfinished
+                    except BaseException:
+                        _keep(unfinished, out_dir, plan)
+                        raise
+                # Options last: until they are gone, the folder can be resumed.
+                move_files(folder, out_dir, names, stale=stale)
+                (folder / CONFIG).replace(out_dir / CONFIG)
+            finally:
+                if not (folder / CONFIG).exists():
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
     """Leave the results for a later run; if there are none, leave nothing."""
     if not unfinished.labels:
-        shutil.rmtree(unfinished.folder)
+        (unfinished.folder / CONFIG).unlink()
         return
     _logger.warning(
         "%d of %d recordings are done and kept in %s; the same command with --resume "
@@ -194,11 +202,15 @@ def _locked(path: Path, out_dir: Path) -> Iterator[None]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            # The other run may have ended, and removed the file, just now.
+            is_ours = os.fstat(file.fileno()).st_nlink > 0
+        except BlockingIOError:
+            is_ours = False
+        if not is_ours:
             raise UsageError(
                 f"{out_dir}: another run is writing there; wait for it, or choose "
                 "another output folder"
-            ) from error
+            )
         yield
 
 
@@ -254,8 +266,9 @@ def _check_inputs(earlier: Path, inputs: Iterable[Path]) -> None:
     for path in inputs:
         if path.exists() and path.stat().st_mtime_ns > began:
             raise UsageError(
-                f"{path}: has changed since the run in {earlier} began, so its results "
-                "cannot be resumed; start anew in another folder"
+                f"{path}: has changed since the run in {earlier} began; start anew in "
+                "another folder, or, if what was done is right all the same: touch "
+                f"{earlier / CONFIG}"
             )
 
 
