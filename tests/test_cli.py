@@ -225,3 +225,11 @@ def test_scores_are_kaldis_when_written(ssahc, test_data, tmp_path):
     ours = dict(read_table(tmp_path / "scores.scp", "matrix"))
     for recording, matrix in read_table(folder / "scores.ark", "matrix"):
         assert abs(ours[recording] - matrix).max() < 2e-5
+
+
+def test_names_that_a_terminal_cannot_show(tmp_path, monkeypatch, ssahc):
+    (tmp_path / "ref").write_text("SPEAKER \u00e9 1 0 9 <NA> <NA> a <NA> <NA>\n")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = ssahc("score", tmp_path / "ref", tmp_path / "ref")
+    assert result.returncode == 0
+    assert "\\xe9" in result.stdout

@@ -257,7 +257,7 @@ def test_a_diarization_keeps_its_config(data, tune, rate):
     before = (data / "o" / "config.toml").read_bytes()
     result = tune("--system", "plda", out="o")
     assert result.returncode == 2
-    assert "holds a diarization" in result.stderr
+    assert "config.toml: is of a diarization" in result.stderr
     assert (data / "o" / "config.toml").read_bytes() == before
     # It can be tuned on, though: the sweep wins over what it says.
     rate("--threshold", 0.2, "--fusion-weight", 0.3)
@@ -268,6 +268,15 @@ def test_a_diarization_keeps_its_config(data, tune, rate):
     rate("--num-speakers", 2)
     assert tune(*config, "--thresholds", "0.5").returncode == 0
     assert len(rows(data / "tuned" / "tuning.csv")) == 1
+
+
+def test_a_diarization_does_not_take_the_place_of_a_tuning(data, tune, ssahc_here):
+    assert tune("--system", "cosine", "--thresholds", "0,0.1").returncode == 0
+    before = (data / "tuned" / "config.toml").read_bytes()
+    result = ssahc_here("diarize", data / "x", data / "tuned", "--system", "cosine")
+    assert result.returncode == 2
+    assert "tuned: holds what ssahc tune wrote" in result.stderr
+    assert (data / "tuned" / "config.toml").read_bytes() == before
 
 
 # ---- numbers and tables ------------------------------------------------------------

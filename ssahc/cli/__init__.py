@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -73,6 +74,10 @@ def main() -> None:
     # One recording's matrices are small: threads cost more than they bring (24 against
     # 10 CPU seconds on 250 calls). The user's own setting wins.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for stream in (sys.stdout, sys.stderr):
+        # Names that a terminal cannot show must not end a run.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # As batch systems stop a job: what is done is kept, nothing half-made is left.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)

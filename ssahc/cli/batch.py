@@ -33,7 +33,8 @@ T = TypeVar("T")
 Item = TypeVar("Item", bound=Named)
 Result = TypeVar("Result")
 
-CONFIG = "config.toml"
+# Both diarize and tune write the first; the second tells whose it is.
+CONFIG, TUNING = "config.toml", "tuning.csv"
 # Seconds between two lines about progress, where there is no terminal.
 _SILENCE = 30.0
 
@@ -216,7 +217,7 @@ def work_through(
                 faults.append(outcome)
             else:
                 done[outcome[0]] = outcome[1]
-    report(faults, total)
+    print_faults(faults, total)
     if not done:
         raise nothing_done()
     return done, faults
@@ -227,7 +228,7 @@ def nothing_done() -> DataError:
     return DataError("no recording could be done; nothing is written")
 
 
-def report(faults: Iterable[Fault], total: int) -> None:
+def print_faults(faults: Iterable[Fault], total: int) -> None:
     """Print the recordings that failed, those of one reason together."""
     by_reason: dict[str, list[str]] = {}
     for fault in faults:

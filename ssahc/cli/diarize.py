@@ -13,9 +13,10 @@ import numpy as np
 
 from ssahc.cli.batch import (
     CONFIG,
+    TUNING,
     RttmOptions,
     nothing_done,
-    report,
+    print_faults,
     track,
     work_each,
     write_results,
@@ -40,7 +41,7 @@ from ssahc.cli.options import (
 )
 from ssahc.cli.unfinished import SCORES, Plan, Unfinished, open_unfinished
 from ssahc.config import read_config, resolve
-from ssahc.errors import FormatError
+from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.parallel import RunningOptions
 from ssahc.pipeline import DiarizeOptions, choose_system, uses_plda
@@ -109,6 +110,11 @@ def command(
     in OUT_DIR/.unfinished for --resume.
     """
     running = take_options(RunningOptions, given)
+    if (out_dir / TUNING).exists():
+        raise UsageError(
+            f"{out_dir}: holds what ssahc tune wrote, whose {CONFIG} would be lost; "
+            "choose another folder"
+        )
     given["xvector_dir"] = xvector_dir
     run = resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
@@ -219,7 +225,7 @@ def _diarize(
             unfinished.add(name, folder.utterances[name], result.labels, result.scores)
             if result.not_learned is not None:
                 not_learned[result.not_learned.replace("_", " ")] += 1
-    report(faults, len(names))
+    print_faults(faults, len(names))
     if not unfinished.labels:
         raise nothing_done()
     for reason, count in not_learned.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.batch import report, track
+from ssahc.cli.batch import print_faults, track
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
 from ssahc.errors import FormatError, UsageError
@@ -140,7 +140,7 @@ def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
             faults.append(item)
         else:
             recordings.append(item)
-    report(faults, total)
+    print_faults(faults, total)
     model = fit_unlabelled(recordings)
     _logger.info("learned from %d recordings without labels", len(recordings))
     return model, len(faults)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ssahc.cli.affinities import read_affinities
-from ssahc.cli.batch import CONFIG, report, track
+from ssahc.cli.batch import CONFIG, print_faults, track
 from ssahc.cli.diarize import Run
 from ssahc.cli.options import PATH, Verb, options_of
 from ssahc.cli.references import (
@@ -75,7 +75,7 @@ def command(
     """
     protocol = resolve(Protocol, given)
     output = output or out_dir / "report.html"
-    _check_needs(output)
+    _check_needs(out_dir, output)
     references = read_references(ref_rttm, protocol.uem)
     hypothesis = read_hypothesis(out_dir / "rttm", references)
     comparisons = _compare(references, hypothesis, protocol)
@@ -111,19 +111,27 @@ def command(
     with atomic_write(output, "wb") as file:
         # A path may hold what is not UTF-8.
         file.write(page.encode(errors="replace"))
-    report(faults, len(wanted))
+    print_faults(faults, len(wanted))
     click.echo(
         f"{output}: {len(comparisons)} recordings, affinities of {len(pictures)}"
     )
     sys.exit(1 if faults else 0)
 
 
-def _check_needs(output: Path) -> None:
+def _check_needs(out_dir: Path, output: Path) -> None:
+    """Refuse before anything is computed what could not be read or written."""
     for library in ("jinja2", "matplotlib"):
         if find_spec(library) is None:
             raise UsageError(f"reports need {library}: pip install 'ssahc[plots]'")
+    if not out_dir.is_dir():
+        raise UsageError(f"{out_dir}: no such folder; give what ssahc diarize wrote")
+    if output.suffix not in (".html", ".htm"):
+        # Anything else may be a file of another kind, such as the reference.
+        raise UsageError(f"{output}: a page's name ends in .html")
     if not output.parent.is_dir():
         raise UsageError(f"{output.parent}: no such folder; create it first")
+    if output.is_dir():
+        raise UsageError(f"{output}: is a folder; give the name of a file")
 
 
 def _compare(

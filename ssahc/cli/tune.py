@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.batch import CONFIG, work_through
+from ssahc.cli.batch import CONFIG, TUNING, work_through
 from ssahc.cli.diarize import Run, check_device, settle_system
 from ssahc.cli.grid import (
     GridOptions,
@@ -54,7 +54,7 @@ from ssahc.tuning import (
 from ssahc.types import Fault, Recording
 
 _logger = logging.getLogger("ssahc")
-_TABLE, _FOLDS, _PICTURE = "tuning.csv", "folds.csv", "tuning.png"
+_FOLDS, _PICTURE = "folds.csv", "tuning.png"
 # On the command line thresholds take the place of numbers of speakers from a file.
 _DISPLACES = CONFLICTS | {"thresholds": {"num_speakers", "reco2num_spk"}}
 
@@ -116,13 +116,14 @@ def command(
     given["xvector_dir"] = xvector_dir
     refuse_single_values(given)
     options = resolve(Tuning, given, config=config, preset=preset, displaces=_DISPLACES)
-    if (out_dir / "rttm").exists():
+    is_ours = (out_dir / TUNING).exists()
+    if (out_dir / CONFIG).exists() and not is_ours:
         raise UsageError(
-            f"{out_dir}: holds a diarization, whose {CONFIG} would be lost; choose "
-            "another folder"
+            f"{out_dir / CONFIG}: is of a diarization, or your own, and would be lost; "
+            "choose another folder"
         )
-    ours = (_FOLDS, _PICTURE) if (out_dir / _TABLE).exists() else ()
-    files = (_TABLE, _FOLDS, _PICTURE, CONFIG)
+    ours = (_FOLDS, _PICTURE) if is_ours else ()
+    files = (TUNING, _FOLDS, _PICTURE, CONFIG)
     with staged_output(out_dir, files, stale=ours) as folder:
         tuned = _tune(folder, ref_rttm, options, running)
     _print(tuned, options.protocol.scoring, out_dir)
@@ -189,7 +190,7 @@ def _tune(
     pooled = pool_sweeps(sweeps.values())
     best = pooled.best()
     folds = _try_folds(sweeps, options.grid.folds)
-    write_sweep(out_dir / _TABLE, pooled)
+    write_sweep(out_dir / TUNING, pooled)
     write_config(out_dir / CONFIG, pooled.options_at(best, method))
     if folds:
         write_folds(out_dir / _FOLDS, pooled.names, folds)
