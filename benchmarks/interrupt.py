@@ -43,8 +43,9 @@ def main() -> None:
         run = subprocess.Popen([*command, folder / "killed", "--resume"])
         # Every other kill or so leaves more than was there before.
         try:
-            run.wait(moments.uniform(0, seconds / 2 + 4))
+            run.wait(moments.uniform(2, 4 + 2 * seconds / arguments.kills))
             print(f"kill {kill + 1}: too late, the run had ended")
+            break
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGKILL)
             run.wait()
