@@ -338,6 +338,11 @@ HEADER = "gamma,threshold,der,scored,missed,false_alarm,confusion\n"
         (HEADER + "0,0,1,100,0,0,x\n", ":2: could not convert"),
         (HEADER + "0,0,1,100,0,0\n", ":2: expected 7 numbers, found 6"),
         (HEADER + 2 * "0,0,1,100,0,0,1\n", ":3: the same values"),
+        (HEADER + "nan,0,1,100,0,0,1\n", ":2: expected finite numbers"),
+        (HEADER + "0,inf,1,100,0,0,1\n", ":2: expected finite numbers"),
+        (HEADER + "0,0,1,100,0,nan,1\n", ":2: expected finite numbers"),
+        (HEADER + "0,0,1,0,0,0,1\n", ":2: .* some scored seconds"),
+        (HEADER + "0,0,1,100,0,0,-1\n", ":2: .* none below 0"),
         (HEADER + "0,0,1,100,0,0,1\n1,2,1,100,0,0,1\n", "each of 4 combinations"),
     ],
 )
