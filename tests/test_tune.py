@@ -301,6 +301,13 @@ def test_no_numbers(text):
         parse_numbers("--x", text)
 
 
+def test_the_most_numbers():
+    numbers = parse_numbers("--x", "0.0001:1:0.0001")
+    assert (len(numbers), numbers[-1]) == (10_000, 1.0)
+    with pytest.raises(UsageError, match="more than 10000 values"):
+        parse_numbers("--x", "0:1:0.0001")
+
+
 @pytest.mark.parametrize("text", ["0:1:1e-5", "0:1:1e-300", "-1e300:1e300:1e-300"])
 def test_too_many_numbers(text):
     with pytest.raises(UsageError, match=f"{text}: more than 10000 values"):
