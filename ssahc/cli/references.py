@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ssahc.errors import DataError
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
-from ssahc.scoring import ScoringOptions, Spans
+from ssahc.scoring import Score, ScoringOptions, Spans
 from ssahc.types import Turn
 
 _logger = logging.getLogger("ssahc")
@@ -114,6 +114,20 @@ def read_hypothesis(path: Path, references: References) -> dict[str, list[Turn]]
     warn_of("not in the hypothesis, counted as missed", ours - theirs)
     warn_of("in the hypothesis alone, not scored", theirs - ours)
     return hypothesis.turns
+
+
+def refuse_nothing_scored(scores: Iterable[Score]) -> None:
+    """Refuse scores that are of nothing.
+
+    Raises
+    ------
+    DataError
+        If no reference speech was scored in any recording.
+    """
+    if not any(score.scored for score in scores):
+        raise DataError(
+            "no reference speech is left to score; check the collar and the UEM"
+        )
 
 
 def warn_of(what: str, recordings: Iterable[str]) -> None:
