@@ -163,7 +163,7 @@ def _expand(part: str) -> Iterator[float]:
     start, stop, step = numbers
     if not (step > 0 and start <= stop):
         raise ValueError("no way from start to stop")
-    # The start is a value as well. Sums of decimal fractions may fall short of the stop.
+    # Steps, one fewer than values; sums of fractions may fall short of the stop.
     steps = (stop - start) / step + 1e-9
     if steps >= _MOST:
         raise UsageError(f"{part}: more than {_MOST} values; take larger steps")

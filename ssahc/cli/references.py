@@ -11,6 +11,8 @@ from ssahc.scoring import Score, ScoringOptions, Spans
 from ssahc.types import Turn
 
 _logger = logging.getLogger("ssahc")
+# Recordings that a warning names; of longer lists it says how many more there are.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ def refuse_nothing_scored(scores: Iterable[Score]) -> None:
 
 
 def warn_of(what: str, recordings: Iterable[str]) -> None:
-    """Name recordings, if there are any, and what is unusual about them."""
-    if names := sorted(recordings):
-        _logger.warning("%s: %s", what, ", ".join(names))
+    """Name the first recordings, if there are any, and what is unusual about them."""
+    names = sorted(recordings)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    if names:
+        _logger.warning("%s: %s%s", what, ", ".join(names[:_NAMED]), more)
