@@ -231,6 +231,8 @@ def test_speakers_that_tell_nothing_are_refused(rng):
     vectors = rng.standard_normal((9, 2))
     with pytest.raises(DataError, match="each of the 9 speakers has one x-vector"):
         train_plda(vectors, list("abcdefghi"))
+    with pytest.raises(DataError, match="all 9 x-vectors are of one speaker"):
+        train_plda(vectors, ["a"] * 9)
     with pytest.raises(DataError, match="9 x-vectors and 8 speakers"):
         train_plda(vectors, list("aabbccdd"))
     copies = np.repeat(vectors, 2, axis=0)
@@ -245,9 +247,20 @@ def test_dimensions_must_agree(rng):
         with pytest.raises(DataError, match=what):
             fit_model(vectors, speakers, **{name: rng.standard_normal((40, 3))})
     plda = train_plda(vectors, speakers)
-    for wrong in (np.ones((9, 3)), np.zeros((0, 4))):
-        with pytest.raises(DataError, match="of 4 dimensions to adapt to"):
-            adapt_plda(plda, wrong)
+    with pytest.raises(DataError, match="of 4 dimensions to adapt to"):
+        adapt_plda(plda, np.ones((9, 3)))
+
+
+def test_too_few_vectors_to_adapt_to_are_refused(rng):
+    vectors, speakers = labelled(rng)
+    plda = train_plda(vectors, speakers)
+    for count in (0, 1, 4):
+        message = f"{count} x-vectors of 4 dimensions are too few for adapting a PLDA"
+        with pytest.raises(DataError, match=message):
+            adapt_plda(plda, vectors[:count])
+    assert adapt_plda(plda, vectors[:5]).psi.shape == (4,)
+    with pytest.raises(DataError, match="4 x-vectors of 4 dimensions are too few for a"):
+        fit_model(vectors, speakers, adapt_to=vectors[:4])
 
 
 @pytest.mark.parametrize(
