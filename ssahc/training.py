@@ -91,9 +91,18 @@ def fit_model(
     Raises
     ------
     DataError
-        If values are not finite, dimensions or numbers disagree, or there are too few
-        vectors.
+        If values are not finite, dimensions or numbers disagree, there are too few
+        vectors, or a speaker is no str.
+    UsageError
+        If the options are no TrainingOptions.
     """
+    if not isinstance(options, TrainingOptions):
+        raise UsageError(f"options come from TrainingOptions, found {options!r}")
+    for row, speaker in enumerate(speakers):
+        if not isinstance(speaker, str):
+            raise DataError(
+                f"speakers must be named by str, found {speaker!r} for row {row}"
+            )
     training = _as_xvectors(xvectors, "x-vectors")
     dim, source = training.shape[1], training
     if whiten_from is not None:

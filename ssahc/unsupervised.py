@@ -6,7 +6,7 @@ x-vectors vary beyond it is due to speakers. That holds for windows slid over sp
 not where segments are whole turns, so it is tested first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ssahc.errors import DataError
 from ssahc.plda import diagonalize
 from ssahc.preprocess import center, whiten_and_normalize
 from ssahc.training import estimate_whitening
-from ssahc.types import FloatArray, Model, Recording
+from ssahc.types import Fault, FloatArray, Model, Recording
 
 # Windows closer in time than this, in seconds, touch: files round times.
 _TOUCHING = 0.02
@@ -25,13 +25,14 @@ _PAIRS_PER_DIM = 2
 _CERTAINTY = 3.0
 
 
-def fit_unlabelled(recordings: Sequence[Recording]) -> Model:
+def fit_unlabelled(recordings: Iterable[Recording | Fault]) -> Model:
     """Estimate mean, whitening and PLDA from recordings without speaker labels.
 
     Parameters
     ----------
-    recordings : sequence of Recording
-        Their segments are windows slid over speech, each shorter than a turn.
+    recordings : iterable of Recording
+        Their segments are windows slid over speech, each shorter than a turn. A Fault
+        among them, as `read_recordings` yields, is refused.
 
     Returns
     -------
@@ -43,8 +44,9 @@ def fit_unlabelled(recordings: Sequence[Recording]) -> Model:
     DataError
         If there are too few windows that follow each other in one stretch of speech,
         if these are no closer to each other than to other windows of their recording,
-        or if dimensions disagree.
+        if dimensions disagree, or if one is no recording.
     """
+    recordings = [_checked(item) for item in recordings]
     if not recordings:
         raise DataError("there is no recording; give some to learn from")
     first = recordings[0]
@@ -86,6 +88,17 @@ def fit_unlabelled(recordings: Sequence[Recording]) -> Model:
     # Negative variances between speakers become 0.
     plda = diagonalize(middle, within, total - within)
     return Model(mean, model.transform, plda)
+
+
+def _checked(item: Recording | Fault) -> Recording:
+    if isinstance(item, Fault):
+        raise DataError(
+            f"recording {item.recording!r} cannot be used: {item.reason}; mend it or "
+            "leave it out"
+        )
+    if not isinstance(item, Recording):
+        raise DataError(f"expected recordings to learn from, found {item!r}")
+    return item
 
 
 def _pair(segments: FloatArray, offset: int) -> tuple[NDArray[np.intp], ...]:

@@ -284,3 +284,19 @@ def test_python_entrance(rng):
     model = ssahc.fit_model(vectors.tolist(), speakers, options=options)
     assert isinstance(model, ssahc.Model)
     assert_same_model(model.plda, fit_model(vectors, speakers, options=options).plda, 0)
+
+
+def test_python_entrance_refuses_what_it_cannot_use(rng):
+    vectors, speakers = labelled(rng)
+    with pytest.raises(DataError, match="named by str, found 7 for row 0"):
+        fit_model(vectors, [7, *speakers[1:]])
+    for wrong in (None, {"smoothing": 0.1}):
+        with pytest.raises(UsageError, match="options come from TrainingOptions"):
+            fit_model(vectors, speakers, options=wrong)
+    assert fit_model(vectors, np.array(speakers)).plda is not None
+
+
+def test_models_are_written_to_a_folder_named_by_a_str(rng, tmp_path):
+    model = fit_model(*labelled(rng))
+    ssahc.write_model_dir(str(tmp_path / "model"), model)
+    assert_same_model(ssahc.read_model_dir(tmp_path / "model").plda, model.plda, 1e-5)

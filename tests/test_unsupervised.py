@@ -9,7 +9,7 @@ from scipy.linalg import eigh
 from ssahc.errors import DataError
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.training import covariances
-from ssahc.types import Recording
+from ssahc.types import Fault, Recording
 from ssahc.unsupervised import fit_unlabelled
 
 
@@ -129,3 +129,14 @@ def test_dimensions_must_agree(conversations):
     odd = replace(second, xvectors=second.xvectors[:, :5])
     with pytest.raises(DataError, match="'a001' has x-vectors of 5 dimensions, 'a000'"):
         fit_unlabelled([first, odd])
+
+
+def test_any_iterable_of_recordings_will_do(conversations):
+    recordings = windows_of(conversations)
+    one, two = fit_unlabelled(recordings), fit_unlabelled(iter(recordings))
+    np.testing.assert_array_equal(one.plda.psi, two.plda.psi)
+    broken = Fault("a007", "its x-vector holds NaN")
+    with pytest.raises(DataError, match="'a007' cannot be used: its x-vector holds NaN"):
+        fit_unlabelled(iter([*recordings, broken]))
+    with pytest.raises(DataError, match="expected recordings to learn from, found 'a0'"):
+        fit_unlabelled(["a0"])
