@@ -259,7 +259,9 @@ def test_too_few_vectors_to_adapt_to_are_refused(rng):
         with pytest.raises(DataError, match=message):
             adapt_plda(plda, vectors[:count])
     assert adapt_plda(plda, vectors[:5]).psi.shape == (4,)
-    with pytest.raises(DataError, match="4 x-vectors of 4 dimensions are too few for a"):
+    with pytest.raises(
+        DataError, match="4 x-vectors of 4 dimensions are too few for a"
+    ):
         fit_model(vectors, speakers, adapt_to=vectors[:4])
 
 

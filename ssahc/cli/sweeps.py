@@ -62,8 +62,8 @@ def read_sweep(path: Path) -> Sweep:
                 path=path,
                 line=number,
             )
-        seconds = values[-len(_SECONDS) :]
-        if not all(map(isfinite, values)) or min(seconds) < 0 or seconds[0] == 0:
+        seconds = scored, missed, false_alarm, confusion = values[-len(_SECONDS) :]
+        if not all(map(isfinite, values)) or min(seconds) < 0 or scored == 0:
             raise FormatError(
                 "expected finite numbers, some scored seconds and none below 0, found "
                 f"{line.strip()!r}; tune again",
@@ -73,7 +73,7 @@ def read_sweep(path: Path) -> Sweep:
         point = tuple(values[: len(names)])
         if point in scores:
             raise FormatError("the same values as before", path=path, line=number)
-        scores[point] = Score(*seconds)
+        scores[point] = Score(scored, missed, false_alarm, confusion)
     sweep = Sweep(names, scores)
     expected = prod(len(sweep.values(place)) for place in range(len(names)))
     if not scores or len(scores) < expected:
