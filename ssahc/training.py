@@ -91,9 +91,18 @@ def fit_model(
     Raises
     ------
     DataError
-        If values are not finite, dimensions or numbers disagree, or there are too few
-        vectors.
+        If values are not finite, dimensions or numbers disagree, there are too few
+        vectors, or a speaker is no str.
+    UsageError
+        If the options are no TrainingOptions.
     """
+    if not isinstance(options, TrainingOptions):
+        raise UsageError(f"options come from TrainingOptions, found {options!r}")
+    for row, speaker in enumerate(speakers):
+        if not isinstance(speaker, str):
+            raise DataError(
+                f"speakers must be named by str, found {speaker!r} for row {row}"
+            )
     training = _as_xvectors(xvectors, "x-vectors")
     dim, source = training.shape[1], training
     if whiten_from is not None:
@@ -158,12 +167,8 @@ def estimate_whitening(vectors: FloatArray) -> FloatArray:
 
 def _spread(vectors: FloatArray, purpose: str) -> tuple[FloatArray, FloatArray]:
     """Return variances (1/N, decreasing) along principal directions, one a row."""
+    _refuse_too_few(vectors, purpose)
     count, dim = vectors.shape
-    if count <= dim:
-        raise DataError(
-            f"{count} x-vectors of {dim} dimensions are too few for {purpose}; give "
-            f"more than {dim}"
-        )
     centered = vectors - vectors.mean(axis=0)
     variances, columns = np.linalg.eigh(centered.T @ centered / count)
     rank = int((variances > _NO_VARIANCE * variances[-1]).sum())
@@ -173,6 +178,16 @@ def _spread(vectors: FloatArray, purpose: str) -> tuple[FloatArray, FloatArray]:
             f"too few for {purpose}; are some of them copies? Give different ones"
         )
     return variances[::-1], columns.T[::-1]
+
+
+def _refuse_too_few(vectors: FloatArray, purpose: str) -> None:
+    """Raise a DataError unless vectors are enough to spread in all directions."""
+    count, dim = vectors.shape
+    if count <= dim:
+        raise DataError(
+            f"{count} x-vectors of {dim} dimensions are too few for {purpose}; give "
+            f"more than {dim}"
+        )
 
 
 def train_plda(
@@ -197,7 +212,8 @@ def train_plda(
     Raises
     ------
     DataError
-        If there are too few vectors, or no speaker has more than one.
+        If there are too few vectors, fewer than two speakers, or no speaker has more
+        than one vector.
     """
     if len(speakers) != len(vectors):
         raise DataError(
@@ -208,6 +224,11 @@ def train_plda(
     _, member, counts = np.unique(
         np.asarray(speakers), return_inverse=True, return_counts=True
     )
+    if len(counts) < 2:
+        raise DataError(
+            f"all {len(vectors)} x-vectors are of one speaker; a PLDA needs two or "
+            "more, to see how voices differ"
+        )
     if counts.max() == 1:
         raise DataError(
             f"each of the {len(counts)} speakers has one x-vector; a PLDA needs "
@@ -294,13 +315,16 @@ def adapt_plda(
     Raises
     ------
     DataError
-        If dimensions disagree or there is no vector.
+        If dimensions disagree or there are not more vectors than dimensions.
     """
-    if vectors.shape[1] != len(plda.mean) or len(vectors) == 0:
+    if vectors.shape[1] != len(plda.mean):
         raise DataError(
             f"expected x-vectors of {len(plda.mean)} dimensions to adapt to, found a "
             f"matrix of shape {vectors.shape}; use those of the same extractor"
         )
+    _refuse_too_few(
+        vectors, "adapting a PLDA, which needs their spread in every direction"
+    )
     mean = vectors.mean(axis=0)
     centered = vectors - mean
     shift = mean - plda.mean

@@ -12,6 +12,7 @@ from typing import get_args
 
 import numpy as np
 
+from ssahc.cluster.ahc import AhcOptions
 from ssahc.config import build, flatten, list_options
 from ssahc.cuts import LabelScorer, score_thresholds
 from ssahc.errors import DataError, UsageError
@@ -39,11 +40,15 @@ Grid = Mapping[str, Sequence[float]]
 # One value of every option of a grid.
 Point = tuple[float, ...]
 _THRESHOLD = "threshold"
-# Systems that make use of these options; those of the other classes concern all.
-_USERS: dict[type, tuple[System, ...]] = {
+# Systems that make use of an option, or of those of a class; the others concern all.
+_USERS: dict[str | type, tuple[System, ...]] = {
+    "pca_dim": ("cosine", "spectral", "ssahc", "ssahc+plda"),
+    "device": ("ssahc", "ssahc+plda"),
+    _THRESHOLD: ("cosine", "plda", "ssahc", "ssahc+plda"),
     LearningOptions: ("ssahc", "ssahc+plda"),
     FusionOptions: ("ssahc+plda",),
     PldaOptions: ("plda", "ssahc+plda"),
+    AhcOptions: ("cosine", "plda", "ssahc", "ssahc+plda"),
 }
 
 
@@ -122,7 +127,9 @@ def check_grid(grid: Grid, options: DiarizeOptions) -> None:
             _vary(options, {name: value})
 
 
-def _check_names(grid: Grid, options: DiarizeOptions) -> None:
+def _check_names(
+    grid: Grid, options: DiarizeOptions, *, has_scores: bool = False
+) -> None:
     if not all(len(values) for values in (grid, *grid.values())):
         raise UsageError("there is nothing to sweep; give values of an option")
     known = [option.name for option in list_options(DiarizeOptions)]
@@ -135,17 +142,24 @@ def _check_names(grid: Grid, options: DiarizeOptions) -> None:
                 f"--system {options.system} makes no use of {name.replace('_', '-')}, "
                 f"so there is nothing to sweep; use {' or '.join(users)}"
             )
+        if has_scores and _is_of(name, PldaOptions):
+            raise UsageError(
+                f"--system {options.system} makes no use of {name.replace('_', '-')} "
+                "where PLDA scores are given; leave out the scores"
+            )
 
 
 def _find_users(name: str) -> tuple[System, ...]:
     """Return the systems that make use of an option."""
-    systems: tuple[System, ...] = get_args(System)
-    if name == _THRESHOLD:
-        return tuple(system for system in systems if system != "spectral")
-    for options_class, users in _USERS.items():
-        if name in (option.name for option in list_options(options_class)):
+    for options, users in _USERS.items():
+        if name == options or (isinstance(options, type) and _is_of(name, options)):
             return users
+    systems: tuple[System, ...] = get_args(System)
     return systems
+
+
+def _is_of(name: str, options_class: type) -> bool:
+    return name in (option.name for option in list_options(options_class))
 
 
 def sweep_recording(
@@ -190,7 +204,7 @@ def sweep_recording(
     has_scores = plda_scores is not None
     system = choose_system(options.system, model, has_scores=has_scores)
     options = replace(options, system=system)
-    _check_names(grid, options)
+    _check_names(grid, options, has_scores=has_scores)
     diarize = prepare_recording(recording, model, plda_scores=plda_scores)
     names = sorted(grid, key=_THRESHOLD.__eq__)
     others = [name for name in names if name != _THRESHOLD]

@@ -6,7 +6,8 @@ x-vectors vary beyond it is due to speakers. That holds for windows slid over sp
 not where segments are whole turns, so it is tested first.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from ssahc.errors import DataError
 from ssahc.plda import diagonalize
 from ssahc.preprocess import center, whiten_and_normalize
 from ssahc.training import estimate_whitening
-from ssahc.types import FloatArray, Model, Recording
+from ssahc.types import Fault, FloatArray, Model, Plda, Recording
 
 # Windows closer in time than this, in seconds, touch: files round times.
 _TOUCHING = 0.02
@@ -23,15 +24,20 @@ _TOUCHING = 0.02
 _PAIRS_PER_DIM = 2
 # By how many standard errors neighbours must be closer than other windows.
 _CERTAINTY = 3.0
+# Share of the variances between speakers that may come out as 0 without a warning.
+_MOST_LOST = 0.25
+
+_logger = logging.getLogger(__name__)
 
 
-def fit_unlabelled(recordings: Sequence[Recording]) -> Model:
+def fit_unlabelled(recordings: Iterable[Recording | Fault]) -> Model:
     """Estimate mean, whitening and PLDA from recordings without speaker labels.
 
     Parameters
     ----------
-    recordings : sequence of Recording
-        Their segments are windows slid over speech, each shorter than a turn.
+    recordings : iterable of Recording
+        Their segments are windows slid over speech, each shorter than a turn. A Fault
+        among them, as `read_recordings` yields, is refused.
 
     Returns
     -------
@@ -43,30 +49,31 @@ def fit_unlabelled(recordings: Sequence[Recording]) -> Model:
     DataError
         If there are too few windows that follow each other in one stretch of speech,
         if these are no closer to each other than to other windows of their recording,
-        or if dimensions disagree.
+        if dimensions disagree, or if one is no recording.
     """
-    if not recordings:
+    usable = [_checked(item) for item in recordings]
+    if not usable:
         raise DataError("there is no recording; give some to learn from")
-    first = recordings[0]
+    first = usable[0]
     dim = first.xvectors.shape[1]
-    for recording in recordings:
+    for recording in usable:
         if recording.xvectors.shape[1] != dim:
             raise DataError(
                 f"recording {recording.id!r} has x-vectors of "
                 f"{recording.xvectors.shape[1]} dimensions, {first.id!r} of {dim}; "
                 "extract both with one network"
             )
-    xvectors = np.concatenate([recording.xvectors for recording in recordings])
+    xvectors = np.concatenate([recording.xvectors for recording in usable])
     mean = xvectors.mean(axis=0)
     model = Model(mean, estimate_whitening(xvectors))
     vectors = whiten_and_normalize(center(xvectors, mean), model)
-    ends = np.cumsum([len(recording) for recording in recordings])
+    ends = np.cumsum([len(recording) for recording in usable])
     earlier, later, other = (
         np.concatenate(rows)
         for rows in zip(
             *(
                 _pair(recording.segments, int(end) - len(recording))
-                for recording, end in zip(recordings, ends, strict=True)
+                for recording, end in zip(usable, ends, strict=True)
             ),
             strict=True,
         )
@@ -85,7 +92,31 @@ def fit_unlabelled(recordings: Sequence[Recording]) -> Model:
     total = (vectors - middle).T @ (vectors - middle) / len(vectors)
     # Negative variances between speakers become 0.
     plda = diagonalize(middle, within, total - within)
+    _report(len(differences), plda)
     return Model(mean, model.transform, plda)
+
+
+def _report(num_pairs: int, plda: Plda) -> None:
+    """Log how much was learned from, and warn if it seems to be too little."""
+    _logger.info("learned from %d pairs of neighbouring windows", num_pairs)
+    lost = int((plda.psi == 0).sum())
+    if lost > _MOST_LOST * len(plda.psi):
+        _logger.warning(
+            "%d of %d variances between speakers came out as 0: more recordings would "
+            "help",
+            *(lost, len(plda.psi)),
+        )
+
+
+def _checked(item: Recording | Fault) -> Recording:
+    if isinstance(item, Fault):
+        raise DataError(
+            f"recording {item.recording!r} cannot be used: {item.reason}; mend it or "
+            "leave it out"
+        )
+    if not isinstance(item, Recording):
+        raise DataError(f"expected recordings to learn from, found {item!r}")
+    return item
 
 
 def _pair(segments: FloatArray, offset: int) -> tuple[NDArray[np.intp], ...]:

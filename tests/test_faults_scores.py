@@ -90,3 +90,13 @@ def test_score_says_when_nothing_can_be_scored(ssahc_here, tmp_path):
         assert result.returncode == 2
         assert message in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_long_lists_of_recordings_are_cut(ssahc_here, tmp_path):
+    line = "SPEAKER {} 1 0 10 <NA> <NA> A <NA> <NA>\n"
+    names = [f"r{number}" for number in range(8)]
+    (tmp_path / "ref").write_text("".join(map(line.format, names)))
+    for kept, said in ((1, "r1, r2, r3, r4, r5 and 2 more"), (3, "r3, r4, r5, r6, r7")):
+        (tmp_path / "hyp").write_text("".join(map(line.format, names[:kept])))
+        result = ssahc_here("score", "ref", "hyp", cwd=tmp_path)
+        assert result.stderr.splitlines()[0].endswith(f"counted as missed: {said}")

@@ -61,7 +61,8 @@ ARROWS = {
     "comparison": {"scoring", "turns"},
     "cuts": {"cluster.history", "cluster.stop", "scoring", "turns"},
     "tuning": {
-        *("config", "cuts", "fusion", "pipeline", "plda", "scoring", "selfsup"),
+        *("cluster.ahc", "config", "cuts", "fusion", "pipeline", "plda", "scoring"),
+        "selfsup",
     },
     "simulate": set(),
     "plots.figure": {"io.files"},

@@ -168,6 +168,8 @@ def test_groups_with_nothing_to_score_have_no_bar(tmp_path):
         (("timeline", "ref", "hyp", "r", "p.gif"), "ends in .png, .svg, .pdf"),
         (("timeline", "ref", "nothing", "r", "p.png"), "no such file"),
         (("timeline", "ref", "hyp", "r", "p.png", "--collar", -1), "not negative"),
+        (("timeline", "ref", "hyp", "r", "p.png", "--collar", 99), "no reference sp"),
+        (("speakers", "ref", "hyp", "p.png", "--collar", 99), "no reference speech"),
         (("speakers", "ref", "hyp", "no/p.png"), "no such folder"),
         (("speakers", "ref", "hyp", "hyp", "p.png"), "given twice"),
         (("speakers", "ref", "p.png"), "Missing argument"),

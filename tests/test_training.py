@@ -231,6 +231,8 @@ def test_speakers_that_tell_nothing_are_refused(rng):
     vectors = rng.standard_normal((9, 2))
     with pytest.raises(DataError, match="each of the 9 speakers has one x-vector"):
         train_plda(vectors, list("abcdefghi"))
+    with pytest.raises(DataError, match="all 9 x-vectors are of one speaker"):
+        train_plda(vectors, ["a"] * 9)
     with pytest.raises(DataError, match="9 x-vectors and 8 speakers"):
         train_plda(vectors, list("aabbccdd"))
     copies = np.repeat(vectors, 2, axis=0)
@@ -245,9 +247,22 @@ def test_dimensions_must_agree(rng):
         with pytest.raises(DataError, match=what):
             fit_model(vectors, speakers, **{name: rng.standard_normal((40, 3))})
     plda = train_plda(vectors, speakers)
-    for wrong in (np.ones((9, 3)), np.zeros((0, 4))):
-        with pytest.raises(DataError, match="of 4 dimensions to adapt to"):
-            adapt_plda(plda, wrong)
+    with pytest.raises(DataError, match="of 4 dimensions to adapt to"):
+        adapt_plda(plda, np.ones((9, 3)))
+
+
+def test_too_few_vectors_to_adapt_to_are_refused(rng):
+    vectors, speakers = labelled(rng)
+    plda = train_plda(vectors, speakers)
+    for count in (0, 1, 4):
+        message = f"{count} x-vectors of 4 dimensions are too few for adapting a PLDA"
+        with pytest.raises(DataError, match=message):
+            adapt_plda(plda, vectors[:count])
+    assert adapt_plda(plda, vectors[:5]).psi.shape == (4,)
+    with pytest.raises(
+        DataError, match="4 x-vectors of 4 dimensions are too few for a"
+    ):
+        fit_model(vectors, speakers, adapt_to=vectors[:4])
 
 
 @pytest.mark.parametrize(
@@ -271,3 +286,19 @@ def test_python_entrance(rng):
     model = ssahc.fit_model(vectors.tolist(), speakers, options=options)
     assert isinstance(model, ssahc.Model)
     assert_same_model(model.plda, fit_model(vectors, speakers, options=options).plda, 0)
+
+
+def test_python_entrance_refuses_what_it_cannot_use(rng):
+    vectors, speakers = labelled(rng)
+    with pytest.raises(DataError, match="named by str, found 7 for row 0"):
+        fit_model(vectors, [7, *speakers[1:]])
+    for wrong in (None, {"smoothing": 0.1}):
+        with pytest.raises(UsageError, match="options come from TrainingOptions"):
+            fit_model(vectors, speakers, options=wrong)
+    assert fit_model(vectors, np.array(speakers)).plda is not None
+
+
+def test_models_are_written_to_a_folder_named_by_a_str(rng, tmp_path):
+    model = fit_model(*labelled(rng))
+    ssahc.write_model_dir(str(tmp_path / "model"), model)
+    assert_same_model(ssahc.read_model_dir(tmp_path / "model").plda, model.plda, 1e-5)

@@ -310,6 +310,13 @@ def test_no_numbers(text):
         parse_numbers("--x", text)
 
 
+def test_the_most_numbers():
+    numbers = parse_numbers("--x", "0.0001:1:0.0001")
+    assert (len(numbers), numbers[-1]) == (10_000, 1.0)
+    with pytest.raises(UsageError, match="more than 10000 values"):
+        parse_numbers("--x", "0:1:0.0001")
+
+
 @pytest.mark.parametrize("text", ["0:1:1e-5", "0:1:1e-300", "-1e300:1e300:1e-300"])
 def test_too_many_numbers(text):
     with pytest.raises(UsageError, match=f"{text}: more than 10000 values"):
@@ -347,6 +354,11 @@ HEADER = "gamma,threshold,der,scored,missed,false_alarm,confusion\n"
         (HEADER + "0,0,1,100,0,0,x\n", ":2: could not convert"),
         (HEADER + "0,0,1,100,0,0\n", ":2: expected 7 numbers, found 6"),
         (HEADER + 2 * "0,0,1,100,0,0,1\n", ":3: the same values"),
+        (HEADER + "nan,0,1,100,0,0,1\n", ":2: expected finite numbers"),
+        (HEADER + "0,inf,1,100,0,0,1\n", ":2: expected finite numbers"),
+        (HEADER + "0,0,1,100,0,nan,1\n", ":2: expected finite numbers"),
+        (HEADER + "0,0,1,0,0,0,1\n", ":2: .* some scored seconds"),
+        (HEADER + "0,0,1,100,0,0,-1\n", ":2: .* none below 0"),
         (HEADER + "0,0,1,100,0,0,1\n1,2,1,100,0,0,1\n", "each of 4 combinations"),
     ],
 )

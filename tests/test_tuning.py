@@ -191,6 +191,13 @@ def test_a_fold_does_not_choose_for_itself():
         ({"system": "ssahc"}, {"target_energy": [0.2]}, "no use of target-energy"),
         ({"system": "ssahc"}, {"fusion_weight": [0.2]}, r"use ssahc\+plda"),
         ({"system": "spectral"}, {"threshold": [0.2]}, "no use of threshold"),
+        ({"system": "plda"}, {"pca_dim": [5, 10]}, "plda makes no use of pca-dim"),
+        ({"system": "spectral"}, {"max_spk_fraction": [0.5]}, "use of max-spk-fract"),
+        (
+            {"system": "spectral"},
+            {"first_pass_max_utterances": [9]},
+            "no use of first-pass-max-utterances",
+        ),
         ({"system": "ssahc"}, {"gamma": [0.2, -1.0]}, "gamma must be"),
         ({"system": "cosine", "num_speakers": 2}, {"threshold": [0.0]}, "not both"),
     ],
@@ -202,6 +209,17 @@ def test_grids_that_cannot_be_swept(conversation, model, values, grid, message):
     scorer = LabelScorer(conversation.recording.segments, conversation.turns)
     with pytest.raises(UsageError, match=message):
         sweep_recording(conversation.recording, scorer, grid, model, options)
+
+
+def test_given_scores_leave_no_plda_to_sweep(conversation, model):
+    recording = conversation.recording
+    scorer = LabelScorer(recording.segments, conversation.turns)
+    options = make_options(system="plda")
+    scores = diarize_recording(recording, model, options).affinity.dense()
+    grid = {"target_energy": [0.1, 0.3], "threshold": [0.0]}
+    assert len(sweep_recording(recording, scorer, grid, model, options).scores) == 2
+    with pytest.raises(UsageError, match="makes no use of target-energy where PLDA"):
+        sweep_recording(recording, scorer, grid, model, options, plda_scores=scores)
 
 
 def test_nothing_to_tune_on():

@@ -1,15 +1,17 @@
 """Learning without labels: what it finds, and when it must not be used."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.linalg import eigh
 
+from ssahc import unsupervised
 from ssahc.errors import DataError
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.training import covariances
-from ssahc.types import Recording
+from ssahc.types import Fault, Plda, Recording
 from ssahc.unsupervised import fit_unlabelled
 
 
@@ -129,3 +131,26 @@ def test_dimensions_must_agree(conversations):
     odd = replace(second, xvectors=second.xvectors[:, :5])
     with pytest.raises(DataError, match="'a001' has x-vectors of 5 dimensions, 'a000'"):
         fit_unlabelled([first, odd])
+
+
+def test_any_iterable_of_recordings_will_do(conversations):
+    recordings = windows_of(conversations)
+    one, two = fit_unlabelled(recordings), fit_unlabelled(iter(recordings))
+    np.testing.assert_array_equal(one.plda.psi, two.plda.psi)
+    broken = Fault("a007", "its x-vector holds NaN")
+    with pytest.raises(DataError, match="'a007' cannot be used: its x-vec"):
+        fit_unlabelled(iter([*recordings, broken]))
+    with pytest.raises(DataError, match="expected recordings to learn from"):
+        fit_unlabelled(["a0"])
+
+
+@pytest.mark.parametrize(("psi", "warned"), [([2, 1, 1, 0], 0), ([2, 1, 0, 0], 1)])
+def test_lost_variances_are_warned_of(conversations, monkeypatch, caplog, psi, warned):
+    plda = Plda(np.zeros(4), np.eye(4), np.array(psi, float))
+    monkeypatch.setattr(unsupervised, "diagonalize", lambda *_: plda)
+    with caplog.at_level("INFO", "ssahc"):
+        fit_unlabelled(windows_of(conversations))
+    first, *others = caplog.messages
+    assert re.fullmatch(r"learned from \d{3,} pairs of neighbouring windows", first)
+    assert len(others) == warned
+    assert all("2 of 4 variances between speakers" in warning for warning in others)

@@ -142,7 +142,10 @@ def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
             recordings.append(item)
     print_faults(faults, total)
     model = fit_unlabelled(recordings)
-    _logger.info("learned from %d recordings without labels", len(recordings))
+    _logger.info(
+        "learned from %d recording%s without labels",
+        *(len(recordings), "" if len(recordings) == 1 else "s"),
+    )
     return model, len(faults)
 
 

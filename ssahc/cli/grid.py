@@ -10,7 +10,7 @@ from ssahc.errors import UsageError
 from ssahc.pipeline import DiarizeOptions
 from ssahc.tuning import Grid, Point, Sweep, check_grid
 
-# Most steps from start to stop.
+# Most values from start to stop.
 _MOST = 10_000
 
 _logger = logging.getLogger("ssahc")
@@ -163,8 +163,9 @@ def _expand(part: str) -> Iterator[float]:
     start, stop, step = numbers
     if not (step > 0 and start <= stop):
         raise ValueError("no way from start to stop")
+    # Steps, one fewer than values; sums of fractions may fall short of the stop.
     steps = (stop - start) / step + 1e-9
-    if steps > _MOST:
+    if steps >= _MOST:
         raise UsageError(f"{part}: more than {_MOST} values; take larger steps")
     for index in range(floor(steps) + 1):
         # Without the dust of sums of decimal fractions, and zero without its sign.

@@ -8,7 +8,12 @@ import click
 from ssahc.breakdown import break_down, count_speakers
 from ssahc.cli.batch import track
 from ssahc.cli.options import PATH, Verb, options_of
-from ssahc.cli.references import Protocol, read_hypothesis, read_references
+from ssahc.cli.references import (
+    Protocol,
+    read_hypothesis,
+    read_references,
+    refuse_nothing_scored,
+)
 from ssahc.comparison import compare
 from ssahc.config import resolve
 from ssahc.errors import DataError, UsageError
@@ -48,9 +53,10 @@ def timeline(
         protocol.scoring,
         uem=(references.spans or {}).get(recording),
     )
+    score = comparison.score
+    refuse_nothing_scored([score])
     from ssahc.plots.timeline import save_timeline
 
-    score = comparison.score
     save_timeline(picture, recording, comparison)
     click.echo(
         f"{picture}: missed {score.missed:.2f} s, false alarm {score.false_alarm:.2f} "
@@ -87,6 +93,7 @@ def speakers(
             uem=references.spans,
             progress=lambda names: track(names, len(turns), "scoring"),
         )
+        refuse_nothing_scored(scores.values())
         breakdowns[name] = break_down(scores, count_speakers(scores))
     from ssahc.plots.speakers import save_speakers
 

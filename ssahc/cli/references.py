@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ssahc.errors import DataError
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
-from ssahc.scoring import ScoringOptions, Spans
+from ssahc.scoring import Score, ScoringOptions, Spans
 from ssahc.types import Turn
 
 _logger = logging.getLogger("ssahc")
+# Recordings that a warning names; of longer lists it says how many more there are.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,23 @@ def read_hypothesis(path: Path, references: References) -> dict[str, list[Turn]]
     return hypothesis.turns
 
 
+def refuse_nothing_scored(scores: Iterable[Score]) -> None:
+    """Refuse scores that are of nothing.
+
+    Raises
+    ------
+    DataError
+        If no reference speech was scored in any recording.
+    """
+    if not any(score.scored for score in scores):
+        raise DataError(
+            "no reference speech is left to score; check the collar and the UEM"
+        )
+
+
 def warn_of(what: str, recordings: Iterable[str]) -> None:
-    """Name recordings, if there are any, and what is unusual about them."""
-    if names := sorted(recordings):
-        _logger.warning("%s: %s", what, ", ".join(names))
+    """Name the first recordings, if there are any, and what is unusual about them."""
+    names = sorted(recordings)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    if names:
+        _logger.warning("%s: %s%s", what, ", ".join(names[:_NAMED]), more)

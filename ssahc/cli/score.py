@@ -19,6 +19,7 @@ from ssahc.cli.references import (
     References,
     read_hypothesis,
     read_references,
+    refuse_nothing_scored,
     warn_of,
 )
 from ssahc.cli.tables import print_markdown, print_table
@@ -113,11 +114,8 @@ def command(
         uem=references.spans,
         progress=lambda names: track(names, len(reference), "scoring"),
     )
+    refuse_nothing_scored(scores.values())
     corpus = summarize(scores.values())
-    if corpus.pooled.scored == 0:
-        raise DataError(
-            "no reference speech is left to score; check the collar and the UEM"
-        )
     breakdowns = {
         name: break_down(scores, count_speakers(scores) if groups is None else groups)
         for name, groups in attributes.items()

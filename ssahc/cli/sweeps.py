@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from math import inf, prod
+from math import inf, isfinite, prod
 from pathlib import Path
 
 from ssahc.cli.tables import print_table
@@ -38,7 +38,7 @@ def read_sweep(path: Path) -> Sweep:
     Raises
     ------
     FormatError
-        If it is another kind of file.
+        If it is another kind of file, or holds numbers that are no measurements.
     """
     lines = read_lines(path)
     header = next(lines, (1, ""))[1].split(",")
@@ -62,10 +62,17 @@ def read_sweep(path: Path) -> Sweep:
                 path=path,
                 line=number,
             )
+        seconds = scored, missed, false_alarm, confusion = values[-len(_SECONDS) :]
+        if not all(map(isfinite, values)) or min(seconds) < 0 or scored == 0:
+            raise FormatError(
+                "expected finite numbers, some scored seconds and none below 0, found "
+                f"{line.strip()!r}; tune again",
+                path=path,
+                line=number,
+            )
         point = tuple(values[: len(names)])
         if point in scores:
             raise FormatError("the same values as before", path=path, line=number)
-        scored, missed, false_alarm, confusion = values[-len(_SECONDS) :]
         scores[point] = Score(scored, missed, false_alarm, confusion)
     sweep = Sweep(names, scores)
     expected = prod(len(sweep.values(place)) for place in range(len(names)))

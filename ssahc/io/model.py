@@ -98,19 +98,20 @@ def read_model_dir(folder: Path | str, **instead: Path | None) -> Model:
 
 
 def write_model_dir(
-    folder: Path, model: Model, *, file_format: ModelFormat = "kaldi"
+    folder: Path | str, model: Model, *, file_format: ModelFormat = "kaldi"
 ) -> None:
     """Write the parts of a model.
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or str
         Made if missing.
     model : Model
     file_format : {"kaldi", "text", "binary"}
         As Kaldi's programs do by default (the mean as text, the others binary), or all
         of one kind.
     """
+    folder = Path(folder)
     make_folder(folder)
     binary = file_format != "text"
     if model.mean is not None:
