@@ -18,10 +18,11 @@ from ssahc.cli.references import (
     References,
     read_hypothesis,
     read_references,
+    refuse_nothing_scored,
 )
 from ssahc.comparison import Comparison, compare
 from ssahc.config import build, check_values, read_toml, resolve
-from ssahc.errors import DataError, FormatError, SsahcError, UsageError
+from ssahc.errors import FormatError, SsahcError, UsageError
 from ssahc.io.files import atomic_write
 from ssahc.report.page import Entry, Report, rank, render
 from ssahc.types import Fault, Turn
@@ -147,10 +148,7 @@ def _compare(
         )
         for name in track(turns, len(turns), "scoring")
     }
-    if not any(both.score.scored for both in comparisons.values()):
-        raise DataError(
-            "no reference speech is left to score; check the collar and the UEM"
-        )
+    refuse_nothing_scored(both.score for both in comparisons.values())
     return comparisons
 
 
