@@ -74,12 +74,12 @@ run_job() {
   shift
   log=$(log_of "$number")
   if [[ -n $name ]]; then command=("${@//"$name"/$number}"); else command=("$@"); fi
-  mkdir -p "$(dirname "$log")" || return 1
+  mkdir -p "$(dirname "$log")" 2> /dev/null || return 1
   {
     echo "#$(printf ' %q' "${command[@]}")"
     echo "# Started at $(date)"
     echo "#"
-  } > "$log" || return 1
+  } 2> /dev/null > "$log" || return 1
   started=$SECONDS
   "${command[@]}" < /dev/null >> "$log" 2>&1
   code=$?
@@ -93,7 +93,7 @@ run_job() {
 # interrupted, nor do the processes that a job has started.
 set -m
 group=
-trap 'for group in $(jobs -p); do kill -TERM -- "-$group"; done; exit 143' INT TERM HUP
+trap 'for group in $(jobs -p); do kill -TERM -- "-$group"; done; wait; exit 143' INT TERM HUP
 
 # A log of an earlier run must not speak for a job that never started.
 for ((number = first; number <= last; number++)); do rm -f "$(log_of "$number")"; done
@@ -121,5 +121,5 @@ else
     "log is in $(log_of '*')" >&2
 fi
 # What it said last, without the frame that is put around every log.
-grep -Ev '^#( |$)' "$(log_of "${failed[0]}")" | tail -n 3 | sed 's/^/  /' >&2
+grep -sEv '^#( |$)' "$(log_of "${failed[0]}")" | tail -n 3 | sed 's/^/  /' >&2
 exit 1
