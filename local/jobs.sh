@@ -18,14 +18,12 @@ name_unlike() { # name, word ...
 # that is in its process group. (What runs in the foreground would first be waited for.)
 interruptible() {
   local status
+  trap 'end_group "$!" 143' TERM HUP
+  trap 'end_group "$!" 130' INT
   set -m
   "$@" < /dev/null &
   set +m
-  # shellcheck disable=SC2064  # this very process
-  trap "end_group $! 143" TERM HUP
-  # shellcheck disable=SC2064
-  trap "end_group $! 130" INT
-  wait $!
+  wait "$!"
   status=$?
   trap - TERM HUP INT
   return "$status"

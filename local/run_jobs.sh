@@ -5,8 +5,8 @@
 usage="Usage: $0 [options] [JOB=<first>:<last>] <log-file> <command> [<argument> ...]
 
 Runs the command once for every number from first to last (JOB may have another name).
-JOB is replaced by the number in the log file's name and in the command. What a command
-prints goes to its log. The exit status is 0 if all of them ended well, else 1.
+JOB is replaced by the number in the log file's name and in the command, also within a
+word or a path. What a command prints goes to its log. The exit status is 0 if all of them ended well, else 1.
 
 e.g.: $0 JOB=1:8 exp/log/diarize.JOB.log ssahc diarize data/split8/JOB exp/JOB
       $0 --max-jobs-run 2 JOB=1:8 exp/log/sleep.JOB.log sleep JOB
@@ -74,12 +74,15 @@ run_job() {
   shift
   log=$(log_of "$number")
   if [[ -n $name ]]; then command=("${@//"$name"/$number}"); else command=("$@"); fi
-  mkdir -p "$(dirname "$log")" 2> /dev/null || return 1
+  if ! mkdir -p "$(dirname "$log")" 2> /dev/null || ! { : > "$log"; } 2> /dev/null; then
+    echo "$0: cannot write $log" >&2
+    return 1
+  fi
   {
     echo "#$(printf ' %q' "${command[@]}")"
     echo "# Started at $(date)"
     echo "#"
-  } 2> /dev/null > "$log" || return 1
+  } > "$log" || return 1
   started=$SECONDS
   "${command[@]}" < /dev/null >> "$log" 2>&1
   code=$?
@@ -96,7 +99,7 @@ group=
 trap 'for group in $(jobs -p); do kill -TERM -- "-$group"; done; wait; exit 143' INT TERM HUP
 
 # A log of an earlier run must not speak for a job that never started.
-for ((number = first; number <= last; number++)); do rm -f "$(log_of "$number")"; done
+for ((number = first; number <= last; number++)); do rm -f "$(log_of "$number")" 2> /dev/null; done
 running=0
 for ((number = first; number <= last; number++)); do
   if ((running >= max_jobs)); then
