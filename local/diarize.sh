@@ -4,7 +4,7 @@
 # outcome is that of a single run, byte for byte.
 
 # Begin configuration section.
-cmd="$(dirname "$0")/run_jobs.sh"
+cmd=run_jobs.sh
 nj=4
 resume=false
 # End configuration section.
@@ -29,6 +29,9 @@ others are written), 2 if none is done."
 
 # shellcheck source=local/parse_options.sh
 . "$(dirname "$0")/parse_options.sh"
+# shellcheck source=local/jobs.sh
+. "$(dirname "$0")/jobs.sh"
+check_numbers 1 nj
 
 if [[ $# -lt 2 ]]; then
   echo "$help_message" >&2
@@ -49,36 +52,53 @@ for option in "$@"; do
       ;;
   esac
 done
-[[ $nj =~ ^[1-9][0-9]*$ ]] || { echo "$0: --nj must be above 0, found \"$nj\"" >&2; exit 1; }
 recordings=$(grep -c . "$xvectors/spk2utt")
 if ((nj > recordings)); then nj=$recordings; fi
 
+# One run at a time. Jobs inherit the lock: while one of them lives, it is held.
+if ! mkdir -p "$out" 2> /dev/null || ! { exec {lock}> "$out/.lock"; } 2> /dev/null; then
+  echo "$0: cannot write to $out" >&2
+  exit 2
+fi
+if ! flock -n "$lock"; then
+  echo "$0: another run writes to $out (it holds $out/.lock); wait for its end, or take" \
+    "another folder" >&2
+  exit 2
+fi
+
 # Recordings in the order of spk2utt, so that the jobs' labels can be strung together.
 split=$out/split$nj
-$resume || rm -rf "$out"/split*
+for folder in "$out"/split*; do
+  # Only a folder of an earlier run: Kaldi, for one, has such names too.
+  if ! $resume && [[ -f $folder/1/recordings ]]; then rm -rf "$folder"; fi
+done
 for ((job = 1; job <= nj; job++)); do
-  mkdir -p "$split/$job" || exit 1
+  mkdir -p "$split/$job" || exit 2
   # The mark of a job that is done, now. ssahc writes it anew from what it resumes.
   rm -f "$split/$job/rttm"
-  # What is newer than a run cannot be resumed: the list is written once.
-  [[ -s $split/$job/recordings ]] \
-    || awk -v job="$job" -v nj="$nj" -v all="$recordings" \
-      'NF { if (int(done++ * nj / all) + 1 == job) print $1 }' \
-      "$xvectors/spk2utt" > "$split/$job/recordings" || exit 1
+  list=$split/$job/recordings
+  awk -v job="$job" -v nj="$nj" -v all="$recordings" \
+    'NF { if (int(done++ * nj / all) + 1 == job) print $1 }' \
+    "$xvectors/spk2utt" > "$list.new" || exit 2
+  # What is newer than a run cannot be resumed: the list stays if it is the same.
+  if cmp -s "$list.new" "$list"; then rm "$list.new"; else mv "$list.new" "$list"; fi || exit 2
 done
 
 again=()
 if $resume; then again=(--resume); fi
+number=$(name_unlike JOB "$xvectors" "$out" "$@")
 # $cmd is a command with options: it must fall apart into words.
 # shellcheck disable=SC2086
-$cmd JOB=1:"$nj" "$out/log/diarize.JOB.log" \
-  ssahc diarize "$xvectors" "$split/JOB" --recordings "$split/JOB/recordings" \
+interruptible $cmd "$number"=1:"$nj" "$out/log/diarize.$number.log" \
+  ssahc diarize "$xvectors" "$split/$number" --recordings "$split/$number/recordings" \
   "${again[@]}" "$@"
 status=$?
 
 # A job in which some recordings failed has written the others.
 done=()
+logs=()
 for ((job = 1; job <= nj; job++)); do
+  logs+=("$out/log/diarize.$job.log")
   if [[ -f $split/$job/rttm ]]; then
     done+=("$split/$job")
   else
@@ -86,7 +106,7 @@ for ((job = 1; job <= nj; job++)); do
   fi
 done
 if ((status != 0)); then
-  grep -h '^ssahc: error' "$out"/log/diarize.*.log | sort -u >&2
+  grep -hs '^ssahc: error' "${logs[@]}" | sort -u >&2
 fi
 if [[ ${#done[@]} -eq 0 ]]; then
   echo "$0: no recording of $xvectors is done" >&2
@@ -106,9 +126,13 @@ if [[ -f ${done[0]}/scores.scp ]]; then
   for folder in "${done[@]}"; do
     sed "s| |&${folder#"$out/"}/|" "$folder/scores.scp"
   done | put scores.scp
+else
+  rm -f "$out/scores.scp"
 fi
 
-if ((status != 0)); then
-  echo "$0: some recordings failed; the others are in $out" >&2
+missing=$(awk 'FILENAME == ARGV[1] { done[$2]; next } NF && !($1 in done) { print $1 }' \
+  "$out/rttm" "$xvectors/spk2utt" | paste -s -d ' ')
+if ((status != 0)) || [[ -n $missing ]]; then
+  echo "$0: some recordings failed; the others are in $out; not there: ${missing:-none}" >&2
   exit 1
 fi

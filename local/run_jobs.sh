@@ -5,8 +5,8 @@
 usage="Usage: $0 [options] [JOB=<first>:<last>] <log-file> <command> [<argument> ...]
 
 Runs the command once for every number from first to last (JOB may have another name).
-JOB is replaced by the number in the log file's name and in the command. What a command
-prints goes to its log. The exit status is 0 if all of them ended well, else 1.
+JOB is replaced by the number in the log file's name and in the command, also within a
+word or a path. What a command prints goes to its log. The exit status is 0 if all of them ended well, else 1.
 
 e.g.: $0 JOB=1:8 exp/log/diarize.JOB.log ssahc diarize data/split8/JOB exp/JOB
       $0 --max-jobs-run 2 JOB=1:8 exp/log/sleep.JOB.log sleep JOB
@@ -74,7 +74,10 @@ run_job() {
   shift
   log=$(log_of "$number")
   if [[ -n $name ]]; then command=("${@//"$name"/$number}"); else command=("$@"); fi
-  mkdir -p "$(dirname "$log")" || return 1
+  if ! mkdir -p "$(dirname "$log")" 2> /dev/null || ! { : > "$log"; } 2> /dev/null; then
+    echo "$0: cannot write $log" >&2
+    return 1
+  fi
   {
     echo "#$(printf ' %q' "${command[@]}")"
     echo "# Started at $(date)"
@@ -93,10 +96,10 @@ run_job() {
 # interrupted, nor do the processes that a job has started.
 set -m
 group=
-trap 'for group in $(jobs -p); do kill -TERM -- "-$group"; done; exit 143' INT TERM HUP
+trap 'for group in $(jobs -p); do kill -TERM -- "-$group"; done; wait; exit 143' INT TERM HUP
 
 # A log of an earlier run must not speak for a job that never started.
-for ((number = first; number <= last; number++)); do rm -f "$(log_of "$number")"; done
+for ((number = first; number <= last; number++)); do rm -f "$(log_of "$number")" 2> /dev/null; done
 running=0
 for ((number = first; number <= last; number++)); do
   if ((running >= max_jobs)); then
@@ -121,5 +124,5 @@ else
     "log is in $(log_of '*')" >&2
 fi
 # What it said last, without the frame that is put around every log.
-grep -Ev '^#( |$)' "$(log_of "${failed[0]}")" | tail -n 3 | sed 's/^/  /' >&2
+grep -sEv '^#( |$)' "$(log_of "${failed[0]}")" | tail -n 3 | sed 's/^/  /' >&2
 exit 1

@@ -2,7 +2,7 @@
 # Finds the threshold that serves one half of a corpus best, for use on the other half.
 
 # Begin configuration section.
-cmd="$(dirname "$0")/run_jobs.sh"
+cmd=run_jobs.sh
 nj=1
 resume=false
 thresholds=
@@ -19,11 +19,15 @@ e.g.: $0 --thresholds \"-0.1 0 0.1\" exp/xvectors/callhome1 exp/xvectors/callhom
 Options:
   --cmd <command>        # how to run the job (default: $cmd)
   --nj <n>               # processes in the job (default: $nj)
-  --resume <true|false>  # do nothing if <out-dir>/config.toml is there (default: $resume)
+  --resume <true|false>  # do nothing if <out-dir>/config.toml is there and of the same
+                         # options (default: $resume)
   --thresholds <list>    # to try, separated by spaces (default: those of ssahc tune)"
 
 # shellcheck source=local/parse_options.sh
 . "$(dirname "$0")/parse_options.sh"
+# shellcheck source=local/jobs.sh
+. "$(dirname "$0")/jobs.sh"
+check_numbers 1 nj
 
 if [[ $# -lt 3 ]]; then
   echo "$help_message" >&2
@@ -37,19 +41,21 @@ shift 3
 for file in "$xvectors"/{xvector.scp,segments,utt2spk,spk2utt} "$reference"; do
   [[ -s $file ]] || { echo "$0: no such file, or an empty one: $file" >&2; exit 1; }
 done
-if $resume && [[ -s $out/config.toml ]]; then
-  echo "$0: $out/config.toml is there"
-  exit 0
-fi
-
 grid=()
 if [[ -n $thresholds ]]; then
   read -ra grid <<< "$thresholds"
   grid=("--thresholds=$(IFS=,; echo "${grid[*]}")")
 fi
-mkdir -p "$out" || exit 1
+options=$(printf '%q ' "$xvectors" "$reference" "${grid[@]}" "$@")
+made_by=$out/.options
+if $resume && [[ -s $out/config.toml && -f $made_by && $(< "$made_by") == "$options" ]]; then
+  echo "$0: $out/config.toml is there"
+  exit 0
+fi
+if ! mkdir -p "$out" || ! rm -f "$made_by"; then exit 1; fi
 # $cmd is a command with options: it must fall apart into words.
 # shellcheck disable=SC2086
-$cmd "$out/log/tune.log" \
+interruptible $cmd "$out/log/tune.log" \
   ssahc tune "$xvectors" "$reference" "$out" --nj "$nj" "${grid[@]}" "$@" || exit 1
 [[ -s $out/config.toml ]] || { echo "$0: no $out/config.toml; see $out/log/tune.log" >&2; exit 1; }
+echo "$options" > "$made_by"

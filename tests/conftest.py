@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 # As the command line does, and before numpy is loaded: on matrices as small as these,
@@ -116,6 +117,20 @@ def shell():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def wait_until():
+    """Wait until a condition holds, for 10 seconds at most."""
+
+    def wait(condition):
+        for _ in range(100):
+            if condition():
+                return
+            time.sleep(0.1)
+        raise AssertionError("waited for 10 seconds")
+
+    return wait
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,10 @@
 """The recipe: its scripts on a small folder, and all of it on a simulated corpus."""
 
+import fcntl
 import os
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -90,6 +93,84 @@ class TestDiarize:
         assert result.returncode == 2
         assert "target_energy is 0.1 there and 0.5 now" in result.stderr
 
+    def test_a_second_run_is_refused(self, folder, in_jobs):
+        live = folder / "jobs" / "split2" / "1"
+        live.mkdir(parents=True)
+        (live / "recordings").write_text("rec\n")
+        with (folder / "jobs" / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            result = in_jobs("--nj", 2)
+        assert result.returncode == 2
+        assert f"another run writes to {folder}/jobs" in result.stderr
+        assert (live / "recordings").read_text() == "rec\n"
+
+    def test_a_folder_that_cannot_be_written(self, folder, in_jobs):
+        (folder / "jobs").touch()
+        result = in_jobs()
+        assert result.returncode == 2
+        assert result.stderr.endswith(f"cannot write to {folder}/jobs\n")
+        assert len(result.stderr.splitlines()) == 1
+
+    def test_any_path_will_do(self, folder, tmp_path, shell):
+        place = tmp_path / "a JOB's"
+        place.mkdir()
+        (place / "local").symlink_to(LOCAL)
+        (place / "x").symlink_to(folder / "x")
+        command = [
+            place / "local" / "diarize.sh",
+            "--nj",
+            2,
+            place / "x",
+            place / "out",
+        ]
+        result = shell(*command, "--system", "cosine")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert (place / "out" / "log" / "diarize.2.log").is_file()
+
+    def test_what_an_earlier_run_left(self, folder, in_jobs):
+        out = folder / "jobs"
+        for name in ("split_audio", "split10utt/1", "split8/1"):
+            (out / name).mkdir(parents=True)
+        (out / "split8" / "1" / "recordings").touch()
+        (out / "scores.scp").write_text("stale\n")
+        (out / "log").mkdir()
+        (out / "log" / "diarize.9.log").write_text("ssahc: error: stale\n")
+        # A list that a full disk has torn.
+        (out / "split1" / "1").mkdir(parents=True)
+        recordings = (folder / "x" / "spk2utt").read_text().split("\n")[0].split()[0]
+        (out / "split1" / "1" / "recordings").write_text(recordings + "\n")
+        again = ["--nj", 1, "--resume", "true"]
+        result = in_jobs(*again, options=["--target-energy", "x"])
+        assert result.returncode == 2
+        assert "stale" not in result.stderr
+        result = in_jobs(*again)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert not (out / "scores.scp").exists()
+        assert (out / "split8").exists()
+        assert in_jobs("--nj", 1).returncode == 0
+        names = {path.name for path in out.glob("split*")}
+        assert names == {"split_audio", "split10utt", "split1"}
+
+    def test_names_what_is_missing(self, folder, shell):
+        rttm = folder / "some.rttm"
+        first, second, _ = (folder / "x" / "spk2utt").read_text().splitlines()
+        rttm.write_text(f"SPEAKER {first.split()[0]} 0 0 1 <NA> <NA> 1 <NA> <NA>\n")
+        program(
+            folder / "bin" / "ssahc",
+            f'cp {rttm} "$3/rttm"; touch "$3/labels"; echo "a = 1" > "$3/config.toml"',
+        )
+        command = [LOCAL / "diarize.sh", "--nj", 1, folder / "x", folder / "jobs"]
+        path = f"PATH={folder}/bin:{os.environ['PATH']}"
+        result = shell("env", path, *command)
+        assert result.returncode == 1
+        assert f"not there: {second.split()[0]} " in result.stderr
+
+    @pytest.mark.parametrize("nj", ["0", "two", "08", ""])
+    def test_jobs_are_counted_in_numbers(self, in_jobs, nj):
+        result = in_jobs("--nj", nj)
+        assert result.returncode == 1
+        assert f'--nj takes a whole number from 1, found "{nj}"' in result.stderr
+
     def test_what_is_the_jobs_is_refused(self, folder, in_jobs):
         result = in_jobs(options=["--recordings", folder / "x" / "spk2utt"])
         assert result.returncode == 1
@@ -100,6 +181,37 @@ class TestDiarize:
         result = in_jobs()
         assert result.returncode == 2
         assert f"no such file, or an empty one: {folder}/x/segments" in result.stderr
+
+
+class TestTune:
+    """local/tune.sh."""
+
+    def test_resume_is_for_the_same_options(self, folder, shell):
+        program(
+            folder / "bin" / "ssahc",
+            'echo run >> "$4/runs"; echo "$*" > "$4/config.toml"',
+        )
+        path = f"PATH={folder}/bin:{os.environ['PATH']}"
+        reference = folder / "ref"
+        reference.write_text("x\n")
+        runs = folder / "out" / "runs"
+
+        def tune(thresholds):
+            command = [
+                LOCAL / "tune.sh",
+                "--resume",
+                "true",
+                "--thresholds",
+                thresholds,
+            ]
+            result = shell(
+                "env", path, *command, folder / "x", reference, folder / "out"
+            )
+            assert (result.returncode, result.stderr) == (0, "")
+            return len(runs.read_text().split())
+
+        assert [tune("0 1"), tune("0  1"), tune("0 2")] == [1, 1, 2]
+        assert "--thresholds=0,2" in (folder / "out" / "config.toml").read_text()
 
 
 class TestScore:
@@ -158,12 +270,87 @@ class TestRecipe:
         )
         assert result.returncode == 1
         assert 'conf/table1 has no row "x"' in result.stderr
-        (tmp_path / "x" / "a").mkdir(parents=True)
-        (tmp_path / "x" / "a" / "xvector.scp").touch()
+        for name in ("a/xvector.scp", "a/segments", "a/ref.rttm", "train/xvector.scp"):
+            (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "x" / name).touch()
         result = shell(RECIPE, "--dir", tmp_path, "--xvectors", tmp_path / "x")
         assert result.returncode == 1
         assert "expected two x-vector folders" in result.stderr
         assert 'found "a"' in result.stderr
+
+    @pytest.mark.parametrize(
+        ("option", "value", "least"),
+        [
+            ("stage", "abc", 0),
+            ("stop-stage", "-1", 0),
+            ("nj", "two", 1),
+            ("split", "0", 1),
+        ],
+    )
+    def test_numbers_are_checked(self, tmp_path, shell, option, value, least):
+        result = shell(RECIPE, "--dir", tmp_path / "new", f"--{option}", value)
+        assert result.returncode == 1
+        expected = f'--{option} takes a whole number from {least}, found "{value}"'
+        assert expected in result.stderr
+        assert not (tmp_path / "new").exists()
+
+    def test_models_of_other_folders_are_made_anew(self, folder, shell):
+        program(
+            folder / "bin" / "ssahc",
+            f'echo "$1" >> {folder}/said; [ $1 = check ] || mkdir -p "$3"',
+        )
+        (folder / "x" / "ref.rttm").write_text("x\n")
+        for half in ("a", "b"):
+            (folder / "halves").mkdir(exist_ok=True)
+            (folder / "halves" / half).symlink_to(folder / "x")
+        options = ["--xvectors", folder / "halves", "--resume", "true", "--dir", folder]
+        path = f"PATH={folder}/bin:{os.environ['PATH']}"
+        fits = []
+        for train in ("one", "one", "two"):
+            stage = ["--stage", 3, "--stop-stage", 3, "--train-xvectors", train]
+            result = shell("env", path, RECIPE, *options, *stage, cwd=folder)
+            assert (result.returncode, result.stderr) == (0, "")
+            fits.append((folder / "said").read_text().split().count("fit"))
+        assert fits == [2, 2, 4]
+
+    def test_a_command_that_is_not_found_fails(self, folder, shell):
+        (folder / "LINE").mkdir()
+        halves = folder / "LINE" / "x"
+        for half in ("a", "b"):
+            (halves / half).mkdir(parents=True)
+            for name in ("xvector.scp", "segments", "ref.rttm"):
+                (halves / half / name).write_text("x\n")
+        options = ["--xvectors", halves, "--models", halves, "--systems", "cosine"]
+        stages = ["--stage", 4, "--stop-stage", 4, "--dir", folder / "LINE"]
+        result = shell(RECIPE, *options, *stages)
+        assert result.returncode == 1
+        log = folder / "LINE" / "exp" / "log" / "known" / "2.log"
+        assert f"no such file, or an empty one: {halves}/a/utt2spk" in log.read_text()
+
+    @pytest.mark.parametrize(
+        ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+    )
+    def test_nothing_outlives_it(self, folder, wait_until, number, status):
+        pids = folder / "pids"
+        program(folder / "bin" / "ssahc", f"echo $$ >> {pids}; exec sleep 60")
+        for half in ("a", "b"):
+            half_dir = folder / "halves" / half
+            half_dir.parent.mkdir(exist_ok=True)
+            half_dir.symlink_to(folder / "x")
+        (folder / "x" / "ref.rttm").touch()
+        options = ["--xvectors", folder / "halves", "--models", folder / "model"]
+        options += ["--systems", "cosine", "--stage", 4, "--nj", 1, "--split", 2]
+        # A test run in the background ignores SIGINT; the recipe must not inherit it.
+        command = ["env", "--default-signal=INT", RECIPE, *options, "--dir", folder]
+        environment = os.environ | {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
+        environment.pop("KALDI_ROOT", None)
+        process = subprocess.Popen(list(map(str, command)), env=environment)
+        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+        process.send_signal(number)
+        assert process.wait(10) == status
+        for pid in map(int, pids.read_text().split()):
+            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
+        assert len(pids.read_text().split()) == 2
 
     def test_simulated_corpus(self, tmp_path, md_eval, shell):
         systems = ["plda", "spectral", "ssa1+plda"]
@@ -190,3 +377,10 @@ class TestRecipe:
                 pooled = re.search(r"^pooled +(\S+)", ours, re.M)
                 assert float(pooled[1]) == pytest.approx(float(rate), abs=0.011)
         assert len(list(exp.glob("*/unknown/*/report.html"))) == 2
+
+
+def program(path, script):
+    """An executable of these commands."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/usr/bin/env bash\n{script}\n")
+    path.chmod(0o755)

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -173,7 +172,10 @@ class TestRunJobs:
         # A log that cannot be written: the job does not even start.
         (tmp_path / "x.log").unlink()
         (tmp_path / "x.log").mkdir()
-        assert jobs("x.log", "true").returncode == 1
+        result = jobs("x.log", "true")
+        assert result.returncode == 1
+        assert len(result.stderr.splitlines()) == 2
+        assert "cannot write x.log\n" in result.stderr
 
     def test_max_jobs_run(self, jobs, tmp_path):
         script = "echo +; sleep 0.1; echo -"
@@ -199,7 +201,7 @@ class TestRunJobs:
         assert result.returncode == 1
         assert message in result.stderr
 
-    def test_no_job_outlives_it(self, tmp_path):
+    def test_no_job_outlives_it(self, tmp_path, wait_until):
         outer = [LOCAL / "run_jobs.sh", "JOB=1:2", tmp_path / "o.JOB.log"]
         inner = [LOCAL / "run_jobs.sh", "INNER=1:2", tmp_path / "i.JOB.INNER.log"]
         script = f"echo $$ >> {tmp_path}/pids; exec sleep 60"
@@ -212,11 +214,3 @@ class TestRunJobs:
         assert process.wait(10) == 143
         for pid in map(int, pids.read_text().split()):
             wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
-
-
-def wait_until(condition):
-    for _ in range(100):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("waited for 10 seconds")

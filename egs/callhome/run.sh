@@ -65,6 +65,10 @@ What to do:
 . ./cmd.sh
 # shellcheck source=local/parse_options.sh
 . local/parse_options.sh
+# shellcheck source=local/jobs.sh
+. local/jobs.sh
+check_numbers 0 stage stop_stage
+check_numbers 1 nj split
 # shellcheck source=egs/callhome/path.sh
 . ./path.sh || exit 1
 
@@ -127,7 +131,7 @@ if stage_is 0; then
     if ! $resume || [[ ! -f $done || $(< "$done") != "$simulate_opts" ]]; then
       rm -f "$done"
       read -ra options <<< "$simulate_opts"
-      ssahc simulate "$xvectors" "${options[@]}" || exit 1
+      interruptible ssahc simulate "$xvectors" "${options[@]}" || exit 1
       echo "$simulate_opts" > "$done"
     fi
   elif $from_speech; then
@@ -181,7 +185,11 @@ fi
 # From here on there is no Kaldi.
 if [[ -z $halves ]]; then
   for file in "$xvectors"/*/xvector.scp; do
-    if [[ -f $file ]]; then halves+="${halves:+ }$(basename "$(dirname "$file")")"; fi
+    folder=$(dirname "$file")
+    # x-vectors to train on may lie beside the halves.
+    if [[ -f $folder/segments && -f $folder/ref.rttm ]]; then
+      halves+="${halves:+ }$(basename "$folder")"
+    fi
   done
 fi
 read -r first second rest <<< "$halves"
@@ -218,21 +226,27 @@ has_threshold() {
 
 # Two systems at a time take two processors. So a stage first writes its commands to a
 # file, one a line, and then runs as many of them at a time as --nj says; each of them
-# hands its work to $decode_cmd or $train_cmd. Any line can be run by hand.
+# hands its work to $decode_cmd or $train_cmd. Any line can be run by hand, here and with
+# path.sh read: the first line of the file says so.
 start_commands() {
   commands=$exp/log/$1/commands
-  mkdir -p "$exp/log/$1" && : > "$commands"
+  mkdir -p "$exp/log/$1" || exit 1
+  printf '# To run one by hand: cd %q && . ./path.sh\n' "$PWD" > "$commands" || exit 1
 }
 add_command() {
   printf '%q ' "$@" >> "$commands" && echo >> "$commands"
 }
 run_commands() {
-  local count
+  local count number
+  # The first line is no command.
   count=$(grep -c . "$commands")
-  echo "$0: $count commands, $nj at a time: $commands"
+  echo "$0: $((count - 1)) commands, $nj at a time: $commands"
+  number=$(name_unlike LINE "$commands")
   # shellcheck disable=SC2016  # the line is looked up where it runs
-  ((count == 0)) || local/run_jobs.sh --max-jobs-run "$nj" LINE=1:"$count" \
-    "$(dirname "$commands")/LINE.log" bash -c 'eval "$(sed -n LINEp "$0")"' "$commands"
+  ((count == 1)) || interruptible local/run_jobs.sh --max-jobs-run "$nj" \
+    "$number"=2:"$count" "$(dirname "$commands")/$number.log" \
+    bash -c 'line=$(sed -n "$1p" "$0"); eval "${line:?: no line $1 in $0}"' \
+    "$commands" "$number"
 }
 
 # Models: the mean of the x-vectors, a transform that whitens them, and a PLDA. The
@@ -242,21 +256,27 @@ run_commands() {
 if stage_is 3 && [[ -z $models ]]; then
   echo "$0: stage 3: models"
   for half in "$first" "$second"; do
-    if $resume && [[ -s $exp/models/$half/plda ]]; then continue; fi
+    # What the model is made from: one made from other things is made anew.
+    origin=$(printf '%q ' "${train_xvectors:-$nnet_dir}" "$xvectors/$half" \
+      "$simulate" "$simulate_opts")
+    made_by=$exp/models/$half/.origin
+    if $resume && [[ -f $made_by && $(< "$made_by") == "$origin" ]]; then continue; fi
+    rm -f "$made_by"
     if [[ -n $train_xvectors ]]; then
-      ssahc fit "$train_xvectors" "$exp/models/$half" --whiten-from "$xvectors/$half" || exit 1
+      interruptible ssahc fit "$train_xvectors" "$exp/models/$half" --whiten-from "$xvectors/$half" || exit 1
     else
       # Those of the public model.
       mkdir -p "$exp/models/$half" || exit 1
       cp "$nnet_dir/xvectors_$half"/{mean.vec,transform.mat,plda} "$exp/models/$half" || exit 1
     fi
+    echo "$origin" > "$made_by" || exit 1
   done
 fi
 : "${models:=$exp/models}"
 if stage_is 3; then
   # A fault in the data is better found now than after an hour.
   for half in "$first" "$second"; do
-    ssahc check "$xvectors/$half" --model-dir "$models/${other[$half]}" || exit 1
+    interruptible ssahc check "$xvectors/$half" --model-dir "$models/${other[$half]}" || exit 1
     for file in "$xvectors/$half"/{ref.rttm,reco2num_spk}; do
       [[ -s $file ]] || { echo "$0: no such file, or an empty one: $file" >&2; exit 1; }
     done
@@ -362,7 +382,7 @@ if stage_is 8; then
     echo "$(< "$exp/$system/unknown/der") $system"
   done | sort -n | awk 'NR == 1 { print $2 }')
   for half in "$first" "$second"; do
-    ssahc report "$exp/$best/unknown/$half" --ref "$xvectors/$half/ref.rttm" || exit 1
+    interruptible ssahc report "$exp/$best/unknown/$half" --ref "$xvectors/$half/ref.rttm" || exit 1
     echo "$0: $best in detail: $exp/$best/unknown/$half/report.html"
   done
 fi
