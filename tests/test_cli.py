@@ -42,12 +42,12 @@ def diarized(ssahc, folder, tmp_path_factory):
     return out
 
 
-def test_help_names_every_verb(ssahc):
+def test_help_names_every_verb(ssahc, ssahc_here):
     result = ssahc("--help")
     assert result.returncode == 0
     for verb in VERBS:
         assert verb in result.stdout
-        assert ssahc(verb, "--help").returncode == 0
+        assert ssahc_here(verb, "--help").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -131,19 +131,19 @@ def test_options_reach_the_engine(ssahc, folder, tmp_path):
         assert len({turn.speaker for turn in turns}) == 2
 
 
-def test_score_prints_a_table_and_json(ssahc, folder, diarized):
+def test_score_prints_a_table_and_json(ssahc_here, folder, diarized):
     arguments = ("score", folder / "a" / "ref.rttm", diarized / "rttm")
-    table = ssahc(*arguments)
+    table = ssahc_here(*arguments)
     assert table.returncode == 0
-    document = json.loads(ssahc(*arguments, "--json").stdout)
+    document = json.loads(ssahc_here(*arguments, "--json").stdout)
     pooled = document["pooled"]["der"]
     assert re.search(rf"^pooled +{pooled:.2f} ", table.stdout, re.MULTILINE)
     assert len(document["recordings"]) == 3
-    scored = json.loads(ssahc(*arguments, "--json", "--score-overlaps").stdout)
+    scored = json.loads(ssahc_here(*arguments, "--json", "--score-overlaps").stdout)
     assert scored["pooled"]["scored"] > document["pooled"]["scored"]
 
 
-def test_score_names_what_is_missing(ssahc, folder, diarized, tmp_path):
+def test_score_names_what_is_missing(ssahc_here, folder, diarized, tmp_path):
     lines = (diarized / "rttm").read_text().splitlines(keepends=True)
     hypothesis = tmp_path / "rttm"
     hypothesis.write_text(
@@ -151,7 +151,7 @@ def test_score_names_what_is_missing(ssahc, folder, diarized, tmp_path):
             " a002 ", " zzz "
         )
     )
-    result = ssahc("score", folder / "a" / "ref.rttm", hypothesis, "--json")
+    result = ssahc_here("score", folder / "a" / "ref.rttm", hypothesis, "--json")
     assert result.returncode == 0
     assert "not in the hypothesis, counted as missed: a001, a002" in result.stderr
     assert "in the hypothesis alone, not scored: zzz" in result.stderr

@@ -67,10 +67,10 @@ def test_python_examples_run(tmp_path, monkeypatch, capsys):
     assert len(printed.splitlines()) == 5
 
 
-def test_options_exist(ssahc):
+def test_options_exist(ssahc_here):
     text = README.read_text()
     pages = [(verb,) for verb in VERBS] + [("plot", "affinity"), ("plot", "timeline")]
-    helps = "".join(ssahc(*page, "--help").stdout for page in pages)
+    helps = "".join(ssahc_here(*page, "--help").stdout for page in pages)
     helps += (README.parent / "egs" / "callhome" / "run.sh").read_text()
     foreign = {"--help"}
     for option in set(re.findall(r"`(--[a-z0-9-]+)", text)) - foreign:
