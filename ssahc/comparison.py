@@ -16,7 +16,7 @@ from ssahc.scoring import (
     Spans,
     find_scored,
     map_speakers,
-    score_turns,
+    score_mapped,
 )
 from ssahc.turns import list_speakers
 from ssahc.types import Turn
@@ -149,7 +149,7 @@ def compare(
     return Comparison(
         tuple(sorted(reference)),
         tuple(sorted(hypothesis)),
-        score_turns(scored, hypothesis),
+        score_mapped(scored, mapped),
         {name: label for label, name in owners.items() if label in speakers},
         _list_errors(differences, owners),
         tuple((gap.start, gap.end) for gap in gaps),

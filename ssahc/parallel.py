@@ -72,8 +72,11 @@ class RunningOptions:
             )
 
 
-class WorkerKilled(Exception):
-    """Every process that worked on an item was killed, the last one with it alone."""
+class WorkerKilled:
+    """In place of a result: every process that worked on the item was killed.
+
+    The last one had that item alone.
+    """
 
 
 def map_unordered(

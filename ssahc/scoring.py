@@ -143,9 +143,21 @@ def score_turns(scored: "Scored", hypothesis: Sequence[Turn]) -> Score:
         From `find_scored`.
     hypothesis : sequence of Turn
     """
+    return score_mapped(scored, map_speakers(scored, hypothesis)[0])
+
+
+def score_mapped(scored: "Scored", mapped: "Annotation") -> Score:
+    """Score a hypothesis whose speakers are mapped already.
+
+    Parameters
+    ----------
+    scored : Scored
+        From `find_scored`.
+    mapped : pyannote.core.Annotation
+        From `map_speakers`.
+    """
     from pyannote.metrics.identification import IdentificationErrorRate
 
-    mapped, _ = map_speakers(scored, hypothesis)
     seconds = IdentificationErrorRate().compute_components(
         scored.truth, mapped, uem=scored.region
     )

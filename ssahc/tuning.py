@@ -318,8 +318,9 @@ def cross_validate(sweeps: Mapping[str, Sweep], num_folds: int) -> list[Fold]:
     folds = []
     for first in range(num_folds):
         inside = names[first::num_folds]
+        outside = sweeps.keys() - set(inside)
         held_out = pool_sweeps(sweeps[name] for name in inside)
-        others = pool_sweeps(sweeps[name] for name in names if name not in inside)
+        others = pool_sweeps(sweeps[name] for name in names if name in outside)
         point = others.best()
         folds.append(
             Fold(tuple(inside), point, others.scores[point], held_out.scores[point])

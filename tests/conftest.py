@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 # As the command line does, and before numpy is loaded: on matrices as small as these,
@@ -84,29 +85,19 @@ def model(corpus) -> Model:
 
 
 @pytest.fixture(scope="session")
-def ssahc():
+def ssahc(shell):
     """Run the command line as a user does: in a process of its own."""
-
-    def run(*arguments: object, cwd: Path | None = None):
-        return subprocess.run(
-            [SCRIPT, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            check=False,
-        )
-
-    return run
+    return partial(shell, SCRIPT)
 
 
 @pytest.fixture(scope="session")
 def shell():
     """Run a program as after ". .venv/bin/activate", on a machine without Kaldi."""
-    programs = f"{SCRIPT.parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PATH": programs}
-    environment.pop("KALDI_ROOT", None)
 
     def run(*command: object, cwd: Path | None = None):
+        programs = f"{SCRIPT.parent}:{os.environ['PATH']}"
+        environment = os.environ | {"PATH": programs}
+        environment.pop("KALDI_ROOT", None)
         return subprocess.run(
             [str(part) for part in command],
             capture_output=True,
