@@ -23,15 +23,11 @@ from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.text import read_attributes
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.pipeline import (
-    Diarization,
-    DiarizeOptions,
-    SpeakerOptions,
-    diarize_recording,
-)
+from ssahc.pipeline import Diarization, diarize_recording
 from ssahc.plda import PldaOptions
 from ssahc.scoring import Score, ScoringOptions, score_corpus, score_recording
 from ssahc.selfsup import LearningOptions, Period
+from ssahc.systems import DiarizeOptions, SpeakerOptions
 from ssahc.training import TrainingOptions, fit_model
 from ssahc.tuning import Sweep, pool_sweeps, sweep_recording
 from ssahc.types import (

@@ -2,26 +2,32 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ssahc.affinity import Affinity, ScoreMatrix, cosine_affinity
-from ssahc.cluster.ahc import (
-    AhcOptions,
-    agglomerative_cluster,
-    average_linkage,
-    is_steered,
-)
+from ssahc.cluster.ahc import agglomerative_cluster, average_linkage, is_steered
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.spectral import spectral_cluster
 from ssahc.cluster.stop import Stop
-from ssahc.errors import DataError, UsageError
-from ssahc.fusion import FusionOptions, fuse
-from ssahc.options import check_fields
-from ssahc.plda import PldaOptions, plda_affinity
+from ssahc.errors import DataError
+from ssahc.fusion import fuse
+from ssahc.plda import (
+    PldaOptions,
+    isotropic_plda,
+    plda_affinity,
+    project_to_latent,
+)
 from ssahc.preprocess import center, project_recording, whiten_and_normalize
-from ssahc.selfsup import Device, Learned, LearningOptions, Period, learn
+from ssahc.resegmentation import DEFAULT_THRESHOLD, Resegmentation, resegment
+from ssahc.selfsup import Learned, Period, learn
+from ssahc.systems import (
+    DiarizeOptions,
+    SpeakerOptions,
+    choose_resegmentation,
+    choose_system,
+)
 from ssahc.turns import make_turns, to_annotation
 from ssahc.types import (
     NO_MODEL,
@@ -38,103 +44,7 @@ from ssahc.types import (
 if TYPE_CHECKING:
     from pyannote.core import Annotation
 
-System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
-_NEEDS_PLDA = ("plda", "ssahc+plda")
-
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SpeakerOptions:
-    """How many speakers a recording has.
-
-    Parameters
-    ----------
-    num_speakers : int, optional
-        Known number of speakers, the same for all recordings.
-    threshold : float, optional
-        Merge while the best average affinity is at or above it; 0 if not given, where
-        a log-likelihood ratio finds "same" and "different" equally likely.
-    min_speakers : int
-        Never fewer speakers than this.
-    max_speakers : int, optional
-        Never more speakers than this.
-    """
-
-    num_speakers: int | None = None
-    threshold: float | None = None
-    min_speakers: int = 1
-    max_speakers: int | None = None
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        self.stop()
-
-    def stop(self, *, sign: float = 1.0) -> Stop:
-        """Return when merging stops.
-
-        Parameters
-        ----------
-        sign : float
-            -1 if the threshold is one on costs.
-
-        Raises
-        ------
-        UsageError
-            If an exact number stands beside a threshold or bounds.
-        """
-        threshold = self.threshold
-        if self.num_speakers is None and threshold is None:
-            threshold = 0.0
-        if threshold is not None:
-            threshold *= sign
-        return Stop(self.num_speakers, threshold, self.min_speakers, self.max_speakers)
-
-
-@dataclass(frozen=True)
-class DiarizeOptions:
-    """What is done to a recording.
-
-    Parameters
-    ----------
-    system : {"cosine", "plda", "spectral", "ssahc", "ssahc+plda"}, optional
-        Affinity that is clustered; "spectral" is that of "cosine", clustered
-        spectrally. If not given: ssahc+plda if there is a PLDA or its scores, else
-        ssahc.
-    pca_dim : int
-        Dimensions of the recording's PCA for cosine, spectral and the network.
-    device : {"auto", "cpu", "cuda"}
-        Where networks are trained; auto is the GPU if there is one.
-    plda : PldaOptions
-        Of the PLDA scores.
-    learning : LearningOptions
-        Of the network.
-    fusion : FusionOptions
-        Of the two.
-    speakers : SpeakerOptions
-        When merging stops.
-    ahc : AhcOptions
-        Kaldi's further options of the clustering.
-    """
-
-    system: System | None = None
-    pca_dim: int = 10
-    device: Device = "auto"
-    plda: PldaOptions = field(default_factory=PldaOptions)
-    learning: LearningOptions = field(default_factory=LearningOptions)
-    fusion: FusionOptions = field(default_factory=FusionOptions)
-    speakers: SpeakerOptions = field(default_factory=SpeakerOptions)
-    ahc: AhcOptions = field(default_factory=AhcOptions)
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.pca_dim < 1:
-            raise UsageError(f"pca-dim must be 1 or more, found {self.pca_dim}")
-        if self.system == "spectral" and self.speakers.threshold is not None:
-            raise UsageError(
-                "--system spectral knows no --threshold: it finds the number of "
-                "speakers by eigengap; leave it out, or give bounds or a number"
-            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,6 +66,9 @@ class Diarization:
     history : MergeHistory or None
         All merges, to be cut elsewhere; None for "spectral", and where Kaldi's
         ``max-spk-fraction`` or two passes steered them.
+    resegmentation : Resegmentation or None
+        The evidence for every number of speakers, to be cut elsewhere as well; None if
+        the labels are those of the clustering.
     learning : tuple of Period
         What was learned; empty for systems that do not learn.
     """
@@ -166,6 +79,7 @@ class Diarization:
     labels: IntArray
     affinity: Affinity
     history: MergeHistory | None
+    resegmentation: Resegmentation | None
     learning: tuple[Period, ...]
 
     def __repr__(self) -> str:
@@ -195,43 +109,10 @@ class Diarization:
         return list(zip(self.utterances, self.labels.tolist(), strict=True))
 
 
-def choose_system(
-    system: System | None, model: Model, *, has_scores: bool = False
-) -> System:
-    """Return the system to run: the one asked for, or the best there is input for.
-
-    Parameters
-    ----------
-    system : str, optional
-    model : Model
-    has_scores : bool
-        Whether PLDA scores are given ready-made.
-
-    Raises
-    ------
-    UsageError
-        If the system needs a PLDA and there is neither a model nor scores.
-    """
-    has_plda = has_scores or model.plda is not None
-    if system is None:
-        return "ssahc+plda" if has_plda else "ssahc"
-    if system in _NEEDS_PLDA and not has_plda:
-        raise UsageError(
-            f"--system {system} needs a PLDA: give --plda FILE, a --model-dir that "
-            "holds one, or --plda-scores, or use --system ssahc"
-        )
-    return system
-
-
-def uses_plda(system: System | None) -> bool:
-    """Whether a system clusters PLDA scores, alone or fused, if there are any."""
-    return system is None or system in _NEEDS_PLDA
-
-
 def diarize_recording(
     recording: Recording,
     model: Model = NO_MODEL,
-    options: DiarizeOptions = DiarizeOptions(),
+    options: DiarizeOptions = DiarizeOptions(),  # noqa: B008
     *,
     plda_scores: Float32Array | FloatArray | None = None,
     progress: Progress = no_progress,
@@ -293,10 +174,20 @@ def prepare_recording(
     given = None if plda_scores is None else _score_matrix(plda_scores, len(recording))
 
     @cache
+    def whiten() -> FloatArray:
+        centered = center(recording.xvectors, model.mean)
+        return whiten_and_normalize(centered, model)
+
+    @cache
     def score(options: PldaOptions) -> Affinity:
         if given is not None:
             return given
-        return _score_plda(recording, model, options, progress)
+        if model.plda is None:
+            raise AssertionError("choose_system lets nothing pass without a PLDA")
+        progress("scoring", 0, 1)
+        scores = plda_affinity(whiten(), model.plda, options)
+        progress("scoring", 1, 1)
+        return scores
 
     @cache
     def learn_from(options: DiarizeOptions) -> Learned:
@@ -304,20 +195,28 @@ def prepare_recording(
 
     def compute_affinity(options: DiarizeOptions) -> Learned:
         """Compute what the chosen system clusters; no periods if it does not learn."""
-        system = choose_system(options.system, model, has_scores=given is not None)
-        if system in ("cosine", "spectral"):
+        if options.system in ("cosine", "spectral"):
             projected = project_recording(recording.xvectors, model, options.pca_dim)
             return Learned(cosine_affinity(projected.vectors), ())
-        if system == "plda":
+        if options.system == "plda":
             return Learned(score(options.plda), ())
-        if system == "ssahc":
+        if options.system == "ssahc":
             return learn_from(_about_learning(options))
         scores = score(options.plda)
         learned = learn_from(_about_learning(options))
         return Learned(fuse(learned.affinity, scores, options.fusion), learned.periods)
 
     def diarize(options: DiarizeOptions) -> Diarization:
-        return _cluster(recording, compute_affinity(options), options, progress)
+        system = choose_system(options.system, model, has_scores=given is not None)
+        options = replace(options, system=system)
+        refines = choose_resegmentation(options, model)
+        clustered = _cluster(recording, compute_affinity(options), options, progress)
+        if not refines or clustered.history is None:
+            return clustered
+        plda = model.plda or isotropic_plda(whiten().shape[1])
+        return _resegment(
+            clustered, project_to_latent(whiten(), plda), plda.psi, options, progress
+        )
 
     return diarize
 
@@ -363,8 +262,44 @@ def _cluster(
         labels,
         learned.affinity,
         history,
+        None,
         learned.periods,
     )
+
+
+def _resegment(
+    clustered: Diarization,
+    latent: FloatArray,
+    psi: FloatArray,
+    options: DiarizeOptions,
+    progress: Progress,
+) -> Diarization:
+    """Refine the labels of a clustering, and log what was found."""
+    if clustered.history is None:
+        raise AssertionError("only a full history of merges can be refined")
+    stop = options.speakers.stop(default=DEFAULT_THRESHOLD)
+    progress("resegmenting", 0, 1)
+    found = resegment(
+        latent,
+        psi,
+        clustered.segments,
+        clustered.affinity.dense(),
+        clustered.history,
+        stop,
+        options.resegmentation,
+    )
+    labels = found.cut(stop)
+    progress("resegmenting", 1, 1)
+    _logger.debug(
+        "recording %r, resegmentation: noise %.2f, evidence %s",
+        clustered.recording_id,
+        found.noise,
+        ", ".join(
+            f"{answer.num_speakers}: {answer.evidence - found.path[-1].evidence:.0f}"
+            for answer in reversed(found.path)
+        ),
+    )
+    return replace(clustered, labels=labels, resegmentation=found)
 
 
 def _score_matrix(scores: Float32Array | FloatArray, count: int) -> ScoreMatrix:
@@ -394,19 +329,6 @@ def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
             wanted,
             num_windows,
         )
-
-
-def _score_plda(
-    recording: Recording, model: Model, options: PldaOptions, progress: Progress
-) -> Affinity:
-    if model.plda is None:
-        raise AssertionError("choose_system lets nothing pass without a PLDA")
-    progress("scoring", 0, 1)
-    centered = center(recording.xvectors, model.mean)
-    whitened = whiten_and_normalize(centered, model)
-    scores = plda_affinity(whitened, model.plda, options)
-    progress("scoring", 1, 1)
-    return scores
 
 
 def _learn(

@@ -15,6 +15,10 @@ from ssahc.options import check_fields
 from ssahc.preprocess import energy_dim, length_normalize, recording_pca
 from ssahc.types import FloatArray, Plda
 
+# Share of the variance of whitened, length-normalised x-vectors that is between
+# speakers: that of the public PLDA of CALLHOME x-vectors.
+_SPEAKER_SHARE = 0.3
+
 _logger = logging.getLogger(__name__)
 
 
@@ -116,11 +120,7 @@ def plda_affinity(
     DataError
         If the dimensions of vectors and model disagree.
     """
-    if vectors.shape[1] != len(plda.mean):
-        raise DataError(
-            f"x-vectors have {vectors.shape[1]} dimensions, the PLDA has "
-            f"{len(plda.mean)}; use the model that belongs to the extractor"
-        )
+    _check_dim(vectors, plda)
     # Kaldi's ApproxEqual(target_energy, 1): so close to 1 there is no PCA.
     if abs(options.target_energy - 1) > 0.001 * (options.target_energy + 1):
         energies, directions = recording_pca(vectors)
@@ -134,7 +134,7 @@ def plda_affinity(
         directions = directions[:kept]
         vectors = vectors @ directions.T
         plda = project_plda(plda, directions)
-    latent = (vectors - plda.mean) @ plda.transform.T
+    latent = project_to_latent(vectors, plda)
     if options.length_norm == "plda":
         dim = latent.shape[1]
         energy = (latent**2 / (1 + plda.psi)).sum(axis=1, keepdims=True)
@@ -144,6 +144,52 @@ def plda_affinity(
     # Kaldi stores the projected vectors in float32. Rounding before that too, as its
     # programs do between them, brings scores no closer to Kaldi's (measured).
     return log_likelihood_ratios(latent.astype(np.float32).astype(np.float64), plda.psi)
+
+
+def project_to_latent(vectors: FloatArray, plda: Plda) -> FloatArray:
+    """Return vectors in the space where a PLDA is diagonal.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+        Centred, whitened, length-normalised (`ssahc.preprocess`).
+    plda : Plda
+
+    Returns
+    -------
+    (N, d) array
+
+    Raises
+    ------
+    DataError
+        If the dimensions of vectors and model disagree.
+    """
+    _check_dim(vectors, plda)
+    return (vectors - plda.mean) @ plda.transform.T
+
+
+def _check_dim(vectors: FloatArray, plda: Plda) -> None:
+    if vectors.shape[1] != len(plda.mean):
+        raise DataError(
+            f"x-vectors have {vectors.shape[1]} dimensions, the PLDA has "
+            f"{len(plda.mean)}; use the model that belongs to the extractor"
+        )
+
+
+def isotropic_plda(dim: int) -> Plda:
+    """Return what is known of whitened x-vectors where no PLDA was trained.
+
+    Along every dimension, speakers have the same share of the variance, which whitening
+    has made 1.
+
+    Parameters
+    ----------
+    dim : int
+        D, that of the x-vectors.
+    """
+    within = 1 - _SPEAKER_SHARE
+    psi = np.full(dim, _SPEAKER_SHARE / within)
+    return Plda(np.zeros(dim), np.eye(dim) / np.sqrt(within), psi)
 
 
 def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> FactoredAffinity:

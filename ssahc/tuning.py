@@ -17,16 +17,11 @@ from ssahc.config import build, flatten, list_options
 from ssahc.cuts import LabelScorer, score_thresholds
 from ssahc.errors import DataError, UsageError
 from ssahc.fusion import FusionOptions
-from ssahc.pipeline import (
-    Diarization,
-    DiarizeOptions,
-    System,
-    choose_system,
-    prepare_recording,
-)
+from ssahc.pipeline import Diarization, prepare_recording
 from ssahc.plda import PldaOptions
 from ssahc.scoring import Score
 from ssahc.selfsup import LearningOptions
+from ssahc.systems import DiarizeOptions, System, choose_system
 from ssahc.types import (
     NO_MODEL,
     Float32Array,

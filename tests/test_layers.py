@@ -45,6 +45,13 @@ ARROWS = {
         *("cluster.matrix", "cluster.stop", "options"),
     },
     "cluster.spectral": {"cluster.matrix"},
+    "cluster.silhouette": set(),
+    "timing": set(),
+    "variational": set(),
+    "resegmentation": {
+        *("cluster.history", "cluster.silhouette", "cluster.stop", "options"),
+        *("timing", "variational"),
+    },
     "nn.model": set(),
     "nn.losses": set(),
     "nn.sampling": set(),
@@ -52,9 +59,13 @@ ARROWS = {
     "selfsup": {"affinity", "cluster", "nn", "options", "preprocess"},
     "fusion": {"affinity", "options"},
     "turns": set(),
+    "systems": {
+        *("cluster.ahc", "cluster.stop", "fusion", "options", "plda"),
+        *("resegmentation", "selfsup"),
+    },
     "pipeline": {
-        *("affinity", "cluster", "fusion", "options", "plda", "preprocess"),
-        *("selfsup", "turns"),
+        *("affinity", "cluster", "fusion", "plda", "preprocess", "resegmentation"),
+        *("selfsup", "systems", "turns"),
     },
     "scoring": {"turns"},
     "breakdown": {"scoring"},
@@ -62,7 +73,7 @@ ARROWS = {
     "cuts": {"cluster.history", "cluster.stop", "scoring", "turns"},
     "tuning": {
         *("cluster.ahc", "config", "cuts", "fusion", "pipeline", "plda", "scoring"),
-        "selfsup",
+        *("selfsup", "systems"),
     },
     "simulate": set(),
     "plots.figure": {"io.files"},
@@ -86,13 +97,13 @@ ARROWS = {
     "parallel": set(),
     "api": {
         *("affinity", "breakdown", "cluster", "config", "cuts", "fusion", "io"),
-        *("pipeline", "plda", "scoring", "selfsup", "training", "tuning"),
-        "unsupervised",
+        *("pipeline", "plda", "resegmentation", "scoring", "selfsup", "systems"),
+        *("training", "tuning", "unsupervised"),
     },
     "cli": {
         *("affinity", "breakdown", "cli", "cluster", "comparison", "config", "cuts"),
         *("io", "nn", "parallel", "pipeline", "plots", "report", "scoring"),
-        *("simulate", "training", "tuning", "turns", "unsupervised"),
+        *("simulate", "systems", "training", "tuning", "turns", "unsupervised"),
     },
 }
 MODULES = sorted(

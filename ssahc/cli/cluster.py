@@ -19,7 +19,8 @@ from ssahc.errors import DataError, FormatError
 from ssahc.io.ark import Array, read_table
 from ssahc.io.files import staged_output, strip_rspecifier
 from ssahc.io.text import Segment, read_segments, read_spk2utt
-from ssahc.pipeline import SpeakerOptions, warn_of_excess
+from ssahc.pipeline import warn_of_excess
+from ssahc.systems import SpeakerOptions
 from ssahc.turns import make_turns
 from ssahc.types import Fault, IntArray, Turn
 

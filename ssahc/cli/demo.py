@@ -15,16 +15,11 @@ from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_reco2num_spk
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.pipeline import (
-    Diarization,
-    DiarizeOptions,
-    SpeakerOptions,
-    System,
-    diarize_recording,
-)
+from ssahc.pipeline import Diarization, diarize_recording
 from ssahc.plots.figure import can_draw
 from ssahc.scoring import Score, ScoringOptions, score_corpus
 from ssahc.simulate import SimulateOptions, simulate_corpus
+from ssahc.systems import DiarizeOptions, SpeakerOptions, System
 from ssahc.types import Fault, Turn
 
 _SYSTEMS: tuple[System, ...] = get_args(System)

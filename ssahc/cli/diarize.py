@@ -44,7 +44,7 @@ from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.parallel import RunningOptions
-from ssahc.pipeline import DiarizeOptions, choose_system, uses_plda
+from ssahc.systems import DiarizeOptions, choose_system, uses_plda
 from ssahc.turns import make_turns
 from ssahc.types import Fault, Float32Array, IntArray, Recording
 

@@ -7,7 +7,7 @@ from math import floor, isfinite
 from typing import Any
 
 from ssahc.errors import UsageError
-from ssahc.pipeline import DiarizeOptions
+from ssahc.systems import DiarizeOptions
 from ssahc.tuning import Grid, Point, Sweep, check_grid
 
 # Most values from start to stop.

@@ -12,14 +12,8 @@ from ssahc.io.model import MODEL_FILES, read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
 from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
 from ssahc.io.xvectors import XvectorDir, open_xvector_dir
-from ssahc.pipeline import (
-    Diarization,
-    DiarizeOptions,
-    SpeakerOptions,
-    System,
-    diarize_recording,
-    uses_plda,
-)
+from ssahc.pipeline import Diarization, diarize_recording
+from ssahc.systems import DiarizeOptions, SpeakerOptions, System, uses_plda
 from ssahc.types import Model, Recording
 
 _EXACT = {"reco2num_spk", "num_speakers"}

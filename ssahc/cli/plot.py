@@ -21,8 +21,8 @@ from ssahc.config import resolve
 from ssahc.errors import DataError
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.pipeline import DiarizeOptions, System, choose_system
 from ssahc.plots.figure import check_picture
+from ssahc.systems import DiarizeOptions, System, choose_system
 from ssahc.types import Fault, Recording, Turn
 
 

@@ -39,9 +39,9 @@ from ssahc.errors import DataError, UsageError
 from ssahc.io.files import staged_output
 from ssahc.io.xvectors import read_recordings
 from ssahc.parallel import RunningOptions
-from ssahc.pipeline import DiarizeOptions
 from ssahc.plots.figure import can_draw
 from ssahc.scoring import Score, ScoringOptions
+from ssahc.systems import DiarizeOptions
 from ssahc.tuning import (
     Fold,
     Grid,

@@ -1,0 +1,298 @@
+"""Who speaks when, and how many speakers there are, by the evidence of a VB-HMM.
+
+Clusters are a start. From more clusters than there can be speakers, inference
+(`ssahc.variational`) and the merging of the pair that most raises the evidence take
+turns, down to a single speaker. The evidence along this path says how many speakers
+there are: it is in nats, and means the same in every recording. With their number
+settled, two answers compete: what the path has found, and what inference makes of the
+clusters of just that number. The one with the higher evidence is taken, unless there
+are known to be fewer speakers than the evidence says. Then the PLDA takes something
+else for a speaker, such as noise, and the path's answer must also stand no less apart
+in the affinities that were clustered.
+"""
+
+from dataclasses import dataclass
+from math import inf, isqrt
+from typing import Literal
+
+import numpy as np
+
+from ssahc.cluster.history import MergeHistory
+from ssahc.cluster.silhouette import mean_silhouette
+from ssahc.cluster.stop import Stop
+from ssahc.errors import UsageError
+from ssahc.options import check_fields
+from ssahc.timing import own_shares, stay_probabilities
+from ssahc.types import Float32Array, FloatArray, IntArray
+from ssahc.variational import (
+    Observations,
+    Posterior,
+    infer,
+    merge_gains,
+    noise_variance,
+)
+
+# Iterations at the first clusters, after a merge, and of what is an answer.
+_FIRST, _AFTER_MERGE, _LAST = 3, 2, 10
+# The path starts at no fewer clusters, nor at fewer than this for each known speaker.
+_FEWEST_FIRST, _FIRST_PER_SPEAKER = 20, 3
+# Above this number of speakers an eighth of them is merged at once.
+_ONE_BY_ONE = 15
+# What a merge may cost in nats where no threshold is given: a further speaker must
+# raise the evidence by more than chance does.
+DEFAULT_THRESHOLD = -6.0
+
+
+@dataclass(frozen=True)
+class ResegmentationOptions:
+    """How labels are refined by a VB-HMM, which also decides how many speakers.
+
+    Parameters
+    ----------
+    resegmentation : {"none", "vb"}, optional
+        vb refines the labels by a VB-HMM in the PLDA's space, or that of whitened
+        x-vectors. If not given: vb for ssahc and ssahc+plda where the model has a PLDA
+        or a whitening transform, else none.
+    fa : float
+        For how many independent observations a window counts that shares its time with
+        no other; one that does counts for less.
+    fb : float
+        Weight of the prior of the speakers' means (F_B of VBx): more finds fewer
+        speakers.
+    loop_seconds : float
+        The probability that the speaker goes on for t seconds is exp(-t /
+        loop_seconds).
+    """
+
+    resegmentation: Literal["none", "vb"] | None = None
+    fa: float = 1.0
+    fb: float = 1.0
+    loop_seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("fa", "fb", "loop_seconds"):
+            if not 0 < getattr(self, name) < inf:
+                raise UsageError(
+                    f"{name.replace('_', '-')} must be finite and positive, found "
+                    f"{getattr(self, name):g}"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Hypothesis:
+    """One answer, with so many speakers.
+
+    Attributes
+    ----------
+    labels : (N,) int array
+        0..K-1, all of them there.
+    evidence : float
+        In nats, up to a constant of the recording.
+    """
+
+    labels: IntArray
+    evidence: float
+
+    @property
+    def num_speakers(self) -> int:
+        """K."""
+        return int(self.labels.max()) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Resegmentation:
+    """What the evidence says of one recording, to be cut at any stop.
+
+    Attributes
+    ----------
+    path : tuple of Hypothesis
+        What was found for every number of speakers, the largest first; windows in
+        order of time.
+    noise : float
+        Variance of the windows around their speakers, where the model says 1.
+    """
+
+    path: tuple[Hypothesis, ...]
+    noise: float
+    _observations: Observations
+    _order: IntArray
+    _history: MergeHistory
+    _affinity: Float32Array
+
+    def num_speakers(self, stop: Stop) -> int:
+        """Return the number of speakers at a stop.
+
+        A threshold is one on the evidence: speakers are merged while that raises it by
+        the threshold, in nats, or more.
+        """
+        if stop.num_speakers is not None:
+            return min(stop.num_speakers, len(self._order))
+        threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold
+        most = len(self._order) if stop.max_speakers is None else stop.max_speakers
+        within = [
+            hypothesis
+            for hypothesis in self.path
+            if stop.min_speakers <= hypothesis.num_speakers <= most
+        ]
+        if not within:
+            fewest = min(stop.min_speakers, len(self._order))
+            return min(max(self.path[0].num_speakers, fewest), most)
+        if abs(threshold) == inf:
+            return within[0 if threshold > 0 else -1].num_speakers
+        return max(
+            within, key=lambda found: found.evidence + threshold * found.num_speakers
+        ).num_speakers
+
+    def cut(self, stop: Stop) -> IntArray:
+        """Return the labels at a stop.
+
+        Parameters
+        ----------
+        stop : Stop
+
+        Returns
+        -------
+        (N,) int array
+            0..K-1 in order of first appearance in time; with a known number, just so
+            many.
+        """
+        count = self.num_speakers(stop)
+        doubtful = count < self.num_speakers(Stop(threshold=DEFAULT_THRESHOLD))
+        clusters = self._history.cut(Stop(count))
+        answer = self._refine(Hypothesis(clusters[self._order], -inf))
+        for hypothesis in self.path:
+            if hypothesis.num_speakers == count:
+                rival = self._refine(hypothesis)
+                better = rival.evidence > answer.evidence
+                if better and not (doubtful and self._is_less_apart(rival, answer)):
+                    answer = rival
+        labels = np.empty_like(clusters)
+        labels[self._order] = _by_appearance(answer.labels)
+        return labels
+
+    def _refine(self, start: Hypothesis) -> Hypothesis:
+        """Return what inference makes of an answer, unless it loses a speaker."""
+        found = _hypothesis(infer(self._observations, _one_hot(start.labels), _LAST))
+        return found if found.num_speakers == start.num_speakers else start
+
+    def _is_less_apart(self, first: Hypothesis, second: Hypothesis) -> bool:
+        """Whether the first answer's speakers stand less apart in the affinities."""
+        if first.num_speakers == 1:
+            return False
+        in_rows = np.argsort(self._order)
+        apart = [
+            mean_silhouette(self._affinity, answer.labels[in_rows])
+            for answer in (first, second)
+        ]
+        return apart[0] < apart[1]
+
+
+def resegment(
+    latent: FloatArray,
+    psi: FloatArray,
+    segments: FloatArray,
+    affinity: Float32Array,
+    history: MergeHistory,
+    stop: Stop,
+    options: ResegmentationOptions = ResegmentationOptions(),
+) -> Resegmentation:
+    """Weigh the evidence for every number of speakers in one recording.
+
+    Parameters
+    ----------
+    latent : (N, D) array
+        X-vectors in the space where a PLDA is diagonal, variance 1 within speakers.
+    psi : (D,) array
+        Variance between speakers along each dimension.
+    segments : (N, 2) array
+        Start and end of every window, in seconds.
+    affinity : (N, N) array
+        What was clustered.
+    history : MergeHistory
+        Its merges, from single windows to one cluster.
+    stop : Stop
+        Known or bounded numbers of speakers, for which the path must be long enough.
+    options : ResegmentationOptions
+    """
+    order = np.lexsort((segments[:, 1], segments[:, 0]))
+    in_time = segments[order]
+    observations = Observations(
+        latent[order],
+        psi,
+        options.fa * own_shares(in_time),
+        stay_probabilities(in_time, options.loop_seconds),
+        options.fb,
+    )
+    fewest = stop.num_speakers or stop.min_speakers
+    first = max(_FEWEST_FIRST, isqrt(len(order)), _FIRST_PER_SPEAKER * fewest)
+    clusters = history.cut(Stop(min(first, len(order))))[order]
+    posterior = infer(observations, _one_hot(clusters), _FIRST)
+    noise = noise_variance(observations, posterior)
+    observations = observations.rescaled(noise)
+    path = _walk(observations, clusters, max(_ONE_BY_ONE, fewest))
+    return Resegmentation(tuple(path), noise, observations, order, history, affinity)
+
+
+def _walk(
+    observations: Observations, clusters: IntArray, one_by_one: int
+) -> list[Hypothesis]:
+    """Merge speakers until one is left; return an answer for every number of them."""
+    posterior = infer(observations, _one_hot(clusters), _FIRST)
+    path: list[Hypothesis] = []
+    while True:
+        posterior = _without_silent(posterior)
+        path.append(_hypothesis(posterior))
+        left = len(posterior.priors)
+        if left == 1:
+            return path
+        merges = max(1, min(left // 8, left - one_by_one))
+        merged, priors = _merge_best(observations, posterior, merges)
+        posterior = infer(observations, merged, _AFTER_MERGE, priors)
+
+
+def _merge_best(
+    observations: Observations, posterior: Posterior, merges: int
+) -> tuple[FloatArray, FloatArray]:
+    """Merge the best pairs of speakers, each speaker once at most."""
+    gains = merge_gains(observations, posterior)
+    responsibilities, priors = (
+        posterior.responsibilities.copy(),
+        posterior.priors.copy(),
+    )
+    gone: list[int] = []
+    for _ in range(merges):
+        low, high = np.unravel_index(gains.argmax(), gains.shape)
+        if gains[low, high] == -inf:
+            break
+        responsibilities[:, low] += responsibilities[:, high]
+        priors[low] += priors[high]
+        gone.append(int(high))
+        gains[[low, high]] = gains[:, [low, high]] = -inf
+    return np.delete(responsibilities, gone, 1), np.delete(priors, gone)
+
+
+def _without_silent(posterior: Posterior) -> Posterior:
+    """Drop speakers to whom no window is given."""
+    speaking = np.unique(posterior.labels)
+    if len(speaking) == len(posterior.priors):
+        return posterior
+    responsibilities = posterior.responsibilities[:, speaking]
+    responsibilities /= responsibilities.sum(axis=1, keepdims=True)
+    priors = posterior.priors[speaking]
+    return Posterior(responsibilities, priors / priors.sum(), posterior.evidence)
+
+
+def _hypothesis(posterior: Posterior) -> Hypothesis:
+    labels = np.unique(posterior.labels, return_inverse=True)[1]
+    return Hypothesis(labels, posterior.evidence)
+
+
+def _one_hot(labels: IntArray) -> FloatArray:
+    return np.eye(labels.max() + 1)[labels]
+
+
+def _by_appearance(labels: IntArray) -> IntArray:
+    """Return labels numbered in order of first appearance."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]

@@ -1,0 +1,183 @@
+"""What is done to a recording: the systems there are, and all their options."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ssahc.cluster.ahc import AhcOptions
+from ssahc.cluster.stop import Stop
+from ssahc.errors import UsageError
+from ssahc.fusion import FusionOptions
+from ssahc.options import check_fields
+from ssahc.plda import PldaOptions
+from ssahc.resegmentation import ResegmentationOptions
+from ssahc.selfsup import Device, LearningOptions
+from ssahc.types import Model
+
+System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
+_NEEDS_PLDA = ("plda", "ssahc+plda")
+_LEARNING = ("ssahc", "ssahc+plda")
+
+
+@dataclass(frozen=True)
+class SpeakerOptions:
+    """How many speakers a recording has.
+
+    Parameters
+    ----------
+    num_speakers : int, optional
+        Known number of speakers, the same for all recordings.
+    threshold : float, optional
+        Merge while the best average affinity is at or above it; 0 if not given, where
+        a log-likelihood ratio finds "same" and "different" equally likely. With
+        resegmentation, while merging raises the evidence by so much, in nats; -6 if
+        not given.
+    min_speakers : int
+        Never fewer speakers than this.
+    max_speakers : int, optional
+        Never more speakers than this.
+    """
+
+    num_speakers: int | None = None
+    threshold: float | None = None
+    min_speakers: int = 1
+    max_speakers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        self.stop()
+
+    def stop(self, *, sign: float = 1.0, default: float = 0.0) -> Stop:
+        """Return when merging stops.
+
+        Parameters
+        ----------
+        sign : float
+            -1 if the threshold is one on costs.
+        default : float
+            Threshold if none is given.
+
+        Raises
+        ------
+        UsageError
+            If an exact number stands beside a threshold or bounds.
+        """
+        threshold = self.threshold
+        if self.num_speakers is None and threshold is None:
+            threshold = default
+        if threshold is not None:
+            threshold *= sign
+        return Stop(self.num_speakers, threshold, self.min_speakers, self.max_speakers)
+
+
+@dataclass(frozen=True)
+class DiarizeOptions:
+    """What is done to a recording.
+
+    Parameters
+    ----------
+    system : {"cosine", "plda", "spectral", "ssahc", "ssahc+plda"}, optional
+        Affinity that is clustered; "spectral" is that of "cosine", clustered
+        spectrally. If not given: ssahc+plda if there is a PLDA or its scores, else
+        ssahc.
+    pca_dim : int
+        Dimensions of the recording's PCA for cosine, spectral and the network.
+    device : {"auto", "cpu", "cuda"}
+        Where networks are trained; auto is the GPU if there is one.
+    plda : PldaOptions
+        Of the PLDA scores.
+    learning : LearningOptions
+        Of the network.
+    fusion : FusionOptions
+        Of the two.
+    speakers : SpeakerOptions
+        When merging stops.
+    ahc : AhcOptions
+        Kaldi's further options of the clustering; where they steer merges, there is no
+        resegmentation.
+    resegmentation : ResegmentationOptions
+        Of the labels.
+    """
+
+    system: System | None = None
+    pca_dim: int = 10
+    device: Device = "auto"
+    plda: PldaOptions = field(default_factory=PldaOptions)
+    learning: LearningOptions = field(default_factory=LearningOptions)
+    fusion: FusionOptions = field(default_factory=FusionOptions)
+    speakers: SpeakerOptions = field(default_factory=SpeakerOptions)
+    ahc: AhcOptions = field(default_factory=AhcOptions)
+    resegmentation: ResegmentationOptions = field(default_factory=ResegmentationOptions)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.pca_dim < 1:
+            raise UsageError(f"pca-dim must be 1 or more, found {self.pca_dim}")
+        if self.system == "spectral" and self.speakers.threshold is not None:
+            raise UsageError(
+                "--system spectral knows no --threshold: it finds the number of "
+                "speakers by eigengap; leave it out, or give bounds or a number"
+            )
+        if self.system == "spectral" and self.resegmentation.resegmentation == "vb":
+            raise UsageError(
+                "--resegmentation vb starts from merges, and --system spectral makes "
+                "none; use another system"
+            )
+
+
+def choose_system(
+    system: System | None, model: Model, *, has_scores: bool = False
+) -> System:
+    """Return the system to run: the one asked for, or the best there is input for.
+
+    Parameters
+    ----------
+    system : str, optional
+    model : Model
+    has_scores : bool
+        Whether PLDA scores are given ready-made.
+
+    Raises
+    ------
+    UsageError
+        If the system needs a PLDA and there is neither a model nor scores.
+    """
+    has_plda = has_scores or model.plda is not None
+    if system is None:
+        return "ssahc+plda" if has_plda else "ssahc"
+    if system in _NEEDS_PLDA and not has_plda:
+        raise UsageError(
+            f"--system {system} needs a PLDA: give --plda FILE, a --model-dir that "
+            "holds one, or --plda-scores, or use --system ssahc"
+        )
+    return system
+
+
+def uses_plda(system: System | None) -> bool:
+    """Whether a system clusters PLDA scores, alone or fused, if there are any."""
+    return system is None or system in _NEEDS_PLDA
+
+
+def choose_resegmentation(options: DiarizeOptions, model: Model) -> bool:
+    """Return whether labels are refined by a VB-HMM.
+
+    Parameters
+    ----------
+    options : DiarizeOptions
+        With the system that is run.
+    model : Model
+
+    Raises
+    ------
+    UsageError
+        If it is asked for, and there is nothing to know the x-vectors' space by.
+    """
+    asked = options.resegmentation.resegmentation
+    knows_space = model.plda is not None or model.transform is not None
+    if asked is None:
+        return knows_space and options.system in _LEARNING
+    if asked == "vb" and not knows_space:
+        raise UsageError(
+            "--resegmentation vb needs a PLDA or a whitening transform: give a "
+            "--model-dir or --transform FILE, or use --resegmentation none"
+        )
+    return asked == "vb"
