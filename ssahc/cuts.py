@@ -7,11 +7,10 @@ shares with every reference speaker.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.stop import Stop
 from ssahc.scoring import Score, ScoringOptions, Spans, find_scored, score_turns
 from ssahc.turns import Piece, make_turns, split_windows
@@ -19,6 +18,16 @@ from ssahc.types import FloatArray, IntArray, Turn
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation, Timeline
+
+
+class Cuttable(Protocol):
+    """What can be cut at any stop: all merges, or the evidence of resegmentation."""
+
+    def num_clusters(self, stop: Stop) -> int:
+        """Return the number of clusters at a stop; all else follows from it."""
+
+    def cut(self, stop: Stop) -> IntArray:
+        """Return the labels at a stop."""
 
 
 class LabelScorer:
@@ -91,7 +100,7 @@ def _shared_seconds(
 
 
 def score_thresholds(
-    history: MergeHistory,
+    clustering: Cuttable,
     scorer: LabelScorer,
     thresholds: Iterable[float],
     *,
@@ -102,7 +111,7 @@ def score_thresholds(
 
     Parameters
     ----------
-    history : MergeHistory
+    clustering : MergeHistory or Resegmentation
         Of single windows.
     scorer : LabelScorer
         Of the same windows.
@@ -119,8 +128,8 @@ def score_thresholds(
     scores: dict[float, Score] = {}
     for threshold in thresholds:
         stop = Stop(None, threshold, min_speakers, max_speakers)
-        count = history.num_clusters(stop)
+        count = clustering.num_clusters(stop)
         if count not in by_count:
-            by_count[count] = scorer.score(history.cut(stop))
+            by_count[count] = scorer.score(clustering.cut(stop))
         scores[threshold] = by_count[count]
     return scores

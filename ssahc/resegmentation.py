@@ -120,7 +120,7 @@ class Resegmentation:
     _history: MergeHistory
     _affinity: Float32Array
 
-    def num_speakers(self, stop: Stop) -> int:
+    def num_clusters(self, stop: Stop) -> int:
         """Return the number of speakers at a stop.
 
         A threshold is one on the evidence: speakers are merged while that raises it by
@@ -157,8 +157,8 @@ class Resegmentation:
             0..K-1 in order of first appearance in time; with a known number, just so
             many.
         """
-        count = self.num_speakers(stop)
-        doubtful = count < self.num_speakers(Stop(threshold=DEFAULT_THRESHOLD))
+        count = self.num_clusters(stop)
+        doubtful = count < self.num_clusters(Stop(threshold=DEFAULT_THRESHOLD))
         clusters = self._history.cut(Stop(count))
         answer = self._refine(Hypothesis(clusters[self._order], -inf))
         for hypothesis in self.path:

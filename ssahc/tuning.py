@@ -19,6 +19,7 @@ from ssahc.errors import DataError, UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.pipeline import Diarization, prepare_recording
 from ssahc.plda import PldaOptions
+from ssahc.resegmentation import ResegmentationOptions
 from ssahc.scoring import Score
 from ssahc.selfsup import LearningOptions
 from ssahc.systems import DiarizeOptions, System, choose_system
@@ -43,6 +44,7 @@ _USERS: dict[str | type, tuple[System, ...]] = {
     LearningOptions: ("ssahc", "ssahc+plda"),
     FusionOptions: ("ssahc+plda",),
     PldaOptions: ("plda", "ssahc+plda"),
+    ResegmentationOptions: ("cosine", "plda", "ssahc", "ssahc+plda"),
     AhcOptions: ("cosine", "plda", "ssahc", "ssahc+plda"),
 }
 
@@ -221,8 +223,9 @@ def _score_cuts(
     thresholds: Sequence[float],
 ) -> dict[float, Score]:
     """Score the labels of one recording at many thresholds."""
-    history = diarize(_vary(options, {_THRESHOLD: thresholds[0]})).history
-    if history is None:
+    result = diarize(_vary(options, {_THRESHOLD: thresholds[0]}))
+    clustering = result.resegmentation or result.history
+    if clustering is None:
         # Kaldi's further options steer the merges: each threshold has its own.
         return {
             threshold: scorer.score(
@@ -231,7 +234,7 @@ def _score_cuts(
             for threshold in thresholds
         }
     return score_thresholds(
-        history,
+        clustering,
         scorer,
         thresholds,
         min_speakers=options.speakers.min_speakers,

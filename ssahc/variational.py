@@ -162,24 +162,47 @@ def forward_backward(
     """
     highest = log_likelihoods.max(axis=1, keepdims=True)
     likelihoods = np.exp(log_likelihoods - highest)
-    drawn = (1 - stay)[:, None] * priors
-    forward = np.empty_like(likelihoods)
-    backward = np.ones_like(likelihoods)
-    scales = np.empty(len(likelihoods))
-    state = likelihoods[0] * priors
-    for t in range(len(likelihoods)):
-        if t > 0:
-            state = likelihoods[t] * (stay[t - 1] * forward[t - 1] + drawn[t - 1])
-        scales[t] = state.sum()
-        forward[t] = state / scales[t]
-    scaled = likelihoods / scales[:, None]
-    for t in range(len(likelihoods) - 1, 0, -1):
-        ahead = scaled[t] * backward[t]
-        backward[t - 1] = stay[t - 1] * ahead + drawn[t - 1] @ ahead
-    responsibilities = forward * backward
-    entries = responsibilities[0] + (drawn * scaled[1:] * backward[1:]).sum(axis=0)
-    log_likelihood = float(np.log(scales).sum() + highest.sum())
+    drawn = np.outer(1 - stay, priors)
+    # The chain is reversible: backwards in time it is the same chain, so that what
+    # later windows say is a filter on the reversed order, and both run side by side.
+    filtered, scales = _filter(
+        np.stack([likelihoods, likelihoods[::-1]], axis=1),
+        np.stack([stay, stay[::-1]], axis=1)[:, :, None],
+        np.stack([drawn, drawn[::-1]], axis=1),
+        priors,
+    )
+    until, since = filtered[:, 0], filtered[::-1, 1]
+    predicted = np.vstack([priors, stay[:, None] * until[:-1] + drawn])
+    later = np.vstack([stay[:, None] * since[1:] + drawn, priors])
+    responsibilities = until * later / priors
+    responsibilities /= responsibilities.sum(axis=1, keepdims=True)
+    first = responsibilities[0]
+    entries = first + (responsibilities[1:] * drawn / predicted[1:]).sum(axis=0)
+    log_likelihood = float(np.log(scales[:, 0]).sum() + highest.sum())
     return responsibilities, log_likelihood, entries
+
+
+def _filter(
+    likelihoods: FloatArray, stay: FloatArray, drawn: FloatArray, priors: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the states (N, 2, K) of two chains given all windows so far.
+
+    Also returns the probability (N, 2) of each window given those before.
+    """
+    filtered = np.empty_like(likelihoods)
+    scales = np.empty((*likelihoods.shape[:2], 1))
+    ones = np.ones((likelihoods.shape[2], 1))
+    predicted = np.tile(priors, (2, 1))
+    last = len(likelihoods) - 1
+    for t, (likelihood, state, scale) in enumerate(
+        zip(likelihoods, filtered, scales, strict=True)
+    ):
+        np.multiply(likelihood, predicted, out=state)
+        np.matmul(state, ones, out=scale)
+        state /= scale
+        if t < last:
+            predicted = stay[t] * state + drawn[t]
+    return filtered, scales[..., 0]
 
 
 def noise_variance(observations: Observations, posterior: Posterior) -> float:

@@ -70,10 +70,10 @@ ARROWS = {
     "scoring": {"turns"},
     "breakdown": {"scoring"},
     "comparison": {"scoring", "turns"},
-    "cuts": {"cluster.history", "cluster.stop", "scoring", "turns"},
+    "cuts": {"cluster.stop", "scoring", "turns"},
     "tuning": {
         *("cluster.ahc", "config", "cuts", "fusion", "pipeline", "plda", "scoring"),
-        *("selfsup", "systems"),
+        *("resegmentation", "selfsup", "systems"),
     },
     "simulate": set(),
     "plots.figure": {"io.files"},
