@@ -44,7 +44,12 @@ from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.parallel import RunningOptions
-from ssahc.systems import DiarizeOptions, choose_system, uses_plda
+from ssahc.systems import (
+    DiarizeOptions,
+    choose_resegmentation,
+    choose_system,
+    uses_plda,
+)
 from ssahc.turns import make_turns
 from ssahc.types import Fault, Float32Array, IntArray, Recording
 
@@ -146,12 +151,12 @@ def _stale_files(out_dir: Path) -> tuple[str, ...]:
 
 
 def settle_system(run: Run, inputs: Inputs) -> Run:
-    """Return the options with the system that there is input for; tell what is odd.
+    """Return the options with what there is input for; tell what is odd.
 
     Raises
     ------
     UsageError
-        If the system needs a PLDA and there is none.
+        If the system needs a PLDA, or resegmentation a model, and there is none.
     """
     has_scores = inputs.plda_scores is not None
     system = choose_system(run.method.system, inputs.model, has_scores=has_scores)
@@ -159,7 +164,12 @@ def settle_system(run: Run, inputs: Inputs) -> Run:
         _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
     if has_scores and not uses_plda(system):
         _logger.warning("--system %s makes no use of --plda-scores", system)
-    return replace(run, method=replace(run.method, system=system))
+    method = replace(run.method, system=system)
+    refines = choose_resegmentation(method, inputs.model)
+    resegmentation = replace(
+        method.resegmentation, resegmentation="vb" if refines else "none"
+    )
+    return replace(run, method=replace(method, resegmentation=resegmentation))
 
 
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:

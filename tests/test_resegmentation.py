@@ -1,0 +1,219 @@
+"""The VB-HMM on recordings: numbers of speakers, order of windows, hard cases."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ssahc
+from ssahc.cluster.ahc import average_linkage
+from ssahc.cluster.stop import Stop
+from ssahc.errors import UsageError
+from ssahc.io.model import write_model_dir
+from ssahc.io.xvectors import write_xvector_dir
+from ssahc.resegmentation import ResegmentationOptions, resegment
+from ssahc.simulate import SimulateOptions, simulate_corpus
+from ssahc.types import Model, Recording
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """A corpus with as many dimensions as real x-vectors."""
+    return simulate_corpus(SimulateOptions(recordings=4, duration=90, seed=1))
+
+
+def search(latent, segments, stop, **options):
+    """Resegment vectors whose affinities are their dot products."""
+    affinity = (latent @ latent.T).astype(np.float32)
+    return resegment(
+        latent,
+        np.full(latent.shape[1], 2.0),
+        segments,
+        affinity,
+        average_linkage(affinity),
+        stop,
+        ResegmentationOptions(**options),
+    )
+
+
+def slide(count):
+    starts = 0.75 * np.arange(count)
+    return np.column_stack([starts, starts + 1.5])
+
+
+def test_it_finds_speakers_and_their_number(halves):
+    kinds = {"none": [], "vb": []}
+    wrong = []
+    for conversation in halves["a"].conversations:
+        recording, turns = conversation.recording, conversation.turns
+        for kind, scores in kinds.items():
+            options = ssahc.make_options(resegmentation=kind)
+            found = ssahc.diarize_recording(recording, halves["b"].model, options)
+            scorer = ssahc.LabelScorer(recording.segments, turns)
+            scores.append(scorer.score(found.labels))
+            assert (found.resegmentation is None) == (kind == "none")
+        wrong.append(abs(found.num_speakers - len({turn.speaker for turn in turns})))
+    clustered, refined = (sum(s, ssahc.Score()).der for s in kinds.values())
+    assert refined < clustered
+    assert sum(wrong) <= 1
+
+
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(1, 25),
+    known=st.integers(1, 30),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_known_number_is_kept(seed, count, known):
+    latent = np.random.default_rng(seed).standard_normal((count, 3))
+    labels = search(latent, slide(count), Stop(known)).cut(Stop(known))
+    assert set(labels.tolist()) == set(range(min(known, count)))
+
+
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(1, 40),
+    bounds=st.tuples(st.integers(1, 30), st.integers(0, 10)),
+    threshold=st.sampled_from([-np.inf, -100.0, -6.0, 0.0, 100.0, np.inf]),
+)
+@settings(max_examples=25, deadline=None)
+def test_bounds_are_kept(seed, count, bounds, threshold):
+    latent = 3 * np.random.default_rng(seed).standard_normal((count, 3))
+    fewest, most = bounds[0], sum(bounds)
+    stop = Stop(None, threshold, fewest, most)
+    found = search(latent, slide(count), stop)
+    labels = found.cut(stop)
+    assert min(fewest, count) <= labels.max() + 1 <= most
+    assert labels.max() + 1 == found.num_clusters(stop)
+
+
+def test_a_higher_threshold_never_finds_fewer_speakers(halves):
+    recording = halves["a"].conversations[0].recording
+    found = ssahc.diarize_recording(recording, halves["b"].model).resegmentation
+    thresholds = [-np.inf, -1000, -50, -6, 0, 6, 50, 1000, np.inf]
+    counts = [found.num_clusters(Stop(threshold=value)) for value in thresholds]
+    assert counts == sorted(counts)
+    assert counts[0] == 1
+
+
+def test_order_of_windows_does_not_matter(halves, rng):
+    recording = halves["a"].conversations[1].recording
+    order = rng.permutation(len(recording))
+    shuffled = Recording(
+        recording.id,
+        tuple(recording.utterances[i] for i in order),
+        recording.segments[order],
+        recording.xvectors[order],
+    )
+    options = ssahc.make_options(system="plda", resegmentation="vb")
+    straight, mixed = (
+        ssahc.diarize_recording(item, halves["b"].model, options).labels
+        for item in (recording, shuffled)
+    )
+    np.testing.assert_array_equal(mixed, straight[order])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_windows(halves, count):
+    recording = halves["a"].conversations[0].recording
+    few = Recording(
+        "few",
+        recording.utterances[:count],
+        recording.segments[:count],
+        recording.xvectors[:count],
+    )
+    labels = ssahc.diarize_recording(few, halves["b"].model).labels
+    assert labels.shape == (count,)
+
+
+def test_equal_windows_are_one_speaker(halves):
+    recording = halves["a"].conversations[0].recording
+    equal = np.tile(recording.xvectors[:1], (len(recording), 1))
+    same = replace(recording, xvectors=equal)
+    found = ssahc.diarize_recording(same, halves["b"].model)
+    assert found.num_speakers == 1
+
+
+def test_windows_at_the_same_time(rng):
+    segments = np.tile([[0.0, 1.5]], (12, 1))
+    latent = 4 * np.repeat(rng.standard_normal((2, 20)), 6, axis=0)
+    latent += rng.standard_normal((12, 20))
+    labels = search(latent, segments, Stop(2)).cut(Stop(2))
+    assert labels.tolist() == [0] * 6 + [1] * 6
+
+
+def test_without_plda_whitened_vectors_will_do(halves):
+    recording = halves["a"].conversations[0].recording
+    model = halves["b"].model
+    whitening = Model(model.mean, model.transform)
+    assert ssahc.diarize_recording(recording, whitening).resegmentation is not None
+    assert ssahc.diarize_recording(recording).resegmentation is None
+    with pytest.raises(UsageError, match="needs a PLDA or a whitening transform"):
+        ssahc.diarize_recording(
+            recording, options=ssahc.make_options(resegmentation="vb")
+        )
+
+
+@pytest.mark.parametrize("system", ["cosine", "plda", "spectral"])
+def test_kaldis_and_other_baselines_are_left_alone(halves, system):
+    recording = halves["a"].conversations[0].recording
+    options = ssahc.make_options(system=system)
+    result = ssahc.diarize_recording(recording, halves["b"].model, options)
+    assert result.resegmentation is None
+
+
+def test_the_papers_presets_have_no_resegmentation(halves):
+    recording = halves["a"].conversations[0].recording
+    for preset in ("paper-ssa1", "paper-ssa2-lambda0.2"):
+        options = ssahc.make_options(preset)
+        result = ssahc.diarize_recording(recording, halves["b"].model, options)
+        assert result.resegmentation is None
+
+
+def test_merges_that_kaldis_options_steer_are_left_alone(halves):
+    recording = halves["a"].conversations[0].recording
+    options = ssahc.make_options(first_pass_max_utterances=40)
+    result = ssahc.diarize_recording(recording, halves["b"].model, options)
+    assert result.resegmentation is None
+
+
+def test_options_are_checked():
+    for name in ("fa", "fb", "loop_seconds"):
+        with pytest.raises(UsageError, match=r"must be finite and positive, found 0"):
+            ssahc.make_options(**{name: 0.0})
+    with pytest.raises(UsageError, match="makes none; use another system"):
+        ssahc.make_options(system="spectral", resegmentation="vb")
+
+
+def test_command_line(ssahc_here, halves, tmp_path):
+    folder, model = tmp_path / "x", tmp_path / "model"
+    write_xvector_dir(folder, [c.recording for c in halves["a"].conversations[:2]])
+    write_model_dir(model, halves["b"].model)
+    common = ("diarize", folder, tmp_path / "out", "--model-dir", model)
+    result = ssahc_here(*common, "-v")
+    assert result.returncode == 0
+    assert "resegmentation: noise" in result.stderr
+    config = tmp_path / "out" / "config.toml"
+    assert 'resegmentation = "vb"' in config.read_text()
+    refined = (tmp_path / "out" / "rttm").read_bytes()
+    assert ssahc_here(*common, "--config", config).returncode == 0
+    assert (tmp_path / "out" / "rttm").read_bytes() == refined
+    assert ssahc_here(*common, "--resegmentation", "none").returncode == 0
+    assert (tmp_path / "out" / "rttm").read_bytes() != refined
+    free = ("diarize", folder, tmp_path / "free", "--resegmentation", "vb")
+    result = ssahc_here(*free)
+    assert result.returncode == 2
+    assert "needs a PLDA or a whitening transform" in result.stderr
+
+
+def test_tuning_cuts_once_what_diarizing_finds(halves):
+    conversation, model = halves["a"].conversations[2], halves["b"].model
+    scorer = ssahc.LabelScorer(conversation.recording.segments, conversation.turns)
+    grid = {"threshold": [-300.0, -6.0, 20.0]}
+    sweep = ssahc.sweep_recording(conversation.recording, scorer, grid, model)
+    for (threshold,), score in sweep.scores.items():
+        options = ssahc.make_options(threshold=threshold)
+        found = ssahc.diarize_recording(conversation.recording, model, options)
+        assert scorer.score(found.labels) == score
