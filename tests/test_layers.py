@@ -64,7 +64,7 @@ ARROWS = {
         *("cluster.ahc", "config", "cuts", "fusion", "pipeline", "plda", "scoring"),
         "selfsup",
     },
-    "simulate": set(),
+    "simulate": {"options"},
     "plots.figure": {"io.files"},
     "plots.palette": {"comparison"},
     "plots.timeline": {"comparison", "plots.figure", "plots.palette"},
