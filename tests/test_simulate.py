@@ -193,7 +193,13 @@ def test_turns_as_windows():
 
 
 NOISY = SimulateOptions(
-    *(1, 600.0, 1, 1), turn_seconds=60.0, dim=64, train_speakers=0, seed=5
+    recordings=1,
+    duration=600.0,
+    fewest_speakers=1,
+    most_speakers=1,
+    turn_seconds=60.0,
+    dim=64,
+    seed=5,
 )
 
 
