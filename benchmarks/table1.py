@@ -19,26 +19,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from halves import (
+    Item,
+    Outcome,
+    add,
+    choose,
+    make_scorer,
+    measure,
+    name_points,
+    read_shaped,
+)
 from joblib import Parallel, cpu_count, delayed
 
-from ssahc import (
-    DiarizeOptions,
-    Fault,
-    LabelScorer,
-    Score,
-    Sweep,
-    diarize_recording,
-    make_options,
-    open_xvector_dir,
-    pool_sweeps,
-    read_model_dir,
-    read_recordings,
-    read_rttm,
-    sweep_recording,
-)
-from ssahc.io.text import read_reco2num_spk
+from ssahc import DiarizeOptions, Score, make_options
+from ssahc.pipeline import prepare_recording
 
-HALVES = {"callhome1": "callhome2", "callhome2": "callhome1"}
 # The grid on which real Kaldi's figures for callhome_shaped were made.
 THRESHOLDS = [-2.0, -1.0, -0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5, 1.0]
 
@@ -50,16 +45,9 @@ class Row:
     paper: tuple[float, float] | None
     values: dict[str, Any]
 
-    def options(self, num_speakers: int | None = None) -> DiarizeOptions:
-        """Return the row's options for a recording."""
-        return make_options(num_speakers=num_speakers, **self.values)
-
-    def grid(self) -> dict[str, list[float]]:
-        """Return what is tuned where the number of speakers is estimated."""
-        if self.values.get("system") == "spectral":
-            # Nothing: the eigengap decides.
-            return {"min_speakers": [1]}
-        return {"threshold": THRESHOLDS}
+    def options(self) -> DiarizeOptions:
+        """Return the row's options."""
+        return make_options(**self.values)
 
     def flags(self) -> str:
         """Return the row's options as the command line has them."""
@@ -104,40 +92,13 @@ MORE = {
 }
 
 
-Scores = tuple[Score, Sweep]
-
-
-def work(data: Path, half: str, part: slice, rows: dict[str, Row]) -> dict[str, Scores]:
-    """Score some recordings of a half: with N known, and over all thresholds."""
-    folder = data / "callhome_shaped" / half
-    model = read_model_dir(data / "callhome_model" / HALVES[half])
-    reference = read_rttm(folder / "ref.rttm").turns
-    counts = read_reco2num_spk(folder / "reco2num_spk")
-    scores: dict[str, list[Scores]] = {name: [] for name in rows}
-    for recording in list(read_recordings(open_xvector_dir(folder)))[part]:
-        if isinstance(recording, Fault):
-            raise SystemExit(f"{recording.recording}: {recording.reason}")
-        scorer = LabelScorer(recording.segments, reference[recording.id])
-        for name, row in rows.items():
-            known = row.options(counts[recording.id])
-            labels = diarize_recording(recording, model, known).labels
-            sweep = sweep_recording(recording, scorer, row.grid(), model, row.options())
-            scores[name].append((scorer.score(labels), sweep))
-    return {name: add(parts) for name, parts in scores.items()}
-
-
-def add(parts: list[Scores]) -> Scores:
-    known, sweeps = zip(*parts, strict=True)
-    return sum(known, Score()), pool_sweeps(sweeps)
-
-
-def held_out(sweeps: dict[str, Sweep]) -> tuple[Score, str]:
-    """Score each half at the other's best threshold; also say which these are."""
-    chosen = {half: sweeps[other].best() for half, other in HALVES.items()}
-    score = sum((sweeps[half].scores[best] for half, best in chosen.items()), Score())
-    thresholds = " ".join(f"{value:g}" for (value,) in chosen.values())
-    names = sweeps["callhome1"].names
-    return score, thresholds if names == ("threshold",) else "eigengap"
+def work(item: Item, rows: dict[str, Row]) -> dict[str, Outcome]:
+    """Measure all rows on a recording."""
+    diarize, scorer = prepare_recording(item.recording, item.model), make_scorer(item)
+    return {
+        name: measure(diarize, item, scorer, row.options(), THRESHOLDS)
+        for name, row in rows.items()
+    }
 
 
 def main() -> None:
@@ -149,30 +110,31 @@ def main() -> None:
 
     rows = MORE if arguments.more else ROWS
     start = time.monotonic()
-    parts = [slice(part, None, arguments.jobs) for part in range(arguments.jobs)]
-    tasks = [(half, part) for half in HALVES for part in parts]
+    halves = read_shaped(arguments.data)
+    tasks = [(half, item) for half, items in halves.items() for item in items]
     results = Parallel(n_jobs=arguments.jobs)(
-        delayed(work)(arguments.data, half, part, rows) for half, part in tasks
+        delayed(work)(item, rows) for _, item in tasks
     )
     print(
         "callhome_shaped, DER %; in brackets the paper's, on real CALLHOME\n"
         f"{'row':22} {'known N':>14} {'estimated N':>14}  thresholds options"
     )
     for name, row in rows.items():
-        halves = {
+        outcomes = {
             half: add(
-                [
-                    result[name]
-                    for (where, _), result in zip(tasks, results, strict=True)
-                    if where == half
-                ]
+                result[name]
+                for (where, _), result in zip(tasks, results, strict=True)
+                if where == half
             )
-            for half in HALVES
+            for half in halves
         }
-        known = sum((known for known, _ in halves.values()), Score())
-        estimated, thresholds = held_out(
-            {half: sweep for half, (_, sweep) in halves.items()}
+        known = add(outcomes.values()).known
+        chosen = choose(outcomes)
+        estimated = sum(
+            (outcomes[half].sweep.scores[point] for half, point in chosen.items()),
+            Score(),
         )
+        thresholds = name_points(outcomes["callhome1"], chosen.values())
         paper = (f"({rate:5.2f})" for rate in row.paper or ())
         theirs = [*paper, "", ""]
         print(

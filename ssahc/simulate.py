@@ -3,28 +3,34 @@
 The model has the spectrum of a telephone x-vector PLDA: one strong direction, then a
 slow decay. A recording has an offset, its speakers, and noise of its own: a covariance
 that differs from recording to recording, correlated between windows that share speech,
-larger where a window is short. Windows of two speakers mix them by their time.
+larger where a window is short. Windows of two speakers mix them by their time. If asked
+for, part of the noise changes slowly, and some windows are outliers.
 Figures measured on these data say how systems compare, not how well they do on speech.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf
+from typing import Literal
 
 import numpy as np
 
 from ssahc.errors import UsageError
+from ssahc.options import check_fields
 from ssahc.types import FloatArray, LabelledXvectors, Model, Plda, Recording, Turn
 
 WINDOW, SHIFT = 1.5, 0.75
 # Shares of the between-class variance: speakers around their recording, recordings.
 _SPEAKER_SHARE, _OFFSET_SHARE = 1.2, 0.3
-_NOISE_VARIANCE = 1.5
 # Spread (log-normal) of the noise variances over directions, recording by recording.
 _NOISE_SPREAD = 0.35
-# Directions along which a recording's noise is stronger, and by how much (variance).
-_NOISE_DIRECTIONS, _NOISE_DIRECTION_VARIANCE = 3, 1.0
+# Directions along which a recording's noise is stronger, and by what share of it.
+_NOISE_DIRECTIONS, _NOISE_DIRECTION_SHARE = 3, 2 / 3
 # Correlation of the noise between windows that overlap by half.
 _NOISE_CORRELATION = 0.45
+# Seconds that every turn lasts; the rest of its length follows a gamma distribution.
+_TURN_FLOOR, _TURN_SHAPE = 0.4, 1.5
 # How far the two halves' means and whitenings are apart, in standard deviations.
 _HALF_MISMATCH = 0.1
 
@@ -42,6 +48,23 @@ class SimulateOptions:
         not before everybody has spoken.
     fewest_speakers, most_speakers : int
         Range of the number of speakers, drawn evenly.
+    turn_seconds : float
+        Mean length of a turn, in seconds.
+    overlap : float
+        Chance that a turn begins before the one before it ends.
+    windows : {"sliding", "turns"}
+        One x-vector a window of 1.5 s slid over speech, or one from each change of
+        speaker to the next.
+    noise : float
+        Variance of the noise in windows of 1.5 s; the within-class variance is 1.
+    slow_noise : float
+        Share of the noise, 0 to 1, that changes slowly, for all speakers of a recording
+        alike: an Ornstein-Uhlenbeck process.
+    slow_seconds : float
+        Time in which the correlation of the slow noise falls to 1/e.
+    noise_dof : float
+        Degrees of freedom of the noise, a multivariate Student's t of the same
+        variance: the fewer, the more outliers; inf is Gaussian.
     train_speakers, train_sessions : int
         Speakers of the labelled training x-vectors, and sessions (one x-vector each)
         of every speaker; 0 speakers for no training x-vectors.
@@ -55,12 +78,20 @@ class SimulateOptions:
     duration: float = 120.0
     fewest_speakers: int = 2
     most_speakers: int = 5
+    turn_seconds: float = 3.4
+    overlap: float = 0.2
+    windows: Literal["sliding", "turns"] = "sliding"
+    noise: float = 1.5
+    slow_noise: float = 0.0
+    slow_seconds: float = 5.0
+    noise_dof: float = inf
     train_speakers: int = 200
     train_sessions: int = 10
     dim: int = 128
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.recordings < 1 or self.dim < 2 or self.seed < 0:
             raise UsageError(
                 "expected recordings >= 1, dim >= 2 and seed >= 0, found "
@@ -79,6 +110,26 @@ class SimulateOptions:
             raise UsageError(
                 "expected 1 <= fewest-speakers <= most-speakers, found "
                 f"{self.fewest_speakers} and {self.most_speakers}"
+            )
+        if not _TURN_FLOOR < self.turn_seconds <= self.duration:
+            raise UsageError(
+                f"turn-seconds must be above {_TURN_FLOOR} and no more than the "
+                f"duration, {self.duration:g}, found {self.turn_seconds:g}"
+            )
+        if not (0 <= self.overlap <= 1 and 0 <= self.slow_noise <= 1):
+            raise UsageError(
+                "expected overlap and slow-noise from 0 to 1, found "
+                f"{self.overlap:g} and {self.slow_noise:g}"
+            )
+        if not (0 <= self.noise < inf and 0 < self.slow_seconds < inf):
+            raise UsageError(
+                "expected finite noise >= 0 and slow-seconds > 0, found "
+                f"{self.noise:g} and {self.slow_seconds:g}"
+            )
+        if not self.noise_dof > 2:
+            raise UsageError(
+                "noise-dof must be above 2, where the variance is finite, found "
+                f"{self.noise_dof:g}"
             )
 
 
@@ -151,7 +202,8 @@ def simulate_training(options: SimulateOptions = SimulateOptions()) -> LabelledX
         speaker = _draw_speakers(1, plda.psi, child)
         for session in range(options.train_sessions):
             offset = _draw_offset(plda.psi, child)
-            rows.append(offset + speaker + _draw_noise(window, plda.psi, child))
+            noise = _draw_noise(window, plda.psi, options, child)
+            rows.append(offset + speaker + noise)
             speakers.append(f"t{index:04d}")
             utterances.append(f"t{index:04d}-{session:03d}")
     latent = np.concatenate([np.zeros((0, options.dim)), *rows])
@@ -188,10 +240,10 @@ def _draw_conversation(
     name: str, source: _Source, options: SimulateOptions, generator: np.random.Generator
 ) -> Conversation:
     count = int(generator.integers(options.fewest_speakers, options.most_speakers + 1))
-    turns = _draw_turns(count, options.duration, generator)
-    segments = _windows(turns)
+    turns = _draw_turns(count, options, generator)
+    segments = _windows(turns, options.windows)
     shares = _speaker_shares(segments, turns, count)
-    latent = _draw_latent(segments, shares, source.psi, generator)
+    latent = _draw_latent(segments, shares, source.psi, options, generator)
     xvectors = source.mean + latent @ source.mixing.T
     utterances = tuple(
         f"{name}-{round(100 * start):08d}-{round(100 * end):08d}"
@@ -201,44 +253,54 @@ def _draw_conversation(
 
 
 def _draw_turns(
-    count: int, duration: float, generator: np.random.Generator
+    count: int, options: SimulateOptions, generator: np.random.Generator
 ) -> list[Turn]:
     """Draw turns with pauses and overlaps; every speaker speaks, times in 10 ms."""
+    scale = (options.turn_seconds - _TURN_FLOOR) / _TURN_SHAPE
     talkativeness = generator.dirichlet(np.full(count, 3.0))
     turns: list[Turn] = []
     # Everybody opens once, then the talkative take over.
     queue = list(generator.permutation(count))
     speaker, clock = -1, float(generator.exponential(0.5))
-    while clock < duration or queue:
+    while clock < options.duration or queue:
         if queue:
             speaker = int(queue.pop())
         elif count > 1:
             odds = talkativeness.copy()
             odds[speaker] = 0
             speaker = int(generator.choice(count, p=odds / odds.sum()))
-        end = clock + 0.4 + float(generator.gamma(1.5, 2.0))
+        end = clock + _TURN_FLOOR + float(generator.gamma(_TURN_SHAPE, scale))
         turns.append(Turn(round(clock, 2), round(end, 2), f"s{speaker + 1}"))
-        if count > 1 and generator.random() < 0.2:
+        if count > 1 and generator.random() < options.overlap:
             clock = end - float(generator.uniform(0.1, 0.5)) * (end - clock)
         else:
             clock = end + float(generator.exponential(0.4))
     return turns
 
 
-def _windows(turns: list[Turn]) -> FloatArray:
-    """Slide windows over every stretch of speech; the last one takes what is left."""
+def _windows(turns: list[Turn], kind: str) -> FloatArray:
+    """Cut every stretch of speech into windows."""
     stretches: list[list[float]] = []
     for turn in sorted(turns):
         if stretches and turn.start <= stretches[-1][1]:
             stretches[-1][1] = max(stretches[-1][1], turn.end)
         else:
             stretches.append([turn.start, turn.end])
-    windows = []
+    windows: list[tuple[float, float]] = []
     for begin, end in stretches:
-        count = 1 + max(int(np.ceil((end - begin - WINDOW) / SHIFT - 1e-9)), 0)
-        for start in begin + SHIFT * np.arange(count):
-            windows.append((round(start, 2), round(min(start + WINDOW, end), 2)))
+        if kind == "turns":
+            starts = [turn.start for turn in turns if begin <= turn.start < end]
+            windows += pairwise([*starts, end])
+        else:
+            windows += _slide(begin, end)
     return np.array(windows)
+
+
+def _slide(begin: float, end: float) -> Iterator[tuple[float, float]]:
+    """Slide windows over a stretch of speech; the last one takes what is left."""
+    count = 1 + max(int(np.ceil((end - begin - WINDOW) / SHIFT - 1e-9)), 0)
+    for start in begin + SHIFT * np.arange(count):
+        yield round(start, 2), round(min(start + WINDOW, end), 2)
 
 
 def _speaker_shares(segments: FloatArray, turns: list[Turn], count: int) -> FloatArray:
@@ -256,12 +318,13 @@ def _draw_latent(
     segments: FloatArray,
     shares: FloatArray,
     psi: FloatArray,
+    options: SimulateOptions,
     generator: np.random.Generator,
 ) -> FloatArray:
     """Draw the windows' vectors in the space where the PLDA is diagonal."""
     offset = _draw_offset(psi, generator)
     speakers = _draw_speakers(shares.shape[1], psi, generator)
-    return offset + shares @ speakers + _draw_noise(segments, psi, generator)
+    return offset + shares @ speakers + _draw_noise(segments, psi, options, generator)
 
 
 def _draw_offset(psi: FloatArray, generator: np.random.Generator) -> FloatArray:
@@ -276,9 +339,14 @@ def _draw_speakers(
 
 
 def _draw_noise(
-    segments: FloatArray, psi: FloatArray, generator: np.random.Generator
+    segments: FloatArray,
+    psi: FloatArray,
+    options: SimulateOptions,
+    generator: np.random.Generator,
 ) -> FloatArray:
     """Draw what windows of one speaker of one recording differ by."""
+    # A child generator: corpora that differ in their noise alone have the same turns.
+    child = generator.spawn(1)[0]
     count, dim = len(segments), len(psi)
     # Windows that overlap share the noise of the half second and more they share.
     shared = generator.standard_normal((count + 1, dim))
@@ -289,12 +357,32 @@ def _draw_noise(
     noise += np.sqrt(1 - 2 * _NOISE_CORRELATION) * generator.standard_normal(
         (count, dim)
     )
+    noise *= np.sqrt(1 - options.slow_noise)
+    noise += np.sqrt(options.slow_noise) * _draw_slow(segments, dim, options, child)
     directions = generator.standard_normal((_NOISE_DIRECTIONS, dim)) / np.sqrt(dim)
     along = noise @ directions.T
-    noise *= np.sqrt(_NOISE_VARIANCE) * np.exp(
+    noise *= np.sqrt(options.noise) * np.exp(
         0.5 * _NOISE_SPREAD * generator.standard_normal(dim)
     )
-    noise += np.sqrt(_NOISE_DIRECTION_VARIANCE) * along @ directions
+    noise += np.sqrt(options.noise * _NOISE_DIRECTION_SHARE) * along @ directions
     length = np.diff(segments, axis=1)
     noise *= np.sqrt(np.minimum(WINDOW / length, 4.0))
+    if options.noise_dof < inf:
+        chi_square = child.chisquare(options.noise_dof, (count, 1))
+        noise *= np.sqrt((options.noise_dof - 2) / chi_square)
     return noise
+
+
+def _draw_slow(
+    segments: FloatArray,
+    dim: int,
+    options: SimulateOptions,
+    generator: np.random.Generator,
+) -> FloatArray:
+    """Draw an Ornstein-Uhlenbeck process of unit variance in each dimension."""
+    slow = generator.standard_normal((len(segments), dim))
+    gaps = np.diff(segments.mean(axis=1))
+    for row, correlation in enumerate(np.exp(-gaps / options.slow_seconds), start=1):
+        slow[row] *= np.sqrt(1 - correlation**2)
+        slow[row] += correlation * slow[row - 1]
+    return slow

@@ -203,6 +203,24 @@ def sweep_recording(
     options = replace(options, system=system)
     _check_names(grid, options, has_scores=has_scores)
     diarize = prepare_recording(recording, model, plda_scores=plda_scores)
+    return sweep_prepared(diarize, scorer, grid, options)
+
+
+def sweep_prepared(
+    diarize: Callable[[DiarizeOptions], Diarization],
+    scorer: LabelScorer,
+    grid: Grid,
+    options: DiarizeOptions,
+) -> Sweep:
+    """Score one recording, prepared already, with every combination of a grid.
+
+    Parameters
+    ----------
+    diarize : callable
+        From `prepare_recording`.
+    scorer, grid, options
+        As for `sweep_recording`, which refuses grids that make no difference.
+    """
     names = sorted(grid, key=_THRESHOLD.__eq__)
     others = [name for name in names if name != _THRESHOLD]
     scores: dict[Point, Score] = {}

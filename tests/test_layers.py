@@ -75,7 +75,7 @@ ARROWS = {
         *("cluster.ahc", "config", "cuts", "fusion", "pipeline", "plda", "scoring"),
         *("resegmentation", "selfsup", "systems"),
     },
-    "simulate": set(),
+    "simulate": {"options"},
     "plots.figure": {"io.files"},
     "plots.palette": {"comparison"},
     "plots.timeline": {"comparison", "plots.figure", "plots.palette"},
