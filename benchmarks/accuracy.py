@@ -42,7 +42,7 @@ from sets import SETS
 
 import ssahc
 from ssahc import DiarizeOptions, Score, UsageError, make_options
-from ssahc.pipeline import choose_system
+from ssahc.systems import choose_system
 
 # A new system is a line more.
 SYSTEMS = {
