@@ -17,7 +17,7 @@ from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_labels
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.pipeline import System
+from ssahc.systems import System
 
 OPTIONS = {
     "plain": {},

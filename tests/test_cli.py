@@ -15,7 +15,7 @@ from ssahc.cli import VERBS
 from ssahc.io.ark import read_table
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_labels, read_spk2utt
-from ssahc.pipeline import System
+from ssahc.systems import System
 
 
 @pytest.fixture(scope="module")

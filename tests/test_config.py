@@ -18,9 +18,9 @@ from ssahc.config import (
 )
 from ssahc.errors import FormatError, UsageError
 from ssahc.fusion import FusionOptions
-from ssahc.pipeline import DiarizeOptions
 from ssahc.scoring import ScoringOptions
 from ssahc.selfsup import LearningOptions
+from ssahc.systems import DiarizeOptions
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from ssahc.errors import FormatError, UsageError
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.pipeline import DiarizeOptions
 from ssahc.scoring import Score
+from ssahc.systems import DiarizeOptions
 from ssahc.tuning import Sweep
 from ssahc.types import Turn
 
