@@ -11,7 +11,7 @@ else for a speaker, such as noise, and the path's answer must also stand no less
 in the affinities that were clustered.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isqrt
 from typing import Literal
 
@@ -22,11 +22,12 @@ from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.options import check_fields
-from ssahc.timing import own_shares, stay_probabilities
+from ssahc.timing import count_observations, stay_probabilities
 from ssahc.types import Float32Array, FloatArray, IntArray
 from ssahc.variational import (
     Observations,
     Posterior,
+    block_variance,
     infer,
     merge_gains,
     noise_variance,
@@ -38,9 +39,12 @@ _FIRST, _AFTER_MERGE, _LAST = 3, 2, 10
 _FEWEST_FIRST, _FIRST_PER_SPEAKER = 20, 3
 # Above this number of speakers an eighth of them is merged at once.
 _ONE_BY_ONE = 15
+# Noise that lasts is looked for in blocks of this length, and taken into account from
+# this ratio of variances on, unless after that there is so much again.
+_BLOCK_SECONDS, _SLOW, _SPEAKERS = 20.0, 1.3, 1.2
 # What a merge may cost in nats where no threshold is given: a further speaker must
 # raise the evidence by more than chance does.
-DEFAULT_THRESHOLD = -6.0
+DEFAULT_THRESHOLD = -3.0
 
 
 @dataclass(frozen=True)
@@ -115,10 +119,10 @@ class Resegmentation:
 
     path: tuple[Hypothesis, ...]
     noise: float
-    _observations: Observations
-    _order: IntArray
-    _history: MergeHistory
-    _affinity: Float32Array
+    observations: Observations
+    order: IntArray
+    history: MergeHistory
+    affinity: Float32Array
 
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of speakers at a stop.
@@ -127,16 +131,16 @@ class Resegmentation:
         the threshold, in nats, or more.
         """
         if stop.num_speakers is not None:
-            return min(stop.num_speakers, len(self._order))
+            return min(stop.num_speakers, len(self.order))
         threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold
-        most = len(self._order) if stop.max_speakers is None else stop.max_speakers
+        most = len(self.order) if stop.max_speakers is None else stop.max_speakers
         within = [
             hypothesis
             for hypothesis in self.path
             if stop.min_speakers <= hypothesis.num_speakers <= most
         ]
         if not within:
-            fewest = min(stop.min_speakers, len(self._order))
+            fewest = min(stop.min_speakers, len(self.order))
             return min(max(self.path[0].num_speakers, fewest), most)
         if abs(threshold) == inf:
             return within[0 if threshold > 0 else -1].num_speakers
@@ -159,8 +163,8 @@ class Resegmentation:
         """
         count = self.num_clusters(stop)
         doubtful = count < self.num_clusters(Stop(threshold=DEFAULT_THRESHOLD))
-        clusters = self._history.cut(Stop(count))
-        answer = self._refine(Hypothesis(clusters[self._order], -inf))
+        clusters = self.history.cut(Stop(count))
+        answer = self._refine(Hypothesis(clusters[self.order], -inf))
         for hypothesis in self.path:
             if hypothesis.num_speakers == count:
                 rival = self._refine(hypothesis)
@@ -168,21 +172,21 @@ class Resegmentation:
                 if better and not (doubtful and self._is_less_apart(rival, answer)):
                     answer = rival
         labels = np.empty_like(clusters)
-        labels[self._order] = _by_appearance(answer.labels)
+        labels[self.order] = _by_appearance(answer.labels)
         return labels
 
     def _refine(self, start: Hypothesis) -> Hypothesis:
         """Return what inference makes of an answer, unless it loses a speaker."""
-        found = _hypothesis(infer(self._observations, _one_hot(start.labels), _LAST))
+        found = _hypothesis(infer(self.observations, _one_hot(start.labels), _LAST))
         return found if found.num_speakers == start.num_speakers else start
 
     def _is_less_apart(self, first: Hypothesis, second: Hypothesis) -> bool:
         """Whether the first answer's speakers stand less apart in the affinities."""
         if first.num_speakers == 1:
             return False
-        in_rows = np.argsort(self._order)
+        in_rows = np.argsort(self.order)
         apart = [
-            mean_silhouette(self._affinity, answer.labels[in_rows])
+            mean_silhouette(self.affinity, answer.labels[in_rows])
             for answer in (first, second)
         ]
         return apart[0] < apart[1]
@@ -220,7 +224,7 @@ def resegment(
     observations = Observations(
         latent[order],
         psi,
-        options.fa * own_shares(in_time),
+        options.fa * count_observations(in_time),
         stay_probabilities(in_time, options.loop_seconds),
         options.fb,
     )
@@ -230,13 +234,35 @@ def resegment(
     posterior = infer(observations, _one_hot(clusters), _FIRST)
     noise = noise_variance(observations, posterior)
     observations = observations.rescaled(noise)
-    path = _walk(observations, clusters, max(_ONE_BY_ONE, fewest))
-    return Resegmentation(tuple(path), noise, observations, order, history, affinity)
+    one_by_one = max(_ONE_BY_ONE, fewest)
+    path = _walk(observations, clusters, one_by_one)
+    found = Resegmentation(path, noise, observations, order, history, affinity)
+    slow = _measure_slow_noise(found, stop, in_time[:, 0])
+    if slow < _SLOW:
+        return found
+    observations = observations.rescaled(slow)
+    path = _walk(observations, clusters, one_by_one)
+    noise *= slow
+    heeded = replace(found, path=path, noise=noise, observations=observations)
+    # Speakers who were merged vary from turn to turn as well: then it was no noise.
+    rest = _measure_slow_noise(heeded, stop, in_time[:, 0])
+    return heeded if rest < _SPEAKERS else found
+
+
+def _measure_slow_noise(found: Resegmentation, stop: Stop, starts: FloatArray) -> float:
+    """Return by how much blocks vary more than they would by independent noise."""
+    count = found.num_clusters(stop)
+    answers = [answer for answer in found.path if answer.num_speakers == count]
+    if not answers:
+        return 1.0
+    blocks = np.unique(starts // _BLOCK_SECONDS, return_inverse=True)[1]
+    responsibilities = _one_hot(answers[0].labels)
+    return block_variance(found.observations, responsibilities, blocks)
 
 
 def _walk(
     observations: Observations, clusters: IntArray, one_by_one: int
-) -> list[Hypothesis]:
+) -> tuple[Hypothesis, ...]:
     """Merge speakers until one is left; return an answer for every number of them."""
     posterior = infer(observations, _one_hot(clusters), _FIRST)
     path: list[Hypothesis] = []
@@ -245,7 +271,7 @@ def _walk(
         path.append(_hypothesis(posterior))
         left = len(posterior.priors)
         if left == 1:
-            return path
+            return tuple(path)
         merges = max(1, min(left // 8, left - one_by_one))
         merged, priors = _merge_best(observations, posterior, merges)
         posterior = infer(observations, merged, _AFTER_MERGE, priors)

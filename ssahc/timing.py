@@ -6,15 +6,17 @@ from ssahc.types import FloatArray
 
 # A speaker may change between any two windows, be they at the same time.
 _NEVER_CERTAIN = 1 - 1e-6
+# Nothing counts for less than this, windows of no length included.
+_LEAST = 1e-3
 
 
-def own_shares(segments: FloatArray) -> FloatArray:
-    """Return how much of each window's time is its own.
+def count_observations(segments: FloatArray) -> FloatArray:
+    """Return for how many independent observations each window counts.
 
-    Time that several windows cover is shared out evenly. As the noise of x-vectors is
-    of the speech in their windows, so much of a window is evidence that no other holds:
-    measured on real ones, windows correlate by just the share of time they have in
-    common.
+    The noise of x-vectors is of the speech in their windows: measured on real ones,
+    windows correlate by just the share of time they have in common, and vary more the
+    shorter they are. So time that several windows cover is shared out evenly, and what
+    a window holds alone is measured by the length of a usual one.
 
     Parameters
     ----------
@@ -24,16 +26,21 @@ def own_shares(segments: FloatArray) -> FloatArray:
     Returns
     -------
     (N,) array
-        Above 0, up to 1; 1 for a window of no length.
+        Above 0, up to 1 for a window of the median length, or beyond, that is alone in
+        its time; also 1 if no window has any length.
     """
     starts, ends = segments.T
+    lengths = ends - starts
+    usual = float(np.median(lengths))
+    if usual <= 0:
+        return np.ones(len(segments))
     edges = np.unique(segments)
     covering = np.searchsorted(np.sort(starts), edges[:-1], "right")
     covering -= np.searchsorted(np.sort(ends), edges[:-1], "right")
     until = np.append(0.0, np.cumsum(np.diff(edges) / np.maximum(covering, 1)))
     own = until[np.searchsorted(edges, ends)] - until[np.searchsorted(edges, starts)]
-    lengths = ends - starts
-    return np.where(lengths > 0, own / np.where(lengths > 0, lengths, 1.0), 1.0)
+    # Of a window longer than usual, only the share that is its own counts.
+    return np.maximum(own / np.maximum(lengths, usual), _LEAST)
 
 
 def stay_probabilities(segments: FloatArray, loop_seconds: float) -> FloatArray:

@@ -223,6 +223,43 @@ def noise_variance(observations: Observations, posterior: Posterior) -> float:
     return variance if variance > 0 else 1.0
 
 
+def block_variance(
+    observations: Observations, responsibilities: FloatArray, blocks: IntArray
+) -> float:
+    """Return by how much blocks of windows vary more than if windows were independent.
+
+    Slow noise moves all windows of a while together, so that a speaker's mean is known
+    less well than from as many independent windows. The sums of a speaker's windows in
+    one block, around the speaker's mean, tell by how much (the method of batch means).
+
+    Parameters
+    ----------
+    observations : Observations
+    responsibilities : (N, K) array
+    blocks : (N,) int array
+        0..B-1.
+
+    Returns
+    -------
+    float
+        Ratio of variances; 1 if no speaker has windows in two blocks.
+    """
+    latent = observations.latent
+    weighted = responsibilities * observations.weights[:, None]
+    counts = weighted.sum(axis=0)
+    means = weighted.T @ latent / np.maximum(counts, 1e-300)[:, None]
+    member = np.eye(blocks.max() + 1)[blocks]
+    observed = expected = 0.0
+    for k, mean in enumerate(means):
+        sizes = member.T @ weighted[:, k]
+        sums = (member * weighted[:, k : k + 1]).T @ (latent - mean)
+        observed += float((sums**2).sum())
+        # The mean is of the same windows: it takes its share of their variance.
+        expected += float((sizes - sizes**2 / max(counts[k], 1e-300)).sum())
+    expected *= latent.shape[1]
+    return observed / expected if expected > 1e-9 * len(latent) else 1.0
+
+
 def merge_gains(observations: Observations, posterior: Posterior) -> FloatArray:
     """Return by how much the evidence rises if two speakers are one.
 

@@ -1,0 +1,125 @@
+"""What every part of the default systems is worth: each left out, one at a time.
+
+    python benchmarks/ablation.py DATA [--set SET] [--rows ROW ...] [--jobs N]
+
+Rows are the default with other options, or with a step of the resegmentation replaced
+by something plainer. Error rates are pooled over both halves, each with the other's
+model, and scored as NIST's md-eval does (-1 -c 0.25); nothing is tuned on either half.
+"""
+
+import argparse
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+# On matrices as small as these, threads cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from accuracy import show
+from halves import Item, Outcome, add, make_scorer, measure_fresh
+from joblib import Parallel, cpu_count, delayed
+from sets import SETS
+
+from ssahc import make_options
+from ssahc.types import FloatArray
+
+_STEPS = "ssahc.resegmentation"
+
+
+def half_each(segments: FloatArray) -> FloatArray:
+    """Let every window count for half an observation, whatever time it shares."""
+    return np.full(len(segments), 0.5)
+
+
+def same_for_all(segments: FloatArray, loop_seconds: float) -> FloatArray:
+    """Let the speaker stay with the same probability between any two windows."""
+    return np.full(len(segments) - 1, np.exp(-0.75 / loop_seconds))
+
+
+def as_modelled(*_: Any) -> float:
+    """Take the noise to be what the model says."""
+    return 1.0
+
+
+def no_difference(*_: Any) -> float:
+    """Find that no answer's speakers stand less apart."""
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """The default without one of its parts."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    steps: Mapping[str, Any] = field(default_factory=dict)
+    keeps_plda: bool = True
+
+    def leave_out(self) -> AbstractContextManager[Any]:
+        """Return what replaces the steps as long as it is entered."""
+        return patch.multiple(_STEPS, **self.steps) if self.steps else nullcontext()
+
+
+ROWS = {
+    "default (ssahc+plda)": Part(),
+    "no resegmentation": Part({"resegmentation": "none"}),
+    "no learning": Part({"max_steps": 0}),
+    "clusters of PLDA alone": Part({"system": "plda", "resegmentation": "vb"}),
+    "clusters of the network alone": Part({"system": "ssahc"}),
+    "target energy 0.3": Part({"target_energy": 0.3}),
+    "every window counts 1/2": Part(steps={"count_observations": half_each}),
+    "noise as modelled": Part(steps={"noise_variance": as_modelled}),
+    "staying whatever the time": Part(steps={"stay_probabilities": same_for_all}),
+    "affinities are not asked": Part(steps={"mean_silhouette": no_difference}),
+    "no PLDA (ssahc)": Part(keeps_plda=False),
+    "no PLDA, no resegmentation": Part({"resegmentation": "none"}, keeps_plda=False),
+}
+
+
+def work(item: Item, names: list[str]) -> dict[str, Outcome]:
+    """Measure rows on one recording."""
+    scorer = make_scorer(item)
+    outcomes = {}
+    for name in names:
+        part, whitening = ROWS[name], replace(item.model, plda=None)
+        usual = item if part.keeps_plda else replace(item, model=whitening)
+        with part.leave_out():
+            options = make_options(**part.options)
+            outcomes[name] = measure_fresh(usual, scorer, options, [0.0])
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--set", choices=SETS, default="callhome_shaped")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--jobs", type=int, default=cpu_count())
+    arguments = parser.parse_args()
+
+    halves = SETS[arguments.set](arguments.data)
+    items = [item for half in halves.values() for item in half]
+    found = Parallel(n_jobs=arguments.jobs)(
+        delayed(work)(item, arguments.rows) for item in items
+    )
+    totals = {
+        name: add(outcomes[name] for outcomes in found) for name in arguments.rows
+    }
+    rows = (
+        (
+            *(name, f"{total.known.der:.2f}", f"{total.estimated.der:.2f}"),
+            f"{np.abs(total.excess).mean():.2f}",
+            f"{np.mean(total.excess):+.2f}",
+            f"{total.seconds:.0f}",
+        )
+        for name, total in totals.items()
+    )
+    show(rows, (arguments.set, "known N", "estimated", "speakers off", "bias", "CPU s"))
+
+
+if __name__ == "__main__":
+    main()
