@@ -36,15 +36,12 @@ from ssahc.variational import (
 # Iterations at the first clusters, after a merge, and of what is an answer.
 _FIRST, _AFTER_MERGE, _LAST = 3, 2, 10
 # The path starts at no fewer clusters, nor at fewer than this for each known speaker.
-_FEWEST_FIRST, _FIRST_PER_SPEAKER = 20, 3
+_FEWEST_FIRST, _FIRST_PER_SPEAKER = 40, 3
 # Above this number of speakers an eighth of them is merged at once.
 _ONE_BY_ONE = 15
 # Noise that lasts is looked for in blocks of this length, and taken into account from
 # this ratio of variances on, unless after that there is so much again.
 _BLOCK_SECONDS, _SLOW, _SPEAKERS = 20.0, 1.3, 1.2
-# What a merge may cost in nats where no threshold is given: a further speaker must
-# raise the evidence by more than chance does.
-DEFAULT_THRESHOLD = -3.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ class Resegmentation:
         """
         if stop.num_speakers is not None:
             return min(stop.num_speakers, len(self.order))
-        threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold
+        threshold = 0.0 if stop.threshold is None else stop.threshold
         most = len(self.order) if stop.max_speakers is None else stop.max_speakers
         within = [
             hypothesis
@@ -162,7 +159,7 @@ class Resegmentation:
             many.
         """
         count = self.num_clusters(stop)
-        doubtful = count < self.num_clusters(Stop(threshold=DEFAULT_THRESHOLD))
+        doubtful = count < self.num_clusters(Stop(threshold=0.0))
         clusters = self.history.cut(Stop(count))
         answer = self._refine(Hypothesis(clusters[self.order], -inf))
         for hypothesis in self.path:

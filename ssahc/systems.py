@@ -29,8 +29,7 @@ class SpeakerOptions:
     threshold : float, optional
         Merge while the best average affinity is at or above it; 0 if not given, where
         a log-likelihood ratio finds "same" and "different" equally likely. With
-        resegmentation, while merging raises the evidence by so much, in nats; -6 if
-        not given.
+        resegmentation, while merging raises the evidence by so much, in nats.
     min_speakers : int
         Never fewer speakers than this.
     max_speakers : int, optional
@@ -46,15 +45,13 @@ class SpeakerOptions:
         check_fields(self)
         self.stop()
 
-    def stop(self, *, sign: float = 1.0, default: float = 0.0) -> Stop:
+    def stop(self, *, sign: float = 1.0) -> Stop:
         """Return when merging stops.
 
         Parameters
         ----------
         sign : float
             -1 if the threshold is one on costs.
-        default : float
-            Threshold if none is given.
 
         Raises
         ------
@@ -63,7 +60,7 @@ class SpeakerOptions:
         """
         threshold = self.threshold
         if self.num_speakers is None and threshold is None:
-            threshold = default
+            threshold = 0.0
         if threshold is not None:
             threshold *= sign
         return Stop(self.num_speakers, threshold, self.min_speakers, self.max_speakers)
