@@ -37,8 +37,8 @@ from ssahc.variational import (
 _FIRST, _AFTER_MERGE, _LAST = 3, 2, 10
 # The path starts at no fewer clusters, nor at fewer than this for each known speaker.
 _FEWEST_FIRST, _FIRST_PER_SPEAKER = 40, 3
-# Above this number of speakers an eighth of them is merged at once.
-_ONE_BY_ONE = 15
+# Above this number of speakers a part of them is merged at once, one in so many.
+_ONE_BY_ONE, _AT_ONCE = 15, 4
 # Noise that lasts is looked for in blocks of this length, and taken into account from
 # this ratio of variances on, unless after that there is so much again.
 _BLOCK_SECONDS, _SLOW, _SPEAKERS = 20.0, 1.3, 1.2
@@ -232,13 +232,13 @@ def resegment(
     noise = noise_variance(observations, posterior)
     observations = observations.rescaled(noise)
     one_by_one = max(_ONE_BY_ONE, fewest)
-    path = _walk(observations, clusters, one_by_one)
+    path = _walk(observations, posterior, one_by_one)
     found = Resegmentation(path, noise, observations, order, history, affinity)
     slow = _measure_slow_noise(found, stop, in_time[:, 0])
     if slow < _SLOW:
         return found
     observations = observations.rescaled(slow)
-    path = _walk(observations, clusters, one_by_one)
+    path = _walk(observations, posterior, one_by_one)
     noise *= slow
     heeded = replace(found, path=path, noise=noise, observations=observations)
     # Speakers who were merged vary from turn to turn as well: then it was no noise.
@@ -258,10 +258,10 @@ def _measure_slow_noise(found: Resegmentation, stop: Stop, starts: FloatArray) -
 
 
 def _walk(
-    observations: Observations, clusters: IntArray, one_by_one: int
+    observations: Observations, start: Posterior, one_by_one: int
 ) -> tuple[Hypothesis, ...]:
     """Merge speakers until one is left; return an answer for every number of them."""
-    posterior = infer(observations, _one_hot(clusters), _FIRST)
+    posterior = infer(observations, start.responsibilities, _AFTER_MERGE, start.priors)
     path: list[Hypothesis] = []
     while True:
         posterior = _without_silent(posterior)
@@ -269,7 +269,7 @@ def _walk(
         left = len(posterior.priors)
         if left == 1:
             return tuple(path)
-        merges = max(1, min(left // 8, left - one_by_one))
+        merges = max(1, min(left // _AT_ONCE, left - one_by_one))
         merged, priors = _merge_best(observations, posterior, merges)
         posterior = infer(observations, merged, _AFTER_MERGE, priors)
 
