@@ -128,8 +128,8 @@ def diarize_recording(
     plda_scores : (N, N) array, optional
         Scores that take the place of those of the model's PLDA.
     progress : callable, optional
-        Called with the step ("scoring", "learning", "clustering"), how much of it is
-        done, and how much there is.
+        Called with the step ("scoring", "learning", "clustering", "resegmenting"), how
+        much of it is done, and how much there is.
 
     Returns
     -------

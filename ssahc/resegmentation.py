@@ -248,7 +248,10 @@ def resegment(
 
 def _measure_slow_noise(found: Resegmentation, stop: Stop, starts: FloatArray) -> float:
     """Return by how much blocks vary more than they would by independent noise."""
-    count = found.num_clusters(stop)
+    # Not at a threshold: the path must be the same for all of them.
+    count = found.num_clusters(
+        stop if stop.num_speakers else replace(stop, threshold=0)
+    )
     answers = [answer for answer in found.path if answer.num_speakers == count]
     if not answers:
         return 1.0

@@ -123,14 +123,13 @@ def test_progress_tells_every_step(recording, model):
         options=ssahc.make_options(periods=3, init_threshold=0.5),
         progress=lambda *step: told.append(step),
     )
-    for step in ("scoring", "learning", "clustering"):
+    steps = ["scoring", "learning", "clustering", "resegmenting"]
+    for step in steps:
         mine = [(done, total) for name, done, total in told if name == step]
         assert mine[0][0] == 0
         assert mine[-1][0] == mine[-1][1]
         assert mine == sorted(mine)
-    assert [name for name, done, _ in told if done == 0] == [
-        *("scoring", "learning", "clustering")
-    ]
+    assert [name for name, done, _ in told if done == 0] == steps
 
 
 GOOD = np.arange(12.0).reshape(4, 3)

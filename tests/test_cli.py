@@ -32,11 +32,12 @@ def folder(ssahc, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def diarized(ssahc, folder, tmp_path_factory):
-    """The default system, known numbers of speakers, scores written."""
+    """Clusters of the default affinity, known numbers of speakers, scores written."""
     out = tmp_path_factory.mktemp("out") / "run"
     result = ssahc(
         *("diarize", folder / "a", out, "--model-dir", folder / "model" / "b"),
         *("--reco2num-spk", folder / "a" / "reco2num_spk", "--write-scores"),
+        *("--resegmentation", "none"),
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     return out

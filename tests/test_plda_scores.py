@@ -19,7 +19,8 @@ def data(corpus, tmp_path_factory):
     write_xvector_dir(path / "x", recordings)
     write_model_dir(path / "model", corpus["b"].model)
     run(path / "x", path / "plda", "--model-dir", path / "model", "--system", "plda")
-    run(path / "x", path / "fused", "--model-dir", path / "model")
+    options = ("--model-dir", path / "model", "--resegmentation", "none")
+    run(path / "x", path / "fused", *options)
     return path
 
 

@@ -10,10 +10,11 @@ from scipy.stats import multivariate_normal
 
 from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.plda import log_likelihood_ratios
-from ssahc.timing import own_shares, stay_probabilities
+from ssahc.timing import count_observations, stay_probabilities
 from ssahc.variational import (
     Observations,
     Posterior,
+    block_variance,
     forward_backward,
     infer,
     merge_gains,
@@ -138,23 +139,46 @@ def test_noise_variance(rng, noise):
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), min_size=1, max_size=12)
 )
 @settings(max_examples=50, deadline=None)
-def test_own_shares_by_counting_ticks(spans):
+def test_counts_by_ticks(spans):
     segments = np.array([(start, start + length) for start, length in spans], float)
+    usual = np.median(np.diff(segments))
     covering = np.zeros(60)
     for start, length in spans:
         covering[start : start + length] += 1
+    own = [np.sum(1 / covering[start : start + length]) for start, length in spans]
     expected = [
-        np.mean(1 / covering[start : start + length]) if length else 1.0
-        for start, length in spans
+        value / max(length, usual) if usual else 1.0
+        for value, (_, length) in zip(own, spans, strict=True)
     ]
-    np.testing.assert_allclose(own_shares(segments), expected)
+    counts = count_observations(segments)
+    np.testing.assert_allclose(counts, np.maximum(expected, 1e-3))
+    assert (counts <= 1 + 1e-12).all()
 
 
-def test_sliding_windows_share_their_time():
+def test_sliding_windows_count_for_the_time_they_hold_alone():
     starts = 0.75 * np.arange(10)
-    shares = own_shares(np.column_stack([starts, starts + 1.5]))
-    assert shares[1:-1] == pytest.approx(0.5)
-    assert shares[[0, -1]] == pytest.approx(0.75)
+    segments = np.column_stack([starts, starts + 1.5])
+    segments = np.vstack([segments, [[20.0, 20.5]]])
+    counts = count_observations(segments)
+    assert counts[1:9] == pytest.approx(0.5)
+    assert counts[[0, 9]] == pytest.approx(0.75)
+    assert counts[10] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.5])
+def test_blocks_vary_more_where_noise_lasts(rng, slow):
+    labels, blocks = np.arange(400) // 40 % 2, np.arange(400) // 10
+    noise = np.sqrt(1 - slow) * rng.standard_normal((400, 60))
+    noise += np.sqrt(slow) * rng.standard_normal((40, 60))[blocks]
+    latent = 2 * rng.standard_normal((2, 60))[labels] + noise
+    observations = Observations(
+        latent, np.full(60, 4.0), np.ones(400), np.full(399, 0.5)
+    )
+    # Variance of a block's sum: 10 (1 - slow) + 100 slow, by 10.
+    found = block_variance(observations, np.eye(2)[labels], blocks)
+    assert found == pytest.approx(1 + 9 * slow, rel=0.07)
+    alone = np.eye(40)[blocks]
+    assert block_variance(observations, alone, blocks) == 1.0
 
 
 def test_staying_depends_on_the_time_between_windows():
