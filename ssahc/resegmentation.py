@@ -42,6 +42,9 @@ _ONE_BY_ONE, _AT_ONCE = 15, 4
 # Noise that lasts is looked for in blocks of this length, and taken into account from
 # this ratio of variances on, unless after that there is so much again.
 _BLOCK_SECONDS, _SLOW, _SPEAKERS = 20.0, 1.3, 1.2
+# What a merge may cost in nats where no threshold is given: so much of what a further
+# speaker gains is the choice among many windows.
+DEFAULT_THRESHOLD = -3.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,9 @@ class Resegmentation:
         """
         if stop.num_speakers is not None:
             return min(stop.num_speakers, len(self.order))
-        threshold = 0.0 if stop.threshold is None else stop.threshold
+        threshold = stop.threshold
+        if threshold is None:
+            raise AssertionError("a stop has a number of speakers or a threshold")
         most = len(self.order) if stop.max_speakers is None else stop.max_speakers
         within = [
             hypothesis
@@ -159,7 +164,7 @@ class Resegmentation:
             many.
         """
         count = self.num_clusters(stop)
-        doubtful = count < self.num_clusters(Stop(threshold=0.0))
+        doubtful = count < self.num_clusters(Stop(threshold=DEFAULT_THRESHOLD))
         clusters = self.history.cut(Stop(count))
         answer = self._refine(Hypothesis(clusters[self.order], -inf))
         for hypothesis in self.path:
@@ -249,9 +254,9 @@ def resegment(
 def _measure_slow_noise(found: Resegmentation, stop: Stop, starts: FloatArray) -> float:
     """Return by how much blocks vary more than they would by independent noise."""
     # Not at a threshold: the path must be the same for all of them.
-    count = found.num_clusters(
-        stop if stop.num_speakers else replace(stop, threshold=0)
-    )
+    if stop.num_speakers is None:
+        stop = replace(stop, threshold=DEFAULT_THRESHOLD)
+    count = found.num_clusters(stop)
     answers = [answer for answer in found.path if answer.num_speakers == count]
     if not answers:
         return 1.0

@@ -29,7 +29,8 @@ class SpeakerOptions:
     threshold : float, optional
         Merge while the best average affinity is at or above it; 0 if not given, where
         a log-likelihood ratio finds "same" and "different" equally likely. With
-        resegmentation, while merging raises the evidence by so much, in nats.
+        resegmentation, while merging raises the evidence by so much, in nats; -3 if not
+        given.
     min_speakers : int
         Never fewer speakers than this.
     max_speakers : int, optional
@@ -45,13 +46,15 @@ class SpeakerOptions:
         check_fields(self)
         self.stop()
 
-    def stop(self, *, sign: float = 1.0) -> Stop:
+    def stop(self, *, sign: float = 1.0, default: float = 0.0) -> Stop:
         """Return when merging stops.
 
         Parameters
         ----------
         sign : float
             -1 if the threshold is one on costs.
+        default : float
+            Threshold if none is given.
 
         Raises
         ------
@@ -60,7 +63,7 @@ class SpeakerOptions:
         """
         threshold = self.threshold
         if self.num_speakers is None and threshold is None:
-            threshold = 0.0
+            threshold = default
         if threshold is not None:
             threshold *= sign
         return Stop(self.num_speakers, threshold, self.min_speakers, self.max_speakers)
