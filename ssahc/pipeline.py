@@ -59,8 +59,8 @@ class Diarization:
     segments : (N, 2) array
         Start and end of every window, in seconds.
     labels : (N,) int array
-        Speaker of every window, 0..K-1 in Kaldi's order (for "spectral", in order of
-        first appearance).
+        Speaker of every window, 0..K-1 in Kaldi's order (in order of first appearance
+        for "spectral" and after resegmentation).
     affinity : Affinity
         What was clustered.
     history : MergeHistory or None
@@ -211,6 +211,12 @@ def prepare_recording(
         options = replace(options, system=system)
         refines = choose_resegmentation(options, model)
         clustered = _cluster(recording, compute_affinity(options), options, progress)
+        if refines and clustered.history is None:
+            _logger.debug(
+                "recording %r: not resegmented, as max-spk-fraction or two passes have "
+                "steered the merges",
+                recording.id,
+            )
         if not refines or clustered.history is None:
             return clustered
         plda = model.plda or isotropic_plda(whiten().shape[1])

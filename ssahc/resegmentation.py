@@ -37,7 +37,8 @@ from ssahc.variational import (
 _FIRST, _AFTER_MERGE, _LAST = 3, 2, 10
 # The path starts at no fewer clusters, nor at fewer than this for each known speaker.
 _FEWEST_FIRST, _FIRST_PER_SPEAKER = 40, 3
-# Above this number of speakers a part of them is merged at once, one in so many.
+# Above this number of speakers a part of them is merged at once, one in so many; where
+# there turn out to be more, the path is walked again one by one.
 _ONE_BY_ONE, _AT_ONCE = 15, 4
 # Noise that lasts is looked for in blocks of this length, and taken into account from
 # this ratio of variances on, unless after that there is so much again.
@@ -45,6 +46,8 @@ _BLOCK_SECONDS, _SLOW, _SPEAKERS = 20.0, 1.3, 1.2
 # What a merge may cost in nats where no threshold is given: so much of what a further
 # speaker gains is the choice among many windows.
 DEFAULT_THRESHOLD = -3.0
+# Of the options; beyond, floats overflow.
+_LARGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,10 @@ class ResegmentationOptions:
     def __post_init__(self) -> None:
         check_fields(self)
         for name in ("fa", "fb", "loop_seconds"):
-            if not 0 < getattr(self, name) < inf:
+            if not 1 / _LARGEST <= getattr(self, name) <= _LARGEST:
                 raise UsageError(
-                    f"{name.replace('_', '-')} must be finite and positive, found "
-                    f"{getattr(self, name):g}"
+                    f"{name.replace('_', '-')} must be between {1 / _LARGEST:g} and "
+                    f"{_LARGEST:g}, found {getattr(self, name):g}"
                 )
 
 
@@ -100,8 +103,12 @@ class Hypothesis:
 
     @property
     def num_speakers(self) -> int:
-        """K."""
+        """K, the number of speakers."""
         return int(self.labels.max()) + 1
+
+    def weigh(self, threshold: float) -> float:
+        """Return the evidence with what a threshold in nats gives each speaker."""
+        return self.evidence + threshold * self.num_speakers
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +134,8 @@ class Resegmentation:
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of speakers at a stop.
 
-        A threshold is one on the evidence: speakers are merged while that raises it by
-        the threshold, in nats, or more.
+        A threshold is one on the evidence, in nats: the number K is taken that has the
+        largest sum of evidence and threshold x K.
         """
         if stop.num_speakers is not None:
             return min(stop.num_speakers, len(self.order))
@@ -146,9 +153,7 @@ class Resegmentation:
             return min(max(self.path[0].num_speakers, fewest), most)
         if abs(threshold) == inf:
             return within[0 if threshold > 0 else -1].num_speakers
-        return max(
-            within, key=lambda found: found.evidence + threshold * found.num_speakers
-        ).num_speakers
+        return max(within, key=lambda found: found.weigh(threshold)).num_speakers
 
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels at a stop.
@@ -236,14 +241,13 @@ def resegment(
     posterior = infer(observations, _one_hot(clusters), _FIRST)
     noise = noise_variance(observations, posterior)
     observations = observations.rescaled(noise)
-    one_by_one = max(_ONE_BY_ONE, fewest)
-    path = _walk(observations, posterior, one_by_one)
+    path = _find_path(observations, posterior, stop)
     found = Resegmentation(path, noise, observations, order, history, affinity)
     slow = _measure_slow_noise(found, stop, in_time[:, 0])
     if slow < _SLOW:
         return found
     observations = observations.rescaled(slow)
-    path = _walk(observations, posterior, one_by_one)
+    path = _find_path(observations, posterior, stop)
     noise *= slow
     heeded = replace(found, path=path, noise=noise, observations=observations)
     # Speakers who were merged vary from turn to turn as well: then it was no noise.
@@ -260,15 +264,28 @@ def _measure_slow_noise(found: Resegmentation, stop: Stop, starts: FloatArray) -
     answers = [answer for answer in found.path if answer.num_speakers == count]
     if not answers:
         return 1.0
-    blocks = np.unique(starts // _BLOCK_SECONDS, return_inverse=True)[1]
+    since = starts - starts[0]
+    blocks = np.unique(since // _BLOCK_SECONDS, return_inverse=True)[1]
     responsibilities = _one_hot(answers[0].labels)
     return block_variance(found.observations, responsibilities, blocks)
 
 
-def _walk(
-    observations: Observations, start: Posterior, one_by_one: int
+def _find_path(
+    observations: Observations, start: Posterior, stop: Stop
 ) -> tuple[Hypothesis, ...]:
-    """Merge speakers until one is left; return an answer for every number of them."""
+    """Return an answer for every number of speakers that may be the right one."""
+    fewest = stop.num_speakers or stop.min_speakers
+    path = _walk(observations, start, fewest, _ONE_BY_ONE)
+    likely = max(path, key=lambda found: found.weigh(DEFAULT_THRESHOLD)).num_speakers
+    if stop.num_speakers is None and likely > max(_ONE_BY_ONE, fewest):
+        return _walk(observations, start, fewest, len(start.priors))
+    return path
+
+
+def _walk(
+    observations: Observations, start: Posterior, fewest: int, one_by_one: int
+) -> tuple[Hypothesis, ...]:
+    """Merge speakers until one is left; return an answer for the numbers passed."""
     posterior = infer(observations, start.responsibilities, _AFTER_MERGE, start.priors)
     path: list[Hypothesis] = []
     while True:
@@ -277,7 +294,9 @@ def _walk(
         left = len(posterior.priors)
         if left == 1:
             return tuple(path)
-        merges = max(1, min(left // _AT_ONCE, left - one_by_one))
+        # Straight to the number that is asked for, then to where each one counts.
+        goal = fewest if left > fewest > one_by_one else one_by_one
+        merges = max(1, min(left // _AT_ONCE, left - goal))
         merged, priors = _merge_best(observations, posterior, merges)
         posterior = infer(observations, merged, _AFTER_MERGE, priors)
 

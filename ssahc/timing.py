@@ -27,7 +27,7 @@ def count_observations(segments: FloatArray) -> FloatArray:
     -------
     (N,) array
         Above 0, up to 1 for a window of the median length, or beyond, that is alone in
-        its time; also 1 if no window has any length.
+        its time; 1 for all if the median length is 0.
     """
     starts, ends = segments.T
     lengths = ends - starts

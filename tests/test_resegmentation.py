@@ -179,9 +179,19 @@ def test_merges_that_kaldis_options_steer_are_left_alone(halves):
     assert result.resegmentation is None
 
 
+@pytest.mark.parametrize("speakers", [16, 20, 35])
+def test_many_speakers(rng, speakers):
+    labels = np.arange(speakers).repeat(8)
+    latent = 3 * rng.standard_normal((speakers, 60))[labels]
+    latent += rng.standard_normal(latent.shape)
+    stop = Stop(threshold=0.0)
+    found = search(latent, slide(len(labels)), stop).cut(stop)
+    np.testing.assert_array_equal(found, labels)
+
+
 def test_options_are_checked():
     for name in ("fa", "fb", "loop_seconds"):
-        with pytest.raises(UsageError, match=r"must be finite and positive, found 0"):
+        with pytest.raises(UsageError, match="must be between 1e-06 and 1e"):
             ssahc.make_options(**{name: 0.0})
     with pytest.raises(UsageError, match="makes none; use another system"):
         ssahc.make_options(system="spectral", resegmentation="vb")
