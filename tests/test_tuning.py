@@ -22,7 +22,7 @@ from ssahc import (
 from ssahc.errors import DataError, UsageError
 from ssahc.tuning import check_grid, cross_validate
 
-THRESHOLDS = [-3.0, -0.2, 0.0, 0.1, 0.3, 2.0]
+THRESHOLDS = [-300.0, -0.2, 0.0, 0.1, 0.3, 2.0]
 WEIGHTS = [0.0, 0.3, 1.0]
 # Options, and what is swept beside the threshold.
 CASES = {
