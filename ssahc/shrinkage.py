@@ -12,8 +12,8 @@ import numpy as np
 from ssahc.preprocess import recording_pca
 from ssahc.types import FloatArray
 
-# Points at which the distribution of the noise's energies is summed up.
-_POINTS = 1000
+# In so many steps the distribution of the noise's energies is summed up.
+_STEPS = 1000
 
 
 def shrunk_directions(vectors: FloatArray) -> FloatArray:
@@ -55,8 +55,8 @@ def _median_noise_energy(ratio: float) -> float:
         Of the matrix' smaller to its larger side, above 0 to 1.
     """
     # Energies lie within 1 + ratio +- 2 sqrt(ratio); by an angle, their density has no
-    # steep ends.
-    angles = (np.arange(_POINTS) + 0.5) * np.pi / _POINTS
+    # steep ends. Each step has the density of its middle.
+    angles = np.arange(1, 2 * _STEPS + 1) * np.pi / (2 * _STEPS)
     energies = 1 + ratio - 2 * np.sqrt(ratio) * np.cos(angles)
-    shares = np.cumsum(np.sin(angles) ** 2 / energies)
-    return float(np.interp(0.5 * shares[-1], shares, energies))
+    shares = np.cumsum(np.sin(angles[::2]) ** 2 / energies[::2])
+    return float(np.interp(0.5 * shares[-1], shares, energies[1::2]))
