@@ -48,7 +48,7 @@ def naive_shrinkage(vectors):
         return np.sqrt((high - x) * (x - low)) / (2 * np.pi * ratio * x)
 
     median = brentq(lambda x: quad(density, low, x)[0] - 0.5, low + 1e-9, high)
-    noise = np.median(values) / np.sqrt(median)
+    noise = np.sqrt(np.median(values**2) / median)
     factors = []
     for y in values / noise:
         if y > 1 + np.sqrt(ratio):
