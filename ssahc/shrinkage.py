@@ -40,10 +40,10 @@ def shrunk_directions(vectors: FloatArray) -> FloatArray:
         return directions[:0]
     ratio = shape[0] / shape[1]
     energies = energies * (_median_noise_energy(ratio) / np.median(energies))
-    out = energies > (1 + np.sqrt(ratio)) ** 2
-    kept = energies[out]
-    shares = np.sqrt((kept - ratio - 1) ** 2 - 4 * ratio) / kept
-    return directions[: len(kept)] * shares[:, None]
+    signal = energies[energies > (1 + np.sqrt(ratio)) ** 2]
+    # Rounding can take an energy on the edge below it.
+    squares = np.maximum((signal - ratio - 1) ** 2 - 4 * ratio, 0.0)
+    return directions[: len(signal)] * (np.sqrt(squares) / signal)[:, None]
 
 
 def _median_noise_energy(ratio: float) -> float:
