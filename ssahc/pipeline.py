@@ -196,8 +196,8 @@ def prepare_recording(
     def compute_affinity(options: DiarizeOptions) -> Learned:
         """Compute what the chosen system clusters; no periods if it does not learn."""
         if options.system in ("cosine", "spectral"):
-            projected = project_recording(recording.xvectors, model, options.pca_dim)
-            return Learned(cosine_affinity(projected.vectors), ())
+            vectors = project_recording(recording.xvectors, model, options.pca_dim)
+            return Learned(cosine_affinity(vectors), ())
         if options.system == "plda":
             return Learned(score(options.plda), ())
         if options.system == "ssahc":

@@ -5,8 +5,6 @@ Sources: Kaldi's ``ivector-subtract-global-mean``, ``transform-vec``,
 Everything here is float64; Kaldi rounds each step to float32.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ssahc.errors import DataError
@@ -131,26 +129,19 @@ def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
     return energies[::-1], columns.T[::-1]
 
 
-@dataclass(frozen=True, eq=False)
-class Projected:
-    """A recording in the first dimensions of its own PCA.
+def principal_directions(vectors: FloatArray, dim: int) -> FloatArray:
+    """Return the first principal directions of one recording, one a row.
 
-    Attributes
+    Parameters
     ----------
-    centered : (N, D) array
-        X-vectors minus their mean.
-    directions : (d, D) array
-        Of the PCA of the whitened, length-normalised x-vectors.
-    vectors : (N, d) array
-        Whitened, length-normalised x-vectors along the directions.
+    vectors : (N, D) array
+    dim : int
+        Directions to return; no more than N or D are there.
     """
-
-    centered: FloatArray
-    directions: FloatArray
-    vectors: FloatArray
+    return recording_pca(vectors)[1][: min(dim, len(vectors))]
 
 
-def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> Projected:
+def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> FloatArray:
     """Centre, whiten, length-normalise and project the x-vectors of one recording.
 
     Parameters
@@ -161,15 +152,18 @@ def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> Proje
     pca_dim : int
         Dimensions to keep; no more than N or D are there.
 
+    Returns
+    -------
+    (N, d) array
+        Along the principal directions of the recording.
+
     Raises
     ------
     DataError
         If the dimensions of x-vectors and model disagree.
     """
-    centered = center(xvectors, model.mean)
-    whitened = whiten_and_normalize(centered, model)
-    directions = recording_pca(whitened)[1][: min(pca_dim, len(xvectors))]
-    return Projected(centered, directions, whitened @ directions.T)
+    whitened = whiten_and_normalize(center(xvectors, model.mean), model)
+    return whitened @ principal_directions(whitened, pca_dim).T
 
 
 def energy_dim(energies: FloatArray, target_energy: float) -> int:

@@ -7,8 +7,8 @@ affinity of the final clustering. `learn` is Figure 2 of the paper, step by step
 reference is ever read.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf, isnan
 from typing import TYPE_CHECKING, Literal
@@ -18,12 +18,14 @@ import numpy as np
 from ssahc.affinity import Affinity, cosine_affinity
 from ssahc.cluster.ahc import average_linkage
 from ssahc.cluster.discriminative import DiscriminativeCost
+from ssahc.cluster.history import MergeHistory
+from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.options import check_fields
-from ssahc.preprocess import Projected, project_recording
+from ssahc.start import FirstLayer, SecondLayer, Start, start_network
 from ssahc.types import (
-    FloatArray,
+    Float32Array,
     IntArray,
     Model,
     Progress,
@@ -41,12 +43,15 @@ _NOT_NEGATIVE = (
     *("threshold_step", "gamma", "gamma_step", "lr", "max_steps", "min_xvectors"),
     "seed",
 )
+# Most clusters that are judged where the number of speakers is not known.
+_MOST_JUDGED = 10
 # Why the network was not trained, or why its training stopped.
 Stopped = Literal[
     "eta",
     "max_steps",
     "no_gain",
     "diverged",
+    "worse_clusters",
     "too_few_xvectors",
     "one_speaker",
     "one_cluster",
@@ -60,6 +65,14 @@ class LearningOptions:
 
     Parameters
     ----------
+    start : {"model", "whitened"}
+        The network's first layer starts as the model's whitening (the paper), or as the
+        identity on x-vectors that are whitened before, by the PLDA as well if there is
+        one: windows of one speaker then vary alike in all directions.
+    projection : {"pca", "shrunk"}
+        Its second layer starts as the recording's first pca-dim principal directions
+        (the paper), or as all that stand out from noise, scaled by their share of
+        signal.
     periods : int
         Most periods of training and clustering (Figure 2 of the paper).
     init_threshold : float
@@ -86,14 +99,19 @@ class LearningOptions:
         Learning rate of Adam.
     max_steps : int
         Most steps of Adam.
+    guard : bool
+        What was learned is used only if its clusters stand apart at least as well as
+        those of the start, by the affinities of the start.
     min_xvectors : int
         Recordings with fewer x-vectors keep the start: they hold too little to learn.
     seed : int
         Of the sampled negatives; each recording draws its own from seed and id.
     """
 
+    start: FirstLayer = "whitened"
+    projection: SecondLayer = "shrunk"
     periods: int = 1
-    init_threshold: float = 0.1
+    init_threshold: float = 0.2
     threshold_step: float = 0.1
     triplets: Literal["expected", "sampled"] = "expected"
     triplet_form: Literal["authors", "paper"] = "authors"
@@ -102,8 +120,9 @@ class LearningOptions:
     lambda_: float = 0.0
     kc: int = 1
     eta: float = 0.5
-    lr: float = 1e-3
+    lr: float = 3e-4
     max_steps: int = 10
+    guard: bool = True
     min_xvectors: int = 20
     seed: int = 0
 
@@ -186,10 +205,10 @@ def learn(
     ----------
     recording : Recording
     model : Model
-        Mean and whitening; the PLDA is not used.
+        Mean, whitening and PLDA, as far as they are there.
     options : LearningOptions
     pca_dim : int
-        Dimensions of the network's output.
+        Dimensions of the network's output, unless its start is "shrunk".
     num_speakers : int, optional
         N*, if known: no clustering leaves fewer clusters, and periods end there.
     device : {"auto", "cpu", "cuda"}
@@ -203,19 +222,29 @@ def learn(
         before that, and the period says why.
     """
     # 1. The network starts as whitening, length normalisation and PCA (Section 3).
-    projected = project_recording(recording.xvectors, model, pca_dim)
-    affinity = cosine_affinity(projected.vectors)
+    start = start_network(
+        recording.xvectors,
+        model,
+        start=options.start,
+        projection=options.projection,
+        pca_dim=pca_dim,
+    )
+    affinity: Affinity = cosine_affinity(start.vectors)
     if len(recording) < options.min_xvectors:
         return Learned(affinity, (Period(0, (), "too_few_xvectors"),))
     if num_speakers == 1:
         return Learned(affinity, (Period(0, (), "one_speaker"),))
     # 2. Single windows are merged to N^0 clusters.
-    clusters = average_linkage(affinity.dense()).cut(_stop(options, 0, num_speakers))
+    matrix = affinity.dense()
+    history = average_linkage(matrix)
+    clusters = history.cut(_stop(options, 0, num_speakers))
     first_count = _count(clusters)
     if first_count in (1, len(recording)):
         reason: Stopped = "one_cluster" if first_count == 1 else "no_pairs"
         return Learned(affinity, (Period(first_count, (), reason),))
-    network = _start_network(projected, model, options, device)
+    counts = _counts_to_judge(num_speakers, first_count)
+    separation = _separation(matrix, history, counts) if options.guard else -inf
+    network = _make_trainable(start, options, device)
     generator = np.random.default_rng([options.seed, *recording.id.encode()])
     periods: list[Period] = []
     for p in range(1, options.periods + 1):
@@ -227,11 +256,19 @@ def learn(
         )
         # 4. the network is trained on them,
         training = network.train(loss_of, eta=options.eta, max_steps=options.max_steps)
-        periods.append(Period(_count(clusters), training.losses, training.stopped))
-        if not periods[-1].learned:
+        period = Period(_count(clusters), training.losses, training.stopped)
+        # 5. and its output gives new affinities, unless they make worse clusters.
+        learned = cosine_affinity(network.embed()) if period.learned else affinity
+        if period.learned and options.guard:
+            history = average_linkage(learned.dense())
+            found = _separation(matrix, history, counts)
+            if found < separation:
+                period = replace(period, stopped="worse_clusters")
+            separation = found
+        periods.append(period)
+        if not period.learned:
             break
-        # 5. and its output gives new affinities.
-        affinity = cosine_affinity(network.embed())
+        affinity = learned
         if p == options.periods:
             break
         # 6. By these the clusters are merged on, to N^p; if that is N*, or nothing is
@@ -246,6 +283,36 @@ def learn(
     return Learned(affinity, tuple(periods))
 
 
+def _counts_to_judge(num_speakers: int | None, first_count: int) -> Sequence[int]:
+    """Return into how many clusters recordings are cut to see how far they stand apart.
+
+    That is the known number of speakers, or all up to that of the first clusters.
+    """
+    if num_speakers is not None:
+        return (num_speakers,)
+    return range(2, min(first_count, _MOST_JUDGED) + 1)
+
+
+def _separation(
+    matrix: Float32Array, history: MergeHistory, counts: Sequence[int]
+) -> float:
+    """Return how far clusters stand apart, at the best of these counts.
+
+    The judge is the affinity of the start, which was not trained on clusters: in what
+    is learned from them they always stand apart, be they right or wrong.
+
+    Parameters
+    ----------
+    matrix : (N, N) array
+        Affinities of the start.
+    history : MergeHistory
+        Merges by any affinity.
+    counts : sequence of int
+        Numbers of clusters, 2 or more.
+    """
+    return max(mean_silhouette(matrix, history.cut(Stop(count))) for count in counts)
+
+
 def _count(clusters: IntArray) -> int:
     return int(clusters.max()) + 1
 
@@ -256,36 +323,10 @@ def _stop(options: LearningOptions, p: int, num_speakers: int | None) -> Stop:
     return Stop(threshold=threshold, min_speakers=num_speakers or 1)
 
 
-def _absorb_offset(
-    centered: FloatArray, transform: FloatArray | None
-) -> tuple[FloatArray, FloatArray]:
-    """Move the offset of an affine whitening into the network's input.
-
-    The same whitening can be written with any split between mean and offset, but the
-    gradient of W1 is an outer product with the input: only inputs around zero make
-    what is learned independent of the split. What a singular transform cannot absorb
-    stays as an offset.
-
-    Returns
-    -------
-    inputs : (N, D) array
-    whitening : (D, D) or (D, D + 1) array
-    """
-    dim = centered.shape[1]
-    if transform is None:
-        transform = np.eye(dim)
-    linear, offset = transform[:, :dim], transform[:, dim:].sum(axis=1)
-    if not offset.any():
-        return centered, linear
-    shift = np.linalg.lstsq(linear, offset)[0]
-    rest = offset - linear @ shift
-    return centered + shift, np.column_stack([linear, rest])
-
-
-def _start_network(
-    projected: Projected, model: Model, options: LearningOptions, device: Device
+def _make_trainable(
+    start: Start, options: LearningOptions, device: Device
 ) -> "Trainer":
-    """Return the network whose output is the recording as it was projected."""
+    """Return the network of a recording, to be trained."""
     # Torch takes seconds to load, so it is loaded only when a network is trained.
     import torch
 
@@ -293,9 +334,8 @@ def _start_network(
     from ssahc.nn.train import Trainer, pick_device
 
     place = pick_device(device)
-    centered, whitening = _absorb_offset(projected.centered, model.transform)
-    net = TwoLayerNet(whitening, projected.directions).to(place)
-    inputs = torch.from_numpy(centered.astype(np.float32)).to(place)
+    net = TwoLayerNet(start.first, start.second).to(place)
+    inputs = torch.from_numpy(start.inputs.astype(np.float32)).to(place)
     return Trainer(net, inputs, lr=options.lr)
 
 

@@ -56,7 +56,9 @@ ARROWS = {
     "nn.losses": set(),
     "nn.sampling": set(),
     "nn.train": {"nn.model"},
-    "selfsup": {"affinity", "cluster", "nn", "options", "preprocess"},
+    "shrinkage": {"preprocess"},
+    "start": {"plda", "preprocess", "shrinkage"},
+    "selfsup": {"affinity", "cluster", "nn", "options", "start"},
     "fusion": {"affinity", "options"},
     "turns": set(),
     "systems": {

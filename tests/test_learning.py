@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from ssahc.nn.model import TwoLayerNet
 from ssahc.nn.sampling import sample_triplets
 from ssahc.nn.train import Trainer, pick_device
 from ssahc.preprocess import (
-    project_recording,
+    center,
     recording_pca,
     whiten_and_normalize,
 )
@@ -22,6 +24,7 @@ from ssahc.selfsup import LearningOptions, learn
 from ssahc.types import NO_MODEL, Model, Recording
 
 FORMS = ["authors", "paper"]
+UNTRAINED = LearningOptions(min_xvectors=10_000)
 
 
 def naive_loss(unit, triplets, gamma, form):
@@ -166,13 +169,17 @@ def test_no_gain_is_noticed():
     assert training.stopped == "no_gain"
 
 
-def test_a_mean_may_be_written_as_an_offset(recording, model):
+@pytest.mark.parametrize("start", ["model", "whitened"])
+def test_a_mean_may_be_written_as_an_offset(recording, model, start):
     offset = -model.transform @ model.mean
     affine = Model(
-        np.zeros_like(model.mean), np.column_stack([model.transform, offset])
+        np.zeros_like(model.mean),
+        np.column_stack([model.transform, offset]),
+        model.plda,
     )
+    options = LearningOptions(start=start)
     ours, theirs = (
-        learn(recording, which, device="cpu").affinity.dense()
+        learn(recording, which, options, device="cpu").affinity.dense()
         for which in (affine, model)
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
@@ -214,8 +221,8 @@ def test_learning_pulls_speakers_apart(recording, model, triplets):
     assert period.learned
     assert period.num_clusters >= 2
     assert period.losses[-1] < period.losses[0]
-    start = project_recording(recording.xvectors, model, 10).vectors
-    assert not np.allclose(learned.affinity.features, start)
+    untrained = learn(recording, model, UNTRAINED, device="cpu")
+    assert not np.allclose(learned.affinity.features, untrained.affinity.features)
 
 
 @pytest.mark.parametrize("triplets", ["expected", "sampled"])
@@ -247,7 +254,7 @@ def part(recording, count):
 
 
 def test_guard_returns_the_start(recording, model):
-    start = cosine_affinity(project_recording(recording.xvectors, model, 10).vectors)
+    start = learn(recording, model, UNTRAINED, device="cpu").affinity
     for options, known, reason in (
         (LearningOptions(min_xvectors=10_000), None, "too_few_xvectors"),
         (LearningOptions(), 1, "one_speaker"),
@@ -343,11 +350,14 @@ def test_one_period_is_the_first_of_several(recording, model):
 
 def test_periods_by_hand(recording, model):
     """Figure 2 from its parts: two periods, each with its gamma and threshold."""
-    projected = project_recording(recording.xvectors, model, 10)
-    net = TwoLayerNet(model.transform, projected.directions)
-    inputs = torch.tensor(projected.centered, dtype=torch.float32)
+    paper = make_options("paper-ssa1").learning
+    centered = center(recording.xvectors, model.mean)
+    whitened = whiten_and_normalize(centered, model)
+    directions = recording_pca(whitened)[1][:10]
+    net = TwoLayerNet(model.transform, directions)
+    inputs = torch.tensor(centered, dtype=torch.float32)
     trainer = Trainer(net, inputs, lr=1e-3)
-    affinity = cosine_affinity(projected.vectors)
+    affinity = cosine_affinity(whitened @ directions.T)
     clusters = average_linkage(affinity.dense()).cut(Stop(threshold=0.5))
     counts = []
     for gamma, threshold in ((0.4, 0.3), (0.6, None)):
@@ -370,8 +380,13 @@ def test_periods_by_hand(recording, model):
             ours = average_linkage(affinity.dense(), start=clusters)
             assert ours.merges[0].tolist() == first.tolist()
             clusters = ours.cut(Stop(threshold=threshold))[clusters]
-    options = LearningOptions(
-        periods=2, init_threshold=0.5, threshold_step=0.2, gamma=0.4, gamma_step=0.2
+    options = replace(
+        paper,
+        periods=2,
+        init_threshold=0.5,
+        threshold_step=0.2,
+        gamma=0.4,
+        gamma_step=0.2,
     )
     learned = learn(recording, model, options, device="cpu")
     assert [period.num_clusters for period in learned.periods] == counts
