@@ -39,7 +39,7 @@ _FIRST, _AFTER_MERGE, _LAST = 3, 2, 10
 _FEWEST_FIRST, _FIRST_PER_SPEAKER = 40, 3
 # Above this number of speakers a part of them is merged at once, one in so many; where
 # there turn out to be more, the path is walked again one by one.
-_ONE_BY_ONE, _AT_ONCE = 15, 4
+_ONE_BY_ONE, _AT_ONCE = 15, 2
 # Noise that lasts is looked for in blocks of this length, and taken into account from
 # this ratio of variances on, unless after that there is so much again.
 _BLOCK_SECONDS, _SLOW, _SPEAKERS = 20.0, 1.3, 1.2

@@ -10,15 +10,18 @@ probability of staying depends on the time between windows, not on their index.
 """
 
 from dataclasses import dataclass, replace
+from math import isqrt
 
 import numpy as np
 
 from ssahc.types import FloatArray, IntArray
 
 # Iterations stop when the evidence rises by less than this, in nats.
-_TOLERANCE = 1e-3
+_TOLERANCE = 0.1
 # No speaker's probability falls below this, so that none is impossible for ever.
 _LEAST_PRIOR = 1e-8
+# Up to so many states, blocks of windows advance side by side.
+_FEW_STATES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,47 +165,70 @@ def forward_backward(
     """
     highest = log_likelihoods.max(axis=1, keepdims=True)
     likelihoods = np.exp(log_likelihoods - highest)
-    drawn = np.outer(1 - stay, priors)
     # The chain is reversible: backwards in time it is the same chain, so that what
     # later windows say is a filter on the reversed order, and both run side by side.
-    filtered, scales = _filter(
+    # The state is drawn before the first window, and stays.
+    filtered = _filter(
         np.stack([likelihoods, likelihoods[::-1]], axis=1),
-        np.stack([stay, stay[::-1]], axis=1)[:, :, None],
-        np.stack([drawn, drawn[::-1]], axis=1),
+        np.stack([np.append(1.0, stay), np.append(1.0, stay[::-1])], axis=1),
         priors,
     )
     until, since = filtered[:, 0], filtered[::-1, 1]
+    drawn = np.outer(1 - stay, priors)
     predicted = np.vstack([priors, stay[:, None] * until[:-1] + drawn])
     later = np.vstack([stay[:, None] * since[1:] + drawn, priors])
     responsibilities = until * later / priors
     responsibilities /= responsibilities.sum(axis=1, keepdims=True)
     first = responsibilities[0]
     entries = first + (responsibilities[1:] * drawn / predicted[1:]).sum(axis=0)
-    log_likelihood = float(np.log(scales[:, 0]).sum() + highest.sum())
+    scales = (likelihoods * predicted).sum(axis=1)
+    log_likelihood = float(np.log(scales).sum() + highest.sum())
     return responsibilities, log_likelihood, entries
 
 
 def _filter(
-    likelihoods: FloatArray, stay: FloatArray, drawn: FloatArray, priors: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the states (N, 2, K) of two chains given all windows so far.
+    likelihoods: FloatArray, stay: FloatArray, priors: FloatArray
+) -> FloatArray:
+    """Return the states (N, 2, K) of two chains, given all windows so far.
 
-    Also returns the probability (N, 2) of each window given those before.
+    Blocks of windows advance side by side from every state they may begin in; then they
+    are gone through one by one, when it is known in which. That is few steps of K times
+    the arithmetic; many states go in a single block.
     """
-    filtered = np.empty_like(likelihoods)
-    scales = np.empty((*likelihoods.shape[:2], 1))
-    ones = np.ones((likelihoods.shape[2], 1))
-    predicted = np.tile(priors, (2, 1))
-    last = len(likelihoods) - 1
-    for t, (likelihood, state, scale) in enumerate(
-        zip(likelihoods, filtered, scales, strict=True)
-    ):
-        np.multiply(likelihood, predicted, out=state)
-        np.matmul(state, ones, out=scale)
-        state /= scale
-        if t < last:
-            predicted = stay[t] * state + drawn[t]
-    return filtered, scales[..., 0]
+    count, _, states = likelihoods.shape
+    length = isqrt(count) if states <= _FEW_STATES else count
+    blocks = -(-count // length)
+
+    def by_step(values: FloatArray, padding: float) -> FloatArray:
+        """Return (length, blocks, 2, 1, K); windows that fill up change nothing."""
+        filled = np.full((blocks * length, 2, states), padding)
+        filled[:count] = values
+        steps = filled.reshape(blocks, length, 2, 1, states).swapaxes(0, 1)
+        return np.ascontiguousarray(steps)
+
+    stay = stay[:, :, None]
+    held = by_step(stay * likelihoods, 1.0)
+    entered = by_step((1 - stay) * priors * likelihoods, 0.0)
+    begin = np.eye(states) if blocks > 1 else priors[None]
+    reached = np.empty((length, blocks, 2, *begin.shape))
+    state, total = begin, begin.sum(axis=-1, keepdims=True)
+    for hold, enter, after in zip(held, entered, reached, strict=True):
+        np.multiply(state, hold, out=after)
+        after += enter * total
+        total = after.sum(axis=-1, keepdims=True)
+        highest = total.max(axis=-2, keepdims=True)
+        after /= highest
+        state, total = after, total / highest
+    if blocks > 1:
+        begins = np.empty((blocks, 2, 1, states))
+        before = np.tile(priors, (2, 1, 1))
+        for block, through in zip(begins, reached[-1], strict=True):
+            block[:] = before
+            before = before @ through
+            before /= before.sum(axis=-1, keepdims=True)
+        reached = begins @ reached
+    filtered = reached.swapaxes(0, 1).reshape(-1, 2, states)[:count]
+    return np.asarray(filtered / filtered.sum(axis=-1, keepdims=True))
 
 
 def noise_variance(observations: Observations, posterior: Posterior) -> float:
