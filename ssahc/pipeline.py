@@ -22,12 +22,7 @@ from ssahc.plda import (
 from ssahc.preprocess import center, project_recording, whiten_and_normalize
 from ssahc.resegmentation import DEFAULT_THRESHOLD, Resegmentation, resegment
 from ssahc.selfsup import Learned, Period, learn
-from ssahc.systems import (
-    DiarizeOptions,
-    SpeakerOptions,
-    choose_resegmentation,
-    choose_system,
-)
+from ssahc.systems import DiarizeOptions, SpeakerOptions, settle
 from ssahc.turns import make_turns, to_annotation
 from ssahc.types import (
     NO_MODEL,
@@ -183,7 +178,7 @@ def prepare_recording(
         if given is not None:
             return given
         if model.plda is None:
-            raise AssertionError("choose_system lets nothing pass without a PLDA")
+            raise AssertionError("settle lets nothing pass without a PLDA")
         progress("scoring", 0, 1)
         scores = plda_affinity(whiten(), model.plda, options)
         progress("scoring", 1, 1)
@@ -207,17 +202,19 @@ def prepare_recording(
         return Learned(fuse(learned.affinity, scores, options.fusion), learned.periods)
 
     def diarize(options: DiarizeOptions) -> Diarization:
-        system = choose_system(options.system, model, has_scores=given is not None)
-        options = replace(options, system=system)
-        refines = choose_resegmentation(options, model)
+        options = settle(options, model, has_scores=given is not None)
         clustered = _cluster(recording, compute_affinity(options), options, progress)
-        if refines and clustered.history is None:
-            _logger.debug(
-                "recording %r: not resegmented, as max-spk-fraction or two passes have "
-                "steered the merges",
+        if options.resegmentation.resegmentation == "none":
+            return clustered
+        if clustered.history is None:
+            _logger.warning(
+                "recording %r: labels are those of the clustering: resegmentation "
+                "knows no max-spk-fraction and no passes (%d windows, "
+                "--first-pass-max-utterances %d)",
                 recording.id,
+                len(recording),
+                options.ahc.first_pass_max_utterances,
             )
-        if not refines or clustered.history is None:
             return clustered
         plda = model.plda or isotropic_plda(whiten().shape[1])
         return _resegment(
@@ -289,7 +286,7 @@ def _resegment(
         latent,
         psi,
         clustered.segments,
-        clustered.affinity.dense(),
+        clustered.affinity,
         clustered.history,
         stop,
         options.resegmentation,

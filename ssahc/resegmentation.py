@@ -17,13 +17,14 @@ from typing import Literal
 
 import numpy as np
 
+from ssahc.affinity import Affinity
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.options import check_fields
 from ssahc.timing import count_observations, stay_probabilities
-from ssahc.types import Float32Array, FloatArray, IntArray
+from ssahc.types import FloatArray, IntArray
 from ssahc.variational import (
     Observations,
     Posterior,
@@ -34,15 +35,15 @@ from ssahc.variational import (
 )
 
 # Iterations at the first clusters, after a merge, and of what is an answer.
-_FIRST, _AFTER_MERGE, _LAST = 3, 2, 10
-# The path starts at no fewer clusters, nor at fewer than this for each known speaker.
-_FEWEST_FIRST, _FIRST_PER_SPEAKER = 40, 3
-# Above this number of speakers a part of them is merged at once, one in so many; where
-# there turn out to be more, the path is walked again one by one.
-_ONE_BY_ONE, _AT_ONCE = 15, 2
+_ITERATIONS_AT_FIRST, _ITERATIONS_AFTER_MERGE, _ITERATIONS_AT_LAST = 3, 2, 10
+# The path starts at no fewer clusters, nor at fewer than this for each speaker.
+_FEWEST_FIRST, _FIRST_PER_SPEAKER = 40, 2
+# Above this number of speakers half of them are merged at once; where there turn out to
+# be more, the path is walked again one by one.
+_ONE_BY_ONE = 15
 # Noise that lasts is looked for in blocks of this length, and taken into account from
 # this ratio of variances on, unless after that there is so much again.
-_BLOCK_SECONDS, _SLOW, _SPEAKERS = 20.0, 1.3, 1.2
+_BLOCK_SECONDS, _SLOW, _STILL_SLOW = 20.0, 1.3, 1.2
 # What a merge may cost in nats where no threshold is given: so much of what a further
 # speaker gains is the choice among many windows.
 DEFAULT_THRESHOLD = -3.0
@@ -122,6 +123,14 @@ class Resegmentation:
         order of time.
     noise : float
         Variance of the windows around their speakers, where the model says 1.
+    observations : Observations
+        The windows in order of time, as they count with this noise.
+    order : (N,) int array
+        The windows in order of time, by their places in the recording.
+    history : MergeHistory
+        All merges of the windows, as they stand in the recording.
+    affinity : Affinity
+        What was clustered.
     """
 
     path: tuple[Hypothesis, ...]
@@ -129,31 +138,16 @@ class Resegmentation:
     observations: Observations
     order: IntArray
     history: MergeHistory
-    affinity: Float32Array
+    affinity: Affinity
 
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of speakers at a stop.
 
         A threshold is one on the evidence, in nats: the number K is taken that has the
-        largest sum of evidence and threshold x K.
+        largest sum of evidence and threshold x K. Bounds hold; beyond the numbers on
+        the path, the nearest that there are windows for.
         """
-        if stop.num_speakers is not None:
-            return min(stop.num_speakers, len(self.order))
-        threshold = stop.threshold
-        if threshold is None:
-            raise AssertionError("a stop has a number of speakers or a threshold")
-        most = len(self.order) if stop.max_speakers is None else stop.max_speakers
-        within = [
-            hypothesis
-            for hypothesis in self.path
-            if stop.min_speakers <= hypothesis.num_speakers <= most
-        ]
-        if not within:
-            fewest = min(stop.min_speakers, len(self.order))
-            return min(max(self.path[0].num_speakers, fewest), most)
-        if abs(threshold) == inf:
-            return within[0 if threshold > 0 else -1].num_speakers
-        return max(within, key=lambda found: found.weigh(threshold)).num_speakers
+        return _count_speakers(self.path, stop, len(self.order))
 
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels at a stop.
@@ -184,7 +178,9 @@ class Resegmentation:
 
     def _refine(self, start: Hypothesis) -> Hypothesis:
         """Return what inference makes of an answer, unless it loses a speaker."""
-        found = _hypothesis(infer(self.observations, _one_hot(start.labels), _LAST))
+        found = _hypothesis(
+            infer(self.observations, _one_hot(start.labels), _ITERATIONS_AT_LAST)
+        )
         return found if found.num_speakers == start.num_speakers else start
 
     def _is_less_apart(self, first: Hypothesis, second: Hypothesis) -> bool:
@@ -193,7 +189,7 @@ class Resegmentation:
             return False
         in_rows = np.argsort(self.order)
         apart = [
-            mean_silhouette(self.affinity, answer.labels[in_rows])
+            mean_silhouette(self.affinity.dense(), answer.labels[in_rows])
             for answer in (first, second)
         ]
         return apart[0] < apart[1]
@@ -203,7 +199,7 @@ def resegment(
     latent: FloatArray,
     psi: FloatArray,
     segments: FloatArray,
-    affinity: Float32Array,
+    affinity: Affinity,
     history: MergeHistory,
     stop: Stop,
     options: ResegmentationOptions = ResegmentationOptions(),
@@ -218,13 +214,19 @@ def resegment(
         Variance between speakers along each dimension.
     segments : (N, 2) array
         Start and end of every window, in seconds.
-    affinity : (N, N) array
+    affinity : Affinity
         What was clustered.
     history : MergeHistory
         Its merges, from single windows to one cluster.
     stop : Stop
         Known or bounded numbers of speakers, for which the path must be long enough.
     options : ResegmentationOptions
+
+    Returns
+    -------
+    Resegmentation
+        To be cut at this stop; or at any threshold, if the stop is one, with the same
+        bounds.
     """
     order = np.lexsort((segments[:, 1], segments[:, 0]))
     in_time = segments[order]
@@ -235,39 +237,81 @@ def resegment(
         stay_probabilities(in_time, options.loop_seconds),
         options.fb,
     )
+    since = in_time[:, 0] - in_time[0, 0]
+    blocks = np.unique(since // _BLOCK_SECONDS, return_inverse=True)[1]
     fewest = stop.num_speakers or stop.min_speakers
     first = max(_FEWEST_FIRST, isqrt(len(order)), _FIRST_PER_SPEAKER * fewest)
-    clusters = history.cut(Stop(min(first, len(order))))[order]
-    posterior = infer(observations, _one_hot(clusters), _FIRST)
+    while True:
+        clusters = history.cut(Stop(min(first, len(order))))[order]
+        path, noise, heard = _search(observations, clusters, blocks, stop)
+        likely = _count_speakers(path, _usual(stop), len(order))
+        # A known number is no more than the path was made for.
+        if _FIRST_PER_SPEAKER * likely <= first or first >= len(order):
+            return Resegmentation(path, noise, heard, order, history, affinity)
+        first = _FIRST_PER_SPEAKER * likely
+
+
+def _search(
+    observations: Observations, clusters: IntArray, blocks: IntArray, stop: Stop
+) -> tuple[tuple[Hypothesis, ...], float, Observations]:
+    """Return a path from these clusters, its noise, and how windows count with it."""
+    posterior = infer(observations, _one_hot(clusters), _ITERATIONS_AT_FIRST)
     noise = noise_variance(observations, posterior)
     observations = observations.rescaled(noise)
     path = _find_path(observations, posterior, stop)
-    found = Resegmentation(path, noise, observations, order, history, affinity)
-    slow = _measure_slow_noise(found, stop, in_time[:, 0])
-    if slow < _SLOW:
-        return found
-    observations = observations.rescaled(slow)
-    path = _find_path(observations, posterior, stop)
-    noise *= slow
-    heeded = replace(found, path=path, noise=noise, observations=observations)
-    # Speakers who were merged vary from turn to turn as well: then it was no noise.
-    rest = _measure_slow_noise(heeded, stop, in_time[:, 0])
-    return heeded if rest < _SPEAKERS else found
+    slow = _measure_slow_noise(observations, path, blocks, stop)
+    if slow >= _SLOW:
+        slowed = observations.rescaled(slow)
+        further = _find_path(slowed, posterior, stop)
+        # Speakers who were merged vary from turn to turn as well: then it was no noise.
+        if _measure_slow_noise(slowed, further, blocks, stop) < _STILL_SLOW:
+            return further, noise * slow, slowed
+    return path, noise, observations
 
 
-def _measure_slow_noise(found: Resegmentation, stop: Stop, starts: FloatArray) -> float:
+def _measure_slow_noise(
+    observations: Observations,
+    path: tuple[Hypothesis, ...],
+    blocks: IntArray,
+    stop: Stop,
+) -> float:
     """Return by how much blocks vary more than they would by independent noise."""
-    # Not at a threshold: the path must be the same for all of them.
-    if stop.num_speakers is None:
-        stop = replace(stop, threshold=DEFAULT_THRESHOLD)
-    count = found.num_clusters(stop)
-    answers = [answer for answer in found.path if answer.num_speakers == count]
-    if not answers:
-        return 1.0
-    since = starts - starts[0]
-    blocks = np.unique(since // _BLOCK_SECONDS, return_inverse=True)[1]
-    responsibilities = _one_hot(answers[0].labels)
-    return block_variance(found.observations, responsibilities, blocks)
+    count = _count_speakers(path, _usual(stop), len(blocks))
+    for answer in path:
+        if answer.num_speakers == count:
+            return block_variance(observations, _one_hot(answer.labels), blocks)
+    return 1.0
+
+
+def _usual(stop: Stop) -> Stop:
+    """Return the stop, at the default threshold if it is one.
+
+    What is found must be the same for all thresholds, to be cut at any.
+    """
+    if stop.num_speakers is not None:
+        return stop
+    return replace(stop, threshold=DEFAULT_THRESHOLD)
+
+
+def _count_speakers(path: tuple[Hypothesis, ...], stop: Stop, num_windows: int) -> int:
+    """Return the number of speakers on a path at a stop."""
+    if stop.num_speakers is not None:
+        return min(stop.num_speakers, num_windows)
+    threshold = stop.threshold
+    if threshold is None:
+        raise AssertionError("a stop has a number of speakers or a threshold")
+    most = num_windows if stop.max_speakers is None else stop.max_speakers
+    within = [
+        hypothesis
+        for hypothesis in path
+        if stop.min_speakers <= hypothesis.num_speakers <= most
+    ]
+    if not within:
+        fewest = min(stop.min_speakers, num_windows)
+        return min(max(path[0].num_speakers, fewest), most)
+    if abs(threshold) == inf:
+        return within[0 if threshold > 0 else -1].num_speakers
+    return max(within, key=lambda found: found.weigh(threshold)).num_speakers
 
 
 def _find_path(
@@ -286,7 +330,9 @@ def _walk(
     observations: Observations, start: Posterior, fewest: int, one_by_one: int
 ) -> tuple[Hypothesis, ...]:
     """Merge speakers until one is left; return an answer for the numbers passed."""
-    posterior = infer(observations, start.responsibilities, _AFTER_MERGE, start.priors)
+    posterior = infer(
+        observations, start.responsibilities, _ITERATIONS_AFTER_MERGE, start.priors
+    )
     path: list[Hypothesis] = []
     while True:
         posterior = _without_silent(posterior)
@@ -296,9 +342,9 @@ def _walk(
             return tuple(path)
         # Straight to the number that is asked for, then to where each one counts.
         goal = fewest if left > fewest > one_by_one else one_by_one
-        merges = max(1, min(left // _AT_ONCE, left - goal))
+        merges = max(1, min(left // 2, left - goal))
         merged, priors = _merge_best(observations, posterior, merges)
-        posterior = infer(observations, merged, _AFTER_MERGE, priors)
+        posterior = infer(observations, merged, _ITERATIONS_AFTER_MERGE, priors)
 
 
 def _merge_best(

@@ -1,6 +1,6 @@
 """What is done to a recording: the systems there are, and all their options."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ssahc.cluster.ahc import AhcOptions
@@ -157,27 +157,33 @@ def uses_plda(system: System | None) -> bool:
     return system is None or system in _NEEDS_PLDA
 
 
-def choose_resegmentation(options: DiarizeOptions, model: Model) -> bool:
-    """Return whether labels are refined by a VB-HMM.
+def settle(
+    options: DiarizeOptions, model: Model, *, has_scores: bool = False
+) -> DiarizeOptions:
+    """Return the options with a system, and whether labels are resegmented, decided.
 
     Parameters
     ----------
     options : DiarizeOptions
-        With the system that is run.
     model : Model
+    has_scores : bool
+        Whether PLDA scores are given ready-made.
 
     Raises
     ------
     UsageError
-        If it is asked for, and there is nothing to know the x-vectors' space by.
+        If the system needs a PLDA that is not there, or resegmentation is asked for and
+        there is nothing to know the x-vectors' space by.
     """
+    system = choose_system(options.system, model, has_scores=has_scores)
     asked = options.resegmentation.resegmentation
     knows_space = model.plda is not None or model.transform is not None
-    if asked is None:
-        return knows_space and options.system in _LEARNING
     if asked == "vb" and not knows_space:
         raise UsageError(
             "--resegmentation vb needs a PLDA or a whitening transform: give a "
             "--model-dir or --transform FILE, or use --resegmentation none"
         )
-    return asked == "vb"
+    if asked is None:
+        asked = "vb" if knows_space and system in _LEARNING else "none"
+    resegmentation = replace(options.resegmentation, resegmentation=asked)
+    return replace(options, system=system, resegmentation=resegmentation)

@@ -5,7 +5,7 @@ thresholds, and cut at each of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import isnan
 from typing import get_args
@@ -22,7 +22,7 @@ from ssahc.plda import PldaOptions
 from ssahc.resegmentation import ResegmentationOptions
 from ssahc.scoring import Score
 from ssahc.selfsup import LearningOptions
-from ssahc.systems import DiarizeOptions, System, choose_system
+from ssahc.systems import DiarizeOptions, System, settle
 from ssahc.types import (
     NO_MODEL,
     Float32Array,
@@ -139,6 +139,12 @@ def _check_names(
                 f"--system {options.system} makes no use of {name.replace('_', '-')}, "
                 f"so there is nothing to sweep; use {' or '.join(users)}"
             )
+        refines = options.resegmentation.resegmentation != "none"
+        if _is_of(name, ResegmentationOptions) and not refines:
+            raise UsageError(
+                f"nothing makes use of {name.replace('_', '-')} where there is no "
+                "resegmentation, so there is nothing to sweep; use --resegmentation vb"
+            )
         if has_scores and _is_of(name, PldaOptions):
             raise UsageError(
                 f"--system {options.system} makes no use of {name.replace('_', '-')} "
@@ -199,8 +205,7 @@ def sweep_recording(
         If the grid cannot be swept, or the system lacks what it needs.
     """
     has_scores = plda_scores is not None
-    system = choose_system(options.system, model, has_scores=has_scores)
-    options = replace(options, system=system)
+    options = settle(options, model, has_scores=has_scores)
     _check_names(grid, options, has_scores=has_scores)
     diarize = prepare_recording(recording, model, plda_scores=plda_scores)
     return sweep_prepared(diarize, scorer, grid, options)

@@ -49,8 +49,8 @@ ARROWS = {
     "timing": set(),
     "variational": set(),
     "resegmentation": {
-        *("cluster.history", "cluster.silhouette", "cluster.stop", "options"),
-        *("timing", "variational"),
+        *("affinity", "cluster.history", "cluster.silhouette", "cluster.stop"),
+        *("options", "timing", "variational"),
     },
     "nn.model": set(),
     "nn.losses": set(),

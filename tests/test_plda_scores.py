@@ -10,6 +10,9 @@ from ssahc.io.model import write_model_dir
 from ssahc.io.text import read_labels
 from ssahc.io.xvectors import write_xvector_dir
 
+# What else goes by the model's PLDA, where there is one, is left out.
+WITHOUT_PLDA = ("--start", "model", "--resegmentation", "none")
+
 
 @pytest.fixture(scope="module")
 def data(corpus, tmp_path_factory):
@@ -19,8 +22,7 @@ def data(corpus, tmp_path_factory):
     write_xvector_dir(path / "x", recordings)
     write_model_dir(path / "model", corpus["b"].model)
     run(path / "x", path / "plda", "--model-dir", path / "model", "--system", "plda")
-    options = ("--model-dir", path / "model", "--resegmentation", "none")
-    run(path / "x", path / "fused", *options)
+    run(path / "x", path / "fused", "--model-dir", path / "model", *WITHOUT_PLDA)
     return path
 
 
@@ -61,7 +63,8 @@ def test_ready_made_scores_are_clustered(data, tmp_path, prefix, name):
 
 def test_ready_made_scores_are_fused(data, tmp_path):
     scores = data / "plda" / "scores.scp"
-    run(data / "x", tmp_path, "--plda-scores", scores, *model_flags(data))
+    options = (*model_flags(data), *WITHOUT_PLDA)
+    run(data / "x", tmp_path, "--plda-scores", scores, *options)
     ours, theirs = scores_of(tmp_path), scores_of(data / "fused")
     for recording, matrix in theirs.items():
         np.testing.assert_allclose(ours[recording], matrix, atol=1e-5)

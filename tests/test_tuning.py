@@ -77,7 +77,8 @@ def test_known_numbers_and_ready_made_scores(conversation, model):
     values = {
         "system": "ssahc+plda",
         "num_speakers": 3,
-        # It goes by the model's PLDA, which one of the two has not.
+        # These go by the model's PLDA, which one of the two has not.
+        "start": "model",
         "resegmentation": "none",
     }
     grid = {"fusion_weight": WEIGHTS, "gamma": [0.2, 0.6]}

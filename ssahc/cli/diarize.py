@@ -44,12 +44,7 @@ from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.parallel import RunningOptions
-from ssahc.systems import (
-    DiarizeOptions,
-    choose_resegmentation,
-    choose_system,
-    uses_plda,
-)
+from ssahc.systems import DiarizeOptions, settle, uses_plda
 from ssahc.turns import make_turns
 from ssahc.types import Fault, Float32Array, IntArray, Recording
 
@@ -159,17 +154,12 @@ def settle_system(run: Run, inputs: Inputs) -> Run:
         If the system needs a PLDA, or resegmentation a model, and there is none.
     """
     has_scores = inputs.plda_scores is not None
-    system = choose_system(run.method.system, inputs.model, has_scores=has_scores)
-    if run.method.system is None and run.files.model_dir and system == "ssahc":
+    method = settle(run.method, inputs.model, has_scores=has_scores)
+    if run.method.system is None and run.files.model_dir and method.system == "ssahc":
         _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
-    if has_scores and not uses_plda(system):
-        _logger.warning("--system %s makes no use of --plda-scores", system)
-    method = replace(run.method, system=system)
-    refines = choose_resegmentation(method, inputs.model)
-    resegmentation = replace(
-        method.resegmentation, resegmentation="vb" if refines else "none"
-    )
-    return replace(run, method=replace(method, resegmentation=resegmentation))
+    if has_scores and not uses_plda(method.system):
+        _logger.warning("--system %s makes no use of --plda-scores", method.system)
+    return replace(run, method=method)
 
 
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:
