@@ -20,7 +20,7 @@ from ssahc.plda import (
     project_to_latent,
 )
 from ssahc.preprocess import center, project_recording, whiten_and_normalize
-from ssahc.resegmentation import DEFAULT_THRESHOLD, Resegmentation, resegment
+from ssahc.resegmentation import Resegmentation, resegment
 from ssahc.selfsup import Learned, Period, learn
 from ssahc.systems import DiarizeOptions, SpeakerOptions, settle
 from ssahc.turns import make_turns, to_annotation
@@ -237,7 +237,7 @@ def _about_learning(options: DiarizeOptions) -> DiarizeOptions:
 def _cluster(
     recording: Recording, learned: Learned, options: DiarizeOptions, progress: Progress
 ) -> Diarization:
-    stop = options.speakers.stop()
+    stop = options.stop()
     matrix = learned.affinity.dense()
     history = None
     progress("clustering", 0, 1)
@@ -280,7 +280,7 @@ def _resegment(
     """Refine the labels of a clustering, and log what was found."""
     if clustered.history is None:
         raise AssertionError("only a full history of merges can be refined")
-    stop = options.speakers.stop(default=DEFAULT_THRESHOLD)
+    stop = options.stop()
     progress("resegmenting", 0, 1)
     found = resegment(
         latent,

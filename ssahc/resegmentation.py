@@ -11,6 +11,7 @@ else for a speaker, such as noise, and the path's answer must also stand no less
 in the affinities that were clustered.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf, isqrt
 from typing import Literal
@@ -28,25 +29,26 @@ from ssahc.types import FloatArray, IntArray
 from ssahc.variational import (
     Observations,
     Posterior,
-    block_variance,
     infer,
+    lasting_noise,
     merge_gains,
     noise_variance,
 )
 
 # Iterations at the first clusters, after a merge, and of what is an answer.
 _ITERATIONS_AT_FIRST, _ITERATIONS_AFTER_MERGE, _ITERATIONS_AT_LAST = 3, 2, 10
-# The path starts at no fewer clusters, nor at fewer than this for each speaker.
-_FEWEST_FIRST, _FIRST_PER_SPEAKER = 40, 2
-# Above this number of speakers half of them are merged at once; where there turn out to
-# be more, the path is walked again one by one.
-_ONE_BY_ONE = 15
+# The path starts at no fewer clusters. Half of them are merged at once down to this
+# number, then one by one; where there are more speakers, it is walked again from more.
+_FEWEST_FIRST, _ONE_BY_ONE = 40, 15
 # Noise that lasts is looked for in blocks of this length, and taken into account from
 # this ratio of variances on, unless after that there is so much again.
-_BLOCK_SECONDS, _SLOW, _STILL_SLOW = 20.0, 1.3, 1.2
+_BLOCK_SECONDS, _SLOW = 20.0, 1.3
 # What a merge may cost in nats where no threshold is given: so much of what a further
 # speaker gains is the choice among many windows.
-DEFAULT_THRESHOLD = -3.0
+DEFAULT_THRESHOLD = -2.0
+# So much of the variance between speakers is taken to be alike in all directions: the
+# PLDA was trained on others.
+_ALIKE = 0.1
 # Of the options; beyond, floats overflow.
 _LARGEST = 1e6
 
@@ -97,10 +99,13 @@ class Hypothesis:
         0..K-1, all of them there.
     evidence : float
         In nats, up to a constant of the recording.
+    inflation : float
+        By how much noise that lasts makes the variance of a speaker's mean larger.
     """
 
     labels: IntArray
     evidence: float
+    inflation: float = 1.0
 
     @property
     def num_speakers(self) -> int:
@@ -110,6 +115,10 @@ class Hypothesis:
     def weigh(self, threshold: float) -> float:
         """Return the evidence with what a threshold in nats gives each speaker."""
         return self.evidence + threshold * self.num_speakers
+
+
+# An answer for every number of speakers that was passed, the largest first.
+Path = tuple[Hypothesis, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +142,7 @@ class Resegmentation:
         What was clustered.
     """
 
-    path: tuple[Hypothesis, ...]
+    path: Path
     noise: float
     observations: Observations
     order: IntArray
@@ -232,55 +241,65 @@ def resegment(
     in_time = segments[order]
     observations = Observations(
         latent[order],
-        psi,
+        (1 - _ALIKE) * psi + _ALIKE * psi.mean(),
         options.fa * count_observations(in_time),
         stay_probabilities(in_time, options.loop_seconds),
         options.fb,
     )
     since = in_time[:, 0] - in_time[0, 0]
     blocks = np.unique(since // _BLOCK_SECONDS, return_inverse=True)[1]
-    fewest = stop.num_speakers or stop.min_speakers
-    first = max(_FEWEST_FIRST, isqrt(len(order)), _FIRST_PER_SPEAKER * fewest)
+    known = stop.num_speakers
+    singly = _ONE_BY_ONE if known else max(_ONE_BY_ONE, 2 * stop.min_speakers)
     while True:
+        first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * singly, 2 * (known or 0))
         clusters = history.cut(Stop(min(first, len(order))))[order]
-        path, noise, heard = _search(observations, clusters, blocks, stop)
+        path, noise, heard = _search(observations, clusters, blocks, stop, singly)
         likely = _count_speakers(path, _usual(stop), len(order))
-        # A known number is no more than the path was made for.
-        if _FIRST_PER_SPEAKER * likely <= first or first >= len(order):
+        if known or likely <= singly or first >= len(order):
             return Resegmentation(path, noise, heard, order, history, affinity)
-        first = _FIRST_PER_SPEAKER * likely
+        singly = 2 * likely
 
 
 def _search(
-    observations: Observations, clusters: IntArray, blocks: IntArray, stop: Stop
-) -> tuple[tuple[Hypothesis, ...], float, Observations]:
-    """Return a path from these clusters, its noise, and how windows count with it."""
-    posterior = infer(observations, _one_hot(clusters), _ITERATIONS_AT_FIRST)
-    noise = noise_variance(observations, posterior)
-    observations = observations.rescaled(noise)
-    path = _find_path(observations, posterior, stop)
-    slow = _measure_slow_noise(observations, path, blocks, stop)
-    if slow >= _SLOW:
-        slowed = observations.rescaled(slow)
-        further = _find_path(slowed, posterior, stop)
-        # Speakers who were merged vary from turn to turn as well: then it was no noise.
-        if _measure_slow_noise(slowed, further, blocks, stop) < _STILL_SLOW:
-            return further, noise * slow, slowed
-    return path, noise, observations
-
-
-def _measure_slow_noise(
     observations: Observations,
-    path: tuple[Hypothesis, ...],
+    clusters: IntArray,
     blocks: IntArray,
     stop: Stop,
-) -> float:
-    """Return by how much blocks vary more than they would by independent noise."""
+    singly: int,
+) -> tuple[Path, float, Observations]:
+    """Return a path from these clusters, its noise, and how windows count with it."""
+    start = infer(observations, _one_hot(clusters), _ITERATIONS_AT_FIRST)
+    noise = noise_variance(observations, start)
+    observations = observations.rescaled(noise)
+    goals = sorted({singly, max(singly, stop.num_speakers or 1)}, reverse=True)
+    path = _explain(_walk(observations, start, goals), observations, blocks)
     count = _count_speakers(path, _usual(stop), len(blocks))
+    slow = next((a.inflation for a in path if a.num_speakers <= count), 1.0)
+    if slow < _SLOW:
+        return path, noise, observations
+    # How many speakers there are is settled; who speaks is asked again.
+    slowed = observations.rescaled(slow)
+    again = {answer.num_speakers: answer for answer in _walk(slowed, start, goals)}
+    path = tuple(
+        replace(answer, labels=again.get(answer.num_speakers, answer).labels)
+        for answer in path
+    )
+    return path, noise * slow, slowed
+
+
+def _explain(path: Path, observations: Observations, blocks: IntArray) -> Path:
+    """Add to the evidence what noise that lasts explains."""
+    most = max(path, key=lambda answer: answer.evidence)
+    # To more speakers than that, noise that lasts is as likely as to these.
+    common = lasting_noise(observations, most.labels, blocks)
+    explained = []
     for answer in path:
-        if answer.num_speakers == count:
-            return block_variance(observations, _one_hot(answer.labels), blocks)
-    return 1.0
+        gain, inflation = common
+        if answer.num_speakers < most.num_speakers:
+            gain, inflation = lasting_noise(observations, answer.labels, blocks)
+        evidence = answer.evidence + gain
+        explained.append(Hypothesis(answer.labels, evidence, inflation))
+    return tuple(explained)
 
 
 def _usual(stop: Stop) -> Stop:
@@ -293,7 +312,7 @@ def _usual(stop: Stop) -> Stop:
     return replace(stop, threshold=DEFAULT_THRESHOLD)
 
 
-def _count_speakers(path: tuple[Hypothesis, ...], stop: Stop, num_windows: int) -> int:
+def _count_speakers(path: Path, stop: Stop, num_windows: int) -> int:
     """Return the number of speakers on a path at a stop."""
     if stop.num_speakers is not None:
         return min(stop.num_speakers, num_windows)
@@ -314,22 +333,12 @@ def _count_speakers(path: tuple[Hypothesis, ...], stop: Stop, num_windows: int) 
     return max(within, key=lambda found: found.weigh(threshold)).num_speakers
 
 
-def _find_path(
-    observations: Observations, start: Posterior, stop: Stop
-) -> tuple[Hypothesis, ...]:
-    """Return an answer for every number of speakers that may be the right one."""
-    fewest = stop.num_speakers or stop.min_speakers
-    path = _walk(observations, start, fewest, _ONE_BY_ONE)
-    likely = max(path, key=lambda found: found.weigh(DEFAULT_THRESHOLD)).num_speakers
-    if stop.num_speakers is None and likely > max(_ONE_BY_ONE, fewest):
-        return _walk(observations, start, fewest, len(start.priors))
-    return path
+def _walk(observations: Observations, start: Posterior, goals: Sequence[int]) -> Path:
+    """Merge speakers until one is left; return an answer for the numbers passed.
 
-
-def _walk(
-    observations: Observations, start: Posterior, fewest: int, one_by_one: int
-) -> tuple[Hypothesis, ...]:
-    """Merge speakers until one is left; return an answer for the numbers passed."""
+    Half of them are merged at once down to one goal after another, the largest first;
+    below the last, one by one.
+    """
     posterior = infer(
         observations, start.responsibilities, _ITERATIONS_AFTER_MERGE, start.priors
     )
@@ -340,8 +349,7 @@ def _walk(
         left = len(posterior.priors)
         if left == 1:
             return tuple(path)
-        # Straight to the number that is asked for, then to where each one counts.
-        goal = fewest if left > fewest > one_by_one else one_by_one
+        goal = next((goal for goal in goals if goal < left), left - 1)
         merges = max(1, min(left // 2, left - goal))
         merged, priors = _merge_best(observations, posterior, merges)
         posterior = infer(observations, merged, _ITERATIONS_AFTER_MERGE, priors)

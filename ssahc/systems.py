@@ -9,13 +9,14 @@ from ssahc.errors import UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.options import check_fields
 from ssahc.plda import PldaOptions
-from ssahc.resegmentation import ResegmentationOptions
+from ssahc.resegmentation import DEFAULT_THRESHOLD, ResegmentationOptions
 from ssahc.selfsup import Device, LearningOptions
 from ssahc.types import Model
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
 _NEEDS_PLDA = ("plda", "ssahc+plda")
 _LEARNING = ("ssahc", "ssahc+plda")
+_LEARNED_THRESHOLD = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,9 @@ class SpeakerOptions:
     num_speakers : int, optional
         Known number of speakers, the same for all recordings.
     threshold : float, optional
-        Merge while the best average affinity is at or above it; 0 if not given, where
-        a log-likelihood ratio finds "same" and "different" equally likely. With
-        resegmentation, while merging raises the evidence by so much, in nats; -3 if not
-        given.
+        Merge while the best average affinity is at or above it; with resegmentation,
+        while merging raises the evidence by so much, in nats. If not given: -2 nats
+        with resegmentation; 0.1 for ssahc unless it starts as the model; else 0.
     min_speakers : int
         Never fewer speakers than this.
     max_speakers : int, optional
@@ -122,6 +122,20 @@ class DiarizeOptions:
                 "--resegmentation vb starts from merges, and --system spectral makes "
                 "none; use another system"
             )
+
+    def stop(self) -> Stop:
+        """Return when merging stops, by a default where nothing is said of it.
+
+        Of options that are settled (`settle`). The cosines that a network has learned
+        from whitened x-vectors lie higher than others; at 0, log-likelihood ratios and
+        cosines of centred vectors find "same" and "different" equally likely.
+        """
+        default = 0.0
+        if self.resegmentation.resegmentation == "vb":
+            default = DEFAULT_THRESHOLD
+        elif self.system == "ssahc" and self.learning.start == "whitened":
+            default = _LEARNED_THRESHOLD
+        return self.speakers.stop(default=default)
 
 
 def choose_system(

@@ -20,6 +20,8 @@ from ssahc.types import FloatArray, IntArray
 _TOLERANCE = 0.1
 # No speaker's probability falls below this, so that none is impossible for ever.
 _LEAST_PRIOR = 1e-8
+# Variances of shifts that are tried, where that of a window's own noise is 1.
+_SHIFTS = np.array([0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
 # Up to so many states, blocks of windows advance side by side.
 _FEW_STATES = 16
 
@@ -249,41 +251,52 @@ def noise_variance(observations: Observations, posterior: Posterior) -> float:
     return variance if variance > 0 else 1.0
 
 
-def block_variance(
-    observations: Observations, responsibilities: FloatArray, blocks: IntArray
-) -> float:
-    """Return by how much blocks of windows vary more than if windows were independent.
+def lasting_noise(
+    observations: Observations, labels: IntArray, blocks: IntArray
+) -> tuple[float, float]:
+    """Return how much better noise that lasts explains what speakers sound like.
 
-    Slow noise moves all windows of a while together, so that a speaker's mean is known
-    less well than from as many independent windows. The sums of a speaker's windows in
-    one block, around the speaker's mean, tell by how much (the method of batch means).
+    Such noise moves all windows of a while together, so that they tell less of a
+    speaker than as many independent ones. Here a speaker's windows in one block have a
+    shift in common, drawn from N(0, r I). Speakers, shifts and noise are integrated
+    out; r is the one that explains the windows best.
 
     Parameters
     ----------
     observations : Observations
-    responsibilities : (N, K) array
+    labels : (N,) int array
+        Speakers 0..K-1 of the windows.
     blocks : (N,) int array
-        0..B-1.
+        In which block of time each window is, 0..B-1.
 
     Returns
     -------
-    float
-        Ratio of variances; 1 if no speaker has windows in two blocks.
+    gain : float
+        In nats, over no noise that lasts; 0 or more.
+    inflation : float
+        By how much the variance of the mean of a speaker's windows in a block is above
+        that of independent windows; 1 or more.
     """
-    latent = observations.latent
-    weighted = responsibilities * observations.weights[:, None]
-    counts = weighted.sum(axis=0)
-    means = weighted.T @ latent / np.maximum(counts, 1e-300)[:, None]
-    member = np.eye(blocks.max() + 1)[blocks]
-    observed = expected = 0.0
-    for k, mean in enumerate(means):
-        sizes = member.T @ weighted[:, k]
-        sums = (member * weighted[:, k : k + 1]).T @ (latent - mean)
-        observed += float((sums**2).sum())
-        # The mean is of the same windows: it takes its share of their variance.
-        expected += float((sizes - sizes**2 / max(counts[k], 1e-300)).sum())
-    expected *= latent.shape[1]
-    return observed / expected if expected > 1e-9 * len(latent) else 1.0
+    latent, psi, weights = observations.latent, observations.psi, observations.weights
+    pairs = labels * (blocks.max() + 1) + blocks
+    order = np.argsort(pairs, kind="stable")
+    first = np.flatnonzero(np.diff(pairs[order], prepend=-1))
+    member = np.eye(labels.max() + 1)[labels[order[first]]]
+    counts = np.add.reduceat(weights[order], first)
+    means = np.add.reduceat((latent * weights[:, None])[order], first)
+    means /= counts[:, None]
+    # A row for every r: a mean has this variance around its speaker's, whose precision
+    # and weighted sum of means follow.
+    variances = _SHIFTS[:, None] + 1 / counts
+    precisions = (1 / variances) @ member
+    sums = (member.T / variances[:, None, :]) @ means
+    scales = 1 + precisions[..., None] * psi
+    evidence = (sums**2 * psi / scales - np.log(scales)).sum(axis=(1, 2))
+    evidence -= ((means**2).sum(axis=1) / variances).sum(axis=1)
+    evidence -= latent.shape[1] * np.log(variances).sum(axis=1)
+    best = int(evidence.argmax())
+    inflation = 1 + _SHIFTS[best] * (counts @ counts) / counts.sum()
+    return 0.5 * float(evidence[best] - evidence[0]), float(inflation)
 
 
 def merge_gains(observations: Observations, posterior: Posterior) -> FloatArray:
