@@ -255,7 +255,7 @@ def resegment(
         clusters = history.cut(Stop(min(first, len(order))))[order]
         path, noise, heard = _search(observations, clusters, blocks, stop, singly)
         likely = _count_speakers(path, _usual(stop), len(order))
-        if known or likely <= singly or first >= len(order):
+        if known or likely < singly or first >= len(order):
             return Resegmentation(path, noise, heard, order, history, affinity)
         singly = 2 * likely
 

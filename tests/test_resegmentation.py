@@ -8,14 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ssahc
+from ssahc.affinity import ScoreMatrix
 from ssahc.cluster.ahc import average_linkage
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.io.model import write_model_dir
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.resegmentation import ResegmentationOptions, resegment
+from ssahc.resegmentation import (
+    Hypothesis,
+    Resegmentation,
+    ResegmentationOptions,
+    resegment,
+)
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Model, Recording
+from ssahc.variational import Observations
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +31,14 @@ def halves():
     return simulate_corpus(SimulateOptions(recordings=4, duration=90, seed=1))
 
 
-def search(latent, segments, stop, **options):
+def search(latent, segments, stop, psi=2.0, **options):
     """Resegment vectors whose affinities are their dot products."""
     affinity = (latent @ latent.T).astype(np.float32)
     return resegment(
         latent,
-        np.full(latent.shape[1], 2.0),
+        np.broadcast_to(psi, latent.shape[1]),
         segments,
-        affinity,
+        ScoreMatrix(affinity),
         average_linkage(affinity),
         stop,
         ResegmentationOptions(**options),
@@ -116,16 +123,15 @@ def test_order_of_windows_does_not_matter(halves, rng):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_few_windows(halves, count):
-    recording = halves["a"].conversations[0].recording
-    few = Recording(
-        "few",
-        recording.utterances[:count],
-        recording.segments[:count],
-        recording.xvectors[:count],
-    )
-    labels = ssahc.diarize_recording(few, halves["b"].model).labels
-    assert labels.shape == (count,)
+def test_few_windows(count):
+    apart = 20 * np.eye(3)[:count]
+    segments = np.column_stack([np.arange(count), np.arange(count) + 1.0])
+    for known in (1, 2, 3):
+        labels = search(apart, segments, Stop(known), psi=400.0).cut(Stop(known))
+        assert set(labels.tolist()) == set(range(min(known, count)))
+    anything = Stop(threshold=-2.0)
+    labels = search(apart, segments, anything, psi=400.0).cut(anything)
+    assert labels.tolist() == list(range(count))
 
 
 def test_equal_windows_are_one_speaker(halves):
@@ -172,21 +178,115 @@ def test_the_papers_presets_have_no_resegmentation(halves):
         assert result.resegmentation is None
 
 
-def test_merges_that_kaldis_options_steer_are_left_alone(halves):
+def test_merges_that_kaldis_options_steer_are_left_alone(halves, caplog):
     recording = halves["a"].conversations[0].recording
     options = ssahc.make_options(first_pass_max_utterances=40)
     result = ssahc.diarize_recording(recording, halves["b"].model, options)
     assert result.resegmentation is None
+    assert "labels are those of the clustering" in caplog.text
 
 
-@pytest.mark.parametrize("speakers", [16, 20, 35])
-def test_many_speakers(rng, speakers):
+@pytest.mark.parametrize("speakers", [16, 35, 50])
+@pytest.mark.parametrize("stop", ["known", "bounded", "free"])
+def test_many_speakers(rng, speakers, stop):
     labels = np.arange(speakers).repeat(8)
     latent = 3 * rng.standard_normal((speakers, 60))[labels]
     latent += rng.standard_normal(latent.shape)
-    stop = Stop(threshold=0.0)
-    found = search(latent, slide(len(labels)), stop).cut(stop)
+    stops = {"known": Stop(speakers), "free": Stop(threshold=0.0)}
+    stop = stops.get(stop, Stop(threshold=0.0, min_speakers=speakers - 5))
+    found = search(latent, slide(len(labels)), stop, psi=9.0).cut(stop)
     np.testing.assert_array_equal(found, labels)
+
+
+@pytest.mark.parametrize("lasting", [0.0, 0.5])
+@pytest.mark.parametrize("stop", [Stop(3), Stop(threshold=-2.0)])
+def test_noise_that_lasts_is_no_speaker(rng, lasting, stop):
+    labels = np.tile(np.arange(3).repeat(5), 14)
+    segments = slide(len(labels)) * 2
+    blocks = (segments[:, 0] // 20).astype(int)
+    latent = np.sqrt(1 - lasting) * rng.standard_normal((len(labels), 40))
+    shifts = rng.standard_normal((blocks.max() + 1, 3, 40))
+    latent += np.sqrt(lasting) * shifts[blocks, labels]
+    latent += 0.7 * rng.standard_normal((3, 40))[labels]
+    found = search(latent, segments, stop, psi=0.5)
+    assert (found.cut(stop) == labels).mean() > 0.97
+    assert (found.noise > 1.2) == (lasting > 0)
+
+
+def test_speakers_of_directions_that_the_plda_does_not_know(rng):
+    labels = np.arange(60) // 10 % 2
+    psi = np.repeat([4.0, 0.0], 20)
+    latent = rng.standard_normal((60, 40))
+    latent[:, 20:] += 2 * rng.standard_normal((2, 20))[labels]
+    stop = Stop(threshold=-2.0)
+    found = search(latent, slide(60), stop, psi=psi)
+    assert found.cut(stop).tolist() == labels.tolist()
+
+
+def test_a_threshold_weighs_the_evidence_of_each_speaker():
+    counts, evidence = np.array([5, 3, 2, 1]), np.array([106.0, 105.0, 90.0, 0.0])
+    path = tuple(
+        Hypothesis(np.arange(8) % count, value)
+        for count, value in zip(counts, evidence, strict=True)
+    )
+    found = Resegmentation(path, 1.0, None, np.arange(8), None, None)
+    for threshold in (-500.0, -50.0, -5.0, -1.0, 0.0, 1.0, 500.0):
+        expected = counts[np.argmax(evidence + threshold * counts)]
+        assert found.num_clusters(Stop(threshold=threshold)) == expected
+    assert found.num_clusters(Stop(threshold=0.0, max_speakers=4)) == 3
+    assert found.num_clusters(Stop(threshold=-np.inf, min_speakers=2)) == 2
+    assert found.num_clusters(Stop(threshold=np.inf)) == 5
+    assert found.num_clusters(Stop(threshold=0.0, min_speakers=7)) == 7
+    assert found.num_clusters(Stop(4)) == 4
+
+
+# Three speakers on a line, the one in the middle nearer to the first.
+THREE = np.arange(3).repeat(5)
+FIRST_TWO, LAST_TWO = (0, 0, 1), (0, 1, 1)
+
+
+def cut_at_two(rng, *, clusters, path, affinity, third):
+    """Cut at two speakers who are three.
+
+    Clusters, the answer on the path, and affinities are each for one of the two ways
+    to do so; the third speaker brings so much evidence.
+    """
+    in_time = rng.permutation(15)
+    latent = np.array([[-4.0], [-0.4], [4.0]])[THREE]
+    observations = Observations(latent, np.array([16.0]), np.ones(15), np.full(14, 0.5))
+
+    def alike(pairs):
+        rows = np.empty(15, int)
+        rows[in_time] = np.array(pairs)[THREE]
+        return np.where(rows[:, None] == rows, 1.0, -1.0).astype(np.float32)
+
+    answers = [
+        Hypothesis(THREE, 53.0 + third),
+        Hypothesis(np.array(path)[THREE], 53.0),
+        Hypothesis(np.zeros(15, int), 0.0),
+    ]
+    history = average_linkage(alike(clusters))
+    judge = ScoreMatrix(alike(affinity))
+    found = Resegmentation(tuple(answers), 1.0, observations, in_time, history, judge)
+    return found.cut(Stop(2))[in_time].tolist()
+
+
+def in_order(pairs):
+    return np.array(pairs)[THREE].tolist()
+
+
+def test_of_two_answers_the_one_with_more_evidence_is_taken(rng):
+    answers = {"clusters": LAST_TWO, "path": FIRST_TWO, "affinity": LAST_TWO}
+    assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
+    answers = {"clusters": FIRST_TWO, "path": LAST_TWO, "affinity": LAST_TWO}
+    assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
+
+
+def test_where_fewer_are_known_affinities_must_agree(rng):
+    answers = {"clusters": LAST_TWO, "path": FIRST_TWO, "affinity": LAST_TWO}
+    assert cut_at_two(rng, **answers, third=50) == in_order(LAST_TWO)
+    answers["affinity"] = FIRST_TWO
+    assert cut_at_two(rng, **answers, third=50) == in_order(FIRST_TWO)
 
 
 def test_options_are_checked():

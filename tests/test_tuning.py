@@ -198,6 +198,12 @@ def test_a_fold_does_not_choose_for_itself():
         ({"system": "ssahc"}, {"fusion_weight": [0.2]}, r"use ssahc\+plda"),
         ({"system": "spectral"}, {"threshold": [0.2]}, "no use of threshold"),
         ({"system": "plda"}, {"pca_dim": [5, 10]}, "plda makes no use of pca-dim"),
+        (
+            {"system": "plda", "resegmentation": "none"},
+            {"fa": [0.5]},
+            "use of fa where there is no resegmentation",
+        ),
+        ({"system": "spectral"}, {"loop_seconds": [2]}, "use of loop-seconds"),
         ({"system": "spectral"}, {"max_spk_fraction": [0.5]}, "use of max-spk-fract"),
         (
             {"system": "spectral"},

@@ -14,9 +14,9 @@ from ssahc.timing import count_observations, stay_probabilities
 from ssahc.variational import (
     Observations,
     Posterior,
-    block_variance,
     forward_backward,
     infer,
+    lasting_noise,
     merge_gains,
     noise_variance,
 )
@@ -74,6 +74,29 @@ def test_extreme_likelihoods_and_priors_stay_finite(rng):
     np.testing.assert_allclose(responsibilities.sum(axis=1), 1)
     assert np.isfinite(log_likelihood)
     assert np.isfinite(entries).all()
+
+
+@pytest.mark.parametrize(
+    ("count", "speakers"), [(1, 1), (1, 3), (2, 2), (37, 1), (37, 5), (50, 20)]
+)
+def test_forward_backward_one_step_after_the_other(rng, count, speakers):
+    log_likelihoods = 5 * rng.standard_normal((count, speakers))
+    stay, priors = rng.uniform(size=count - 1), rng.dirichlet(np.ones(speakers))
+    likelihoods = np.exp(log_likelihoods)
+    steps = [s * np.eye(speakers) + (1 - s) * priors for s in stay]
+    forward = [priors * likelihoods[0]]
+    for step, likelihood in zip(steps, likelihoods[1:], strict=True):
+        forward.append(forward[-1] @ step * likelihood)
+    backward = [np.ones(speakers)]
+    for step, likelihood in zip(steps[::-1], likelihoods[:0:-1], strict=True):
+        backward.append(step @ (likelihood * backward[-1]))
+    expected = np.array(forward) * np.array(backward[::-1])
+    responsibilities, log_likelihood, _ = forward_backward(
+        log_likelihoods, stay, priors
+    )
+    assert log_likelihood == pytest.approx(np.log(forward[-1].sum()))
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(responsibilities, expected, atol=1e-12)
 
 
 @given(seed=st.integers(0, 1000), speakers=st.integers(1, 6))
@@ -165,20 +188,64 @@ def test_sliding_windows_count_for_the_time_they_hold_alone():
     assert counts[10] == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("slow", [0.0, 0.5])
-def test_blocks_vary_more_where_noise_lasts(rng, slow):
-    labels, blocks = np.arange(400) // 40 % 2, np.arange(400) // 10
-    noise = np.sqrt(1 - slow) * rng.standard_normal((400, 60))
-    noise += np.sqrt(slow) * rng.standard_normal((40, 60))[blocks]
-    latent = 2 * rng.standard_normal((2, 60))[labels] + noise
-    observations = Observations(
-        latent, np.full(60, 4.0), np.ones(400), np.full(399, 0.5)
+def shifted(generator, share, *, speakers=2, blocks=40, dim=60):
+    """Draw windows, ten a block; of their noise's variance, 1, a share lasts."""
+    labels = (np.arange(blocks) // 4 % speakers).repeat(10)
+    places = np.arange(blocks).repeat(10)
+    noise = np.sqrt(1 - share) * generator.standard_normal((len(labels), dim))
+    noise += np.sqrt(share) * generator.standard_normal((blocks, dim))[places]
+    latent = 2 * generator.standard_normal((speakers, dim))[labels] + noise
+    weights = np.full(len(labels), 1 / (1 - share))
+    stay = np.full(len(labels) - 1, 0.5)
+    return labels, places, Observations(latent, np.full(dim, 4.0), weights, stay)
+
+
+def test_noise_that_lasts_is_measured(rng):
+    labels, blocks, observations = shifted(rng, 0.5)
+    gain, inflation = lasting_noise(observations, labels, blocks)
+    assert gain > 1000
+    # A block's mean varies by 1/2 and a tenth of 1/2, independent windows' by that.
+    assert inflation == pytest.approx(11)
+    # Two speakers taken for one look like more of it.
+    merged = lasting_noise(observations, np.zeros_like(labels), blocks)
+    assert merged[0] > gain
+    assert merged[1] > inflation
+
+
+def test_where_no_noise_lasts_none_is_found(rng):
+    labels, blocks, observations = shifted(rng, 0.0)
+    assert lasting_noise(observations, labels, blocks) == (0.0, 1.0)
+
+
+def test_noise_that_lasts_against_scipy(rng):
+    labels, observations = observe(rng, count=40)
+    blocks = np.arange(40) // 7
+    pairs = sorted(set(zip(labels.tolist(), blocks.tolist(), strict=True)))
+    inside = [(labels == k) & (blocks == block) for k, block in pairs]
+    counts = np.array([observations.weights[windows].sum() for windows in inside])
+    means = np.array(
+        [
+            observations.weights[windows] @ observations.latent[windows]
+            for windows in inside
+        ]
     )
-    # Variance of a block's sum: 10 (1 - slow) + 100 slow, by 10.
-    found = block_variance(observations, np.eye(2)[labels], blocks)
-    assert found == pytest.approx(1 + 9 * slow, rel=0.07)
-    alone = np.eye(40)[blocks]
-    assert block_variance(observations, alone, blocks) == 1.0
+    means /= counts[:, None]
+    speakers = np.array([k for k, _ in pairs])
+    same = (speakers[:, None] == speakers).astype(float)
+
+    def explain(variance):
+        shifts = np.diag(variance + 1 / counts)
+        return sum(
+            multivariate_normal(cov=psi * same + shifts).logpdf(column)
+            for psi, column in zip(observations.psi, means.T, strict=True)
+        )
+
+    shifts = [0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+    evidence = [explain(variance) for variance in shifts]
+    gain, inflation = lasting_noise(observations, labels, blocks)
+    assert gain == pytest.approx(max(evidence) - evidence[0])
+    best = shifts[int(np.argmax(evidence))]
+    assert inflation == pytest.approx(1 + best * (counts**2).sum() / counts.sum())
 
 
 def test_staying_depends_on_the_time_between_windows():
