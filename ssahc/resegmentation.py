@@ -37,8 +37,8 @@ from ssahc.variational import (
 
 # Iterations at the first clusters, after a merge, and of what is an answer.
 _ITERATIONS_AT_FIRST, _ITERATIONS_AFTER_MERGE, _ITERATIONS_AT_LAST = 3, 2, 10
-# The path starts at no fewer clusters. Half of them are merged at once down to this
-# number, then one by one; where there are more speakers, it is walked again from more.
+# The path starts at no fewer clusters. Many are merged at once down to this number, then
+# one by one; where there are more speakers, it is walked again from more.
 _FEWEST_FIRST, _ONE_BY_ONE = 40, 15
 # Noise that lasts is looked for in blocks of this length, and taken into account from
 # this ratio of variances on, unless after that there is so much again.
@@ -336,8 +336,8 @@ def _count_speakers(path: Path, stop: Stop, num_windows: int) -> int:
 def _walk(observations: Observations, start: Posterior, goals: Sequence[int]) -> Path:
     """Merge speakers until one is left; return an answer for the numbers passed.
 
-    Half of them are merged at once down to one goal after another, the largest first;
-    below the last, one by one.
+    Up to half of them are merged at once down to one goal after another, the largest
+    first; below the last, one by one.
     """
     posterior = infer(
         observations, start.responsibilities, _ITERATIONS_AFTER_MERGE, start.priors
@@ -358,7 +358,7 @@ def _walk(observations: Observations, start: Posterior, goals: Sequence[int]) ->
 def _merge_best(
     observations: Observations, posterior: Posterior, merges: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Merge the best pairs of speakers, each speaker once at most."""
+    """Merge the best pair, and others that raise the evidence, each speaker once."""
     gains = merge_gains(observations, posterior)
     responsibilities, priors = (
         posterior.responsibilities.copy(),
@@ -367,7 +367,7 @@ def _merge_best(
     gone: list[int] = []
     for _ in range(merges):
         low, high = np.unravel_index(gains.argmax(), gains.shape)
-        if gains[low, high] == -inf:
+        if gone and gains[low, high] <= 0:
             break
         responsibilities[:, low] += responsibilities[:, high]
         priors[low] += priors[high]
