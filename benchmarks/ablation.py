@@ -26,6 +26,7 @@ from joblib import Parallel, cpu_count, delayed
 from sets import SETS
 
 from ssahc import make_options
+from ssahc.hypotheses import Hypotheses
 from ssahc.types import FloatArray
 
 _STEPS = "ssahc.resegmentation"
@@ -51,6 +52,11 @@ def no_difference(*_: Any) -> float:
     return 0.0
 
 
+def as_it_is(path: Hypotheses, *_: Any) -> Hypotheses:
+    """Let no noise last."""
+    return path
+
+
 @dataclass(frozen=True)
 class Part:
     """The default without one of its parts."""
@@ -66,14 +72,23 @@ class Part:
 
 ROWS = {
     "default (ssahc+plda)": Part(),
-    "no resegmentation": Part({"resegmentation": "none"}),
     "no learning": Part({"max_steps": 0}),
+    "learning: start of the paper": Part({"start": "model"}),
+    "learning: 10 dimensions": Part({"projection": "pca"}),
+    "learning: no guard": Part({"guard": False}),
+    "learning: as paper-ssa1": Part(
+        {"start": "model", "projection": "pca", "guard": False}
+        | {"init_threshold": 0.1, "lr": 1e-3}
+    ),
     "clusters of PLDA alone": Part({"system": "plda", "resegmentation": "vb"}),
     "clusters of the network alone": Part({"system": "ssahc"}),
     "target energy 0.3": Part({"target_energy": 0.3}),
+    "no resegmentation": Part({"resegmentation": "none"}),
     "every window counts 1/2": Part(steps={"count_observations": half_each}),
     "noise as modelled": Part(steps={"noise_variance": as_modelled}),
+    "no noise that lasts": Part(steps={"explain_lasting_noise": as_it_is}),
     "staying whatever the time": Part(steps={"stay_probabilities": same_for_all}),
+    "the PLDA's directions only": Part(steps={"_ALIKE": 0.0}),
     "affinities are not asked": Part(steps={"mean_silhouette": no_difference}),
     "no PLDA (ssahc)": Part(keeps_plda=False),
     "no PLDA, no resegmentation": Part({"resegmentation": "none"}, keeps_plda=False),

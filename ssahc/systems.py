@@ -29,8 +29,9 @@ class SpeakerOptions:
         Known number of speakers, the same for all recordings.
     threshold : float, optional
         Merge while the best average affinity is at or above it; with resegmentation,
-        while merging raises the evidence by so much, in nats. If not given: -2 nats
-        with resegmentation; 0.1 for ssahc unless it starts as the model; else 0.
+        find the number of speakers with the most evidence, to which each speaker adds
+        so many nats. If not given: -2 with resegmentation; 0.1 for ssahc unless it
+        starts as the model; else 0.
     min_speakers : int
         Never fewer speakers than this.
     max_speakers : int, optional

@@ -48,9 +48,10 @@ ARROWS = {
     "cluster.silhouette": set(),
     "timing": set(),
     "variational": set(),
+    "hypotheses": {"cluster.stop", "variational"},
     "resegmentation": {
         *("affinity", "cluster.history", "cluster.silhouette", "cluster.stop"),
-        *("options", "timing", "variational"),
+        *("hypotheses", "options", "timing", "variational"),
     },
     "nn.model": set(),
     "nn.losses": set(),

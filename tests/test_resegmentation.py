@@ -12,14 +12,10 @@ from ssahc.affinity import ScoreMatrix
 from ssahc.cluster.ahc import average_linkage
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
+from ssahc.hypotheses import Hypothesis
 from ssahc.io.model import write_model_dir
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.resegmentation import (
-    Hypothesis,
-    Resegmentation,
-    ResegmentationOptions,
-    resegment,
-)
+from ssahc.resegmentation import Resegmentation, ResegmentationOptions, resegment
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Model, Recording
 from ssahc.variational import Observations
