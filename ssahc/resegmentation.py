@@ -9,6 +9,7 @@ something else for a speaker, such as noise, and the path's answer must also sta
 less apart in the affinities that were clustered.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Literal
@@ -134,23 +135,18 @@ class Resegmentation:
         count = self.num_clusters(stop)
         doubtful = count < self.num_clusters(Stop(threshold=DEFAULT_THRESHOLD))
         clusters = self.history.cut(Stop(count))
-        answer = self._refine(Hypothesis(clusters[self.order]))
+        answer = _refine(
+            Hypothesis(clusters[self.order]), self.observations, _ITERATIONS_AT_LAST
+        )
         for hypothesis in self.path:
             if hypothesis.num_speakers == count:
-                rival = self._refine(hypothesis)
+                rival = _refine(hypothesis, self.observations, _ITERATIONS_AT_LAST)
                 better = rival.evidence > answer.evidence
                 if better and not (doubtful and self._is_less_apart(rival, answer)):
                     answer = rival
         labels = np.empty_like(clusters)
         labels[self.order] = _by_appearance(answer.labels)
         return labels
-
-    def _refine(self, start: Hypothesis) -> Hypothesis:
-        """Return what inference makes of an answer, unless it loses a speaker."""
-        found = Hypothesis.of(
-            infer(self.observations, start.responsibilities, _ITERATIONS_AT_LAST)
-        )
-        return found if found.num_speakers == start.num_speakers else start
 
     def _is_less_apart(self, first: Hypothesis, second: Hypothesis) -> bool:
         """Whether the first answer's speakers stand less apart in the affinities."""
@@ -208,12 +204,17 @@ def resegment(
     )
     since = in_time[:, 0] - in_time[0, 0]
     blocks = np.unique(since // _BLOCK_SECONDS, return_inverse=True)[1]
+
+    def clusters(count: int) -> Hypothesis:
+        return Hypothesis(history.cut(Stop(min(count, len(order))))[order])
+
     known = stop.num_speakers
     singly = _ONE_BY_ONE if known else max(_ONE_BY_ONE, 2 * stop.min_speakers)
     while True:
         first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * singly, 2 * (known or 0))
-        clusters = history.cut(Stop(min(first, len(order))))[order]
-        path, noise, heard = _search(observations, clusters, blocks, stop, singly)
+        path, noise, heard = _search(
+            observations, clusters, first, blocks, stop, singly
+        )
         likely = count_speakers(path, _usual(stop))
         if known or likely < singly or first >= len(order):
             return Resegmentation(path, noise, heard, order, history, affinity)
@@ -222,18 +223,20 @@ def resegment(
 
 def _search(
     observations: Observations,
-    clusters: IntArray,
+    clusters: Callable[[int], Hypothesis],
+    first: int,
     blocks: IntArray,
     stop: Stop,
     singly: int,
 ) -> tuple[Hypotheses, float, Observations]:
     """Return a path from these clusters, its noise, and how windows count with it."""
-    start = Hypothesis(clusters).responsibilities
+    start = clusters(first).responsibilities
     begun = infer(observations, start, _ITERATIONS_AT_FIRST)
     noise = noise_variance(observations, begun)
     observations = observations.rescaled(noise)
     goals = sorted({singly, max(singly, stop.num_speakers or 1)}, reverse=True)
     path = merge_to_one(observations, begun, goals)
+    path = _compare(path, clusters, observations)
     path = explain_lasting_noise(path, observations, blocks)
     count = count_speakers(path, _usual(stop))
     likely = next((answer for answer in path if answer.num_speakers <= count), path[0])
@@ -248,6 +251,36 @@ def _search(
         for answer in path
     )
     return path, noise * likely.inflation, slowed
+
+
+def _compare(
+    path: Hypotheses,
+    clusters: Callable[[int], Hypothesis],
+    observations: Observations,
+) -> Hypotheses:
+    """Put what inference makes of the clusters where it has more evidence.
+
+    That is asked for about as many speakers as there seem to be.
+    """
+    most = max(path, key=lambda answer: answer.evidence).num_speakers + 1
+    return tuple(
+        max(
+            answer,
+            _refine(clusters(answer.num_speakers), observations, _ITERATIONS_AT_FIRST),
+            key=lambda answer: answer.evidence,
+        )
+        if 1 < answer.num_speakers <= most
+        else answer
+        for answer in path
+    )
+
+
+def _refine(
+    start: Hypothesis, observations: Observations, iterations: int
+) -> Hypothesis:
+    """Return what inference makes of an answer, unless it loses a speaker."""
+    found = Hypothesis.of(infer(observations, start.responsibilities, iterations))
+    return found if found.num_speakers == start.num_speakers else start
 
 
 def _usual(stop: Stop) -> Stop:

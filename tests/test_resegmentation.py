@@ -278,6 +278,27 @@ def test_of_two_answers_the_one_with_more_evidence_is_taken(rng):
     assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
 
 
+def test_clusters_count_where_the_path_has_gone_astray(monkeypatch):
+    labels = np.array(FIRST_TWO)[THREE]
+    latent = np.array([[-4.0], [-0.4], [4.0]])[THREE] * [[1.0, 1.0]]
+    affinity = np.where(labels[:, None] == labels, 1.0, -1.0).astype(np.float32)
+    astray = (
+        Hypothesis(np.array(LAST_TWO)[THREE], 1.0),
+        Hypothesis(np.zeros(15, int), 0.0),
+    )
+    monkeypatch.setattr("ssahc.resegmentation.merge_to_one", lambda *_: astray)
+    found = resegment(
+        latent,
+        np.full(2, 16.0),
+        slide(15),
+        ScoreMatrix(affinity),
+        average_linkage(affinity),
+        Stop(threshold=0.0),
+    )
+    assert found.path[0].labels.tolist() == labels.tolist()
+    assert found.path[0].evidence > 10
+
+
 def test_where_fewer_are_known_affinities_must_agree(rng):
     answers = {"clusters": LAST_TWO, "path": FIRST_TWO, "affinity": LAST_TWO}
     assert cut_at_two(rng, **answers, third=50) == in_order(LAST_TWO)
