@@ -29,7 +29,7 @@ def read_real(data: Path) -> Halves:
 
 def simulated(given: Given = "other", **constants: Any) -> Callable[[Path], Halves]:
     """Return what draws a simulated set."""
-    options = SimulateOptions(**{"recordings": 25, "duration": 150.0} | constants)
+    options = SimulateOptions(**{"recordings": 20, "duration": 150.0} | constants)
 
     def draw(data: Path) -> Halves:
         corpus = simulate_corpus(options)
