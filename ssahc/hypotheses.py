@@ -104,8 +104,8 @@ def merge_to_one(
     start : Posterior
         Of more speakers than there can be.
     goals : sequence of int
-        Numbers of speakers that are passed for certain, the largest first. Down to the
-        last, many are merged at once, but then one by one.
+        Numbers of speakers, the largest first, at which the merging of many at once
+        halts. Below the last, they are merged one by one.
     """
     posterior = infer(observations, start.responsibilities, _ITERATIONS, start.priors)
     path: list[Hypothesis] = []
@@ -167,13 +167,14 @@ def explain_lasting_noise(
         In which block of time each window is, 0..B-1.
     """
     most = max(path, key=lambda answer: answer.evidence)
-    # More speakers than have the most evidence leave it no more to explain.
+    # Still more speakers are made of noise that lasts, not of what it leaves: they are
+    # given what those with the most evidence are.
     common = lasting_noise(observations, most.labels, blocks)
-    explained = []
-    for answer in path:
+
+    def explain(answer: Hypothesis) -> Hypothesis:
         gain, inflation = common
         if answer.num_speakers < most.num_speakers:
             gain, inflation = lasting_noise(observations, answer.labels, blocks)
-        evidence = answer.evidence + gain
-        explained.append(Hypothesis(answer.labels, evidence, inflation))
-    return tuple(explained)
+        return Hypothesis(answer.labels, answer.evidence + gain, inflation)
+
+    return tuple(map(explain, path))

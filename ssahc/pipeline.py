@@ -203,18 +203,9 @@ def prepare_recording(
 
     def diarize(options: DiarizeOptions) -> Diarization:
         options = settle(options, model, has_scores=given is not None)
+        options = _without_steered_resegmentation(recording, options)
         clustered = _cluster(recording, compute_affinity(options), options, progress)
         if options.resegmentation.resegmentation == "none":
-            return clustered
-        if clustered.history is None:
-            _logger.warning(
-                "recording %r: labels are those of the clustering: resegmentation "
-                "knows no max-spk-fraction and no passes (%d windows, "
-                "--first-pass-max-utterances %d)",
-                recording.id,
-                len(recording),
-                options.ahc.first_pass_max_utterances,
-            )
             return clustered
         plda = model.plda or isotropic_plda(whiten().shape[1])
         return _resegment(
@@ -222,6 +213,23 @@ def prepare_recording(
         )
 
     return diarize
+
+
+def _without_steered_resegmentation(
+    recording: Recording, options: DiarizeOptions
+) -> DiarizeOptions:
+    """Return the options without a resegmentation that has no merges to start from."""
+    steered = is_steered(len(recording), options.speakers.stop(), options.ahc)
+    if options.resegmentation.resegmentation == "none" or not steered:
+        return options
+    _logger.warning(
+        "recording %r: not resegmented, since max-spk-fraction or two passes "
+        "(--first-pass-max-utterances) steer its merges; a --threshold is one on "
+        "affinities here",
+        recording.id,
+    )
+    none = replace(options.resegmentation, resegmentation="none")
+    return replace(options, resegmentation=none)
 
 
 def _about_learning(options: DiarizeOptions) -> DiarizeOptions:

@@ -4,12 +4,12 @@ Clusters are a start. From many of them speakers are merged down to a single one
 (`ssahc.hypotheses`), and the evidence on this path says how many there are. With their
 number settled, two answers compete: what the path has found, and what inference makes
 of the clusters of just that number. The one with the higher evidence is taken, unless
-there are known to be fewer speakers than the evidence says. Then the PLDA takes
+fewer speakers are asked for than the evidence says. Then the PLDA takes
 something else for a speaker, such as noise, and the path's answer must also stand no
 less apart in the affinities that were clustered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Literal
@@ -36,17 +36,17 @@ from ssahc.variational import Observations, infer, noise_variance
 # Iterations at the first clusters, and of what may be the answer.
 _ITERATIONS_AT_FIRST, _ITERATIONS_AT_LAST = 3, 10
 # The path starts at no fewer clusters, of which many are merged at once down to this
-# number, then one by one; where there are more speakers, it is walked again from more.
+# number, then one by one; where there are as many speakers, it is walked from more.
 _FEWEST_FIRST, _ONE_BY_ONE = 40, 15
 # Noise that lasts is looked for in blocks of this length; from this ratio of variances
 # on, who speaks is asked again.
-_BLOCK_SECONDS, _SLOW = 20.0, 1.3
+_BLOCK_SECONDS, _LASTING = 20.0, 1.3
 # What a merge may cost in nats where no threshold is given: so much of what a further
 # speaker gains is the choice among many windows.
 DEFAULT_THRESHOLD = -2.0
 # So much of the variance between speakers is taken to be alike in all directions: the
 # PLDA was trained on others.
-_ALIKE = 0.1
+_ISOTROPIC_SHARE = 0.1
 # Of the options; beyond, floats overflow.
 _LARGEST = 1e6
 
@@ -95,7 +95,8 @@ class Resegmentation:
     ----------
     path : tuple of Hypothesis
         What was found for every number of speakers, the largest first; windows in
-        order of time.
+        order of time. The evidence is that of the first labels, where labels were found
+        anew because noise lasts.
     noise : float
         Variance of the windows around their speakers, where the model says 1.
     observations : Observations
@@ -135,12 +136,10 @@ class Resegmentation:
         count = self.num_clusters(stop)
         doubtful = count < self.num_clusters(Stop(threshold=DEFAULT_THRESHOLD))
         clusters = self.history.cut(Stop(count))
-        answer = _refine(
-            Hypothesis(clusters[self.order]), self.observations, _ITERATIONS_AT_LAST
-        )
-        for hypothesis in self.path:
-            if hypothesis.num_speakers == count:
-                rival = _refine(hypothesis, self.observations, _ITERATIONS_AT_LAST)
+        answer = _refine(clusters[self.order], self.observations, _ITERATIONS_AT_LAST)
+        for found in self.path:
+            if found.num_speakers == count:
+                rival = _refine(found.labels, self.observations, _ITERATIONS_AT_LAST)
                 better = rival.evidence > answer.evidence
                 if better and not (doubtful and self._is_less_apart(rival, answer)):
                     answer = rival
@@ -152,9 +151,9 @@ class Resegmentation:
         """Whether the first answer's speakers stand less apart in the affinities."""
         if first.num_speakers == 1:
             return False
-        in_rows = np.argsort(self.order)
+        in_rows, affinity = np.argsort(self.order), self.affinity.dense()
         apart = [
-            mean_silhouette(self.affinity.dense(), answer.labels[in_rows])
+            mean_silhouette(affinity, answer.labels[in_rows])
             for answer in (first, second)
         ]
         return apart[0] < apart[1]
@@ -197,7 +196,7 @@ def resegment(
     in_time = segments[order]
     observations = Observations(
         latent[order],
-        (1 - _ALIKE) * psi + _ALIKE * psi.mean(),
+        (1 - _ISOTROPIC_SHARE) * psi + _ISOTROPIC_SHARE * psi.mean(),
         options.fa * count_observations(in_time),
         stay_probabilities(in_time, options.loop_seconds),
         options.fb,
@@ -205,82 +204,88 @@ def resegment(
     since = in_time[:, 0] - in_time[0, 0]
     blocks = np.unique(since // _BLOCK_SECONDS, return_inverse=True)[1]
 
-    def clusters(count: int) -> Hypothesis:
-        return Hypothesis(history.cut(Stop(min(count, len(order))))[order])
+    def cluster(count: int) -> IntArray:
+        return history.cut(Stop(min(count, len(order))))[order]
 
     known = stop.num_speakers
-    singly = _ONE_BY_ONE if known else max(_ONE_BY_ONE, 2 * stop.min_speakers)
+    one_by_one = _ONE_BY_ONE if known else max(_ONE_BY_ONE, 2 * stop.min_speakers)
     while True:
-        first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * singly, 2 * (known or 0))
-        path, noise, heard = _search(
-            observations, clusters, first, blocks, stop, singly
+        goals = sorted({one_by_one, max(known or 1, one_by_one)}, reverse=True)
+        first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * goals[0])
+        path, noise, weighed = _search(
+            observations, cluster, first, goals, blocks, _usual(stop)
         )
         likely = count_speakers(path, _usual(stop))
-        if known or likely < singly or first >= len(order):
-            return Resegmentation(path, noise, heard, order, history, affinity)
-        singly = 2 * likely
+        if known or likely < one_by_one or first >= len(order):
+            return Resegmentation(path, noise, weighed, order, history, affinity)
+        one_by_one = 2 * likely
 
 
 def _search(
     observations: Observations,
-    clusters: Callable[[int], Hypothesis],
+    cluster: Callable[[int], IntArray],
     first: int,
+    goals: Sequence[int],
     blocks: IntArray,
     stop: Stop,
-    singly: int,
 ) -> tuple[Hypotheses, float, Observations]:
-    """Return a path from these clusters, its noise, and how windows count with it."""
-    start = clusters(first).responsibilities
+    """Return a path from so many first clusters, and what noise it was found with.
+
+    The noise is as a variance, and as the windows with what they count for then.
+    """
+    start = Hypothesis(cluster(first)).responsibilities
     begun = infer(observations, start, _ITERATIONS_AT_FIRST)
     noise = noise_variance(observations, begun)
     observations = observations.rescaled(noise)
-    goals = sorted({singly, max(singly, stop.num_speakers or 1)}, reverse=True)
     path = merge_to_one(observations, begun, goals)
-    path = _compare(path, clusters, observations)
+    path = _compare(path, cluster, observations)
     path = explain_lasting_noise(path, observations, blocks)
-    count = count_speakers(path, _usual(stop))
-    likely = next((answer for answer in path if answer.num_speakers <= count), path[0])
-    if likely.inflation < _SLOW:
+    count = count_speakers(path, stop)
+    likely = next(answer for answer in path if answer.num_speakers <= count)
+    if likely.inflation < _LASTING:
         return path, noise, observations
     # How many speakers there are is settled; who speaks is asked again.
-    slowed = observations.rescaled(likely.inflation)
-    again = merge_to_one(slowed, begun, goals)
-    labels = {answer.num_speakers: answer.labels for answer in again}
+    weighed = observations.rescaled(likely.inflation)
+    anew = {
+        answer.num_speakers: answer.labels
+        for answer in merge_to_one(weighed, begun, goals)
+    }
     path = tuple(
-        replace(answer, labels=labels.get(answer.num_speakers, answer.labels))
+        replace(answer, labels=anew.get(answer.num_speakers, answer.labels))
         for answer in path
     )
-    return path, noise * likely.inflation, slowed
+    return path, noise * likely.inflation, weighed
 
 
 def _compare(
-    path: Hypotheses,
-    clusters: Callable[[int], Hypothesis],
-    observations: Observations,
+    path: Hypotheses, cluster: Callable[[int], IntArray], observations: Observations
 ) -> Hypotheses:
     """Put what inference makes of the clusters where it has more evidence.
 
     That is asked for about as many speakers as there seem to be.
     """
     most = max(path, key=lambda answer: answer.evidence).num_speakers + 1
-    return tuple(
-        max(
-            answer,
-            _refine(clusters(answer.num_speakers), observations, _ITERATIONS_AT_FIRST),
-            key=lambda answer: answer.evidence,
-        )
-        if 1 < answer.num_speakers <= most
-        else answer
-        for answer in path
-    )
+    compared = []
+    for answer in path:
+        if 1 < answer.num_speakers <= most:
+            clusters = cluster(answer.num_speakers)
+            rival = _refine(clusters, observations, _ITERATIONS_AT_FIRST)
+            if rival.evidence > answer.evidence:
+                answer = rival
+        compared.append(answer)
+    return tuple(compared)
 
 
 def _refine(
-    start: Hypothesis, observations: Observations, iterations: int
+    labels: IntArray, observations: Observations, iterations: int
 ) -> Hypothesis:
-    """Return what inference makes of an answer, unless it loses a speaker."""
+    """Return what inference makes of labels; if that loses a speaker, the labels."""
+    start = Hypothesis(labels)
     found = Hypothesis.of(infer(observations, start.responsibilities, iterations))
-    return found if found.num_speakers == start.num_speakers else start
+    if found.num_speakers == start.num_speakers:
+        return found
+    evidence = infer(observations, start.responsibilities, 1).evidence
+    return replace(start, evidence=evidence)
 
 
 def _usual(stop: Stop) -> Stop:

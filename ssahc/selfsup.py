@@ -101,7 +101,7 @@ class LearningOptions:
         Most steps of Adam.
     guard : bool
         What was learned is used only if its clusters stand apart at least as well as
-        those of the start, by the affinities of the start.
+        those before, by the affinities of the start.
     min_xvectors : int
         Recordings with fewer x-vectors keep the start: they hold too little to learn.
     seed : int

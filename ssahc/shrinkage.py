@@ -36,7 +36,9 @@ def shrunk_directions(vectors: FloatArray) -> FloatArray:
     energies, directions = recording_pca(vectors)
     shape = sorted((len(vectors) - 1, vectors.shape[1]))
     energies = energies[: shape[0]]
-    if shape[0] == 0 or not np.median(energies) > 0:
+    # Where most energies are rounding errors, there is no noise to stand out from.
+    rounding = np.finfo(float).eps * shape[1] * energies[:1].sum()
+    if shape[0] == 0 or np.median(energies) <= rounding:
         return directions[:0]
     ratio = shape[0] / shape[1]
     energies = energies * (_median_noise_energy(ratio) / np.median(energies))

@@ -20,8 +20,10 @@ from ssahc.types import FloatArray, IntArray
 _TOLERANCE = 0.1
 # No speaker's probability falls below this, so that none is impossible for ever.
 _LEAST_PRIOR = 1e-8
-# Variances of shifts that are tried, where that of a window's own noise is 1.
+# Variances of shifts that are tried, in units of the noise that the model says.
 _SHIFTS = np.array([0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
+# Below this variance there is no noise to measure.
+_LEAST_NOISE = 1e-12
 # Up to so many states, blocks of windows advance side by side.
 _FEW_STATES = 16
 
@@ -248,7 +250,7 @@ def noise_variance(observations: Observations, posterior: Posterior) -> float:
     distances += (means**2 + observations.psi / precisions).sum(axis=1)
     expected = (posterior.responsibilities * distances).sum(axis=1)
     variance = float(weights @ expected / weights.sum() / latent.shape[1])
-    return variance if variance > 0 else 1.0
+    return variance if variance > _LEAST_NOISE else 1.0
 
 
 def lasting_noise(

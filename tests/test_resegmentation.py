@@ -179,7 +179,11 @@ def test_merges_that_kaldis_options_steer_are_left_alone(halves, caplog):
     options = ssahc.make_options(first_pass_max_utterances=40)
     result = ssahc.diarize_recording(recording, halves["b"].model, options)
     assert result.resegmentation is None
-    assert "labels are those of the clustering" in caplog.text
+    assert "not resegmented, since max-spk-fraction or two passes" in caplog.text
+    none = replace(options, resegmentation=ResegmentationOptions("none"))
+    usual = ssahc.diarize_recording(recording, halves["b"].model, none)
+    np.testing.assert_array_equal(result.labels, usual.labels)
+    assert usual.num_speakers > 1
 
 
 @pytest.mark.parametrize("speakers", [16, 35, 50])
@@ -258,7 +262,7 @@ def cut_at_two(rng, *, clusters, path, affinity, third):
 
     answers = [
         Hypothesis(THREE, 53.0 + third),
-        Hypothesis(np.array(path)[THREE], 53.0),
+        Hypothesis(np.array(path)[np.arange(15) if len(path) == 15 else THREE], 53.0),
         Hypothesis(np.zeros(15, int), 0.0),
     ]
     history = average_linkage(alike(clusters))
@@ -276,6 +280,12 @@ def test_of_two_answers_the_one_with_more_evidence_is_taken(rng):
     assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
     answers = {"clusters": FIRST_TWO, "path": LAST_TWO, "affinity": LAST_TWO}
     assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
+
+
+def test_an_answer_that_loses_a_speaker_has_its_own_evidence(rng):
+    nobody = [0] * 2 + [1] + [0] * 12
+    answers = {"clusters": LAST_TWO, "path": nobody, "affinity": LAST_TWO}
+    assert cut_at_two(rng, **answers, third=-50) == in_order(LAST_TWO)
 
 
 def test_clusters_count_where_the_path_has_gone_astray(monkeypatch):

@@ -88,6 +88,11 @@ def test_shrunk_directions_come_nearer_to_the_signal_than_any_number_of_them(
         assert error < cut
 
 
+def test_rounding_is_no_noise(rng):
+    repeated = rng.standard_normal((10, 64)).repeat(10, axis=0)
+    assert shrunk_directions(repeated).shape == (0, 64)
+
+
 @given(st.integers(0, 99), st.sampled_from([1e-6, 0.5, 1e6]))
 def test_shrinkage_knows_no_unit(seed, scale):
     vectors = plant(np.random.default_rng(seed), 30, 12, [5.0, 3.0])[1]

@@ -158,6 +158,14 @@ def test_noise_variance(rng, noise):
     assert observations.rescaled(variance).weights == pytest.approx(1 / variance)
 
 
+def test_without_noise_windows_count_as_they_are():
+    observations = Observations(
+        np.zeros((4, 3)), np.full(3, 1e-300), np.ones(4), np.full(3, 0.5)
+    )
+    found = infer(observations, np.ones((4, 1)), 2)
+    assert noise_variance(observations, found) == 1.0
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), min_size=1, max_size=12)
 )
