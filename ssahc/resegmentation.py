@@ -43,10 +43,10 @@ _FEWEST_FIRST, _ONE_BY_ONE = 40, 15
 _BLOCK_SECONDS, _LASTING = 20.0, 1.3
 # What a merge may cost in nats where no threshold is given: so much of what a further
 # speaker gains is the choice among many windows.
-DEFAULT_THRESHOLD = -2.0
+DEFAULT_THRESHOLD = -1.0
 # So much of the variance between speakers is taken to be alike in all directions: the
 # PLDA was trained on others.
-_ISOTROPIC_SHARE = 0.1
+_ISOTROPIC_SHARE = 0.3
 # Of the options; beyond, floats overflow.
 _LARGEST = 1e6
 

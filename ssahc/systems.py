@@ -30,7 +30,7 @@ class SpeakerOptions:
     threshold : float, optional
         Merge while the best average affinity is at or above it; with resegmentation,
         find the number of speakers with the most evidence, to which each speaker adds
-        so many nats. If not given: -2 with resegmentation; 0.1 for ssahc unless it
+        so many nats. If not given: -1 with resegmentation; 0.1 for ssahc unless it
         starts as the model; else 0.
     min_speakers : int
         Never fewer speakers than this.

@@ -125,7 +125,7 @@ def test_few_windows(count):
     for known in (1, 2, 3):
         labels = search(apart, segments, Stop(known), psi=400.0).cut(Stop(known))
         assert set(labels.tolist()) == set(range(min(known, count)))
-    anything = Stop(threshold=-2.0)
+    anything = Stop(threshold=-1.0)
     labels = search(apart, segments, anything, psi=400.0).cut(anything)
     assert labels.tolist() == list(range(count))
 
@@ -199,7 +199,7 @@ def test_many_speakers(rng, speakers, stop):
 
 
 @pytest.mark.parametrize("lasting", [0.0, 0.5])
-@pytest.mark.parametrize("stop", [Stop(3), Stop(threshold=-2.0)])
+@pytest.mark.parametrize("stop", [Stop(3), Stop(threshold=-1.0)])
 def test_noise_that_lasts_is_no_speaker(rng, lasting, stop):
     labels = np.tile(np.arange(3).repeat(5), 14)
     segments = slide(len(labels)) * 2
@@ -218,7 +218,7 @@ def test_speakers_of_directions_that_the_plda_does_not_know(rng):
     psi = np.repeat([4.0, 0.0], 20)
     latent = rng.standard_normal((60, 40))
     latent[:, 20:] += 2 * rng.standard_normal((2, 20))[labels]
-    stop = Stop(threshold=-2.0)
+    stop = Stop(threshold=-1.0)
     found = search(latent, slide(60), stop, psi=psi)
     assert found.cut(stop).tolist() == labels.tolist()
 
