@@ -4,7 +4,7 @@ Clusters are a start. From many of them speakers are merged down to a single one
 (`ssahc.hypotheses`), and the evidence on this path says how many there are. With their
 number settled, two answers compete: what the path has found, and what inference makes
 of the clusters of just that number. The one with the higher evidence is taken, unless
-fewer speakers are asked for than the evidence says. Then the PLDA takes
+fewer speakers are known to be there than the evidence says. Then the PLDA takes
 something else for a speaker, such as noise, and the path's answer must also stand no
 less apart in the affinities that were clustered.
 """
@@ -134,7 +134,8 @@ class Resegmentation:
             many.
         """
         count = self.num_clusters(stop)
-        doubtful = count < self.num_clusters(Stop(threshold=DEFAULT_THRESHOLD))
+        threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold
+        doubtful = count < self.num_clusters(Stop(threshold=threshold))
         clusters = self.history.cut(Stop(count))
         answer = _refine(clusters[self.order], self.observations, _ITERATIONS_AT_LAST)
         for found in self.path:

@@ -243,9 +243,10 @@ def test_a_threshold_weighs_the_evidence_of_each_speaker():
 # Three speakers on a line, the one in the middle nearer to the first.
 THREE = np.arange(3).repeat(5)
 FIRST_TWO, LAST_TWO = (0, 0, 1), (0, 1, 1)
+KNOWN = Stop(2)
 
 
-def cut_at_two(rng, *, clusters, path, affinity, third):
+def cut_at_two(rng, *, clusters, path, affinity, third, stop=KNOWN):
     """Cut at two speakers who are three.
 
     Clusters, the answer on the path, and affinities are each for one of the two ways
@@ -268,7 +269,7 @@ def cut_at_two(rng, *, clusters, path, affinity, third):
     history = average_linkage(alike(clusters))
     judge = ScoreMatrix(alike(affinity))
     found = Resegmentation(tuple(answers), 1.0, observations, in_time, history, judge)
-    return found.cut(Stop(2))[in_time].tolist()
+    return found.cut(stop)[in_time].tolist()
 
 
 def in_order(pairs):
@@ -313,6 +314,11 @@ def test_clusters_count_where_the_path_has_gone_astray(monkeypatch):
 def test_where_fewer_are_known_affinities_must_agree(rng):
     answers = {"clusters": LAST_TWO, "path": FIRST_TWO, "affinity": LAST_TWO}
     assert cut_at_two(rng, **answers, third=50) == in_order(LAST_TWO)
+    # A threshold is a matter of evidence; bounds are known.
+    low = Stop(threshold=-52.0)
+    assert cut_at_two(rng, **answers, third=50, stop=low) == in_order(FIRST_TWO)
+    most = Stop(threshold=0.0, max_speakers=2)
+    assert cut_at_two(rng, **answers, third=50, stop=most) == in_order(LAST_TWO)
     answers["affinity"] = FIRST_TWO
     assert cut_at_two(rng, **answers, third=50) == in_order(FIRST_TWO)
 
