@@ -1,7 +1,7 @@
 """Error rates of systems on many sets, with nothing chosen on the half that reports it.
 
     python benchmarks/accuracy.py DATA [--sets SET ...] [--systems SYSTEM ...]
-        [--jobs N] [--cache FOLDER]
+        [--seed N] [--jobs N] [--cache FOLDER]
 
 DATA holds callhome_shaped, callhome_real and callhome_model; the other sets are
 simulated (see sets.py). The conditions are: the number of speakers known; estimated by
@@ -270,6 +270,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--seed", type=int, default=0, help="of the simulated sets")
     parser.add_argument("--jobs", type=int, default=cpu_count())
     parser.add_argument("--cache", type=Path, help="folder to keep outcomes in")
     arguments = parser.parse_args()
@@ -281,7 +282,7 @@ def main() -> None:
     results: Results = {}
     with Parallel(n_jobs=arguments.jobs) as parallel:
         for name in arguments.sets:
-            halves = SETS[name](arguments.data)
+            halves = SETS[name](arguments.data, arguments.seed)
             print(f"{time.monotonic() - start:4.0f} s  {name}", file=sys.stderr)
             results |= run_set(name, halves, systems, memory, parallel)
     show_rates(results)

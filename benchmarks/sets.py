@@ -16,22 +16,30 @@ from ssahc import Model, fit_model
 from ssahc.simulate import Half, SimulateOptions, simulate_corpus, simulate_training
 from ssahc.types import NO_MODEL
 
+# From the folder of the data and a seed.
+Read = Callable[[Path, int], Halves]
 Given = Literal["other", "fitted", "whitening", "none"]
 OTHER = {"a": "b", "b": "a"}
 
 
-def read_real(data: Path) -> Halves:
-    """Read callhome_real: each of its two recordings is a half."""
+def read_callhome(data: Path, seed: int) -> Halves:
+    """Read callhome_shaped, which no seed changes."""
+    return read_shaped(data)
+
+
+def read_real(data: Path, seed: int) -> Halves:
+    """Read callhome_real, which no seed changes: each of its recordings is a half."""
     model = data / "callhome_model" / CALLHOME["callhome1"]
     items = read_items(data / "callhome_real", model)
     return {item.recording.id: [item] for item in items}
 
 
-def simulated(given: Given = "other", **constants: Any) -> Callable[[Path], Halves]:
+def simulated(given: Given = "other", **constants: Any) -> Read:
     """Return what draws a simulated set."""
-    options = SimulateOptions(**{"recordings": 20, "duration": 150.0} | constants)
+    usual = {"recordings": 20, "duration": 150.0}
 
-    def draw(data: Path) -> Halves:
+    def draw(data: Path, seed: int) -> Halves:
+        options = SimulateOptions(**usual | constants, seed=seed)
         corpus = simulate_corpus(options)
         models = give_models(given, corpus, options)
         return {
@@ -60,8 +68,8 @@ def give_models(
     return models
 
 
-SETS: dict[str, Callable[[Path], Halves]] = {
-    "callhome_shaped": read_shaped,
+SETS: dict[str, Read] = {
+    "callhome_shaped": read_callhome,
     "callhome_real": read_real,
     "usual": simulated(),
     "one-speaker": simulated(fewest_speakers=1, most_speakers=1, dim=64),

@@ -74,6 +74,17 @@ def count_speakers(path: Hypotheses, stop: Stop) -> int:
     A threshold is one on the evidence, in nats: the number K is taken that has the
     largest sum of evidence and threshold x K. Bounds hold; beyond the numbers on the
     path, the nearest that there are windows for.
+
+    Parameters
+    ----------
+    path : Hypotheses
+        The largest first, down to one speaker.
+    stop : Stop
+
+    Returns
+    -------
+    int
+        A known number as it is, but for no more speakers than windows.
     """
     num_windows = len(path[0].labels)
     if stop.num_speakers is not None:
@@ -106,6 +117,11 @@ def merge_to_one(
     goals : sequence of int
         Numbers of speakers, the largest first, at which the merging of many at once
         halts. Below the last, they are merged one by one.
+
+    Returns
+    -------
+    Hypotheses
+        The largest first, down to one speaker.
     """
     posterior = infer(observations, start.responsibilities, _ITERATIONS, start.priors)
     path: list[Hypothesis] = []
@@ -165,6 +181,11 @@ def explain_lasting_noise(
         That the path was found with.
     blocks : (N,) int array
         In which block of time each window is, 0..B-1.
+
+    Returns
+    -------
+    Hypotheses
+        With the same labels, and with their inflation.
     """
     most = max(path, key=lambda answer: answer.evidence)
     # Still more speakers are made of noise that lasts, not of what it leaves: they are

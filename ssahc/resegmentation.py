@@ -209,17 +209,20 @@ def resegment(
         return history.cut(Stop(min(count, len(order))))[order]
 
     known = stop.num_speakers
+    if known is None:
+        # What is found must be the same for all thresholds, to be cut at any.
+        stop = replace(stop, threshold=DEFAULT_THRESHOLD)
     one_by_one = _ONE_BY_ONE if known else max(_ONE_BY_ONE, 2 * stop.min_speakers)
     while True:
         goals = sorted({one_by_one, max(known or 1, one_by_one)}, reverse=True)
         first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * goals[0])
         path, noise, weighed = _search(
-            observations, cluster, first, goals, blocks, _usual(stop)
+            observations, cluster, first, goals, blocks, stop
         )
-        likely = count_speakers(path, _usual(stop))
-        if known or likely < one_by_one or first >= len(order):
+        count = count_speakers(path, stop)
+        if known or count < one_by_one or first >= len(order):
             return Resegmentation(path, noise, weighed, order, history, affinity)
-        one_by_one = 2 * likely
+        one_by_one = 2 * count
 
 
 def _search(
@@ -230,9 +233,22 @@ def _search(
     blocks: IntArray,
     stop: Stop,
 ) -> tuple[Hypotheses, float, Observations]:
-    """Return a path from so many first clusters, and what noise it was found with.
+    """Return a path, the variance of the noise, and the windows as they count with it.
 
-    The noise is as a variance, and as the windows with what they count for then.
+    Parameters
+    ----------
+    observations : Observations
+        As they count with the noise that the model says.
+    cluster : callable
+        From a number of clusters to labels (N,), in order of time.
+    first : int
+        From how many clusters the path starts.
+    goals : sequence of int
+        As for `merge_to_one`.
+    blocks : (N,) int array
+        As for `explain_lasting_noise`.
+    stop : Stop
+        At which the noise that lasts is measured.
     """
     start = Hypothesis(cluster(first)).responsibilities
     begun = infer(observations, start, _ITERATIONS_AT_FIRST)
@@ -242,11 +258,11 @@ def _search(
     path = _compare(path, cluster, observations)
     path = explain_lasting_noise(path, observations, blocks)
     count = count_speakers(path, stop)
-    likely = next(answer for answer in path if answer.num_speakers <= count)
-    if likely.inflation < _LASTING:
+    inflation = next(a.inflation for a in path if a.num_speakers <= count)
+    if inflation < _LASTING:
         return path, noise, observations
     # How many speakers there are is settled; who speaks is asked again.
-    weighed = observations.rescaled(likely.inflation)
+    weighed = observations.rescaled(inflation)
     anew = {
         answer.num_speakers: answer.labels
         for answer in merge_to_one(weighed, begun, goals)
@@ -255,7 +271,7 @@ def _search(
         replace(answer, labels=anew.get(answer.num_speakers, answer.labels))
         for answer in path
     )
-    return path, noise * likely.inflation, weighed
+    return path, noise * inflation, weighed
 
 
 def _compare(
@@ -287,16 +303,6 @@ def _refine(
         return found
     evidence = infer(observations, start.responsibilities, 1).evidence
     return replace(start, evidence=evidence)
-
-
-def _usual(stop: Stop) -> Stop:
-    """Return the stop, at the default threshold if it is one.
-
-    What is found must be the same for all thresholds, to be cut at any.
-    """
-    if stop.num_speakers is not None:
-        return stop
-    return replace(stop, threshold=DEFAULT_THRESHOLD)
 
 
 def _by_appearance(labels: IntArray) -> IntArray:

@@ -221,7 +221,8 @@ def learn(
         Where nothing can be learned, or learning fails, the affinity is the last one
         before that, and the period says why.
     """
-    # 1. The network starts as whitening, length normalisation and PCA (Section 3).
+    # 1. The network starts as whitening, length normalisation and a projection
+    # (Section 3).
     start = start_network(
         recording.xvectors,
         model,

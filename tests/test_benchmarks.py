@@ -35,7 +35,7 @@ def bench(monkeypatch):
 
 
 def draw(sets, given="other"):
-    return sets.simulated(given, recordings=2, duration=20.0, dim=16)(Path())
+    return sets.simulated(given, recordings=2, duration=20.0, dim=16)(Path(), 0)
 
 
 def count_speakers(items):
