@@ -32,6 +32,20 @@ class Affinity(ABC):
         """Return the (N, N) matrix in float32, the precision Kaldi clusters in."""
 
     @abstractmethod
+    def sums_to(self, member: FloatArray) -> FloatArray:
+        """Return the (N, K) sums of affinities to the windows of K clusters.
+
+        Parameters
+        ----------
+        member : (N, K) array
+            One-hot clusters.
+        """
+
+    @abstractmethod
+    def diagonal(self) -> FloatArray:
+        """Return the (N,) affinities of windows with themselves."""
+
+    @abstractmethod
     def rescaled(self, scale: float, shift: float = 0.0) -> Self:
         """Return ``scale * A + shift``; the scale is not negative."""
 
@@ -68,6 +82,18 @@ class FactoredAffinity(Affinity):
     def dense(self) -> Float32Array:
         """Return the (N, N) matrix in float32."""
         return self._rows(slice(None)).astype(np.float32)
+
+    def sums_to(self, member: FloatArray) -> FloatArray:
+        """Return the (N, K) sums of affinities to clusters, from their sums."""
+        sums = self.features @ (self.features.T @ member)
+        sums += (self.bias + self.constant)[:, None] * member.sum(axis=0)
+        sums += self.bias @ member
+        return np.asarray(sums)
+
+    def diagonal(self) -> FloatArray:
+        """Return the (N,) affinities of windows with themselves."""
+        squares = (self.features**2).sum(axis=1)
+        return np.asarray(squares + 2 * self.bias + self.constant)
 
     def rescaled(self, scale: float, shift: float = 0.0) -> "FactoredAffinity":
         """Return ``scale * A + shift``; the scale is not negative."""
@@ -159,6 +185,16 @@ class ScoreMatrix(Affinity):
     def dense(self) -> Float32Array:
         """Return the (N, N) matrix in float32."""
         return self.matrix.astype(np.float32, copy=False)
+
+    def sums_to(self, member: FloatArray) -> FloatArray:
+        """Return the (N, K) sums of affinities to clusters."""
+        # In float32 if the scores are: a copy in float64 would be as large again.
+        sums = self.matrix @ member.astype(self.matrix.dtype)
+        return np.asarray(sums, np.float64)
+
+    def diagonal(self) -> FloatArray:
+        """Return the (N,) affinities of windows with themselves."""
+        return np.asarray(np.diagonal(self.matrix), np.float64)
 
     def rescaled(self, scale: float, shift: float = 0.0) -> "ScoreMatrix":
         """Return ``scale * A + shift``; the scale is not negative."""

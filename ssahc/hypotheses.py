@@ -14,9 +14,9 @@ import numpy as np
 from ssahc.cluster.stop import Stop
 from ssahc.types import FloatArray, IntArray
 from ssahc.variational import (
+    Infer,
     Observations,
     Posterior,
-    infer,
     lasting_noise,
     merge_gains,
 )
@@ -104,7 +104,7 @@ def count_speakers(path: Hypotheses, stop: Stop) -> int:
     return max(within, key=lambda answer: answer.weigh(threshold)).num_speakers
 
 
-def merge_to_one(
+async def merge_to_one(
     observations: Observations, start: Posterior, goals: Sequence[int]
 ) -> Hypotheses:
     """Merge speakers until one is left; return an answer for the numbers passed.
@@ -123,7 +123,9 @@ def merge_to_one(
     Hypotheses
         The largest first, down to one speaker.
     """
-    posterior = infer(observations, start.responsibilities, _ITERATIONS, start.priors)
+    posterior = await Infer(
+        observations, start.responsibilities, _ITERATIONS, start.priors
+    )
     path: list[Hypothesis] = []
     while True:
         posterior = _without_silent(posterior)
@@ -134,7 +136,7 @@ def merge_to_one(
         goal = next((goal for goal in goals if goal < left), left - 1)
         merges = max(1, min(left // 2, left - goal))
         merged, priors = _merge_best(observations, posterior, merges)
-        posterior = infer(observations, merged, _ITERATIONS, priors)
+        posterior = await Infer(observations, merged, _ITERATIONS, priors)
 
 
 def _merge_best(

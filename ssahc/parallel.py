@@ -22,7 +22,6 @@ from concurrent.futures import (
     wait,
 )
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from ssahc.errors import UsageError
@@ -32,9 +31,11 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Work = Callable[[Item], Result]
+# From a batch of items to their results.
+Work = Callable[[list[Item]], list[Result]]
+# The share of a full batch that an item takes.
+Load = Callable[[Item], float]
 
-_LARGEST_BATCH = 8
 # Tasks for each process, so that none waits for the next one.
 _AHEAD = 2
 _CLUSTER = "dask://"
@@ -79,12 +80,29 @@ class WorkerKilled:
     """
 
 
+@dataclass(frozen=True)
+class Each(Generic[Item, Result]):
+    """The same work on each item of a batch."""
+
+    work: Callable[[Item], Result]
+
+    def __call__(self, batch: list[Item]) -> list[Result]:
+        """Return the results, in the order of the items."""
+        return [self.work(item) for item in batch]
+
+
+def an_eighth(item: Any) -> float:
+    """Return the load of items of which eight are a batch."""
+    return 1 / 8
+
+
 def map_unordered(
     work: Work[Item, Result],
     items: Iterable[Item],
     running: RunningOptions,
     *,
     total: int,
+    load: Load[Item] = an_eighth,
 ) -> Iterator[tuple[Item, Result | WorkerKilled]]:
     """Do the work on every item, wherever the options say.
 
@@ -97,6 +115,9 @@ def map_unordered(
     running : RunningOptions
     total : int
         About how many items there are.
+    load : callable
+        The share of a full batch that an item takes. What is worked on elsewhere goes
+        in smaller batches if there are too few items to keep all processes busy.
 
     Yields
     ------
@@ -109,7 +130,9 @@ def map_unordered(
         If the cluster cannot be used.
     """
     if running.nj == 1 and running.cluster is None:
-        yield from ((item, work(item)) for item in items)
+        source = iter(items)
+        while batch := _take(source, total, load):
+            yield from zip(batch, work(batch), strict=True)
         return
     pool: _Pool[Item, Result]
     if running.cluster is not None:
@@ -117,7 +140,7 @@ def map_unordered(
     else:
         pool = _LocalPool(work, running.nj)
     with pool:
-        yield from _work_off(pool, items, total)
+        yield from _work_off(pool, items, total, load)
 
 
 # ---- what runs in a worker ---------------------------------------------------------
@@ -170,7 +193,7 @@ def _work_on(
     try:
         # Sums depend on the number of threads in their last bits.
         with threadpool_limits(settings.threads):
-            return _Done([work(item) for item in batch], recorder.log)
+            return _Done(work(batch), recorder.log)
     finally:
         _logger.removeHandler(recorder)
 
@@ -334,18 +357,32 @@ def _connect(address: str) -> "Client":
 
 
 def _work_off(
-    pool: _Pool[Item, Result], items: Iterable[Item], total: int
+    pool: _Pool[Item, Result], items: Iterable[Item], total: int, load: Load[Item]
 ) -> Iterator[tuple[Item, Result | WorkerKilled]]:
-    size = max(1, min(_LARGEST_BATCH, total // (4 * max(1, pool.count()))))
-    lost = yield from _send(pool, items, size, ahead=_AHEAD)
+    most = max(1, total // (4 * max(1, pool.count())))
+    source = iter(items)
+    batches = iter(lambda: _take(source, most, load), [])
+    lost = yield from _send(pool, batches, ahead=_AHEAD)
     # Again, each by itself, and then one at a time: so it is known what kills.
-    lost = yield from _send(pool, lost, 1, ahead=1)
-    lost = yield from _send(pool, lost, 1, ahead=0)
+    lost = yield from _send(pool, ([item] for item in lost), ahead=1)
+    lost = yield from _send(pool, ([item] for item in lost), ahead=0)
     yield from ((item, WorkerKilled()) for item in lost)
 
 
+def _take(source: Iterator[Item], most: int, load: Load[Item]) -> list[Item]:
+    """Return the next items, no more than `most`, that make a batch."""
+    batch: list[Item] = []
+    full = 0.0
+    for item in source:
+        batch.append(item)
+        full += load(item)
+        if full >= 1 or len(batch) >= most:
+            break
+    return batch
+
+
 def _send(
-    pool: _Pool[Item, Result], items: Iterable[Item], size: int, *, ahead: int
+    pool: _Pool[Item, Result], batches: Iterable[list[Item]], *, ahead: int
 ) -> Generator[tuple[Item, Result], None, list[Item]]:
     """Send batches, `ahead` for each process (0: one batch at a time).
 
@@ -354,7 +391,7 @@ def _send(
     list
         Items that were under way, or waiting, when a worker was killed.
     """
-    source = iter(items)
+    source = iter(batches)
     under_way: dict[Future[_Done[Result]], list[Item]] = {}
     lost: list[Item] = []
     broken = False
@@ -363,7 +400,7 @@ def _send(
         if count == 0:
             _logger.warning("no worker is left; waiting for one")
         while len(under_way) < max(1, ahead * count) and not broken:
-            if not (batch := list(islice(source, size))):
+            if (batch := next(source, None)) is None:
                 break
             try:
                 under_way[pool.submit(batch)] = batch

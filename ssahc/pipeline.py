@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ssahc.affinity import Affinity, ScoreMatrix, cosine_affinity
-from ssahc.cluster.ahc import agglomerative_cluster, average_linkage, is_steered
+from ssahc.cluster.ahc import agglomerative_cluster, is_steered, link
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.spectral import spectral_cluster
 from ssahc.cluster.stop import Stop
@@ -23,6 +23,7 @@ from ssahc.preprocess import center, project_recording, whiten_and_normalize
 from ssahc.resegmentation import Resegmentation, resegment
 from ssahc.selfsup import Learned, Period, learn
 from ssahc.systems import DiarizeOptions, SpeakerOptions, settle
+from ssahc.together import work_alone
 from ssahc.turns import make_turns, to_annotation
 from ssahc.types import (
     NO_MODEL,
@@ -137,11 +138,27 @@ def diarize_recording(
     UsageError
         If options contradict each other or the system lacks what it needs.
     """
-    warn_of_excess(recording.id, len(recording), options.speakers.stop())
-    diarize = prepare_recording(
-        recording, model, plda_scores=plda_scores, progress=progress
+    steps = diarize_steps(
+        recording, model, options, plda_scores=plda_scores, progress=progress
     )
-    return diarize(options)
+    return work_alone(steps)
+
+
+async def diarize_steps(
+    recording: Recording,
+    model: Model = NO_MODEL,
+    options: DiarizeOptions = DiarizeOptions(),  # noqa: B008
+    *,
+    plda_scores: Float32Array | FloatArray | None = None,
+    progress: Progress = no_progress,
+) -> Diarization:
+    """Do as `diarize_recording`, side by side with other recordings.
+
+    To be run by `ssahc.together.work_together`.
+    """
+    warn_of_excess(recording.id, len(recording), options.speakers.stop())
+    prepared = _Prepared(recording, model, plda_scores, progress)
+    return await prepared.diarize(options)
 
 
 def prepare_recording(
@@ -166,53 +183,79 @@ def prepare_recording(
     DataError
         If there are not as many scores as windows.
     """
-    given = None if plda_scores is None else _score_matrix(plda_scores, len(recording))
+    prepared = _Prepared(recording, model, plda_scores, progress)
+    return lambda options: work_alone(prepared.diarize(options))
 
-    @cache
-    def whiten() -> FloatArray:
-        centered = center(recording.xvectors, model.mean)
-        return whiten_and_normalize(centered, model)
 
-    @cache
-    def score(options: PldaOptions) -> Affinity:
-        if given is not None:
-            return given
-        if model.plda is None:
-            raise AssertionError("settle lets nothing pass without a PLDA")
-        progress("scoring", 0, 1)
-        scores = plda_affinity(whiten(), model.plda, options)
-        progress("scoring", 1, 1)
-        return scores
+class _Prepared:
+    """A recording, and what was computed of it for any options so far."""
 
-    @cache
-    def learn_from(options: DiarizeOptions) -> Learned:
-        return _learn(recording, model, options, progress)
+    def __init__(
+        self,
+        recording: Recording,
+        model: Model,
+        plda_scores: Float32Array | FloatArray | None,
+        progress: Progress,
+    ) -> None:
+        self.recording, self.model, self.progress = recording, model, progress
+        self.given: ScoreMatrix | None = None
+        if plda_scores is not None:
+            self.given = _score_matrix(plda_scores, len(recording))
+        self._scores: dict[PldaOptions, Affinity] = {}
+        self._learned: dict[DiarizeOptions, Learned] = {}
 
-    def compute_affinity(options: DiarizeOptions) -> Learned:
-        """Compute what the chosen system clusters; no periods if it does not learn."""
-        if options.system in ("cosine", "spectral"):
-            vectors = project_recording(recording.xvectors, model, options.pca_dim)
-            return Learned(cosine_affinity(vectors), ())
-        if options.system == "plda":
-            return Learned(score(options.plda), ())
-        if options.system == "ssahc":
-            return learn_from(_about_learning(options))
-        scores = score(options.plda)
-        learned = learn_from(_about_learning(options))
-        return Learned(fuse(learned.affinity, scores, options.fusion), learned.periods)
+    @cached_property
+    def whitened(self) -> FloatArray:
+        """The x-vectors, whitened and length-normalised."""
+        centered = center(self.recording.xvectors, self.model.mean)
+        return whiten_and_normalize(centered, self.model)
 
-    def diarize(options: DiarizeOptions) -> Diarization:
-        options = settle(options, model, has_scores=given is not None)
-        options = _without_steered_resegmentation(recording, options)
-        clustered = _cluster(recording, compute_affinity(options), options, progress)
+    async def diarize(self, options: DiarizeOptions) -> Diarization:
+        """Diarize the recording."""
+        options = settle(options, self.model, has_scores=self.given is not None)
+        options = _without_steered_resegmentation(self.recording, options)
+        learned = await self._compute_affinity(options)
+        clustered = await _cluster(self.recording, learned, options, self.progress)
         if options.resegmentation.resegmentation == "none":
             return clustered
-        plda = model.plda or isotropic_plda(whiten().shape[1])
-        return _resegment(
-            clustered, project_to_latent(whiten(), plda), plda.psi, options, progress
-        )
+        plda = self.model.plda or isotropic_plda(self.whitened.shape[1])
+        latent = project_to_latent(self.whitened, plda)
+        return await _resegment(clustered, latent, plda.psi, options, self.progress)
 
-    return diarize
+    async def _compute_affinity(self, options: DiarizeOptions) -> Learned:
+        """Compute what the chosen system clusters; no periods if it does not learn."""
+        if options.system in ("cosine", "spectral"):
+            vectors = project_recording(
+                self.recording.xvectors, self.model, options.pca_dim
+            )
+            return Learned(cosine_affinity(vectors), ())
+        if options.system == "plda":
+            return Learned(self._score(options.plda), ())
+        if options.system == "ssahc":
+            return await self._learn(options)
+        scores = self._score(options.plda)
+        learned = await self._learn(options)
+        return Learned(fuse(learned.affinity, scores, options.fusion), learned.periods)
+
+    def _score(self, options: PldaOptions) -> Affinity:
+        if self.given is not None:
+            return self.given
+        if self.model.plda is None:
+            raise AssertionError("settle lets nothing pass without a PLDA")
+        if options not in self._scores:
+            self.progress("scoring", 0, 1)
+            scores = plda_affinity(self.whitened, self.model.plda, options)
+            self._scores[options] = scores
+            self.progress("scoring", 1, 1)
+        return self._scores[options]
+
+    async def _learn(self, options: DiarizeOptions) -> Learned:
+        options = _about_learning(options)
+        if options not in self._learned:
+            self._learned[options] = await _learn(
+                self.recording, self.model, options, self.progress
+            )
+        return self._learned[options]
 
 
 def _without_steered_resegmentation(
@@ -242,16 +285,15 @@ def _about_learning(options: DiarizeOptions) -> DiarizeOptions:
     )
 
 
-def _cluster(
+async def _cluster(
     recording: Recording, learned: Learned, options: DiarizeOptions, progress: Progress
 ) -> Diarization:
-    stop = options.stop()
-    matrix = learned.affinity.dense()
+    stop, affinity = options.stop(), learned.affinity
     history = None
     progress("clustering", 0, 1)
     if options.system == "spectral":
         labels = spectral_cluster(
-            matrix,
+            affinity.dense(),
             num_speakers=stop.num_speakers,
             min_speakers=stop.min_speakers,
             max_speakers=stop.max_speakers,
@@ -261,9 +303,11 @@ def _cluster(
         below = learned.periods[0].num_clusters if learned.periods else 0
         cost = options.learning.cost(below)
         if is_steered(len(recording), stop, options.ahc):
-            labels = agglomerative_cluster(matrix, stop, options.ahc, cost=cost)
+            labels = agglomerative_cluster(
+                affinity.dense(), stop, options.ahc, cost=cost
+            )
         else:
-            history = average_linkage(matrix, cost=cost)
+            history = await link(affinity, cost=cost)
             labels = history.cut(stop)
     progress("clustering", 1, 1)
     return Diarization(
@@ -271,14 +315,14 @@ def _cluster(
         recording.utterances,
         recording.segments,
         labels,
-        learned.affinity,
+        affinity,
         history,
         None,
         learned.periods,
     )
 
 
-def _resegment(
+async def _resegment(
     clustered: Diarization,
     latent: FloatArray,
     psi: FloatArray,
@@ -290,7 +334,7 @@ def _resegment(
         raise AssertionError("only a full history of merges can be refined")
     stop = options.stop()
     progress("resegmenting", 0, 1)
-    found = resegment(
+    found = await resegment(
         latent,
         psi,
         clustered.segments,
@@ -299,7 +343,7 @@ def _resegment(
         stop,
         options.resegmentation,
     )
-    labels = found.cut(stop)
+    labels = await found.label(stop)
     progress("resegmenting", 1, 1)
     _logger.debug(
         "recording %r, resegmentation: noise %.2f, evidence %s",
@@ -342,11 +386,11 @@ def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
         )
 
 
-def _learn(
+async def _learn(
     recording: Recording, model: Model, options: DiarizeOptions, progress: Progress
 ) -> Learned:
     """Learn an affinity, and log what happened."""
-    learned = learn(
+    learned = await learn(
         recording,
         model,
         options.learning,

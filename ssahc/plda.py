@@ -62,7 +62,7 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
         If the projected within-class covariance is singular.
     """
     try:
-        loading = directions @ np.linalg.inv(plda.transform)
+        loading = directions @ plda.loading
     except np.linalg.LinAlgError as error:
         raise _singular() from error
     within, between = loading @ loading.T, (loading * plda.psi) @ loading.T
@@ -125,11 +125,11 @@ def plda_affinity(
     if abs(options.target_energy - 1) > 0.001 * (options.target_energy + 1):
         energies, directions = recording_pca(vectors)
         kept = energy_dim(energies, options.target_energy)
-        if kept > len(directions):
+        if kept > vectors.shape[1]:
             _logger.warning(
                 "target energy %g keeps all %d dimensions (here Kaldi aborts)",
                 options.target_energy,
-                len(directions),
+                vectors.shape[1],
             )
         directions = directions[:kept]
         vectors = vectors @ directions.T

@@ -12,6 +12,8 @@ from ssahc.types import FloatArray, Model
 
 # Centred vectors shorter than this share of the raw ones are rounding noise.
 _NO_SPREAD = 1e-6
+# Eigenvalues below this share of the largest one may be rounding noise.
+_RANK = 1e-9
 
 
 def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
@@ -119,13 +121,23 @@ def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     Returns
     -------
-    energies : (D,) array
-        Eigenvalues, decreasing.
-    directions : (D, D) array
+    energies : (d,) array
+        Eigenvalues, decreasing; where there are fewer vectors than dimensions, those
+        that are 0 may be left out.
+    directions : (d, D) array
         One direction a row.
     """
+    count, dim = vectors.shape
     centered = vectors - vectors.mean(axis=0)
-    energies, columns = np.linalg.eigh(centered.T @ centered / len(vectors))
+    if count <= dim:
+        # The products of few vectors have the same eigenvalues, and are a smaller
+        # matrix; one of them is 0, since the vectors are centred.
+        energies, rows = np.linalg.eigh(centered @ centered.T / count)
+        energies, rows = energies[:0:-1], rows.T[:0:-1]
+        if len(energies) > 0 and energies[-1] > _RANK * energies[0]:
+            lengths = np.sqrt(count * energies)
+            return energies, rows @ centered / lengths[:, None]
+    energies, columns = np.linalg.eigh(centered.T @ centered / count)
     return energies[::-1], columns.T[::-1]
 
 

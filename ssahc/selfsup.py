@@ -7,38 +7,27 @@ affinity of the final clustering. `learn` is Figure 2 of the paper, step by step
 reference is ever read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import inf, isnan
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from ssahc.affinity import Affinity, cosine_affinity
-from ssahc.cluster.ahc import average_linkage
+from ssahc.cluster.ahc import link
 from ssahc.cluster.discriminative import DiscriminativeCost
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
+from ssahc.nn.losses import ExpectedTriplets, Loss, SampledTriplets, TripletForm
+from ssahc.nn.sampling import sample_triplets
+from ssahc.nn.train import Device, Learner, Train
 from ssahc.options import check_fields
-from ssahc.start import FirstLayer, SecondLayer, Start, start_network
-from ssahc.types import (
-    Float32Array,
-    IntArray,
-    Model,
-    Progress,
-    Recording,
-    no_progress,
-)
+from ssahc.start import FirstLayer, SecondLayer, start_network
+from ssahc.types import IntArray, Model, Progress, Recording, no_progress
 
-if TYPE_CHECKING:
-    import torch
-
-    from ssahc.nn.train import Trainer
-
-Device = Literal["auto", "cpu", "cuda"]
 _NOT_NEGATIVE = (
     *("threshold_step", "gamma", "gamma_step", "lr", "max_steps", "min_xvectors"),
     "seed",
@@ -114,7 +103,7 @@ class LearningOptions:
     init_threshold: float = 0.2
     threshold_step: float = 0.1
     triplets: Literal["expected", "sampled"] = "expected"
-    triplet_form: Literal["authors", "paper"] = "authors"
+    triplet_form: TripletForm = "authors"
     gamma: float = 0.4
     gamma_step: float = 0.1
     lambda_: float = 0.0
@@ -189,7 +178,7 @@ class Learned:
     periods: tuple[Period, ...]
 
 
-def learn(
+async def learn(
     recording: Recording,
     model: Model,
     options: LearningOptions = LearningOptions(),
@@ -236,33 +225,34 @@ def learn(
     if num_speakers == 1:
         return Learned(affinity, (Period(0, (), "one_speaker"),))
     # 2. Single windows are merged to N^0 clusters.
-    matrix = affinity.dense()
-    history = average_linkage(matrix)
+    history = await link(affinity)
     clusters = history.cut(_stop(options, 0, num_speakers))
     first_count = _count(clusters)
     if first_count in (1, len(recording)):
         reason: Stopped = "one_cluster" if first_count == 1 else "no_pairs"
         return Learned(affinity, (Period(first_count, (), reason),))
     counts = _counts_to_judge(num_speakers, first_count)
-    separation = _separation(matrix, history, counts) if options.guard else -inf
-    network = _make_trainable(start, options, device)
+    judge = affinity
+    separation = _separation(judge, history, counts) if options.guard else -inf
+    learner = Learner(start.inputs, start.first, start.second)
     generator = np.random.default_rng([options.seed, *recording.id.encode()])
     periods: list[Period] = []
     for p in range(1, options.periods + 1):
         progress("learning", p - 1, options.periods)
         # 3. Triplets are taken from the clusters of period p - 1,
         gamma = options.gamma + (p - 1) * options.gamma_step
-        loss_of = _triplet_loss(
-            clusters, gamma, options, generator, network.inputs.device
-        )
+        loss = _triplet_loss(clusters, gamma, options, generator)
         # 4. the network is trained on them,
-        training = network.train(loss_of, eta=options.eta, max_steps=options.max_steps)
+        training = await Train(
+            *(learner, loss, options.lr, options.eta, options.max_steps, device)
+        )
         period = Period(_count(clusters), training.losses, training.stopped)
         # 5. and its output gives new affinities, unless they make worse clusters.
-        learned = cosine_affinity(network.embed()) if period.learned else affinity
+        learned = affinity
+        if period.learned:
+            learned = cosine_affinity(training.embeddings)
         if period.learned and options.guard:
-            history = average_linkage(learned.dense())
-            found = _separation(matrix, history, counts)
+            found = _separation(judge, await link(learned), counts)
             if found < separation:
                 period = replace(period, stopped="worse_clusters")
             separation = found
@@ -274,9 +264,8 @@ def learn(
             break
         # 6. By these the clusters are merged on, to N^p; if that is N*, or nothing is
         # left to tell apart, no further period follows.
-        history = average_linkage(
-            affinity.dense(), start=clusters, cost=options.cost(first_count)
-        )
+        cost = options.cost(first_count)
+        history = await link(affinity, start=clusters, cost=cost)
         clusters = history.cut(_stop(options, p, num_speakers))[clusters]
         if _count(clusters) in (1, num_speakers):
             break
@@ -294,9 +283,7 @@ def _counts_to_judge(num_speakers: int | None, first_count: int) -> Sequence[int
     return range(2, min(first_count, _MOST_JUDGED) + 1)
 
 
-def _separation(
-    matrix: Float32Array, history: MergeHistory, counts: Sequence[int]
-) -> float:
+def _separation(judge: Affinity, history: MergeHistory, counts: Sequence[int]) -> float:
     """Return how far clusters stand apart, at the best of these counts.
 
     The judge is the affinity of the start, which was not trained on clusters: in what
@@ -304,14 +291,14 @@ def _separation(
 
     Parameters
     ----------
-    matrix : (N, N) array
-        Affinities of the start.
+    judge : Affinity
+        That of the start.
     history : MergeHistory
         Merges by any affinity.
     counts : sequence of int
         Numbers of clusters, 2 or more.
     """
-    return max(mean_silhouette(matrix, history.cut(Stop(count))) for count in counts)
+    return max(mean_silhouette(judge, history.cut(Stop(count))) for count in counts)
 
 
 def _count(clusters: IntArray) -> int:
@@ -324,40 +311,14 @@ def _stop(options: LearningOptions, p: int, num_speakers: int | None) -> Stop:
     return Stop(threshold=threshold, min_speakers=num_speakers or 1)
 
 
-def _make_trainable(
-    start: Start, options: LearningOptions, device: Device
-) -> "Trainer":
-    """Return the network of a recording, to be trained."""
-    # Torch takes seconds to load, so it is loaded only when a network is trained.
-    import torch
-
-    from ssahc.nn.model import TwoLayerNet
-    from ssahc.nn.train import Trainer, pick_device
-
-    place = pick_device(device)
-    net = TwoLayerNet(start.first, start.second).to(place)
-    inputs = torch.from_numpy(start.inputs.astype(np.float32)).to(place)
-    return Trainer(net, inputs, lr=options.lr)
-
-
 def _triplet_loss(
     clusters: IntArray,
     gamma: float,
     options: LearningOptions,
     generator: np.random.Generator,
-    device: "torch.device",
-) -> "Callable[[torch.Tensor], torch.Tensor]":
+) -> Loss:
     """Return the loss of the network's output on triplets of these clusters."""
-    import torch
-
-    from ssahc.nn.losses import expected_triplet_loss, one_hot, sampled_triplet_loss
-    from ssahc.nn.sampling import sample_triplets
-
-    form = options.triplet_form
     if options.triplets == "expected":
-        membership = one_hot(torch.from_numpy(clusters)).to(device)
-        return partial(
-            expected_triplet_loss, membership=membership, gamma=gamma, form=form
-        )
-    triplets = torch.from_numpy(sample_triplets(clusters, generator)).to(device)
-    return partial(sampled_triplet_loss, triplets=triplets, gamma=gamma, form=form)
+        return ExpectedTriplets(clusters, gamma, options.triplet_form)
+    triplets = sample_triplets(clusters, generator)
+    return SampledTriplets(triplets, gamma, options.triplet_form)

@@ -7,10 +7,11 @@ from ssahc.cluster.ahc import AhcOptions
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.fusion import FusionOptions
+from ssahc.nn.train import Device
 from ssahc.options import check_fields
 from ssahc.plda import PldaOptions
 from ssahc.resegmentation import DEFAULT_THRESHOLD, ResegmentationOptions
-from ssahc.selfsup import Device, LearningOptions
+from ssahc.selfsup import LearningOptions
 from ssahc.types import Model
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]

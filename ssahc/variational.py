@@ -9,11 +9,15 @@ window counts for is a weight of its own in place of one constant F_A, and the
 probability of staying depends on the time between windows, not on their index.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress, count
 from math import isqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ssahc.together import Job, in_batches
 from ssahc.types import FloatArray, IntArray
 
 # Iterations stop when the evidence rises by less than this, in nats.
@@ -24,8 +28,11 @@ _LEAST_PRIOR = 1e-8
 _SHIFTS = np.array([0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
 # Below this variance there is no noise to measure.
 _LEAST_NOISE = 1e-12
-# Up to so many states, blocks of windows advance side by side.
-_FEW_STATES = 16
+# From so many windows on, and up to so many states of all chains, blocks of windows
+# advance side by side.
+_LONG, _FEW = 128, 16
+# Responsibilities of the recordings that are inferred side by side.
+_SIDE_BY_SIDE = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,52 +89,157 @@ class Posterior:
         return self.responsibilities.argmax(axis=1)
 
 
-def infer(
-    observations: Observations,
-    responsibilities: FloatArray,
-    iterations: int,
-    priors: FloatArray | None = None,
-) -> Posterior:
-    """Improve a guess of who speaks until it no longer gets better.
+@dataclass(frozen=True, eq=False)
+class Infer(Job[Posterior]):
+    """The improvement of a guess of who speaks, until it no longer gets better.
 
     Parameters
     ----------
     observations : Observations
-    responsibilities : (N, K) array
-        The guess.
+    guess : (N, K) array
+        Responsibilities.
     iterations : int
         Most iterations, at least 1.
     priors : (K,) array, optional
         Even if not given.
-
-    Returns
-    -------
-    Posterior
     """
-    _, count = responsibilities.shape
-    if priors is None:
-        priors = np.full(count, 1 / count)
-    psi, weights, fb = observations.psi, observations.weights, observations.fb
-    weighted = observations.latent * weights[:, None]
-    best = -np.inf
-    for _ in range(iterations):
-        # Eqs. 16, 17 and 23 to 25 of Landini et al.
-        means, precisions = _speakers(observations, responsibilities)
-        spread = psi / precisions
-        log_likelihoods = weighted @ means.T
-        log_likelihoods -= 0.5 * np.outer(weights, (means**2 + spread).sum(axis=1))
-        priors = np.maximum(priors, _LEAST_PRIOR)
-        responsibilities, log_likelihood, entries = forward_backward(
-            log_likelihoods, observations.stay, priors / priors.sum()
+
+    observations: Observations
+    guess: FloatArray
+    iterations: int
+    priors: FloatArray | None = None
+
+    @classmethod
+    def do_all(cls, jobs: Sequence["Infer"]) -> list[Posterior]:
+        """Infer who speaks in several recordings."""
+        return in_batches(
+            jobs, lambda job: job.guess.shape, _infer_side_by_side, most=_SIDE_BY_SIDE
         )
-        scaled = means**2 / np.where(psi > 0, psi, 1.0)
-        prior_terms = 1 - np.log(precisions) - 1 / precisions - scaled
-        evidence = log_likelihood + 0.5 * fb * float(prior_terms.sum())
-        priors = entries / entries.sum()
-        if evidence - best < _TOLERANCE:
-            break
-        best = evidence
-    return Posterior(responsibilities, priors, evidence)
+
+
+def _infer_side_by_side(jobs: Sequence[Infer]) -> list[Posterior]:
+    batch = _Batch.of([job.observations for job in jobs], [job.guess for job in jobs])
+    priors = _fill_up([_priors_of(job) for job in jobs])
+    responsibilities = _fill_up([job.guess for job in jobs])
+    best = np.full(len(jobs), -np.inf)
+    going = np.arange(len(jobs))
+    found: dict[int, Posterior] = {}
+    for iteration in count(1):
+        responsibilities, priors, evidence = batch.improve(responsibilities, priors)
+        goes_on = evidence - best[going] >= _TOLERANCE
+        goes_on &= [iteration < jobs[index].iterations for index in going.tolist()]
+        best[going] = evidence
+        for place in np.flatnonzero(~goes_on):
+            index = int(going[place])
+            windows, speakers = jobs[index].guess.shape
+            found[index] = Posterior(
+                responsibilities[place, :windows, :speakers].copy(),
+                priors[place, :speakers].copy(),
+                float(evidence[place]),
+            )
+        if not goes_on.any():
+            return [found[index] for index in range(len(jobs))]
+        if not goes_on.all():
+            batch, going = batch.select(goes_on), going[goes_on]
+            responsibilities, priors = responsibilities[goes_on], priors[goes_on]
+    raise AssertionError("iterations end")
+
+
+def _priors_of(job: Infer) -> FloatArray:
+    if job.priors is not None:
+        return job.priors
+    speakers = job.guess.shape[1]
+    return np.full(speakers, 1 / speakers)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Observations of B recordings, filled up to N windows and K speakers.
+
+    Windows that fill up weigh nothing and the speaker stays through them; speakers that
+    fill up are impossible.
+
+    Attributes
+    ----------
+    latent : tuple of B (n, D) arrays
+    psi : (B, 1, D) array
+    fb : (B, 1, 1) array
+    weights : (B, N) array
+    stay : (B, N) array
+        From the window before; 1 for the first.
+    absent : (B, K) bool array
+        The speakers that fill up.
+    """
+
+    latent: tuple[FloatArray, ...]
+    psi: FloatArray
+    fb: FloatArray
+    weights: FloatArray
+    stay: FloatArray
+    absent: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, observations: Sequence[Observations], guesses: Sequence[FloatArray]
+    ) -> "_Batch":
+        speakers = np.array([guess.shape[1] for guess in guesses])
+        return cls(
+            tuple(one.latent for one in observations),
+            np.stack([one.psi[None] for one in observations]),
+            np.array([[[one.fb]] for one in observations]),
+            _fill_up([one.weights for one in observations]),
+            1 - _fill_up([np.append(0.0, 1 - one.stay) for one in observations]),
+            np.arange(speakers.max()) >= speakers[:, None],
+        )
+
+    def select(self, kept: NDArray[np.bool_]) -> "_Batch":
+        """Return the batch of some of the recordings."""
+        return _Batch(
+            tuple(compress(self.latent, kept)),
+            *(self.psi[kept], self.fb[kept], self.weights[kept], self.stay[kept]),
+            self.absent[kept],
+        )
+
+    def improve(
+        self, responsibilities: FloatArray, priors: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return responsibilities (B, N, K), priors (B, K) and evidence (B,) anew."""
+        # Eqs. 16, 17 and 23 to 25 of Landini et al.
+        weighted = responsibilities * self.weights[:, :, None]
+        ratio = self.psi / self.fb
+        precisions = 1 + weighted.sum(axis=1)[:, :, None] * ratio
+        means = np.empty_like(precisions)
+        for latent, member, mean in zip(self.latent, weighted, means, strict=True):
+            np.matmul(member[: len(latent)].T, latent, out=mean)
+        means *= ratio / precisions
+        squares = means**2
+        spread = (squares + self.psi / precisions).sum(axis=2)
+        log_likelihoods = np.zeros_like(weighted)
+        for latent, mean, row in zip(self.latent, means, log_likelihoods, strict=True):
+            np.matmul(latent, mean.T, out=row[: len(latent)])
+        log_likelihoods -= 0.5 * spread[:, None]
+        log_likelihoods *= self.weights[:, :, None]
+        if self.absent.any():
+            np.copyto(log_likelihoods, -np.inf, where=self.absent[:, None])
+        priors = np.where(self.absent, 0.0, np.maximum(priors, _LEAST_PRIOR))
+        priors /= priors.sum(axis=1, keepdims=True)
+        responsibilities, log_likelihood, entries = forward_backward(
+            log_likelihoods, self.stay, priors
+        )
+        prior_terms = 1 - np.log(precisions) - 1 / precisions
+        prior_terms -= squares / np.where(self.psi > 0, self.psi, 1.0)
+        prior_terms *= 0.5 * self.fb
+        evidence = log_likelihood + prior_terms.sum(axis=(1, 2))
+        return responsibilities, entries / entries.sum(axis=1, keepdims=True), evidence
+
+
+def _fill_up(arrays: Sequence[FloatArray]) -> FloatArray:
+    """Return arrays as one, with zeros where they are short."""
+    shape = np.max([array.shape for array in arrays], axis=0)
+    filled = np.zeros((len(arrays), *shape))
+    for array, place in zip(arrays, filled, strict=True):
+        place[tuple(map(slice, array.shape))] = array
+    return filled
 
 
 def _speakers(
@@ -144,94 +256,124 @@ def _speakers(
 
 def forward_backward(
     log_likelihoods: FloatArray, stay: FloatArray, priors: FloatArray
-) -> tuple[FloatArray, float, FloatArray]:
-    """Infer the states of the hidden Markov model.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Infer the states of the hidden Markov models of B recordings.
 
     From one window to the next the state stays with probability ``stay``, or else is
     drawn from the priors (which may draw the same one).
 
     Parameters
     ----------
-    log_likelihoods : (N, K) array
-        Of every window in every state.
-    stay : (N - 1,) array
-    priors : (K,) array
-        Positive, of sum 1.
+    log_likelihoods : (B, N, K) array
+        Of every window in every state; minus infinity for states of no prior.
+    stay : (B, N) array
+        From the window before; 1 for the first: the state is drawn before it.
+    priors : (B, K) array
+        Of sum 1.
 
     Returns
     -------
-    responsibilities : (N, K) array
+    responsibilities : (B, N, K) array
         Probability of every state at every window.
-    log_likelihood : float
+    log_likelihood : (B,) array
         Of all windows.
-    entries : (K,) array
+    entries : (B, K) array
         Expected number of times that each state was drawn.
     """
-    highest = log_likelihoods.max(axis=1, keepdims=True)
-    likelihoods = np.exp(log_likelihoods - highest)
+    in_time = log_likelihoods.swapaxes(0, 1)
+    highest = in_time.max(axis=2, keepdims=True)
+    likelihoods = np.exp(in_time - highest)
     # The chain is reversible: backwards in time it is the same chain, so that what
     # later windows say is a filter on the reversed order, and both run side by side.
-    # The state is drawn before the first window, and stays.
+    forth = stay.T[:, :, None]
+    back = np.concatenate([forth[:1], forth[:0:-1]])
     filtered = _filter(
-        np.stack([likelihoods, likelihoods[::-1]], axis=1),
-        np.stack([np.append(1.0, stay), np.append(1.0, stay[::-1])], axis=1),
-        priors,
+        np.concatenate([likelihoods, likelihoods[::-1]], axis=1),
+        np.concatenate([forth, back], axis=1),
+        np.concatenate([priors, priors]),
     )
-    until, since = filtered[:, 0], filtered[::-1, 1]
-    drawn = np.outer(1 - stay, priors)
-    predicted = np.vstack([priors, stay[:, None] * until[:-1] + drawn])
-    later = np.vstack([stay[:, None] * since[1:] + drawn, priors])
-    responsibilities = until * later / priors
-    responsibilities /= responsibilities.sum(axis=1, keepdims=True)
-    first = responsibilities[0]
-    entries = first + (responsibilities[1:] * drawn / predicted[1:]).sum(axis=0)
-    scales = (likelihoods * predicted).sum(axis=1)
-    log_likelihood = float(np.log(scales).sum() + highest.sum())
-    return responsibilities, log_likelihood, entries
+    batch = len(priors)
+    until, since = filtered[:, :batch], filtered[::-1, batch:]
+    drawn = (1 - forth[1:]) * priors
+    predicted = np.concatenate([priors[None], forth[1:] * until[:-1] + drawn])
+    later = np.concatenate([forth[1:] * since[1:] + drawn, priors[None]])
+    scales = (likelihoods * predicted).sum(axis=2, keepdims=True)
+    # What has no prior has no probability; it must only not be divided by.
+    absent = priors == 0
+    later *= until
+    later /= priors + absent
+    later /= later.sum(axis=2, keepdims=True)
+    predicted += absent
+    entries = later[0] + (later[1:] * drawn / predicted[1:]).sum(axis=0)
+    log_likelihood = (np.log(scales) + highest).sum(axis=(0, 2))
+    return later.swapaxes(0, 1), log_likelihood, entries
 
 
 def _filter(
     likelihoods: FloatArray, stay: FloatArray, priors: FloatArray
 ) -> FloatArray:
-    """Return the states (N, 2, K) of two chains, given all windows so far.
+    """Return the states (N, C, K) of C chains, given all windows so far.
+
+    Parameters
+    ----------
+    likelihoods : (N, C, K) array
+    stay : (N, C, 1) array
+    priors : (C, K) array
+    """
+    held = stay * likelihoods
+    entered = (1 - stay) * priors * likelihoods
+    if len(held) >= _LONG and priors.size <= _FEW:
+        return _filter_in_blocks(held, entered, priors)
+    state = priors
+    # A product with ones sums many short rows faster than their sum does.
+    total, ones = np.empty((len(priors), 1)), np.ones((priors.shape[1], 1))
+    for hold, enter in zip(held, entered, strict=True):
+        hold *= state
+        hold += enter
+        hold /= np.matmul(hold, ones, out=total)
+        state = hold
+    return held
+
+
+def _filter_in_blocks(
+    held: FloatArray, entered: FloatArray, priors: FloatArray
+) -> FloatArray:
+    """Return the states (N, C, K) of few chains of few states.
 
     Blocks of windows advance side by side from every state they may begin in; then they
     are gone through one by one, when it is known in which. That is few steps of K times
-    the arithmetic; many states go in a single block.
+    the arithmetic.
     """
-    count, _, states = likelihoods.shape
-    length = isqrt(count) if states <= _FEW_STATES else count
+    count, chains, states = held.shape
+    length = isqrt(count)
     blocks = -(-count // length)
 
     def by_step(values: FloatArray, padding: float) -> FloatArray:
-        """Return (length, blocks, 2, 1, K); windows that fill up change nothing."""
-        filled = np.full((blocks * length, 2, states), padding)
+        """Return (length, blocks, C, 1, K); windows that fill up change nothing."""
+        filled = np.full((blocks * length, chains, states), padding)
         filled[:count] = values
-        steps = filled.reshape(blocks, length, 2, 1, states).swapaxes(0, 1)
+        steps = filled.reshape(blocks, length, chains, 1, states).swapaxes(0, 1)
         return np.ascontiguousarray(steps)
 
-    stay = stay[:, :, None]
-    held = by_step(stay * likelihoods, 1.0)
-    entered = by_step((1 - stay) * priors * likelihoods, 0.0)
-    begin = np.eye(states) if blocks > 1 else priors[None]
-    reached = np.empty((length, blocks, 2, *begin.shape))
+    begin = np.eye(states)
+    reached = np.empty((length, blocks, chains, states, states))
     state, total = begin, begin.sum(axis=-1, keepdims=True)
-    for hold, enter, after in zip(held, entered, reached, strict=True):
+    for hold, enter, after in zip(
+        by_step(held, 1.0), by_step(entered, 0.0), reached, strict=True
+    ):
         np.multiply(state, hold, out=after)
         after += enter * total
         total = after.sum(axis=-1, keepdims=True)
         highest = total.max(axis=-2, keepdims=True)
         after /= highest
         state, total = after, total / highest
-    if blocks > 1:
-        begins = np.empty((blocks, 2, 1, states))
-        before = np.tile(priors, (2, 1, 1))
-        for block, through in zip(begins, reached[-1], strict=True):
-            block[:] = before
-            before = before @ through
-            before /= before.sum(axis=-1, keepdims=True)
-        reached = begins @ reached
-    filtered = reached.swapaxes(0, 1).reshape(-1, 2, states)[:count]
+    begins = np.empty((blocks, chains, 1, states))
+    before = priors[:, None]
+    for block, through in zip(begins, reached[-1], strict=True):
+        block[:] = before
+        before = before @ through
+        before /= before.sum(axis=-1, keepdims=True)
+    filtered = (begins @ reached).swapaxes(0, 1).reshape(-1, chains, states)[:count]
     return np.asarray(filtered / filtered.sum(axis=-1, keepdims=True))
 
 
@@ -318,18 +460,18 @@ def merge_gains(observations: Observations, posterior: Posterior) -> FloatArray:
     (K, K) array
         Minus infinity on and below the diagonal.
     """
-    psi, fb = observations.psi, observations.fb
+    psi, fb = observations.psi / observations.fb, observations.fb
     weighted = posterior.responsibilities * observations.weights[:, None]
     counts, sums = weighted.sum(axis=0), weighted.T @ observations.latent
 
     def evidence(counts: FloatArray, sums: FloatArray) -> FloatArray:
-        precisions = 1 + counts[..., None] * psi / fb
-        fit = sums**2 * psi / fb / precisions
-        return np.asarray(0.5 * (fit - fb * np.log(precisions)).sum(axis=-1))
+        precisions = 1 + counts[:, None] * psi
+        fit = (sums**2 / precisions) @ psi
+        return 0.5 * (fit - fb * np.log(precisions).sum(axis=1))
 
     alone = evidence(counts, sums)
+    low, high = np.triu_indices(len(counts), 1)
+    together = evidence(counts[low] + counts[high], sums[low] + sums[high])
     gains = np.full((len(counts), len(counts)), -np.inf)
-    for k in range(len(counts) - 1):
-        together = evidence(counts[k] + counts[k + 1 :], sums[k] + sums[k + 1 :])
-        gains[k, k + 1 :] = together - alone[k] - alone[k + 1 :]
+    gains[low, high] = together - alone[low] - alone[high]
     return gains

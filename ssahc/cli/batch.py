@@ -17,7 +17,15 @@ import click
 from ssahc.errors import DataError, UsageError
 from ssahc.io.rttm import write_rttm
 from ssahc.io.text import write_labels
-from ssahc.parallel import RunningOptions, WorkerKilled, map_unordered
+from ssahc.parallel import (
+    Each,
+    Load,
+    RunningOptions,
+    Work,
+    WorkerKilled,
+    an_eighth,
+    map_unordered,
+)
 from ssahc.types import Fault, Turn
 
 
@@ -118,10 +126,11 @@ def _log_progress(items: Iterable[T], total: int, what: str, done: int) -> Itera
 
 def work_each(
     items: Iterable[Item | Fault],
-    work: Callable[[Item], Result],
+    work: Work[Item, Result | Fault],
     running: RunningOptions,
     *,
     total: int,
+    load: Load[Item] = an_eighth,
 ) -> Generator[tuple[str, Result] | Fault]:
     """Do the work on every recording; a fault in one does not cost the others.
 
@@ -130,10 +139,13 @@ def work_each(
     items : iterable
         Recordings, or faults in their place.
     work : callable
-        Raises DataError for what cannot be done. To run elsewhere it must be picklable.
+        From a batch of recordings to their results, or faults. To run elsewhere it must
+        be picklable.
     running : RunningOptions
     total : int
         About how many recordings there are.
+    load : callable
+        The share of a full batch that a recording takes.
 
     Yields
     ------
@@ -149,9 +161,7 @@ def work_each(
             else:
                 yield item
 
-    for item, result in map_unordered(
-        partial(_attempt, work), sound(), running, total=total
-    ):
+    for item, result in map_unordered(work, sound(), running, total=total, load=load):
         yield from _drain(faults)
         if isinstance(result, WorkerKilled):
             yield Fault(
@@ -166,13 +176,18 @@ def work_each(
     yield from _drain(faults)
 
 
+def as_fault(item: Named, error: DataError | MemoryError) -> Fault:
+    """Return what is said of a recording that could not be done."""
+    if isinstance(error, MemoryError):
+        return Fault(item.id, f"not enough memory: {error}")
+    return Fault(item.id, str(error))
+
+
 def _attempt(work: Callable[[Item], Result], item: Item) -> Result | Fault:
     try:
         return work(item)
-    except DataError as error:
-        return Fault(item.id, str(error))
-    except MemoryError as error:
-        return Fault(item.id, f"not enough memory: {error}")
+    except (DataError, MemoryError) as error:
+        return as_fault(item, error)
 
 
 def _drain(faults: deque[Fault]) -> Iterator[Fault]:
@@ -192,8 +207,10 @@ def work_through(
 
     Parameters
     ----------
-    items, work, total, running
+    items, total, running
         As for `work_each`.
+    work : callable
+        From a recording to its result. Raises DataError for what cannot be done.
     what : str
         Said beside the progress bar.
 
@@ -209,9 +226,10 @@ def work_through(
     DataError
         If no recording could be done.
     """
+    each = Each(partial(_attempt, work))
     done: dict[str, Result] = {}
     faults: list[Fault] = []
-    with closing(work_each(items, work, running, total=total)) as outcomes:
+    with closing(work_each(items, each, running, total=total)) as outcomes:
         for outcome in track(outcomes, total, what):
             if isinstance(outcome, Fault):
                 faults.append(outcome)

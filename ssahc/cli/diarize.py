@@ -15,6 +15,7 @@ from ssahc.cli.batch import (
     CONFIG,
     TUNING,
     RttmOptions,
+    as_fault,
     nothing_done,
     print_faults,
     track,
@@ -43,10 +44,15 @@ from ssahc.cli.unfinished import SCORES, Plan, Unfinished, open_unfinished
 from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
+from ssahc.nn.train import has_gpu
 from ssahc.parallel import RunningOptions
 from ssahc.systems import DiarizeOptions, settle, uses_plda
+from ssahc.together import Failure, work_together
 from ssahc.turns import make_turns
 from ssahc.types import Fault, Float32Array, IntArray, Recording
+
+# What is done side by side: the more, the faster, and the more memory it takes.
+_MOST_RECORDINGS, _MOST_WINDOWS = 500, 30_000
 
 _logger = logging.getLogger("ssahc")
 
@@ -165,9 +171,7 @@ def settle_system(run: Run, inputs: Inputs) -> Run:
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:
     """Refuse a GPU that is not there: it must not be found out after an hour."""
     if method.device == "cuda" and running.cluster is None:
-        from ssahc.nn.train import pick_device
-
-        pick_device(method.device)
+        has_gpu(method.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,18 +185,30 @@ class _Outcome:
 
 @dataclass(frozen=True, eq=False)
 class _Diarize:
-    """The work on one recording, here or in another process."""
+    """The work on recordings, side by side, here or in another process."""
 
     inputs: Inputs
     method: DiarizeOptions
     with_scores: bool
 
-    def __call__(self, recording: Recording) -> _Outcome:
-        result = self.inputs.diarize(recording, self.method)
+    def __call__(self, recordings: list[Recording]) -> list[_Outcome | Fault]:
+        results = work_together(self._diarize(one) for one in recordings)
+        return [
+            as_fault(recording, result) if isinstance(result, Failure) else result
+            for recording, result in zip(recordings, results, strict=True)
+        ]
+
+    async def _diarize(self, recording: Recording) -> _Outcome:
+        result = await self.inputs.diarize_steps(recording, self.method)
         scores = result.affinity.dense() if self.with_scores else None
         first = result.learning[0] if result.learning else None
         not_learned = None if first is None or first.learned else first.stopped
         return _Outcome(result.labels, scores, not_learned)
+
+
+def _load(recording: Recording) -> float:
+    """Return the share that a recording has of those that are done side by side."""
+    return 1 / _MOST_RECORDINGS + len(recording) / _MOST_WINDOWS
 
 
 def _diarize(
@@ -215,6 +231,7 @@ def _diarize(
         _Diarize(inputs, run.method, run.output.write_scores),
         running,
         total=len(names) - done_before,
+        load=_load,
     )
     with closing(outcomes):
         for outcome in track(outcomes, len(names), "diarizing", done=done_before):

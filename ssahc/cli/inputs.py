@@ -12,8 +12,9 @@ from ssahc.io.model import MODEL_FILES, read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
 from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
 from ssahc.io.xvectors import XvectorDir, open_xvector_dir
-from ssahc.pipeline import Diarization, diarize_recording
+from ssahc.pipeline import Diarization, diarize_steps
 from ssahc.systems import DiarizeOptions, SpeakerOptions, System, uses_plda
+from ssahc.together import work_alone
 from ssahc.types import Model, Recording
 
 _EXACT = {"reco2num_spk", "num_speakers"}
@@ -199,9 +200,15 @@ class Inputs:
         DataError
             If a table or the scores lack the recording, or what is there does not fit.
         """
+        return work_alone(self.diarize_steps(recording, options))
+
+    async def diarize_steps(
+        self, recording: Recording, options: DiarizeOptions
+    ) -> Diarization:
+        """Do as `diarize`, side by side with other recordings."""
         options = replace(options, speakers=self.speakers_of(recording.id))
         scores = self.scores_of(recording, options.system)
-        return diarize_recording(recording, self.model, options, plda_scores=scores)
+        return await diarize_steps(recording, self.model, options, plda_scores=scores)
 
     def scores_of(self, recording: Recording, system: System | None) -> Array | None:
         """Read the PLDA scores of a recording; None if there are none, or no use.

@@ -68,29 +68,30 @@ def merge_discriminatively(
     # Rows are clusters by increasing id, so that the first minimum of the upper
     # triangle is the pair that Kaldi's rule for ties picks.
     slots = clusters.survivors()
-    sums = clusters.sums[np.ix_(slots, slots)]
-    sizes, ids = clusters.sizes[slots], clusters.ids[slots]
-    merges, averages = list(clusters.merges), list(clusters.averages)
+    sums = clusters.sums[0][np.ix_(slots, slots)]
+    sizes, ids = clusters.sizes[0, slots].astype(np.int64), clusters.ids[0, slots]
+    (before,) = clusters.histories()
+    merges, averages = before.merges.tolist(), before.averages.tolist()
     rivals = _Rivals(len(ids), cost.neighbors)
     while len(ids) > 1:
         affinity = sums / np.outer(sizes, sizes).astype(np.float32)
         if clusters.largest is not None:
             affinity[sizes[:, None] + sizes > clusters.largest] = -np.inf
         best = affinity.max()
-        if not stop.goes_on(len(ids), best):
+        if not stop.goes_on(np.array([len(ids)]), best[None])[0]:
             break
         penalty = rivals.penalties(sums, sizes)
         criterion = -affinity + np.float32(cost.weight) * penalty  # Eq. 2
         criterion[np.tril_indices(len(ids))] = np.inf
         i, j = divmod(int(criterion.argmin()), len(ids))
-        merges.append((int(ids[i]), int(ids[j])))
+        merges.append([int(ids[i]), int(ids[j])])
         averages.append(best)
         rivals.merge(sums, sizes, i, j)
         sums = _replace(sums, i, j, sums[i] + sums[j], -np.inf)
         sizes = np.append(np.delete(sizes, [i, j]), sizes[i] + sizes[j])
-        ids = np.append(np.delete(ids, [i, j]), len(clusters.ids) + len(merges) - 1)
+        ids = np.append(np.delete(ids, [i, j]), before.num_leaves + len(merges) - 1)
     return MergeHistory(
-        len(clusters.ids),
+        before.num_leaves,
         np.array(merges, np.int64).reshape(-1, 2),
         np.array(averages, np.float32),
     )

@@ -59,10 +59,9 @@ class MergeHistory:
         cluster = np.arange(self.num_leaves + len(self.merges))
         parents = np.arange(len(self.merges)) + self.num_leaves
         cluster[self.merges.ravel()] = np.repeat(parents, 2)
-        # A parent's id is larger than its parts', so going down from the top resolves
-        # every id in one pass.
-        for index in range(len(cluster) - 1, -1, -1):
-            cluster[index] = cluster[cluster[index]]
+        # Each round doubles how far up everything points.
+        while not np.array_equal(above := cluster[cluster], cluster):
+            cluster = above
         return np.unique(cluster[: self.num_leaves], return_inverse=True)[1]
 
     def num_clusters(self, stop: Stop) -> int:

@@ -1,8 +1,11 @@
-"""Clusters while they are being merged by average linkage.
+"""Clusters of one or more recordings while they are being merged by average linkage.
 
 All arithmetic is float32 on sums of affinities, in the order of Kaldi's
-``agglomerative-cluster``, so that merges are Kaldi's bit by bit.
+``agglomerative-cluster``, so that merges are Kaldi's bit by bit. Recordings are merged
+side by side, a merge of each at a time.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,47 +13,63 @@ from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.stop import Stop
 from ssahc.types import Float32Array, IntArray
 
+# Averages that are computed at once where all of them are looked at.
+_BLOCK = 1 << 20
+# Of two clusters, the one with this id is never the older one.
+_NO_ID = np.iinfo(np.int64).max
+
 
 class Clusters:
-    """The clusters of one recording while they are being merged.
+    """The clusters of B recordings, in slots of which the longest fills all.
 
     A cluster lives in the slot of its first part; the slot of the other part dies.
-    Minus infinity marks pairs that do not exist (dead slots and the diagonal); it
-    survives all additions, so that sums need no mask.
+    Minus infinity marks pairs that do not exist (dead and unused slots, and the
+    diagonal); it survives all additions, so that sums need no mask.
     """
 
     def __init__(
         self,
-        sums: Float32Array,
-        sizes: IntArray | None = None,
+        sums: Sequence[Float32Array],
+        sizes: Sequence[IntArray] | None = None,
         largest: int | None = None,
     ) -> None:
-        """Start from K clusters.
+        """Start from K clusters in each recording.
 
         Parameters
         ----------
-        sums : (K, K) float32 array
-            Symmetric sums of the affinities between clusters; overwritten.
-        sizes : (K,) int array, optional
+        sums : sequence of B (K, K) float32 arrays
+            Symmetric sums of the affinities between clusters.
+        sizes : sequence of B (K,) arrays, optional
             Windows a cluster, all 1 by default.
         largest : int, optional
             Two clusters of more windows together than this are never merged.
         """
-        count = len(sums)
-        self.sums, self.largest = sums, largest
-        self.sizes = np.ones(count, np.int64) if sizes is None else sizes.copy()
-        self.ids = np.arange(count)
-        self.merges: list[tuple[int, int]] = []
-        self.averages: list[np.float32] = []
+        self.counts = np.array([len(matrix) for matrix in sums])
+        self.largest = largest
+        batch, slots = len(sums), int(self.counts.max())
+        self.sums = np.full((batch, slots, slots), -np.inf, np.float32)
+        # Products of sizes are rounded as Kaldi rounds them, be they integers or not.
+        self.sizes = np.ones((batch, slots), np.float32)
+        for index, matrix in enumerate(sums):
+            self.sums[index, : len(matrix), : len(matrix)] = matrix
+            if sizes is not None:
+                self.sizes[index, : len(matrix)] = sizes[index]
+        diagonal = np.arange(slots)
+        self.sums[:, diagonal, diagonal] = -np.inf
+        self.ids = np.tile(diagonal, (batch, 1))
+        self.num_merges = np.zeros(batch, np.int64)
+        self._merges = np.zeros((batch, slots, 2), np.int64)
+        self._averages = np.zeros((batch, slots), np.float32)
         # The best partner of every slot, and the average affinity to it.
-        self.partner = np.zeros(count, np.int64)
-        self.best = np.full(count, -np.inf, np.float32)
-        np.fill_diagonal(sums, -np.inf)
-        for slot in range(count):
-            self._find_partner(slot)
+        self._partner = np.zeros((batch, slots), np.int64)
+        self._best = np.full((batch, slots), -np.inf, np.float32)
+        used = np.nonzero(diagonal < self.counts[:, None])
+        step = _BLOCK // slots + 1
+        for begin in range(0, len(used[0]), step):
+            self._find_partners(*(index[begin : begin + step] for index in used))
 
     def merge_until(self, stop: Stop, *, fewest: int = 1) -> None:
-        """Merge the best pair again and again until `stop`, or nothing is left.
+        """Merge the best pairs again and again until `stop`, or nothing is left.
 
         Parameters
         ----------
@@ -58,67 +77,77 @@ class Clusters:
         fewest : int
             Also stop when so many clusters are left.
         """
-        left = len(self.ids)
-        while left > fewest:
-            score = self.best.max()
-            if not stop.goes_on(left, score):
+        while True:
+            score = self._best.max(axis=1)
+            left = self.counts - self.num_merges
+            merging = np.flatnonzero((left > fewest) & stop.goes_on(left, score))
+            if len(merging) == 0:
                 break
-            self._merge(*self._find_pair(score), score)
-            left -= 1
+            self._merge_best(merging, score[merging])
 
-    def history(self) -> MergeHistory:
-        """Return the merges made so far."""
-        return MergeHistory(
-            len(self.ids),
-            np.array(self.merges, np.int64).reshape(-1, 2),
-            np.array(self.averages, np.float32),
-        )
+    def histories(self) -> list[MergeHistory]:
+        """Return the merges made so far in each recording."""
+        return [
+            MergeHistory(int(count), merges[:done], averages[:done])
+            for count, done, merges, averages in zip(
+                self.counts, self.num_merges, self._merges, self._averages, strict=True
+            )
+        ]
 
     def survivors(self) -> IntArray:
-        """Return the slots of the clusters that are left, by increasing id."""
-        merged = np.array(self.merges, np.int64).ravel()
-        slots = np.flatnonzero(~np.isin(self.ids, merged))
-        return slots[np.argsort(self.ids[slots])]
+        """Return the slots of the first recording's clusters, by increasing id."""
+        merged = self._merges[0, : self.num_merges[0]].ravel()
+        ids = self.ids[0]
+        slots = np.flatnonzero(~np.isin(ids, merged))
+        return slots[np.argsort(ids[slots])]
 
-    def _averages(self, slot: int) -> Float32Array:
-        row = self.sums[slot] / (self.sizes[slot] * self.sizes).astype(np.float32)
+    def _row_averages(self, recordings: IntArray, slots: IntArray) -> Float32Array:
+        """Return the (R, N) average affinities of R slots to all of their recording."""
+        sizes = self.sizes[recordings]
+        own = self.sizes[recordings, slots][:, None]
+        averages = self.sums[recordings, slots]
+        averages /= own * sizes
         if self.largest is not None:
-            row[self.sizes[slot] + self.sizes > self.largest] = -np.inf
-        return row
+            averages[own + sizes > self.largest] = -np.inf
+        return averages
 
-    def _find_partner(self, slot: int) -> Float32Array:
-        row = self._averages(slot)
-        self.partner[slot] = row.argmax()
-        self.best[slot] = row[self.partner[slot]]
-        return row
+    def _find_partners(self, recordings: IntArray, slots: IntArray) -> Float32Array:
+        averages = self._row_averages(recordings, slots)
+        partner = averages.argmax(axis=1)
+        self._partner[recordings, slots] = partner
+        self._best[recordings, slots] = averages[np.arange(len(slots)), partner]
+        return averages
 
-    def _find_pair(self, score: np.float32) -> tuple[int, int]:
-        """Return the slots of the best pair, that of the smaller id first."""
-        tied = np.flatnonzero(self.best == score)
-        first = tied[self.ids[tied].argmin()]
-        # Averages are symmetric: two tied slots are each other's partners.
-        if len(tied) == 2:
-            return int(first), int(tied.sum() - first)
-        equal = np.flatnonzero(self._averages(first) == score)
-        return int(first), int(equal[self.ids[equal].argmin()])
+    def _merge_best(self, merging: IntArray, score: Float32Array) -> None:
+        """Merge the best pair of each of these recordings."""
+        ids, equals = self.ids[merging], score[:, None]
+        best = self._best[merging]
+        first = np.where(best == equals, ids, _NO_ID).argmin(axis=1)
+        tied = self._row_averages(merging, first) == equals
+        second = np.where(tied, ids, _NO_ID).argmin(axis=1)
 
-    def _merge(self, first: int, second: int, score: np.float32) -> None:
-        self.merges.append((int(self.ids[first]), int(self.ids[second])))
-        self.averages.append(score)
-        self.sums[first] += self.sums[second]
-        self.sums[:, first] = self.sums[first]
-        self.sums[:, second] = -np.inf
-        self.sizes[first] += self.sizes[second]
-        self.ids[first] = len(self.ids) + len(self.merges) - 1
+        done, index = self.num_merges[merging], np.arange(len(merging))
+        self._merges[merging, done, 0] = ids[index, first]
+        self._merges[merging, done, 1] = ids[index, second]
+        self._averages[merging, done] = score
+        merged = self.sums[merging, first] + self.sums[merging, second]
+        self.sums[merging, first] = merged
+        self.sums[merging, :, first] = merged
+        self.sums[merging, :, second] = -np.inf
+        self.sizes[merging, first] += self.sizes[merging, second]
+        self.ids[merging, first] = self.counts[merging] + done
+        self.num_merges[merging] += 1
 
-        # Invariant: `best` is the largest average of a slot, `partner` a slot that
-        # reaches it. Which one does not matter, ties are broken in _find_pair.
-        self.best[second] = -np.inf
-        row = self._find_partner(first)
-        lost = (self.partner == first) | (self.partner == second)
-        lost &= self.best > -np.inf
-        lost[first] = False
-        better = (row > self.best) & ~lost
-        self.best[better], self.partner[better] = row[better], first
-        for slot in np.flatnonzero(lost).tolist():
-            self._find_partner(slot)
+        # Invariant: `_best` is the largest average of a slot, `_partner` a slot that
+        # reaches it. Which one does not matter, ties are broken by their ids.
+        self._best[merging, second] = -np.inf
+        partner = self._partner[merging]
+        lost = (partner == first[:, None]) | (partner == second[:, None])
+        lost &= best > -np.inf
+        lost[index, first], lost[index, second] = True, False
+        where, slots = np.nonzero(lost)
+        averages = self._find_partners(merging[where], slots)
+        rows = averages[slots == first[where]]
+        where, slots = np.nonzero((rows > self._best[merging]) & ~lost)
+        self._best[merging[where], slots] = rows[where, slots]
+        self._partner[merging[where], slots] = first[where]

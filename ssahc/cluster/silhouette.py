@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from ssahc.types import Float32Array, FloatArray, IntArray
+from ssahc.affinity import Affinity
+from ssahc.types import IntArray
 
 
-def mean_silhouette(affinity: FloatArray | Float32Array, labels: IntArray) -> float:
+def mean_silhouette(affinity: Affinity, labels: IntArray) -> float:
     """Return by how much windows are nearer to their own cluster than to the next.
 
     Rousseeuw's silhouette (1987) on average affinities, without his scaling, which
@@ -13,7 +14,8 @@ def mean_silhouette(affinity: FloatArray | Float32Array, labels: IntArray) -> fl
 
     Parameters
     ----------
-    affinity : (N, N) array
+    affinity : Affinity
+        Of N windows.
     labels : (N,) int array
         0..K-1, all of them there, K at least 2.
 
@@ -26,10 +28,9 @@ def mean_silhouette(affinity: FloatArray | Float32Array, labels: IntArray) -> fl
     count = len(labels)
     member = np.eye(labels.max() + 1)[labels]
     sizes = member.sum(axis=0)
-    # In float32 if the affinity is: a copy in float64 would be as large again.
-    sums = (affinity @ member.astype(affinity.dtype)).astype(np.float64)
+    sums = affinity.sums_to(member)
     windows = np.arange(count)
-    own = sums[windows, labels] - np.diagonal(affinity)
+    own = sums[windows, labels] - affinity.diagonal()
     own /= np.maximum(sizes[labels] - 1, 1)
     others = sums / sizes
     others[windows, labels] = -np.inf

@@ -5,76 +5,156 @@ of the authors' code, which pushes both members of a pair away from the negative
 ``1 - A(a,p) + gamma A(a,n)`` in the form of the paper (Eq. 3). The 1 has no gradient;
 it lifts the loss above zero (unless gamma is large and clusters are far apart), so that
 its ratio to the first value has a meaning.
+
+A mean over triplets is quadratic in the embeddings Y: ``constant + tr(Y' C Y) / 2``
+with a symmetric C. Its gradient is C Y, and a loss is known by that and the constant.
 """
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from ssahc.nn.network import Tensor
+from ssahc.types import Float32Array, IntArray
 
 TripletForm = Literal["authors", "paper"]
+# Puts an array where the networks are.
+Place = Callable[[Float32Array], Tensor]
 
 
-def sampled_triplet_loss(
-    unit: Tensor, triplets: Tensor, gamma: float, form: TripletForm = "authors"
-) -> Tensor:
+class Loss(ABC):
+    """The mean loss of the triplets of one recording."""
+
+    @classmethod
+    @abstractmethod
+    def stack(cls, losses: Sequence[Self], count: int, place: Place) -> "QuadraticLoss":
+        """Return the losses of B recordings, filled up to `count` windows."""
+
+
+class QuadraticLoss(ABC):
+    """The losses of B recordings.
+
+    Attributes
+    ----------
+    constant : (B,) tensor
+        Of the losses, what does not depend on the embeddings.
+    """
+
+    constant: Tensor
+
+    @abstractmethod
+    def gradient(self, unit: Tensor) -> Tensor:
+        """Return the gradient (B, N, d) at embeddings (B, N, d)."""
+
+    def values(self, unit: Tensor, gradient: Tensor) -> Tensor:
+        """Return the losses (B,) at embeddings, given the gradient there."""
+        return self.constant + 0.5 * (unit * gradient).sum(axis=-1).sum(axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledTriplets(Loss):
     """Mean loss over given triplets.
 
     Parameters
     ----------
-    unit : (N, d) tensor
-        Rows of unit length.
-    triplets : (T, 3) integer tensor
+    triplets : (T, 3) int array
         Rows of anchor, positive, negative; at least one.
     gamma : float
         Weight of the negatives.
     form : {"authors", "paper"}
-
-    Returns
-    -------
-    scalar tensor
     """
-    anchor, positive, negative = unit[triplets].unbind(dim=1)
-    repelled = anchor + positive if form == "authors" else anchor
-    attraction = (anchor * positive).sum(1)
-    repulsion = (repelled * negative).sum(1)
-    return (1 - attraction + gamma * repulsion).mean()
+
+    triplets: IntArray
+    gamma: float
+    form: TripletForm = "authors"
+
+    @classmethod
+    def stack(cls, losses: Sequence[Self], count: int, place: Place) -> QuadraticLoss:
+        """Return the losses of B recordings, filled up to `count` windows."""
+        stacked = np.zeros((len(losses), count, count), np.float32)
+        for loss, matrix in zip(losses, stacked, strict=True):
+            anchor, positive, negative = loss.triplets.T
+            np.add.at(matrix, (anchor, positive), -1.0)
+            np.add.at(matrix, (anchor, negative), loss.gamma)
+            if loss.form == "authors":
+                np.add.at(matrix, (positive, negative), loss.gamma)
+            matrix += matrix.T.copy()
+            matrix /= len(loss.triplets)
+        return _OnMatrix(place(np.ones(len(losses), np.float32)), place(stacked))
 
 
-def expected_triplet_loss(
-    unit: Tensor, membership: Tensor, gamma: float, form: TripletForm = "authors"
-) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class _OnMatrix(QuadraticLoss):
+    constant: Tensor
+    matrix: Tensor
+
+    def gradient(self, unit: Tensor) -> Tensor:
+        return self.matrix @ unit
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedTriplets(Loss):
     """Mean loss over all within-cluster pairs, expected over the negative.
 
-    Equal to the mean of `sampled_triplet_loss` when every pair gets one negative drawn
+    Equal to the mean of `SampledTriplets` when every pair gets one negative drawn
     uniformly from all windows of the other clusters; with a random order of anchor and
     positive in the paper's form. Needs only the clusters' sums, so O(N d).
 
     Parameters
     ----------
-    unit : (N, d) tensor
-        Rows of unit length.
-    membership : (N, K) tensor
-        One-hot clusters, two or more, of which one has two windows or more.
+    clusters : (N,) int array
+        0..K-1, two or more, of which one has two windows or more.
     gamma : float
         Weight of the negatives.
     form : {"authors", "paper"}
-
-    Returns
-    -------
-    scalar tensor
     """
-    sizes = membership.sum(0)
-    sums = membership.T @ unit
-    within = sums.square().sum(1)
-    pairs = (sizes * (sizes - 1)).sum() / 2
-    positives = (within - sizes).sum() / 2
-    across = sums @ sums.sum(0) - within
-    negatives = ((sizes - 1) * across / (len(unit) - sizes)).sum()
-    sides = 1.0 if form == "authors" else 0.5
-    return 1 - (positives - gamma * sides * negatives) / pairs
+
+    clusters: IntArray
+    gamma: float
+    form: TripletForm = "authors"
+
+    @classmethod
+    def stack(cls, losses: Sequence[Self], count: int, place: Place) -> QuadraticLoss:
+        """Return the losses of B recordings, filled up to `count` windows."""
+        most = max(int(loss.clusters.max()) for loss in losses) + 1
+        batch = len(losses)
+        member = np.zeros((batch, count, most), np.float32)
+        attraction, repulsion = np.zeros((2, batch, most, 1), np.float32)
+        constant = np.zeros(batch, np.float32)
+        for index, loss in enumerate(losses):
+            windows = np.arange(len(loss.clusters))
+            member[index, windows, loss.clusters] = 1.0
+            sizes = np.bincount(loss.clusters)
+            pairs = (sizes * (sizes - 1)).sum() / 2
+            sides = 1.0 if loss.form == "authors" else 0.5
+            # Each of a cluster's pairs meets the mean of all other windows.
+            weights = sides * loss.gamma * (sizes - 1) / (len(windows) - sizes)
+            attraction[index] = 1 / pairs
+            repulsion[index, : len(sizes), 0] = weights / pairs
+            constant[index] = 1 + len(windows) / 2 / pairs
+        return _OnClusters(*map(place, (constant, member, attraction, repulsion)))
 
 
-def one_hot(labels: Tensor) -> Tensor:
-    """Return (N, K) float32 membership of labels 0..K-1."""
-    return torch.nn.functional.one_hot(labels).float()
+@dataclass(frozen=True, eq=False)
+class _OnClusters(QuadraticLoss):
+    """The loss by sums S_k of clusters and their total S.
+
+    That is ``constant - sum_k (a |S_k|^2 / 2 - r_k S_k . (S - S_k))`` with a of
+    `attraction` and r_k of `repulsion`.
+    """
+
+    constant: Tensor
+    member: Tensor
+    attraction: Tensor
+    repulsion: Tensor
+
+    def gradient(self, unit: Tensor) -> Tensor:
+        sums = self.member.swapaxes(-1, -2) @ unit
+        repelled = self.repulsion * sums
+        total = sums.sum(axis=-2, keepdims=True)
+        slope = repelled.sum(axis=-2, keepdims=True) + self.repulsion * total
+        slope = slope - 2 * repelled - self.attraction * sums
+        return self.member @ slope

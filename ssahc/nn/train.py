@@ -1,17 +1,26 @@
-"""Training the network of one recording."""
+"""Training the networks of recordings, several side by side."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from ssahc.errors import UsageError
-from ssahc.types import FloatArray
+from ssahc.nn.losses import Loss, Place
+from ssahc.nn.network import Network, Tensor
+from ssahc.together import Job, in_batches
+from ssahc.types import Float32Array, FloatArray
+
+Device = Literal["auto", "cpu", "cuda"]
+
+# Adam's constants (Kingma & Ba, "Adam", ICLR 2015).
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+# Input values of a batch: what the caches of a CPU hold, and what fills a GPU.
+_MOST_ON_CPU, _MOST_ON_GPU = 1 << 17, 1 << 27
 
 
 @dataclass(frozen=True)
@@ -25,96 +34,210 @@ class Training:
     stopped : {"eta", "max_steps", "no_gain", "diverged"}
         "no_gain" if the loss ends no lower than it began, "diverged" if it is not
         finite.
+    embeddings : (N, d) array
+        What the network makes of its inputs as it is left, rows of unit length.
     """
 
     losses: tuple[float, ...]
     stopped: Literal["eta", "max_steps", "no_gain", "diverged"]
+    embeddings: FloatArray = field(repr=False)
 
 
-class Trainer:
-    """A network with its inputs and its optimiser (full-batch Adam).
+class Learner:
+    """The network of one recording with its inputs and the state of its optimiser.
 
     It is trained again and again, each time from where it was left.
 
     Parameters
     ----------
-    net : nn.Module
-    inputs : (N, D) tensor
-    lr : float
-        Learning rate.
+    inputs : (N, D) array
+    whitening : (D, D) or (D, D + 1) array
+        Start of W1, the offset in the last column if there is one.
+    projection : (d, D) array
+        Start of W2.
     """
 
-    def __init__(self, net: nn.Module, inputs: Tensor, *, lr: float) -> None:
-        self.net, self.inputs, self.lr = net, inputs, lr
-        self.weights: list[Tensor] = list(net.parameters())
-        self.means = [torch.zeros_like(weight) for weight in self.weights]
-        self.squares = [torch.zeros_like(weight) for weight in self.weights]
-        self.steps = [torch.tensor(0.0) for _ in self.weights]
-
-    def train(
-        self, loss_of: Callable[[Tensor], Tensor], *, eta: float, max_steps: int
-    ) -> Training:
-        """Minimise a loss of the network's output.
-
-        Parameters
-        ----------
-        loss_of : callable
-            From the (N, d) output to a scalar.
-        eta : float
-            Stop, before the step, when the loss is below this share of its first value.
-        max_steps : int
-        """
-        losses: list[float] = []
-        while True:
-            loss = loss_of(self.net(self.inputs))
-            losses.append(loss.item())
-            if not isfinite(losses[-1]):
-                return Training(tuple(losses), "diverged")
-            # A loss that starts below zero (large gamma) has no ratio to speak of.
-            if losses[0] > 0 and losses[-1] < eta * losses[0]:
-                return Training(tuple(losses), "eta")
-            if len(losses) > max_steps:
-                gained = losses[-1] < losses[0] or max_steps == 0
-                return Training(tuple(losses), "max_steps" if gained else "no_gain")
-            self._step(loss)
-
-    def _step(self, loss: Tensor) -> None:
-        """Take one step of Adam.
-
-        By its function: the class torch.optim.Adam imports torch's compiler, which
-        takes 1.5 s, more than the training of many a corpus.
-        """
-        gradients = torch.autograd.grad(loss, self.weights)
-        with torch.no_grad():
-            adam(
-                self.weights,
-                list(gradients),
-                self.means,
-                self.squares,
-                [],
-                self.steps,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=self.lr,
-                weight_decay=0.0,
-                eps=1e-8,
-                maximize=False,
-            )
-
-    def embed(self) -> FloatArray:
-        """Return the network's (N, d) output."""
-        with torch.no_grad():
-            output: Tensor = self.net(self.inputs)
-        return output.cpu().numpy().astype(np.float64)
+    def __init__(
+        self, inputs: FloatArray, whitening: FloatArray, projection: FloatArray
+    ) -> None:
+        dim = inputs.shape[1]
+        self.inputs = inputs.astype(np.float32)
+        self.weights = [
+            np.ascontiguousarray(weight, np.float32)
+            for weight in (whitening[:, :dim], projection)
+        ]
+        self.offset = whitening[:, dim:].sum(axis=1, keepdims=True).T.astype(np.float32)
+        self.means = [np.zeros_like(weight) for weight in self.weights]
+        self.squares = [np.zeros_like(weight) for weight in self.weights]
+        self.steps = 0
 
 
-def pick_device(name: str) -> torch.device:
-    """Return the device of that name.
+@dataclass(frozen=True, eq=False)
+class Train(Job[Training]):
+    """The training of one recording's network by full-batch Adam.
 
     Parameters
     ----------
-    name : {"auto", "cpu", "cuda"}
+    learner : Learner
+        Left as the training leaves it.
+    loss : Loss
+        Of the network's output.
+    lr : float
+        Learning rate.
+    eta : float
+        Stop, before the step, when the loss is below this share of its first value.
+    max_steps : int
+    device : {"auto", "cpu", "cuda"}
+    """
+
+    learner: Learner
+    loss: Loss
+    lr: float
+    eta: float
+    max_steps: int
+    device: Device = "cpu"
+
+    @property
+    def kind(self) -> Hashable:
+        """What recordings have in common that are trained together."""
+        options = (self.lr, self.eta, self.max_steps, self.device)
+        return Train, type(self.loss), options
+
+    @classmethod
+    def do_all(cls, jobs: Sequence["Train"]) -> list[Training]:
+        """Train the networks of several recordings."""
+        on_gpu = has_gpu(jobs[0].device)
+        return in_batches(
+            jobs,
+            lambda job: job.learner.inputs.shape,
+            _train_on_gpu if on_gpu else _train,
+            most=_MOST_ON_GPU if on_gpu else _MOST_ON_CPU,
+        )
+
+
+def _train(
+    jobs: Sequence[Train], place: Place = np.ascontiguousarray
+) -> list[Training]:
+    first = jobs[0]
+    batch = _Batch(jobs, place)
+    losses: list[list[float]] = [[] for _ in jobs]
+    done: dict[int, Training] = {}
+    while True:
+        passed = batch.network.run(batch.inputs)
+        gradient = batch.loss.gradient(passed.unit)
+        values = batch.loss.values(passed.unit, gradient).tolist()
+        for index, value in enumerate(values):
+            if index in done:
+                continue
+            losses[index].append(value)
+            stopped = _why_stop(losses[index], first.eta, first.max_steps)
+            if stopped is not None:
+                unit = batch.leave(index, passed.unit)
+                done[index] = Training(tuple(losses[index]), stopped, unit)
+        if len(done) == len(jobs):
+            return [done[index] for index in range(len(jobs))]
+        batch.step(passed.gradients(gradient), first.lr)
+
+
+def _why_stop(
+    losses: Sequence[float], eta: float, max_steps: int
+) -> Literal["eta", "max_steps", "no_gain", "diverged"] | None:
+    """Return why training stops after these losses; None if it goes on."""
+    if not isfinite(losses[-1]):
+        return "diverged"
+    # A loss that starts below zero (large gamma) has no ratio to speak of.
+    if losses[0] > 0 and losses[-1] < eta * losses[0]:
+        return "eta"
+    if len(losses) <= max_steps:
+        return None
+    return "max_steps" if losses[-1] < losses[0] or max_steps == 0 else "no_gain"
+
+
+class _Batch:
+    """The networks of several recordings, filled up to one shape with zeros.
+
+    What is filled up stays zero: it has no gradient.
+    """
+
+    def __init__(self, jobs: Sequence[Train], place: Place) -> None:
+        self.learners = [job.learner for job in jobs]
+        self.inputs = place(_stack([one.inputs for one in self.learners]))
+        self.network = Network(
+            place(_stack([one.weights[0] for one in self.learners])),
+            place(_stack([one.offset for one in self.learners])),
+            place(_stack([one.weights[1] for one in self.learners])),
+        )
+        self.means, self.squares = (
+            [place(_stack([part[index] for part in parts])) for index in (0, 1)]
+            for parts in (
+                [one.means for one in self.learners],
+                [one.squares for one in self.learners],
+            )
+        )
+        steps = [[[one.steps]] for one in self.learners]
+        self.steps = place(np.array(steps, np.float32))
+        count = self.inputs.shape[1]
+        self.loss = type(jobs[0].loss).stack([job.loss for job in jobs], count, place)
+
+    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+        """Take one step of Adam with every network."""
+        self.steps += 1
+        bias1, bias2 = 1 - _BETA1**self.steps, 1 - _BETA2**self.steps
+        for weight, gradient, mean, square in zip(
+            self.network.weights, gradients, self.means, self.squares, strict=True
+        ):
+            mean *= _BETA1
+            mean += (1 - _BETA1) * gradient
+            square *= _BETA2
+            square += (1 - _BETA2) * (gradient * gradient)
+            weight -= lr / bias1 * mean / ((square / bias2) ** 0.5 + _EPSILON)
+
+    def leave(self, index: int, unit: Tensor) -> FloatArray:
+        """Give a recording's network back to its learner; return its embeddings."""
+        one = self.learners[index]
+        rows, dim = len(one.inputs), len(one.weights[1])
+        for number, weight in enumerate(self.network.weights):
+            kept = len(one.weights[number])
+            one.weights[number] = _fetch(weight[index, :kept])
+            one.means[number] = _fetch(self.means[number][index, :kept])
+            one.squares[number] = _fetch(self.squares[number][index, :kept])
+        one.steps = int(self.steps[index, 0, 0])
+        return _fetch(unit[index, :rows, :dim]).astype(np.float64)
+
+
+def _stack(matrices: Sequence[Float32Array]) -> Float32Array:
+    """Return matrices as one, with rows of zeros where they are short."""
+    rows = max(len(matrix) for matrix in matrices)
+    stacked = np.zeros((len(matrices), rows, matrices[0].shape[1]), np.float32)
+    for index, matrix in enumerate(matrices):
+        stacked[index, : len(matrix)] = matrix
+    return stacked
+
+
+def _fetch(tensor: Tensor) -> Float32Array:
+    """Return a copy of a tensor as an array of this machine's memory."""
+    return np.array(tensor if isinstance(tensor, np.ndarray) else tensor.cpu())
+
+
+# ---- where -------------------------------------------------------------------------
+
+
+def _train_on_gpu(jobs: Sequence[Train]) -> list[Training]:
+    import torch
+
+    try:
+        return _train(jobs, lambda array: torch.from_numpy(array).cuda())
+    except torch.OutOfMemoryError as error:
+        # Several recordings are then trained one by one.
+        raise MemoryError(f"on the GPU: {error}") from error
+
+
+def has_gpu(device: Device) -> bool:
+    """Whether networks are trained on a GPU.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
         "auto" is the GPU if there is one.
 
     Raises
@@ -122,8 +245,18 @@ def pick_device(name: str) -> torch.device:
     UsageError
         If "cuda" is asked for and there is none.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
+    if device == "cpu" or (device == "auto" and not _has_driver()):
+        return False
+    import torch
+
+    if torch.cuda.is_available():
+        return True
+    if device == "cuda":
         raise UsageError("no CUDA device is available; use --device cpu")
-    return torch.device(name)
+    return False
+
+
+def _has_driver() -> bool:
+    """Whether there may be a GPU; to ask torch for certain takes seconds to load it."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    return sys.platform != "linux" or any(map(os.path.exists, drivers))

@@ -1,0 +1,99 @@
+"""The two-layer network of Singh & Ganapathy (Interspeech 2020), Section 3."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+# A numpy array or a torch tensor.
+Tensor = Any
+
+# Rows shorter than this are not scaled up to length 1.
+_SHORTEST = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Whitening with length normalisation, then a projection, for B recordings.
+
+    ``y = W2 h / |W2 h|`` with ``h = u / |u|`` and ``u = W1 x + offset``. The factor
+    sqrt(D) of the length normalisation cancels in the unit rows y. Both weights are
+    learned, the offset (of an affine whitening) is not.
+
+    Parameters
+    ----------
+    whitening : (B, D, D) tensor
+        W1.
+    offset : (B, 1, D) tensor
+    projection : (B, d, D) tensor
+        W2.
+    """
+
+    whitening: Tensor
+    offset: Tensor
+    projection: Tensor
+
+    @property
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """What is learned: W1 and W2."""
+        return self.whitening, self.projection
+
+    def with_weights(self, weights: tuple[Tensor, Tensor]) -> "Network":
+        """Return the network with these W1 and W2."""
+        return replace(self, whitening=weights[0], projection=weights[1])
+
+    def run(self, inputs: Tensor) -> "Pass":
+        """Embed centred x-vectors (B, N, D)."""
+        mapped = inputs @ self.whitening.swapaxes(-1, -2)
+        mapped += self.offset
+        length = _lengths(mapped)
+        mapped /= length
+        projected = mapped @ self.projection.swapaxes(-1, -2)
+        unit_length = _lengths(projected)
+        projected /= unit_length
+        return Pass(self, inputs, mapped, length, projected, unit_length)
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """What the network has made of inputs, kept for the way back.
+
+    Attributes
+    ----------
+    network : Network
+    inputs : (B, N, D) tensor
+        x.
+    normalized : (B, N, D) tensor
+        h.
+    length : (B, N, 1) tensor
+        Length of u.
+    unit : (B, N, d) tensor
+        y, rows of unit length: their dot products are the affinities.
+    unit_length : (B, N, 1) tensor
+        Length of W2 h.
+    """
+
+    network: Network
+    inputs: Tensor
+    normalized: Tensor
+    length: Tensor
+    unit: Tensor
+    unit_length: Tensor
+
+    def gradients(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of W1 and W2, given that of y (B, N, d)."""
+        projected = _through_scaling(gradient, self.unit, self.unit_length)
+        normalized = projected @ self.network.projection
+        mapped = _through_scaling(normalized, self.normalized, self.length)
+        return (
+            mapped.swapaxes(-1, -2) @ self.inputs,
+            projected.swapaxes(-1, -2) @ self.normalized,
+        )
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    return ((rows * rows).sum(axis=-1, keepdims=True) ** 0.5).clip(min=_SHORTEST)
+
+
+def _through_scaling(gradient: Tensor, unit: Tensor, length: Tensor) -> Tensor:
+    """Return the gradient of rows that were scaled to length 1, given that after."""
+    along = (gradient * unit).sum(axis=-1, keepdims=True)
+    return (gradient - along * unit) / length

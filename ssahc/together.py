@@ -1,0 +1,161 @@
+"""Recordings side by side: the same step of many of them is done at once.
+
+What is done to a recording is written for one, from top to bottom, as a coroutine.
+Where a step is small and the same for all recordings, it is a `Job` that the coroutine
+awaits. Jobs of one kind that wait at the same time are done together, on arrays with an
+axis for recordings, which takes far fewer calls of numpy than one after the other.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import (
+    Callable,
+    Coroutine,
+    Generator,
+    Hashable,
+    Iterable,
+    Sequence,
+)
+from functools import partial
+from math import prod
+from typing import Any, Generic, Self, TypeVar
+
+from ssahc.errors import DataError
+
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+AnyJob = TypeVar("AnyJob", bound="Job[Any]")
+
+# What is done to one recording.
+Steps = Coroutine["Job[Any]", Any, Result]
+# Recordings shorter than this share of the longest in a batch are filled up too much.
+_LIKE = 0.6
+# What may befall a recording without a harm to others.
+Failure = DataError | MemoryError
+
+
+class Job(ABC, Generic[Answer]):
+    """A step that can be done for many recordings at once."""
+
+    def __await__(self) -> Generator[Self, Answer, Answer]:
+        return (yield self)
+
+    @property
+    def kind(self) -> Hashable:
+        """What the jobs that are done together have in common."""
+        return type(self)
+
+    @classmethod
+    @abstractmethod
+    def do_all(cls, jobs: Sequence[Self]) -> Sequence[Answer]:
+        """Return the answers to several jobs of this kind, in their order."""
+
+
+def work_alone(steps: Steps[Result]) -> Result:
+    """Return what the steps of a single recording return, or raise what they raise."""
+    (result,) = work_together([steps])
+    if isinstance(result, Failure):
+        raise result
+    return result
+
+
+def work_together(recordings: Iterable[Steps[Result]]) -> list[Result | Failure]:
+    """Go through the steps of several recordings side by side.
+
+    Parameters
+    ----------
+    recordings : iterable of coroutine
+
+    Returns
+    -------
+    list
+        What each of them returns; a DataError or MemoryError that it raises stands in
+        its place. Any other error ends all.
+    """
+    steps = list(recordings)
+    results: dict[int, Result | Failure] = {}
+    waiting: dict[int, Job[Any]] = {}
+
+    def advance(index: int, go_on: Callable[[], Job[Any]]) -> None:
+        try:
+            waiting[index] = go_on()
+        except StopIteration as end:
+            results[index] = end.value
+        except (DataError, MemoryError) as error:
+            results[index] = error
+
+    try:
+        for index, one in enumerate(steps):
+            advance(index, partial(one.send, None))
+        while waiting:
+            for index, answer in _do_most_common(waiting):
+                del waiting[index]
+                one = steps[index]
+                if isinstance(answer, MemoryError):
+                    advance(index, partial(one.throw, answer))
+                else:
+                    advance(index, partial(one.send, answer))
+    finally:
+        for one in steps:
+            one.close()
+    return [results[index] for index in range(len(steps))]
+
+
+def _do_most_common(waiting: dict[int, Job[Any]]) -> list[tuple[int, Any]]:
+    """Do the jobs of the kind that most recordings wait for."""
+    by_kind: dict[Hashable, list[int]] = {}
+    for index, job in waiting.items():
+        by_kind.setdefault(job.kind, []).append(index)
+    indices = max(by_kind.values(), key=len)
+    answers = _do([waiting[index] for index in indices])
+    return list(zip(indices, answers, strict=True))
+
+
+def _do(jobs: Sequence[Job[Any]]) -> Sequence[Any]:
+    """Return answers; where memory does not reach for all at once, one by one."""
+    try:
+        return jobs[0].do_all(jobs)
+    except MemoryError as error:
+        if len(jobs) == 1:
+            return [error]
+    return [answer for job in jobs for answer in _do([job])]
+
+
+def in_batches(
+    jobs: Sequence[AnyJob],
+    shape_of: Callable[[AnyJob], Sequence[int]],
+    do: Callable[[Sequence[AnyJob]], Sequence[Answer]],
+    *,
+    most: int,
+) -> list[Answer]:
+    """Do jobs in batches of recordings of like lengths, filled up to the longest.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    shape_of : callable
+        The shape of a job's array, the number of windows first.
+    do : callable
+        From the jobs of a batch to their answers.
+    most : int
+        A batch holds no more values than this, unless it is a single job.
+
+    Returns
+    -------
+    list
+        The answers in the order of the jobs.
+    """
+    shapes = [tuple(shape_of(job)) for job in jobs]
+    waiting = sorted(range(len(jobs)), key=shapes.__getitem__)
+    answers: dict[int, Answer] = {}
+    while waiting:
+        longest = shapes[waiting[-1]]
+        batch: list[int] = []
+        while waiting and shapes[waiting[-1]][0] >= _LIKE * longest[0]:
+            largest = tuple(map(max, longest, shapes[waiting[-1]]))
+            if batch and (len(batch) + 1) * prod(largest) > most:
+                break
+            longest = largest
+            batch.append(waiting.pop())
+        found = do([jobs[index] for index in batch])
+        answers.update(zip(batch, found, strict=True))
+    return [answers[index] for index in range(len(jobs))]
