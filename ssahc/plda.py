@@ -12,7 +12,12 @@ import numpy as np
 from ssahc.affinity import FactoredAffinity
 from ssahc.errors import DataError, UsageError
 from ssahc.options import check_fields
-from ssahc.preprocess import energy_dim, length_normalize, recording_pca
+from ssahc.preprocess import (
+    energy_dim,
+    leading_pca,
+    length_normalize,
+    recording_pca,
+)
 from ssahc.types import FloatArray, Plda
 
 # Share of the variance of whitened, length-normalised x-vectors that is between
@@ -62,7 +67,7 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
         If the projected within-class covariance is singular.
     """
     try:
-        loading = directions @ plda.loading
+        loading = np.linalg.solve(plda.transform.T, directions.T).T
     except np.linalg.LinAlgError as error:
         raise _singular() from error
     within, between = loading @ loading.T, (loading * plda.psi) @ loading.T
@@ -123,8 +128,10 @@ def plda_affinity(
     _check_dim(vectors, plda)
     # Kaldi's ApproxEqual(target_energy, 1): so close to 1 there is no PCA.
     if abs(options.target_energy - 1) > 0.001 * (options.target_energy + 1):
-        energies, directions = recording_pca(vectors)
+        energies, directions = leading_pca(vectors)
         kept = energy_dim(energies, options.target_energy)
+        if kept > len(directions):
+            directions = recording_pca(vectors)[1]
         if kept > vectors.shape[1]:
             _logger.warning(
                 "target energy %g keeps all %d dimensions (here Kaldi aborts)",

@@ -121,24 +121,30 @@ def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     Returns
     -------
-    energies : (d,) array
-        Eigenvalues, decreasing; where there are fewer vectors than dimensions, those
-        that are 0 may be left out.
-    directions : (d, D) array
+    energies : (D,) array
+        Eigenvalues, decreasing.
+    directions : (D, D) array
         One direction a row.
     """
-    count, dim = vectors.shape
     centered = vectors - vectors.mean(axis=0)
-    if count <= dim:
-        # The products of few vectors have the same eigenvalues, and are a smaller
-        # matrix; one of them is 0, since the vectors are centred.
-        energies, rows = np.linalg.eigh(centered @ centered.T / count)
-        energies, rows = energies[:0:-1], rows.T[:0:-1]
-        if len(energies) > 0 and energies[-1] > _RANK * energies[0]:
-            lengths = np.sqrt(count * energies)
-            return energies, rows @ centered / lengths[:, None]
-    energies, columns = np.linalg.eigh(centered.T @ centered / count)
+    energies, columns = np.linalg.eigh(centered.T @ centered / len(vectors))
     return energies[::-1], columns.T[::-1]
+
+
+def leading_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return those of `recording_pca` that have energy, in less time for few vectors.
+
+    The products of few vectors have the same eigenvalues, and are a smaller matrix. One
+    of them is 0, since the vectors are centred.
+    """
+    count, dim = vectors.shape
+    if 1 < count <= dim:
+        centered = vectors - vectors.mean(axis=0)
+        energies, columns = np.linalg.eigh(centered @ centered.T / count)
+        energies, rows = energies[:0:-1], columns.T[:0:-1]
+        if energies[-1] > _RANK * energies[0]:
+            return energies, rows @ centered / np.sqrt(count * energies)[:, None]
+    return recording_pca(vectors)
 
 
 def principal_directions(vectors: FloatArray, dim: int) -> FloatArray:
@@ -150,7 +156,8 @@ def principal_directions(vectors: FloatArray, dim: int) -> FloatArray:
     dim : int
         Directions to return; no more than N or D are there.
     """
-    return recording_pca(vectors)[1][: min(dim, len(vectors))]
+    pca = leading_pca if dim < len(vectors) else recording_pca
+    return pca(vectors)[1][: min(dim, len(vectors))]
 
 
 def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> FloatArray:

@@ -9,7 +9,7 @@ direction brings the matrix nearest to the signal.
 
 import numpy as np
 
-from ssahc.preprocess import recording_pca
+from ssahc.preprocess import leading_pca
 from ssahc.types import FloatArray
 
 # In so many steps the distribution of the noise's energies is summed up.
@@ -33,7 +33,7 @@ def shrunk_directions(vectors: FloatArray) -> FloatArray:
         stands out. They are meant to be applied without centring, as those of
         `recording_pca`.
     """
-    energies, directions = recording_pca(vectors)
+    energies, directions = leading_pca(vectors)
     shape = sorted((len(vectors) - 1, vectors.shape[1]))
     energies = energies[: shape[0]]
     # Where most energies are rounding errors, there is no noise to stand out from.

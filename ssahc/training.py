@@ -280,7 +280,7 @@ def _em_step(
 
 def covariances(plda: Plda) -> tuple[FloatArray, FloatArray]:
     """Return the within-class and the between-class covariance of a model."""
-    loading = plda.loading
+    loading = np.linalg.inv(plda.transform)
     return loading @ loading.T, (loading * plda.psi) @ loading.T
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -191,11 +190,6 @@ class Plda:
     mean: FloatArray
     transform: FloatArray
     psi: FloatArray
-
-    @cached_property
-    def loading(self) -> FloatArray:
-        """The inverse of the transform; raises LinAlgError if there is none."""
-        return np.linalg.inv(self.transform)
 
 
 @dataclass(frozen=True, eq=False)

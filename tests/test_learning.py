@@ -5,25 +5,33 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import normalize
 
+from ssahc import selfsup
 from ssahc.affinity import cosine_affinity
 from ssahc.api import diarize_recording, make_options
 from ssahc.cluster.ahc import average_linkage
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
-from ssahc.nn.losses import expected_triplet_loss, one_hot, sampled_triplet_loss
-from ssahc.nn.model import TwoLayerNet
+from ssahc.nn.losses import ExpectedTriplets, SampledTriplets
 from ssahc.nn.sampling import sample_triplets
-from ssahc.nn.train import Trainer, pick_device
+from ssahc.nn.train import Learner, Train, Training, has_gpu, train_side_by_side
 from ssahc.preprocess import (
     center,
     recording_pca,
     whiten_and_normalize,
 )
-from ssahc.selfsup import LearningOptions, learn
+from ssahc.selfsup import LearningOptions
+from ssahc.together import work_alone
 from ssahc.types import NO_MODEL, Model, Recording
 
 FORMS = ["authors", "paper"]
+
+
+def learn(*what, **options):
+    return work_alone(selfsup.learn(*what, **options))
+
+
 UNTRAINED = LearningOptions(min_xvectors=10_000)
 
 
@@ -59,36 +67,73 @@ def unit(rng):
 LABELS = np.array([0, 1, 0, 2, 1, 1, 0, 3, 1])
 
 
+def look_at(losses, units, place=np.asarray):
+    """Return values and gradients of losses at embeddings, stacked as in training."""
+    count, dim = (max(sizes) for sizes in zip(*(u.shape for u in units), strict=True))
+    padded = np.zeros((len(units), count, dim))
+    for rows, unit in zip(padded, units, strict=True):
+        rows[: len(unit), : unit.shape[1]] = unit
+    stacked = type(losses[0]).stack(
+        losses, count, lambda array: place(array.astype(float))
+    )
+    gradient = stacked.gradient(place(padded))
+    values = stacked.values(place(padded), gradient)
+    return values, [
+        rows[: len(u), : u.shape[1]] for rows, u in zip(gradient, units, strict=True)
+    ]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_sampled_loss_and_gradient_equal_a_naive_loop(unit, rng, form):
     triplets = sample_triplets(LABELS, rng)
     unit.requires_grad_()
-    fast = sampled_triplet_loss(unit, torch.tensor(triplets), 0.4, form)
     slow = naive_loss(unit, triplets.tolist(), 0.4, form)
-    assert fast.item() == pytest.approx(slow.item())
-    ours, theirs = (torch.autograd.grad(loss, unit)[0] for loss in (fast, slow))
-    torch.testing.assert_close(ours, theirs)
+    theirs = torch.autograd.grad(slow, unit)[0]
+    values, ours = look_at([SampledTriplets(triplets, 0.4, form)], [unit.detach()])
+    assert values[0] == pytest.approx(slow.item())
+    np.testing.assert_allclose(ours[0], theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_expected_loss_is_the_expectation(unit, form):
+def test_expected_loss_and_gradient_are_the_expectation(unit, form):
     total, pairs = 0.0, 0.0
+    unit.requires_grad_()
     for a, p, n, weight in all_triplets(LABELS, both_orders=True):
         total = total + weight * naive_loss(unit, [(a, p, n)], 0.4, form)
         pairs += weight
-    membership = one_hot(torch.tensor(LABELS)).double()
-    loss = expected_triplet_loss(unit, membership, 0.4, form)
-    assert loss.item() == pytest.approx((total / pairs).item())
+    theirs = torch.autograd.grad(total / pairs, unit)[0].numpy()
+    rows = unit.detach().numpy()
+    values, ours = look_at([ExpectedTriplets(LABELS, 0.4, form)], [rows])
+    assert values[0] == pytest.approx((total / pairs).item())
+
+    def turning(gradient):
+        """Return the gradient without what would change lengths, which stay 1."""
+        return gradient - (gradient * rows).sum(1, keepdims=True) * rows
+
+    np.testing.assert_allclose(turning(ours[0]), turning(theirs), atol=1e-6)
 
 
 def test_expected_loss_is_the_mean_of_sampled_ones(unit, rng):
-    draws = [
-        sampled_triplet_loss(unit, torch.tensor(sample_triplets(LABELS, rng)), 0.4)
-        for _ in range(4000)
-    ]
-    membership = one_hot(torch.tensor(LABELS)).double()
-    expected = expected_triplet_loss(unit, membership, 0.4)
-    assert np.mean(draws) == pytest.approx(expected.item(), abs=0.01)
+    draws = [SampledTriplets(sample_triplets(LABELS, rng), 0.4) for _ in range(4000)]
+    sampled, _ = look_at(draws, [unit] * 4000)
+    expected, _ = look_at([ExpectedTriplets(LABELS, 0.4)], [unit])
+    assert np.mean(sampled) == pytest.approx(expected[0], abs=0.01)
+
+
+@pytest.mark.parametrize("kind", [ExpectedTriplets, SampledTriplets])
+def test_losses_do_not_depend_on_other_recordings_or_the_kind_of_arrays(rng, kind):
+    losses, units = [], []
+    for labels in (LABELS, np.array([0, 0, 1]), np.repeat([1, 0, 2], 5)):
+        rows = rng.standard_normal((len(labels), 3 + len(losses)))
+        units.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        what = labels if kind is ExpectedTriplets else sample_triplets(labels, rng)
+        losses.append(kind(what, 0.1 * len(units)))
+    for place in (np.asarray, torch.from_numpy):
+        together = look_at(losses, units, place)
+        for index, (loss, unit) in enumerate(zip(losses, units, strict=True)):
+            alone = look_at([loss], [unit])
+            assert float(together[0][index]) == pytest.approx(float(alone[0][0]))
+            np.testing.assert_allclose(together[1][index], alone[1][0], atol=1e-12)
 
 
 @given(
@@ -114,58 +159,144 @@ def test_triplets_are_all_pairs_with_a_foreign_negative(labels, seed):
     assert (labels[anchor] != labels[negative]).all()
 
 
+class Oracle:
+    """The network in torch, trained by its autograd and its Adam."""
+
+    def __init__(self, inputs, whitening, projection, lr):
+        dim = inputs.shape[1]
+        self.inputs, self.offset = (
+            as_float32(inputs),
+            as_float32(whitening[:, dim:]).sum(1),
+        )
+        self.weights = [as_float32(whitening[:, :dim]), as_float32(projection)]
+        for weight in self.weights:
+            weight.requires_grad_()
+        self.adam = torch.optim.Adam(self.weights, lr=lr)
+
+    def embed(self):
+        mapped = self.inputs @ self.weights[0].T + self.offset
+        return normalize(normalize(mapped) @ self.weights[1].T)
+
+    def train(self, triplets, gamma, steps):
+        """Take steps on weighted triplets; return losses before each and at the end."""
+        anchor, positive, negative = torch.tensor([t[:3] for t in triplets]).T
+        weight = torch.tensor([t[3] for t in triplets])
+        losses = []
+        for step in range(steps + 1):
+            unit = self.embed()
+            attraction = (unit[anchor] * unit[positive]).sum(1)
+            repulsion = ((unit[anchor] + unit[positive]) * unit[negative]).sum(1)
+            loss = (weight * (1 - attraction + gamma * repulsion)).sum() / weight.sum()
+            losses.append(loss.item())
+            if step < steps:
+                self.adam.zero_grad()
+                loss.backward()
+                self.adam.step()
+        return losses
+
+
+def as_float32(array):
+    return torch.tensor(np.ascontiguousarray(array), dtype=torch.float32)
+
+
 @pytest.mark.parametrize("columns", [0, 1])
 def test_network_starts_as_whitening_and_pca(rng, columns):
     centered = rng.standard_normal((15, 6))
     whitening = rng.standard_normal((6, 6 + columns))
     whitened = whiten_and_normalize(centered, Model(transform=whitening))
     projection = recording_pca(whitened)[1][:3]
-    net = TwoLayerNet(whitening, projection)
-    with torch.no_grad():
-        embeddings = net(torch.tensor(centered, dtype=torch.float32)).numpy()
+    labels = np.arange(15) % 2
+    learner = Learner(centered, whitening, projection)
+    (training,) = train(learner, labels, max_steps=0)
     np.testing.assert_allclose(
-        cosine_affinity(embeddings.astype(float)).dense(),
+        cosine_affinity(training.embeddings).dense(),
         cosine_affinity(whitened @ projection.T).dense(),
         atol=1e-5,
     )
 
 
-def train(net, inputs, loss_of, *, lr, eta, max_steps):
-    return Trainer(net, inputs, lr=lr).train(loss_of, eta=eta, max_steps=max_steps)
+def train(*learners_and_labels, gamma=0.4, lr=1e-2, eta=0.0, max_steps=4):
+    """Train learners, each followed by its labels, side by side."""
+    pairs = zip(learners_and_labels[::2], learners_and_labels[1::2], strict=True)
+    return Train.do_all(
+        [
+            Train(learner, ExpectedTriplets(labels, gamma), lr, eta, max_steps)
+            for learner, labels in pairs
+        ]
+    )
 
 
-def linear_net(slope):
-    net = torch.nn.Linear(1, 1, bias=False)
-    torch.nn.init.constant_(net.weight, slope)
-    return net
+def make_learner(generator, count=15, columns=0, dim=6, kept=3):
+    """Return a learner with what the oracle is made of, and labels."""
+    parts = (
+        generator.standard_normal((count, dim)),
+        generator.standard_normal((dim, dim + columns)),
+        generator.standard_normal((kept, dim)),
+    )
+    return Learner(*parts), parts, generator.integers(3, size=count)
 
 
-def test_training_stops_below_eta_before_the_step():
-    net, seen = linear_net(4.0), []
+@pytest.mark.parametrize("columns", [0, 1])
+def test_training_is_that_of_torch(rng, columns):
+    learner, parts, labels = make_learner(rng, columns=columns)
+    oracle = Oracle(*parts, lr=1e-2)
+    triplets = list(all_triplets(labels, both_orders=True))
+    # Twice, so that the optimiser's state is seen to be kept.
+    for steps in (4, 3):
+        (training,) = train(learner, labels, max_steps=steps)
+        losses = oracle.train(triplets, 0.4, steps)
+        assert training.losses == pytest.approx(losses, abs=1e-5)
+        assert (training.stopped, learner.steps) in (("max_steps", 4), ("max_steps", 7))
+        embedded = oracle.embed().detach().numpy()
+        np.testing.assert_allclose(training.embeddings, embedded, atol=1e-4)
 
-    def loss_of(output):
-        seen.append(net.weight.item())
-        return output.square().mean()
 
-    training = train(net, torch.ones(3, 1), loss_of, lr=1.0, eta=0.5, max_steps=10)
+def test_networks_are_trained_side_by_side_on_tensors(rng):
+    """What a GPU does, on a CPU: batches are filled up, and arrays are tensors."""
+    shapes = [(15, 3), (9, 2), (30, 5)]
+    made = [make_learner(rng, count, 1, kept=kept) for count, kept in shapes]
+    again = [Learner(*parts) for _, parts, _ in made]
+    for _ in range(2):
+        alone = [
+            train(learner, labels, eta=0.9, max_steps=6)[0]
+            for learner, _, labels in made
+        ]
+        jobs = [
+            Train(learner, ExpectedTriplets(labels, 0.4), 1e-2, 0.9, 6)
+            for learner, (_, _, labels) in zip(again, made, strict=True)
+        ]
+        together = train_side_by_side(jobs, torch.from_numpy)
+        for one, other in zip(alone, together, strict=True):
+            assert one.stopped == other.stopped
+            assert one.losses == pytest.approx(other.losses, abs=1e-5)
+            np.testing.assert_allclose(one.embeddings, other.embeddings, atol=1e-4)
+    assert len({len(training.losses) for training in together}) > 1
+
+
+def test_training_stops_below_eta_before_the_step(rng):
+    learner, _, labels = make_learner(rng)
+    (training,) = train(learner, labels, lr=0.1, eta=0.7, max_steps=50)
     assert training.stopped == "eta"
-    assert training.losses[-1] < 0.5 * training.losses[0] <= training.losses[-2]
-    # The weights are those of the last loss: no step follows it.
-    assert net.weight.item() == seen[-1]
+    assert training.losses[-1] < 0.7 * training.losses[0] <= training.losses[-2]
+    # The embeddings are those of the last loss: no step follows it.
+    (after,) = train(learner, labels, max_steps=0)
+    assert after.losses == training.losses[-1:]
 
 
 def test_a_loss_that_starts_below_zero_has_no_ratio():
-    training = train(
-        linear_net(-4.0), torch.ones(3, 1), torch.mean, lr=0.1, eta=0.5, max_steps=3
-    )
+    # Two clear speakers on opposite sides, whose negatives weigh much.
+    inputs = np.repeat([[1.0, 0.1], [-1.0, 0.1]], 4, axis=0)
+    inputs[0] = [1.0, 0.9]
+    learner = Learner(inputs, np.eye(2), np.eye(2))
+    labels = np.repeat([0, 1], 4)
+    (training,) = train(learner, labels, gamma=3.0, eta=0.5, max_steps=3)
     assert (training.stopped, len(training.losses)) == ("max_steps", 4)
     assert training.losses[-1] < training.losses[0] < 0
 
 
-def test_no_gain_is_noticed():
-    training = train(
-        linear_net(1.0), torch.zeros(3, 1), torch.mean, lr=0.1, eta=0.5, max_steps=3
-    )
+def test_no_gain_is_noticed(rng):
+    learner, _, labels = make_learner(rng)
+    (training,) = train(learner, labels, lr=0.0)
     assert training.stopped == "no_gain"
 
 
@@ -185,32 +316,26 @@ def test_a_mean_may_be_written_as_an_offset(recording, model, start):
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_training_stops_after_max_steps():
-    training = train(
-        linear_net(4.0), torch.ones(3, 1), torch.mean, lr=1e-6, eta=0.0, max_steps=4
-    )
+def test_training_stops_after_max_steps(rng):
+    learner, _, labels = make_learner(rng)
+    (training,) = train(learner, labels, lr=1e-4)
     assert (training.stopped, len(training.losses)) == ("max_steps", 5)
 
 
-def test_divergence_is_noticed():
-    training = train(
-        linear_net(1.0),
-        torch.ones(3, 1),
-        lambda output: output.mean() * float("nan"),
-        lr=1.0,
-        eta=0.0,
-        max_steps=4,
-    )
-    assert (training.stopped, len(training.losses)) == ("diverged", 1)
+def test_divergence_is_noticed(rng):
+    learner, _, labels = make_learner(rng)
+    (training,) = train(learner, labels, lr=float("nan"))
+    assert (training.stopped, len(training.losses)) == ("diverged", 2)
 
 
 def test_cuda_without_a_gpu_is_refused():
+    assert not has_gpu("cpu")
     if torch.cuda.is_available():
-        assert pick_device("auto").type == "cuda"
+        assert has_gpu("auto")
         return
-    assert pick_device("auto").type == "cpu"
+    assert not has_gpu("auto")
     with pytest.raises(UsageError, match="use --device cpu"):
-        pick_device("cuda")
+        has_gpu("cuda")
 
 
 @pytest.mark.parametrize("triplets", ["expected", "sampled"])
@@ -354,21 +479,14 @@ def test_periods_by_hand(recording, model):
     centered = center(recording.xvectors, model.mean)
     whitened = whiten_and_normalize(centered, model)
     directions = recording_pca(whitened)[1][:10]
-    net = TwoLayerNet(model.transform, directions)
-    inputs = torch.tensor(centered, dtype=torch.float32)
-    trainer = Trainer(net, inputs, lr=1e-3)
+    oracle = Oracle(centered, model.transform, directions, lr=1e-3)
     affinity = cosine_affinity(whitened @ directions.T)
     clusters = average_linkage(affinity.dense()).cut(Stop(threshold=0.5))
     counts = []
     for gamma, threshold in ((0.4, 0.3), (0.6, None)):
         counts.append(int(clusters.max()) + 1)
-        membership = one_hot(torch.tensor(clusters))
-        trainer.train(
-            lambda unit, m=membership, g=gamma: expected_triplet_loss(unit, m, g),
-            eta=0.5,
-            max_steps=10,
-        )
-        affinity = cosine_affinity(trainer.embed())
+        oracle.train(list(all_triplets(clusters, both_orders=True)), gamma, 10)
+        affinity = cosine_affinity(oracle.embed().detach().numpy().astype(float))
         if threshold is not None:
             member = np.eye(counts[-1])[clusters]
             sums = member.T @ affinity.dense() @ member
@@ -394,18 +512,16 @@ def test_periods_by_hand(recording, model):
 
 
 def test_a_period_that_fails_keeps_the_last_affinities(recording, model, monkeypatch):
-    from ssahc.nn.train import Training
-
     good = learn(recording, model, LearningOptions(init_threshold=0.6), device="cpu")
-    train_once, calls = Trainer.train, []
+    train_once, calls = Train.do_all, []
 
-    def fail_later(self, loss_of, **options):
+    def fail_later(jobs):
         calls.append(1)
         if len(calls) == 1:
-            return train_once(self, loss_of, **options)
-        return Training((1.0, float("nan")), "diverged")
+            return train_once(jobs)
+        return [Training((1.0, float("nan")), "diverged", np.array([]))]
 
-    monkeypatch.setattr(Trainer, "train", fail_later)
+    monkeypatch.setattr(Train, "do_all", staticmethod(fail_later))
     options = LearningOptions(periods=5, init_threshold=0.6)
     learned = learn(recording, model, options, device="cpu")
     assert [period.learned for period in learned.periods] == [True, False]

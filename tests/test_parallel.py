@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ssahc.errors import UsageError
-from ssahc.parallel import RunningOptions, WorkerKilled, map_unordered
+from ssahc.parallel import Each, RunningOptions, WorkerKilled, map_unordered
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,7 +19,7 @@ def work():
 
 
 def run(function, count, running):
-    return dict(map_unordered(function, range(count), running, total=count))
+    return dict(map_unordered(Each(function), range(count), running, total=count))
 
 
 @pytest.fixture(params=["here", "processes", "dask"])
@@ -33,6 +33,27 @@ def test_results_and_messages_arrive(work, running, caplog):
     assert run(work.square, 30, running) == {n: n**2 for n in range(30)}
     messages = [r.getMessage() for r in caplog.records if r.name == "ssahc"]
     assert sorted(messages) == sorted(f"squaring {n}" for n in range(30))
+
+
+@pytest.mark.parametrize("nj", [1, 2])
+def test_batches_are_as_large_as_their_load(work, nj):
+    """Loads are in tenths of a batch; each batch says how many it holds."""
+    loads = [1, 1, 9, 10, 5, 5, 3, 20, 1]
+    done = list(
+        map_unordered(
+            *(work.count, enumerate(loads), RunningOptions(nj=nj)),
+            total=1000,
+            load=work.tenths,
+        )
+    )
+    sizes = [size for _, size in sorted(done)]
+    assert sizes == [3, 3, 3, 1, 2, 2, 2, 2, 1]
+
+
+def test_few_items_keep_all_processes_busy(work):
+    running = RunningOptions(nj=2)
+    done = map_unordered(work.count, range(16), running, total=16, load=lambda _: 0.0)
+    assert {size for _, size in done} == {2}
 
 
 def test_nothing_to_do(work, running):

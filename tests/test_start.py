@@ -4,25 +4,30 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from sklearn.metrics import roc_auc_score
 
+from ssahc import selfsup
 from ssahc.affinity import cosine_affinity
 from ssahc.api import DataError, Stop, make_options
 from ssahc.cluster.ahc import average_linkage
-from ssahc.nn.model import TwoLayerNet
-from ssahc.nn.train import Trainer, Training
+from ssahc.nn.losses import ExpectedTriplets
+from ssahc.nn.train import Learner, Train, Training
 from ssahc.plda import project_to_latent
 from ssahc.preprocess import center, project_recording, whiten_and_normalize
-from ssahc.selfsup import LearningOptions, learn
+from ssahc.selfsup import LearningOptions
 from ssahc.shrinkage import shrunk_directions
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.start import start_network
+from ssahc.together import work_alone
 from ssahc.types import NO_MODEL, Model, Plda
+
+
+def learn(*what, **options):
+    return work_alone(selfsup.learn(*what, **options))
 
 
 def plant(rng, count, dim, strengths):
@@ -140,9 +145,9 @@ def test_the_network_starts_as_what_is_clustered_first(
         projection=projection,
         pca_dim=5,
     )
-    net = TwoLayerNet(begun.first, begun.second)
-    with torch.no_grad():
-        output = net(torch.tensor(begun.inputs, dtype=torch.float32)).numpy()
+    learner = Learner(begun.inputs, begun.first, begun.second)
+    loss = ExpectedTriplets(np.arange(len(recording)) % 2, 0.4)
+    output = Train.do_all([Train(learner, loss, 0.0, 0.0, 0)])[0].embeddings
     np.testing.assert_allclose(
         output @ output.T, cosine_affinity(begun.vectors).dense(), atol=2e-5
     )
@@ -224,12 +229,11 @@ def test_the_guard_keeps_what_stands_apart_in_the_start(corpus, known, lr):
 
 
 def test_the_guard_refuses_what_is_ruined(recording, model, monkeypatch):
-    def ruin(self, loss_of, **options):
-        with torch.no_grad():
-            self.weights[1].copy_(torch.eye(*self.weights[1].shape))
-        return Training((1.0, 0.5), "max_steps")
+    def ruin(jobs):
+        spoilt = jobs[0].learner.inputs[:, :3].astype(float)
+        return [Training((1.0, 0.5), "max_steps", spoilt)]
 
-    monkeypatch.setattr(Trainer, "train", ruin)
+    monkeypatch.setattr(Train, "do_all", staticmethod(ruin))
     start = learn(recording, model, LearningOptions(min_xvectors=10_000))
     guarded = learn(recording, model, LearningOptions(periods=3), device="cpu")
     assert [period.stopped for period in guarded.periods] == ["worse_clusters"]

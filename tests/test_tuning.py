@@ -108,14 +108,14 @@ def test_what_is_shared_is_computed_once(conversation, model, monkeypatch):
 
         return call
 
-    for name in ("learn", "plda_affinity", "average_linkage", "fuse"):
+    for name in ("learn", "plda_affinity", "link", "fuse"):
         function = counted(name, getattr(pipeline, name))
         monkeypatch.setattr(pipeline, name, function)
     scorer = LabelScorer(conversation.recording.segments, conversation.turns)
     grid = {"gamma": [0.2, 0.6], "fusion_weight": WEIGHTS, "threshold": THRESHOLDS}
     sweep = sweep_recording(conversation.recording, scorer, grid, model)
     assert len(sweep.scores) == 2 * 3 * 6
-    expected = {"learn": 2, "plda_affinity": 1, "average_linkage": 6, "fuse": 6}
+    expected = {"learn": 2, "plda_affinity": 1, "link": 6, "fuse": 6}
     assert calls == expected
 
 

@@ -8,14 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
+from ssahc import variational
+from ssahc.affinity import ScoreMatrix
 from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.plda import log_likelihood_ratios
 from ssahc.timing import count_observations, stay_probabilities
+from ssahc.together import work_alone
 from ssahc.variational import (
+    Infer,
     Observations,
     Posterior,
-    forward_backward,
-    infer,
     lasting_noise,
     merge_gains,
     noise_variance,
@@ -32,6 +34,22 @@ def observe(generator, count=30, dim=4, speakers=3, **changes):
     weights = generator.uniform(0.3, 1.0, count)
     values = {"latent": latent, "psi": psi, "weights": weights, "stay": stay}
     return labels, Observations(**(values | changes))
+
+
+def infer(observations, guess, iterations):
+    return work_alone(wait_for(Infer(observations, guess, iterations)))
+
+
+async def wait_for(job):
+    return await job
+
+
+def forward_backward(log_likelihoods, stay, priors):
+    """Infer the states of a single recording."""
+    found = variational.forward_backward(
+        log_likelihoods[None], np.append(1.0, stay)[None], priors[None]
+    )
+    return found[0][0], found[1][0], found[2][0]
 
 
 def guess(generator, count, speakers):
@@ -275,7 +293,9 @@ def test_silhouette_by_loops(rng):
             averages[k] = np.mean(others) if others else 0.0
         own = averages.pop(labels[i])
         values.append(own - max(averages.values()))
-    assert mean_silhouette(affinity, labels) == pytest.approx(np.mean(values))
-    assert mean_silhouette(affinity.astype(np.float32), labels) == pytest.approx(
-        np.mean(values), rel=1e-5
+    assert mean_silhouette(ScoreMatrix(affinity), labels) == pytest.approx(
+        np.mean(values)
     )
+    assert mean_silhouette(
+        ScoreMatrix(affinity.astype(np.float32)), labels
+    ) == pytest.approx(np.mean(values), rel=1e-5)

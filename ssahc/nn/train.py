@@ -19,8 +19,8 @@ Device = Literal["auto", "cpu", "cuda"]
 
 # Adam's constants (Kingma & Ba, "Adam", ICLR 2015).
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
-# Input values of a batch: what the caches of a CPU hold, and what fills a GPU.
-_MOST_ON_CPU, _MOST_ON_GPU = 1 << 17, 1 << 27
+# Input values of a batch on a GPU.
+_MOST_ON_GPU = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -106,26 +106,38 @@ class Train(Job[Training]):
     @classmethod
     def do_all(cls, jobs: Sequence["Train"]) -> list[Training]:
         """Train the networks of several recordings."""
-        on_gpu = has_gpu(jobs[0].device)
-        return in_batches(
-            jobs,
-            lambda job: job.learner.inputs.shape,
-            _train_on_gpu if on_gpu else _train,
-            most=_MOST_ON_GPU if on_gpu else _MOST_ON_CPU,
-        )
+        if has_gpu(jobs[0].device):
+            return in_batches(
+                *(jobs, lambda job: job.learner.inputs.shape, _train_on_gpu),
+                most=_MOST_ON_GPU,
+            )
+        # A CPU is busy with one. What is filled up would change sums in the last bit,
+        # so that what is learned would depend on the other recordings.
+        return [training for job in jobs for training in train_side_by_side([job])]
 
 
-def _train(
+def train_side_by_side(
     jobs: Sequence[Train], place: Place = np.ascontiguousarray
 ) -> list[Training]:
+    """Train networks in one batch.
+
+    Parameters
+    ----------
+    jobs : sequence of Train
+        With the same options.
+    place : callable
+        Puts an array where the networks are trained.
+    """
     first = jobs[0]
     batch = _Batch(jobs, place)
     losses: list[list[float]] = [[] for _ in jobs]
     done: dict[int, Training] = {}
     while True:
-        passed = batch.network.run(batch.inputs)
-        gradient = batch.loss.gradient(passed.unit)
-        values = batch.loss.values(passed.unit, gradient).tolist()
+        # What overflows is noticed by the loss.
+        with np.errstate(over="ignore", invalid="ignore"):
+            passed = batch.network.run(batch.inputs)
+            gradient = batch.loss.gradient(passed.unit)
+            values = batch.loss.values(passed.unit, gradient).tolist()
         for index, value in enumerate(values):
             if index in done:
                 continue
@@ -136,7 +148,8 @@ def _train(
                 done[index] = Training(tuple(losses[index]), stopped, unit)
         if len(done) == len(jobs):
             return [done[index] for index in range(len(jobs))]
-        batch.step(passed.gradients(gradient), first.lr)
+        with np.errstate(over="ignore", invalid="ignore"):
+            batch.step(passed.gradients(gradient), first.lr)
 
 
 def _why_stop(
@@ -216,7 +229,7 @@ def _stack(matrices: Sequence[Float32Array]) -> Float32Array:
 
 def _fetch(tensor: Tensor) -> Float32Array:
     """Return a copy of a tensor as an array of this machine's memory."""
-    return np.array(tensor if isinstance(tensor, np.ndarray) else tensor.cpu())
+    return np.array(tensor if isinstance(tensor, np.ndarray) else tensor.cpu().numpy())
 
 
 # ---- where -------------------------------------------------------------------------
@@ -226,7 +239,7 @@ def _train_on_gpu(jobs: Sequence[Train]) -> list[Training]:
     import torch
 
     try:
-        return _train(jobs, lambda array: torch.from_numpy(array).cuda())
+        return train_side_by_side(jobs, lambda array: torch.from_numpy(array).cuda())
     except torch.OutOfMemoryError as error:
         # Several recordings are then trained one by one.
         raise MemoryError(f"on the GPU: {error}") from error
