@@ -50,8 +50,7 @@ class Layout(NamedTuple):
         start = (entry.offset or 0) + len(self.header) - len(head)
         if not 0 <= start < size:
             return None
-        if file.tell() != start:
-            file.seek(start)
+        file.seek(start)
         if file.read(len(head)) != head:
             return None
         payload = file.read(self.payload)

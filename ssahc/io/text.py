@@ -99,9 +99,9 @@ def scan_segments(path: Path) -> Iterator[tuple[str, Segment | FormatError]]:
 
 
 def _parse_segment(line: _Line) -> Segment:
-    recording, *times = line.values
-    start = parse_number(times[0], "start", line.path, line.number)
-    end = parse_number(times[1], "end", line.path, line.number)
+    recording, first, last = line.values
+    start = parse_number(first, "start", line.path, line.number)
+    end = parse_number(last, "end", line.path, line.number)
     if not 0 <= start <= end:
         raise line.fault(
             f"expected 0 <= start <= end, found start {start:g} and end {end:g}; "
