@@ -358,6 +358,7 @@ class ArchiveWriter:
 
     def __init__(self, archive: Path, scp: Path) -> None:
         self._archive, self._scp = archive, scp
+        self._name = os.path.relpath(archive, scp.parent)
         self._lines: list[str] = []
 
     def __enter__(self) -> Self:
@@ -368,8 +369,7 @@ class ArchiveWriter:
     def write(self, key: str, value: Array) -> None:
         """Append one vector or matrix, binary, in the precision of the array."""
         offset = write_entry(self._file, key, value)
-        name = os.path.relpath(self._archive, self._scp.parent)
-        self._lines.append(f"{key} {name}:{offset}\n")
+        self._lines.append(f"{key} {self._name}:{offset}\n")
 
     def __exit__(self, *error: Any) -> None:
         self._context.__exit__(*error)

@@ -52,13 +52,16 @@ class XvectorDir:
         DataError
             If it does not hold one of them.
         """
+        held = self.utterances.keys() | self.unlisted.keys()
         for name in names:
-            if name not in self.utterances and name not in self.unlisted:
+            if name not in held:
                 some = ", ".join(sorted(self.utterances)[:3])
                 raise DataError(
                     f"{self.path}: has no recording {name!r}; among its "
                     f"{len(self.utterances)} recordings are {some}"
                 )
+        if held == set(names):
+            return self
         utterances = {key: v for key, v in self.utterances.items() if key in names}
         segments = {key: v for key, v in self.segments.items() if v.recording in names}
         listed = {utterance for group in utterances.values() for utterance in group}
