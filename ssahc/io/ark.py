@@ -104,7 +104,7 @@ def _read_group(
             except (ValueError, EOFError) as error:
                 yield entry, entry.fault(str(error))
                 continue
-            layout = Layout.of(value)
+            layout = Layout.of(value) if kind == "vector" else None
         yield entry, value
 
 

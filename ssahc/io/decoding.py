@@ -25,10 +25,8 @@ class Layout(NamedTuple):
     dtype: np.dtype[np.floating]
 
     @classmethod
-    def of(cls, value: NDArray[np.floating]) -> Self | None:
-        """Return how a vector would stand there; None for what may stand otherwise."""
-        if value.ndim != 1 or len(value) == 0:
-            return None
+    def of(cls, value: NDArray[np.floating]) -> Self:
+        """Return how a vector stands there, if it does so in binary."""
         token = b"FV " if value.dtype == np.float32 else b"DV "
         header = b"\0B" + token + struct.pack("<bi", 4, len(value))
         return cls(header, value.nbytes, value.dtype)
@@ -54,9 +52,9 @@ class Layout(NamedTuple):
         if file.read(len(head)) != head:
             return None
         payload = file.read(self.payload)
-        return (
-            None if len(payload) < self.payload else np.frombuffer(payload, self.dtype)
-        )
+        if len(payload) < self.payload:
+            return None
+        return np.frombuffer(payload, self.dtype)
 
 
 def read_text(file: BinaryIO, kind: str) -> FloatArray:
