@@ -5,7 +5,6 @@ so that the command line starts fast.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ else:
     def __getattr__(name: str) -> Any:
         # Read when asked for: a source tree that is not installed has no version.
         if name == "__version__":
+            from importlib.metadata import version
+
             return version("ssahc")
         if name == "__all__" or not name.startswith("_"):
             api = import_module("ssahc.api")

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from ssahc.types import FloatArray, Turn
+import numpy as np
+
+from ssahc.types import FloatArray, IntArray, Turn
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -37,15 +40,19 @@ def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
     list of Turn
         By start time.
     """
-    turns: list[Turn] = []
-    for piece in split_windows(segments):
-        speaker = speakers[piece.window]
-        last = turns[-1] if turns else None
-        if last and last.end == piece.start and last.speaker == speaker:
-            turns[-1] = Turn(last.start, piece.end, speaker)
-        else:
-            turns.append(Turn(piece.start, piece.end, speaker))
-    return turns
+    pieces = split_windows(segments)
+    owners = [speakers[piece.window] for piece in pieces]
+    begins = [
+        here
+        for here, piece in enumerate(pieces)
+        if here == 0
+        or pieces[here - 1].end != piece.start
+        or owners[here - 1] != owners[here]
+    ]
+    return [
+        Turn(pieces[first].start, pieces[following - 1].end, owners[first])
+        for first, following in pairwise([*begins, len(pieces)])
+    ]
 
 
 def split_windows(segments: FloatArray) -> list[Piece]:
@@ -66,11 +73,28 @@ def split_windows(segments: FloatArray) -> list[Piece]:
     list of Piece
         By start time; they do not overlap.
     """
-    windows = [
-        Piece(start, end, window)
-        for window, (start, end) in enumerate(segments.tolist())
-        if start < end
-    ]
+    order = np.lexsort(segments.T[::-1])
+    starts, ends = segments[order].T
+    has_length = starts < ends
+    order, starts, ends = order[has_length], starts[has_length], ends[has_length]
+    if (ends[1:] < ends[:-1]).any():
+        return _split_nested(_pieces(starts, ends, order))
+    # Without a window inside another the cuts are in order, and each window keeps what
+    # lies between its cuts with the ones before and after it.
+    overlaps = starts[1:] < ends[:-1]
+    cuts = np.where(overlaps, (starts[1:] + ends[:-1]) / 2, ends[:-1])
+    starts[1:] = np.maximum(starts[1:], cuts)
+    ends[:-1] = cuts
+    kept = starts < ends
+    return _pieces(starts[kept], ends[kept], order[kept])
+
+
+def _pieces(starts: FloatArray, ends: FloatArray, windows: IntArray) -> list[Piece]:
+    return list(map(Piece, starts.tolist(), ends.tolist(), windows.tolist()))
+
+
+def _split_nested(windows: list[Piece]) -> list[Piece]:
+    """Share out the time of windows that may lie inside others, one by one."""
     heapify(windows)
     pieces: list[Piece] = []
     covered = 0.0

@@ -59,8 +59,9 @@ def find_unusable(xvectors: FloatArray) -> Iterator[tuple[IntArray, str]]:
         The rows of one fault, and what the fault is.
     """
     # What is beyond these sizes overflows or vanishes when it is squared.
-    finite = (np.abs(xvectors) < LARGEST).all(axis=1)
-    nonzero = (np.abs(xvectors) > 1 / LARGEST).any(axis=1)
+    sizes = np.abs(xvectors)
+    finite = (sizes < LARGEST).all(axis=1)
+    nonzero = (sizes > 1 / LARGEST).any(axis=1)
     checks = (
         (finite, f"holds NaN, infinity or a value beyond {LARGEST:g}"),
         (nonzero, "is all zero"),

@@ -2,14 +2,16 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from ssahc.errors import FormatError
+from ssahc.io import ark
 from ssahc.io.ark import (
     ArchiveWriter,
     format_text,
@@ -111,6 +113,112 @@ def test_archive_is_read_front_to_back_whatever_the_order(tmp_path):
     scp = write_archive(tmp_path, items)
     entries = read_scp(scp)
     assert [key for key, _ in read_entries(entries[::-1], "vector")] == list(items)
+
+
+# ---- vectors that are laid out alike -----------------------------------------------
+
+
+def one_by_one(entries, kind):
+    """Read every entry by itself, so that none is taken to be like another."""
+    archives = list(dict.fromkeys(entry.archive for entry in entries))
+    order = sorted(entries, key=lambda e: (archives.index(e.archive), e.offset or 0))
+    return [pair for entry in order for pair in read_entries([entry], kind)]
+
+
+def same_results(results, expected):
+    for (key, value), (other, wanted) in zip(results, expected, strict=True):
+        assert key == other
+        if isinstance(wanted, FormatError):
+            assert str(value) == str(wanted)
+        else:
+            assert value.dtype == wanted.dtype
+            assert np.array_equal(value, wanted)
+    return True
+
+
+FORMS = {
+    "float": lambda n: b"\0BFV " + struct.pack(f"<bi{n}f", 4, n, *range(n)),
+    "double": lambda n: b"\0BDV " + struct.pack(f"<bi{n}d", 4, n, *range(n)),
+    "text": lambda n: format_text(np.arange(n, dtype=np.float64)).encode(),
+    "matrix": lambda n: b"\0BFM " + struct.pack(f"<bibi{n}f", 4, n, 4, 1, *range(n)),
+    "big-endian": lambda n: b"\0BFV " + struct.pack(f">bi{n}f", 4, n, *range(n)),
+    "rubbish": lambda n: b"x" * n,
+}
+# Mostly alike, so that there are runs for the odd ones to interrupt.
+objects = st.lists(
+    st.tuples(
+        st.one_of(st.just("float"), st.sampled_from(sorted(FORMS))),
+        st.one_of(st.just(3), st.integers(0, 4)),
+        st.one_of(st.just(0), st.integers(-30, 30), st.just(10**17)),
+        st.sampled_from(["k", "key-", "\u00e4"]),
+        st.integers(0, 1),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=200)
+@given(
+    objects,
+    st.sampled_from(["vector", "vector", "matrix"]),
+    st.integers(2, 80),
+    st.integers(0, 60),
+    st.randoms(),
+)
+def test_runs_are_read_as_one_by_one(tmp_path_factory, items, kind, block, cut, random):
+    folder = tmp_path_factory.mktemp("runs")
+    archives, lines = [b"", b""], []
+    for number, (form, dim, shift, name, which) in enumerate(items):
+        archives[which] += f"{name}{number} ".encode()
+        offset = max(len(archives[which]) + shift, 0)
+        lines.append(f"{name}{number} {which}.ark:{offset}\n")
+        archives[which] += FORMS[form](dim)
+    (folder / "0.ark").write_bytes(archives[0])
+    (folder / "1.ark").write_bytes(archives[1][: len(archives[1]) - cut])
+    random.shuffle(lines)
+    (folder / "x.scp").write_text("".join(lines))
+    entries = read_scp(folder / "x.scp")
+    expected = one_by_one(entries, kind)
+    assert same_results(read_entries(entries, kind), expected)
+    assert same_results(read_entries(entries, kind, block=block), expected)
+
+
+def test_a_vector_behind_a_matrix_is_no_matrix(tmp_path):
+    items = {"m": np.ones((3, 1)), "v": np.ones(3), "w": np.ones(3)}
+    results = read_all(write_archive(tmp_path, items), "matrix")
+    assert np.array_equal(results["m"], items["m"])
+    for key in "vw":
+        assert "expected a matrix (FM/DM), found b'DV '" in str(results[key])
+
+
+def test_only_the_first_of_a_run_takes_many_steps(tmp_path, monkeypatch):
+    single = {f"k{i}": np.full(3, i, np.float32) for i in range(5)}
+    double = {f"l{i}": np.full(3, i, np.float64) for i in range(5)}
+    scp = write_archive(tmp_path, single | double)
+    read, starts = ark.read_object, []
+
+    def counted(file, size, kind):
+        starts.append(file.tell())
+        return read(file, size, kind)
+
+    monkeypatch.setattr(ark, "read_object", counted)
+    assert len(read_all(scp)) == 10
+    entries = {entry.key: entry for entry in read_scp(scp)}
+    assert starts == [entries["k0"].offset, entries["l0"].offset]
+
+
+def test_memory_does_not_grow_with_the_archive(tmp_path):
+    scp = write_archive(tmp_path, {f"k{i}": np.ones(1000) for i in range(1000)})
+    entries = read_scp(scp)
+    tracemalloc.start()
+    # Vectors that wait for the rest of their recording keep nothing else alive.
+    kept = [
+        pair for i, pair in enumerate(read_entries(entries, "vector")) if i % 100 < 1
+    ]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(kept) == 10
+    assert peak < 1e6 < (tmp_path / "x.ark").stat().st_size / 8
 
 
 # ---- compressed matrices -----------------------------------------------------------

@@ -1,7 +1,7 @@
 import pytest
 
 from ssahc.errors import FormatError
-from ssahc.io.files import split_fields
+from ssahc.io.files import read_fields
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     Segment,
@@ -113,5 +113,13 @@ def test_uem_is_sorted(write):
     assert uem == {"r": {"1": [(0.0, 2.5), (5.0, 6.0)], "2": [(0.0, 3.0)]}}
 
 
-def test_only_ascii_white_space_splits():
-    assert split_fields("a\u00a0b\tc  d\r") == ["a\u00a0b", "c", "d"]
+@pytest.mark.parametrize("odd", ["\u00a0", "\u2003", "\x1c", "\x1f"])
+def test_only_ascii_white_space_splits(write, odd):
+    fields = [f"a{odd}b", "c", "d"]
+    line = f"a{odd}b\tc \x0c d"
+    assert list(read_fields(write(line + "\r\n\n" + "x y"))) == [
+        (1, line, fields),
+        (3, "x y", ["x", "y"]),
+    ]
+    plain = line.replace(odd, "-")
+    assert list(read_fields(write(plain))) == [(1, plain, ["a-b", "c", "d"])]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssahc.turns import make_turns, to_annotation
+from ssahc.turns import Piece, _split_nested, make_turns, split_windows, to_annotation
 from ssahc.types import Turn
 
 times = st.integers(0, 40).map(lambda value: value / 4)
@@ -53,6 +53,28 @@ def test_sliding_windows_follow_kaldis_rule(steps):
     segments = np.stack([starts, starts + 1.5], axis=1)
     speakers = [speaker for _, speaker in steps]
     assert make_turns(segments, speakers) == kaldi_rule(segments.tolist(), speakers)
+
+
+moments = st.one_of(times, st.floats(0, 10))
+
+
+@given(st.lists(st.tuples(moments, moments), max_size=12), st.booleans(), st.randoms())
+def test_windows_are_split_at_once_as_one_by_one(spans, in_a_row, random):
+    segments = np.sort(np.array(spans).reshape(-1, 2), axis=1)
+    if in_a_row:
+        # Sorted apart from each other, no window lies inside another one.
+        segments = np.sort(segments, axis=0)
+    order = list(range(len(segments)))
+    random.shuffle(order)
+    segments = segments[order]
+    before = segments.copy()
+    windows = [
+        Piece(start, end, window)
+        for window, (start, end) in enumerate(segments.tolist())
+        if start < end
+    ]
+    assert split_windows(segments) == _split_nested(windows)
+    assert np.array_equal(segments, before)
 
 
 def test_a_window_inside_another_splits_it():

@@ -82,6 +82,38 @@ def test_jobs_that_share_recordings(folder, recordings):
     assert all(isinstance(item, Fault) for item in read_all(folder))
 
 
+def test_faults_inside_a_run_cost_only_their_recordings(folder, recordings):
+    # Recordings take turns in the archive, and two vectors of the second are broken.
+    vectors = vectors_of(recordings)
+    with ArchiveWriter(folder / "xvector.ark", folder / "xvector.scp") as archive:
+        for utterance in sorted(vectors, key=lambda name: name.rpartition("-")[2]):
+            archive.write(utterance, vectors[utterance].astype(np.float32))
+    data = bytearray((folder / "xvector.ark").read_bytes())
+    broken = recordings[1].utterances[3], recordings[1].utterances[5]
+    for utterance, at, byte in zip(broken, (3, 9), b"X\x01", strict=True):
+        data[data.index(utterance.encode()) + len(utterance) + at] = byte
+    (folder / "xvector.ark").write_bytes(data)
+    found = read_all(folder)
+    (fault,) = (item for item in found if isinstance(item, Fault))
+    assert fault.recording == recordings[1].id
+    assert f"xvector.ark: key {broken[0]!r}: expected a vector (FV/DV)" in fault.reason
+    sound = {item.id: item for item in found if isinstance(item, Recording)}
+    for recording in (*recordings[:1], *recordings[2:]):
+        same(sound.pop(recording.id), recording)
+    assert not sound
+
+
+def test_all_of_a_folder_is_the_folder(folder, recordings):
+    tables = open_xvector_dir(folder)
+    names = [recording.id for recording in recordings]
+    assert tables.select(names) is tables
+    some = tables.select(names[1:])
+    assert list(some.utterances) == names[1:]
+    assert set(some.entries) == set(vectors_of(recordings[1:]))
+    with pytest.raises(DataError, match="has no recording 'x'"):
+        tables.select([*names, "x"])
+
+
 def test_tables_must_exist(tmp_path):
     with pytest.raises(FormatError, match="no such folder"):
         open_xvector_dir(tmp_path / "nowhere")

@@ -12,6 +12,8 @@ from ssahc.errors import FormatError, UsageError
 
 T = TypeVar("T")
 _FIELD = re.compile(r"[^ \t\r\f\v]+")
+# Python counts these ASCII characters to white space, Kaldi does not.
+_SEPARATORS = "\x1c\x1d\x1e\x1f"
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -24,6 +26,23 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     FormatError
         If the file is missing, unreadable or not UTF-8 text.
     """
+    return _number_lines(_read_text(path))
+
+
+def read_fields(path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield what `read_lines` does, and the fields of each line.
+
+    Lines are split where Kaldi does: at ASCII white space only.
+    """
+    text = _read_text(path)
+    # Where there is no other white space str.split does the same, four times as fast.
+    is_plain = text.isascii() and not any(mark in text for mark in _SEPARATORS)
+    split = str.split if is_plain else _FIELD.findall
+    for number, line in _number_lines(text):
+        yield number, line, split(line)
+
+
+def _read_text(path: Path) -> str:
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -41,14 +60,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             path=path,
             line=1,
         )
+    return text
+
+
+def _number_lines(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line and not line.isspace():
             yield number, line.rstrip("\r")
-
-
-def split_fields(line: str) -> list[str]:
-    """Split a line where Kaldi does: at ASCII white space only."""
-    return _FIELD.findall(line)
 
 
 def gather(lines: Iterable[tuple[str, T | FormatError]]) -> dict[str, T]:

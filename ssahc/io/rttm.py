@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, read_lines, split_fields
+from ssahc.io.files import atomic_write, read_fields
 from ssahc.io.text import parse_number
 from ssahc.types import Turn
 
@@ -42,8 +42,7 @@ def read_rttm(path: Path | str) -> Rttm:
     """
     path, rttm = Path(path), Rttm()
     others = 0
-    for number, line in read_lines(path):
-        fields = split_fields(line)
+    for number, line, fields in read_fields(path):
         if fields[0].upper() != "SPEAKER":
             others += not fields[0].startswith((";", "#"))
             continue
@@ -104,8 +103,7 @@ def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
         On a malformed line, or spans of a channel that overlap.
     """
     uem: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for number, line in read_lines(path):
-        fields = split_fields(line)
+    for number, line, fields in read_fields(path):
         if fields[0].startswith((";", "#")):
             continue
         if len(fields) != 4:

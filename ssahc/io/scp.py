@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ssahc.errors import FormatError
 from ssahc.io.files import gather, read_lines
 
 
-@dataclass(frozen=True)
-class ScpEntry:
+class ScpEntry(NamedTuple):
     """One line of an scp file: where the object of `key` is stored."""
 
     key: str

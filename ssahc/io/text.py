@@ -5,12 +5,13 @@ function of the same table raises the first.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, gather, read_lines, split_fields
+from ssahc.io.files import atomic_write, gather, read_fields
 
 T = TypeVar("T")
 
@@ -36,13 +37,18 @@ def parse_number(text: str, what: str, path: Path, line: int) -> float:
     return value
 
 
-class _Line(NamedTuple):
-    """A line of a table: its key and what follows."""
+@dataclass(slots=True)
+class _Line:
+    """The line of a table that is being read: its key and what follows.
+
+    One object goes through the whole table: a new one for each line would take as long
+    as reading it.
+    """
 
     path: Path
-    number: int
-    key: str
-    values: list[str]
+    number: int = 0
+    key: str = ""
+    values: list[str] = field(default_factory=list)
 
     def fault(self, message: str) -> FormatError:
         """Return an error that names file, line and key."""
@@ -54,9 +60,9 @@ def _scan(
 ) -> Iterator[tuple[str, T | FormatError]]:
     """Yield key and entry of every line; `count` values each (None: any number)."""
     seen: dict[str, int] = {}
-    for number, text in read_lines(path):
-        key, *values = split_fields(text)
-        line = _Line(path, number, key, values)
+    line = _Line(path)
+    for number, text, (key, *values) in read_fields(path):
+        line.number, line.key, line.values = number, key, values
         try:
             if count is not None and len(values) != count:
                 raise FormatError(
@@ -93,9 +99,9 @@ def scan_segments(path: Path) -> Iterator[tuple[str, Segment | FormatError]]:
 
 
 def _parse_segment(line: _Line) -> Segment:
-    recording, *times = line.values
-    start = parse_number(times[0], "start", line.path, line.number)
-    end = parse_number(times[1], "end", line.path, line.number)
+    recording, first, last = line.values
+    start = parse_number(first, "start", line.path, line.number)
+    end = parse_number(last, "end", line.path, line.number)
     if not 0 <= start <= end:
         raise line.fault(
             f"expected 0 <= start <= end, found start {start:g} and end {end:g}; "

@@ -15,8 +15,8 @@ import numpy as np
 
 from ssahc.errors import DataError, FormatError
 from ssahc.io.ark import ArchiveWriter, Array, read_entries
-from ssahc.io.files import atomic_write, make_folder
-from ssahc.io.scp import ScpEntry, read_scp
+from ssahc.io.files import atomic_write, gather, make_folder
+from ssahc.io.scp import ScpEntry, scan_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
 from ssahc.types import Fault, Recording
 
@@ -52,13 +52,16 @@ class XvectorDir:
         DataError
             If it does not hold one of them.
         """
+        held = self.utterances.keys() | self.unlisted.keys()
         for name in names:
-            if name not in self.utterances and name not in self.unlisted:
+            if name not in held:
                 some = ", ".join(sorted(self.utterances)[:3])
                 raise DataError(
                     f"{self.path}: has no recording {name!r}; among its "
                     f"{len(self.utterances)} recordings are {some}"
                 )
+        if held == set(names):
+            return self
         utterances = {key: v for key, v in self.utterances.items() if key in names}
         segments = {key: v for key, v in self.segments.items() if v.recording in names}
         listed = {utterance for group in utterances.values() for utterance in group}
@@ -102,7 +105,7 @@ def open_xvector_dir(path: Path | str) -> XvectorDir:
     """
     path = Path(path)
     require_folder(path)
-    entries = {entry.key: entry for entry in read_scp(path / SCP)}
+    entries = gather(scan_scp(path / SCP))
     segments = read_segments(path / SEGMENTS)
     utterances = read_spk2utt(path / SPK2UTT)
     speaker_of = read_utt2spk(path / UTT2SPK)
@@ -152,6 +155,8 @@ def find_disagreements(
     path: Path, listed: dict[str, str], speaker_of: dict[str, str]
 ) -> Iterator[FormatError]:
     """Yield where ``spk2utt``, from utterance to recording, and ``utt2spk`` differ."""
+    if listed == speaker_of:
+        return
     for utterance in {**listed, **speaker_of}:
         here, there = speaker_of.get(utterance), listed.get(utterance)
         if here != there:
@@ -307,7 +312,7 @@ def _assemble(
             recording,
             tuple(utterances),
             np.array(spans, np.float64),
-            np.stack([vectors[u] for u in utterances]).astype(np.float64),
+            np.array([vectors[u] for u in utterances], np.float64),
         )
     except DataError as error:
         return Fault(recording, f"{folder.path / SCP}: {error}")

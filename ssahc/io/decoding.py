@@ -1,0 +1,156 @@
+"""Decoding what kaldi_io reads in part only, or slowly.
+
+The first are text and compressed matrices. The second are binary vectors, of which
+archives hold many that are laid out alike.
+"""
+
+import struct
+from typing import BinaryIO, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssahc.io.scp import ScpEntry
+from ssahc.types import Float32Array, FloatArray
+
+# What stands behind the binary mark of a compressed matrix.
+COMPRESSED = (b"CM ", b"CM2 ", b"CM3 ")
+
+
+class Layout(NamedTuple):
+    """How binary vectors of one precision and one dimension stand in an archive."""
+
+    header: bytes
+    payload: int
+    dtype: np.dtype[np.floating]
+
+    @classmethod
+    def of(cls, value: NDArray[np.floating]) -> Self:
+        """Return how a vector stands there, if it does so in binary."""
+        token = b"FV " if value.dtype == np.float32 else b"DV "
+        header = b"\0B" + token + struct.pack("<bi", 4, len(value))
+        return cls(header, value.nbytes, value.dtype)
+
+    def read(
+        self, file: BinaryIO, size: int, entry: ScpEntry
+    ) -> NDArray[np.floating] | None:
+        """Return a vector if key, header and length are as they should be, else None.
+
+        Parameters
+        ----------
+        file : binary file
+            Left anywhere.
+        size : int
+            Size of the whole file in bytes.
+        entry : ScpEntry
+        """
+        head = entry.key.encode() + b" " + self.header
+        start = (entry.offset or 0) + len(self.header) - len(head)
+        if not 0 <= start < size:
+            return None
+        file.seek(start)
+        if file.read(len(head)) != head:
+            return None
+        payload = file.read(self.payload)
+        if len(payload) < self.payload:
+            return None
+        return np.frombuffer(payload, self.dtype)
+
+
+def read_text(file: BinaryIO, kind: str) -> FloatArray:
+    """Decode `` [ 1 2 ]`` or a matrix with one row a line.
+
+    Parameters
+    ----------
+    file : binary file
+    kind : {"vector", "matrix"}
+        What is to be there.
+
+    Raises
+    ------
+    ValueError
+        If something else stands there.
+    EOFError
+        If the closing bracket is missing.
+    """
+    rows: list[list[float]] = []
+    first = True
+    while True:
+        line = file.readline(1 << 26)
+        if not line:
+            raise EOFError("truncated: the closing ']' is missing")
+        text = line.decode("latin-1").strip()
+        if first:
+            if not text.startswith("["):
+                raise ValueError(
+                    f"expected a Kaldi {kind} (binary mark or '['), found "
+                    f"{line[:24]!r}; an archive needs its offset in the scp"
+                )
+            text, first = text[1:], False
+        text, bracket, rest = text.partition("]")
+        if values := text.split():
+            try:
+                rows.append([float(value) for value in values])
+            except ValueError as error:
+                raise ValueError(f"expected numbers, found {text[:40]!r}") from error
+        if bracket:
+            if rest.strip():
+                raise ValueError(f"unexpected text after ']': {rest[:24]!r}")
+            break
+    if kind == "vector":
+        if len(rows) > 1:
+            raise ValueError(f"expected a vector, found a matrix of {len(rows)} rows")
+        return np.array(rows[0] if rows else [], np.float64)
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("the matrix's rows differ in length")
+    return np.array(rows, np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
+
+
+def read_compressed(file: BinaryIO, size: int) -> Float32Array:
+    """Decode CM (a byte an element, quartiles a column), CM2 (16 bit), CM3 (8 bit).
+
+    Parameters
+    ----------
+    file : binary file
+        Just behind the binary mark.
+    size : int
+        Size of the whole file in bytes.
+
+    Raises
+    ------
+    ValueError
+        If the header holds negative dimensions.
+    EOFError
+        If the matrix is truncated.
+    """
+    token = file.read(3)
+    if token != b"CM ":
+        token += file.read(1)
+    header = file.read(16)
+    if len(header) < 16:
+        raise EOFError("truncated in the header; copy the file again")
+    minimum, value_range, rows, columns = struct.unpack("<ffii", header)
+    if rows < 0 or columns < 0:
+        raise ValueError(f"negative dimensions {rows} x {columns}")
+    itemsize = 2 if token == b"CM2 " else 1
+    payload = rows * columns * itemsize + (8 * columns if token == b"CM " else 0)
+    if file.tell() + payload > size:
+        raise EOFError(
+            f"truncated: a compressed matrix of {rows} x {columns} needs {payload} "
+            f"bytes, {size - file.tell()} are left; copy the file again"
+        )
+    if token != b"CM ":
+        codes = np.frombuffer(file.read(payload), f"<u{itemsize}")
+        step = np.float32(value_range) / np.float32(256**itemsize - 1)
+        return np.float32(minimum) + step * codes.reshape(rows, columns).astype("f4")
+    step = np.float32(value_range) / np.float32(65535)
+    quartiles = np.frombuffer(file.read(8 * columns), "<u2").reshape(columns, 4)
+    knots = np.float32(minimum) + step * quartiles.astype("f4")
+    codes = np.frombuffer(file.read(rows * columns), "u1").reshape(columns, rows)
+    # A code is a position on a line through the column's quartiles at 0, 64, 192, 255.
+    segment = np.digitize(codes, [65, 193])
+    lower = np.take_along_axis(knots, segment, axis=1)
+    upper = np.take_along_axis(knots, segment + 1, axis=1)
+    origin = np.array([0, 64, 192], "f4")[segment]
+    width = np.array([64, 128, 63], "f4")[segment]
+    return np.ascontiguousarray((lower + (upper - lower) * (codes - origin) / width).T)
