@@ -7,10 +7,12 @@ the way is in nats, and means the same in every recording.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 
 import numpy as np
 
+from ssahc.cluster.history import renumber
 from ssahc.cluster.stop import Stop
 from ssahc.types import FloatArray, IntArray
 from ssahc.variational import (
@@ -46,10 +48,10 @@ class Hypothesis:
     @classmethod
     def of(cls, posterior: Posterior) -> "Hypothesis":
         """Return the most likely speaker of every window, without those of none."""
-        labels = np.unique(posterior.labels, return_inverse=True)[1]
+        labels = renumber(posterior.labels, len(posterior.priors))
         return cls(labels, posterior.evidence)
 
-    @property
+    @cached_property
     def num_speakers(self) -> int:
         """K, the number of speakers."""
         return int(self.labels.max()) + 1
@@ -162,8 +164,8 @@ def _merge_best(
 
 def _without_silent(posterior: Posterior) -> Posterior:
     """Drop speakers to whom no window is given."""
-    speaking = np.unique(posterior.labels)
-    if len(speaking) == len(posterior.priors):
+    speaking = np.bincount(posterior.labels, minlength=len(posterior.priors)) > 0
+    if speaking.all():
         return posterior
     responsibilities = posterior.responsibilities[:, speaking]
     responsibilities /= responsibilities.sum(axis=1, keepdims=True)

@@ -11,6 +11,7 @@ probability of staying depends on the time between windows, not on their index.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import compress, count
 from math import isqrt
 
@@ -83,7 +84,7 @@ class Posterior:
     priors: FloatArray
     evidence: float
 
-    @property
+    @cached_property
     def labels(self) -> IntArray:
         """The most likely speaker of every window."""
         return self.responsibilities.argmax(axis=1)
@@ -280,7 +281,7 @@ def forward_backward(
     entries : (B, K) array
         Expected number of times that each state was drawn.
     """
-    in_time = log_likelihoods.swapaxes(0, 1)
+    in_time = np.ascontiguousarray(log_likelihoods.swapaxes(0, 1))
     highest = in_time.max(axis=2, keepdims=True)
     likelihoods = np.exp(in_time - highest)
     # The chain is reversible: backwards in time it is the same chain, so that what

@@ -50,7 +50,7 @@ ARROWS = {
     "cluster.silhouette": {"affinity"},
     "timing": set(),
     "variational": {"together"},
-    "hypotheses": {"cluster.stop", "variational"},
+    "hypotheses": {"cluster.history", "cluster.stop", "variational"},
     "resegmentation": {
         *("affinity", "cluster.history", "cluster.silhouette", "cluster.stop"),
         *("hypotheses", "options", "timing", "together", "variational"),

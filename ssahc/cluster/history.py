@@ -62,7 +62,8 @@ class MergeHistory:
         # Each round doubles how far up everything points.
         while not np.array_equal(above := cluster[cluster], cluster):
             cluster = above
-        return np.unique(cluster[: self.num_leaves], return_inverse=True)[1]
+        leaves = cluster[: self.num_leaves]
+        return renumber(leaves, len(cluster))
 
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of clusters at a stop."""
@@ -78,3 +79,22 @@ class MergeHistory:
         if stop.max_speakers is not None:
             count = max(count, self.num_leaves - stop.max_speakers)
         return max(min(count, self.num_leaves - stop.min_speakers, available), 0)
+
+
+def renumber(labels: IntArray, count: int) -> IntArray:
+    """Return labels without gaps between them, in the same order.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        From 0 to `count` - 1, not all of them there.
+    count : int
+
+    Returns
+    -------
+    (N,) int array
+        0..K-1, all of them there.
+    """
+    there = np.bincount(labels, minlength=count) > 0
+    renumbered: IntArray = (np.cumsum(there) - 1)[labels]
+    return renumbered

@@ -8,6 +8,7 @@ side by side, a merge of each at a time.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.stop import Stop
@@ -118,14 +119,37 @@ class Clusters:
         self._best[recordings, slots] = averages[np.arange(len(slots)), partner]
         return averages
 
+    def _find_best(
+        self, merging: IntArray, tied: NDArray[np.bool_], score: Float32Array
+    ) -> tuple[IntArray, IntArray]:
+        """Return the slots of the best pair of each recording, the older id first.
+
+        Parameters
+        ----------
+        merging : (A,) array
+            The recordings.
+        tied : (A, N) array
+            Slots whose best average is the score.
+        score : (A,) array
+        """
+        ids, index = self.ids[merging], np.arange(len(merging))
+        first = tied.argmax(axis=1)
+        second = tied.shape[1] - 1 - tied[:, ::-1].argmax(axis=1)
+        swap = ids[index, first] > ids[index, second]
+        first, second = np.where(swap, second, first), np.where(swap, first, second)
+        # Averages are symmetric: two slots alone are each other's partners.
+        several = np.flatnonzero(np.count_nonzero(tied, axis=1) > 2)
+        if len(several) > 0:
+            some = merging[several]
+            first[several] = np.where(tied, ids, _NO_ID)[several].argmin(axis=1)
+            equal = self._row_averages(some, first[several]) == score[several, None]
+            second[several] = np.where(equal, ids[several], _NO_ID).argmin(axis=1)
+        return first, second
+
     def _merge_best(self, merging: IntArray, score: Float32Array) -> None:
         """Merge the best pair of each of these recordings."""
-        ids, equals = self.ids[merging], score[:, None]
-        best = self._best[merging]
-        first = np.where(best == equals, ids, _NO_ID).argmin(axis=1)
-        tied = self._row_averages(merging, first) == equals
-        second = np.where(tied, ids, _NO_ID).argmin(axis=1)
-
+        ids, best = self.ids[merging], self._best[merging]
+        first, second = self._find_best(merging, best == score[:, None], score)
         done, index = self.num_merges[merging], np.arange(len(merging))
         self._merges[merging, done, 0] = ids[index, first]
         self._merges[merging, done, 1] = ids[index, second]
