@@ -16,9 +16,9 @@ from ssahc.cluster.history import renumber
 from ssahc.cluster.stop import Stop
 from ssahc.types import FloatArray, IntArray
 from ssahc.variational import (
-    Infer,
     Observations,
     Posterior,
+    infer,
     lasting_noise,
     merge_gains,
 )
@@ -106,7 +106,7 @@ def count_speakers(path: Hypotheses, stop: Stop) -> int:
     return max(within, key=lambda answer: answer.weigh(threshold)).num_speakers
 
 
-async def merge_to_one(
+def merge_to_one(
     observations: Observations, start: Posterior, goals: Sequence[int]
 ) -> Hypotheses:
     """Merge speakers until one is left; return an answer for the numbers passed.
@@ -125,9 +125,7 @@ async def merge_to_one(
     Hypotheses
         The largest first, down to one speaker.
     """
-    posterior = await Infer(
-        observations, start.responsibilities, _ITERATIONS, start.priors
-    )
+    posterior = infer(observations, start.responsibilities, _ITERATIONS, start.priors)
     path: list[Hypothesis] = []
     while True:
         posterior = _without_silent(posterior)
@@ -138,7 +136,7 @@ async def merge_to_one(
         goal = next((goal for goal in goals if goal < left), left - 1)
         merges = max(1, min(left // 2, left - goal))
         merged, priors = _merge_best(observations, posterior, merges)
-        posterior = await Infer(observations, merged, _ITERATIONS, priors)
+        posterior = infer(observations, merged, _ITERATIONS, priors)
 
 
 def _merge_best(

@@ -215,12 +215,12 @@ class _Prepared:
         options = settle(options, self.model, has_scores=self.given is not None)
         options = _without_steered_resegmentation(self.recording, options)
         learned = await self._compute_affinity(options)
-        clustered = await _cluster(self.recording, learned, options, self.progress)
+        clustered = _cluster(self.recording, learned, options, self.progress)
         if options.resegmentation.resegmentation == "none":
             return clustered
         plda = self.model.plda or isotropic_plda(self.whitened.shape[1])
         latent = project_to_latent(self.whitened, plda)
-        return await _resegment(clustered, latent, plda.psi, options, self.progress)
+        return _resegment(clustered, latent, plda.psi, options, self.progress)
 
     async def _compute_affinity(self, options: DiarizeOptions) -> Learned:
         """Compute what the chosen system clusters; no periods if it does not learn."""
@@ -285,7 +285,7 @@ def _about_learning(options: DiarizeOptions) -> DiarizeOptions:
     )
 
 
-async def _cluster(
+def _cluster(
     recording: Recording, learned: Learned, options: DiarizeOptions, progress: Progress
 ) -> Diarization:
     stop, affinity = options.stop(), learned.affinity
@@ -307,7 +307,7 @@ async def _cluster(
                 affinity.dense(), stop, options.ahc, cost=cost
             )
         else:
-            history = await link(affinity, cost=cost)
+            history = link(affinity, cost=cost)
             labels = history.cut(stop)
     progress("clustering", 1, 1)
     return Diarization(
@@ -322,7 +322,7 @@ async def _cluster(
     )
 
 
-async def _resegment(
+def _resegment(
     clustered: Diarization,
     latent: FloatArray,
     psi: FloatArray,
@@ -334,7 +334,7 @@ async def _resegment(
         raise AssertionError("only a full history of merges can be refined")
     stop = options.stop()
     progress("resegmenting", 0, 1)
-    found = await resegment(
+    found = resegment(
         latent,
         psi,
         clustered.segments,
@@ -343,7 +343,7 @@ async def _resegment(
         stop,
         options.resegmentation,
     )
-    labels = await found.label(stop)
+    labels = found.cut(stop)
     progress("resegmenting", 1, 1)
     _logger.debug(
         "recording %r, resegmentation: noise %.2f, evidence %s",

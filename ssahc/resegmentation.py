@@ -30,9 +30,8 @@ from ssahc.hypotheses import (
 )
 from ssahc.options import check_fields
 from ssahc.timing import count_observations, stay_probabilities
-from ssahc.together import work_alone
 from ssahc.types import FloatArray, IntArray
-from ssahc.variational import Infer, Observations, noise_variance
+from ssahc.variational import Observations, infer, noise_variance
 
 # Iterations at the first clusters, and of what may be the answer.
 _ITERATIONS_AT_FIRST, _ITERATIONS_AT_LAST = 3, 10
@@ -122,10 +121,6 @@ class Resegmentation:
         return count_speakers(self.path, stop)
 
     def cut(self, stop: Stop) -> IntArray:
-        """Return the labels at a stop, as `label` does."""
-        return work_alone(self.label(stop))
-
-    async def label(self, stop: Stop) -> IntArray:
         """Return the labels at a stop.
 
         Parameters
@@ -142,14 +137,10 @@ class Resegmentation:
         threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold
         doubtful = count < self.num_clusters(Stop(threshold=threshold))
         clusters = self.history.cut(Stop(count))
-        answer = await _refine(
-            clusters[self.order], self.observations, _ITERATIONS_AT_LAST
-        )
+        answer = _refine(clusters[self.order], self.observations, _ITERATIONS_AT_LAST)
         for found in self.path:
             if found.num_speakers == count:
-                rival = await _refine(
-                    found.labels, self.observations, _ITERATIONS_AT_LAST
-                )
+                rival = _refine(found.labels, self.observations, _ITERATIONS_AT_LAST)
                 better = rival.evidence > answer.evidence
                 if better and not (doubtful and self._is_less_apart(rival, answer)):
                     answer = rival
@@ -169,7 +160,7 @@ class Resegmentation:
         return apart[0] < apart[1]
 
 
-async def resegment(
+def resegment(
     latent: FloatArray,
     psi: FloatArray,
     segments: FloatArray,
@@ -225,7 +216,7 @@ async def resegment(
     while True:
         goals = sorted({one_by_one, max(known or 1, one_by_one)}, reverse=True)
         first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * goals[0])
-        path, noise, weighed = await _search(
+        path, noise, weighed = _search(
             observations, cluster, first, goals, blocks, stop
         )
         count = count_speakers(path, stop)
@@ -234,7 +225,7 @@ async def resegment(
         one_by_one = 2 * count
 
 
-async def _search(
+def _search(
     observations: Observations,
     cluster: Callable[[int], IntArray],
     first: int,
@@ -260,11 +251,11 @@ async def _search(
         At which the noise that lasts is measured.
     """
     start = Hypothesis(cluster(first)).responsibilities
-    begun = await Infer(observations, start, _ITERATIONS_AT_FIRST)
+    begun = infer(observations, start, _ITERATIONS_AT_FIRST)
     noise = noise_variance(observations, begun)
     observations = observations.rescaled(noise)
-    path = await merge_to_one(observations, begun, goals)
-    path = await _compare(path, cluster, observations)
+    path = merge_to_one(observations, begun, goals)
+    path = _compare(path, cluster, observations)
     path = explain_lasting_noise(path, observations, blocks)
     count = count_speakers(path, stop)
     inflation = next(a.inflation for a in path if a.num_speakers <= count)
@@ -272,8 +263,10 @@ async def _search(
         return path, noise, observations
     # How many speakers there are is settled; who speaks is asked again.
     weighed = observations.rescaled(inflation)
-    found = await merge_to_one(weighed, begun, goals)
-    anew = {answer.num_speakers: answer.labels for answer in found}
+    anew = {
+        answer.num_speakers: answer.labels
+        for answer in merge_to_one(weighed, begun, goals)
+    }
     path = tuple(
         replace(answer, labels=anew.get(answer.num_speakers, answer.labels))
         for answer in path
@@ -281,7 +274,7 @@ async def _search(
     return path, noise * inflation, weighed
 
 
-async def _compare(
+def _compare(
     path: Hypotheses, cluster: Callable[[int], IntArray], observations: Observations
 ) -> Hypotheses:
     """Put what inference makes of the clusters where it has more evidence.
@@ -293,23 +286,23 @@ async def _compare(
     for answer in path:
         if 1 < answer.num_speakers <= most:
             clusters = cluster(answer.num_speakers)
-            rival = await _refine(clusters, observations, _ITERATIONS_AT_FIRST)
+            rival = _refine(clusters, observations, _ITERATIONS_AT_FIRST)
             if rival.evidence > answer.evidence:
                 answer = rival
         compared.append(answer)
     return tuple(compared)
 
 
-async def _refine(
+def _refine(
     labels: IntArray, observations: Observations, iterations: int
 ) -> Hypothesis:
     """Return what inference makes of labels; if that loses a speaker, the labels."""
     start = Hypothesis(labels)
-    found = Hypothesis.of(await Infer(observations, start.responsibilities, iterations))
+    found = Hypothesis.of(infer(observations, start.responsibilities, iterations))
     if found.num_speakers == start.num_speakers:
         return found
-    once = await Infer(observations, start.responsibilities, 1)
-    return replace(start, evidence=once.evidence)
+    evidence = infer(observations, start.responsibilities, 1).evidence
+    return replace(start, evidence=evidence)
 
 
 def _by_appearance(labels: IntArray) -> IntArray:

@@ -225,7 +225,7 @@ async def learn(
     if num_speakers == 1:
         return Learned(affinity, (Period(0, (), "one_speaker"),))
     # 2. Single windows are merged to N^0 clusters.
-    history = await link(affinity)
+    history = link(affinity)
     clusters = history.cut(_stop(options, 0, num_speakers))
     first_count = _count(clusters)
     if first_count in (1, len(recording)):
@@ -252,7 +252,7 @@ async def learn(
         if period.learned:
             learned = cosine_affinity(training.embeddings)
         if period.learned and options.guard:
-            found = _separation(judge, await link(learned), counts)
+            found = _separation(judge, link(learned), counts)
             if found < separation:
                 period = replace(period, stopped="worse_clusters")
             separation = found
@@ -265,7 +265,7 @@ async def learn(
         # 6. By these the clusters are merged on, to N^p; if that is N*, or nothing is
         # left to tell apart, no further period follows.
         cost = options.cost(first_count)
-        history = await link(affinity, start=clusters, cost=cost)
+        history = link(affinity, start=clusters, cost=cost)
         clusters = history.cut(_stop(options, p, num_speakers))[clusters]
         if _count(clusters) in (1, num_speakers):
             break

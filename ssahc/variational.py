@@ -9,16 +9,12 @@ window counts for is a weight of its own in place of one constant F_A, and the
 probability of staying depends on the time between windows, not on their index.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import compress, count
-from math import isqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ssahc.together import Job, in_batches
+from ssahc.compiled import compiled
 from ssahc.types import FloatArray, IntArray
 
 # Iterations stop when the evidence rises by less than this, in nats.
@@ -29,11 +25,8 @@ _LEAST_PRIOR = 1e-8
 _SHIFTS = np.array([0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
 # Below this variance there is no noise to measure.
 _LEAST_NOISE = 1e-12
-# From so many windows on, and up to so many states of all chains, blocks of windows
-# advance side by side.
-_LONG, _FEW = 128, 16
-# Responsibilities of the recordings that are inferred side by side.
-_SIDE_BY_SIDE = 1 << 17
+# Factors are multiplied up to this before their logarithm is taken.
+_MUCH = 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,157 +83,97 @@ class Posterior:
         return self.responsibilities.argmax(axis=1)
 
 
-@dataclass(frozen=True, eq=False)
-class Infer(Job[Posterior]):
-    """The improvement of a guess of who speaks, until it no longer gets better.
+def infer(
+    observations: Observations,
+    responsibilities: FloatArray,
+    iterations: int,
+    priors: FloatArray | None = None,
+) -> Posterior:
+    """Improve a guess of who speaks until it no longer gets better.
 
     Parameters
     ----------
     observations : Observations
-    guess : (N, K) array
-        Responsibilities.
+    responsibilities : (N, K) array
+        The guess.
     iterations : int
         Most iterations, at least 1.
     priors : (K,) array, optional
         Even if not given.
+
+    Returns
+    -------
+    Posterior
     """
-
-    observations: Observations
-    guess: FloatArray
-    iterations: int
-    priors: FloatArray | None = None
-
-    @classmethod
-    def do_all(cls, jobs: Sequence["Infer"]) -> list[Posterior]:
-        """Infer who speaks in several recordings."""
-        return in_batches(
-            jobs, lambda job: job.guess.shape, _infer_side_by_side, most=_SIDE_BY_SIDE
-        )
-
-
-def _infer_side_by_side(jobs: Sequence[Infer]) -> list[Posterior]:
-    batch = _Batch.of([job.observations for job in jobs], [job.guess for job in jobs])
-    priors = _fill_up([_priors_of(job) for job in jobs])
-    responsibilities = _fill_up([job.guess for job in jobs])
-    best = np.full(len(jobs), -np.inf)
-    going = np.arange(len(jobs))
-    found: dict[int, Posterior] = {}
-    for iteration in count(1):
-        responsibilities, priors, evidence = batch.improve(responsibilities, priors)
-        goes_on = evidence - best[going] >= _TOLERANCE
-        goes_on &= [iteration < jobs[index].iterations for index in going.tolist()]
-        best[going] = evidence
-        for place in np.flatnonzero(~goes_on):
-            index = int(going[place])
-            windows, speakers = jobs[index].guess.shape
-            found[index] = Posterior(
-                responsibilities[place, :windows, :speakers].copy(),
-                priors[place, :speakers].copy(),
-                float(evidence[place]),
-            )
-        if not goes_on.any():
-            return [found[index] for index in range(len(jobs))]
-        if not goes_on.all():
-            batch, going = batch.select(goes_on), going[goes_on]
-            responsibilities, priors = responsibilities[goes_on], priors[goes_on]
-    raise AssertionError("iterations end")
-
-
-def _priors_of(job: Infer) -> FloatArray:
-    if job.priors is not None:
-        return job.priors
-    speakers = job.guess.shape[1]
-    return np.full(speakers, 1 / speakers)
-
-
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """Observations of B recordings, filled up to N windows and K speakers.
-
-    Windows that fill up weigh nothing and the speaker stays through them; speakers that
-    fill up are impossible.
-
-    Attributes
-    ----------
-    latent : tuple of B (n, D) arrays
-    psi : (B, 1, D) array
-    fb : (B, 1, 1) array
-    weights : (B, N) array
-    stay : (B, N) array
-        From the window before; 1 for the first.
-    absent : (B, K) bool array
-        The speakers that fill up.
-    """
-
-    latent: tuple[FloatArray, ...]
-    psi: FloatArray
-    fb: FloatArray
-    weights: FloatArray
-    stay: FloatArray
-    absent: NDArray[np.bool_]
-
-    @classmethod
-    def of(
-        cls, observations: Sequence[Observations], guesses: Sequence[FloatArray]
-    ) -> "_Batch":
-        speakers = np.array([guess.shape[1] for guess in guesses])
-        return cls(
-            tuple(one.latent for one in observations),
-            np.stack([one.psi[None] for one in observations]),
-            np.array([[[one.fb]] for one in observations]),
-            _fill_up([one.weights for one in observations]),
-            1 - _fill_up([np.append(0.0, 1 - one.stay) for one in observations]),
-            np.arange(speakers.max()) >= speakers[:, None],
-        )
-
-    def select(self, kept: NDArray[np.bool_]) -> "_Batch":
-        """Return the batch of some of the recordings."""
-        return _Batch(
-            tuple(compress(self.latent, kept)),
-            *(self.psi[kept], self.fb[kept], self.weights[kept], self.stay[kept]),
-            self.absent[kept],
-        )
-
-    def improve(
-        self, responsibilities: FloatArray, priors: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return responsibilities (B, N, K), priors (B, K) and evidence (B,) anew."""
+    _, count = responsibilities.shape
+    if priors is None:
+        priors = np.full(count, 1 / count)
+    weights = observations.weights
+    best = -np.inf
+    for _ in range(iterations):
         # Eqs. 16, 17 and 23 to 25 of Landini et al.
-        weighted = responsibilities * self.weights[:, :, None]
-        ratio = self.psi / self.fb
-        precisions = 1 + weighted.sum(axis=1)[:, :, None] * ratio
-        means = np.empty_like(precisions)
-        for latent, member, mean in zip(self.latent, weighted, means, strict=True):
-            np.matmul(member[: len(latent)].T, latent, out=mean)
-        means *= ratio / precisions
-        squares = means**2
-        spread = (squares + self.psi / precisions).sum(axis=2)
-        log_likelihoods = np.zeros_like(weighted)
-        for latent, mean, row in zip(self.latent, means, log_likelihoods, strict=True):
-            np.matmul(latent, mean.T, out=row[: len(latent)])
-        log_likelihoods -= 0.5 * spread[:, None]
-        log_likelihoods *= self.weights[:, :, None]
-        if self.absent.any():
-            np.copyto(log_likelihoods, -np.inf, where=self.absent[:, None])
-        priors = np.where(self.absent, 0.0, np.maximum(priors, _LEAST_PRIOR))
-        priors /= priors.sum(axis=1, keepdims=True)
-        responsibilities, log_likelihood, entries = forward_backward(
-            log_likelihoods, self.stay, priors
+        weighted = responsibilities * weights[:, None]
+        means, penalties, prior_terms = _infer_speakers(
+            weighted.sum(axis=0),
+            weighted.T @ observations.latent,
+            *(observations.psi, observations.fb),
         )
-        prior_terms = 1 - np.log(precisions) - 1 / precisions
-        prior_terms -= squares / np.where(self.psi > 0, self.psi, 1.0)
-        prior_terms *= 0.5 * self.fb
-        evidence = log_likelihood + prior_terms.sum(axis=(1, 2))
-        return responsibilities, entries / entries.sum(axis=1, keepdims=True), evidence
+        log_likelihoods = observations.latent @ means.T
+        log_likelihoods -= 0.5 * penalties
+        log_likelihoods *= weights[:, None]
+        priors = np.maximum(priors, _LEAST_PRIOR)
+        responsibilities, log_likelihood, entries = forward_backward(
+            log_likelihoods, observations.stay, priors / priors.sum()
+        )
+        evidence = log_likelihood + prior_terms
+        priors = entries / entries.sum()
+        if evidence - best < _TOLERANCE:
+            break
+        best = evidence
+    return Posterior(responsibilities, priors, evidence)
 
 
-def _fill_up(arrays: Sequence[FloatArray]) -> FloatArray:
-    """Return arrays as one, with zeros where they are short."""
-    shape = np.max([array.shape for array in arrays], axis=0)
-    filled = np.zeros((len(arrays), *shape))
-    for array, place in zip(arrays, filled, strict=True):
-        place[tuple(map(slice, array.shape))] = array
-    return filled
+@compiled
+def _infer_speakers(
+    counts: FloatArray, sums: FloatArray, psi: FloatArray, fb: float
+) -> tuple[FloatArray, FloatArray, float]:
+    """Infer the K speakers from the weights and weighted sums of their windows.
+
+    Parameters
+    ----------
+    counts : (K,) array
+    sums : (K, D) array
+    psi : (D,) array
+    fb : float
+
+    Returns
+    -------
+    means : (K, D) array
+        Of q(y_k).
+    penalties : (K,) array
+        Expected squared length of y_k.
+    prior_terms : float
+        What the prior of the speakers adds to the evidence.
+    """
+    means, penalties = np.empty_like(sums), np.zeros(len(counts))
+    prior_terms = 0.0
+    for k in range(len(counts)):
+        # Logarithms are slow: one is taken of many factors.
+        product = 1.0
+        for d in range(len(psi)):
+            precision = 1 + counts[k] * psi[d] / fb
+            mean = sums[k, d] * psi[d] / fb / precision
+            means[k, d] = mean
+            penalties[k] += mean**2 + psi[d] / precision
+            prior_terms += 1 - 1 / precision
+            if psi[d] > 0:
+                prior_terms -= mean**2 / psi[d]
+            product *= precision
+            if product > _MUCH:
+                prior_terms -= np.log(product)
+                product = 1.0
+        prior_terms -= np.log(product)
+    return means, penalties, 0.5 * fb * prior_terms
 
 
 def _speakers(
@@ -255,127 +188,68 @@ def _speakers(
     return means, precisions
 
 
+@compiled
 def forward_backward(
     log_likelihoods: FloatArray, stay: FloatArray, priors: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Infer the states of the hidden Markov models of B recordings.
+) -> tuple[FloatArray, float, FloatArray]:
+    """Infer the states of the hidden Markov model.
 
     From one window to the next the state stays with probability ``stay``, or else is
     drawn from the priors (which may draw the same one).
 
     Parameters
     ----------
-    log_likelihoods : (B, N, K) array
-        Of every window in every state; minus infinity for states of no prior.
-    stay : (B, N) array
-        From the window before; 1 for the first: the state is drawn before it.
-    priors : (B, K) array
-        Of sum 1.
+    log_likelihoods : (N, K) array
+        Of every window in every state; overwritten.
+    stay : (N - 1,) array
+    priors : (K,) array
+        Positive, of sum 1.
 
     Returns
     -------
-    responsibilities : (B, N, K) array
+    responsibilities : (N, K) array
         Probability of every state at every window.
-    log_likelihood : (B,) array
+    log_likelihood : float
         Of all windows.
-    entries : (B, K) array
+    entries : (K,) array
         Expected number of times that each state was drawn.
     """
-    in_time = np.ascontiguousarray(log_likelihoods.swapaxes(0, 1))
-    highest = in_time.max(axis=2, keepdims=True)
-    likelihoods = np.exp(in_time - highest)
-    # The chain is reversible: backwards in time it is the same chain, so that what
-    # later windows say is a filter on the reversed order, and both run side by side.
-    forth = stay.T[:, :, None]
-    back = np.concatenate([forth[:1], forth[:0:-1]])
-    filtered = _filter(
-        np.concatenate([likelihoods, likelihoods[::-1]], axis=1),
-        np.concatenate([forth, back], axis=1),
-        np.concatenate([priors, priors]),
-    )
-    batch = len(priors)
-    until, since = filtered[:, :batch], filtered[::-1, batch:]
-    drawn = (1 - forth[1:]) * priors
-    predicted = np.concatenate([priors[None], forth[1:] * until[:-1] + drawn])
-    later = np.concatenate([forth[1:] * since[1:] + drawn, priors[None]])
-    scales = (likelihoods * predicted).sum(axis=2, keepdims=True)
-    # What has no prior has no probability; it must only not be divided by.
-    absent = priors == 0
-    later *= until
-    later /= priors + absent
-    later /= later.sum(axis=2, keepdims=True)
-    predicted += absent
-    entries = later[0] + (later[1:] * drawn / predicted[1:]).sum(axis=0)
-    log_likelihood = (np.log(scales) + highest).sum(axis=(0, 2))
-    return later.swapaxes(0, 1), log_likelihood, entries
-
-
-def _filter(
-    likelihoods: FloatArray, stay: FloatArray, priors: FloatArray
-) -> FloatArray:
-    """Return the states (N, C, K) of C chains, given all windows so far.
-
-    Parameters
-    ----------
-    likelihoods : (N, C, K) array
-    stay : (N, C, 1) array
-    priors : (C, K) array
-    """
-    held = stay * likelihoods
-    entered = (1 - stay) * priors * likelihoods
-    if len(held) >= _LONG and priors.size <= _FEW:
-        return _filter_in_blocks(held, entered, priors)
-    state = priors
-    # A product with ones sums many short rows faster than their sum does.
-    total, ones = np.empty((len(priors), 1)), np.ones((priors.shape[1], 1))
-    for hold, enter in zip(held, entered, strict=True):
-        hold *= state
-        hold += enter
-        hold /= np.matmul(hold, ones, out=total)
-        state = hold
-    return held
-
-
-def _filter_in_blocks(
-    held: FloatArray, entered: FloatArray, priors: FloatArray
-) -> FloatArray:
-    """Return the states (N, C, K) of few chains of few states.
-
-    Blocks of windows advance side by side from every state they may begin in; then they
-    are gone through one by one, when it is known in which. That is few steps of K times
-    the arithmetic.
-    """
-    count, chains, states = held.shape
-    length = isqrt(count)
-    blocks = -(-count // length)
-
-    def by_step(values: FloatArray, padding: float) -> FloatArray:
-        """Return (length, blocks, C, 1, K); windows that fill up change nothing."""
-        filled = np.full((blocks * length, chains, states), padding)
-        filled[:count] = values
-        steps = filled.reshape(blocks, length, chains, 1, states).swapaxes(0, 1)
-        return np.ascontiguousarray(steps)
-
-    begin = np.eye(states)
-    reached = np.empty((length, blocks, chains, states, states))
-    state, total = begin, begin.sum(axis=-1, keepdims=True)
-    for hold, enter, after in zip(
-        by_step(held, 1.0), by_step(entered, 0.0), reached, strict=True
-    ):
-        np.multiply(state, hold, out=after)
-        after += enter * total
-        total = after.sum(axis=-1, keepdims=True)
-        highest = total.max(axis=-2, keepdims=True)
-        after /= highest
-        state, total = after, total / highest
-    begins = np.empty((blocks, chains, 1, states))
-    before = priors[:, None]
-    for block, through in zip(begins, reached[-1], strict=True):
-        block[:] = before
-        before = before @ through
-        before /= before.sum(axis=-1, keepdims=True)
-    filtered = (begins @ reached).swapaxes(0, 1).reshape(-1, chains, states)[:count]
-    return np.asarray(filtered / filtered.sum(axis=-1, keepdims=True))
+    count, states = log_likelihoods.shape
+    # Probabilities of states given what was before; those after replace them.
+    answer = np.empty((count, states))
+    log_likelihood, scale = 0.0, 1.0
+    for t in range(count):
+        highest = log_likelihoods[t].max()
+        total = 0.0
+        for k in range(states):
+            likelihood = np.exp(log_likelihoods[t, k] - highest)
+            log_likelihoods[t, k] = likelihood
+            if t == 0:
+                answer[t, k] = priors[k]
+            else:
+                before = answer[t - 1, k] * log_likelihoods[t - 1, k] / scale
+                answer[t, k] = stay[t - 1] * before + (1 - stay[t - 1]) * priors[k]
+            total += answer[t, k] * likelihood
+        scale = total
+        log_likelihood += np.log(scale) + highest
+    entries = np.zeros(states)
+    # Backwards in time the chain is the same one: probabilities of states given what
+    # comes after.
+    later = priors.copy()
+    for t in range(count - 1, -1, -1):
+        total, after = 0.0, 0.0
+        for k in range(states):
+            likelihood = log_likelihoods[t, k]
+            total += answer[t, k] * likelihood * later[k] / priors[k]
+            after += later[k] * likelihood
+        back = stay[t - 1] if t > 0 else 0.0
+        for k in range(states):
+            odds = log_likelihoods[t, k] * later[k] / (priors[k] * total)
+            entries[k] += (1 - back) * priors[k] * odds
+            answer[t, k] *= odds
+            since = log_likelihoods[t, k] * later[k] / after
+            later[k] = back * since + (1 - back) * priors[k]
+    return answer, log_likelihood, entries
 
 
 def noise_variance(observations: Observations, posterior: Posterior) -> float:
@@ -461,18 +335,39 @@ def merge_gains(observations: Observations, posterior: Posterior) -> FloatArray:
     (K, K) array
         Minus infinity on and below the diagonal.
     """
-    psi, fb = observations.psi / observations.fb, observations.fb
     weighted = posterior.responsibilities * observations.weights[:, None]
-    counts, sums = weighted.sum(axis=0), weighted.T @ observations.latent
+    return _merge_gains(
+        *(weighted.sum(axis=0), weighted.T @ observations.latent),
+        *(observations.psi, observations.fb),
+    )
 
-    def evidence(counts: FloatArray, sums: FloatArray) -> FloatArray:
-        precisions = 1 + counts[:, None] * psi
-        fit = (sums**2 / precisions) @ psi
-        return 0.5 * (fit - fb * np.log(precisions).sum(axis=1))
 
-    alone = evidence(counts, sums)
-    low, high = np.triu_indices(len(counts), 1)
-    together = evidence(counts[low] + counts[high], sums[low] + sums[high])
-    gains = np.full((len(counts), len(counts)), -np.inf)
-    gains[low, high] = together - alone[low] - alone[high]
+@compiled
+def _merge_gains(
+    counts: FloatArray, sums: FloatArray, psi: FloatArray, fb: float
+) -> FloatArray:
+    speakers = len(counts)
+    gains = np.full((speakers, speakers), -np.inf)
+    for low in range(speakers):
+        # First each speaker alone, on the diagonal.
+        for high in range(low, -1, -1):
+            n, fit, product = counts[low], 0.0, 1.0
+            if high < low:
+                n += counts[high]
+            for d in range(len(psi)):
+                total = sums[low, d]
+                if high < low:
+                    total += sums[high, d]
+                precision = 1 + n * psi[d] / fb
+                fit += total**2 * psi[d] / fb / precision
+                product *= precision
+                if product > _MUCH:
+                    fit -= fb * np.log(product)
+                    product = 1.0
+            evidence = 0.5 * (fit - fb * np.log(product))
+            if high < low:
+                gains[high, low] = evidence - gains[low, low] - gains[high, high]
+            else:
+                gains[low, low] = evidence
+    np.fill_diagonal(gains, -np.inf)
     return gains

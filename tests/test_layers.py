@@ -10,7 +10,16 @@ import pytest
 import ssahc
 
 PACKAGE = Path(ssahc.__file__).parent
-HEAVY = {"torch", "scipy", "sklearn", "pyannote", "pandas", "matplotlib", "jinja2"}
+HEAVY = {
+    "numba",
+    "torch",
+    "scipy",
+    "sklearn",
+    "pyannote",
+    "pandas",
+    "matplotlib",
+    "jinja2",
+}
 
 # module: what it may import from ssahc. Everything may import errors and types.
 ARROWS = {
@@ -36,24 +45,25 @@ ARROWS = {
     "unsupervised": {"plda", "preprocess", "training"},
     "cluster.stop": set(),
     "cluster.history": {"cluster.stop"},
+    "compiled": set(),
     "together": set(),
-    "cluster.linkage": {"cluster.history", "cluster.stop"},
+    "cluster.linkage": {"cluster.history", "cluster.stop", "compiled"},
     "cluster.discriminative": {
         *("cluster.history", "cluster.linkage", "cluster.stop"),
     },
     "cluster.matrix": set(),
     "cluster.ahc": {
         *("affinity", "cluster.discriminative", "cluster.history", "cluster.linkage"),
-        *("cluster.matrix", "cluster.stop", "options", "together"),
+        *("cluster.matrix", "cluster.stop", "options"),
     },
     "cluster.spectral": {"cluster.matrix"},
     "cluster.silhouette": {"affinity"},
     "timing": set(),
-    "variational": {"together"},
+    "variational": {"compiled"},
     "hypotheses": {"cluster.history", "cluster.stop", "variational"},
     "resegmentation": {
         *("affinity", "cluster.history", "cluster.silhouette", "cluster.stop"),
-        *("hypotheses", "options", "timing", "together", "variational"),
+        *("hypotheses", "options", "timing", "variational"),
     },
     "nn.network": set(),
     "nn.losses": {"nn.network"},

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ssahc
-from ssahc import resegmentation
 from ssahc.affinity import ScoreMatrix
 from ssahc.cluster.ahc import average_linkage
 from ssahc.cluster.stop import Stop
@@ -16,9 +15,8 @@ from ssahc.errors import UsageError
 from ssahc.hypotheses import Hypothesis
 from ssahc.io.model import write_model_dir
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.resegmentation import Resegmentation, ResegmentationOptions
+from ssahc.resegmentation import Resegmentation, ResegmentationOptions, resegment
 from ssahc.simulate import SimulateOptions, simulate_corpus
-from ssahc.together import work_alone
 from ssahc.types import Model, Recording
 from ssahc.variational import Observations
 
@@ -27,14 +25,6 @@ from ssahc.variational import Observations
 def halves():
     """A corpus with as many dimensions as real x-vectors."""
     return simulate_corpus(SimulateOptions(recordings=4, duration=90, seed=1))
-
-
-def resegment(*what):
-    return work_alone(resegmentation.resegment(*what))
-
-
-async def go(answer):
-    return answer
 
 
 def search(latent, segments, stop, psi=2.0, **options):
@@ -307,7 +297,7 @@ def test_clusters_count_where_the_path_has_gone_astray(monkeypatch):
         Hypothesis(np.array(LAST_TWO)[THREE], 1.0),
         Hypothesis(np.zeros(15, int), 0.0),
     )
-    monkeypatch.setattr("ssahc.resegmentation.merge_to_one", lambda *_: go(astray))
+    monkeypatch.setattr("ssahc.resegmentation.merge_to_one", lambda *_: astray)
     found = resegment(
         latent,
         np.full(2, 16.0),

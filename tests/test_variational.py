@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from ssahc import variational
 from ssahc.affinity import ScoreMatrix
 from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.plda import log_likelihood_ratios
 from ssahc.timing import count_observations, stay_probabilities
-from ssahc.together import work_alone
 from ssahc.variational import (
-    Infer,
     Observations,
     Posterior,
+    forward_backward,
+    infer,
     lasting_noise,
     merge_gains,
     noise_variance,
@@ -34,22 +33,6 @@ def observe(generator, count=30, dim=4, speakers=3, **changes):
     weights = generator.uniform(0.3, 1.0, count)
     values = {"latent": latent, "psi": psi, "weights": weights, "stay": stay}
     return labels, Observations(**(values | changes))
-
-
-def infer(observations, guess, iterations):
-    return work_alone(wait_for(Infer(observations, guess, iterations)))
-
-
-async def wait_for(job):
-    return await job
-
-
-def forward_backward(log_likelihoods, stay, priors):
-    """Infer the states of a single recording."""
-    found = variational.forward_backward(
-        log_likelihoods[None], np.append(1.0, stay)[None], priors[None]
-    )
-    return found[0][0], found[1][0], found[2][0]
 
 
 def guess(generator, count, speakers):
@@ -76,7 +59,7 @@ def test_forward_backward_sums_over_all_paths(rng):
             occupied[np.arange(count), path] += chance
             for t, anew in enumerate((1, *drawn)):
                 entries[path[t]] += anew * chance
-    found = forward_backward(log_likelihoods, stay, priors)
+    found = forward_backward(log_likelihoods.copy(), stay, priors)
     np.testing.assert_allclose(found[0], occupied / total, atol=1e-12)
     assert found[1] == pytest.approx(np.log(total))
     np.testing.assert_allclose(found[2], entries / total, atol=1e-12)

@@ -7,7 +7,6 @@ id wins, then the smallest high id. All arithmetic is float32 on sums of affinit
 the order of ``agglomerative-cluster``, so labels are equal to Kaldi's bit by bit.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +19,7 @@ from ssahc.cluster.matrix import checked_affinity, symmetric_affinity
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.options import check_fields
-from ssahc.together import Job, in_batches
 from ssahc.types import Float32Array, FloatArray, IntArray
-
-# Entries of the matrices that are clustered side by side.
-_SIDE_BY_SIDE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -56,46 +51,13 @@ class AhcOptions:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class Linkage(Job[MergeHistory]):
-    """The clustering of one recording until one cluster is left."""
-
-    affinity: Affinity
-
-    @classmethod
-    def do_all(cls, jobs: Sequence["Linkage"]) -> list[MergeHistory]:
-        """Return all merges of several recordings."""
-        return in_batches(
-            jobs,
-            lambda job: (len(job.affinity),) * 2,
-            lambda batch: _merge_side_by_side([job.affinity for job in batch]),
-            most=_SIDE_BY_SIDE,
-        )
-
-
-def _merge_side_by_side(affinities: Sequence[Affinity]) -> list[MergeHistory]:
-    sums = [symmetric_affinity(affinity.dense()) for affinity in affinities]
-    clusters = Clusters(sums)
-    clusters.merge_until(Stop(num_speakers=1))
-    return clusters.histories()
-
-
-async def link(
+def link(
     affinity: Affinity,
     *,
     start: IntArray | None = None,
     cost: DiscriminativeCost | None = None,
 ) -> MergeHistory:
-    """Cluster one recording until one cluster is left, beside others.
-
-    Parameters
-    ----------
-    affinity : Affinity
-    start, cost
-        As for `average_linkage`.
-    """
-    if start is None and (cost is None or cost.weight == 0):
-        return await Linkage(affinity)
+    """Do as `average_linkage`, in the way that suits the affinity."""
     return average_linkage(affinity.dense(), start=start, cost=cost)
 
 
@@ -128,11 +90,11 @@ def average_linkage(
     """
     sums = symmetric_affinity(affinity)
     if start is None:
-        clusters = Clusters([sums])
+        clusters = Clusters(sums)
     else:
         member = np.eye(start.max() + 1, dtype=np.float32)[start]
         between = (member.T @ sums @ member).astype(np.float32, copy=False)
-        clusters = Clusters([between], [np.bincount(start)])
+        clusters = Clusters(between, np.bincount(start))
     return _merge(clusters, Stop(num_speakers=1), cost)
 
 
@@ -173,7 +135,7 @@ def agglomerative_cluster(
     if count > options.first_pass_max_utterances:
         piece = options.first_pass_max_utterances
         return _two_pass(affinity, stop, largest, piece, cost)
-    clusters = Clusters([symmetric_affinity(affinity)], largest=largest)
+    clusters = Clusters(symmetric_affinity(affinity), largest=largest)
     return _merge(clusters, stop, cost).labels()
 
 
@@ -191,7 +153,7 @@ def _merge(
     """Merge until `stop`: plainly, and from `cost.below` clusters on by the cost."""
     if cost is None or cost.weight == 0:
         clusters.merge_until(stop)
-        return clusters.histories()[0]
+        return clusters.history()
     clusters.merge_until(stop, fewest=cost.below)
     return merge_discriminatively(clusters, stop, cost)
 
@@ -230,17 +192,17 @@ def _two_pass(
     for begin in range(0, count, subset_size):
         subset = slice(begin, min(begin + subset_size, count))
         clusters = Clusters(
-            [symmetric_affinity(affinity[subset, subset])], largest=largest
+            symmetric_affinity(affinity[subset, subset]), largest=largest
         )
         clusters.merge_until(first_stop)
         slots = clusters.survivors()
-        blocks.append(clusters.sums[0][np.ix_(slots, slots)])
-        merged = _members(clusters.histories()[0], begin)
-        members.extend(merged[cluster] for cluster in clusters.ids[0, slots])
+        blocks.append(clusters.sums[np.ix_(slots, slots)])
+        merged = _members(clusters.history(), begin)
+        members.extend(merged[cluster] for cluster in clusters.ids[slots])
 
     sums = _sums_between(affinity, members, blocks)
     sizes = np.array([len(group) for group in members])
-    history = _merge(Clusters([sums], [sizes], largest), stop, cost)
+    history = _merge(Clusters(sums, sizes, largest), stop, cost)
     labels = np.empty(count, np.int64)
     for group, label in zip(members, history.labels(), strict=True):
         labels[group] = label

@@ -68,9 +68,9 @@ def merge_discriminatively(
     # Rows are clusters by increasing id, so that the first minimum of the upper
     # triangle is the pair that Kaldi's rule for ties picks.
     slots = clusters.survivors()
-    sums = clusters.sums[0][np.ix_(slots, slots)]
-    sizes, ids = clusters.sizes[0, slots].astype(np.int64), clusters.ids[0, slots]
-    (before,) = clusters.histories()
+    sums = clusters.sums[np.ix_(slots, slots)]
+    sizes, ids = clusters.sizes[slots], clusters.ids[slots]
+    before = clusters.history()
     merges, averages = before.merges.tolist(), before.averages.tolist()
     rivals = _Rivals(len(ids), cost.neighbors)
     while len(ids) > 1:
@@ -78,7 +78,7 @@ def merge_discriminatively(
         if clusters.largest is not None:
             affinity[sizes[:, None] + sizes > clusters.largest] = -np.inf
         best = affinity.max()
-        if not stop.goes_on(np.array([len(ids)]), best[None])[0]:
+        if not stop.goes_on(len(ids), best):
             break
         penalty = rivals.penalties(sums, sizes)
         criterion = -affinity + np.float32(cost.weight) * penalty  # Eq. 2

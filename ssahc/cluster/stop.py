@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ssahc.errors import UsageError
-from ssahc.types import LARGEST, Float32Array, IntArray
+from ssahc.types import LARGEST
 
 
 @dataclass(frozen=True)
@@ -60,24 +59,19 @@ class Stop:
                 f"min {self.min_speakers} and max {self.max_speakers}"
             )
 
-    def goes_on(self, left: IntArray, best: Float32Array) -> NDArray[np.bool_]:
-        """Whether another merge is made, in each of B recordings.
+    def goes_on(self, left: int, best: np.float32) -> bool:
+        """Whether another merge is made.
 
         Parameters
         ----------
-        left : (B,) int array
+        left : int
             Number of clusters.
-        best : (B,) float32 array
+        best : float
             Largest average affinity of two of them; minus infinity if none may merge.
-
-        Returns
-        -------
-        (B,) bool array
         """
-        wanted = np.ones(len(left), bool)
-        if self.threshold is not None:
-            wanted = best >= np.float32(self.threshold)
-        if self.max_speakers is not None:
-            wanted |= left > self.max_speakers
         fewest = self.num_speakers or self.min_speakers
-        return wanted & (left > fewest) & (best > -np.inf)
+        if left <= fewest or best == -np.inf:
+            return False
+        if self.threshold is None or best >= np.float32(self.threshold):
+            return True
+        return self.max_speakers is not None and left > self.max_speakers
