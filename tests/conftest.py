@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
-from ssahc.api import diarize
+from ssahc import api
 from ssahc.cli import main
 from ssahc.io.model import write_model_dir
 from ssahc.io.xvectors import write_xvector_dir
@@ -75,7 +75,7 @@ def compiled():
     """Compile what is compiled once, so that no test is timed while it waits for it."""
     windows = np.random.default_rng(0).standard_normal((8, 4))
     times = np.column_stack([np.arange(8.0), np.arange(8.0) + 1])
-    diarize(windows, times, model=Model(transform=np.eye(4)))
+    api.diarize(windows, times, model=Model(transform=np.eye(4)))
 
 
 @pytest.fixture
