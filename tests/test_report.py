@@ -154,7 +154,7 @@ def test_package_data_is_complete():
     others = {
         path
         for path in root.rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if path.is_file() and path.suffix != ".py" and path.parent.name != "__pycache__"
     }
     assert others == packed
 
