@@ -40,6 +40,8 @@ ARROWS = {
         *("cluster.history", "cluster.linkage", "cluster.stop"),
     },
     "cluster.matrix": set(),
+    "cluster.factored": {"affinity", "cluster.history"},
+    "cluster.pieces": {"affinity", "cluster.factored", "cluster.history"},
     "cluster.ahc": {
         *("cluster.discriminative", "cluster.history", "cluster.linkage"),
         *("cluster.matrix", "cluster.stop", "options"),

@@ -1,5 +1,6 @@
 """The merges of a clustering, to be cut as often as needed."""
 
+import heapq
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,60 @@ class MergeHistory:
             cluster[index] = cluster[cluster[index]]
         return np.unique(cluster[: self.num_leaves], return_inverse=True)[1]
 
+    def by_average(self) -> "MergeHistory":
+        """Return the merges in the order in which Kaldi makes them.
+
+        They may be in any order that has the parts before their union. The largest
+        average comes first, of equal ones that with the smallest lower id, then that
+        with the smallest higher id; a union never comes before its parts.
+        """
+        count, merges = self.num_leaves, np.sort(self.merges, axis=1).tolist()
+        costs = (-self.averages).tolist()
+        ids = list(range(count + len(merges)))
+        # The merge that each cluster is a part of, and how many parts a merge waits for.
+        union = dict(zip(self.merges.ravel().tolist(), _twice(len(merges)), strict=True))
+        missing = (self.merges >= count).sum(axis=1).tolist()
+        ready = [
+            (costs[index], *merges[index], index)
+            for index, parts in enumerate(missing)
+            if parts == 0
+        ]
+        heapq.heapify(ready)
+        order, pairs = [], []
+        while ready:
+            _, low, high, index = heapq.heappop(ready)
+            ids[count + index] = count + len(order)
+            order.append(index)
+            pairs.append((low, high))
+            index = union.get(count + index, -1)
+            if index >= 0:
+                missing[index] -= 1
+                if missing[index] == 0:
+                    low, high = sorted(ids[part] for part in merges[index])
+                    heapq.heappush(ready, (costs[index], low, high, index))
+        return MergeHistory(
+            count,
+            np.array(pairs, np.int64).reshape(-1, 2),
+            np.minimum.accumulate(self.averages[order]),
+        )
+
+    def followed_by(self, later: "MergeHistory") -> "MergeHistory":
+        """Return these merges and then those of the clusters that they leave.
+
+        Parameters
+        ----------
+        later : MergeHistory
+            Its leaves are the clusters of `labels`.
+        """
+        total = self.num_leaves + len(self.merges)
+        left = np.setdiff1d(np.arange(total), self.merges)
+        ids = np.append(left, total + np.arange(len(later.merges)))
+        return MergeHistory(
+            self.num_leaves,
+            np.concatenate([self.merges, ids[later.merges]]),
+            np.concatenate([self.averages, later.averages]),
+        )
+
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of clusters at a stop."""
         return self.num_leaves - self.merges_until(stop)
@@ -79,3 +134,7 @@ class MergeHistory:
         if stop.max_speakers is not None:
             count = max(count, self.num_leaves - stop.max_speakers)
         return max(min(count, self.num_leaves - stop.min_speakers, available), 0)
+
+
+def _twice(count: int) -> list[int]:
+    return np.repeat(np.arange(count), 2).tolist()
