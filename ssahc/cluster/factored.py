@@ -1,12 +1,11 @@
 """Average linkage of a factored affinity, exact and without its N x N matrix.
 
 The average affinity of two clusters follows from the means of their features and
-biases, so that N rows are all that is kept, and a matrix product gives averages. Average
-linkage is reducible: the average affinity to a union is never above the larger of those
-to its parts. So two clusters that are each other's nearest will be merged, whatever is
-merged before, and all such pairs are merged at once, round by round; a cluster whose
-nearest was not merged keeps it. The merges are then put in order (Muellner, "Modern
-hierarchical, agglomerative clustering algorithms", 2011, section 2 has the proofs).
+biases, so that N rows are all that is kept, and a matrix product gives averages.
+Average linkage is reducible: the average affinity to a union is never above the larger
+of those to its parts. So two clusters that are each other's nearest will be merged,
+whatever is merged before, and all such pairs are merged at once, round by round; a
+cluster whose nearest was not merged keeps it. At the end the merges are put in order.
 """
 
 import numpy as np
@@ -15,6 +14,8 @@ from ssahc.affinity import FactoredAffinity
 from ssahc.cluster.history import MergeHistory
 from ssahc.errors import DataError
 from ssahc.types import LARGEST_AFFINITY, Float32Array, FloatArray, IntArray
+
+_Means = FloatArray | Float32Array
 
 # Averages that are held at once: 1024 rows by 256 columns stay in a core's cache.
 _ROWS, _TILE = 1024, 256
@@ -133,13 +134,13 @@ class _LiveClusters:
             rows = np.sort(rows[promising])
         # In float32 first, which is twice as fast, to know where the nearest must be.
         # Where another tile could hold it as well, float64 decides.
-        self._settle(rows, *self._scan(rows, self.narrow))
-        doubtful = rows[self.bound[rows] >= self.best[rows]]
+        tile, others = self._scan(rows, self.narrow)
+        self._settle(rows, tile, others)
+        shift = self.means[rows, -1] + self.constant
+        doubtful = rows[others + shift >= self.best[rows]]
         self._settle(doubtful, *self._scan(doubtful, self.means))
 
-    def _scan(
-        self, rows: IntArray, means: FloatArray | Float32Array
-    ) -> tuple[IntArray, FloatArray]:
+    def _scan(self, rows: IntArray, means: _Means) -> tuple[IntArray, FloatArray]:
         """Return the tile with the nearest of each row, and a bound on all others.
 
         Averages are without the row's own bias and the constant.
@@ -156,13 +157,14 @@ class _LiveClusters:
             left, each = _left(means, some), np.arange(len(some))
             best = np.full(len(some), -np.inf, means.dtype)
             second = best.copy()
-            # Equal averages: a row's own tile goes first, so that of many equal
-            # windows not all choose the same one.
-            own = some[len(some) // 2] // _TILE
-            for tile in np.roll(np.arange(tiles), -own).tolist():
-                averages = self._averages(left, some, means, tile)
+            for tile in range(tiles):
+                averages, own = self._averages(left, some, means, tile)
                 largest = averages[each, averages.argmax(axis=1)]
-                better = largest > best + slack
+                # Of equal averages that of a row's own tile counts, so that of many
+                # equal windows not all choose the same one.
+                needed = best + slack
+                needed[own] -= 2 * slack
+                better = largest > needed
                 second = np.maximum(second, np.where(better, best, largest))
                 best = np.where(better, largest, best)
                 best_tile[block][better] = tile
@@ -176,9 +178,8 @@ class _LiveClusters:
         borders = np.flatnonzero(np.diff(tile[order], prepend=-1))
         for members in np.split(order, borders[1:]) if len(order) else []:
             some, first = rows[members], int(tile[members[0]])
-            averages = self._averages(
-                _left(self.means, some), some, self.means, first
-            )
+            left = _left(self.means, some)
+            averages, _ = self._averages(left, some, self.means, first)
             each = np.arange(len(some))
             column = averages.argmax(axis=1)
             best = averages[each, column]
@@ -197,17 +198,20 @@ class _LiveClusters:
 
     def _averages(
         self,
-        left: FloatArray | Float32Array,
+        left: _Means,
         rows: IntArray,
-        means: FloatArray | Float32Array,
+        means: _Means,
         tile: int,
-    ) -> FloatArray | Float32Array:
-        """Return average affinities of rows to a tile; minus infinity to themselves."""
+    ) -> tuple[_Means, slice]:
+        """Return average affinities of rows to a tile, and the rows that are in it.
+
+        Their affinities to themselves are minus infinity.
+        """
         begin, end = tile * _TILE, min((tile + 1) * _TILE, len(means))
-        averages: FloatArray | Float32Array = left @ means[begin:end].T
+        averages: _Means = left @ means[begin:end].T
         own = slice(*np.searchsorted(rows, (begin, end)))
         averages[np.arange(own.start, own.stop), rows[own] - begin] = -np.inf
-        return averages
+        return averages, own
 
     def _slack(self, dtype: np.dtype) -> float:
         """Return how far an average may be off by rounding."""
@@ -265,7 +269,7 @@ class _LiveClusters:
             setattr(self, name, rows[:left])
 
 
-def _left(means: FloatArray | Float32Array, rows: IntArray) -> FloatArray | Float32Array:
+def _left(means: _Means, rows: IntArray) -> _Means:
     """Return rows whose product with others adds the others' bias."""
     left = means[rows]
     left[:, -1] = 1

@@ -76,8 +76,8 @@ class MergeHistory:
         count, merges = self.num_leaves, np.sort(self.merges, axis=1).tolist()
         costs = (-self.averages).tolist()
         ids = list(range(count + len(merges)))
-        # The merge that each cluster is a part of, and how many parts a merge waits for.
-        union = dict(zip(self.merges.ravel().tolist(), _twice(len(merges)), strict=True))
+        # The merge that a cluster is a part of, and how many parts a merge waits for.
+        union = {part: index for index, pair in enumerate(merges) for part in pair}
         missing = (self.merges >= count).sum(axis=1).tolist()
         ready = [
             (costs[index], *merges[index], index)
@@ -85,7 +85,8 @@ class MergeHistory:
             if parts == 0
         ]
         heapq.heapify(ready)
-        order, pairs = [], []
+        order: list[int] = []
+        pairs: list[tuple[int, int]] = []
         while ready:
             _, low, high, index = heapq.heappop(ready)
             ids[count + index] = count + len(order)
@@ -134,7 +135,3 @@ class MergeHistory:
         if stop.max_speakers is not None:
             count = max(count, self.num_leaves - stop.max_speakers)
         return max(min(count, self.num_leaves - stop.min_speakers, available), 0)
-
-
-def _twice(count: int) -> list[int]:
-    return np.repeat(np.arange(count), 2).tolist()
