@@ -91,19 +91,23 @@ class _LiveClusters:
     """The clusters that are left, one row each in arrays without gaps."""
 
     def __init__(self, affinity: FactoredAffinity, sizes: IntArray) -> None:
-        affinity = affinity.centered()
-        count = len(sizes)
-        # A cluster's mean features, then its mean bias.
-        self.means = np.column_stack([affinity.features, affinity.bias])
-        self.constant = affinity.constant
-        lengths = np.einsum("ij,ij->i", affinity.features, affinity.features)
-        self.scale = float(lengths.max() + np.abs(affinity.bias).max())
-        if not self.scale + abs(self.constant) < LARGEST_AFFINITY:
+        # How far an average may be off: in float64 by what rounding has left of the
+        # affinity as it was given, in float32 by the search's own rounding.
+        given = _scale(affinity) + abs(affinity.constant)
+        if not given < LARGEST_AFFINITY:
             raise DataError(
                 "affinities hold NaN, infinity or a value beyond "
                 f"{LARGEST_AFFINITY:g}; compute them again"
             )
+        affinity = affinity.centered()
+        terms = affinity.features.shape[1] + 4
+        self.slack = float(np.finfo(np.float64).eps) * terms * given
+        self.narrow_slack = float(np.finfo(np.float32).eps) * terms * _scale(affinity)
+        # A cluster's mean features, then its mean bias.
+        self.means = np.column_stack([affinity.features, affinity.bias])
+        self.constant = affinity.constant
         self.narrow = self.means.astype(np.float32)
+        count = len(sizes)
         self.sizes, self.ids = sizes.astype(np.float64), np.arange(count)
         # The nearest cluster, -1 where it must be searched; the average affinity to
         # it; and what no average affinity to any other exceeds.
@@ -134,13 +138,15 @@ class _LiveClusters:
             rows = np.sort(rows[promising])
         # In float32 first, which is twice as fast, to know where the nearest must be.
         # Where another tile could hold it as well, float64 decides.
-        tile, others = self._scan(rows, self.narrow)
+        tile, others = self._scan(rows, self.narrow, self.narrow_slack)
         self._settle(rows, tile, others)
         shift = self.means[rows, -1] + self.constant
         doubtful = rows[others + shift >= self.best[rows]]
-        self._settle(doubtful, *self._scan(doubtful, self.means))
+        self._settle(doubtful, *self._scan(doubtful, self.means, self.slack))
 
-    def _scan(self, rows: IntArray, means: _Means) -> tuple[IntArray, FloatArray]:
+    def _scan(
+        self, rows: IntArray, means: _Means, slack: float
+    ) -> tuple[IntArray, FloatArray]:
         """Return the tile with the nearest of each row, and a bound on all others.
 
         Averages are without the row's own bias and the constant.
@@ -150,7 +156,6 @@ class _LiveClusters:
         others = np.full(len(rows), -np.inf)
         if tiles == 1:
             return best_tile, others
-        slack = self._slack(means.dtype)
         for begin in range(0, len(rows), _ROWS):
             block = slice(begin, begin + _ROWS)
             some = rows[block]
@@ -173,7 +178,6 @@ class _LiveClusters:
 
     def _settle(self, rows: IntArray, tile: IntArray, others: FloatArray) -> None:
         """Find the nearest of each row within a tile, in float64."""
-        slack = self._slack(np.dtype(np.float64))
         order = np.argsort(tile, kind="stable")
         borders = np.flatnonzero(np.diff(tile[order], prepend=-1))
         for members in np.split(order, borders[1:]) if len(order) else []:
@@ -185,9 +189,9 @@ class _LiveClusters:
             best = averages[each, column]
             averages[each, column] = -np.inf
             second = averages.max(axis=1)
-            for row in np.flatnonzero(second >= best - slack).tolist():
+            for row in np.flatnonzero(second >= best - self.slack).tolist():
                 averages[row, column[row]] = best[row]
-                equal = np.flatnonzero(averages[row] >= best[row] - slack)
+                equal = np.flatnonzero(averages[row] >= best[row] - self.slack)
                 # The exclusive or is one number for both of a pair, so that no circle
                 # of equal pairs arises, and many of them are reciprocal.
                 column[row] = equal[np.argmin(some[row] ^ (equal + first * _TILE))]
@@ -212,10 +216,6 @@ class _LiveClusters:
         own = slice(*np.searchsorted(rows, (begin, end)))
         averages[np.arange(own.start, own.stop), rows[own] - begin] = -np.inf
         return averages, own
-
-    def _slack(self, dtype: np.dtype) -> float:
-        """Return how far an average may be off by rounding."""
-        return float(np.finfo(dtype).eps) * (self.means.shape[1] + 4) * self.scale
 
     def _reciprocal(self) -> tuple[IntArray, IntArray]:
         """Return the pairs of clusters that are each other's nearest."""
@@ -250,7 +250,7 @@ class _LiveClusters:
         products = self.means[lost] * self.means[new]
         average = products[:, :-1].sum(axis=1) + self.constant
         average += self.means[lost, -1] + self.means[new, -1]
-        kept = average > self.bound[lost] + self._slack(np.dtype(np.float64))
+        kept = average > self.bound[lost] + self.slack
         self.nearest[lost] = np.where(kept, new, -1)
         self.best[lost] = average
 
@@ -267,6 +267,12 @@ class _LiveClusters:
             rows = getattr(self, name)
             rows[gaps] = rows[last]
             setattr(self, name, rows[:left])
+
+
+def _scale(affinity: FactoredAffinity) -> float:
+    """Return what no product or bias exceeds."""
+    lengths = np.einsum("ij,ij->i", affinity.features, affinity.features)
+    return float(lengths.max() + np.abs(affinity.bias).max())
 
 
 def _left(means: _Means, rows: IntArray) -> _Means:
