@@ -55,11 +55,7 @@ def merge_factored(
         clusters = _LiveClusters(affinity, np.ones(len(affinity), np.int64))
     else:
         clusters = _LiveClusters(*group(affinity, start))
-    history = clusters.merge_all().by_average()
-    made = max(history.num_leaves - fewest, 0)
-    return MergeHistory(
-        history.num_leaves, history.merges[:made], history.averages[:made]
-    )
+    return clusters.merge_all().by_average().first(fewest)
 
 
 def group(

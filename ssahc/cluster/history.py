@@ -45,9 +45,7 @@ class MergeHistory:
         (N,) int array
             As `labels`.
         """
-        until = self.merges_until(stop)
-        merges, averages = self.merges[:until], self.averages[:until]
-        return MergeHistory(self.num_leaves, merges, averages).labels()
+        return self._until(self.merges_until(stop)).labels()
 
     def labels(self) -> IntArray:
         """Return the labels after all merges.
@@ -65,6 +63,10 @@ class MergeHistory:
         for index in range(len(cluster) - 1, -1, -1):
             cluster[index] = cluster[cluster[index]]
         return np.unique(cluster[: self.num_leaves], return_inverse=True)[1]
+
+    def first(self, clusters: int) -> "MergeHistory":
+        """Return the merges until so many clusters are left."""
+        return self._until(max(self.num_leaves - clusters, 0))
 
     def by_average(self) -> "MergeHistory":
         """Return the merges in the order in which Kaldi makes them.
@@ -120,6 +122,9 @@ class MergeHistory:
             np.concatenate([self.merges, ids[later.merges]]),
             np.concatenate([self.averages, later.averages]),
         )
+
+    def _until(self, count: int) -> "MergeHistory":
+        return MergeHistory(self.num_leaves, self.merges[:count], self.averages[:count])
 
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of clusters at a stop."""
