@@ -110,7 +110,7 @@ class FactoredAffinity(Affinity):
             return 0.0, 0.0
         # Around their centre terms are as small as the spread of their sums, so that
         # little cancels.
-        centered = self._centered()
+        centered = self.centered()
         mean = centered._sums()[0] / pairs
         squares = centered.rescaled(1.0, -mean)._sums()[1]
         return mean, float(np.sqrt(max(squares, 0.0) / pairs))
@@ -126,19 +126,19 @@ class FactoredAffinity(Affinity):
             largest = max(largest, float(block.max()))
         return largest
 
-    def _rows(self, rows: slice) -> FloatArray:
-        matrix = self.features[rows] @ self.features.T
-        matrix += self.bias[rows, None] + self.constant
-        matrix += self.bias
-        return matrix
-
-    def _centered(self) -> "FactoredAffinity":
+    def centered(self) -> "FactoredAffinity":
         """Return the same affinities, features and bias without their means."""
         middle = self.features.mean(axis=0)
         features = self.features - middle
         bias = self.bias + features @ middle
         constant = self.constant + middle @ middle + 2 * bias.mean()
         return FactoredAffinity(features, bias - bias.mean(), float(constant))
+
+    def _rows(self, rows: slice) -> FloatArray:
+        matrix = self.features[rows] @ self.features.T
+        matrix += self.bias[rows, None] + self.constant
+        matrix += self.bias
+        return matrix
 
     def _sums(self) -> tuple[float, float]:
         """Return the sum and the sum of squares over pairs of different windows."""

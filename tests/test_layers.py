@@ -52,6 +52,8 @@ ARROWS = {
         *("cluster.history", "cluster.linkage", "cluster.stop"),
     },
     "cluster.matrix": set(),
+    "cluster.factored": {"affinity", "cluster.history"},
+    "cluster.pieces": {"affinity", "cluster.factored", "cluster.history"},
     "cluster.ahc": {
         *("affinity", "cluster.discriminative", "cluster.history", "cluster.linkage"),
         *("cluster.matrix", "cluster.stop", "options"),

@@ -1,5 +1,6 @@
 """The merges of a clustering, to be cut as often as needed."""
 
+import heapq
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,9 +45,7 @@ class MergeHistory:
         (N,) int array
             As `labels`.
         """
-        until = self.merges_until(stop)
-        merges, averages = self.merges[:until], self.averages[:until]
-        return MergeHistory(self.num_leaves, merges, averages).labels()
+        return self._until(self.merges_until(stop)).labels()
 
     def labels(self) -> IntArray:
         """Return the labels after all merges.
@@ -64,6 +63,68 @@ class MergeHistory:
             cluster = above
         leaves = cluster[: self.num_leaves]
         return renumber(leaves, len(cluster))
+
+    def first(self, clusters: int) -> "MergeHistory":
+        """Return the merges until so many clusters are left."""
+        return self._until(max(self.num_leaves - clusters, 0))
+
+    def by_average(self) -> "MergeHistory":
+        """Return the merges in the order in which Kaldi makes them.
+
+        They may be in any order that has the parts before their union. The largest
+        average comes first, of equal ones that with the smallest lower id, then that
+        with the smallest higher id; a union never comes before its parts.
+        """
+        count, merges = self.num_leaves, np.sort(self.merges, axis=1).tolist()
+        costs = (-self.averages).tolist()
+        ids = list(range(count + len(merges)))
+        # The merge that a cluster is a part of, and how many parts a merge waits for.
+        union = {part: index for index, pair in enumerate(merges) for part in pair}
+        missing = (self.merges >= count).sum(axis=1).tolist()
+        ready = [
+            (costs[index], *merges[index], index)
+            for index, parts in enumerate(missing)
+            if parts == 0
+        ]
+        heapq.heapify(ready)
+        order: list[int] = []
+        pairs: list[tuple[int, int]] = []
+        while ready:
+            _, low, high, index = heapq.heappop(ready)
+            ids[count + index] = count + len(order)
+            order.append(index)
+            pairs.append((low, high))
+            index = union.get(count + index, -1)
+            if index >= 0:
+                missing[index] -= 1
+                if missing[index] == 0:
+                    low, high = sorted(ids[part] for part in merges[index])
+                    heapq.heappush(ready, (costs[index], low, high, index))
+        return MergeHistory(
+            count,
+            np.array(pairs, np.int64).reshape(-1, 2),
+            np.minimum.accumulate(self.averages[order]),
+        )
+
+    def followed_by(self, later: "MergeHistory") -> "MergeHistory":
+        """Return these merges and then those of the clusters that they leave.
+
+        Parameters
+        ----------
+        later : MergeHistory
+            Its leaves are the clusters of `labels`.
+        """
+        total = self.num_leaves + len(self.merges)
+        left = np.setdiff1d(np.arange(total), self.merges)
+        ids = np.append(left, total + np.arange(len(later.merges)))
+        return MergeHistory(
+            self.num_leaves,
+            np.concatenate([self.merges, ids[later.merges]]),
+            np.concatenate([self.averages, later.averages]),
+        )
+
+    def _until(self, count: int) -> "MergeHistory":
+        return MergeHistory(self.num_leaves, self.merges[:count], self.averages[:count])
 
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of clusters at a stop."""
