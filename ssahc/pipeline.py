@@ -7,7 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ssahc.affinity import Affinity, ScoreMatrix, cosine_affinity
-from ssahc.cluster.ahc import agglomerative_cluster, is_steered, link
+from ssahc.cluster.ahc import (
+    agglomerative_cluster,
+    has_factored_linkage,
+    is_steered,
+    link,
+)
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.spectral import spectral_cluster
 from ssahc.cluster.stop import Stop
@@ -39,6 +44,9 @@ from ssahc.types import (
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
+
+# Of the matrix in float64 and float32, and its symmetric copy in the making.
+_BYTES_A_PAIR = 20
 
 _logger = logging.getLogger(__name__)
 
@@ -213,8 +221,10 @@ class _Prepared:
     async def diarize(self, options: DiarizeOptions) -> Diarization:
         """Diarize the recording."""
         options = settle(options, self.model, has_scores=self.given is not None)
-        options = _without_steered_resegmentation(self.recording, options)
         learned = await self._compute_affinity(options)
+        options = _without_steered_resegmentation(
+            self.recording.id, learned.affinity, options
+        )
         clustered = _cluster(self.recording, learned, options, self.progress)
         if options.resegmentation.resegmentation == "none":
             return clustered
@@ -259,17 +269,17 @@ class _Prepared:
 
 
 def _without_steered_resegmentation(
-    recording: Recording, options: DiarizeOptions
+    recording_id: str, affinity: Affinity, options: DiarizeOptions
 ) -> DiarizeOptions:
     """Return the options without a resegmentation that has no merges to start from."""
-    steered = is_steered(len(recording), options.speakers.stop(), options.ahc)
+    steered = is_steered(affinity, options.speakers.stop(), options.ahc)
     if options.resegmentation.resegmentation == "none" or not steered:
         return options
     _logger.warning(
         "recording %r: not resegmented, since max-spk-fraction or two passes "
         "(--first-pass-max-utterances) steer its merges; a --threshold is one on "
         "affinities here",
-        recording.id,
+        recording_id,
     )
     none = replace(options.resegmentation, resegmentation="none")
     return replace(options, resegmentation=none)
@@ -293,7 +303,7 @@ def _cluster(
     progress("clustering", 0, 1)
     if options.system == "spectral":
         labels = spectral_cluster(
-            affinity.dense(),
+            all_pairs(affinity, options),
             num_speakers=stop.num_speakers,
             min_speakers=stop.min_speakers,
             max_speakers=stop.max_speakers,
@@ -302,11 +312,18 @@ def _cluster(
         # Eq. 2 decides below the number of clusters that were learned from.
         below = learned.periods[0].num_clusters if learned.periods else 0
         cost = options.learning.cost(below)
-        if is_steered(len(recording), stop, options.ahc):
-            labels = agglomerative_cluster(
-                affinity.dense(), stop, options.ahc, cost=cost
-            )
+        if is_steered(affinity, stop, options.ahc):
+            matrix = all_pairs(affinity, options)
+            labels = agglomerative_cluster(matrix, stop, options.ahc, cost=cost)
         else:
+            if isinstance(affinity, ScoreMatrix):
+                _check_memory(len(affinity), options)
+            if has_factored_linkage(affinity):
+                _logger.debug(
+                    "recording %r: %d windows, clustered without the matrix of all "
+                    "their pairs",
+                    *(recording.id, len(affinity)),
+                )
             history = link(affinity, cost=cost)
             labels = history.cut(stop)
     progress("clustering", 1, 1)
@@ -355,6 +372,29 @@ def _resegment(
         ),
     )
     return replace(clustered, labels=labels, resegmentation=found)
+
+
+def all_pairs(affinity: Affinity, options: DiarizeOptions) -> Float32Array:
+    """Return the (N, N) matrix of affinities, if there is memory for it.
+
+    Raises
+    ------
+    DataError
+        If working on it takes more than the options allow.
+    """
+    _check_memory(len(affinity), options)
+    return affinity.dense()
+
+
+def _check_memory(count: int, options: DiarizeOptions) -> None:
+    needed, allowed = _BYTES_A_PAIR * count**2, options.max_bytes()
+    if needed > allowed:
+        raise DataError(
+            f"the matrix of all pairs of {count} windows takes {needed / 2**30:.2f} "
+            f"GiB, and --max-memory allows {allowed / 2**30:.2f}; allow more, or do "
+            "without scores from or to files, spectral clustering and Kaldi's further "
+            "options"
+        )
 
 
 def _score_matrix(scores: Float32Array | FloatArray, count: int) -> ScoreMatrix:

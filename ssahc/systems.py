@@ -1,6 +1,8 @@
 """What is done to a recording: the systems there are, and all their options."""
 
+import re
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Literal
 
 from ssahc.cluster.ahc import AhcOptions
@@ -85,6 +87,10 @@ class DiarizeOptions:
         Dimensions of the recording's PCA for cosine, spectral and the network.
     device : {"auto", "cpu", "cuda"}
         Where networks are trained; auto is the GPU if there is one.
+    max_memory : str, optional
+        Most memory that the matrix of all pairs of windows of a recording may take,
+        such as 4G or 500M. It is needed only for scores from or to files, spectral
+        clustering and Kaldi's further options; a recording that needs more is refused.
     plda : PldaOptions
         Of the PLDA scores.
     learning : LearningOptions
@@ -103,6 +109,7 @@ class DiarizeOptions:
     system: System | None = None
     pca_dim: int = 10
     device: Device = "auto"
+    max_memory: str | None = None
     plda: PldaOptions = field(default_factory=PldaOptions)
     learning: LearningOptions = field(default_factory=LearningOptions)
     fusion: FusionOptions = field(default_factory=FusionOptions)
@@ -114,6 +121,7 @@ class DiarizeOptions:
         check_fields(self)
         if self.pca_dim < 1:
             raise UsageError(f"pca-dim must be 1 or more, found {self.pca_dim}")
+        self.max_bytes()
         if self.system == "spectral" and self.speakers.threshold is not None:
             raise UsageError(
                 "--system spectral knows no --threshold: it finds the number of "
@@ -124,6 +132,18 @@ class DiarizeOptions:
                 "--resegmentation vb starts from merges, and --system spectral makes "
                 "none; use another system"
             )
+
+    def max_bytes(self) -> float:
+        """Return `max_memory` in bytes; infinity if there is none."""
+        if self.max_memory is None:
+            return inf
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", self.max_memory.upper())
+        if found is None:
+            raise UsageError(
+                "max-memory must be a number of bytes, or one with K, M, G or T after "
+                f"it such as 4G, found {self.max_memory!r}"
+            )
+        return float(found[1]) * 1024.0 ** " KMGT".index(found[2] or " ")
 
     def stop(self) -> Stop:
         """Return when merging stops, by a default where nothing is said of it.

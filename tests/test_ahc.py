@@ -8,16 +8,21 @@ from hypothesis.extra.numpy import arrays
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+from ssahc.affinity import ScoreMatrix, cosine_affinity, weighted_sum
 from ssahc.cluster.ahc import (
     AhcOptions,
     agglomerative_cluster,
     average_linkage,
+    has_factored_linkage,
     is_steered,
+    link,
 )
+from ssahc.cluster.discriminative import DiscriminativeCost
 from ssahc.cluster.stop import Stop
 from ssahc.errors import DataError, UsageError
 from ssahc.io.ark import read_table
 from ssahc.io.text import read_labels, read_reco2num_spk, read_spk2utt
+from ssahc.plda import log_likelihood_ratios
 
 
 def naive_labels(affinity, stop):
@@ -187,11 +192,42 @@ def test_no_state_between_calls(rng):
 
 def test_steering_options_are_recognised():
     known, threshold = Stop(num_speakers=2), Stop(threshold=0.0)
-    assert not is_steered(10, known, AhcOptions())
-    assert is_steered(10, known, AhcOptions(max_spk_fraction=0.6))
-    assert not is_steered(10, known, AhcOptions(max_spk_fraction=0.4))
-    assert not is_steered(10, threshold, AhcOptions(max_spk_fraction=0.6))
-    assert is_steered(10, threshold, AhcOptions(first_pass_max_utterances=9))
+    whole = cosine_affinity(np.eye(10))
+    assert not is_steered(whole, known, AhcOptions())
+    assert is_steered(whole, known, AhcOptions(max_spk_fraction=0.6))
+    assert not is_steered(whole, known, AhcOptions(max_spk_fraction=0.4))
+    assert not is_steered(whole, threshold, AhcOptions(max_spk_fraction=0.6))
+    assert is_steered(whole, threshold, AhcOptions(first_pass_max_utterances=9))
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["scores from a file", "factors"])
+def test_kaldis_first_pass_is_only_for_scores_from_files(monkeypatch, given):
+    monkeypatch.setattr("ssahc.cluster.ahc._KALDIS_FIRST_PASS", 9)
+    affinity = cosine_affinity(np.eye(10))
+    if given:
+        affinity = ScoreMatrix(affinity.dense())
+    assert is_steered(affinity, Stop(threshold=0.0), AhcOptions()) == given
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@pytest.mark.parametrize("gone_on", [False, True])
+def test_long_recordings_are_clustered_alike_without_a_matrix(
+    rng, monkeypatch, weight, gone_on
+):
+    """Both ways of `link`, with Eq. 2 from 12 clusters on, and from given clusters."""
+    centres = rng.standard_normal((6, 8))
+    vectors = centres[rng.integers(6, size=300)] + rng.standard_normal((300, 8))
+    scores = log_likelihood_ratios(vectors, np.linspace(3, 0.1, 8))
+    affinity = weighted_sum(cosine_affinity(vectors), scores, 0.5)
+    start = np.r_[np.arange(40), rng.integers(40, size=260)] if gone_on else None
+    cost = DiscriminativeCost(weight, 2, 12)
+    dense = link(affinity, start=start, cost=cost)
+    assert not has_factored_linkage(affinity)
+    monkeypatch.setattr("ssahc.cluster.ahc._LONGEST_DENSE", 100)
+    assert has_factored_linkage(affinity)
+    factored = link(affinity, start=start, cost=cost)
+    assert factored.merges.tolist() == dense.merges.tolist()
+    np.testing.assert_allclose(factored.averages, dense.averages, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

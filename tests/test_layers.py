@@ -55,8 +55,9 @@ ARROWS = {
     "cluster.factored": {"affinity", "cluster.history"},
     "cluster.pieces": {"affinity", "cluster.factored", "cluster.history"},
     "cluster.ahc": {
-        *("affinity", "cluster.discriminative", "cluster.history", "cluster.linkage"),
-        *("cluster.matrix", "cluster.stop", "options"),
+        *("affinity", "cluster.discriminative", "cluster.factored"),
+        *("cluster.history", "cluster.linkage", "cluster.matrix", "cluster.pieces"),
+        *("cluster.stop", "options"),
     },
     "cluster.spectral": {"cluster.matrix"},
     "cluster.silhouette": {"affinity"},

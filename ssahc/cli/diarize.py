@@ -45,14 +45,15 @@ from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.nn.train import has_gpu
-from ssahc.parallel import RunningOptions
+from ssahc.parallel import Load, RunningOptions
+from ssahc.pipeline import all_pairs
 from ssahc.systems import DiarizeOptions, settle, uses_plda
 from ssahc.together import Failure, work_together
 from ssahc.turns import make_turns
 from ssahc.types import Fault, Float32Array, IntArray, Recording
 
-# What is done side by side: the more, the faster, and the more memory it takes.
-_MOST_RECORDINGS, _MOST_WINDOWS = 500, 30_000
+# What is done side by side: on a GPU the more the better, but for the memory.
+_MOST_RECORDINGS, _MOST_RECORDINGS_ON_GPU, _MOST_WINDOWS = 8, 500, 100_000
 
 _logger = logging.getLogger("ssahc")
 
@@ -200,15 +201,19 @@ class _Diarize:
 
     async def _diarize(self, recording: Recording) -> _Outcome:
         result = await self.inputs.diarize_steps(recording, self.method)
-        scores = result.affinity.dense() if self.with_scores else None
+        scores = None
+        if self.with_scores:
+            scores = all_pairs(result.affinity, self.method)
         first = result.learning[0] if result.learning else None
         not_learned = None if first is None or first.learned else first.stopped
         return _Outcome(result.labels, scores, not_learned)
 
 
-def _load(recording: Recording) -> float:
-    """Return the share that a recording has of those that are done side by side."""
-    return 1 / _MOST_RECORDINGS + len(recording) / _MOST_WINDOWS
+def _load_of(method: DiarizeOptions, running: RunningOptions) -> Load[Recording]:
+    """Return what tells the share of a recording in those done side by side."""
+    on_gpu = running.cluster is None and has_gpu(method.device)
+    most = _MOST_RECORDINGS_ON_GPU if on_gpu else _MOST_RECORDINGS
+    return lambda recording: 1 / most + len(recording) / _MOST_WINDOWS
 
 
 def _diarize(
@@ -231,7 +236,7 @@ def _diarize(
         _Diarize(inputs, run.method, run.output.write_scores),
         running,
         total=len(names) - done_before,
-        load=_load,
+        load=_load_of(run.method, running),
     )
     with closing(outcomes):
         for outcome in track(outcomes, len(names), "diarizing", done=done_before):

@@ -8,18 +8,26 @@ the order of ``agglomerative-cluster``, so labels are equal to Kaldi's bit by bi
 """
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 
-from ssahc.affinity import Affinity
+from ssahc.affinity import Affinity, FactoredAffinity
 from ssahc.cluster.discriminative import DiscriminativeCost, merge_discriminatively
+from ssahc.cluster.factored import group, merge_factored
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.linkage import Clusters
 from ssahc.cluster.matrix import checked_affinity, symmetric_affinity
+from ssahc.cluster.pieces import merge_in_pieces
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
 from ssahc.options import check_fields
 from ssahc.types import Float32Array, FloatArray, IntArray
+
+# Up to so many windows, compiled loops on a matrix are faster than products of factors.
+_LONGEST_DENSE = 1800
+# Kaldi's default of first-pass-max-utterances.
+_KALDIS_FIRST_PASS = 32767
 
 
 @dataclass(frozen=True)
@@ -31,19 +39,20 @@ class AhcOptions:
     max_spk_fraction : float
         No cluster grows beyond this share of the windows. As in Kaldi it acts only
         with a known number of speakers, and only from 1 / number on.
-    first_pass_max_utterances : int
-        Longer recordings are clustered in pieces first, then the pieces' clusters.
+    first_pass_max_utterances : int, optional
+        Longer recordings are clustered in pieces first, then the pieces' clusters. If
+        not given: as Kaldi, 32767 for scores from files; others are clustered whole.
     """
 
     max_spk_fraction: float = 1.0
-    first_pass_max_utterances: int = 32767
+    first_pass_max_utterances: int | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.first_pass_max_utterances < 1:
+        longest = self.first_pass_max_utterances
+        if longest is not None and longest < 1:
             raise UsageError(
-                "first-pass-max-utterances must be 1 or more, found "
-                f"{self.first_pass_max_utterances}"
+                f"first-pass-max-utterances must be 1 or more, found {longest}"
             )
         if not self.max_spk_fraction > 0:
             raise UsageError(
@@ -57,8 +66,46 @@ def link(
     start: IntArray | None = None,
     cost: DiscriminativeCost | None = None,
 ) -> MergeHistory:
-    """Do as `average_linkage`, in the way that suits the affinity."""
-    return average_linkage(affinity.dense(), start=start, cost=cost)
+    """Cluster until one cluster is left, in the way that is the fastest.
+
+    Parameters
+    ----------
+    affinity : Affinity
+    start, cost
+        As for `average_linkage`.
+
+    Returns
+    -------
+    MergeHistory
+        Of the windows, or of the K clusters of `start`; the same either way, but for
+        the last bits of averages.
+
+    Raises
+    ------
+    DataError
+        If affinities are not finite.
+    """
+    if not has_factored_linkage(affinity):
+        return average_linkage(affinity.dense(), start=start, cost=cost)
+    if start is None:
+        history = merge_in_pieces(affinity)
+    else:
+        history = merge_factored(affinity, start=start)
+    if cost is None or cost.weight == 0:
+        return history
+    plain = history.first(cost.below)
+    labels = plain.labels() if start is None else plain.labels()[start]
+    between, sizes = group(affinity, labels)
+    sums = between.dense() * np.outer(sizes, sizes).astype(np.float32)
+    clusters = Clusters(symmetric_affinity(sums), sizes)
+    return plain.followed_by(
+        merge_discriminatively(clusters, Stop(num_speakers=1), cost)
+    )
+
+
+def has_factored_linkage(affinity: Affinity) -> TypeGuard[FactoredAffinity]:
+    """Whether `link` needs no matrix of all pairs of windows."""
+    return isinstance(affinity, FactoredAffinity) and len(affinity) > _LONGEST_DENSE
 
 
 def average_linkage(
@@ -93,7 +140,8 @@ def average_linkage(
         clusters = Clusters(sums)
     else:
         member = np.eye(start.max() + 1, dtype=np.float32)[start]
-        between = (member.T @ sums @ member).astype(np.float32, copy=False)
+        # A product is symmetric but for its last bits.
+        between = symmetric_affinity(member.T @ sums @ member)
         clusters = Clusters(between, np.bincount(start))
     return _merge(clusters, Stop(num_speakers=1), cost)
 
@@ -132,19 +180,21 @@ def agglomerative_cluster(
     affinity = checked_affinity(affinity)
     count = len(affinity)
     largest = _largest_cluster(count, stop, options)
-    if count > options.first_pass_max_utterances:
-        piece = options.first_pass_max_utterances
+    piece = options.first_pass_max_utterances or _KALDIS_FIRST_PASS
+    if count > piece:
         return _two_pass(affinity, stop, largest, piece, cost)
     clusters = Clusters(symmetric_affinity(affinity), largest=largest)
     return _merge(clusters, stop, cost).labels()
 
 
-def is_steered(count: int, stop: Stop, options: AhcOptions) -> bool:
+def is_steered(affinity: Affinity, stop: Stop, options: AhcOptions) -> bool:
     """Whether the options steer merges, so that no full history can be replayed."""
-    return (
-        count > options.first_pass_max_utterances
-        or _largest_cluster(count, stop, options) is not None
-    )
+    longest = options.first_pass_max_utterances
+    if longest is None and not isinstance(affinity, FactoredAffinity):
+        longest = _KALDIS_FIRST_PASS
+    return (longest is not None and len(affinity) > longest) or _largest_cluster(
+        len(affinity), stop, options
+    ) is not None
 
 
 def _merge(
@@ -204,8 +254,8 @@ def _two_pass(
     sizes = np.array([len(group) for group in members])
     history = _merge(Clusters(sums, sizes, largest), stop, cost)
     labels = np.empty(count, np.int64)
-    for group, label in zip(members, history.labels(), strict=True):
-        labels[group] = label
+    for windows, label in zip(members, history.labels(), strict=True):
+        labels[windows] = label
     return labels
 
 
