@@ -16,7 +16,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +35,8 @@ from halves import (
     name_points,
 )
 from joblib import Memory, Parallel, cpu_count, delayed, hash
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from sets import SETS
+from tables import show
 
 import ssahc
 from ssahc import DiarizeOptions, Score, UsageError, make_options
@@ -191,16 +189,6 @@ def fingerprint() -> str:
     return hash([file.read_bytes() for file in files])
 
 
-def show(rows: Iterable[Sequence[str]], heading: Sequence[str]) -> None:
-    """Print a table in Markdown, the first two columns of text."""
-    table = Table(box=box.MARKDOWN)
-    for place, title in enumerate(heading):
-        table.add_column(title, justify="left" if place < 2 else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console(width=200).print(table)
-
-
 def show_rates(results: Results) -> None:
     """Print how every system did on every set."""
     heading = ["set", "system", *CONDITIONS]
@@ -217,7 +205,7 @@ def show_rates(results: Results) -> None:
         for name, systems in results.items()
         for system, row in systems.items()
     )
-    show(rows, heading)
+    show(rows, heading, text=2)
 
 
 def show_comparison(results: Results) -> None:
@@ -244,7 +232,7 @@ def show_comparison(results: Results) -> None:
             )
     if rows:
         heading = ("set", "condition", "better AHC", "AHC", "default", "gap", "± s.e.")
-        show(rows, (*heading, ""))
+        show(rows, (*heading, ""), text=2)
         print(
             f"Of {len(rows)} cells, the default is better in {better}, and in {worse} "
             f"worse by more than {MOST_POINTS} points and {MOST_PERCENT:g} %."

@@ -1,0 +1,89 @@
+"""Learning on a GPU against learning on the CPU: time, and whether labels agree.
+
+All in one process, and with no more than numpy, numba and torch.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+
+from ssahc.nn.train import Device, Train
+from ssahc.pipeline import Diarization, diarize_steps
+from ssahc.selfsup import learn
+from ssahc.systems import DiarizeOptions
+from ssahc.together import work_together
+from ssahc.types import Model, Recording
+
+
+def find_gpu() -> str | None:
+    """Return the name of the GPU, None if there is none."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def compare(
+    recordings: Sequence[Recording],
+    model: Model,
+    *,
+    repeat: int,
+    devices: tuple[Device, Device] = ("cpu", "cuda"),
+) -> list[str]:
+    """Diarize recordings side by side on two devices; print what that takes.
+
+    Returns
+    -------
+    list of str
+        The recordings whose labels differ.
+    """
+    windows = sum(map(len, recordings))
+    print(f"{len(recordings)} recordings, {windows} windows; wall s, the best run")
+    print(f"{'':6} {'learning':>10} {'all':>8} {'first':>8}")
+    answers: list[list[Diarization]] = []
+    for device in devices:
+        first = _time_all(recordings, model, device)
+        runs = [_time_all(recordings, model, device) for _ in range(repeat)]
+        best = min(seconds for seconds, _ in runs)
+        learning = min(_time_learning(recordings, model, device) for _ in runs)
+        print(f"{device:6} {learning:10.3f} {best:8.2f} {first[0]:8.2f}", flush=True)
+        answers.append(runs[-1][1])
+    different = [
+        one.recording_id
+        for one, other in zip(*answers, strict=True)
+        if not np.array_equal(one.labels, other.labels)
+    ]
+    same = len(recordings) - len(different)
+    print(f"labels are the same in {same} of {len(recordings)} recordings")
+    return different
+
+
+def _time_all(
+    recordings: Sequence[Recording], model: Model, device: Device
+) -> tuple[float, list[Diarization]]:
+    """Return wall seconds of all that the defaults do, and the answers."""
+    options = DiarizeOptions(device=device)
+    start = time.perf_counter()
+    answers = work_together(diarize_steps(one, model, options) for one in recordings)
+    seconds = time.perf_counter() - start
+    for answer in answers:
+        if not isinstance(answer, Diarization):
+            raise answer
+    return seconds, answers
+
+
+def _time_learning(
+    recordings: Sequence[Recording], model: Model, device: Device
+) -> float:
+    """Return wall seconds of training the networks alone."""
+    jobs = []
+    for recording in recordings:
+        steps = learn(recording, model, device=device)
+        # Where there is nothing to learn, it is over at once.
+        with suppress(StopIteration):
+            jobs.append(steps.send(None))
+        steps.close()
+    start = time.perf_counter()
+    Train.do_all(jobs)
+    return time.perf_counter() - start

@@ -1,0 +1,142 @@
+"""Whole processes, measured: CPU time, wall time and peak memory of each.
+
+As a script, this file runs one command and prints what it took:
+
+    python -I -S benchmarks/processes.py COMMAND ...
+
+A process starts with the peak memory of the one that started it, so that no benchmark
+starts what it measures: this script, which holds next to nothing, does.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+Command = Sequence[str]
+# No user has bytecode compiled anew by every process.
+_NOT_FOR_USERS = ("PYTHONDONTWRITEBYTECODE",)
+# A command is run again until its runs have taken so many seconds.
+_ENOUGH = 20.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process took.
+
+    Attributes
+    ----------
+    cpu : float
+        User and system time, in seconds.
+    wall : float
+        In seconds.
+    peak : float
+        Largest resident memory, in bytes.
+    """
+
+    cpu: float
+    wall: float
+    peak: float
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return what both took, one after the other."""
+        cpu, wall = self.cpu + other.cpu, self.wall + other.wall
+        return Usage(cpu, wall, max(self.peak, other.peak))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What the runs of one method took."""
+
+    runs: tuple[Usage, ...]
+
+    def median(self, what: str) -> float:
+        """Return the median of an attribute of `Usage`."""
+        return statistics.median(getattr(run, what) for run in self.runs)
+
+    def show(self, what: str, form: str = ".1f", unit: float = 1.0) -> str:
+        """Return the median and, of several runs, the smallest and the largest."""
+        values = [getattr(run, what) / unit for run in self.runs]
+        text = f"{statistics.median(values):{form}}"
+        if len(values) == 1:
+            return text
+        return f"{text} ({min(values):{form}}-{max(values):{form}})"
+
+
+def run(command: Command, environment: Mapping[str, str] | None = None) -> Usage:
+    """Run a command to its end and return what it took.
+
+    Parameters
+    ----------
+    command : sequence of str
+    environment : mapping, optional
+        What is different for it.
+
+    Raises
+    ------
+    SystemExit
+        If it fails.
+    """
+    kept = {key: v for key, v in os.environ.items() if key not in _NOT_FOR_USERS}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", __file__, *map(str, command)],
+        env=kept | dict(environment or {}),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
+    return Usage(**json.loads(done.stdout))
+
+
+def measure(
+    methods: Mapping[str, Sequence[Command]],
+    repeat: int,
+    run: Callable[[Command], Usage] = run,
+) -> dict[str, Runs]:
+    """Run the commands of several methods in turn, again and again.
+
+    Parameters
+    ----------
+    methods : mapping
+        Name to commands, which are run one after the other.
+    repeat : int
+        Most runs of a method; fewer where they take long.
+    run : callable
+
+    Returns
+    -------
+    dict
+    """
+    found: dict[str, list[Usage]] = {name: [] for name in methods}
+    for _ in range(repeat):
+        for name, commands in methods.items():
+            if sum(usage.wall for usage in found[name]) < _ENOUGH:
+                usages = [run(command) for command in commands]
+                found[name].append(sum(usages, Usage(0.0, 0.0, 0.0)))
+    return {name: Runs(tuple(usages)) for name, usages in found.items()}
+
+
+def main() -> None:
+    start = time.monotonic()
+    # What it prints must not be taken for the answer.
+    to_errors = [(os.POSIX_SPAWN_DUP2, 2, 1)]
+    command = sys.argv[1:]
+    child = os.posix_spawnp(command[0], command, os.environ, file_actions=to_errors)
+    _, status, used = os.wait4(child, 0)
+    usage = {
+        "cpu": used.ru_utime + used.ru_stime,
+        "wall": time.monotonic() - start,
+        # macOS counts bytes, others KiB.
+        "peak": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    }
+    print(json.dumps(usage))
+    sys.exit(os.waitstatus_to_exitcode(status) and 1)
+
+
+if __name__ == "__main__":
+    main()

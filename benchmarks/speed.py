@@ -1,0 +1,339 @@
+"""Time and memory of ``ssahc diarize`` as whole processes, beside peers and limits.
+
+    python benchmarks/speed.py [DATA] [--sections SECTION ...] [--methods METHOD ...]
+        [--largest N] [--repeat N] [--joined] [--memory GIB] [--patience SECONDS]
+        [--picture FILE]
+
+Sections: "corpus" (500 recordings in two halves), "long" (one recording of 100 to
+100,000 windows), "short" (100 to 10,000 recordings of 20 windows), "gpu" (learning
+there against the CPU, if there is one).
+
+DATA holds callhome_shaped and callhome_model; without it, all is simulated. The long
+recording always is, with eight speakers, unless --joined makes it of callhome_shaped's
+recordings, one after the other, each with speakers of its own. Every figure is of
+processes from start to end, imports and files included, each method having run once
+before: the median, and in brackets the smallest and the largest. Peers (peers.py) are
+those that are installed. The limit is what no program could be faster than (limits.py).
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from folders import SHORT, Part, Pool, join_pool, make_corpus, read_part, simulate_pool
+from gpu import compare, find_gpu
+from limits import Machine, count_bytes, count_flops
+from peers import PEERS
+from processes import Command, Runs, measure, run
+from sweeps import SEEN, draw, foresee, show_ratio, show_sweeps
+from tables import show
+
+from ssahc.io.model import read_model_dir
+
+SECTIONS = "corpus", "long", "short", "gpu"
+SIZES = 100, 300, 1000, 3000, 10_000, 30_000, 100_000
+COUNTS = 100, 1000, 3000, 10_000
+DEFAULT, KNOWN, PLDA = "ssahc+plda", "ssahc+plda, known N", "plda"
+PRESET = "ssahc+plda, paper-ssa1"
+OURS = {
+    DEFAULT: (),
+    KNOWN: (),
+    PLDA: ("--system", "plda"),
+    PRESET: ("--preset", "paper-ssa1"),
+}
+METHODS = {
+    "corpus": (*OURS, *PEERS),
+    "long": (DEFAULT, KNOWN, PLDA, *PEERS),
+    "short": (DEFAULT, PLDA),
+}
+GIB = 2**30
+# Kaldi cannot be had from PyPI.
+QUOTED = """\
+Quoted, not measured here: real Kaldi's PLDA and AHC, which learn nothing, take 17 CPU s
+on callhome_shaped (23 at target energy 0.3), and 143 CPU s and 4.8 GB for one recording
+of 10,000 x-vectors. The authors' code takes 6.7 s for one recording of 132."""
+
+
+def make_command(method: str, part: Part, out: Path) -> Command:
+    """Return the command that diarizes all recordings of a folder."""
+    if method in PEERS:
+        script = Path(__file__).with_name("peers.py")
+        places = (part.xvectors, part.model, out / "peer")
+        return [sys.executable, str(script), method, *map(str, places)]
+    command = [sys.executable, "-m", "ssahc", "diarize", "-q", str(part.xvectors)]
+    command += [str(out / "ssahc"), "--model-dir", str(part.model), *OURS[method]]
+    if method == KNOWN:
+        command += ["--reco2num-spk", str(part.xvectors / "reco2num_spk")]
+    return command
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How sections measure.
+
+    Attributes
+    ----------
+    folder : Path
+        For what is written.
+    methods : sequence of str
+        That are asked for and installed.
+    machine : Machine
+    repeat : int
+        Most runs of a method.
+    largest : int
+        Most windows of a recording, and most recordings.
+    memory : float
+        Bytes that a peer's matrix of all pairs of windows may take.
+    patience : float
+        Seconds that a process may take, as far as can be foreseen.
+    """
+
+    folder: Path
+    methods: Sequence[str]
+    machine: Machine
+    repeat: int
+    largest: int
+    memory: float
+    patience: float
+
+    def of(self, section: str) -> list[str]:
+        """Return the methods of a section."""
+        return [method for method in METHODS[section] if method in self.methods]
+
+    def measure(self, methods: Iterable[str], parts: Sequence[Part]) -> dict[str, Runs]:
+        """Run methods on all of some folders."""
+        commands = {
+            method: [make_command(method, part, self.folder) for part in parts]
+            for method in methods
+        }
+        return measure(commands, self.repeat)
+
+    def limit(self, parts: Sequence[Part], method: str = DEFAULT) -> float:
+        """Return the least CPU seconds that all of some folders take."""
+        read = sum(count_bytes(part.xvectors) for part in parts)
+        lengths = [length for part in parts for length in part.lengths()]
+        dim = len(read_model_dir(parts[0].model).mean)
+        flops = count_flops(lengths, dim, learns=method != PLDA)
+        return self.machine.limit(read, flops)
+
+    def sweep(
+        self, methods: Iterable[str], parts: Mapping[int, Part]
+    ) -> dict[str, dict[int, Runs]]:
+        """Run methods on folders of growing sizes; say what is left out, and why."""
+        sweeps: dict[str, dict[int, Runs]] = {method: {} for method in methods}
+        for size, part in parts.items():
+            some = []
+            for method, sweep in sweeps.items():
+                reason = self.why_not(method, sweep, size, part)
+                if reason is None:
+                    some.append(method)
+                elif len(sweep) > 0:
+                    print(f"{method} at {size:,} is left out: {reason}")
+            for method, runs in self.measure(some, [part]).items():
+                sweeps[method][size] = runs
+            tell(f"{size:,} done")
+        return {method: sweep for method, sweep in sweeps.items() if sweep}
+
+    def why_not(
+        self, method: str, sweep: Mapping[int, Runs], size: int, part: Part
+    ) -> str | None:
+        """Return why a method is not run on a folder; None if it is."""
+        matrix = 8.0 * max(part.lengths()) ** 2
+        if method in PEERS and matrix > self.memory:
+            return (
+                f"its matrix of all pairs takes {matrix / GIB:.1f} GiB, more than "
+                f"{self.memory / GIB:g}"
+            )
+        seconds = foresee(sweep, size)
+        if seconds > self.patience:
+            return f"it would take {seconds:.0f} s or so, more than {self.patience:g}"
+        return None
+
+
+# ---- sections ----------------------------------------------------------------------
+
+
+def warm_up(bench: Bench, part: Part) -> None:
+    """Run every method once; tell what the very first run costs."""
+    default = make_command(DEFAULT, part, bench.folder)
+    first = run(default, {"NUMBA_CACHE_DIR": str(bench.folder / "compiled")})
+    for method in bench.methods:
+        run(make_command(method, part, bench.folder))
+    later = run(default)
+    print(
+        f"one recording of {max(part.lengths())} windows: the very first run, which "
+        f"compiles, takes {first.cpu:.1f} CPU s, later ones {later.cpu:.2f}"
+    )
+
+
+def run_corpus(bench: Bench, parts: Sequence[Part]) -> None:
+    """Measure methods on two halves, a process each."""
+    results = bench.measure(bench.of("corpus"), parts)
+    recordings = [one for part in parts for one in read_part(part)]
+    seconds = sum(float(one.segments.max()) for one in recordings)
+    rows = []
+    for method, runs in results.items():
+        shown = [runs.show(what, form, unit) for what, _, form, unit in SEEN]
+        shown.append(f"{runs.median('wall') / seconds:.1e}")
+        cpu = runs.median("cpu")
+        shown += [
+            show_ratio(cpu, results[peer].median("cpu"))
+            for peer in PEERS
+            if peer in results
+        ]
+        if method in (DEFAULT, KNOWN, PLDA):
+            limit = bench.limit(parts, method)
+            shown += [f"{limit:.2g}", show_ratio(cpu, limit)]
+        rows.append((method, *shown, *("", "")[: 2 * (method not in OURS)]))
+    print(
+        f"\nCorpus: {len(recordings)} recordings, {sum(map(len, recordings)):,} "
+        f"windows, {seconds / 3600:.1f} hours, the sum of a process a half\n"
+    )
+    heading = ["", *(name for _, name, *_ in SEEN), "RTF"]
+    heading += [f"/ {peer}" for peer in PEERS if peer in results]
+    show(rows, [*heading, "limit CPU s", "/ limit"])
+    print(QUOTED)
+
+
+def run_long(bench: Bench, pool: Pool, picture: Path | None) -> None:
+    """Measure methods on one recording of more and more windows."""
+    most = min(bench.largest, len(pool.recording))
+    parts = {
+        size: pool.make_long(bench.folder / f"long-{size}", size)
+        for size in SIZES
+        if size <= most
+    }
+    sweeps = bench.sweep(bench.of("long"), parts)
+    limits = {size: bench.limit([part]) for size, part in parts.items()}
+    print("\nOne recording of N windows:")
+    show_sweeps(sweeps, limits, DEFAULT, PEERS)
+    if picture is not None:
+        draw(picture, sweeps, PEERS)
+
+
+def run_short(bench: Bench, pool: Pool) -> None:
+    """Measure methods on more and more short recordings."""
+    parts = {
+        count: pool.make_short(bench.folder / f"short-{count}", count)
+        for count in COUNTS
+        if count <= bench.largest
+    }
+    sweeps = bench.sweep(bench.of("short"), parts)
+    limits = {count: bench.limit([part]) for count, part in parts.items()}
+    print(f"\nRecordings of {SHORT} windows, by their number:")
+    show_sweeps(sweeps, limits, DEFAULT, PEERS)
+
+
+def run_gpu(parts: Sequence[Part], repeat: int) -> bool:
+    """Compare learning on a GPU and on the CPU; return whether labels agree."""
+    name = find_gpu()
+    if name is None:
+        print("\nGPU: there is none")
+        return True
+    print(f"\nGPU: {name}")
+    different = [
+        recording
+        for part in parts
+        for recording in compare(
+            read_part(part), read_model_dir(part.model), repeat=repeat
+        )
+    ]
+    if different:
+        print(f"labels differ in {', '.join(different)}")
+    return not different
+
+
+# ---- the whole ---------------------------------------------------------------------
+
+
+def tell(what: str) -> None:
+    """Say on stderr how far it is."""
+    print(f"{time.strftime('%H:%M:%S')}  {what}", file=sys.stderr, flush=True)
+
+
+def find_methods(wanted: Iterable[str]) -> list[str]:
+    """Return the methods that can be run; name those that cannot."""
+    methods = []
+    for method in wanted:
+        if method in PEERS and not PEERS[method].is_there:
+            print(f"{method} is left out: pip install {PEERS[method].distribution}")
+        else:
+            methods.append(method)
+    return methods
+
+
+def describe(methods: Iterable[str], machine: Machine) -> None:
+    """Print what the figures depend on."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if threads is None:
+        threads = "not set: one thread in ssahc, as many as cores in the peers' BLAS"
+    print(f"{os.cpu_count()} cores; OMP_NUM_THREADS {threads}")
+    packages = ["numpy", "numba"]
+    packages += [PEERS[method].distribution for method in methods if method in PEERS]
+    print(", ".join(f"{name} {version(name)}" for name in dict.fromkeys(packages)))
+    print(
+        f"a CPU second reads {machine.bytes_read / 1e9:.2g} GB and multiplies matrices "
+        f"(float32) at {machine.flops / 1e9:.3g} Gflop/s"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
+    methods = (*OURS, *PEERS)
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
+    parser.add_argument("--largest", type=int, default=SIZES[-1], metavar="N")
+    parser.add_argument("--repeat", type=int, default=3, help="most runs of a method")
+    parser.add_argument("--joined", action="store_true", help="see above")
+    parser.add_argument("--memory", type=float, default=4.0, metavar="GIB")
+    parser.add_argument("--patience", type=float, default=300.0, metavar="SECONDS")
+    parser.add_argument("--picture", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    if arguments.joined and arguments.data is None:
+        parser.error("--joined needs DATA")
+    if arguments.picture is not None:
+        from ssahc.plots.figure import check_picture
+
+        check_picture(arguments.picture)
+
+    start = time.monotonic()
+    sections, agree = arguments.sections, True
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        parts = []
+        if {"corpus", "gpu"} & {*sections} or arguments.joined:
+            parts = make_corpus(arguments.data, folder)
+        if {"corpus", "long", "short"} & {*sections}:
+            pool = (
+                join_pool(parts[0])
+                if arguments.joined
+                else simulate_pool(folder / "pool", arguments.largest)
+            )
+            small = pool.make_long(folder / "small", SIZES[0])
+            methods = find_methods(arguments.methods)
+            machine = Machine.measured((parts[0] if parts else small).xvectors)
+            describe(methods, machine)
+            options = (arguments.largest, arguments.memory * GIB, arguments.patience)
+            bench = Bench(folder, methods, machine, arguments.repeat, *options)
+            warm_up(bench, small)
+        if "corpus" in sections:
+            run_corpus(bench, parts)
+        if "long" in sections:
+            run_long(bench, pool, arguments.picture)
+        if "short" in sections:
+            run_short(bench, pool)
+        if "gpu" in sections:
+            agree = run_gpu(parts, arguments.repeat)
+    print(f"{time.monotonic() - start:.0f} s")
+    sys.exit(not agree)
+
+
+if __name__ == "__main__":
+    main()
