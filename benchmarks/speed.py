@@ -190,7 +190,7 @@ def run_corpus(bench: Bench, parts: Sequence[Part]) -> None:
         if method in (DEFAULT, KNOWN, PLDA):
             limit = bench.limit(parts, method)
             shown += [f"{limit:.2g}", show_ratio(cpu, limit)]
-        rows.append((method, *shown, *("", "")[: 2 * (method not in OURS)]))
+        rows.append((method, *shown))
     print(
         f"\nCorpus: {len(recordings)} recordings, {sum(map(len, recordings)):,} "
         f"windows, {seconds / 3600:.1f} hours, the sum of a process a half\n"
