@@ -25,6 +25,8 @@ from ssahc.variational import (
 
 # Iterations after a merge.
 _ITERATIONS = 2
+# Where so many speakers are left, a merge at a time is not needed.
+_MANY = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,16 +144,19 @@ def merge_to_one(
 def _merge_best(
     observations: Observations, posterior: Posterior, merges: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Merge the best pair, and others that raise the evidence, each speaker once."""
+    """Merge the best pair, and others that raise the evidence, each speaker once.
+
+    Of many speakers, one in `_MANY` is merged at least.
+    """
     gains = merge_gains(observations, posterior)
     responsibilities, priors = (
         posterior.responsibilities.copy(),
         posterior.priors.copy(),
     )
     gone: list[int] = []
-    for _ in range(merges):
+    for merge in range(merges):
         low, high = np.unravel_index(gains.argmax(), gains.shape)
-        if gone and gains[low, high] <= 0:
+        if gains[low, high] <= 0 and merge >= max(1, len(gains) // _MANY):
             break
         responsibilities[:, low] += responsibilities[:, high]
         priors[low] += priors[high]

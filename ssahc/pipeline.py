@@ -390,8 +390,8 @@ def _check_memory(count: int, options: DiarizeOptions) -> None:
     needed, allowed = _BYTES_A_PAIR * count**2, options.max_bytes()
     if needed > allowed:
         raise DataError(
-            f"the matrix of all pairs of {count} windows takes {needed / 2**30:.2f} "
-            f"GiB, and --max-memory allows {allowed / 2**30:.2f}; allow more, or do "
+            f"the matrix of all pairs of {count} windows takes {needed / 2**20:,.1f} "
+            f"MiB, and --max-memory allows {allowed / 2**20:,.1f}; allow more, or do "
             "without scores from or to files, spectral clustering and Kaldi's further "
             "options"
         )

@@ -25,6 +25,8 @@ _LEAST_PRIOR = 1e-8
 _SHIFTS = np.array([0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
 # Below this variance there is no noise to measure.
 _LEAST_NOISE = 1e-12
+# Likelihoods below exp of this are none.
+_NOTHING = -50.0
 # Factors are multiplied up to this before their logarithm is taken.
 _MUCH = 1e100
 
@@ -52,6 +54,11 @@ class Observations:
     weights: FloatArray
     stay: FloatArray
     fb: float = 1.0
+
+    @cached_property
+    def weighted(self) -> FloatArray:
+        """The x-vectors (N, D), times their weights."""
+        return self.latent * self.weights[:, None]
 
     def rescaled(self, noise: float) -> "Observations":
         """Return the windows as they count if their noise has another variance."""
@@ -108,22 +115,18 @@ def infer(
     _, count = responsibilities.shape
     if priors is None:
         priors = np.full(count, 1 / count)
-    weights = observations.weights
     best = -np.inf
     for _ in range(iterations):
         # Eqs. 16, 17 and 23 to 25 of Landini et al.
-        weighted = responsibilities * weights[:, None]
         means, penalties, prior_terms = _infer_speakers(
-            weighted.sum(axis=0),
-            weighted.T @ observations.latent,
+            *_gather(observations, responsibilities),
             *(observations.psi, observations.fb),
         )
-        log_likelihoods = observations.latent @ means.T
-        log_likelihoods -= 0.5 * penalties
-        log_likelihoods *= weights[:, None]
         priors = np.maximum(priors, _LEAST_PRIOR)
         responsibilities, log_likelihood, entries = forward_backward(
-            log_likelihoods, observations.stay, priors / priors.sum()
+            observations.weighted @ means.T,
+            *(observations.weights, penalties),
+            *(observations.stay, priors / priors.sum()),
         )
         evidence = log_likelihood + prior_terms
         priors = entries / entries.sum()
@@ -131,6 +134,14 @@ def infer(
             break
         best = evidence
     return Posterior(responsibilities, priors, evidence)
+
+
+def _gather(
+    observations: Observations, responsibilities: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the weights (K,) and weighted sums (K, D) of the speakers' windows."""
+    counts = observations.weights @ responsibilities
+    return counts, responsibilities.T @ observations.weighted
 
 
 @compiled
@@ -181,16 +192,18 @@ def _speakers(
 ) -> tuple[FloatArray, FloatArray]:
     """Return means (K, D) and precisions (K, D, of y / sqrt(psi)) of q(y_k)."""
     psi, fb = observations.psi, observations.fb
-    weighted = responsibilities * observations.weights[:, None]
-    counts = weighted.sum(axis=0)
+    counts, sums = _gather(observations, responsibilities)
     precisions = 1 + counts[:, None] * psi / fb
-    means = (weighted.T @ observations.latent) * psi / fb / precisions
-    return means, precisions
+    return sums * psi / fb / precisions, precisions
 
 
 @compiled
 def forward_backward(
-    log_likelihoods: FloatArray, stay: FloatArray, priors: FloatArray
+    log_likelihoods: FloatArray,
+    weights: FloatArray,
+    penalties: FloatArray,
+    stay: FloatArray,
+    priors: FloatArray,
 ) -> tuple[FloatArray, float, FloatArray]:
     """Infer the states of the hidden Markov model.
 
@@ -200,7 +213,10 @@ def forward_backward(
     Parameters
     ----------
     log_likelihoods : (N, K) array
-        Of every window in every state; overwritten.
+        Of every window in every state, but for half of its weight times the state's
+        penalty, which is taken off here; overwritten.
+    weights : (N,) array
+    penalties : (K,) array
     stay : (N - 1,) array
     priors : (K,) array
         Positive, of sum 1.
@@ -217,21 +233,25 @@ def forward_backward(
     count, states = log_likelihoods.shape
     # Probabilities of states given what was before; those after replace them.
     answer = np.empty((count, states))
-    log_likelihood, scale = 0.0, 1.0
+    state, chances = priors.copy(), 1 / priors
+    log_likelihood = 0.0
     for t in range(count):
-        highest = log_likelihoods[t].max()
+        highest = -np.inf
+        for k in range(states):
+            log_likelihoods[t, k] -= 0.5 * weights[t] * penalties[k]
+            highest = max(highest, log_likelihoods[t, k])
         total = 0.0
         for k in range(states):
-            likelihood = np.exp(log_likelihoods[t, k] - highest)
+            below = log_likelihoods[t, k] - highest
+            likelihood = np.exp(below) if below > _NOTHING else 0.0
             log_likelihoods[t, k] = likelihood
-            if t == 0:
-                answer[t, k] = priors[k]
-            else:
-                before = answer[t - 1, k] * log_likelihoods[t - 1, k] / scale
-                answer[t, k] = stay[t - 1] * before + (1 - stay[t - 1]) * priors[k]
-            total += answer[t, k] * likelihood
-        scale = total
-        log_likelihood += np.log(scale) + highest
+            answer[t, k] = state[k]
+            state[k] *= likelihood
+            total += state[k]
+        log_likelihood += np.log(total) + highest
+        if t < count - 1:
+            for k in range(states):
+                state[k] = stay[t] / total * state[k] + (1 - stay[t]) * priors[k]
     entries = np.zeros(states)
     # Backwards in time the chain is the same one: probabilities of states given what
     # comes after.
@@ -239,16 +259,15 @@ def forward_backward(
     for t in range(count - 1, -1, -1):
         total, after = 0.0, 0.0
         for k in range(states):
-            likelihood = log_likelihoods[t, k]
-            total += answer[t, k] * likelihood * later[k] / priors[k]
-            after += later[k] * likelihood
+            later[k] *= log_likelihoods[t, k]
+            after += later[k]
+            total += answer[t, k] * later[k] * chances[k]
         back = stay[t - 1] if t > 0 else 0.0
         for k in range(states):
-            odds = log_likelihoods[t, k] * later[k] / (priors[k] * total)
-            entries[k] += (1 - back) * priors[k] * odds
-            answer[t, k] *= odds
-            since = log_likelihoods[t, k] * later[k] / after
-            later[k] = back * since + (1 - back) * priors[k]
+            odds = later[k] / total
+            entries[k] += (1 - back) * odds
+            answer[t, k] *= odds * chances[k]
+            later[k] = back / after * later[k] + (1 - back) * priors[k]
     return answer, log_likelihood, entries
 
 
@@ -335,9 +354,8 @@ def merge_gains(observations: Observations, posterior: Posterior) -> FloatArray:
     (K, K) array
         Minus infinity on and below the diagonal.
     """
-    weighted = posterior.responsibilities * observations.weights[:, None]
     return _merge_gains(
-        *(weighted.sum(axis=0), weighted.T @ observations.latent),
+        *_gather(observations, posterior.responsibilities),
         *(observations.psi, observations.fb),
     )
 

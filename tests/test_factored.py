@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ssahc.affinity import FactoredAffinity, cosine_affinity, weighted_sum
 from ssahc.cluster import factored
@@ -316,6 +317,21 @@ def test_equal_windows_are_merged_in_few_rounds(monkeypatch, noise):
     assert_valid(history, 3000)
     assert len(np.unique(history.cut(Stop(num_speakers=400))[silent])) == 1
     assert len(rounds) < 300
+
+
+def test_one_thread_whatever_the_caller_has(monkeypatch):
+    found = set()
+    merge = factored._LiveClusters._merge
+
+    def watched(self, *pairs):
+        blas = (lib for lib in threadpool_info() if lib["user_api"] == "blas")
+        found.update(lib["num_threads"] for lib in blas)
+        merge(self, *pairs)
+
+    monkeypatch.setattr(factored._LiveClusters, "_merge", watched)
+    with threadpool_limits(2, "blas"):
+        merge_factored(make_affinity(5)[0])
+    assert found == {1}
 
 
 def test_no_matrix_is_built():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
+from ssahc import variational
 from ssahc.affinity import ScoreMatrix
 from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.plda import log_likelihood_ratios
@@ -15,7 +16,6 @@ from ssahc.timing import count_observations, stay_probabilities
 from ssahc.variational import (
     Observations,
     Posterior,
-    forward_backward,
     infer,
     lasting_noise,
     merge_gains,
@@ -33,6 +33,16 @@ def observe(generator, count=30, dim=4, speakers=3, **changes):
     weights = generator.uniform(0.3, 1.0, count)
     values = {"latent": latent, "psi": psi, "weights": weights, "stay": stay}
     return labels, Observations(**(values | changes))
+
+
+def forward_backward(log_likelihoods, stay, priors):
+    """Infer states, half of the weighted penalties being taken off on the way."""
+    count, states = log_likelihoods.shape
+    weights, penalties = np.linspace(0.5, 2, count), np.linspace(-1, 3, states)
+    off = 0.5 * np.outer(weights, penalties)
+    return variational.forward_backward(
+        log_likelihoods + off, weights, penalties, stay, priors
+    )
 
 
 def guess(generator, count, speakers):
@@ -59,7 +69,7 @@ def test_forward_backward_sums_over_all_paths(rng):
             occupied[np.arange(count), path] += chance
             for t, anew in enumerate((1, *drawn)):
                 entries[path[t]] += anew * chance
-    found = forward_backward(log_likelihoods.copy(), stay, priors)
+    found = forward_backward(log_likelihoods, stay, priors)
     np.testing.assert_allclose(found[0], occupied / total, atol=1e-12)
     assert found[1] == pytest.approx(np.log(total))
     np.testing.assert_allclose(found[2], entries / total, atol=1e-12)

@@ -112,15 +112,20 @@ class _LiveClusters:
 
     def merge_all(self) -> MergeHistory:
         """Merge until one cluster is left; merges are in no order but parts first."""
+        from threadpoolctl import threadpool_limits
+
         count = made = len(self.ids)
         merges, averages = [np.empty((0, 2), np.int64)], [np.empty(0)]
-        while len(self.ids) > 1:
-            self._search(max(_PER_MERGE * made, _FEWEST))
-            low, high = self._reciprocal()
-            made = len(low)
-            merges.append(np.column_stack([self.ids[low], self.ids[high]]))
-            averages.append(self.best[low])
-            self._merge(low, high, 2 * count - len(self.ids))
+        # Products of one tile are too small to be shared: on two busy cores two
+        # threads took five times as long as one.
+        with threadpool_limits(1, "blas"):
+            while len(self.ids) > 1:
+                self._search(max(_PER_MERGE * made, _FEWEST))
+                low, high = self._reciprocal()
+                made = len(low)
+                merges.append(np.column_stack([self.ids[low], self.ids[high]]))
+                averages.append(self.best[low])
+                self._merge(low, high, 2 * count - len(self.ids))
         return MergeHistory(
             count, np.concatenate(merges), np.concatenate(averages).astype(np.float32)
         )

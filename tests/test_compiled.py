@@ -1,0 +1,70 @@
+"""What is compiled is what was written, with or without a place to keep it."""
+
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+
+from ssahc.cluster import linkage
+from ssahc.compiled import compiled
+
+
+def test_compiled_is_what_was_written():
+    @compiled
+    def weigh(values, weight):
+        """Return a weighted sum."""
+        total = 0.0
+        for value in values:
+            total += weight * value
+        return total
+
+    assert weigh.__doc__ == "Return a weighted sum."
+    values = np.arange(5.0)
+    assert weigh(values, 0.5) == weigh.__wrapped__(values, 0.5) == 5.0
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
+    njit = numba.njit
+
+    def nowhere(*, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(numba, "njit", nowhere)
+
+    @compiled
+    def double(value):
+        return 2 * value
+
+    assert double(4) == 8
+
+
+def test_merging_as_written_is_merging_as_compiled(rng):
+    """Python's own arithmetic of float32 is that of the compiled loop, bit by bit."""
+    affinity = rng.standard_normal((40, 40)).astype(np.float32)
+    affinity += affinity.T
+    ids, merges = np.arange(40), np.zeros((40, 2), np.int64)
+    np.fill_diagonal(affinity, -np.inf)
+    results = []
+    for function in (linkage._merge_best, linkage._merge_best.__wrapped__):
+        state = [affinity.copy(), np.ones(40, np.int64), ids.copy(), merges.copy()]
+        averages = np.zeros(40, np.float32)
+        done = function(
+            *(*state, averages, ids.copy()),
+            *(1, np.float32(-np.inf), 2**60, 25),
+        )
+        results.append((done, state[3].tolist(), averages.tolist()))
+    assert results[0] == results[1]
+    assert 0 < results[0][0] < 39, "no cluster grows beyond 25"
+
+
+@pytest.mark.parametrize("import_first", ["ssahc", "ssahc.variational"])
+def test_numba_is_loaded_when_it_is_needed(import_first):
+    code = f"import sys, {import_first}; print('numba' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "False\n"
