@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 from callhome import HALVES
 
-from ssahc.io.model import write_model_dir
+from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 from ssahc.simulate import SimulateOptions, simulate_corpus
-from ssahc.types import Fault, Recording
+from ssahc.types import Fault, Model, Recording
 
 # Windows of a short recording, speakers of a simulated long one.
 SHORT, SPEAKERS = 20, 8
+# What stands in for CALLHOME.
+OTHER = {"a": "b", "b": "a"}
+CORPUS = SimulateOptions(recordings=250)
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,32 @@ def write_part(
 
 
 def make_corpus(data: Path | None, folder: Path) -> list[Part]:
-    """Return two halves of 250 recordings each."""
+    """Return the folders of two halves of 250 recordings each."""
     if data is not None:
         shaped, models = data / "callhome_shaped", data / "callhome_model"
-        return [Part(shaped / half, models / HALVES[half]) for half in HALVES]
-    halves = simulate_corpus(SimulateOptions(recordings=250))
+        return [Part(shaped / half, models / other) for half, other in HALVES.items()]
+    halves, parts = simulate_corpus(CORPUS), []
     for name, half in halves.items():
-        write_model_dir(folder / "model" / name, half.model)
+        model = folder / "model" / name
+        write_model_dir(model, halves[OTHER[name]].model)
+        recordings = [item.recording for item in half.conversations]
+        turns = [item.turns for item in half.conversations]
+        speakers = [len({turn.speaker for turn in group}) for group in turns]
+        parts.append(write_part(folder / name, recordings, speakers, model))
+    return parts
+
+
+def read_halves(data: Path | None) -> list[tuple[list[Recording], Model]]:
+    """Return the recordings and the model of two halves; simulated without a file."""
+    if data is not None:
+        return [
+            (read_part(part), read_model_dir(part.model))
+            for part in make_corpus(data, data)
+        ]
+    halves = simulate_corpus(CORPUS)
     return [
-        write_part(
-            folder / name,
-            [item.recording for item in half.conversations],
-            [len({turn.speaker for turn in item.turns}) for item in half.conversations],
-            folder / "model" / other,
-        )
-        for (name, half), other in zip(halves.items(), "ba", strict=True)
+        ([item.recording for item in half.conversations], halves[OTHER[name]].model)
+        for name, half in halves.items()
     ]
 
 

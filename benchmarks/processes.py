@@ -2,7 +2,9 @@
 
 As a script, this file runs one command and prints what it took:
 
-    python -I -S benchmarks/processes.py COMMAND ...
+    python -I -S benchmarks/processes.py SECONDS COMMAND ...
+
+A command is killed that takes more CPU seconds than that; 0 is no limit.
 
 A process starts with the peak memory of the one that started it, so that no benchmark
 starts what it measures: this script, which holds next to nothing, does.
@@ -10,6 +12,8 @@ starts what it measures: this script, which holds next to nothing, does.
 
 import json
 import os
+import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -22,6 +26,12 @@ Command = Sequence[str]
 _NOT_FOR_USERS = ("PYTHONDONTWRITEBYTECODE",)
 # A command is run again until its runs have taken so many seconds.
 _ENOUGH = 20.0
+# What the script exits with where a command was killed for taking too long.
+_TOO_LONG = 77
+
+
+class TooLongError(Exception):
+    """A command took more CPU time than it may."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,12 @@ class Runs:
         return f"{text} ({min(values):{form}}-{max(values):{form}})"
 
 
-def run(command: Command, environment: Mapping[str, str] | None = None) -> Usage:
+def run(
+    command: Command,
+    environment: Mapping[str, str] | None = None,
+    *,
+    patience: float = 0.0,
+) -> Usage:
     """Run a command to its end and return what it took.
 
     Parameters
@@ -75,21 +90,27 @@ def run(command: Command, environment: Mapping[str, str] | None = None) -> Usage
     command : sequence of str
     environment : mapping, optional
         What is different for it.
+    patience : float
+        Most CPU seconds; 0 is no limit.
 
     Raises
     ------
+    TooLongError
+        If it takes longer.
     SystemExit
         If it fails.
     """
     kept = {key: v for key, v in os.environ.items() if key not in _NOT_FOR_USERS}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", __file__, *map(str, command)],
+        [sys.executable, "-I", "-S", __file__, f"{patience:.0f}", *command],
         env=kept | dict(environment or {}),
         capture_output=True,
         text=True,
     )
+    if done.returncode == _TOO_LONG:
+        raise TooLongError
     if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
     return Usage(**json.loads(done.stdout))
 
 
@@ -111,13 +132,18 @@ def measure(
     Returns
     -------
     dict
+        Without the methods that raise TooLongError.
     """
     found: dict[str, list[Usage]] = {name: [] for name in methods}
     for _ in range(repeat):
-        for name, commands in methods.items():
+        for name in [*found]:
             if sum(usage.wall for usage in found[name]) < _ENOUGH:
-                usages = [run(command) for command in commands]
-                found[name].append(sum(usages, Usage(0.0, 0.0, 0.0)))
+                try:
+                    usages = [run(command) for command in methods[name]]
+                except TooLongError:
+                    del found[name]
+                else:
+                    found[name].append(sum(usages, Usage(0.0, 0.0, 0.0)))
     return {name: Runs(tuple(usages)) for name, usages in found.items()}
 
 
@@ -125,9 +151,15 @@ def main() -> None:
     start = time.monotonic()
     # What it prints must not be taken for the answer.
     to_errors = [(os.POSIX_SPAWN_DUP2, 2, 1)]
-    command = sys.argv[1:]
+    patience, command = int(sys.argv[1]), sys.argv[2:]
+    if patience > 0:
+        # Of the command: it is handed on, and this process hardly takes any.
+        resource.setrlimit(resource.RLIMIT_CPU, (patience, patience + 1))
     child = os.posix_spawnp(command[0], command, os.environ, file_actions=to_errors)
     _, status, used = os.wait4(child, 0)
+    status = os.waitstatus_to_exitcode(status)
+    if patience > 0 and status in (-signal.SIGXCPU, -signal.SIGKILL):
+        sys.exit(_TOO_LONG)
     usage = {
         "cpu": used.ru_utime + used.ru_stime,
         "wall": time.monotonic() - start,
@@ -135,7 +167,7 @@ def main() -> None:
         "peak": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
     print(json.dumps(usage))
-    sys.exit(os.waitstatus_to_exitcode(status) and 1)
+    sys.exit(1 if status else 0)
 
 
 if __name__ == "__main__":

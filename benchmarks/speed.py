@@ -23,10 +23,20 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from folders import SHORT, Part, Pool, join_pool, make_corpus, read_part, simulate_pool
+from folders import (
+    SHORT,
+    Part,
+    Pool,
+    join_pool,
+    make_corpus,
+    read_halves,
+    read_part,
+    simulate_pool,
+)
 from gpu import compare, find_gpu
 from limits import Machine, count_bytes, count_flops
 from peers import PEERS
@@ -91,7 +101,7 @@ class Bench:
     memory : float
         Bytes that a peer's matrix of all pairs of windows may take.
     patience : float
-        Seconds that a process may take, as far as can be foreseen.
+        Most CPU seconds of a process.
     """
 
     folder: Path
@@ -112,7 +122,7 @@ class Bench:
             method: [make_command(method, part, self.folder) for part in parts]
             for method in methods
         }
-        return measure(commands, self.repeat)
+        return measure(commands, self.repeat, partial(run, patience=self.patience))
 
     def limit(self, parts: Sequence[Part], method: str = DEFAULT) -> float:
         """Return the least CPU seconds that all of some folders take."""
@@ -128,15 +138,18 @@ class Bench:
         """Run methods on folders of growing sizes; say what is left out, and why."""
         sweeps: dict[str, dict[int, Runs]] = {method: {} for method in methods}
         for size, part in parts.items():
-            some = []
-            for method, sweep in sweeps.items():
-                reason = self.why_not(method, sweep, size, part)
-                if reason is None:
-                    some.append(method)
-                elif len(sweep) > 0:
+            reasons = {
+                method: self.why_not(method, sweep, size, part)
+                for method, sweep in sweeps.items()
+            }
+            some = [method for method, reason in reasons.items() if reason is None]
+            results = self.measure(some, [part])
+            for method, reason in reasons.items():
+                if method in results:
+                    sweeps[method][size] = results[method]
+                else:
+                    reason = reason or f"takes more than {self.patience:g} CPU s"
                     print(f"{method} at {size:,} is left out: {reason}")
-            for method, runs in self.measure(some, [part]).items():
-                sweeps[method][size] = runs
             tell(f"{size:,} done")
         return {method: sweep for method, sweep in sweeps.items() if sweep}
 
@@ -147,12 +160,14 @@ class Bench:
         matrix = 8.0 * max(part.lengths()) ** 2
         if method in PEERS and matrix > self.memory:
             return (
-                f"its matrix of all pairs takes {matrix / GIB:.1f} GiB, more than "
+                f"its matrix of all pairs takes {matrix / GIB:.1f} GiB, --memory is "
                 f"{self.memory / GIB:g}"
             )
         seconds = foresee(sweep, size)
         if seconds > self.patience:
-            return f"it would take {seconds:.0f} s or so, more than {self.patience:g}"
+            return (
+                f"would take {seconds:.0f} CPU s or so, --patience is {self.patience:g}"
+            )
         return None
 
 
@@ -230,7 +245,7 @@ def run_short(bench: Bench, pool: Pool) -> None:
     show_sweeps(sweeps, limits, DEFAULT, PEERS)
 
 
-def run_gpu(parts: Sequence[Part], repeat: int) -> bool:
+def run_gpu(data: Path | None, repeat: int) -> bool:
     """Compare learning on a GPU and on the CPU; return whether labels agree."""
     name = find_gpu()
     if name is None:
@@ -239,10 +254,8 @@ def run_gpu(parts: Sequence[Part], repeat: int) -> bool:
     print(f"\nGPU: {name}")
     different = [
         recording
-        for part in parts
-        for recording in compare(
-            read_part(part), read_model_dir(part.model), repeat=repeat
-        )
+        for recordings, model in read_halves(data)
+        for recording in compare(recordings, model, repeat=repeat)
     ]
     if different:
         print(f"labels differ in {', '.join(different)}")
@@ -308,7 +321,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         parts = []
-        if {"corpus", "gpu"} & {*sections} or arguments.joined:
+        if "corpus" in sections or arguments.joined:
             parts = make_corpus(arguments.data, folder)
         if {"corpus", "long", "short"} & {*sections}:
             pool = (
@@ -330,7 +343,7 @@ def main() -> None:
         if "short" in sections:
             run_short(bench, pool)
         if "gpu" in sections:
-            agree = run_gpu(parts, arguments.repeat)
+            agree = run_gpu(arguments.data, arguments.repeat)
     print(f"{time.monotonic() - start:.0f} s")
     sys.exit(not agree)
 

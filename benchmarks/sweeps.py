@@ -39,13 +39,18 @@ def growth(values: Mapping[int, float]) -> str:
 
 
 def foresee(sweep: Mapping[int, Runs], size: int) -> float:
-    """Return wall seconds at a size beyond all known, 0 if too little is known."""
-    if len(sweep) < 2:
+    """Return CPU seconds at a size beyond all known, 0 if too little is known.
+
+    What the smallest size takes is start-up.
+    """
+    times = {known: runs.median("cpu") for known, runs in sweep.items()}
+    start = min(times.values(), default=0.0)
+    above = [(known, time - start) for known, time in times.items() if time > start]
+    if len(above) < 2:
         return 0.0
-    before, last = sorted(sweep)[-2:]
-    times = sweep[before].median("wall"), sweep[last].median("wall")
-    power = np.log(times[1] / times[0]) / np.log(last / before)
-    return float(times[1] * (size / last) ** max(power, 1.0))
+    before, last = above[-2:]
+    power = np.log(last[1] / before[1]) / np.log(last[0] / before[0])
+    return float(start + last[1] * (size / last[0]) ** max(power, 1.0))
 
 
 def show_sweeps(

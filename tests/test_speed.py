@@ -97,9 +97,21 @@ def test_growth_is_a_power(load, values, expected):
 def test_what_would_take_too_long_is_foreseen(load):
     foresee = load("sweeps").foresee
     sweep = {10: runs(load, 1.0), 20: runs(load, 8.0)}
-    assert foresee(sweep, 40) == pytest.approx(64)
-    assert foresee({10: runs(load, 1.0), 20: runs(load, 1.0)}, 40) == 2
+    # Twice as many CPU seconds as wall.
+    assert foresee(sweep, 40) == 0
+    assert foresee(sweep | {40: runs(load, 57.0)}, 80) == pytest.approx(2 + 14 * 8**2)
     assert foresee({10: runs(load, 1.0)}, 40) == 0
+
+
+def test_what_takes_too_long_is_killed(load):
+    processes = load("processes")
+    endless = [sys.executable, "-I", "-S", "-c", "while True: pass"]
+
+    def run(command):
+        return processes.run(command, patience=1)
+
+    found = processes.measure({"endless": [endless], "short": [["true"]]}, 2, run)
+    assert {name: len(one.runs) for name, one in found.items()} == {"short": 2}
 
 
 @pytest.mark.parametrize("name", ["scipy", "fastcluster", "scikit-learn"])
@@ -158,7 +170,6 @@ def test_a_tiny_run(load, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["speed.py", *options, "--picture", str(picture)])
     speed = load("speed")
     monkeypatch.setattr(speed, "warm_up", lambda bench, part: None)
-    monkeypatch.setattr(speed, "make_corpus", lambda data, folder: [])
     monkeypatch.setattr(speed, "find_gpu", lambda: None)
     monkeypatch.setattr(speed, "SIZES", (100, 150))
     with pytest.raises(SystemExit) as ended:
