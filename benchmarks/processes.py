@@ -26,12 +26,10 @@ Command = Sequence[str]
 _NOT_FOR_USERS = ("PYTHONDONTWRITEBYTECODE",)
 # A command is run again until its runs have taken so many seconds.
 _ENOUGH = 20.0
-# What the script exits with where a command was killed for taking too long.
-_TOO_LONG = 77
 
 
-class TooLongError(Exception):
-    """A command took more CPU time than it may."""
+class CommandError(Exception):
+    """A command failed, or took more CPU time than it may."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +93,8 @@ def run(
 
     Raises
     ------
-    TooLongError
-        If it takes longer.
-    SystemExit
-        If it fails.
+    CommandError
+        If it fails, or takes longer.
     """
     kept = {key: v for key, v in os.environ.items() if key not in _NOT_FOR_USERS}
     done = subprocess.run(
@@ -107,40 +103,36 @@ def run(
         capture_output=True,
         text=True,
     )
-    if done.returncode == _TOO_LONG:
-        raise TooLongError
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+        raise CommandError(done.stderr.strip())
     return Usage(**json.loads(done.stdout))
 
 
 def measure(
-    methods: Mapping[str, Sequence[Command]],
-    repeat: int,
-    run: Callable[[Command], Usage] = run,
+    methods: Mapping[str, Sequence[Callable[[], Usage]]], repeat: int
 ) -> dict[str, Runs]:
-    """Run the commands of several methods in turn, again and again.
+    """Measure several methods in turn, again and again.
 
     Parameters
     ----------
     methods : mapping
-        Name to commands, which are run one after the other.
+        Name to functions that run a command each, one after the other.
     repeat : int
         Most runs of a method; fewer where they take long.
-    run : callable
 
     Returns
     -------
     dict
-        Without the methods that raise TooLongError.
+        Without the methods of which a command fails; why is printed.
     """
     found: dict[str, list[Usage]] = {name: [] for name in methods}
     for _ in range(repeat):
         for name in [*found]:
             if sum(usage.wall for usage in found[name]) < _ENOUGH:
                 try:
-                    usages = [run(command) for command in methods[name]]
-                except TooLongError:
+                    usages = [start() for start in methods[name]]
+                except CommandError as error:
+                    print(f"{name} is left out: {error}", flush=True)
                     del found[name]
                 else:
                     found[name].append(sum(usages, Usage(0.0, 0.0, 0.0)))
@@ -159,7 +151,9 @@ def main() -> None:
     _, status, used = os.wait4(child, 0)
     status = os.waitstatus_to_exitcode(status)
     if patience > 0 and status in (-signal.SIGXCPU, -signal.SIGKILL):
-        sys.exit(_TOO_LONG)
+        sys.exit(f"killed, most likely for taking more than {patience} CPU s")
+    if status:
+        sys.exit(f"{' '.join(command)} ended with exit status {status}")
     usage = {
         "cpu": used.ru_utime + used.ru_stime,
         "wall": time.monotonic() - start,
@@ -167,7 +161,6 @@ def main() -> None:
         "peak": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
     print(json.dumps(usage))
-    sys.exit(1 if status else 0)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ METHODS = {
     "short": (DEFAULT, PLDA),
 }
 GIB = 2**30
+# CPU seconds that a process of ours may take.
+MOST_OURS = 900.0
 # Kaldi cannot be had from PyPI.
 QUOTED = """\
 Quoted, not measured here: real Kaldi's PLDA and AHC, which learn nothing, take 17 CPU s
@@ -101,7 +103,7 @@ class Bench:
     memory : float
         Bytes that a peer's matrix of all pairs of windows may take.
     patience : float
-        Most CPU seconds of a process.
+        Most CPU seconds of a peer's process.
     """
 
     folder: Path
@@ -119,10 +121,19 @@ class Bench:
     def measure(self, methods: Iterable[str], parts: Sequence[Part]) -> dict[str, Runs]:
         """Run methods on all of some folders."""
         commands = {
-            method: [make_command(method, part, self.folder) for part in parts]
+            method: [
+                partial(run, command, patience=self.most_seconds(method))
+                for command in (
+                    make_command(method, part, self.folder) for part in parts
+                )
+            ]
             for method in methods
         }
-        return measure(commands, self.repeat, partial(run, patience=self.patience))
+        return measure(commands, self.repeat)
+
+    def most_seconds(self, method: str) -> float:
+        """Return how many CPU seconds a process may take."""
+        return self.patience if method in PEERS else MOST_OURS
 
     def limit(self, parts: Sequence[Part], method: str = DEFAULT) -> float:
         """Return the least CPU seconds that all of some folders take."""
@@ -137,19 +148,17 @@ class Bench:
     ) -> dict[str, dict[int, Runs]]:
         """Run methods on folders of growing sizes; say what is left out, and why."""
         sweeps: dict[str, dict[int, Runs]] = {method: {} for method in methods}
+        left = [*sweeps]
         for size, part in parts.items():
-            reasons = {
-                method: self.why_not(method, sweep, size, part)
-                for method, sweep in sweeps.items()
-            }
-            some = [method for method, reason in reasons.items() if reason is None]
-            results = self.measure(some, [part])
-            for method, reason in reasons.items():
-                if method in results:
-                    sweeps[method][size] = results[method]
-                else:
-                    reason = reason or f"takes more than {self.patience:g} CPU s"
-                    print(f"{method} at {size:,} is left out: {reason}")
+            for method in [*left]:
+                if reason := self.why_not(method, sweeps[method], size, part):
+                    print(f"{method} is left out from {size:,} on: {reason}")
+                    left.remove(method)
+            results = self.measure(left, [part])
+            # What has failed once is not tried on more.
+            left = [*results]
+            for method, runs in results.items():
+                sweeps[method][size] = runs
             tell(f"{size:,} done")
         return {method: sweep for method, sweep in sweeps.items() if sweep}
 
@@ -164,10 +173,9 @@ class Bench:
                 f"{self.memory / GIB:g}"
             )
         seconds = foresee(sweep, size)
-        if seconds > self.patience:
-            return (
-                f"would take {seconds:.0f} CPU s or so, --patience is {self.patience:g}"
-            )
+        most = self.most_seconds(method)
+        if seconds > most:
+            return f"would take {seconds:.0f} CPU s or so, more than {most:g}"
         return None
 
 
@@ -175,7 +183,13 @@ class Bench:
 
 
 def warm_up(bench: Bench, part: Part) -> None:
-    """Run every method once; tell what the very first run costs."""
+    """Run every method once; tell what the very first run costs.
+
+    Raises
+    ------
+    CommandError
+        If a method does not work at all.
+    """
     default = make_command(DEFAULT, part, bench.folder)
     first = run(default, {"NUMBA_CACHE_DIR": str(bench.folder / "compiled")})
     for method in bench.methods:
@@ -331,7 +345,7 @@ def main() -> None:
             )
             small = pool.make_long(folder / "small", SIZES[0])
             methods = find_methods(arguments.methods)
-            machine = Machine.measured((parts[0] if parts else small).xvectors)
+            machine = Machine.measured(folder)
             describe(methods, machine)
             options = (arguments.largest, arguments.memory * GIB, arguments.patience)
             bench = Bench(folder, methods, machine, arguments.repeat, *options)

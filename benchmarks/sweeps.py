@@ -15,21 +15,21 @@ SEEN = (
 )
 # Method to size to runs.
 Sweeps = Mapping[str, Mapping[int, Runs]]
-# A largest size that takes less than so many times the smallest's is no growth.
+# If the largest size takes less than so many times start-up, that is no growth.
 _FLAT = 1.1
 
 
 def growth(values: Mapping[int, float]) -> str:
     """Return the power of the size that values grow with, over the larger half of them.
 
-    What the smallest size takes is start-up, and is subtracted. "flat" is what hardly
-    exceeds it; where too little is known, the text is empty.
+    The least of all is start-up, and is subtracted. "flat" is what hardly exceeds it;
+    where too little is known, the text is empty.
     """
     sizes = sorted(values)
     larger = sizes[max(1, len(sizes) // 2) :]
     if len(larger) < 2:
         return ""
-    start = values[sizes[0]]
+    start = min(values.values())
     if values[larger[-1]] < _FLAT * start:
         return "flat"
     above = [(size, values[size] - start) for size in larger if values[size] > start]
@@ -41,7 +41,7 @@ def growth(values: Mapping[int, float]) -> str:
 def foresee(sweep: Mapping[int, Runs], size: int) -> float:
     """Return CPU seconds at a size beyond all known, 0 if too little is known.
 
-    What the smallest size takes is start-up.
+    The least that was taken is start-up.
     """
     times = {known: runs.median("cpu") for known, runs in sweep.items()}
     start = min(times.values(), default=0.0)

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,10 @@ def test_processes_run_as_users_do(load, monkeypatch, tmp_path):
     assert out.read_text() == "[None, '7'] this"
 
 
-def test_a_process_that_fails_ends_the_benchmark(load):
-    with pytest.raises(SystemExit, match="told why"):
-        load("processes").run([sys.executable, "-c", "raise SystemExit('told why')"])
+def test_a_process_that_fails_is_told(load):
+    processes = load("processes")
+    with pytest.raises(processes.CommandError, match=r"told why\n.*exit status 1"):
+        processes.run([sys.executable, "-c", "raise SystemExit('told why')"])
 
 
 def test_what_takes_long_is_not_repeated(load):
@@ -64,11 +66,12 @@ def test_what_takes_long_is_not_repeated(load):
     taken = {"a": 1.0, "b": 15.0, "c": 100.0}
     order = []
 
-    def pretend(command):
-        order.append(command[0])
-        return processes.Usage(0.0, taken[command[0]], MIB)
+    def pretend(name):
+        order.append(name)
+        return processes.Usage(0.0, taken[name], MIB)
 
-    found = processes.measure({name: [[name]] * 2 for name in taken}, 3, pretend)
+    methods = {name: [partial(pretend, name)] * 2 for name in taken}
+    found = processes.measure(methods, 3)
     assert {name: len(one.runs) for name, one in found.items()} == dict(a=3, b=1, c=1)
     assert order == [*"aabbcc", *"aa", *"aa"]
     assert found["b"].median("wall") == 30
@@ -103,15 +106,16 @@ def test_what_would_take_too_long_is_foreseen(load):
     assert foresee({10: runs(load, 1.0)}, 40) == 0
 
 
-def test_what_takes_too_long_is_killed(load):
+def test_what_takes_too_long_is_killed(load, capsys):
     processes = load("processes")
     endless = [sys.executable, "-I", "-S", "-c", "while True: pass"]
-
-    def run(command):
-        return processes.run(command, patience=1)
-
-    found = processes.measure({"endless": [endless], "short": [["true"]]}, 2, run)
+    methods = {
+        name: [partial(processes.run, command, patience=1)]
+        for name, command in {"endless": endless, "short": ["true"]}.items()
+    }
+    found = processes.measure(methods, 2)
     assert {name: len(one.runs) for name, one in found.items()} == {"short": 2}
+    assert "endless is left out: killed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["scipy", "fastcluster", "scikit-learn"])
@@ -187,6 +191,6 @@ def test_a_tiny_run(load, tmp_path, monkeypatch, capsys):
     assert float(rows["scipy"][1]) > 30
     # Eight bytes for each of 150^2 pairs are more than a ten-thousandth of a GiB.
     assert rows["scipy"][2] == ""
-    assert "scipy at 150 is left out: its matrix" in printed
+    assert "scipy is left out from 150 on: its matrix" in printed
     assert "GPU: there is none" in printed
     assert picture.stat().st_size > 1000
