@@ -20,10 +20,10 @@ from unittest.mock import patch
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from accuracy import show
 from halves import Item, Outcome, add, make_scorer, measure_fresh
 from joblib import Parallel, cpu_count, delayed
 from sets import SETS
+from tables import show
 
 from ssahc import make_options
 from ssahc.hypotheses import Hypotheses
