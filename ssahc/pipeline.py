@@ -14,6 +14,7 @@ from ssahc.cluster.ahc import (
     link,
 )
 from ssahc.cluster.history import MergeHistory
+from ssahc.cluster.matrix import check_memory
 from ssahc.cluster.spectral import spectral_cluster
 from ssahc.cluster.stop import Stop
 from ssahc.errors import DataError
@@ -44,9 +45,6 @@ from ssahc.types import (
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
-
-# Of the matrix in float64 and float32, and its symmetric copy in the making.
-_BYTES_A_PAIR = 20
 
 _logger = logging.getLogger(__name__)
 
@@ -290,6 +288,7 @@ def _about_learning(options: DiarizeOptions) -> DiarizeOptions:
     return DiarizeOptions(
         pca_dim=options.pca_dim,
         device=options.device,
+        max_memory=options.max_memory,
         learning=options.learning,
         speakers=SpeakerOptions(options.speakers.num_speakers),
     )
@@ -316,15 +315,14 @@ def _cluster(
             matrix = all_pairs(affinity, options)
             labels = agglomerative_cluster(matrix, stop, options.ahc, cost=cost)
         else:
-            if isinstance(affinity, ScoreMatrix):
-                _check_memory(len(affinity), options)
-            if has_factored_linkage(affinity):
+            max_bytes = options.max_bytes()
+            if has_factored_linkage(affinity, max_bytes):
                 _logger.debug(
                     "recording %r: %d windows, clustered without the matrix of all "
                     "their pairs",
                     *(recording.id, len(affinity)),
                 )
-            history = link(affinity, cost=cost)
+            history = link(affinity, cost=cost, max_bytes=max_bytes)
             labels = history.cut(stop)
     progress("clustering", 1, 1)
     return Diarization(
@@ -375,26 +373,15 @@ def _resegment(
 
 
 def all_pairs(affinity: Affinity, options: DiarizeOptions) -> Float32Array:
-    """Return the (N, N) matrix of affinities, if there is memory for it.
+    """Return the (N, N) matrix of affinities.
 
     Raises
     ------
     DataError
-        If working on it takes more than the options allow.
+        If working on it takes more memory than the options allow.
     """
-    _check_memory(len(affinity), options)
+    check_memory(len(affinity), options.max_bytes())
     return affinity.dense()
-
-
-def _check_memory(count: int, options: DiarizeOptions) -> None:
-    needed, allowed = _BYTES_A_PAIR * count**2, options.max_bytes()
-    if needed > allowed:
-        raise DataError(
-            f"the matrix of all pairs of {count} windows takes {needed / 2**20:,.1f} "
-            f"MiB, and --max-memory allows {allowed / 2**20:,.1f}; allow more, or do "
-            "without scores from or to files, spectral clustering and Kaldi's further "
-            "options"
-        )
 
 
 def _score_matrix(scores: Float32Array | FloatArray, count: int) -> ScoreMatrix:
@@ -437,6 +424,7 @@ async def _learn(
         pca_dim=options.pca_dim,
         num_speakers=options.speakers.num_speakers,
         device=options.device,
+        max_bytes=options.max_bytes(),
         progress=progress,
     )
     for number, period in enumerate(learned.periods, start=1):

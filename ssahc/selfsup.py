@@ -186,6 +186,7 @@ async def learn(
     pca_dim: int = 10,
     num_speakers: int | None = None,
     device: Device = "auto",
+    max_bytes: float = inf,
     progress: Progress = no_progress,
 ) -> Learned:
     """Learn the affinity of one recording from its own clusters (Figure 2).
@@ -201,6 +202,8 @@ async def learn(
     num_speakers : int, optional
         N*, if known: no clustering leaves fewer clusters, and periods end there.
     device : {"auto", "cpu", "cuda"}
+    max_bytes : float
+        As for `ssahc.cluster.ahc.link`.
     progress : callable, optional
         Told of every period as the step "learning".
 
@@ -225,7 +228,7 @@ async def learn(
     if num_speakers == 1:
         return Learned(affinity, (Period(0, (), "one_speaker"),))
     # 2. Single windows are merged to N^0 clusters.
-    history = link(affinity)
+    history = link(affinity, max_bytes=max_bytes)
     clusters = history.cut(_stop(options, 0, num_speakers))
     first_count = _count(clusters)
     if first_count in (1, len(recording)):
@@ -234,7 +237,7 @@ async def learn(
     counts = _counts_to_judge(num_speakers, first_count)
     judge = affinity
     separation = _separation(judge, history, counts) if options.guard else -inf
-    learner = Learner(start.inputs, start.first, start.second)
+    learner = Learner.at_start(start.inputs, start.first, start.second)
     generator = np.random.default_rng([options.seed, *recording.id.encode()])
     periods: list[Period] = []
     for p in range(1, options.periods + 1):
@@ -246,13 +249,15 @@ async def learn(
         training = await Train(
             *(learner, loss, options.lr, options.eta, options.max_steps, device)
         )
+        learner = training.learner
         period = Period(_count(clusters), training.losses, training.stopped)
         # 5. and its output gives new affinities, unless they make worse clusters.
         learned = affinity
         if period.learned:
             learned = cosine_affinity(training.embeddings)
         if period.learned and options.guard:
-            found = _separation(judge, link(learned), counts)
+            history = link(learned, max_bytes=max_bytes)
+            found = _separation(judge, history, counts)
             if found < separation:
                 period = replace(period, stopped="worse_clusters")
             separation = found
@@ -265,7 +270,7 @@ async def learn(
         # 6. By these the clusters are merged on, to N^p; if that is N*, or nothing is
         # left to tell apart, no further period follows.
         cost = options.cost(first_count)
-        history = link(affinity, start=clusters, cost=cost)
+        history = link(affinity, start=clusters, cost=cost, max_bytes=max_bytes)
         clusters = history.cut(_stop(options, p, num_speakers))[clusters]
         if _count(clusters) in (1, num_speakers):
             break

@@ -18,7 +18,7 @@ from ssahc.types import Model
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
 _NEEDS_PLDA = ("plda", "ssahc+plda")
-_LEARNING = ("ssahc", "ssahc+plda")
+LEARNING = ("ssahc", "ssahc+plda")
 _LEARNED_THRESHOLD = 0.1
 
 
@@ -88,9 +88,10 @@ class DiarizeOptions:
     device : {"auto", "cpu", "cuda"}
         Where networks are trained; auto is the GPU if there is one.
     max_memory : str, optional
-        Most memory that the matrix of all pairs of windows of a recording may take,
-        such as 4G or 500M. It is needed only for scores from or to files, spectral
-        clustering and Kaldi's further options; a recording that needs more is refused.
+        Most memory that a recording's matrix of all pairs of windows may take, such as
+        4G or 500M. Where it would take more, clustering does without; where it cannot
+        (scores from or to files, spectral, lambda and Kaldi's further options) the
+        recording is refused.
     plda : PldaOptions
         Of the PLDA scores.
     learning : LearningOptions
@@ -220,6 +221,6 @@ def settle(
             "--model-dir or --transform FILE, or use --resegmentation none"
         )
     if asked is None:
-        asked = "vb" if knows_space and system in _LEARNING else "none"
+        asked = "vb" if knows_space and system in LEARNING else "none"
     resegmentation = replace(options.resegmentation, resegmentation=asked)
     return replace(options, system=system, resegmentation=resegmentation)

@@ -187,16 +187,6 @@ def _infer_speakers(
     return means, penalties, 0.5 * fb * prior_terms
 
 
-def _speakers(
-    observations: Observations, responsibilities: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return means (K, D) and precisions (K, D, of y / sqrt(psi)) of q(y_k)."""
-    psi, fb = observations.psi, observations.fb
-    counts, sums = _gather(observations, responsibilities)
-    precisions = 1 + counts[:, None] * psi / fb
-    return sums * psi / fb / precisions, precisions
-
-
 @compiled
 def forward_backward(
     log_likelihoods: FloatArray,
@@ -218,6 +208,7 @@ def forward_backward(
     weights : (N,) array
     penalties : (K,) array
     stay : (N - 1,) array
+        Below 1.
     priors : (K,) array
         Positive, of sum 1.
 
@@ -233,7 +224,7 @@ def forward_backward(
     count, states = log_likelihoods.shape
     # Probabilities of states given what was before; those after replace them.
     answer = np.empty((count, states))
-    state, chances = priors.copy(), 1 / priors
+    state, inverse_priors = priors.copy(), 1 / priors
     log_likelihood = 0.0
     for t in range(count):
         highest = -np.inf
@@ -261,12 +252,12 @@ def forward_backward(
         for k in range(states):
             later[k] *= log_likelihoods[t, k]
             after += later[k]
-            total += answer[t, k] * later[k] * chances[k]
+            total += answer[t, k] * later[k] * inverse_priors[k]
         back = stay[t - 1] if t > 0 else 0.0
         for k in range(states):
             odds = later[k] / total
             entries[k] += (1 - back) * odds
-            answer[t, k] *= odds * chances[k]
+            answer[t, k] *= odds * inverse_priors[k]
             later[k] = back / after * later[k] + (1 - back) * priors[k]
     return answer, log_likelihood, entries
 
@@ -281,9 +272,11 @@ def noise_variance(observations: Observations, posterior: Posterior) -> float:
         Of these observations.
     """
     latent, weights = observations.latent, observations.weights
-    means, precisions = _speakers(observations, posterior.responsibilities)
-    distances = (latent**2).sum(axis=1)[:, None] - 2 * latent @ means.T
-    distances += (means**2 + observations.psi / precisions).sum(axis=1)
+    means, penalties, _ = _infer_speakers(
+        *_gather(observations, posterior.responsibilities),
+        *(observations.psi, observations.fb),
+    )
+    distances = (latent**2).sum(axis=1)[:, None] - 2 * latent @ means.T + penalties
     expected = (posterior.responsibilities * distances).sum(axis=1)
     variance = float(weights @ expected / weights.sum() / latent.shape[1])
     return variance if variance > _LEAST_NOISE else 1.0

@@ -190,6 +190,16 @@ def test_no_state_between_calls(rng):
     assert np.array_equal(first, kept)
 
 
+@pytest.mark.parametrize("stop", [Stop(num_speakers=1), Stop(threshold=-0.1)])
+def test_merging_may_be_interrupted_now_and_then(rng, monkeypatch, stop):
+    affinity = rng.standard_normal((60, 60)).astype(np.float32).round(1)
+    whole = agglomerative_cluster(affinity, stop).tolist()
+    history = average_linkage(affinity)
+    monkeypatch.setattr("ssahc.cluster.linkage._AT_ONCE", -13)
+    assert agglomerative_cluster(affinity, stop).tolist() == whole
+    assert average_linkage(affinity).merges.tolist() == history.merges.tolist()
+
+
 def test_steering_options_are_recognised():
     known, threshold = Stop(num_speakers=2), Stop(threshold=0.0)
     whole = cosine_affinity(np.eye(10))

@@ -1,5 +1,6 @@
 """What is compiled is what was written, with or without a place to keep it."""
 
+import os
 import subprocess
 import sys
 
@@ -59,6 +60,39 @@ def test_merging_as_written_is_merging_as_compiled(rng):
         results.append((done, state[3].tolist(), averages.tolist()))
     assert results[0] == results[1]
     assert 0 < results[0][0] < 39, "no cluster grows beyond 25"
+
+
+SNIPPET = """
+import logging; logging.basicConfig(level="INFO", format="%(message)s")
+import numpy as np, ssahc
+rows = np.random.default_rng(0).standard_normal((30, 4))
+times = np.column_stack([np.arange(30.0), np.arange(30.0) + 1])
+print(ssahc.diarize(rows, times, options=ssahc.make_options(num_speakers=3)).labels)
+"""
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "rubbish"])
+def test_damage_to_what_was_kept_costs_time_alone(tmp_path, damage):
+    def run():
+        return subprocess.run(
+            [sys.executable, "-c", SNIPPET],
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    whole = run()
+    kept = [path for path in tmp_path.rglob("*.nb*") if path.is_file()]
+    assert kept
+    assert "compiled anew" not in whole.stderr
+    for path in kept:
+        data = path.read_bytes()
+        damaged = {"cut": data[: len(data) // 2], "empty": b"", "rubbish": b"no pickle"}
+        path.write_bytes(damaged[damage])
+    damaged = run()
+    assert damaged.stdout == whole.stdout
+    assert "set NUMBA_CACHE_DIR to a folder that may be written to" in damaged.stderr
 
 
 @pytest.mark.parametrize("import_first", ["ssahc", "ssahc.variational"])

@@ -249,7 +249,7 @@ def test_order_of_windows_does_not_matter(count, dim, seed, bias):
 def test_stopping_and_going_on_is_the_same(count, seed, data):
     affinity, _ = make_affinity(count, seed, dim=3)
     left = data.draw(st.integers(1, count))
-    first = merge_factored(affinity, fewest=left)
+    first = merge_factored(affinity).first(left)
     assert first.num_leaves - len(first.merges) == left
     rest = merge_factored(affinity, start=first.labels())
     assert_equal_histories(first.followed_by(rest), merge_factored(affinity), 1e-6)

@@ -206,7 +206,7 @@ def test_network_starts_as_whitening_and_pca(rng, columns):
     whitened = whiten_and_normalize(centered, Model(transform=whitening))
     projection = recording_pca(whitened)[1][:3]
     labels = np.arange(15) % 2
-    learner = Learner(centered, whitening, projection)
+    learner = Learner.at_start(centered, whitening, projection)
     (training,) = train(learner, labels, max_steps=0)
     np.testing.assert_allclose(
         cosine_affinity(training.embeddings).dense(),
@@ -233,7 +233,7 @@ def make_learner(generator, count=15, columns=0, dim=6, kept=3):
         generator.standard_normal((dim, dim + columns)),
         generator.standard_normal((kept, dim)),
     )
-    return Learner(*parts), parts, generator.integers(3, size=count)
+    return Learner.at_start(*parts), parts, generator.integers(3, size=count)
 
 
 @pytest.mark.parametrize("columns", [0, 1])
@@ -244,6 +244,7 @@ def test_training_is_that_of_torch(rng, columns):
     # Twice, so that the optimiser's state is seen to be kept.
     for steps in (4, 3):
         (training,) = train(learner, labels, max_steps=steps)
+        learner = training.learner
         losses = oracle.train(triplets, 0.4, steps)
         assert training.losses == pytest.approx(losses, abs=1e-5)
         assert (training.stopped, learner.steps) in (("max_steps", 4), ("max_steps", 7))
@@ -253,24 +254,36 @@ def test_training_is_that_of_torch(rng, columns):
 
 def test_networks_are_trained_side_by_side_on_tensors(rng):
     """What a GPU does, on a CPU: batches are filled up, and arrays are tensors."""
-    shapes = [(15, 3), (9, 2), (30, 5)]
-    made = [make_learner(rng, count, 1, kept=kept) for count, kept in shapes]
-    again = [Learner(*parts) for _, parts, _ in made]
+    made = [
+        make_learner(rng, count, 1, kept=kept)
+        for count, kept in [(15, 3), (9, 2), (30, 5)]
+    ]
+    alone, beside = ([learner for learner, _, _ in made] for _ in range(2))
     for _ in range(2):
-        alone = [
-            train(learner, labels, eta=0.9, max_steps=6)[0]
-            for learner, _, labels in made
-        ]
         jobs = [
-            Train(learner, ExpectedTriplets(labels, 0.4), 1e-2, 0.9, 6)
-            for learner, (_, _, labels) in zip(again, made, strict=True)
+            [
+                Train(learner, ExpectedTriplets(labels, 0.4), 1e-2, 0.9, 6)
+                for learner, (_, _, labels) in zip(learners, made, strict=True)
+            ]
+            for learners in (alone, beside)
         ]
-        together = train_side_by_side(jobs, torch.from_numpy)
-        for one, other in zip(alone, together, strict=True):
+        ours = Train.do_all(jobs[0])
+        theirs = train_side_by_side(jobs[1], torch.from_numpy)
+        for one, other in zip(ours, theirs, strict=True):
             assert one.stopped == other.stopped
             assert one.losses == pytest.approx(other.losses, abs=1e-5)
             np.testing.assert_allclose(one.embeddings, other.embeddings, atol=1e-4)
-    assert len({len(training.losses) for training in together}) > 1
+        alone, beside = ([one.learner for one in found] for found in (ours, theirs))
+    assert len({len(training.losses) for training in ours}) > 1
+
+
+def test_training_again_is_the_same(rng):
+    """What was done before memory gave out may be done again."""
+    learner, _, labels = make_learner(rng)
+    first, second = (train(learner, labels)[0] for _ in range(2))
+    assert first.losses == second.losses
+    assert learner.steps == 0
+    assert first.learner.steps == 4
 
 
 def test_training_stops_below_eta_before_the_step(rng):
@@ -279,7 +292,7 @@ def test_training_stops_below_eta_before_the_step(rng):
     assert training.stopped == "eta"
     assert training.losses[-1] < 0.7 * training.losses[0] <= training.losses[-2]
     # The embeddings are those of the last loss: no step follows it.
-    (after,) = train(learner, labels, max_steps=0)
+    (after,) = train(training.learner, labels, max_steps=0)
     assert after.losses == training.losses[-1:]
 
 
@@ -287,7 +300,7 @@ def test_a_loss_that_starts_below_zero_has_no_ratio():
     # Two clear speakers on opposite sides, whose negatives weigh much.
     inputs = np.repeat([[1.0, 0.1], [-1.0, 0.1]], 4, axis=0)
     inputs[0] = [1.0, 0.9]
-    learner = Learner(inputs, np.eye(2), np.eye(2))
+    learner = Learner.at_start(inputs, np.eye(2), np.eye(2))
     labels = np.repeat([0, 1], 4)
     (training,) = train(learner, labels, gamma=3.0, eta=0.5, max_steps=3)
     assert (training.stopped, len(training.losses)) == ("max_steps", 4)
@@ -519,7 +532,7 @@ def test_a_period_that_fails_keeps_the_last_affinities(recording, model, monkeyp
         calls.append(1)
         if len(calls) == 1:
             return train_once(jobs)
-        return [Training((1.0, float("nan")), "diverged", np.array([]))]
+        return [Training((1.0, float("nan")), "diverged", np.array([]), None)]
 
     monkeypatch.setattr(Train, "do_all", staticmethod(fail_later))
     options = LearningOptions(periods=5, init_threshold=0.6)

@@ -63,8 +63,22 @@ def test_where_there_must_be_a_matrix_memory_may_be_too_little(
 ):
     needed = 20 * len(recording) ** 2
     assert diarize(recording, model, values | {"max_memory": f"{needed}"}).num_speakers
-    with pytest.raises(DataError, match=r"of 62 windows takes 0\.1 MiB, and"):
+    with pytest.raises(DataError, match=r"of 62 windows or clusters takes 0\.1 MiB"):
         diarize(recording, model, values | {"max_memory": f"{needed - 1}"})
+
+
+def test_where_a_matrix_is_too_large_there_is_none(recording, model, caplog):
+    caplog.set_level("DEBUG", "ssahc")
+    found = diarize(recording, model, {"max_memory": "10K"})
+    assert "clustered without the matrix" in caplog.text
+    assert found.labels.tolist() == diarize(recording, model, {}).labels.tolist()
+
+
+def test_the_merging_cost_needs_a_matrix_of_the_first_clusters(recording, model):
+    values = {"lambda_": 0.5, "init_threshold": 0.9, "max_memory": "2K"}
+    with pytest.raises(DataError, match="windows or clusters takes"):
+        diarize(recording, model, values)
+    assert diarize(recording, model, values | {"init_threshold": 0.3}).num_speakers
 
 
 def test_scores_need_a_matrix(recording, model):

@@ -222,6 +222,14 @@ def test_a_recording_too_large_costs_only_itself(run, monkeypatch):
     assert "recording 'a001': not enough memory: Unable to" in result.stderr
 
 
+def test_nobody_asks_for_a_gpu_that_has_nothing_to_do(run, monkeypatch):
+    def ask(device):
+        raise AssertionError("torch would be loaded")
+
+    monkeypatch.setattr("ssahc.cli.diarize.has_gpu", ask)
+    assert run("out", "--system", "plda").returncode == 0
+
+
 def test_every_torn_file_gives_whole_recordings(folder, options, run):
     assert run("whole").returncode == 0
     die(folder, options, AFTER.format(count=3))

@@ -10,6 +10,7 @@ from ssahc.preprocess import (
     apply_transform,
     center,
     energy_dim,
+    leading_pca,
     length_normalize,
     recording_pca,
     whiten_and_normalize,
@@ -96,3 +97,30 @@ def test_weighted_sum_is_that_of_the_matrices(rng):
         expected = weight * first.dense() + (1 - weight) * second.dense()
         fused = weighted_sum(first, second, weight).dense()
         np.testing.assert_allclose(fused, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 5, 11, 12, 13, 40])
+def test_directions_with_energy_from_the_smaller_matrix(rng, count):
+    vectors = rng.standard_normal((count, 12)) * np.arange(1, 13) + 5
+    energies, directions = leading_pca(vectors)
+    expected, others = recording_pca(vectors)
+    assert min(count - 1, 12) <= len(energies) <= 12
+    np.testing.assert_allclose(energies, expected[: len(energies)], atol=1e-9)
+    some = min(count - 1, 12)
+    # Each direction may point either way.
+    np.testing.assert_allclose(
+        np.abs((directions * others[: len(directions)]).sum(1))[:some], 1
+    )
+    np.testing.assert_allclose(
+        directions @ directions.T, np.eye(len(directions)), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_where_vectors_are_equal_all_directions_are_there(count):
+    for rank in (0, 1):
+        vectors = np.ones((count, 8))
+        vectors[:, 0] += rank * np.arange(count)
+        energies, directions = leading_pca(vectors)
+        assert np.isfinite(directions).all()
+        np.testing.assert_allclose(energies[rank:], 0, atol=1e-12)

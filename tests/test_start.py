@@ -145,7 +145,7 @@ def test_the_network_starts_as_what_is_clustered_first(
         projection=projection,
         pca_dim=5,
     )
-    learner = Learner(begun.inputs, begun.first, begun.second)
+    learner = Learner.at_start(begun.inputs, begun.first, begun.second)
     loss = ExpectedTriplets(np.arange(len(recording)) % 2, 0.4)
     output = Train.do_all([Train(learner, loss, 0.0, 0.0, 0)])[0].embeddings
     np.testing.assert_allclose(
@@ -231,7 +231,7 @@ def test_the_guard_keeps_what_stands_apart_in_the_start(corpus, known, lr):
 def test_the_guard_refuses_what_is_ruined(recording, model, monkeypatch):
     def ruin(jobs):
         spoilt = jobs[0].learner.inputs[:, :3].astype(float)
-        return [Training((1.0, 0.5), "max_steps", spoilt)]
+        return [Training((1.0, 0.5), "max_steps", spoilt, jobs[0].learner)]
 
     monkeypatch.setattr(Train, "do_all", staticmethod(ruin))
     start = learn(recording, model, LearningOptions(min_xvectors=10_000))

@@ -1,6 +1,6 @@
 """Recordings side by side: what is done at once, and what befalls only one of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -175,3 +175,13 @@ def test_a_gpu_without_memory_for_all_trains_one_by_one(corpus, monkeypatch):
     found = work_together(diarize_steps(one, corpus["b"].model) for one in recordings)
     assert sizes == [3, 1, 1, 1]
     assert all(answer.learning for answer in found)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_recordings_of_other_dimensions_are_trained_apart(corpus):
+    recordings = [
+        replace(item.recording, xvectors=item.recording.xvectors[:, : 12 + 4 * index])
+        for index, item in enumerate(corpus["a"].conversations)
+    ]
+    found = work_together(diarize_steps(one) for one in recordings)
+    assert all(answer.learning[0].losses for answer in found)

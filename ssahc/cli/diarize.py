@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,14 @@ from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.nn.train import has_gpu
-from ssahc.parallel import Load, RunningOptions
+from ssahc.parallel import RunningOptions
 from ssahc.pipeline import all_pairs
-from ssahc.systems import DiarizeOptions, settle, uses_plda
-from ssahc.together import Failure, work_together
+from ssahc.systems import LEARNING, DiarizeOptions, settle, uses_plda
+from ssahc.together import FAILURES, Failure, work_together
 from ssahc.turns import make_turns
 from ssahc.types import Fault, Float32Array, IntArray, Recording
 
-# What is done side by side: on a GPU the more the better, but for the memory.
+# What is sent to a process at once; side by side on a GPU the more the better.
 _MOST_RECORDINGS, _MOST_RECORDINGS_ON_GPU, _MOST_WINDOWS = 8, 500, 100_000
 
 _logger = logging.getLogger("ssahc")
@@ -186,18 +187,43 @@ class _Outcome:
 
 @dataclass(frozen=True, eq=False)
 class _Diarize:
-    """The work on recordings, side by side, here or in another process."""
+    """The work on recordings, here or in another process; side by side on a GPU."""
 
     inputs: Inputs
     method: DiarizeOptions
     with_scores: bool
 
     def __call__(self, recordings: list[Recording]) -> list[_Outcome | Fault]:
-        results = work_together(self._diarize(one) for one in recordings)
-        return [
-            as_fault(recording, result) if isinstance(result, Failure) else result
-            for recording, result in zip(recordings, results, strict=True)
-        ]
+        results: list[_Outcome | Failure] = []
+        if self.is_side_by_side():
+            results = work_together(self._diarize(one) for one in recordings)
+        outcomes: list[_Outcome | Fault] = []
+        for recording, result in zip_longest(recordings, results):
+            # What was too much beside others may be done alone.
+            if result is None or isinstance(result, MemoryError):
+                (result,) = work_together([self._diarize(recording)])
+            if isinstance(result, FAILURES):
+                result = as_fault(recording, result)
+            outcomes.append(result)
+        return outcomes
+
+    def is_side_by_side(self) -> bool:
+        """Whether there is a GPU, and something for it to do.
+
+        Matrices of all pairs are too large to have many of them.
+        """
+        has_matrices = self.with_scores or self.inputs.plda_scores is not None
+        learns = self.method.system in LEARNING
+        return learns and not has_matrices and has_gpu(self.method.device)
+
+    def load(self, recording: Recording) -> float:
+        """Return the share of a recording in those that are worked on at once."""
+        most = _MOST_RECORDINGS
+        if self.with_scores:
+            most = 1
+        elif self.is_side_by_side():
+            most = _MOST_RECORDINGS_ON_GPU
+        return 1 / most + len(recording) / _MOST_WINDOWS
 
     async def _diarize(self, recording: Recording) -> _Outcome:
         result = await self.inputs.diarize_steps(recording, self.method)
@@ -207,13 +233,6 @@ class _Diarize:
         first = result.learning[0] if result.learning else None
         not_learned = None if first is None or first.learned else first.stopped
         return _Outcome(result.labels, scores, not_learned)
-
-
-def _load_of(method: DiarizeOptions, running: RunningOptions) -> Load[Recording]:
-    """Return what tells the share of a recording in those done side by side."""
-    on_gpu = running.cluster is None and has_gpu(method.device)
-    most = _MOST_RECORDINGS_ON_GPU if on_gpu else _MOST_RECORDINGS
-    return lambda recording: 1 / most + len(recording) / _MOST_WINDOWS
 
 
 def _diarize(
@@ -231,12 +250,13 @@ def _diarize(
         check_device(run.method, running)
     faults: list[Fault] = []
     not_learned: Counter[str] = Counter()
+    work = _Diarize(inputs, run.method, run.output.write_scores)
     outcomes = work_each(
         read_recordings(waiting),
-        _Diarize(inputs, run.method, run.output.write_scores),
+        work,
         running,
         total=len(names) - done_before,
-        load=_load_of(run.method, running),
+        load=work.load,
     )
     with closing(outcomes):
         for outcome in track(outcomes, len(names), "diarizing", done=done_before):

@@ -3,11 +3,13 @@
 The pair of clusters with the largest average affinity is merged while that average is
 at or above the threshold and clusters may still be merged. Ids are Kaldi's: windows
 0..N-1, merged clusters N, N+1, ...; among equal averages the pair with the smallest low
-id wins, then the smallest high id. All arithmetic is float32 on sums of affinities, in
-the order of ``agglomerative-cluster``, so labels are equal to Kaldi's bit by bit.
+id wins, then the smallest high id. On a matrix all arithmetic is float32 on sums of
+affinities, in the order of ``agglomerative-cluster``, so labels are equal to Kaldi's
+bit by bit; long recordings do without a matrix (`ssahc.cluster.factored`).
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import TypeGuard
 
 import numpy as np
@@ -17,7 +19,12 @@ from ssahc.cluster.discriminative import DiscriminativeCost, merge_discriminativ
 from ssahc.cluster.factored import group, merge_factored
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.linkage import Clusters
-from ssahc.cluster.matrix import checked_affinity, symmetric_affinity
+from ssahc.cluster.matrix import (
+    BYTES_A_PAIR,
+    check_memory,
+    checked_affinity,
+    symmetric_affinity,
+)
 from ssahc.cluster.pieces import merge_in_pieces
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
@@ -65,6 +72,7 @@ def link(
     *,
     start: IntArray | None = None,
     cost: DiscriminativeCost | None = None,
+    max_bytes: float = inf,
 ) -> MergeHistory:
     """Cluster until one cluster is left, in the way that is the fastest.
 
@@ -73,19 +81,22 @@ def link(
     affinity : Affinity
     start, cost
         As for `average_linkage`.
+    max_bytes : float
+        What a matrix of pairs may take.
 
     Returns
     -------
     MergeHistory
-        Of the windows, or of the K clusters of `start`; the same either way, but for
-        the last bits of averages.
+        Of the windows, or of the K clusters of `start`. Without a matrix averages
+        differ in their last bits, and equal ones may be merged in another order.
 
     Raises
     ------
     DataError
-        If affinities are not finite.
+        If affinities are not finite, or there must be a matrix, and it is too large.
     """
-    if not has_factored_linkage(affinity):
+    if not has_factored_linkage(affinity, max_bytes):
+        check_memory(len(affinity), max_bytes)
         return average_linkage(affinity.dense(), start=start, cost=cost)
     if start is None:
         history = merge_in_pieces(affinity)
@@ -93,6 +104,7 @@ def link(
         history = merge_factored(affinity, start=start)
     if cost is None or cost.weight == 0:
         return history
+    check_memory(cost.below, max_bytes)
     plain = history.first(cost.below)
     labels = plain.labels() if start is None else plain.labels()[start]
     between, sizes = group(affinity, labels)
@@ -103,9 +115,13 @@ def link(
     )
 
 
-def has_factored_linkage(affinity: Affinity) -> TypeGuard[FactoredAffinity]:
-    """Whether `link` needs no matrix of all pairs of windows."""
-    return isinstance(affinity, FactoredAffinity) and len(affinity) > _LONGEST_DENSE
+def has_factored_linkage(
+    affinity: Affinity, max_bytes: float = inf
+) -> TypeGuard[FactoredAffinity]:
+    """Whether `link` does without a matrix of all pairs of windows."""
+    count = len(affinity)
+    is_long = count > _LONGEST_DENSE or BYTES_A_PAIR * count**2 > max_bytes
+    return isinstance(affinity, FactoredAffinity) and is_long
 
 
 def average_linkage(

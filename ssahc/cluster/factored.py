@@ -26,17 +26,15 @@ _SHARE, _PER_MERGE, _FEWEST = 0.5, 8, 256
 
 
 def merge_factored(
-    affinity: FactoredAffinity, *, start: IntArray | None = None, fewest: int = 1
+    affinity: FactoredAffinity, *, start: IntArray | None = None
 ) -> MergeHistory:
-    """Merge the two nearest clusters until few are left, in O(N d) memory.
+    """Merge the two nearest clusters until one is left, in O(N d) memory.
 
     Parameters
     ----------
     affinity : FactoredAffinity
     start : (N,) int array, optional
         Clusters 0..K-1 to go on from; single windows if not given.
-    fewest : int
-        Stop when so many clusters are left.
 
     Returns
     -------
@@ -55,7 +53,7 @@ def merge_factored(
         clusters = _LiveClusters(affinity, np.ones(len(affinity), np.int64))
     else:
         clusters = _LiveClusters(*group(affinity, start))
-    return clusters.merge_all().by_average().first(fewest)
+    return clusters.merge_all().by_average()
 
 
 def group(

@@ -11,6 +11,8 @@ from ssahc.cluster.stop import Stop
 from ssahc.compiled import compiled
 from ssahc.types import Float32Array, IntArray
 
+# So many merges are made at once, and a quarter of the windows.
+_AT_ONCE = 500
 # No cluster has an id or a size beyond this.
 _NO_LIMIT = np.iinfo(np.int64).max
 
@@ -58,14 +60,20 @@ class Clusters:
         fewest : int
             Also stop when so many clusters are left.
         """
-        self.num_merges = _merge_best(
-            *(self.sums, self.sizes, self.ids, self._merges, self._averages),
-            self.survivors(),
-            max(fewest, stop.num_speakers or stop.min_speakers),
-            np.float32(-np.inf if stop.threshold is None else stop.threshold),
-            _NO_LIMIT if stop.max_speakers is None else stop.max_speakers,
-            _NO_LIMIT if self.largest is None else self.largest,
-        )
+        fewest = max(fewest, stop.num_speakers or stop.min_speakers)
+        left = goal = len(self.ids) - self.num_merges
+        # Compiled loops cannot be interrupted: now and then they come back here.
+        while left == goal > fewest:
+            goal = max(fewest, left - len(self.ids) // 4 - _AT_ONCE)
+            self.num_merges = _merge_best(
+                *(self.sums, self.sizes, self.ids, self._merges, self._averages),
+                self.survivors(),
+                goal,
+                np.float32(-np.inf if stop.threshold is None else stop.threshold),
+                _NO_LIMIT if stop.max_speakers is None else stop.max_speakers,
+                _NO_LIMIT if self.largest is None else self.largest,
+            )
+            left = len(self.ids) - self.num_merges
 
     def history(self) -> MergeHistory:
         """Return the merges made so far."""

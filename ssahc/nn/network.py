@@ -1,6 +1,6 @@
 """The two-layer network of Singh & Ganapathy (Interspeech 2020), Section 3."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 # A numpy array or a torch tensor.
@@ -35,10 +35,6 @@ class Network:
     def weights(self) -> tuple[Tensor, Tensor]:
         """What is learned: W1 and W2."""
         return self.whitening, self.projection
-
-    def with_weights(self, weights: tuple[Tensor, Tensor]) -> "Network":
-        """Return the network with these W1 and W2."""
-        return replace(self, whitening=weights[0], projection=weights[1])
 
     def run(self, inputs: Tensor) -> "Pass":
         """Embed centred x-vectors (B, N, D)."""

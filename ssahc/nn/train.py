@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
 
@@ -16,6 +16,8 @@ from ssahc.together import Job, in_batches
 from ssahc.types import Float32Array, FloatArray
 
 Device = Literal["auto", "cpu", "cuda"]
+# One array for each of W1 and W2.
+Pair = tuple[Float32Array, Float32Array]
 
 # Adam's constants (Kingma & Ba, "Adam", ICLR 2015).
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
@@ -23,7 +25,60 @@ _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _MOST_ON_GPU = 1 << 27
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """The network of one recording with its inputs and the state of its optimiser.
+
+    Parameters
+    ----------
+    inputs : (N, D) array
+    weights : (D, D) and (d, D) array
+        W1 and W2.
+    offset : (1, D) array
+        Of an affine whitening.
+    means, squares : two arrays each
+        Adam's running means of the weights' gradients and of their squares.
+    steps : int
+        That were taken.
+    """
+
+    inputs: Float32Array
+    weights: Pair
+    offset: Float32Array
+    means: Pair
+    squares: Pair
+    steps: int
+
+    @classmethod
+    def at_start(
+        cls, inputs: FloatArray, whitening: FloatArray, projection: FloatArray
+    ) -> "Learner":
+        """Return a network that has not been trained.
+
+        Parameters
+        ----------
+        inputs : (N, D) array
+        whitening : (D, D) or (D, D + 1) array
+            Start of W1, the offset in the last column if there is one.
+        projection : (d, D) array
+            Start of W2.
+        """
+        dim = inputs.shape[1]
+        first, second = (
+            np.ascontiguousarray(weight, np.float32)
+            for weight in (whitening[:, :dim], projection)
+        )
+        offset = whitening[:, dim:].sum(axis=1, keepdims=True).T
+        zeros = np.zeros_like(first), np.zeros_like(second)
+        return cls(
+            inputs.astype(np.float32),
+            (first, second),
+            offset.astype(np.float32),
+            *(zeros, zeros, 0),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Training:
     """What a training run did.
 
@@ -36,40 +91,14 @@ class Training:
         finite.
     embeddings : (N, d) array
         What the network makes of its inputs as it is left, rows of unit length.
+    learner : Learner
+        As it is left, to be trained on.
     """
 
     losses: tuple[float, ...]
     stopped: Literal["eta", "max_steps", "no_gain", "diverged"]
-    embeddings: FloatArray = field(repr=False)
-
-
-class Learner:
-    """The network of one recording with its inputs and the state of its optimiser.
-
-    It is trained again and again, each time from where it was left.
-
-    Parameters
-    ----------
-    inputs : (N, D) array
-    whitening : (D, D) or (D, D + 1) array
-        Start of W1, the offset in the last column if there is one.
-    projection : (d, D) array
-        Start of W2.
-    """
-
-    def __init__(
-        self, inputs: FloatArray, whitening: FloatArray, projection: FloatArray
-    ) -> None:
-        dim = inputs.shape[1]
-        self.inputs = inputs.astype(np.float32)
-        self.weights = [
-            np.ascontiguousarray(weight, np.float32)
-            for weight in (whitening[:, :dim], projection)
-        ]
-        self.offset = whitening[:, dim:].sum(axis=1, keepdims=True).T.astype(np.float32)
-        self.means = [np.zeros_like(weight) for weight in self.weights]
-        self.squares = [np.zeros_like(weight) for weight in self.weights]
-        self.steps = 0
+    embeddings: FloatArray
+    learner: Learner
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +108,6 @@ class Train(Job[Training]):
     Parameters
     ----------
     learner : Learner
-        Left as the training leaves it.
     loss : Loss
         Of the network's output.
     lr : float
@@ -101,7 +129,7 @@ class Train(Job[Training]):
     def kind(self) -> Hashable:
         """What recordings have in common that are trained together."""
         options = (self.lr, self.eta, self.max_steps, self.device)
-        return Train, type(self.loss), options
+        return Train, type(self.loss), self.learner.inputs.shape[1], options
 
     @classmethod
     def do_all(cls, jobs: Sequence["Train"]) -> list[Training]:
@@ -144,8 +172,9 @@ def train_side_by_side(
             losses[index].append(value)
             stopped = _why_stop(losses[index], first.eta, first.max_steps)
             if stopped is not None:
-                unit = batch.leave(index, passed.unit)
-                done[index] = Training(tuple(losses[index]), stopped, unit)
+                done[index] = Training(
+                    tuple(losses[index]), stopped, *batch.leave(index, passed.unit)
+                )
         if len(done) == len(jobs):
             return [done[index] for index in range(len(jobs))]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -169,7 +198,7 @@ def _why_stop(
 class _Batch:
     """The networks of several recordings, filled up to one shape with zeros.
 
-    What is filled up stays zero: it has no gradient.
+    What is filled up has no gradient.
     """
 
     def __init__(self, jobs: Sequence[Train], place: Place) -> None:
@@ -205,17 +234,27 @@ class _Batch:
             square += (1 - _BETA2) * (gradient * gradient)
             weight -= lr / bias1 * mean / ((square / bias2) ** 0.5 + _EPSILON)
 
-    def leave(self, index: int, unit: Tensor) -> FloatArray:
-        """Give a recording's network back to its learner; return its embeddings."""
+    def leave(self, index: int, unit: Tensor) -> tuple[FloatArray, Learner]:
+        """Return a recording's embeddings, and its network as it is now."""
         one = self.learners[index]
-        rows, dim = len(one.inputs), len(one.weights[1])
-        for number, weight in enumerate(self.network.weights):
-            kept = len(one.weights[number])
-            one.weights[number] = _fetch(weight[index, :kept])
-            one.means[number] = _fetch(self.means[number][index, :kept])
-            one.squares[number] = _fetch(self.squares[number][index, :kept])
-        one.steps = int(self.steps[index, 0, 0])
-        return _fetch(unit[index, :rows, :dim]).astype(np.float64)
+        rows = [len(weight) for weight in one.weights]
+
+        def take(tensors: Sequence[Tensor]) -> Pair:
+            first, second = (
+                _fetch(tensor[index, :kept])
+                for tensor, kept in zip(tensors, rows, strict=True)
+            )
+            return first, second
+
+        after = replace(
+            one,
+            weights=take(self.network.weights),
+            means=take(self.means),
+            squares=take(self.squares),
+            steps=int(self.steps[index, 0, 0]),
+        )
+        embeddings = _fetch(unit[index, : len(one.inputs), : rows[1]])
+        return embeddings.astype(np.float64), after
 
 
 def _stack(matrices: Sequence[Float32Array]) -> Float32Array:
