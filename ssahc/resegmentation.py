@@ -9,7 +9,7 @@ something else for a speaker, such as noise, and the path's answer must also sta
 less apart in the affinities that were clustered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Literal
@@ -38,6 +38,8 @@ _ITERATIONS_AT_FIRST, _ITERATIONS_AT_LAST = 3, 10
 # The path starts at no fewer clusters, of which many are merged at once down to this
 # number, then one by one; where there are as many speakers, it is walked from more.
 _FEWEST_FIRST, _ONE_BY_ONE = 40, 15
+# So many numbers of speakers are compared with what clusters give.
+_COMPARED = 20
 # Noise that lasts is looked for in blocks of this length; from this ratio of variances
 # on, who speaks is asked again.
 _BLOCK_SECONDS, _LASTING = 20.0, 1.3
@@ -216,62 +218,32 @@ def resegment(
     while True:
         goals = sorted({one_by_one, max(known or 1, one_by_one)}, reverse=True)
         first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * goals[0])
-        path, noise, weighed = _search(
-            observations, cluster, first, goals, blocks, stop
-        )
+        start = Hypothesis(cluster(first)).responsibilities
+        begun = infer(observations, start, _ITERATIONS_AT_FIRST)
+        noise = noise_variance(observations, begun)
+        weighed = observations.rescaled(noise)
+        path = merge_to_one(weighed, begun, goals)
+        path = _compare(path, cluster, weighed)
+        path = explain_lasting_noise(path, weighed, blocks)
         count = count_speakers(path, stop)
         if known or count < one_by_one or first >= len(order):
-            return Resegmentation(path, noise, weighed, order, history, affinity)
+            break
         one_by_one = 2 * count
-
-
-def _search(
-    observations: Observations,
-    cluster: Callable[[int], IntArray],
-    first: int,
-    goals: Sequence[int],
-    blocks: IntArray,
-    stop: Stop,
-) -> tuple[Hypotheses, float, Observations]:
-    """Return a path, the variance of the noise, and the windows as they count with it.
-
-    Parameters
-    ----------
-    observations : Observations
-        As they count with the noise that the model says.
-    cluster : callable
-        From a number of clusters to labels (N,), in order of time.
-    first : int
-        From how many clusters the path starts.
-    goals : sequence of int
-        As for `merge_to_one`.
-    blocks : (N,) int array
-        As for `explain_lasting_noise`.
-    stop : Stop
-        At which the noise that lasts is measured.
-    """
-    start = Hypothesis(cluster(first)).responsibilities
-    begun = infer(observations, start, _ITERATIONS_AT_FIRST)
-    noise = noise_variance(observations, begun)
-    observations = observations.rescaled(noise)
-    path = merge_to_one(observations, begun, goals)
-    path = _compare(path, cluster, observations)
-    path = explain_lasting_noise(path, observations, blocks)
-    count = count_speakers(path, stop)
     inflation = next(a.inflation for a in path if a.num_speakers <= count)
-    if inflation < _LASTING:
-        return path, noise, observations
-    # How many speakers there are is settled; who speaks is asked again.
-    weighed = observations.rescaled(inflation)
-    anew = {
-        answer.num_speakers: answer.labels
-        for answer in merge_to_one(weighed, begun, goals)
-    }
-    path = tuple(
-        replace(answer, labels=anew.get(answer.num_speakers, answer.labels))
+    if inflation >= _LASTING:
+        # How many speakers there are is settled; who speaks is asked again.
+        noise, weighed = noise * inflation, weighed.rescaled(inflation)
+        path = _relabelled(path, merge_to_one(weighed, begun, goals))
+    return Resegmentation(path, noise, weighed, order, history, affinity)
+
+
+def _relabelled(path: Hypotheses, anew: Hypotheses) -> Hypotheses:
+    """Return the path with the labels found anew for the same numbers of speakers."""
+    labels = {answer.num_speakers: answer.labels for answer in anew}
+    return tuple(
+        replace(answer, labels=labels.get(answer.num_speakers, answer.labels))
         for answer in path
     )
-    return path, noise * inflation, weighed
 
 
 def _compare(
@@ -279,12 +251,12 @@ def _compare(
 ) -> Hypotheses:
     """Put what inference makes of the clusters where it has more evidence.
 
-    That is asked for about as many speakers as there seem to be.
+    That is asked for about as many speakers as there seem to be, and fewer.
     """
     most = max(path, key=lambda answer: answer.evidence).num_speakers + 1
     compared = []
     for answer in path:
-        if 1 < answer.num_speakers <= most:
+        if max(1, most - _COMPARED) < answer.num_speakers <= most:
             clusters = cluster(answer.num_speakers)
             rival = _refine(clusters, observations, _ITERATIONS_AT_FIRST)
             if rival.evidence > answer.evidence:

@@ -186,7 +186,7 @@ def test_merges_that_kaldis_options_steer_are_left_alone(halves, caplog):
     assert usual.num_speakers > 1
 
 
-@pytest.mark.parametrize("speakers", [16, 50])
+@pytest.mark.parametrize("speakers", [16, 50, 120])
 @pytest.mark.parametrize("stop", ["known", "bounded", "free"])
 def test_many_speakers(rng, speakers, stop):
     labels = np.arange(speakers).repeat(8)
