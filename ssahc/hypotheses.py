@@ -25,7 +25,8 @@ from ssahc.variational import (
 
 # Iterations after a merge.
 _ITERATIONS = 2
-# Where so many speakers are left, a merge at a time is not needed.
+# Of more speakers than this, one iteration after a merge is enough, and one in so many
+# is merged at a time.
 _MANY = 40
 
 
@@ -138,7 +139,8 @@ def merge_to_one(
         goal = next((goal for goal in goals if goal < left), left - 1)
         merges = max(1, min(left // 2, left - goal))
         merged, priors = _merge_best(observations, posterior, merges)
-        posterior = infer(observations, merged, _ITERATIONS, priors)
+        iterations = _ITERATIONS if left <= _MANY else 1
+        posterior = infer(observations, merged, iterations, priors)
 
 
 def _merge_best(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple
 
 from ssahc.errors import FormatError
@@ -43,7 +44,8 @@ def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
     seen: dict[str, int] = {}
     archives: dict[str, Path] = {}
     for number, line in read_lines(path):
-        key, *rest = line.split(maxsplit=1)
+        name, *rest = line.split(maxsplit=1)
+        key = intern(name)
         try:
             if not rest:
                 raise FormatError(
@@ -59,13 +61,13 @@ def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
                     key=key,
                 )
             seen[key] = number
-            name, offset = _split_offset(rest[0].strip())
-            if name not in archives:
-                archives[name] = _find_archive(name, path, number)
+            archive, offset = _split_offset(rest[0].strip())
+            if archive not in archives:
+                archives[archive] = _find_archive(archive, path, number)
         except FormatError as error:
             yield key, error
         else:
-            yield key, ScpEntry(key, archives[name], offset, path, number)
+            yield key, ScpEntry(key, archives[archive], offset, path, number)
 
 
 def read_scp(path: Path) -> list[ScpEntry]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple, TypeVar
 
 from ssahc.errors import FormatError
@@ -61,7 +62,9 @@ def _scan(
     """Yield key and entry of every line; `count` values each (None: any number)."""
     seen: dict[str, int] = {}
     line = _Line(path)
-    for number, text, (key, *values) in read_fields(path):
+    for number, text, (name, *values) in read_fields(path):
+        # Tables share the ids, of which each would hold a copy of its own.
+        key = intern(name)
         line.number, line.key, line.values = number, key, values
         try:
             if count is not None and len(values) != count:
@@ -107,7 +110,7 @@ def _parse_segment(line: _Line) -> Segment:
             f"expected 0 <= start <= end, found start {start:g} and end {end:g}; "
             "correct or remove the line"
         )
-    return Segment(recording, start, end)
+    return Segment(intern(recording), start, end)
 
 
 def read_segments(path: Path) -> dict[str, Segment]:
@@ -134,7 +137,11 @@ def scan_spk2utt(path: Path) -> Iterator[tuple[str, list[str] | FormatError]]:
     FormatError
         If the file as a whole is unusable.
     """
-    return _scan(path, "recording utterance...", None, lambda line: line.values)
+    return _scan(path, "recording utterance...", None, _intern_values)
+
+
+def _intern_values(line: _Line) -> list[str]:
+    return [intern(value) for value in line.values]
 
 
 def read_spk2utt(path: Path) -> dict[str, list[str]]:
