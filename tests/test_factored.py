@@ -223,6 +223,7 @@ def test_float64_decides_where_float32_cannot(monkeypatch):
     assert unions(320, history.merges) == unions(320, tree[:, :2])
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.integers(1, 40),
     st.integers(1, 4),
@@ -245,6 +246,7 @@ def test_order_of_windows_does_not_matter(count, dim, seed, bias):
     assert adjusted_rand_score(history.cut(stop)[order], permuted.cut(stop)) == 1
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(2, 60), st.integers(0, 2**32 - 1), st.data())
 def test_stopping_and_going_on_is_the_same(count, seed, data):
     affinity, _ = make_affinity(count, seed, dim=3)
@@ -278,6 +280,7 @@ grids = st.integers(1, 3).flatmap(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(grids)
 def test_every_merge_among_equals_is_a_best_one(rows):
     features = np.array(rows, float)
@@ -377,7 +380,7 @@ def test_short_recordings_are_not_cut_into_pieces():
     assert_equal_histories(whole, merge_factored(affinity), 0)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(2, 80), st.integers(1, 30), st.integers(0, 2**32 - 1))
 def test_pieces_give_a_full_history(count, piece, seed):
     affinity, _ = make_affinity(count, seed, dim=3)
