@@ -308,13 +308,13 @@ def lasting_noise(
         By how much the variance of the mean of a speaker's windows in a block is above
         that of independent windows; 1 or more.
     """
-    latent, psi, weights = observations.latent, observations.psi, observations.weights
+    psi, weights = observations.psi, observations.weights
     pairs = labels * (blocks.max() + 1) + blocks
     order = np.argsort(pairs, kind="stable")
     first = np.flatnonzero(np.diff(pairs[order], prepend=-1))
     member = np.eye(labels.max() + 1)[labels[order[first]]]
     counts = np.add.reduceat(weights[order], first)
-    means = np.add.reduceat((latent * weights[:, None])[order], first)
+    means = np.add.reduceat(observations.weighted[order], first)
     means /= counts[:, None]
     # A row for every r: a mean has this variance around its speaker's, whose precision
     # and weighted sum of means follow.
@@ -324,7 +324,7 @@ def lasting_noise(
     scales = 1 + precisions[..., None] * psi
     evidence = (sums**2 * psi / scales - np.log(scales)).sum(axis=(1, 2))
     evidence -= ((means**2).sum(axis=1) / variances).sum(axis=1)
-    evidence -= latent.shape[1] * np.log(variances).sum(axis=1)
+    evidence -= len(psi) * np.log(variances).sum(axis=1)
     best = int(evidence.argmax())
     inflation = 1 + _SHIFTS[best] * (counts @ counts) / counts.sum()
     return 0.5 * float(evidence[best] - evidence[0]), float(inflation)
@@ -357,6 +357,7 @@ def merge_gains(observations: Observations, posterior: Posterior) -> FloatArray:
 def _merge_gains(
     counts: FloatArray, sums: FloatArray, psi: FloatArray, fb: float
 ) -> FloatArray:
+    """Return what `merge_gains` does, from weights (K,) and weighted sums (K, D)."""
     speakers = len(counts)
     gains = np.full((speakers, speakers), -np.inf)
     for low in range(speakers):

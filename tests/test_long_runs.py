@@ -230,6 +230,14 @@ def test_nobody_asks_for_a_gpu_that_has_nothing_to_do(run, monkeypatch):
     assert run("out", "--system", "plda").returncode == 0
 
 
+def test_what_gpus_a_cluster_has_is_not_asked_here(run, cluster, monkeypatch):
+    def ask(device):
+        raise AssertionError("the workers know")
+
+    monkeypatch.setattr("ssahc.cli.diarize.has_gpu", ask)
+    assert run("out", "--cluster", cluster).returncode == 0
+
+
 def test_every_torn_file_gives_whole_recordings(folder, options, run):
     assert run("whole").returncode == 0
     die(folder, options, AFTER.format(count=3))

@@ -46,7 +46,7 @@ from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.nn.train import has_gpu
-from ssahc.parallel import RunningOptions
+from ssahc.parallel import RunningOptions, an_eighth
 from ssahc.pipeline import all_pairs
 from ssahc.systems import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.together import FAILURES, Failure, work_together
@@ -251,12 +251,14 @@ def _diarize(
     faults: list[Fault] = []
     not_learned: Counter[str] = Counter()
     work = _Diarize(inputs, run.method, run.output.write_scores)
+    # What GPUs a cluster's workers have is not known here.
+    load = work.load if running.cluster is None else an_eighth
     outcomes = work_each(
         read_recordings(waiting),
         work,
         running,
         total=len(names) - done_before,
-        load=work.load,
+        load=load,
     )
     with closing(outcomes):
         for outcome in track(outcomes, len(names), "diarizing", done=done_before):

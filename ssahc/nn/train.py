@@ -209,13 +209,14 @@ class _Batch:
             place(_stack([one.offset for one in self.learners])),
             place(_stack([one.weights[1] for one in self.learners])),
         )
-        self.means, self.squares = (
-            [place(_stack([part[index] for part in parts])) for index in (0, 1)]
-            for parts in (
-                [one.means for one in self.learners],
-                [one.squares for one in self.learners],
-            )
-        )
+        self.means = [
+            place(_stack([one.means[weight] for one in self.learners]))
+            for weight in (0, 1)
+        ]
+        self.squares = [
+            place(_stack([one.squares[weight] for one in self.learners]))
+            for weight in (0, 1)
+        ]
         steps = [[[one.steps]] for one in self.learners]
         self.steps = place(np.array(steps, np.float32))
         count = self.inputs.shape[1]
