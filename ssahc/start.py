@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from ssahc.errors import UsageError
+from ssahc.metric.network import embed
 from ssahc.plda import project_to_latent
 from ssahc.preprocess import (
     center,
@@ -13,7 +15,7 @@ from ssahc.preprocess import (
     whiten_and_normalize,
 )
 from ssahc.shrinkage import shrunk_directions
-from ssahc.types import FloatArray, Model
+from ssahc.types import FloatArray, Metric, Model
 
 FirstLayer = Literal["model", "whitened"]
 SecondLayer = Literal["pca", "shrunk"]
@@ -60,10 +62,12 @@ def start_network(
         W1 is the model's whitening of the centred x-vectors (Section 3 of the paper);
         or they are whitened before, so that windows of one speaker vary alike in all
         directions if the model has a PLDA, and W1 is the identity: a learning rate then
-        means the same for any extractor.
+        means the same for any extractor. A trained metric takes the place of both:
+        W1 and W2 are its own, or what it makes of x-vectors is what W1 starts from.
     projection : {"pca", "shrunk"}
         W2 is the first `pca_dim` directions of the recording's PCA (the paper), or all
-        that stand out from noise (`ssahc.shrinkage`); the former where none does.
+        that stand out from noise (`ssahc.shrinkage`); the former where none does. Of no
+        meaning where W2 is a metric's.
     pca_dim : int
         Dimensions of the network's output; no more than N or D are there.
 
@@ -71,13 +75,21 @@ def start_network(
     ------
     DataError
         If the dimensions of x-vectors and model disagree.
+    UsageError
+        If the start is to be the model and its metric has more than two layers.
     """
     centered = center(xvectors, model.mean)
+    if start == "model" and model.metric is not None:
+        return _start_as_metric(centered, model.metric)
     vectors = whiten_and_normalize(centered, model)
     if start == "model":
         inputs, first = _absorb_offset(centered, model.transform)
     else:
-        inputs = project_to_latent(vectors, model.plda) if model.plda else vectors
+        inputs = vectors
+        if model.metric is not None:
+            inputs = embed(centered, model.metric)
+        elif model.plda is not None:
+            inputs = project_to_latent(vectors, model.plda)
         vectors, first = length_normalize(inputs), np.eye(inputs.shape[1])
     second = vectors[:0]
     if projection == "shrunk":
@@ -85,6 +97,18 @@ def start_network(
     if len(second) == 0:
         second = principal_directions(vectors, pca_dim)
     return Start(inputs, first, second, vectors @ second.T)
+
+
+def _start_as_metric(centered: FloatArray, metric: Metric) -> Start:
+    """Return the network that has the two layers of a metric."""
+    if metric.hidden:
+        raise UsageError(
+            f"the metric has {len(metric.hidden)} hidden layers, which the network of "
+            "a recording has no place for; use --start whitened, which goes on from "
+            "what it gives"
+        )
+    inputs, first = _absorb_offset(centered, metric.whitening)
+    return Start(inputs, first, metric.projection, embed(centered, metric))
 
 
 def _absorb_offset(

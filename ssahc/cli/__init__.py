@@ -22,6 +22,7 @@ VERBS = {
     "report": "One HTML page on a run: error rates, timelines, affinities, settings.",
     "score": "Diarization error rate of an RTTM, equal to md-eval's.",
     "simulate": "Make x-vector folders of synthetic conversations.",
+    "train-metric": "Train a network on x-vectors of known speakers, to start from.",
     "tune": "Find the threshold and other options that serve a folder best.",
 }
 
@@ -42,7 +43,9 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command: click.Command = import_module(f"ssahc.cli.{name}").command
+        command: click.Command = import_module(
+            f"ssahc.cli.{name.replace('-', '_')}"
+        ).command
         return command
 
     def format_commands(

@@ -14,7 +14,7 @@ from ssahc.config import resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.files import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
-from ssahc.io.model import MODEL_FILES, ModelFormat, write_model_dir
+from ssahc.io.model import METRIC, MODEL_FILES, ModelFormat, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.training import TrainingOptions, fit_model
 from ssahc.types import Fault, FloatArray, Model, Recording
@@ -97,6 +97,11 @@ def command(
     written.
     """
     run = resolve(Run, given, config=config)
+    if (model_dir / METRIC).exists():
+        raise UsageError(
+            f"{model_dir}: holds a metric of ssahc train-metric, which belongs to the "
+            "model there; choose another folder"
+        )
     with staged_output(model_dir, MODEL_FILES) as folder:
         fit = _fit_unlabelled if run.sources.unsupervised else _fit_labelled
         model, faults = fit(xvector_dir, run)
@@ -112,7 +117,7 @@ def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
         found = None if folder is None else read_xvectors(folder)
         others.append(None if found is None else found.xvectors)
         faults += [] if found is None else found.faults
-    _report(faults)
+    report_faults(faults)
     whiten_from, adapt_to = others
     model = fit_model(
         labelled.xvectors,
@@ -149,7 +154,7 @@ def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
     return model, len(faults)
 
 
-def _report(faults: list[FormatError]) -> None:
+def report_faults(faults: list[FormatError]) -> None:
     """Print the first faults, and how many more there are."""
     # A folder that is used twice has its faults twice.
     messages = list(dict.fromkeys(map(str, faults)))

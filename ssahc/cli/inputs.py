@@ -57,13 +57,15 @@ class ModelFiles:
     Parameters
     ----------
     model_dir : Path, optional
-        Folder with mean.vec, transform.mat and (for PLDA) plda.
+        Folder with mean.vec, transform.mat and, if there are, plda and metric.ark.
     mean : Path, optional
         Global mean instead of that of the model folder.
     transform : Path, optional
         Whitening transform instead of that of the model folder.
     plda : Path, optional
         PLDA instead of that of the model folder.
+    metric : Path, optional
+        Metric from ssahc train-metric instead of that of the model folder.
     plda_scores : Path, optional
         Archive or scp of Kaldi score matrices that take the place of a PLDA model.
     """
@@ -72,6 +74,7 @@ class ModelFiles:
     mean: Path | None = None
     transform: Path | None = None
     plda: Path | None = None
+    metric: Path | None = None
     plda_scores: Path | None = None
 
     def __post_init__(self) -> None:
@@ -258,6 +261,7 @@ def load_model(options: ModelFiles) -> Model:
         "mean": options.mean,
         "transform": options.transform,
         "plda": options.plda,
+        "metric": options.metric,
     }
     if options.model_dir is None:
         return read_model(**single)

@@ -10,10 +10,7 @@ interruption ``labels.1``, ...). A recording counts as done when all of its utte
 have a label and, where scores are wanted, its matrix is whole.
 """
 
-import fcntl
 import logging
-import os
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,15 +20,20 @@ from typing import Any, Self
 import numpy as np
 
 from ssahc.cli.batch import CONFIG
-from ssahc.config import build, flatten, read_config, write_config
+from ssahc.cli.resuming import (
+    FOLDER,
+    LOCK,
+    check_same_run,
+    is_interrupted,
+    work_folder,
+)
+from ssahc.config import write_config
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
-from ssahc.io.files import made_folder, move_files, refuse_folders
 from ssahc.io.scp import ScpEntry
 from ssahc.io.text import format_labels
 from ssahc.types import IntArray
 
-_FOLDER, _LOCK = ".unfinished", "lock"
 SCORES = ("scores.ark", "scores.scp")
 
 _logger = logging.getLogger("ssahc")
@@ -156,30 +158,19 @@ def open_unfinished(
         If the folder cannot be written to, another run is writing there, or what an
         earlier one has left has no place in this plan.
     """
-    with made_folder(out_dir):
-        refuse_folders(out_dir, (*names, CONFIG))
-        folder = out_dir / _FOLDER
-        folder.mkdir(exist_ok=True)
-        with _locked(folder / _LOCK, out_dir):
+    with work_folder(out_dir, names, stale=stale) as folder:
+        earlier = _find_earlier(out_dir, plan, resume=resume)
+        labels, scores = _read_back(earlier, plan)
+        if not (folder / CONFIG).exists():
+            write_config(folder / CONFIG, plan.options)
+        with Unfinished(folder, labels, scores) as unfinished:
+            if labels:
+                _logger.info("%d recordings were done before", len(labels))
             try:
-                earlier = _find_earlier(out_dir, plan, resume=resume)
-                labels, scores = _read_back(earlier, plan)
-                if not (folder / CONFIG).exists():
-                    write_config(folder / CONFIG, plan.options)
-                with Unfinished(folder, labels, scores) as unfinished:
-                    if labels:
-                        _logger.info("%d recordings were done before", len(labels))
-                    try:
-                        yield unfinished
-                    except BaseException:
-                        _keep(unfinished, out_dir, plan)
-                        raise
-                # Options last: until they are gone, the folder can be resumed.
-                move_files(folder, out_dir, names, stale=stale)
-                (folder / CONFIG).replace(out_dir / CONFIG)
-            finally:
-                if not (folder / CONFIG).exists():
-                    shutil.rmtree(folder, ignore_errors=True)
+                yield unfinished
+            except BaseException:
+                _keep(unfinished, out_dir, plan)
+                raise
 
 
 def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
@@ -196,80 +187,28 @@ def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
     )
 
 
-@contextmanager
-def _locked(path: Path, out_dir: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back if the process dies."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The other run may have ended, and removed the file, just now.
-            is_ours = os.fstat(file.fileno()).st_nlink > 0
-        except BlockingIOError:
-            is_ours = False
-        if not is_ours:
-            raise UsageError(
-                f"{out_dir}: another run is writing there; wait for it, or choose "
-                "another output folder"
-            )
-        yield
-
-
 # ---- what an earlier run has left --------------------------------------------------
 
 
 def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
     """Return the folders of results to start from."""
-    folder = out_dir / _FOLDER
-    if (folder / CONFIG).exists():
-        if not resume:
-            raise UsageError(
-                f"{out_dir}: holds a run that was interrupted; go on with --resume, or "
-                f"remove {folder} to start anew"
-            )
-        _check(folder, plan)
+    folder = out_dir / FOLDER
+    if is_interrupted(out_dir, resume=resume):
+        check_same_run(folder, plan.options, plan.inputs)
         try:
             # The interrupted run may itself have gone on from a finished one.
-            _check(out_dir, plan)
+            check_same_run(out_dir, plan.options, plan.inputs)
         except (FormatError, UsageError):
             return [folder]
         return [out_dir, folder]
     # Without options nothing can be made of what else lies there.
     for path in folder.iterdir():
-        if path.name != _LOCK:
+        if path.name != LOCK:
             path.unlink()
     if resume and (out_dir / CONFIG).exists():
-        _check(out_dir, plan)
+        check_same_run(out_dir, plan.options, plan.inputs)
         return [out_dir]
     return []
-
-
-def _check(earlier: Path, plan: Plan) -> None:
-    """Raise an error if these results are not those of the plan."""
-    _check_options(earlier, plan.options)
-    _check_inputs(earlier, plan.inputs)
-
-
-def _check_options(earlier: Path, options: Any) -> None:
-    stored = flatten(build(type(options), read_config(earlier / CONFIG, type(options))))
-    wanted = flatten(options)
-    for name in sorted(stored.keys() | wanted.keys()):
-        there, here = stored.get(name, "not given"), wanted.get(name, "not given")
-        if there != here:
-            raise UsageError(
-                f"{earlier / CONFIG}: {name} is {there} there and {here} now, so these "
-                "results cannot be resumed; give the same options, or another folder"
-            )
-
-
-def _check_inputs(earlier: Path, inputs: Iterable[Path]) -> None:
-    began = (earlier / CONFIG).stat().st_mtime_ns
-    for path in inputs:
-        if path.exists() and path.stat().st_mtime_ns > began:
-            raise UsageError(
-                f"{path}: has changed since the run in {earlier} began; start anew in "
-                "another folder, or, if what was done is right all the same: touch "
-                f"{earlier / CONFIG}"
-            )
 
 
 def _read_back(

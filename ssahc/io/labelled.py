@@ -64,7 +64,9 @@ def read_xvectors(folder: Path) -> Xvectors:
     return _read(folder, _read_entries(folder))
 
 
-def read_labelled(folder: Path) -> tuple[LabelledXvectors, list[FormatError]]:
+def read_labelled(
+    folder: Path, *, utt2spk: Path | None = None
+) -> tuple[LabelledXvectors, list[FormatError]]:
     """Read the x-vectors of a folder and who speaks in them.
 
     As Kaldi does, utterances without an x-vector and x-vectors without a speaker are
@@ -74,6 +76,8 @@ def read_labelled(folder: Path) -> tuple[LabelledXvectors, list[FormatError]]:
     ----------
     folder : Path
         Holds ``xvector.scp`` and ``utt2spk``.
+    utt2spk : Path, optional
+        A table that takes the place of the folder's ``utt2spk``.
 
     Returns
     -------
@@ -88,10 +92,11 @@ def read_labelled(folder: Path) -> tuple[LabelledXvectors, list[FormatError]]:
         x-vector can be used.
     """
     entries = _read_entries(folder)
-    speaker_of = read_utt2spk(folder / UTT2SPK)
-    _refuse_recordings(folder, speaker_of)
-    _warn_of_unmatched(folder / UTT2SPK, "have no x-vector", speaker_of, entries)
-    _warn_of_unmatched(folder / SCP, f"are not in {UTT2SPK}", entries, speaker_of)
+    path = folder / UTT2SPK if utt2spk is None else utt2spk
+    speaker_of = read_utt2spk(path)
+    _refuse_recordings(folder, path, speaker_of)
+    _warn_of_unmatched(path, "have no x-vector", speaker_of, entries)
+    _warn_of_unmatched(folder / SCP, f"are not in {path}", entries, speaker_of)
     found = _read(folder, {key: entries[key] for key in entries if key in speaker_of})
     speakers = tuple(speaker_of[utterance] for utterance in found.utterances)
     return LabelledXvectors(found.utterances, speakers, found.xvectors), found.faults
@@ -103,7 +108,7 @@ def _read_entries(folder: Path) -> dict[str, ScpEntry]:
     return {entry.key: entry for entry in read_scp(folder / SCP)}
 
 
-def _refuse_recordings(folder: Path, speaker_of: dict[str, str]) -> None:
+def _refuse_recordings(folder: Path, utt2spk: Path, speaker_of: dict[str, str]) -> None:
     """Raise a FormatError if every "speaker" is the recording of its segment."""
     if not (folder / SEGMENTS).exists():
         return
@@ -114,9 +119,9 @@ def _refuse_recordings(folder: Path, speaker_of: dict[str, str]) -> None:
     ):
         raise FormatError(
             "names the recording of every segment as its speaker, as in a folder to be "
-            "diarized; to train on it without knowing who speaks, use --unsupervised. "
+            "diarized; to train on it without knowing who speaks, use ssahc fit --unsupervised. "
             f"If each recording is of one speaker, move {SEGMENTS} out of the folder",
-            path=folder / UTT2SPK,
+            path=utt2spk,
         )
 
 

@@ -1,4 +1,4 @@
-"""A model folder: ``mean.vec``, ``transform.mat``, ``plda``."""
+"""A model folder: ``mean.vec``, ``transform.mat``, ``plda``, ``metric.ark``."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -9,10 +9,13 @@ import numpy as np
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import read_single, write_single
 from ssahc.io.files import make_folder
+from ssahc.io.metric import read_metric, write_metric
 from ssahc.io.plda import read_plda, write_plda
 from ssahc.types import LARGEST, FloatArray, Model
 
-MEAN, TRANSFORM, PLDA = MODEL_FILES = ("mean.vec", "transform.mat", "plda")
+MEAN, TRANSFORM, PLDA, METRIC = MODEL_FILES = (
+    *("mean.vec", "transform.mat", "plda", "metric.ark"),
+)
 ModelFormat = Literal["kaldi", "text", "binary"]
 
 
@@ -21,6 +24,7 @@ def read_model(
     mean: Path | None = None,
     transform: Path | None = None,
     plda: Path | None = None,
+    metric: Path | None = None,
 ) -> Model:
     """Read the parts of a model and check that they fit together.
 
@@ -29,16 +33,21 @@ def read_model(
     FormatError
         If a file is unreadable or its dimension disagrees with the others.
     UsageError
-        If there is a PLDA but no mean or no transform: it was trained on centred and
-        whitened vectors.
+        If there is a PLDA but no mean or no transform, or a metric but no mean: they
+        were trained on vectors that were centred and, for the PLDA, whitened.
     """
     if plda is not None and (mean is None or transform is None):
         raise UsageError(
             f"{plda}: a PLDA is trained on centred and whitened x-vectors; give "
             "--mean and --transform as well, or a --model-dir"
         )
+    if metric is not None and mean is None:
+        raise UsageError(
+            f"{metric}: a metric is trained on centred x-vectors; give --mean as well, "
+            "or a --model-dir"
+        )
     parts: dict[Path, int] = {}
-    mean_vector = matrix = model_plda = None
+    mean_vector = matrix = model_plda = model_metric = None
     if mean is not None:
         mean_vector = _finite(read_single(mean, "vector"), mean)
         parts[mean] = len(mean_vector)
@@ -57,6 +66,9 @@ def read_model(
     if plda is not None:
         model_plda = read_plda(plda)
         parts[plda] = len(model_plda.mean)
+    if metric is not None:
+        model_metric = read_metric(metric)
+        parts[metric] = len(model_metric.whitening)
     for (path, dim), (other, expected) in pairwise(parts.items()):
         if dim != expected:
             raise FormatError(
@@ -64,17 +76,18 @@ def read_model(
                 "take both from one model",
                 path=other,
             )
-    return Model(mean_vector, matrix, model_plda)
+    return Model(mean_vector, matrix, model_plda, model_metric)
 
 
 def read_model_dir(folder: Path | str, **instead: Path | None) -> Model:
-    """Read a model folder; its ``plda`` may be missing.
+    """Read a model folder; its ``plda`` and its ``metric.ark`` may be missing.
 
     Parameters
     ----------
     folder : Path or str
     **instead : Path, optional
-        A file to read in place of the folder's, by part: mean, transform, plda.
+        A file to read in place of the folder's, by part: mean, transform, plda,
+        metric.
 
     Raises
     ------
@@ -92,6 +105,7 @@ def read_model_dir(folder: Path | str, **instead: Path | None) -> Model:
         "mean": folder / MEAN,
         "transform": folder / TRANSFORM,
         "plda": folder / PLDA if (folder / PLDA).exists() else None,
+        "metric": folder / METRIC if (folder / METRIC).exists() else None,
     }
     parts.update({part: path for part, path in instead.items() if path is not None})
     return read_model(**parts)
@@ -109,7 +123,7 @@ def write_model_dir(
     model : Model
     file_format : {"kaldi", "text", "binary"}
         As Kaldi's programs do by default (the mean as text, the others binary), or all
-        of one kind.
+        of one kind; a metric is always binary.
     """
     folder = Path(folder)
     make_folder(folder)
@@ -122,6 +136,8 @@ def write_model_dir(
         write_single(folder / TRANSFORM, transform, binary=binary)
     if model.plda is not None:
         write_plda(folder / PLDA, model.plda, binary=binary)
+    if model.metric is not None:
+        write_metric(folder / METRIC, model.metric)
 
 
 def _finite(values: np.ndarray, path: Path) -> FloatArray:

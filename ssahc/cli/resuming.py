@@ -1,0 +1,137 @@
+"""What verbs that can be resumed share: a work folder, and whose run it holds."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ssahc.cli.batch import CONFIG
+from ssahc.config import build, flatten, read_config
+from ssahc.errors import UsageError
+from ssahc.io.files import made_folder, move_files, refuse_folders
+
+FOLDER, LOCK = ".unfinished", "lock"
+
+
+@contextmanager
+def work_folder(
+    out_dir: Path, names: Sequence[str], *, stale: Collection[str] = ()
+) -> Iterator[Path]:
+    """Make files in a folder of their own; move them to OUT_DIR on leaving.
+
+    After an error the folder stays if it holds a config.toml, and is removed if not.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Made if missing, and taken away again if it stays empty.
+    names : sequence of str
+        Files that are moved, besides config.toml.
+    stale : collection of str
+        Those of `names` that an earlier run has left: removed if not made anew.
+
+    Yields
+    ------
+    Path
+        The folder; config.toml has to be written there.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be written to, or another run is writing there.
+    """
+    with made_folder(out_dir):
+        refuse_folders(out_dir, (*names, CONFIG))
+        folder = out_dir / FOLDER
+        folder.mkdir(exist_ok=True)
+        with _locked(folder / LOCK, out_dir):
+            try:
+                yield folder
+                # Options last: until they are gone, the folder can be resumed.
+                move_files(folder, out_dir, names, stale=stale)
+                (folder / CONFIG).replace(out_dir / CONFIG)
+            finally:
+                if not (folder / CONFIG).exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: Path, out_dir: Path) -> Iterator[None]:
+    """Hold a lock that the system takes back if the process dies."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The other run may have ended, and removed the file, just now.
+            is_ours = os.fstat(file.fileno()).st_nlink > 0
+        except BlockingIOError:
+            is_ours = False
+        if not is_ours:
+            raise UsageError(
+                f"{out_dir}: another run is writing there; wait for it, or choose "
+                "another output folder"
+            )
+        yield
+
+
+def is_interrupted(out_dir: Path, *, resume: bool) -> bool:
+    """Whether the folder holds a run that was interrupted.
+
+    Raises
+    ------
+    UsageError
+        If it does, and is not to be resumed.
+    """
+    folder = out_dir / FOLDER
+    if not (folder / CONFIG).exists():
+        return False
+    if not resume:
+        raise UsageError(
+            f"{out_dir}: holds a run that was interrupted; go on with --resume, or "
+            f"remove {folder} to start anew"
+        )
+    return True
+
+
+def check_same_run(earlier: Path, options: Any, inputs: Iterable[Path]) -> None:
+    """Check that what lies in a folder was made with these options from these inputs.
+
+    Parameters
+    ----------
+    earlier : Path
+        Holds config.toml.
+    options : dataclass instance
+    inputs : iterable of Path
+
+    Raises
+    ------
+    UsageError
+        If an option differs, or a file has changed since.
+    """
+    _check_options(earlier, options)
+    _check_inputs(earlier, inputs)
+
+
+def _check_options(earlier: Path, options: Any) -> None:
+    stored = flatten(build(type(options), read_config(earlier / CONFIG, type(options))))
+    wanted = flatten(options)
+    for name in sorted(stored.keys() | wanted.keys()):
+        there, here = stored.get(name, "not given"), wanted.get(name, "not given")
+        if there != here:
+            raise UsageError(
+                f"{earlier / CONFIG}: {name} is {there} there and {here} now, so these "
+                "results cannot be resumed; give the same options, or another folder"
+            )
+
+
+def _check_inputs(earlier: Path, inputs: Iterable[Path]) -> None:
+    began = (earlier / CONFIG).stat().st_mtime_ns
+    for path in inputs:
+        if path.exists() and path.stat().st_mtime_ns > began:
+            raise UsageError(
+                f"{path}: has changed since the run in {earlier} began; start anew in "
+                "another folder, or, if what was done is right all the same: touch "
+                f"{earlier / CONFIG}"
+            )

@@ -1,0 +1,238 @@
+"""``ssahc train-metric``."""
+
+import csv
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ssahc.cli.batch import CONFIG
+from ssahc.cli.fit import report_faults
+from ssahc.cli.options import PATH, Verb, config_option, options_of
+from ssahc.cli.resuming import check_same_run, is_interrupted, work_folder
+from ssahc.config import resolve, write_config
+from ssahc.errors import FormatError
+from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
+from ssahc.io.files import atomic_write
+from ssahc.io.labelled import read_labelled
+from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
+from ssahc.io.scp import read_scp
+from ssahc.io.xvectors import SCP, UTT2SPK
+from ssahc.metric.options import MetricOptions
+from ssahc.nn.train import Device, has_gpu
+from ssahc.training import fit_model
+from ssahc.types import LabelledXvectors, Model
+
+if TYPE_CHECKING:
+    from ssahc.metric.state import Checkpoint, Epoch
+
+_CHECKPOINT, _EPOCHS = "checkpoint.npz", "training.csv"
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a metric is learned from.
+
+    Parameters
+    ----------
+    xvector_dir : Path, optional
+        Folder with xvector.scp.
+    utt2spk : Path, optional
+        Who speaks in each x-vector, if not the utt2spk of XVECTOR_DIR says so; those
+        that are not listed are left out.
+    model_dir : Path, optional
+        Model to start from, which is copied to OUT_DIR; without it, mean, whitening and
+        PLDA are estimated from the same x-vectors, as ssahc fit does.
+    """
+
+    xvector_dir: Path | None = None
+    utt2spk: Path | None = None
+    model_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where a metric is trained.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+        auto is the GPU if there is one.
+    """
+
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class Run:
+    """All options of ``ssahc train-metric``."""
+
+    sources: Sources = field(default_factory=Sources)
+    metric: MetricOptions = field(default_factory=MetricOptions)
+    running: Running = field(default_factory=Running)
+
+
+@click.command("train-metric", cls=Verb)
+@click.argument("xvector_dir", type=PATH)
+@click.argument("out_dir", type=PATH)
+@options_of(Run, without={"xvector_dir"})
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on after the last epoch of a run that was interrupted, with the same "
+    "options.",
+)
+@config_option
+def command(
+    xvector_dir: Path,
+    out_dir: Path,
+    resume: bool,
+    config: Path | None,
+    **given: Any,
+) -> None:
+    """Train a network on x-vectors of known speakers: OUT_DIR/metric.ark.
+
+    XVECTOR_DIR holds xvector.scp and utt2spk, which says who speaks. OUT_DIR becomes a
+    model folder (mean.vec, transform.mat, plda, metric.ark) for ssahc diarize, whose
+    networks then start from what the metric makes of x-vectors, and for ssahc verify;
+    it also gets config.toml and training.csv, loss and error rates of every epoch.
+
+    Exit status: 0 all x-vectors were used; 1 some are broken, each is named, and the
+    metric is learned from the others; 2 wrong usage or nothing to learn from, nothing
+    is written. What an interrupted run has learned is kept in OUT_DIR/.unfinished for
+    --resume.
+    """
+    given["xvector_dir"] = xvector_dir
+    run = resolve(Run, given, config=config)
+    # A GPU that is not there is found out before an hour of reading.
+    has_gpu(run.running.device)
+    labelled, faults = read_labelled(xvector_dir, utt2spk=run.sources.utt2spk)
+    report_faults(faults)
+    with _open_training(out_dir, run, resume=resume) as (folder, checkpoint):
+        _train(labelled, run, folder, checkpoint)
+    sys.exit(1 if faults else 0)
+
+
+@contextmanager
+def _open_training(
+    out_dir: Path, run: Run, *, resume: bool
+) -> Iterator[tuple[Path, "Checkpoint | None"]]:
+    """Keep a checkpoint while a training run is under way; finish it on leaving.
+
+    Yields
+    ------
+    folder : Path
+        Where the checkpoint and the files for `out_dir` are made.
+    checkpoint : Checkpoint or None
+        What an interrupted run has left.
+    """
+    with work_folder(out_dir, (*MODEL_FILES, _EPOCHS)) as folder:
+        checkpoint = None
+        if is_interrupted(out_dir, resume=resume):
+            check_same_run(folder, run, _find_inputs(run.sources))
+            checkpoint = _read_checkpoint(folder / _CHECKPOINT)
+            _logger.info("%d epochs were done before", checkpoint.epochs[-1].number)
+        else:
+            write_config(folder / CONFIG, run)
+        try:
+            yield folder, checkpoint
+        except BaseException:
+            if (folder / _CHECKPOINT).exists():
+                _logger.warning(
+                    "what was learned is kept in %s; the same command with --resume "
+                    "goes on from there",
+                    out_dir,
+                )
+            else:
+                (folder / CONFIG).unlink()
+            raise
+
+
+def _find_inputs(sources: Sources) -> list[Path]:
+    """Return the files that a metric depends on."""
+    if sources.xvector_dir is None:
+        raise AssertionError("the folder of x-vectors is an argument")
+    scp = sources.xvector_dir / SCP
+    archives = {entry.archive for entry in read_scp(scp)}
+    model = sources.model_dir
+    parts = [] if model is None else [model / name for name in MODEL_FILES]
+    return [scp, sources.utt2spk or sources.xvector_dir / UTT2SPK, *archives, *parts]
+
+
+def _train(
+    labelled: LabelledXvectors, run: Run, folder: Path, checkpoint: "Checkpoint | None"
+) -> None:
+    """Train, and write a model folder and a table of the epochs."""
+    from ssahc.metric.training import train_metric
+
+    model = _start_model(labelled, run.sources.model_dir)
+
+    def on_epoch(reached: "Checkpoint") -> None:
+        _write_checkpoint(folder / _CHECKPOINT, reached)
+        _tell(reached.epochs[-1])
+
+    trained = train_metric(
+        labelled,
+        model,
+        run.metric,
+        device=run.running.device,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
+    _logger.info("the metric is that of epoch %d", trained.best.number)
+    if trained.best.number == 0:
+        _logger.warning(
+            "no epoch separated the speakers held out better than the start; try "
+            "another --loss or a smaller --lr"
+        )
+    write_model_dir(folder, replace(model, metric=trained.metric))
+    with atomic_write(folder / _EPOCHS) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["epoch", "loss", "eer", "min_dcf"])
+        table.writerows(asdict(epoch).values() for epoch in trained.epochs)
+
+
+def _start_model(labelled: LabelledXvectors, folder: Path | None) -> Model:
+    """Return the model that training starts from."""
+    if folder is None:
+        return fit_model(labelled.xvectors, labelled.speakers)
+    return replace(read_model_dir(folder), metric=None)
+
+
+def _tell(epoch: "Epoch") -> None:
+    """Log how far it is."""
+    parts = [] if epoch.loss is None else [f"loss {epoch.loss:.4f}"]
+    if epoch.eer is not None:
+        parts.append(f"held out: EER {100 * epoch.eer:.2f} %")
+        parts.append(f"minDCF {epoch.min_dcf:.3f}")
+    _logger.info("epoch %d: %s", epoch.number, ", ".join(parts) or "the start")
+
+
+def _write_checkpoint(path: Path, checkpoint: "Checkpoint") -> None:
+    epochs = [asdict(epoch) for epoch in checkpoint.epochs]
+    record = json.dumps({"epochs": epochs, "generator": checkpoint.generator})
+    write_checkpoint(path, checkpoint.arrays, record)
+
+
+def _read_checkpoint(path: Path) -> "Checkpoint":
+    from ssahc.metric.state import Checkpoint, Epoch
+
+    arrays, text = read_checkpoint(path)
+    try:
+        record = json.loads(text)
+        epochs = tuple(Epoch(**epoch) for epoch in record["epochs"])
+        return Checkpoint(epochs, arrays, record["generator"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(
+            "is no checkpoint of this version of ssahc; remove its folder to start "
+            "anew",
+            path=path,
+        ) from error
