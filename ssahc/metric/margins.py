@@ -32,7 +32,7 @@ def choose_margin(
     """
     if kind == "fixed" or len(within) == 0:
         return fixed
-    adaptive = float(across.mean() - within.mean())
+    adaptive = (across.mean() - within.mean()).item()
     return max(adaptive, fixed) if kind == "adaptive-floored" else adaptive
 
 

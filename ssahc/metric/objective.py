@@ -8,19 +8,17 @@ With per-recording learning the labels are clusters, with labelled data speakers
     loss.backward()
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from ssahc.metric import classes, prototypes, tuples
 from ssahc.metric.margins import choose_margin, second_margin
 from ssahc.metric.options import LossName, LossOptions, Triplets, check_loss
 from ssahc.metric.sampling import all_pairs, draw_quadruplets, draw_triplets
-from ssahc.metric.terms import distances
+from ssahc.metric.terms import directions, distances
 from ssahc.nn.losses import ExpectedTriplets, SampledTriplets, TripletForm
 from ssahc.nn.sampling import sample_triplets
 from ssahc.types import FloatArray, IntArray
@@ -106,10 +104,10 @@ class Objective:
             case "center":
                 start = [
                     _classifier(embeddings, labels),
-                    _directions(embeddings, labels),
+                    _class_directions(embeddings, labels),
                 ]
             case "am-softmax" | "aam-softmax" | "congenerous-cosine":
-                start = [_directions(embeddings, labels)]
+                start = [_class_directions(embeddings, labels)]
             case "angular-prototypical" | "ge2e":
                 start = [embeddings.new_tensor(value) for value in (_SCALE, _SHIFT)]
             case _:
@@ -149,9 +147,18 @@ class Objective:
         if self.loss in _OF_TUPLES:
             return self._over_tuples(embeddings, labels, generator)
         names = torch.from_numpy(labels).to(embeddings.device)
+        given = self._given()
         match self.loss:
             case "softmax":
                 return classes.softmax(embeddings, names, *parameters)
+            case "am-softmax":
+                return classes.am_softmax(embeddings, names, parameters[0], **given)
+            case "aam-softmax":
+                return classes.aam_softmax(embeddings, names, parameters[0], **given)
+            case "congenerous-cosine":
+                return classes.congenerous_cosine(
+                    embeddings, names, parameters[0], **given
+                )
             case "center":
                 center_weight = self.options.center_weight
                 return classes.center(
@@ -161,15 +168,8 @@ class Objective:
                 return prototypes.prototypical(embeddings, names)
             case "angular-prototypical":
                 return prototypes.angular_prototypical(embeddings, names, *parameters)
-            case "ge2e":
+            case _:
                 return prototypes.ge2e(embeddings, names, *parameters)
-        (weight,) = parameters
-        of_cosines: dict[LossName, Callable[..., Tensor]] = {
-            "am-softmax": classes.am_softmax,
-            "aam-softmax": classes.aam_softmax,
-            "congenerous-cosine": classes.congenerous_cosine,
-        }
-        return of_cosines[self.loss](embeddings, names, weight, **self._given())
 
     def _given(self) -> dict[str, float]:
         """Return margin and scale as far as the source's are not wanted."""
@@ -247,16 +247,16 @@ def _detach(embeddings: Tensor) -> FloatArray:
     return embeddings.detach().double().cpu().numpy()
 
 
-def _directions(embeddings: Tensor, labels: IntArray) -> Tensor:
+def _class_directions(embeddings: Tensor, labels: IntArray) -> Tensor:
     """Return the mean direction of each class, rows of length 1."""
     names = torch.from_numpy(labels).to(embeddings.device)
     count = int(labels.max(initial=-1)) + 1
     sums = embeddings.new_zeros(count, embeddings.shape[1])
-    return normalize(sums.index_add(0, names, normalize(embeddings, dim=1)), dim=1)
+    return directions(sums.index_add(0, names, directions(embeddings)))
 
 
 def _classifier(embeddings: Tensor, labels: IntArray) -> Tensor:
     """Return class weights that make logits of scaled cosines."""
-    directions = _directions(embeddings, labels)
+    weight = _class_directions(embeddings, labels)
     length = embeddings.norm(dim=1).mean()
-    return directions * classes.adaptive_scale(len(directions)) / length
+    return weight * classes.adaptive_scale(len(weight)) / length

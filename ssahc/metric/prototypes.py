@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
-from ssahc.metric.terms import cosines, mean_cross_entropy
+from ssahc.metric.terms import cosines, directions, mean_cross_entropy
 
 # Neither the scale nor, in GE2E, a cosine is smaller.
 _SMALLEST = 1e-6
@@ -100,7 +99,7 @@ def ge2e(embeddings: Tensor, labels: Tensor, scale: Tensor, shift: Tensor) -> Te
     asks = sizes[classes] > 1
     queries, targets = embeddings[asks], classes[asks]
     own = (sums[targets] - queries) / (sizes[targets] - 1)[:, None]
-    to_own = cosine_similarity(queries, own)
+    to_own = (directions(queries) * directions(own)).sum(dim=1)
     cosine = cosines(queries, sums / sizes[:, None])
     cosine = cosine.scatter(1, targets[:, None], to_own[:, None])
     cosine = cosine.clamp(min=_SMALLEST)

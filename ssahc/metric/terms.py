@@ -1,20 +1,28 @@
 """What several losses are made of.
 
 Gradients are always finite: the distance of two rows has none where they point the same
-way, their angle none where they point the same or opposite ways; it is taken to be 0
-there.
+way, their angle none where they point the same or opposite ways, and the direction of a
+row none where its length is 0; there the gradient is taken to be 0.
 """
+
+from math import inf
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
 from ssahc.metric.options import Distance
 
 
+def directions(rows: Tensor) -> Tensor:
+    """Return rows (N, d) scaled to unit length; those of length 0 stay 0."""
+    lengths = root((rows**2).sum(dim=1, keepdim=True))
+    return rows / torch.where(lengths > 0, lengths, inf)
+
+
 def cosines(rows: Tensor, others: Tensor) -> Tensor:
     """Return the cosines of all rows (N, d) with all others (M, d) as (N, M)."""
-    return normalize(rows, dim=1) @ normalize(others, dim=1).T
+    return directions(rows) @ directions(others).T
 
 
 def distances(embeddings: Tensor, distance: Distance) -> Tensor:

@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, relu
+from torch.nn.functional import relu
 
 from ssahc.metric.options import Distance
-from ssahc.metric.terms import distances
+from ssahc.metric.terms import directions, distances
 from ssahc.nn.losses import ExpectedTriplets, SampledTriplets
 from ssahc.types import Float32Array
 
@@ -147,7 +147,7 @@ def ssa(embeddings: Tensor, loss: SsaLoss) -> Tensor:
     def place(array: Float32Array) -> Tensor:
         return torch.from_numpy(array).to(embeddings)
 
-    unit = normalize(embeddings, dim=1)[None]
+    unit = directions(embeddings)[None]
     quadratic = type(loss).stack([loss], len(embeddings), place)
     # The gradient is linear in the embeddings: its product with them is the quadratic
     # form, which torch can differentiate again.
