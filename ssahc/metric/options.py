@@ -1,0 +1,144 @@
+"""Which loss learns the embeddings, and how; nothing here needs torch."""
+
+from dataclasses import dataclass, fields
+from math import inf, pi
+from typing import Literal
+
+from ssahc.errors import UsageError
+from ssahc.metric.sampling import Sampling
+from ssahc.options import check_fields
+
+LossName = Literal[
+    "ssa",
+    "triplet",
+    "quadruplet",
+    "contrastive",
+    "center",
+    "congenerous-cosine",
+    "softmax",
+    "am-softmax",
+    "aam-softmax",
+    "prototypical",
+    "angular-prototypical",
+    "ge2e",
+]
+MarginKind = Literal["fixed", "adaptive", "adaptive-floored"]
+Distance = Literal["squared", "plain", "cosine"]
+# SSA's loss in expectation over the random negative, or on negatives that are drawn.
+Triplets = Literal["expected", "sampled"]
+
+# The losses that an option has a meaning for.
+_TAKEN_BY: dict[str, tuple[LossName, ...]] = {
+    "sampling": ("ssa", "triplet", "quadruplet"),
+    "margin": ("triplet", "quadruplet"),
+    "margin_size": (
+        *("triplet", "quadruplet", "contrastive", "am-softmax", "aam-softmax"),
+    ),
+    "scale": ("congenerous-cosine", "am-softmax", "aam-softmax"),
+    "distance": ("triplet", "quadruplet"),
+    "center_weight": ("center",),
+}
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """How a loss of metric learning is taken.
+
+    Parameters
+    ----------
+    sampling : {"all", "random", "semi-hard", "hard", "distance-weighted"}
+        How the negatives of a pair are chosen, for ssa (with sampled triplets), triplet
+        and quadruplet: every one (all; not for quadruplet), any one (random), the
+        nearest that is farther away than the positive (semi-hard), the nearest one to
+        the farthest positive (hard), or one drawn so that all distances occur alike
+        (distance-weighted).
+    margin : {"fixed", "adaptive", "adaptive-floored"}
+        The margin of triplet and quadruplet is margin-size, or by how much negatives
+        are farther away on average than positives, or the larger of the two.
+    margin_size : float, optional
+        Margin of triplet, quadruplet, contrastive, am-softmax and aam-softmax (there an
+        angle in radians); if not given, that of the loss's source.
+    scale : float, optional
+        What cosines are multiplied by in am-softmax, aam-softmax and
+        congenerous-cosine; if not given, that of the loss's source.
+    distance : {"squared", "plain", "cosine"}
+        Between embeddings of unit length, for triplet and quadruplet: the square of the
+        Euclidean distance, the distance itself, or 1 minus the cosine.
+    center_weight : float
+        Weight of the distances from the centers in the center loss.
+    """
+
+    sampling: Sampling = "random"
+    margin: MarginKind = "fixed"
+    margin_size: float | None = None
+    scale: float | None = None
+    distance: Distance = "squared"
+    center_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("margin_size", "center_weight"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < inf:
+                raise UsageError(
+                    f"{_flag(name)} must be finite and not negative, found {value:g}"
+                )
+        if self.scale is not None and not 0 < self.scale < inf:
+            raise UsageError(f"scale must be finite and positive, found {self.scale:g}")
+        if self.margin == "adaptive" and self.margin_size is not None:
+            raise UsageError(
+                "margin adaptive has no margin-size; leave it out, or give it as the "
+                "least margin with margin adaptive-floored"
+            )
+
+
+def check_loss(
+    loss: LossName, options: LossOptions, triplets: Triplets = "expected"
+) -> None:
+    """Check that options were set only where the loss takes them.
+
+    Parameters
+    ----------
+    loss : LossName
+    options : LossOptions
+    triplets : {"expected", "sampled"}
+        Of the loss ssa.
+
+    Raises
+    ------
+    UsageError
+        If an option that means nothing to the loss is not at its default, or a value of
+        it is none for this loss.
+    """
+    for field in fields(options):
+        value = getattr(options, field.name)
+        takers = _TAKEN_BY[field.name]
+        if value != field.default and loss not in takers:
+            raise UsageError(
+                f"{_flag(field.name)} {value} applies to {_listed(takers)}, not to "
+                f"{loss}; leave it out"
+            )
+    if loss == "ssa" and triplets == "expected" and options.sampling != "random":
+        raise UsageError(
+            f"sampling {options.sampling} needs triplets that are sampled; triplets "
+            "expected stands for all random ones"
+        )
+    if loss == "quadruplet" and options.sampling == "all":
+        raise UsageError(
+            "sampling all is not for quadruplet: there are too many; choose random, "
+            "semi-hard, hard or distance-weighted"
+        )
+    if loss == "aam-softmax" and (options.margin_size or 0) >= pi:
+        raise UsageError(
+            "margin-size of aam-softmax is an angle in radians, below pi; found "
+            f"{options.margin_size:g}"
+        )
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _listed(losses: tuple[LossName, ...]) -> str:
+    *first, last = losses
+    return f"{', '.join(first)} and {last}" if first else last
