@@ -1,4 +1,4 @@
-"""Folders of x-vectors to train on: ``xvector.scp`` and, if labelled, ``utt2spk``.
+"""Folders of x-vectors of speakers: ``xvector.scp`` and, if labelled, ``utt2spk``.
 
 Here "speaker" is a speaker, not a recording, and an utterance is not placed in time.
 """
@@ -157,7 +157,7 @@ def _read(folder: Path, entries: dict[str, ScpEntry]) -> Xvectors:
             faults.append(unusable_xvector(entries[keys[row]], fault))
         usable[rows] = False
     if not usable.any():
-        empty = FormatError("lists no x-vector to train on", path=folder / SCP)
+        empty = FormatError("lists no x-vector", path=folder / SCP)
         raise faults[0] if faults else empty
     return Xvectors(tuple(compress(keys, usable)), matrix[usable], faults)
 
