@@ -23,6 +23,7 @@ VERBS = {
     "score": "Diarization error rate of an RTTM, equal to md-eval's.",
     "simulate": "Make x-vector folders of synthetic conversations.",
     "tune": "Find the threshold and other options that serve a folder best.",
+    "verify": "Speaker verification: scores, EER and minDCF of a list of trials.",
 }
 
 
