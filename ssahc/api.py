@@ -22,6 +22,7 @@ from ssahc.fusion import FusionOptions
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.text import read_attributes
+from ssahc.io.trials import read_trials
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline import Diarization, diarize_recording
 from ssahc.plda import PldaOptions
@@ -42,6 +43,15 @@ from ssahc.types import (
     no_progress,
 )
 from ssahc.unsupervised import fit_unlabelled
+from ssahc.verification import (
+    Verification,
+    VerificationOptions,
+    embed,
+    equal_error_rate,
+    min_dcf,
+    score_trials,
+    verify,
+)
 
 __all__ = [
     "Affinity",
@@ -70,23 +80,31 @@ __all__ = [
     "TrainingOptions",
     "Turn",
     "UsageError",
+    "Verification",
+    "VerificationOptions",
     "break_down",
     "count_speakers",
     "diarize",
     "diarize_recording",
+    "embed",
+    "equal_error_rate",
     "fit_model",
     "fit_unlabelled",
     "make_options",
+    "min_dcf",
     "open_xvector_dir",
     "pool_sweeps",
     "read_attributes",
     "read_model_dir",
     "read_recordings",
     "read_rttm",
+    "read_trials",
     "score_corpus",
     "score_recording",
+    "score_trials",
     "summarize",
     "sweep_recording",
+    "verify",
     "write_model_dir",
     "write_rttm",
 ]

@@ -143,9 +143,7 @@ def plda_affinity(
         plda = project_plda(plda, directions)
     latent = project_to_latent(vectors, plda)
     if options.length_norm == "plda":
-        dim = latent.shape[1]
-        energy = (latent**2 / (1 + plda.psi)).sum(axis=1, keepdims=True)
-        latent = latent * np.sqrt(dim / np.where(energy > 0, energy, dim))
+        latent = normalize_latent(latent, plda.psi, np.ones(1))
     elif options.length_norm == "simple":
         latent = length_normalize(latent)
     # Kaldi stores the projected vectors in float32. Rounding before that too, as its
@@ -173,6 +171,31 @@ def project_to_latent(vectors: FloatArray, plda: Plda) -> FloatArray:
     """
     _check_dim(vectors, plda)
     return (vectors - plda.mean) @ plda.transform.T
+
+
+def normalize_latent(
+    latent: FloatArray, psi: FloatArray, counts: FloatArray
+) -> FloatArray:
+    """Scale each row to the length that the model expects; rows of zeros stay zero.
+
+    Source: Kaldi's ``Plda::GetNormalizationFactor``.
+
+    Parameters
+    ----------
+    latent : (N, d) array
+        Within-class covariance I, between-class covariance diag(psi).
+    psi : (d,) array
+    counts : (N,) or (1,) array
+        Of how many vectors of one speaker each row is the mean.
+
+    Returns
+    -------
+    (N, d) array
+    """
+    dim = len(psi)
+    energy = (latent**2 / (psi + 1 / counts[:, None])).sum(axis=1, keepdims=True)
+    scaled: FloatArray = latent * np.sqrt(dim / np.where(energy > 0, energy, dim))
+    return scaled
 
 
 def _check_dim(vectors: FloatArray, plda: Plda) -> None:

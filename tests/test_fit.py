@@ -215,7 +215,7 @@ def test_recordings_are_no_speakers(fit, train, tmp_path):
     status, errors, model = fit(source=tmp_path / "a")
     assert (status, model) == (2, None)
     assert "names the recording of every segment as its speaker" in errors[0]
-    assert "use --unsupervised" in errors[0]
+    assert "ssahc fit --unsupervised" in errors[0]
     # With true speakers, segments do not disturb.
     shutil.copy(tmp_path / "a" / "segments", train / "segments")
     assert fit()[0] == 0

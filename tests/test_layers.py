@@ -37,11 +37,13 @@ ARROWS = {
     "io.scores": {"io.ark", "io.files", "io.scp", "io.text"},
     "io.xvectors": {"io.ark", "io.files", "io.scp", "io.text"},
     "io.labelled": {"io.ark", "io.files", "io.scp", "io.text", "io.xvectors"},
+    "io.trials": {"io.files", "io.text"},
     "io.check": {"io.ark", "io.scp", "io.text", "io.xvectors"},
     "preprocess": set(),
     "affinity": set(),
     "plda": {"affinity", "options", "preprocess"},
     "training": {"options", "plda", "preprocess"},
+    "verification": {"options", "plda", "preprocess"},
     "unsupervised": {"plda", "preprocess", "training"},
     "cluster.stop": set(),
     "cluster.history": {"cluster.stop"},
@@ -124,13 +126,13 @@ ARROWS = {
     "api": {
         *("affinity", "breakdown", "cluster", "config", "cuts", "fusion", "io"),
         *("pipeline", "plda", "resegmentation", "scoring", "selfsup", "systems"),
-        *("training", "tuning", "unsupervised"),
+        *("training", "tuning", "unsupervised", "verification"),
     },
     "cli": {
         *("affinity", "breakdown", "cli", "cluster", "comparison", "config", "cuts"),
         *("io", "nn", "parallel", "pipeline", "plots", "report", "scoring"),
         *("simulate", "systems", "together", "training", "tuning", "turns"),
-        "unsupervised",
+        *("unsupervised", "verification"),
     },
 }
 MODULES = sorted(

@@ -24,6 +24,7 @@ VERBS = {
     "simulate": "Make x-vector folders of synthetic conversations.",
     "train-metric": "Train a network on x-vectors of known speakers, to start from.",
     "tune": "Find the threshold and other options that serve a folder best.",
+    "verify": "Speaker verification: scores, EER and minDCF of a list of trials.",
 }
 
 

@@ -45,6 +45,8 @@ Result = TypeVar("Result")
 CONFIG, TUNING = "config.toml", "tuning.csv"
 # Seconds between two lines about progress, where there is no terminal.
 _SILENCE = 30.0
+# Errors of one kind that are printed one by one.
+_SHOWN = 5
 
 _logger = logging.getLogger("ssahc")
 
@@ -259,6 +261,16 @@ def print_faults(faults: Iterable[Fault], total: int) -> None:
         else:
             who = f"recording {recordings[0]!r}"
         click.echo(f"ssahc: error: {who}: {reason}", err=True)
+
+
+def print_errors(errors: Iterable[object]) -> None:
+    """Print the first errors, and how many more there are."""
+    # A folder that is used twice has its faults twice.
+    messages = list(dict.fromkeys(map(str, errors)))
+    for message in messages[:_SHOWN]:
+        click.echo(f"ssahc: error: {message}", err=True)
+    if len(messages) > _SHOWN:
+        click.echo(f"ssahc: error: ... and {len(messages) - _SHOWN} more", err=True)
 
 
 def write_results(

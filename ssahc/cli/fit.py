@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from ssahc.cli.batch import print_faults, track
+from ssahc.cli.batch import print_errors, print_faults, track
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
-from ssahc.errors import FormatError, UsageError
+from ssahc.errors import UsageError
 from ssahc.io.files import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
 from ssahc.io.model import METRIC, MODEL_FILES, ModelFormat, write_model_dir
@@ -21,8 +21,6 @@ from ssahc.types import Fault, FloatArray, Model, Recording
 from ssahc.unsupervised import fit_unlabelled
 
 _logger = logging.getLogger("ssahc")
-# Faults that are printed one by one.
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
         found = None if folder is None else read_xvectors(folder)
         others.append(None if found is None else found.xvectors)
         faults += [] if found is None else found.faults
-    report_faults(faults)
+    print_errors(faults)
     whiten_from, adapt_to = others
     model = fit_model(
         labelled.xvectors,
@@ -152,13 +150,3 @@ def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
         *(len(recordings), "" if len(recordings) == 1 else "s"),
     )
     return model, len(faults)
-
-
-def report_faults(faults: list[FormatError]) -> None:
-    """Print the first faults, and how many more there are."""
-    # A folder that is used twice has its faults twice.
-    messages = list(dict.fromkeys(map(str, faults)))
-    for message in messages[:_SHOWN]:
-        click.echo(f"ssahc: error: {message}", err=True)
-    if len(messages) > _SHOWN:
-        click.echo(f"ssahc: error: ... and {len(messages) - _SHOWN} more", err=True)

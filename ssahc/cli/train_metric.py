@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ssahc.cli.batch import CONFIG
-from ssahc.cli.fit import report_faults
+from ssahc.cli.batch import CONFIG, print_errors
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cli.resuming import check_same_run, is_interrupted, work_folder
 from ssahc.config import resolve, write_config
@@ -115,7 +114,7 @@ def command(
     # A GPU that is not there is found out before an hour of reading.
     has_gpu(run.running.device)
     labelled, faults = read_labelled(xvector_dir, utt2spk=run.sources.utt2spk)
-    report_faults(faults)
+    print_errors(faults)
     with _open_training(out_dir, run, resume=resume) as (folder, checkpoint):
         _train(labelled, run, folder, checkpoint)
     sys.exit(1 if faults else 0)

@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,8 @@ def write_checkpoint(
     record : str
     """
     with atomic_write(path, "wb") as file:
-        np.savez(file, **{_RECORD: np.array(record)}, **arrays)
+        stored: dict[str, Any] = {_RECORD: np.array(record), **arrays}
+        np.savez(file, **stored)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:

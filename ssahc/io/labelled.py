@@ -1,4 +1,4 @@
-"""Folders of x-vectors to train on: ``xvector.scp`` and, if labelled, ``utt2spk``.
+"""Folders of x-vectors of speakers: ``xvector.scp`` and, if labelled, ``utt2spk``.
 
 Here "speaker" is a speaker, not a recording, and an utterance is not placed in time.
 """
@@ -119,8 +119,8 @@ def _refuse_recordings(folder: Path, utt2spk: Path, speaker_of: dict[str, str]) 
     ):
         raise FormatError(
             "names the recording of every segment as its speaker, as in a folder to be "
-            "diarized; to train on it without knowing who speaks, use ssahc fit --unsupervised. "
-            f"If each recording is of one speaker, move {SEGMENTS} out of the folder",
+            "diarized; ssahc fit --unsupervised learns without knowing who speaks. If "
+            f"each recording is of one speaker, move {SEGMENTS} out of the folder",
             path=utt2spk,
         )
 
@@ -162,7 +162,7 @@ def _read(folder: Path, entries: dict[str, ScpEntry]) -> Xvectors:
             faults.append(unusable_xvector(entries[keys[row]], fault))
         usable[rows] = False
     if not usable.any():
-        empty = FormatError("lists no x-vector to train on", path=folder / SCP)
+        empty = FormatError("lists no x-vector", path=folder / SCP)
         raise faults[0] if faults else empty
     return Xvectors(tuple(compress(keys, usable)), matrix[usable], faults)
 

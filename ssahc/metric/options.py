@@ -1,6 +1,7 @@
 """Which loss learns the embeddings, and how; nothing here needs torch."""
 
-from dataclasses import dataclass, fields
+import dataclasses
+from dataclasses import dataclass
 from math import inf, pi
 from typing import Literal
 
@@ -110,7 +111,7 @@ def check_loss(
         If an option that means nothing to the loss is not at its default, or a value of
         it is none for this loss.
     """
-    for field in fields(options):
+    for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         takers = _TAKEN_BY[field.name]
         if value != field.default and loss not in takers:
@@ -142,3 +143,83 @@ def _flag(name: str) -> str:
 def _listed(losses: tuple[LossName, ...]) -> str:
     *first, last = losses
     return f"{', '.join(first)} and {last}" if first else last
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """How a metric is trained once, on labelled x-vectors.
+
+    Parameters
+    ----------
+    loss : LossName
+        What the network learns by.
+    gamma : float
+        Weight of the negatives in the loss ssa.
+    start : {"plda", "whitening", "random"}
+        The network starts as whitening, length normalisation and the PLDA's transform
+        (between windows of one speaker, all directions then vary alike), as whitening
+        and length normalisation alone, or drawn at random.
+    embedding_dim : int, optional
+        Dimensions of what the network gives; as many as x-vectors have if not given.
+    hidden_layers : int
+        Layers between the network's two, which add to what passes through them.
+    hidden_dim : int
+        Units of each of these.
+    speakers_per_batch : int
+        Speakers of a batch.
+    utterances_per_speaker : int
+        X-vectors of each of these; fewer where a speaker has not so many.
+    lr : float
+        Learning rate of Adam.
+    epochs : int
+        Most epochs.
+    patience : int
+        Training stops after so many epochs without a lower EER of the speakers held
+        out; the network of the best epoch is kept.
+    validation_share : float
+        Share of the speakers that are held out; with 0 none are, and all epochs are
+        trained.
+    seed : int
+        Of the speakers held out, of batches, and of what is drawn for a loss.
+    objective : LossOptions
+    """
+
+    loss: LossName = "aam-softmax"
+    gamma: float = 0.4
+    start: Literal["plda", "whitening", "random"] = "plda"
+    embedding_dim: int | None = None
+    hidden_layers: int = 0
+    hidden_dim: int = 256
+    speakers_per_batch: int = 64
+    utterances_per_speaker: int = 4
+    lr: float = 1e-4
+    epochs: int = 50
+    patience: int = 5
+    validation_share: float = 0.1
+    seed: int = 0
+    objective: LossOptions = dataclasses.field(default_factory=LossOptions)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_loss(self.loss, self.objective)
+        fewest = {
+            **{"embedding_dim": 1, "hidden_layers": 0, "hidden_dim": 1, "epochs": 1},
+            **{"speakers_per_batch": 2, "utterances_per_speaker": 2, "patience": 1},
+            **{"seed": 0},
+        }
+        for name, least in fewest.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(
+                    f"{_flag(name)} must be {least} or more, found {value}"
+                )
+        if not (0 < self.lr < inf and 0 <= self.gamma < inf):
+            raise UsageError(
+                "expected finite lr above 0 and gamma of 0 or more, found "
+                f"{self.lr:g} and {self.gamma:g}"
+            )
+        if not 0 <= self.validation_share <= 0.5:
+            raise UsageError(
+                "validation-share must be from 0 to 0.5, found "
+                f"{self.validation_share:g}"
+            )

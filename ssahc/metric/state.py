@@ -88,7 +88,7 @@ class State:
     def step(self, loss: Tensor) -> float:
         """Take one step downhill; return the loss before it."""
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
         return loss.item()
 

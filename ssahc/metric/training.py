@@ -53,7 +53,7 @@ class TrainedMetric:
 def train_metric(
     labelled: LabelledXvectors,
     model: Model,
-    options: MetricOptions = MetricOptions(),
+    options: MetricOptions = MetricOptions(),  # noqa: B008
     *,
     device: Device = "auto",
     checkpoint: Checkpoint | None = None,
@@ -159,9 +159,9 @@ def _split(
         held = max(held, 2)
     if len(several) - held < 2:
         raise DataError(
-            f"found {len(several)} speakers with two x-vectors or more, of which {held} "
-            "are held out; a metric needs two to learn from, so give more, or "
-            "--validation-share 0"
+            f"found {len(several)} speakers with two x-vectors or more, and {held} of "
+            "them would be held out; a metric needs two to learn from, so give more, "
+            "or --validation-share 0"
         )
     generator.shuffle(several)
     return several[held:], several[:held]
@@ -219,7 +219,9 @@ class _HeldOut:
 
 def _embed(inputs: Tensor, layers: list[Tensor]) -> Tensor:
     """Return embeddings, a block of rows at a time."""
-    return torch.cat([run_layers(block, layers) for block in inputs.split(_BLOCK)])
+    return torch.cat(
+        [run_layers(block, layers) for block in torch.split(inputs, _BLOCK)]
+    )
 
 
 # ---- network -----------------------------------------------------------------------

@@ -1,0 +1,295 @@
+"""``ssahc verify``."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import isinf
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import numpy as np
+
+from ssahc.cli.batch import print_errors
+from ssahc.cli.inputs import ModelFiles, load_model
+from ssahc.cli.options import PATH, Verb, options_of
+from ssahc.cli.tables import print_table
+from ssahc.config import flatten, resolve
+from ssahc.errors import DataError, FormatError, UsageError
+from ssahc.io.labelled import Xvectors, read_xvectors
+from ssahc.io.text import read_spk2utt
+from ssahc.io.trials import (
+    Trials,
+    read_trial_scores,
+    read_trials,
+    write_trial_scores,
+)
+from ssahc.types import FloatArray, IntArray
+from ssahc.verification import (
+    Verification,
+    VerificationOptions,
+    embed,
+    score_trials,
+    verify,
+)
+
+_logger = logging.getLogger("ssahc")
+_READY = "ready-made"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How trials are scored.
+
+    Parameters
+    ----------
+    scoring : {"cosine", "plda"}, optional
+        Cosine of x-vectors as a metric of ssahc train-metric embeds them, or without
+        one whitened; or log-likelihood ratio of a PLDA as by ivector-plda-scoring. Not
+        given: plda if the model has one and no metric, else cosine.
+    enroll_spk2utt : Path, optional
+        Kaldi's table of the utterances of every enrolled speaker: the first field of
+        TRIALS is a speaker, whose x-vector is the mean of those of the utterances. Else
+        it is an utterance.
+    enroll_dir : Path, optional
+        X-vector folder of the enrolled utterances, if they are not in that of the test
+        utterances; only its xvector.scp is read.
+    write_scores : Path, optional
+        File to write the scores to: "enrolled test score" lines.
+    """
+
+    scoring: Literal["cosine", "plda"] | None = None
+    enroll_spk2utt: Path | None = None
+    enroll_dir: Path | None = None
+    write_scores: Path | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """All options of ``ssahc verify``."""
+
+    model: ModelFiles = field(default_factory=ModelFiles)
+    comparison: Comparison = field(default_factory=Comparison)
+    costs: VerificationOptions = field(default_factory=VerificationOptions)
+
+
+@click.command("verify", cls=Verb)
+@click.argument("source", type=PATH)
+@click.argument("trials", type=PATH)
+@options_of(Run, without={"plda_scores"})
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="How to print.  [default: text]",
+)
+def command(source: Path, trials: Path, form: str, **given: Any) -> None:
+    """Print equal error rate and minimum detection cost of a list of trials.
+
+    SOURCE is an x-vector folder, of which only xvector.scp is read, or a file of
+    ready-made scores: "enrolled test score" lines in any order. TRIALS has lines
+    "enrolled test target|nontarget"; with --write-scores it may lack the third field,
+    and trials are only scored.
+
+    Exit status: 0 all trials were scored; 1 some lack an x-vector or a score, what is
+    missing is named, and the figures are those of the others; 2 wrong usage or no trial
+    could be scored.
+    """
+    run = resolve(Run, given)
+    listed = read_trials(trials, need_targets=run.comparison.write_scores is None)
+    if source.is_dir():
+        scoring, scores, errors = _score(source, listed, run)
+    else:
+        _refuse_scoring(source, run)
+        scoring, scores = _READY, read_trial_scores(source, listed)
+        errors = list(_name_unscored(source, listed, scores))
+    print_errors(errors)
+    is_scored = ~np.isnan(scores)
+    if not is_scored.any():
+        raise DataError(f"{trials}: none of {len(listed)} trials could be scored")
+    if run.comparison.write_scores is not None:
+        write_trial_scores(run.comparison.write_scores, listed, scores)
+        _logger.info("scored %d of %d trials", is_scored.sum(), len(listed))
+    if listed.is_target is not None:
+        targets, nontargets = (
+            scores[is_scored & (listed.is_target == kind)] for kind in (True, False)
+        )
+        printer = _print_json if form == "json" else _print_text
+        printer(scoring, verify(targets, nontargets, run.costs), run.costs)
+    sys.exit(1 if errors else 0)
+
+
+def _refuse_scoring(source: Path, run: Run) -> None:
+    """Raise a UsageError if options say how to score what has scores."""
+    given = flatten(run.model) | flatten(run.comparison)
+    if given:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(
+            f"{source}: is no folder of x-vectors, and a file of scores needs no "
+            f"{flags}; give the folder or leave out the rest"
+        )
+
+
+def _name_unscored(source: Path, trials: Trials, scores: FloatArray) -> Iterator[str]:
+    for row in np.flatnonzero(np.isnan(scores)).tolist():
+        first, second = trials.names(row)
+        yield f"{source}: has no score of {first!r} and {second!r}"
+
+
+def _score(
+    folder: Path, trials: Trials, run: Run
+) -> tuple[str, FloatArray, list[FormatError | str]]:
+    """Return how trials were scored, the scores (NaN: not), and what is missing."""
+    model, comparison = load_model(run.model), run.comparison
+    if comparison.scoring == "plda" and model.plda is None:
+        raise UsageError(
+            "--scoring plda needs a PLDA; give --model-dir or --plda, or score by "
+            "cosine"
+        )
+    scoring = comparison.scoring
+    if scoring is None:
+        has_plda_only = model.plda is not None and model.metric is None
+        scoring = "plda" if has_plda_only else "cosine"
+    plda = model.plda if scoring == "plda" else None
+    if plda is not None:
+        model = replace(model, metric=None)
+    tests = read_xvectors(folder)
+    source = tests
+    if comparison.enroll_dir is not None:
+        source = read_xvectors(comparison.enroll_dir)
+    if model.mean is None:
+        model = replace(model, mean=_common_mean(tests, source))
+    errors: list[FormatError | str] = [*tests.faults, *source.faults]
+    enrolled = _enroll(source, trials.enrolled, comparison.enroll_spk2utt)
+    test_rows = _find_rows(trials.tests, tests.utterances)
+    first, second = enrolled.rows[trials.pairs[:, 0]], test_rows[trials.pairs[:, 1]]
+    errors += _name_missing(enrolled.what, trials.enrolled, trials.pairs[:, 0], first)
+    errors += _name_missing("test utterance", trials.tests, trials.pairs[:, 1], second)
+    is_scored = (first >= 0) & (second >= 0)
+    scores = np.full(len(trials), np.nan)
+    scores[is_scored] = score_trials(
+        embed(enrolled.xvectors, model),
+        enrolled.counts,
+        embed(tests.xvectors, model),
+        np.column_stack([first, second])[is_scored],
+        plda,
+    )
+    return scoring, scores, errors
+
+
+def _common_mean(tests: Xvectors, source: Xvectors) -> FloatArray:
+    """Return the mean of all x-vectors there are."""
+    folders = [tests.xvectors] if source is tests else [tests.xvectors, source.xvectors]
+    dims = [str(xvectors.shape[1]) for xvectors in folders]
+    if len(set(dims)) > 1:
+        raise DataError(
+            f"test and enrolled x-vectors have {' and '.join(dims)} dimensions; "
+            "extract both with one network"
+        )
+    mean: FloatArray = np.concatenate(folders).mean(axis=0)
+    return mean
+
+
+@dataclass(frozen=True, eq=False)
+class _Enrolled:
+    """What test utterances are compared with.
+
+    Attributes
+    ----------
+    what : str
+        What the enrolled are called in messages.
+    rows : (E,) array of int
+        For each of the trials' enrolled its row in what follows, -1 if it is missing.
+    xvectors : (R, D) array
+        As extracted, or means of such.
+    counts : (R,) array of int
+        Of how many x-vectors each is the mean.
+    """
+
+    what: str
+    rows: IntArray
+    xvectors: FloatArray
+    counts: IntArray
+
+
+def _enroll(source: Xvectors, names: Sequence[str], spk2utt: Path | None) -> _Enrolled:
+    if spk2utt is None:
+        rows = _find_rows(names, source.utterances)
+        counts = np.ones(len(source.utterances), np.int64)
+        return _Enrolled("enrolled utterance", rows, source.xvectors, counts)
+    utterances_of = read_spk2utt(spk2utt)
+    means: list[FloatArray] = []
+    counts_of, rows_of, unmatched = [], [], []
+    row_of = {utterance: row for row, utterance in enumerate(source.utterances)}
+    for name in names:
+        listed = utterances_of.get(name, [])
+        found = [row_of[utterance] for utterance in listed if utterance in row_of]
+        unmatched += [utterance for utterance in listed if utterance not in row_of]
+        rows_of.append(len(means) if found else -1)
+        if found:
+            means.append(source.xvectors[found].mean(axis=0))
+            counts_of.append(len(found))
+    if unmatched:
+        _logger.warning(
+            "%s: %d utterances have no x-vector and are left out of their speaker's "
+            "mean, the first of them %r",
+            *(spk2utt, len(unmatched), unmatched[0]),
+        )
+    return _Enrolled(
+        f"speaker of {spk2utt}",
+        np.array(rows_of),
+        np.array(means).reshape(-1, source.xvectors.shape[1]),
+        np.array(counts_of, np.int64),
+    )
+
+
+def _find_rows(names: Sequence[str], utterances: Sequence[str]) -> IntArray:
+    """Return where names stand among utterances, -1 for those that do not."""
+    row_of = {utterance: row for row, utterance in enumerate(utterances)}
+    return np.array([row_of.get(name, -1) for name in names])
+
+
+def _name_missing(
+    what: str, names: Sequence[str], members: IntArray, rows: IntArray
+) -> Iterator[str]:
+    """Say which names have no x-vector, and how many trials that costs."""
+    costs = np.bincount(members[rows < 0], minlength=len(names))
+    for name, cost in zip(names, costs.tolist(), strict=True):
+        if cost:
+            trials = "1 trial is" if cost == 1 else f"{cost} trials are"
+            yield f"{what} {name!r}: has no x-vector; {trials} left out"
+
+
+def _print_text(scoring: str, found: Verification, costs: VerificationOptions) -> None:
+    header = (
+        *("scoring", "trials", "targets", "nontargets", "EER\n%", "EER\nthreshold"),
+        *("minDCF", "minDCF\nthreshold"),
+    )
+    row = (
+        scoring,
+        str(found.num_target + found.num_nontarget),
+        str(found.num_target),
+        str(found.num_nontarget),
+        f"{100 * found.eer:.2f}",
+        f"{found.eer_threshold:.4f}",
+        f"{found.min_dcf:.4f}",
+        f"{found.min_dcf_threshold:.4f}",
+    )
+    print_table(header, [row])
+    click.echo()
+    click.echo("Trials are accepted whose score is at least the threshold.")
+    click.echo(
+        f"minDCF: p-target {costs.p_target:g}, c-miss {costs.c_miss:g}, "
+        f"c-fa {costs.c_fa:g}; 1 is the cost without scores."
+    )
+
+
+def _print_json(scoring: str, found: Verification, costs: VerificationOptions) -> None:
+    values: Mapping[str, float] = asdict(found)
+    # JSON knows no infinity, the threshold that rejects all.
+    known = {name: None if isinf(value) else value for name, value in values.items()}
+    json.dump({"scoring": scoring, **asdict(costs), **known}, sys.stdout, indent=2)
+    click.echo()
