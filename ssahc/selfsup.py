@@ -8,7 +8,7 @@ reference is ever read.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf, isnan
 from typing import Literal
 
@@ -21,6 +21,13 @@ from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
+from ssahc.metric.options import (
+    LossName,
+    LossOptions,
+    Triplets,
+    check_loss,
+    fewest_classes,
+)
 from ssahc.nn.losses import ExpectedTriplets, Loss, SampledTriplets, TripletForm
 from ssahc.nn.sampling import sample_triplets
 from ssahc.nn.train import Device, Learner, Train
@@ -44,6 +51,7 @@ Stopped = Literal[
     "too_few_xvectors",
     "one_speaker",
     "one_cluster",
+    "two_clusters",
     "no_pairs",
 ]
 
@@ -68,12 +76,17 @@ class LearningOptions:
         The first clustering merges while the best average cosine is at or above it.
     threshold_step : float
         By so much that threshold falls from period to period.
+    loss : LossName
+        What the network learns by: ssa is the paper's loss, all others are those of
+        ssahc.metric.
     triplets : {"expected", "sampled"}
-        The loss in expectation over the random negative, or one drawn for each pair.
+        The loss ssa in expectation over the random negative, or with negatives drawn
+        for each pair (--sampling).
     triplet_form : {"authors", "paper"}
-        Negatives repel both members of a pair, or the anchor alone (Eq. 3).
+        In the loss ssa, negatives repel both members of a pair, or the anchor alone
+        (Eq. 3).
     gamma : float
-        Weight of the negatives, in the first period.
+        Weight of the negatives in the loss ssa, in the first period.
     gamma_step : float
         By so much gamma rises from period to period.
     lambda_ : float
@@ -95,6 +108,8 @@ class LearningOptions:
         Recordings with fewer x-vectors keep the start: they hold too little to learn.
     seed : int
         Of the sampled negatives; each recording draws its own from seed and id.
+    objective : LossOptions
+        Of the loss.
     """
 
     start: FirstLayer = "whitened"
@@ -102,7 +117,8 @@ class LearningOptions:
     periods: int = 1
     init_threshold: float = 0.2
     threshold_step: float = 0.1
-    triplets: Literal["expected", "sampled"] = "expected"
+    loss: LossName = "ssa"
+    triplets: Triplets = "expected"
     triplet_form: TripletForm = "authors"
     gamma: float = 0.4
     gamma_step: float = 0.1
@@ -114,6 +130,7 @@ class LearningOptions:
     guard: bool = True
     min_xvectors: int = 20
     seed: int = 0
+    objective: LossOptions = field(default_factory=LossOptions)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -129,6 +146,7 @@ class LearningOptions:
             raise UsageError("init-threshold is NaN")
         if self.periods < 1:
             raise UsageError(f"periods must be 1 or more, found {self.periods}")
+        check_loss(self.loss, self.objective, self.triplets)
         self.cost(below=0)
 
     def cost(self, below: int) -> DiscriminativeCost:
@@ -242,10 +260,13 @@ async def learn(
     periods: list[Period] = []
     for p in range(1, options.periods + 1):
         progress("learning", p - 1, options.periods)
-        # 3. Triplets are taken from the clusters of period p - 1,
+        # 3. The loss is that of the clusters of period p - 1,
+        if _count(clusters) < fewest_classes(options.loss):
+            periods.append(Period(_count(clusters), (), "two_clusters"))
+            break
         gamma = options.gamma + (p - 1) * options.gamma_step
-        loss = _triplet_loss(clusters, gamma, options, generator)
-        # 4. the network is trained on them,
+        loss = _make_loss(clusters, gamma, options, generator)
+        # 4. the network is trained by it,
         training = await Train(
             *(learner, loss, options.lr, options.eta, options.max_steps, device)
         )
@@ -316,13 +337,26 @@ def _stop(options: LearningOptions, p: int, num_speakers: int | None) -> Stop:
     return Stop(threshold=threshold, min_speakers=num_speakers or 1)
 
 
-def _triplet_loss(
+def _make_loss(
     clusters: IntArray,
     gamma: float,
     options: LearningOptions,
     generator: np.random.Generator,
 ) -> Loss:
-    """Return the loss of the network's output on triplets of these clusters."""
+    """Return the loss of the network's output with these clusters as labels."""
+    if options.loss != "ssa" or options.objective.sampling != "random":
+        # What SSA does not need, torch has to differentiate.
+        from ssahc.metric.objective import Objective
+        from ssahc.metric.recording import ClusterLoss
+
+        objective = Objective(
+            options.loss,
+            options.objective,
+            gamma=gamma,
+            triplets=options.triplets,
+            triplet_form=options.triplet_form,
+        )
+        return ClusterLoss(objective, clusters, generator)
     if options.triplets == "expected":
         return ExpectedTriplets(clusters, gamma, options.triplet_form)
     triplets = sample_triplets(clusters, generator)

@@ -64,11 +64,6 @@ class Objective:
         check_loss(self.loss, self.options, self.triplets)
 
     @property
-    def fewest_classes(self) -> int:
-        """With fewer classes there is nothing to learn."""
-        return 3 if self.loss == "quadruplet" else 2
-
-    @property
     def needs_pairs(self) -> bool:
         """Whether there is nothing to learn if no class has two rows."""
         return self.loss in _OF_TUPLES + _OF_PROTOTYPES

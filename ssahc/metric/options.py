@@ -93,6 +93,11 @@ class LossOptions:
             )
 
 
+def fewest_classes(loss: LossName) -> int:
+    """Return how many classes a loss needs: with fewer there is nothing to learn."""
+    return 3 if loss == "quadruplet" else 2
+
+
 def check_loss(
     loss: LossName, options: LossOptions, triplets: Triplets = "expected"
 ) -> None:

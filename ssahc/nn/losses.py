@@ -1,13 +1,15 @@
-"""Triplet losses on unit embeddings, with affinity A(x, y) = x . y.
+"""Losses of the networks of recordings: SSA's, on triplets of unit embeddings.
 
-The loss of a triplet (a, p, n) is ``1 - A(a,p) + gamma (A(a,n) + A(p,n))`` in the form
-of the authors' code, which pushes both members of a pair away from the negative, and
-``1 - A(a,p) + gamma A(a,n)`` in the form of the paper (Eq. 3). The 1 has no gradient;
-it lifts the loss above zero (unless gamma is large and clusters are far apart), so that
-its ratio to the first value has a meaning.
+With affinity A(x, y) = x . y, the loss of a triplet (a, p, n) is
+``1 - A(a,p) + gamma (A(a,n) + A(p,n))`` in the form of the authors' code, which pushes
+both members of a pair away from the negative, and ``1 - A(a,p) + gamma A(a,n)`` in the
+form of the paper (Eq. 3). The 1 has no gradient; it lifts the loss above zero (unless
+gamma is large and clusters are far apart), so that its ratio to the first value has a
+meaning.
 
 A mean over triplets is quadratic in the embeddings Y: ``constant + tr(Y' C Y) / 2``
 with a symmetric C. Its gradient is C Y, and a loss is known by that and the constant.
+Other losses are in `ssahc.metric`.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +19,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from ssahc.nn.network import Tensor
+from ssahc.nn.network import Pass, Tensor
 from ssahc.types import Float32Array, IntArray
 
 TripletForm = Literal["authors", "paper"]
@@ -26,16 +28,31 @@ Place = Callable[[Float32Array], Tensor]
 
 
 class Loss(ABC):
-    """The mean loss of the triplets of one recording."""
+    """The loss of one recording's network."""
 
     @classmethod
     @abstractmethod
-    def stack(cls, losses: Sequence[Self], count: int, place: Place) -> "QuadraticLoss":
+    def stack(cls, losses: Sequence[Self], count: int, place: Place) -> "Losses":
         """Return the losses of B recordings, filled up to `count` windows."""
 
 
-class QuadraticLoss(ABC):
-    """The losses of B recordings.
+class Losses(ABC):
+    """The losses of B recordings."""
+
+    @abstractmethod
+    def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
+        """Return the losses (B,) and their gradients, before the scaling to length 1.
+
+        The gradients are those of the network's output (B, N, d) as it is before its
+        rows are scaled to length 1 (`Pass.gradients` goes on from there).
+        """
+
+    def step(self, lr: float) -> None:  # noqa: B027
+        """Take one step with what a loss itself learns, if it learns something."""
+
+
+class QuadraticLoss(Losses):
+    """The losses of B recordings that are quadratic in their unit embeddings.
 
     Attributes
     ----------
@@ -48,6 +65,11 @@ class QuadraticLoss(ABC):
     @abstractmethod
     def gradient(self, unit: Tensor) -> Tensor:
         """Return the gradient (B, N, d) at embeddings (B, N, d)."""
+
+    def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
+        """Return the losses and their gradients, before the scaling to length 1."""
+        gradient = self.gradient(passed.unit)
+        return self.values(passed.unit, gradient), passed.before_scaling(gradient)
 
     def values(self, unit: Tensor, gradient: Tensor) -> Tensor:
         """Return the losses (B,) at embeddings, given the gradient there."""

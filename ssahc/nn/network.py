@@ -74,9 +74,12 @@ class Pass:
     unit: Tensor
     unit_length: Tensor
 
-    def gradients(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradients of W1 and W2, given that of y (B, N, d)."""
-        projected = _through_scaling(gradient, self.unit, self.unit_length)
+    def before_scaling(self, gradient: Tensor) -> Tensor:
+        """Return the gradient of W2 h, given that of y (B, N, d)."""
+        return _through_scaling(gradient, self.unit, self.unit_length)
+
+    def gradients(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of W1 and W2, given that of W2 h (B, N, d)."""
         normalized = projected @ self.network.projection
         mapped = _through_scaling(normalized, self.normalized, self.length)
         return (

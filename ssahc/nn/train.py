@@ -164,9 +164,8 @@ def train_side_by_side(
         # What overflows is noticed by the loss.
         with np.errstate(over="ignore", invalid="ignore"):
             passed = batch.network.run(batch.inputs)
-            gradient = batch.loss.gradient(passed.unit)
-            values = batch.loss.values(passed.unit, gradient).tolist()
-        for index, value in enumerate(values):
+            values, gradient = batch.loss.evaluate(passed)
+        for index, value in enumerate(values.tolist()):
             if index in done:
                 continue
             losses[index].append(value)
@@ -234,6 +233,7 @@ class _Batch:
             square *= _BETA2
             square += (1 - _BETA2) * (gradient * gradient)
             weight -= lr / bias1 * mean / ((square / bias2) ** 0.5 + _EPSILON)
+        self.loss.step(lr)
 
     def leave(self, index: int, unit: Tensor) -> tuple[FloatArray, Learner]:
         """Return a recording's embeddings, and its network as it is now."""
