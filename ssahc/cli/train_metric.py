@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,7 @@ from ssahc.io.scp import read_scp
 from ssahc.io.xvectors import SCP, UTT2SPK
 from ssahc.metric.options import MetricOptions
 from ssahc.nn.train import Device, has_gpu
-from ssahc.training import fit_model
-from ssahc.types import LabelledXvectors, Model
+from ssahc.types import LabelledXvectors
 
 if TYPE_CHECKING:
     from ssahc.metric.state import Checkpoint, Epoch
@@ -49,7 +48,7 @@ class Sources:
         that are not listed are left out.
     model_dir : Path, optional
         Model to start from, which is copied to OUT_DIR; without it, mean, whitening and
-        PLDA are estimated from the same x-vectors, as ssahc fit does.
+        PLDA are estimated as by ssahc fit, from the speakers that are not held out.
     """
 
     xvector_dir: Path | None = None
@@ -172,7 +171,8 @@ def _train(
     """Train, and write a model folder and a table of the epochs."""
     from ssahc.metric.training import train_metric
 
-    model = _start_model(labelled, run.sources.model_dir)
+    start = run.sources.model_dir
+    model = None if start is None else read_model_dir(start)
 
     def on_epoch(reached: "Checkpoint") -> None:
         _write_checkpoint(folder / _CHECKPOINT, reached)
@@ -192,18 +192,11 @@ def _train(
             "no epoch separated the speakers held out better than the start; try "
             "another --loss or a smaller --lr"
         )
-    write_model_dir(folder, replace(model, metric=trained.metric))
+    write_model_dir(folder, trained.model)
     with atomic_write(folder / _EPOCHS) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["epoch", "loss", "eer", "min_dcf"])
         table.writerows(asdict(epoch).values() for epoch in trained.epochs)
-
-
-def _start_model(labelled: LabelledXvectors, folder: Path | None) -> Model:
-    """Return the model that training starts from."""
-    if folder is None:
-        return fit_model(labelled.xvectors, labelled.speakers)
-    return replace(read_model_dir(folder), metric=None)
 
 
 def _tell(epoch: "Epoch") -> None:

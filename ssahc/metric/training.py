@@ -22,7 +22,8 @@ from ssahc.metric.options import MetricOptions
 from ssahc.metric.state import Checkpoint, Epoch, State, best_epoch
 from ssahc.nn.train import Device, has_gpu
 from ssahc.preprocess import center
-from ssahc.types import FloatArray, IntArray, LabelledXvectors, Metric, Model
+from ssahc.training import fit_model
+from ssahc.types import FloatArray, IntArray, LabelledXvectors, Model
 from ssahc.verification import verify
 
 # Pairs of so many held-out x-vectors at most are the trials that an epoch is judged by.
@@ -35,24 +36,25 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TrainedMetric:
-    """A metric, and how it came about.
+    """A model with a metric, and how it came about.
 
     Attributes
     ----------
-    metric : Metric
+    model : Model
+        That training started from, and the metric.
     epochs : tuple of Epoch
     best : Epoch
         The one that the metric is of.
     """
 
-    metric: Metric
+    model: Model
     epochs: tuple[Epoch, ...]
     best: Epoch
 
 
 def train_metric(
     labelled: LabelledXvectors,
-    model: Model,
+    model: Model | None = None,
     options: MetricOptions = MetricOptions(),  # noqa: B008
     *,
     device: Device = "auto",
@@ -64,8 +66,10 @@ def train_metric(
     Parameters
     ----------
     labelled : LabelledXvectors
-    model : Model
-        Its mean is subtracted; its whitening and PLDA are where the network starts.
+    model : Model, optional
+        Its mean is subtracted; its whitening and PLDA are where the network starts. If
+        not given, it is estimated from the speakers that are not held out
+        (`ssahc.training.fit_model`).
     options : MetricOptions
     device : {"auto", "cpu", "cuda"}
     checkpoint : Checkpoint, optional
@@ -88,8 +92,12 @@ def train_metric(
     """
     place = torch.device("cuda" if has_gpu(device) else "cpu")
     generator = np.random.default_rng(options.seed)
-    centered = center(labelled.xvectors, model.mean).astype(np.float32)
     rows_of, validation = _split(labelled.speakers, options, generator)
+    if model is None:
+        rows = np.sort(np.concatenate(rows_of))
+        speakers = [labelled.speakers[row] for row in rows]
+        model = fit_model(labelled.xvectors[rows], speakers)
+    centered = center(labelled.xvectors, model.mean).astype(np.float32)
     inputs = torch.from_numpy(centered).to(place)
     held_out = _HeldOut.draw(inputs, validation, generator)
     labels = np.full(len(centered), -1)
@@ -121,7 +129,9 @@ def train_metric(
         state.end_epoch(held_out.judge(layers, epoch))
         on_epoch(state.keep())
     metric = as_metric([layer.astype(np.float64) for layer in state.best])
-    return TrainedMetric(metric, tuple(state.epochs), best_epoch(state.epochs))
+    return TrainedMetric(
+        replace(model, metric=metric), tuple(state.epochs), best_epoch(state.epochs)
+    )
 
 
 def _goes_on(epochs: list[Epoch], options: MetricOptions) -> bool:
