@@ -19,6 +19,7 @@ from ssahc.nn.sampling import sample_triplets
 
 LOSSES = get_args(LossName)
 LABELS = np.array([0, 1, 0, 2, 1, 1, 0, 3, 2, 2, 3, 0])
+LABELS.setflags(write=False)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def drawn(draw, embeddings, sampling="random"):
 
 def direct(loss, x, parameters):
     """What each loss is, with the constants of its source."""
-    y = torch.from_numpy(LABELS)
+    y = torch.tensor(LABELS)
     match loss:
         case "ssa":
             return tuples.ssa(x, ExpectedTriplets(LABELS, 0.4, "authors"))
@@ -86,7 +87,7 @@ def test_every_loss_with_the_constants_of_its_source(embeddings, loss):
 
 
 def test_options_reach_the_losses(embeddings):
-    x, y = embeddings, torch.from_numpy(LABELS)
+    x, y = embeddings, torch.tensor(LABELS)
 
     def options(**values):
         return LossOptions(**values)

@@ -141,7 +141,7 @@ class Objective:
         """
         if self.loss in _OF_TUPLES:
             return self._over_tuples(embeddings, labels, generator)
-        names = torch.from_numpy(labels).to(embeddings.device)
+        names = _place(labels, embeddings)
         given = self._given()
         match self.loss:
             case "softmax":
@@ -180,18 +180,15 @@ class Objective:
         most = _MOST_ROWS_FOR_ALL if taken_all else _MOST_ROWS
         if len(labels) > most:
             rows = np.sort(generator.choice(len(labels), most, replace=False))
-            embeddings, labels = embeddings[torch.from_numpy(rows)], labels[rows]
+            embeddings, labels = embeddings[_place(rows, embeddings)], labels[rows]
         if self.loss == "ssa":
             return self._ssa(embeddings, labels, generator)
         if self.loss == "contrastive":
-            pairs, same = (
-                torch.from_numpy(array).to(embeddings.device)
-                for array in all_pairs(labels)
-            )
+            pairs, same = (_place(array, embeddings) for array in all_pairs(labels))
             return tuples.contrastive(embeddings, pairs, same, **self._given())
         draw = draw_triplets if self.loss == "triplet" else draw_quadruplets
         drawn = draw(_detach(embeddings), labels, self.options.sampling, generator)
-        indices = torch.from_numpy(drawn).to(embeddings.device)
+        indices = _place(drawn, embeddings)
         distance = self.options.distance
         margin = self._margin(embeddings, indices)
         if self.loss == "triplet":
@@ -238,13 +235,18 @@ class Objective:
         return tuples.ssa(embeddings, sampled)
 
 
+def _place(indices: np.ndarray, embeddings: Tensor) -> Tensor:
+    """Return a copy of an array as a tensor where the embeddings are."""
+    return torch.tensor(indices, device=embeddings.device)
+
+
 def _detach(embeddings: Tensor) -> FloatArray:
     return embeddings.detach().double().cpu().numpy()
 
 
 def _class_directions(embeddings: Tensor, labels: IntArray) -> Tensor:
     """Return the mean direction of each class, rows of length 1."""
-    names = torch.from_numpy(labels).to(embeddings.device)
+    names = _place(labels, embeddings)
     count = int(labels.max(initial=-1)) + 1
     sums = embeddings.new_zeros(count, embeddings.shape[1])
     return directions(sums.index_add(0, names, directions(embeddings)))

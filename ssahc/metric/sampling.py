@@ -75,9 +75,12 @@ def draw_triplets(
 def _draw_triplets(
     rows: "_Rows", sampling: Sampling, generator: np.random.Generator
 ) -> IntArray:
+    none = np.empty((0, 3), np.int64)
+    if rows.count < 2:
+        return none
     anchor, positive = rows.farthest_pairs() if sampling == "hard" else rows.pairs()
-    if not rows.other.any() or len(anchor) == 0:
-        return np.empty((0, 3), np.int64)
+    if len(anchor) == 0:
+        return none
     if sampling == "all":
         pair, negative = np.nonzero(rows.other[anchor])
         return np.stack([anchor[pair], positive[pair], negative], axis=1)
