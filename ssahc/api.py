@@ -15,6 +15,7 @@ from ssahc.breakdown import Summary, break_down, count_speakers, summarize
 from ssahc.cluster.ahc import AhcOptions
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.stop import Stop
+from ssahc.clusterings import Windows, cluster_windows, make_windows
 from ssahc.config import check_values, resolve
 from ssahc.cuts import LabelScorer
 from ssahc.errors import DataError, FormatError, SsahcError, UsageError
@@ -70,13 +71,16 @@ __all__ = [
     "TrainingOptions",
     "Turn",
     "UsageError",
+    "Windows",
     "break_down",
+    "cluster_windows",
     "count_speakers",
     "diarize",
     "diarize_recording",
     "fit_model",
     "fit_unlabelled",
     "make_options",
+    "make_windows",
     "open_xvector_dir",
     "pool_sweeps",
     "read_attributes",

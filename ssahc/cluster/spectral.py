@@ -13,11 +13,11 @@ arbitrary), larger p are tried; and k-means starts from the rows that a pivoted 
 factorisation picks.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
+from ssahc.cluster.kmeans import kmeans_cluster
 from ssahc.cluster.matrix import symmetric_affinity
 from ssahc.errors import DataError
 from ssahc.types import Float32Array, FloatArray, IntArray
@@ -157,18 +157,9 @@ def _eigh(laplacian: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _label(laplacian: FloatArray, num_speakers: int) -> IntArray:
     """Group the rows of the first eigenvectors by k-means."""
     from scipy.linalg import qr
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
 
     if num_speakers == 1:
         return np.zeros(len(laplacian), np.int64)
     embedding = _eigh(laplacian)[1][:, :num_speakers]
     picked = qr(embedding.T, mode="economic", pivoting=True)[2][:num_speakers]
-    kmeans = KMeans(num_speakers, init=embedding[picked], n_init=1)
-    with warnings.catch_warnings():
-        # Fewer different rows than speakers: equal windows cannot be told apart.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        labels = kmeans.fit_predict(embedding)
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    ranks: IntArray = np.argsort(np.argsort(first))[inverse]
-    return ranks
+    return kmeans_cluster(embedding, embedding[picked])
