@@ -113,7 +113,7 @@ def cluster_windows(
     history : MergeHistory, optional
         All merges of the windows, where ahc or vb need not make them again.
     seed : int
-        Of kmeans and xmeans.
+        Of kmeans.
     resegmentation : ResegmentationOptions
         Of vb.
     max_bytes : float
@@ -152,21 +152,20 @@ def cluster_windows(
                 max_speakers=stop.max_speakers,
             )
         case "xmeans":
-            return _xmeans(windows, stop, seed)
+            return _xmeans(windows, stop)
         case "kmeans":
             count = stop.num_speakers
             if count is None:
-                count = int(_xmeans(windows, stop, seed).max()) + 1
+                count = int(_xmeans(windows, stop).max()) + 1
             return kmeans_cluster(features_of(windows.affinity), count, seed=seed)
 
 
-def _xmeans(windows: Windows, stop: Stop, seed: int) -> IntArray:
+def _xmeans(windows: Windows, stop: Stop) -> IntArray:
     return xmeans_cluster(
         features_of(windows.affinity),
         num_speakers=stop.num_speakers,
         min_speakers=stop.min_speakers,
         max_speakers=stop.max_speakers,
-        seed=seed,
     )
 
 

@@ -60,7 +60,7 @@ ARROWS = {
         *("cluster.stop", "options"),
     },
     "cluster.kmeans": {"affinity", "cluster.history"},
-    "cluster.xmeans": {"cluster.kmeans"},
+    "cluster.xmeans": {"cluster.kmeans", "preprocess"},
     "cluster.spectral": {"cluster.kmeans", "cluster.matrix"},
     "cluster.silhouette": {"affinity"},
     "timing": set(),
