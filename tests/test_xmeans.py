@@ -147,3 +147,11 @@ def test_the_order_of_vectors_does_not_matter(rng):
     labels = xmeans_cluster(vectors, min_speakers=6)
     again = xmeans_cluster(vectors[order], min_speakers=6)
     assert adjusted_rand_score(again, labels[order]) == 1
+
+
+def test_no_more_than_ten_are_found_where_no_bound_says_so(rng):
+    angles = rng.uniform(0, 6.28, size=200)
+    circle = np.column_stack([np.cos(angles), np.sin(angles)])
+    assert xmeans_cluster(circle).max() + 1 == 10
+    assert xmeans_cluster(circle, max_speakers=30).max() + 1 == 30
+    assert xmeans_cluster(circle, min_speakers=20).max() + 1 == 20

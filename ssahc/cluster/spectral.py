@@ -19,6 +19,7 @@ import numpy as np
 
 from ssahc.cluster.kmeans import kmeans_cluster
 from ssahc.cluster.matrix import symmetric_affinity
+from ssahc.cluster.stop import MOST_SPEAKERS
 from ssahc.errors import DataError
 from ssahc.types import Float32Array, FloatArray, IntArray
 
@@ -26,8 +27,6 @@ from ssahc.types import Float32Array, FloatArray, IntArray
 _LARGEST_SHARE = 0.25
 # ... and so many values up to it, evenly spaced, are tried.
 _VALUES_TRIED = 20
-# Most speakers that are looked for where no bound is given.
-_MOST_SPEAKERS = 10
 # A gap below this share of the largest eigenvalue is none: rounding parts the two.
 _ZERO = 1e-9
 
@@ -67,7 +66,7 @@ def spectral_cluster(
     if (num_speakers or min_speakers) >= count:
         return np.arange(count)
     if num_speakers is None:
-        best = _best_eigengap(matrix, 1, max(_MOST_SPEAKERS, max_speakers or 0))
+        best = _best_eigengap(matrix, 1, max(MOST_SPEAKERS, max_speakers or 0))
         num_speakers = max(best.num_speakers, min_speakers)
         num_speakers = min(num_speakers, max_speakers or num_speakers)
         if num_speakers == best.num_speakers:

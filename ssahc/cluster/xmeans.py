@@ -13,10 +13,12 @@ share. The paper divides the squared distances by R - K alone where that varianc
 of M dimensions, and pyclustering takes off the penalty once for each cluster, so that
 splits are made too rarely; here the variance is the unbiased one, and the penalty is
 taken off once. It grows with M: among a hundred windows in a hundred dimensions, few
-speakers are found. It is made for many windows: of ten windows of one speaker, one time
-in ten two are made, and of fifteen or more hardly ever (measured). And a split is only
-ever judged within its cluster: eight speakers or more, all equally far from each other
-in about as many dimensions, look like one Gaussian, and are not split at all.
+speakers are found. And it is made for many windows that are Gaussian: ten windows of
+one speaker are split one time in ten, fifteen or more hardly ever (measured), but on
+vectors that lie on a curve, such as PLDA's of two or three dimensions, whose lengths
+are normalised, splits go on to the most that are allowed. A split is judged within its
+cluster alone: eight speakers or more, all equally far from each other in about as many
+dimensions, look like one Gaussian, and are not split at all.
 """
 
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from math import inf, log, pi
 import numpy as np
 
 from ssahc.cluster.kmeans import kmeans_cluster
+from ssahc.cluster.stop import MOST_SPEAKERS
 from ssahc.preprocess import leading_pca
 from ssahc.types import FloatArray, IntArray
 
@@ -49,7 +52,8 @@ def xmeans_cluster(
     num_speakers : int, optional
         Known number of speakers; more than there are windows means one each.
     min_speakers, max_speakers : int, optional
-        Bounds on the number that is estimated without it. Of more splits than there may
+        Bounds on the number that is estimated without it; without `max_speakers` there
+        are at most 10, or `min_speakers` if that is more. Of more splits than there may
         be, those that gain the most are made; where none gains and there are fewer than
         the fewest, those that lose the least are made up to it.
 
@@ -61,7 +65,7 @@ def xmeans_cluster(
     """
     count = len(vectors)
     fewest = num_speakers or min_speakers
-    most = num_speakers or max_speakers or count
+    most = num_speakers or max_speakers or max(MOST_SPEAKERS, fewest)
     if fewest >= count:
         return np.arange(count)
     labels = np.zeros(count, np.int64)
