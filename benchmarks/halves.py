@@ -80,7 +80,7 @@ class Outcome:
     known : Score
         With the number of speakers known.
     sweep : Sweep
-        Over thresholds (of spectral clustering, which has none: the eigengap alone).
+        Over thresholds (of clusterings that know none: their own rule alone).
     estimated : Score
         With the options as they are.
     excess : tuple of int
@@ -138,8 +138,8 @@ def measure(
     estimated = diarize(options)
     seconds = process_time() - start
     grid: Grid = {"threshold": thresholds}
-    if options.system == "spectral":
-        # Nothing to choose: the eigengap decides.
+    if options.final_method() != "ahc":
+        # Nothing to choose: the eigengap decides, or another rule.
         grid = {"min_speakers": [1]}
     told = replace(options, speakers=SpeakerOptions(num_speakers=item.count))
     return Outcome(

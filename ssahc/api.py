@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,7 @@ from ssahc.breakdown import Summary, break_down, count_speakers, summarize
 from ssahc.cluster.ahc import AhcOptions
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.stop import Stop
+from ssahc.clusterings import Windows, cluster_windows, make_windows
 from ssahc.config import check_values, resolve
 from ssahc.cuts import LabelScorer
 from ssahc.errors import DataError, FormatError, SsahcError, UsageError
@@ -24,6 +25,8 @@ from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.text import read_attributes
 from ssahc.io.trials import read_trials
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
+from ssahc.metric.options import LossOptions, MetricOptions
+from ssahc.nn.train import Device
 from ssahc.pipeline import Diarization, diarize_recording
 from ssahc.plda import PldaOptions
 from ssahc.scoring import Score, ScoringOptions, score_corpus, score_recording
@@ -34,6 +37,7 @@ from ssahc.tuning import Sweep, pool_sweeps, sweep_recording
 from ssahc.types import (
     NO_MODEL,
     Fault,
+    Metric,
     Model,
     Plda,
     Progress,
@@ -53,6 +57,9 @@ from ssahc.verification import (
     verify,
 )
 
+if TYPE_CHECKING:
+    from ssahc.metric.training import TrainedMetric
+
 __all__ = [
     "Affinity",
     "AhcOptions",
@@ -64,7 +71,10 @@ __all__ = [
     "FusionOptions",
     "LabelScorer",
     "LearningOptions",
+    "LossOptions",
     "MergeHistory",
+    "Metric",
+    "MetricOptions",
     "Model",
     "Period",
     "Plda",
@@ -82,7 +92,9 @@ __all__ = [
     "UsageError",
     "Verification",
     "VerificationOptions",
+    "Windows",
     "break_down",
+    "cluster_windows",
     "count_speakers",
     "diarize",
     "diarize_recording",
@@ -91,6 +103,7 @@ __all__ = [
     "fit_model",
     "fit_unlabelled",
     "make_options",
+    "make_windows",
     "min_dcf",
     "open_xvector_dir",
     "pool_sweeps",
@@ -104,6 +117,7 @@ __all__ = [
     "score_trials",
     "summarize",
     "sweep_recording",
+    "train_metric",
     "verify",
     "write_model_dir",
     "write_rttm",
@@ -176,6 +190,47 @@ def diarize(
         plda_scores=scores,
         progress=progress,
     )
+
+
+def train_metric(
+    xvectors: ArrayLike,
+    speakers: Sequence[str],
+    *,
+    model: Model | None = None,
+    options: MetricOptions | None = None,
+    device: Device = "auto",
+) -> TrainedMetric:
+    """Train a metric on x-vectors of known speakers, as ``ssahc train-metric`` does.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+        As extracted.
+    speakers : sequence of N str
+        Speaker of every x-vector.
+    model : Model, optional
+        Mean, whitening and PLDA to start from; estimated from these x-vectors if not
+        given.
+    options : MetricOptions, optional
+    device : {"auto", "cpu", "cuda"}
+
+    Returns
+    -------
+    TrainedMetric
+        Its ``model`` is one to `diarize` with; its ``epochs`` tell how it came about.
+
+    Raises
+    ------
+    DataError
+        If values are not finite, numbers disagree, or there are too few speakers.
+    UsageError
+        If options contradict each other, or the model lacks what they need.
+    """
+    # Here, since torch takes seconds to load.
+    from ssahc.metric.training import train_metric as train
+
+    options = MetricOptions() if options is None else options
+    return train(xvectors, speakers, model, options, device=device)
 
 
 def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:

@@ -14,16 +14,15 @@ from ssahc.cluster.ahc import (
     link,
 )
 from ssahc.cluster.history import MergeHistory
-from ssahc.cluster.matrix import check_memory
-from ssahc.cluster.spectral import spectral_cluster
+from ssahc.cluster.matrix import all_pairs
 from ssahc.cluster.stop import Stop
+from ssahc.clusterings import Windows, cluster_windows
 from ssahc.errors import DataError
 from ssahc.fusion import fuse
 from ssahc.plda import (
     PldaOptions,
-    isotropic_plda,
     plda_affinity,
-    project_to_latent,
+    speaker_space,
 )
 from ssahc.preprocess import center, project_recording, whiten_and_normalize
 from ssahc.resegmentation import Resegmentation, resegment
@@ -62,12 +61,12 @@ class Diarization:
         Start and end of every window, in seconds.
     labels : (N,) int array
         Speaker of every window, 0..K-1 in Kaldi's order (in order of first appearance
-        for "spectral" and after resegmentation).
+        for clusterings that do not merge, and after resegmentation).
     affinity : Affinity
         What was clustered.
     history : MergeHistory or None
-        All merges, to be cut elsewhere; None for "spectral", and where Kaldi's
-        ``max-spk-fraction`` or two passes steered them.
+        All merges, to be cut elsewhere; None for clusterings that do not merge, and
+        where Kaldi's ``max-spk-fraction`` or two passes steered them.
     resegmentation : Resegmentation or None
         The evidence for every number of speakers, to be cut elsewhere as well; None if
         the labels are those of the clustering.
@@ -226,9 +225,8 @@ class _Prepared:
         clustered = _cluster(self.recording, learned, options, self.progress)
         if options.resegmentation.resegmentation == "none":
             return clustered
-        plda = self.model.plda or isotropic_plda(self.whitened.shape[1])
-        latent = project_to_latent(self.whitened, plda)
-        return _resegment(clustered, latent, plda.psi, options, self.progress)
+        latent, psi = speaker_space(self.whitened, self.model)
+        return _resegment(clustered, latent, psi, options, self.progress)
 
     async def _compute_affinity(self, options: DiarizeOptions) -> Learned:
         """Compute what the chosen system clusters; no periods if it does not learn."""
@@ -297,25 +295,26 @@ def _about_learning(options: DiarizeOptions) -> DiarizeOptions:
 def _cluster(
     recording: Recording, learned: Learned, options: DiarizeOptions, progress: Progress
 ) -> Diarization:
-    stop, affinity = options.stop(), learned.affinity
+    stop, affinity, method = options.stop(), learned.affinity, options.final_method()
+    max_bytes = options.max_bytes()
     history = None
     progress("clustering", 0, 1)
-    if options.system == "spectral":
-        labels = spectral_cluster(
-            all_pairs(affinity, options),
-            num_speakers=stop.num_speakers,
-            min_speakers=stop.min_speakers,
-            max_speakers=stop.max_speakers,
+    if method != "ahc":
+        labels = cluster_windows(
+            Windows(affinity, recording.segments),
+            stop,
+            method,
+            seed=options.learning.seed,
+            max_bytes=max_bytes,
         )
     else:
         # Eq. 2 decides below the number of clusters that were learned from.
         below = learned.periods[0].num_clusters if learned.periods else 0
         cost = options.learning.cost(below)
         if is_steered(affinity, stop, options.ahc):
-            matrix = all_pairs(affinity, options)
+            matrix = all_pairs(affinity, max_bytes)
             labels = agglomerative_cluster(matrix, stop, options.ahc, cost=cost)
         else:
-            max_bytes = options.max_bytes()
             if has_factored_linkage(affinity, max_bytes):
                 _logger.debug(
                     "recording %r: %d windows, clustered without the matrix of all "
@@ -370,18 +369,6 @@ def _resegment(
         ),
     )
     return replace(clustered, labels=labels, resegmentation=found)
-
-
-def all_pairs(affinity: Affinity, options: DiarizeOptions) -> Float32Array:
-    """Return the (N, N) matrix of affinities.
-
-    Raises
-    ------
-    DataError
-        If working on it takes more memory than the options allow.
-    """
-    check_memory(len(affinity), options.max_bytes())
-    return affinity.dense()
 
 
 def _score_matrix(scores: Float32Array | FloatArray, count: int) -> ScoreMatrix:

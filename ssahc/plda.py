@@ -18,7 +18,7 @@ from ssahc.preprocess import (
     length_normalize,
     recording_pca,
 )
-from ssahc.types import FloatArray, Plda
+from ssahc.types import FloatArray, Model, Plda
 
 # Share of the variance of whitened, length-normalised x-vectors that is between
 # speakers: that of the public PLDA of CALLHOME x-vectors.
@@ -220,6 +220,31 @@ def isotropic_plda(dim: int) -> Plda:
     within = 1 - _SPEAKER_SHARE
     psi = np.full(dim, _SPEAKER_SHARE / within)
     return Plda(np.zeros(dim), np.eye(dim) / np.sqrt(within), psi)
+
+
+def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatArray]:
+    """Return vectors where the variance within speakers is 1 in all directions.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+        Centred, whitened, length-normalised (`ssahc.preprocess`).
+    model : Model
+        Without a PLDA, `isotropic_plda` takes its place.
+
+    Returns
+    -------
+    latent : (N, d) array
+    psi : (d,) array
+        Variance between speakers along each dimension.
+
+    Raises
+    ------
+    DataError
+        If the dimensions of vectors and model disagree.
+    """
+    plda = model.plda or isotropic_plda(vectors.shape[1])
+    return project_to_latent(vectors, plda), plda.psi
 
 
 def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> FactoredAffinity:

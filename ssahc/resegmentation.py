@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from ssahc.affinity import Affinity
-from ssahc.cluster.history import MergeHistory
+from ssahc.cluster.history import MergeHistory, by_appearance
 from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
@@ -147,7 +147,7 @@ class Resegmentation:
                 if better and not (doubtful and self._is_less_apart(rival, answer)):
                     answer = rival
         labels = np.empty_like(clusters)
-        labels[self.order] = _by_appearance(answer.labels)
+        labels[self.order] = by_appearance(answer.labels)
         return labels
 
     def _is_less_apart(self, first: Hypothesis, second: Hypothesis) -> bool:
@@ -275,9 +275,3 @@ def _refine(
         return found
     evidence = infer(observations, start.responsibilities, 1).evidence
     return replace(start, evidence=evidence)
-
-
-def _by_appearance(labels: IntArray) -> IntArray:
-    """Return labels numbered in order of first appearance."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]

@@ -20,6 +20,7 @@ from ssahc.cluster.discriminative import DiscriminativeCost
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.silhouette import mean_silhouette
 from ssahc.cluster.stop import Stop
+from ssahc.clusterings import ClusteringName, cluster_windows, make_windows
 from ssahc.errors import UsageError
 from ssahc.metric.options import (
     LossName,
@@ -72,8 +73,13 @@ class LearningOptions:
         signal.
     periods : int
         Most periods of training and clustering (Figure 2 of the paper).
+    clustering : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
+        The first clustering, which the network learns from. All but ahc find the number
+        of clusters by a rule of their own (--final-clustering), never fewer than the
+        known speakers.
     init_threshold : float
-        The first clustering merges while the best average cosine is at or above it.
+        The first clustering, if it is ahc, merges while the best average cosine is at
+        or above it.
     threshold_step : float
         By so much that threshold falls from period to period.
     loss : LossName
@@ -107,7 +113,8 @@ class LearningOptions:
     min_xvectors : int
         Recordings with fewer x-vectors keep the start: they hold too little to learn.
     seed : int
-        Of the sampled negatives; each recording draws its own from seed and id.
+        Of the sampled negatives, of which each recording draws its own from seed and
+        id; and of the starts of k-means.
     objective : LossOptions
         Of the loss.
     """
@@ -115,6 +122,7 @@ class LearningOptions:
     start: FirstLayer = "whitened"
     projection: SecondLayer = "shrunk"
     periods: int = 1
+    clustering: ClusteringName = "ahc"
     init_threshold: float = 0.2
     threshold_step: float = 0.1
     loss: LossName = "ssa"
@@ -245,9 +253,16 @@ async def learn(
         return Learned(affinity, (Period(0, (), "too_few_xvectors"),))
     if num_speakers == 1:
         return Learned(affinity, (Period(0, (), "one_speaker"),))
-    # 2. Single windows are merged to N^0 clusters.
+    # 2. Single windows are merged to N^0 clusters, or clustered in another way.
     history = link(affinity, max_bytes=max_bytes)
-    clusters = history.cut(_stop(options, 0, num_speakers))
+    clusters = cluster_windows(
+        make_windows(recording, model, affinity, options.clustering),
+        _stop(options, 0, num_speakers),
+        options.clustering,
+        history=history,
+        seed=options.seed,
+        max_bytes=max_bytes,
+    )
     first_count = _count(clusters)
     if first_count in (1, len(recording)):
         reason: Stopped = "one_cluster" if first_count == 1 else "no_pairs"

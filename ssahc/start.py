@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from ssahc.errors import UsageError
-from ssahc.metric.network import embed
+from ssahc.metric.network import apply_metric
 from ssahc.plda import project_to_latent
 from ssahc.preprocess import (
     center,
@@ -76,8 +76,9 @@ def start_network(
     DataError
         If the dimensions of x-vectors and model disagree.
     UsageError
-        If the start is to be the model and its metric has more than two layers.
+        As `check_start`.
     """
+    check_start(start, model)
     centered = center(xvectors, model.mean)
     if start == "model" and model.metric is not None:
         return _start_as_metric(centered, model.metric)
@@ -87,7 +88,7 @@ def start_network(
     else:
         inputs = vectors
         if model.metric is not None:
-            inputs = embed(centered, model.metric)
+            inputs = apply_metric(centered, model.metric)
         elif model.plda is not None:
             inputs = project_to_latent(vectors, model.plda)
         vectors, first = length_normalize(inputs), np.eye(inputs.shape[1])
@@ -99,16 +100,26 @@ def start_network(
     return Start(inputs, first, second, vectors @ second.T)
 
 
+def check_start(start: FirstLayer, model: Model) -> None:
+    """Check that a model can be the start of a recording's network.
+
+    Raises
+    ------
+    UsageError
+        If the start is to be the model and its metric has more than two layers.
+    """
+    if start == "model" and model.metric is not None and model.metric.hidden:
+        raise UsageError(
+            f"the metric has {len(model.metric.hidden)} hidden layers, which the "
+            "network of a recording has no place for; use --start whitened, which goes "
+            "on from what the metric gives"
+        )
+
+
 def _start_as_metric(centered: FloatArray, metric: Metric) -> Start:
     """Return the network that has the two layers of a metric."""
-    if metric.hidden:
-        raise UsageError(
-            f"the metric has {len(metric.hidden)} hidden layers, which the network of "
-            "a recording has no place for; use --start whitened, which goes on from "
-            "what it gives"
-        )
     inputs, first = _absorb_offset(centered, metric.whitening)
-    return Start(inputs, first, metric.projection, embed(centered, metric))
+    return Start(inputs, first, metric.projection, apply_metric(centered, metric))
 
 
 def _absorb_offset(

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ssahc.cluster.ahc import AhcOptions
 from ssahc.cluster.stop import Stop
+from ssahc.clusterings import ON_VECTORS, ClusteringName
 from ssahc.errors import UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.nn.train import Device
@@ -14,12 +15,15 @@ from ssahc.options import check_fields
 from ssahc.plda import PldaOptions
 from ssahc.resegmentation import DEFAULT_THRESHOLD, ResegmentationOptions
 from ssahc.selfsup import LearningOptions
+from ssahc.start import check_start
 from ssahc.types import Model
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
 _NEEDS_PLDA = ("plda", "ssahc+plda")
 LEARNING = ("ssahc", "ssahc+plda")
 _LEARNED_THRESHOLD = 0.1
+# How the clusterings that know no threshold find the number of speakers.
+_RULES = {"kmeans": "x-means", "xmeans": "BIC", "spectral": "eigengap"}
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,11 @@ class DiarizeOptions:
         Affinity that is clustered; "spectral" is that of "cosine", clustered
         spectrally. If not given: ssahc+plda if there is a PLDA or its scores, else
         ssahc.
+    final_clustering : {"ahc", "kmeans", "xmeans", "spectral", "vb"}, optional
+        How the affinity is clustered in the end; without a known number, ahc merges
+        down to the threshold, kmeans asks x-means for the number, xmeans splits while
+        BIC rises, spectral looks for the eigengap, and vb is ahc with resegmentation
+        vb. If not given: spectral for the system of that name, else ahc.
     pca_dim : int
         Dimensions of the recording's PCA for cosine, spectral and the network.
     device : {"auto", "cpu", "cuda"}
@@ -108,6 +117,7 @@ class DiarizeOptions:
     """
 
     system: System | None = None
+    final_clustering: ClusteringName | None = None
     pca_dim: int = 10
     device: Device = "auto"
     max_memory: str | None = None
@@ -123,16 +133,41 @@ class DiarizeOptions:
         if self.pca_dim < 1:
             raise UsageError(f"pca-dim must be 1 or more, found {self.pca_dim}")
         self.max_bytes()
-        if self.system == "spectral" and self.speakers.threshold is not None:
+        self._check_final_clustering()
+
+    def _check_final_clustering(self) -> None:
+        given, asked = self.final_clustering, self.resegmentation.resegmentation
+        method, flag = self.final_method(), f"--final-clustering {given}"
+        if self.system == "spectral":
+            if given not in (None, "spectral"):
+                raise UsageError(
+                    f"--system spectral is clustered spectrally, which {flag} is not; "
+                    "use --system cosine, or leave one of them out"
+                )
+            flag = "--system spectral"
+        if method in _RULES and self.speakers.threshold is not None:
             raise UsageError(
-                "--system spectral knows no --threshold: it finds the number of "
-                "speakers by eigengap; leave it out, or give bounds or a number"
+                f"{flag} knows no --threshold: it finds the number of speakers by "
+                f"{_RULES[method]}; leave it out, or give bounds or a number"
             )
-        if self.system == "spectral" and self.resegmentation.resegmentation == "vb":
+        if method in _RULES and asked == "vb":
             raise UsageError(
-                "--resegmentation vb starts from merges, and --system spectral makes "
-                "none; use another system"
+                f"--resegmentation vb starts from merges, and {flag} makes none; "
+                "leave one of them out"
             )
+        if given == "vb" and asked == "none":
+            raise UsageError(
+                f"{flag} is ahc with --resegmentation vb, and --resegmentation none "
+                "stands beside it; leave one of them out"
+            )
+
+    def final_method(self) -> ClusteringName:
+        """Return how the affinity is clustered; ahc for vb, which refines that."""
+        if self.system == "spectral":
+            return "spectral"
+        if self.final_clustering is None or self.final_clustering == "vb":
+            return "ahc"
+        return self.final_clustering
 
     def max_bytes(self) -> float:
         """Return `max_memory` in bytes; infinity if there is none."""
@@ -199,6 +234,8 @@ def settle(
 ) -> DiarizeOptions:
     """Return the options with a system, and whether labels are resegmented, decided.
 
+    The final clustering vb is ahc and a resegmentation from here on.
+
     Parameters
     ----------
     options : DiarizeOptions
@@ -209,18 +246,44 @@ def settle(
     Raises
     ------
     UsageError
-        If the system needs a PLDA that is not there, or resegmentation is asked for and
-        there is nothing to know the x-vectors' space by.
+        If the system needs a PLDA that is not there; if vb is asked for and there is
+        nothing to know the x-vectors' space by; if k-means or x-means is, and there are
+        scores alone; if networks cannot start as they should (`check_start`).
     """
     system = choose_system(options.system, model, has_scores=has_scores)
+    if system in LEARNING:
+        check_start(options.learning.start, model)
     asked = options.resegmentation.resegmentation
+    final, method = options.final_clustering, options.final_method()
     knows_space = model.plda is not None or model.transform is not None
-    if asked == "vb" and not knows_space:
+    if not knows_space:
+        _refuse_vb(options, learns=system in LEARNING)
+    if method in ON_VECTORS and has_scores and uses_plda(system):
         raise UsageError(
-            "--resegmentation vb needs a PLDA or a whitening transform: give a "
-            "--model-dir or --transform FILE, or use --resegmentation none"
+            f"--final-clustering {method} needs the vectors behind affinities, and "
+            "--plda-scores have none; give the PLDA itself, or use --system cosine or "
+            "ssahc, or another clustering"
         )
+    if final == "vb":
+        final, asked = "ahc", "vb"
     if asked is None:
-        asked = "vb" if knows_space and system in LEARNING else "none"
+        refines = knows_space and system in LEARNING and method == "ahc"
+        asked = "vb" if refines else "none"
     resegmentation = replace(options.resegmentation, resegmentation=asked)
-    return replace(options, system=system, resegmentation=resegmentation)
+    return replace(
+        options, system=system, final_clustering=final, resegmentation=resegmentation
+    )
+
+
+def _refuse_vb(options: DiarizeOptions, *, learns: bool) -> None:
+    """Refuse a VB-HMM where there is no space for it."""
+    for flag, value, instead in (
+        ("resegmentation", options.resegmentation.resegmentation, "none"),
+        ("final-clustering", options.final_clustering, "ahc"),
+        ("clustering", options.learning.clustering if learns else None, "ahc"),
+    ):
+        if value == "vb":
+            raise UsageError(
+                f"--{flag} vb needs a PLDA or a whitening transform: give a "
+                f"--model-dir or --transform FILE, or use --{flag} {instead}"
+            )

@@ -98,12 +98,7 @@ def fit_model(
     """
     if not isinstance(options, TrainingOptions):
         raise UsageError(f"options come from TrainingOptions, found {options!r}")
-    for row, speaker in enumerate(speakers):
-        if not isinstance(speaker, str):
-            raise DataError(
-                f"speakers must be named by str, found {speaker!r} for row {row}"
-            )
-    training = _as_xvectors(xvectors, "x-vectors")
+    training = as_labelled(xvectors, speakers)
     dim, source = training.shape[1], training
     if whiten_from is not None:
         source = _as_xvectors(whiten_from, "x-vectors to whiten from", dim)
@@ -121,6 +116,37 @@ def fit_model(
             between_scale=options.between_covar_scale,
         )
     return Model(mean, model.transform, plda)
+
+
+def as_labelled(xvectors: ArrayLike, speakers: Sequence[str]) -> FloatArray:
+    """Return x-vectors of known speakers as a matrix in which all can be used.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+    speakers : sequence of N str
+
+    Raises
+    ------
+    DataError
+        If values are not finite, numbers disagree, or a speaker is no str.
+    """
+    for row, speaker in enumerate(speakers):
+        if not isinstance(speaker, str):
+            raise DataError(
+                f"speakers must be named by str, found {speaker!r} for row {row}"
+            )
+    vectors = _as_xvectors(xvectors, "x-vectors")
+    _require_speakers(vectors, speakers)
+    return vectors
+
+
+def _require_speakers(vectors: FloatArray, speakers: Sequence[str]) -> None:
+    if len(speakers) != len(vectors):
+        raise DataError(
+            f"every x-vector needs one speaker: found {len(vectors)} x-vectors and "
+            f"{len(speakers)} speakers"
+        )
 
 
 def _as_xvectors(values: ArrayLike, what: str, dim: int | None = None) -> FloatArray:
@@ -215,11 +241,7 @@ def train_plda(
         If there are too few vectors, fewer than two speakers, or no speaker has more
         than one vector.
     """
-    if len(speakers) != len(vectors):
-        raise DataError(
-            f"every x-vector needs one speaker: found {len(vectors)} x-vectors and "
-            f"{len(speakers)} speakers"
-        )
+    _require_speakers(vectors, speakers)
     total = _spread(vectors, "a PLDA")[0].sum()
     _, member, counts = np.unique(
         np.asarray(speakers), return_inverse=True, return_counts=True

@@ -36,6 +36,8 @@ Grid = Mapping[str, Sequence[float]]
 # One value of every option of a grid.
 Point = tuple[float, ...]
 _THRESHOLD = "threshold"
+# Of no use to clusterings that do not merge.
+_OF_MERGES = (_THRESHOLD, AhcOptions, ResegmentationOptions)
 # Systems that make use of an option, or of those of a class; the others concern all.
 _USERS: dict[str | type, tuple[System, ...]] = {
     "pca_dim": ("cosine", "spectral", "ssahc", "ssahc+plda"),
@@ -139,6 +141,13 @@ def _check_names(
                 f"--system {options.system} makes no use of {name.replace('_', '-')}, "
                 f"so there is nothing to sweep; use {' or '.join(users)}"
             )
+        method = options.final_method()
+        if method != "ahc" and any(_concerns(key, name) for key in _OF_MERGES):
+            raise UsageError(
+                f"--final-clustering {method} makes no use of "
+                f"{name.replace('_', '-')}, so there is nothing to sweep; use "
+                "--final-clustering ahc"
+            )
         refines = options.resegmentation.resegmentation != "none"
         if _is_of(name, ResegmentationOptions) and not refines:
             raise UsageError(
@@ -155,10 +164,15 @@ def _check_names(
 def _find_users(name: str) -> tuple[System, ...]:
     """Return the systems that make use of an option."""
     for options, users in _USERS.items():
-        if name == options or (isinstance(options, type) and _is_of(name, options)):
+        if _concerns(options, name):
             return users
     systems: tuple[System, ...] = get_args(System)
     return systems
+
+
+def _concerns(key: str | type, name: str) -> bool:
+    """Whether an option is the one of this name, or one of this class."""
+    return _is_of(name, key) if isinstance(key, type) else name == key
 
 
 def _is_of(name: str, options_class: type) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssahc.errors import DataError, UsageError
-from ssahc.metric import network
+from ssahc.metric.network import apply_metric
 from ssahc.options import check_fields
 from ssahc.plda import normalize_latent, project_to_latent
 from ssahc.preprocess import center, whiten_and_normalize
@@ -282,7 +282,7 @@ def embed(xvectors: FloatArray, model: Model) -> FloatArray:
     """
     centered = center(xvectors, model.mean)
     if model.metric is not None:
-        return network.embed(centered, model.metric)
+        return apply_metric(centered, model.metric)
     return whiten_and_normalize(centered, model)
 
 

@@ -42,12 +42,12 @@ from ssahc.cli.options import (
     take_options,
 )
 from ssahc.cli.unfinished import SCORES, Plan, Unfinished, open_unfinished
+from ssahc.cluster.matrix import all_pairs
 from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.nn.train import has_gpu
 from ssahc.parallel import RunningOptions, an_eighth
-from ssahc.pipeline import all_pairs
 from ssahc.systems import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.together import FAILURES, Failure, work_together
 from ssahc.turns import make_turns
@@ -229,7 +229,7 @@ class _Diarize:
         result = await self.inputs.diarize_steps(recording, self.method)
         scores = None
         if self.with_scores:
-            scores = all_pairs(result.affinity, self.method)
+            scores = all_pairs(result.affinity, self.method.max_bytes())
         first = result.learning[0] if result.learning else None
         not_learned = None if first is None or first.learned else first.stopped
         return _Outcome(result.labels, scores, not_learned)

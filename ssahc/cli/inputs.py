@@ -23,13 +23,18 @@ _FREE = {"threshold", "reco2min_max"} | _BOUNDS
 # What the command line says displaces what a config file says and has no place beside
 # it: exact numbers of speakers beside a threshold, bounds or other exact numbers,
 # bounds for each recording beside bounds for all, ready-made scores beside a PLDA, a
-# threshold beside a system that knows none.
+# threshold or a resegmentation beside a clustering that knows none.
 CONFLICTS = (
     {name: (_EXACT | _FREE) - {name} for name in _EXACT}
     | {name: _EXACT | {"reco2min_max"} for name in _BOUNDS}
     | {"threshold": _EXACT, "reco2min_max": _EXACT | _BOUNDS}
     | {"plda": {"plda_scores"}, "plda_scores": {"plda"}}
-    | {"system=spectral": {"threshold"}}
+    | {"system=spectral": {"threshold", "resegmentation", "final_clustering"}}
+    | {
+        f"final_clustering={name}": {"threshold", "resegmentation"}
+        for name in ("kmeans", "xmeans", "spectral")
+    }
+    | {"final_clustering=vb": {"resegmentation"}}
 )
 
 

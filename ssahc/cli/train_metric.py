@@ -179,7 +179,8 @@ def _train(
         _tell(reached.epochs[-1])
 
     trained = train_metric(
-        labelled,
+        labelled.xvectors,
+        labelled.speakers,
         model,
         run.metric,
         device=run.running.device,

@@ -21,6 +21,7 @@ from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.linkage import Clusters
 from ssahc.cluster.matrix import (
     BYTES_A_PAIR,
+    all_pairs,
     check_memory,
     checked_affinity,
     symmetric_affinity,
@@ -96,8 +97,8 @@ def link(
         If affinities are not finite, or there must be a matrix, and it is too large.
     """
     if not has_factored_linkage(affinity, max_bytes):
-        check_memory(len(affinity), max_bytes)
-        return average_linkage(affinity.dense(), start=start, cost=cost)
+        matrix = all_pairs(affinity, max_bytes)
+        return average_linkage(matrix, start=start, cost=cost)
     if start is None:
         history = merge_in_pieces(affinity)
     else:

@@ -159,3 +159,16 @@ def renumber(labels: IntArray, count: int) -> IntArray:
     there = np.bincount(labels, minlength=count) > 0
     renumbered: IntArray = (np.cumsum(there) - 1)[labels]
     return renumbered
+
+
+def by_appearance(labels: IntArray) -> IntArray:
+    """Return labels numbered 0..K-1 in order of first appearance.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        Any numbers.
+    """
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    numbers: IntArray = np.argsort(np.argsort(first))[inverse]
+    return numbers

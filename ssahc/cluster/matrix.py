@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ssahc.affinity import Affinity
 from ssahc.errors import DataError
 from ssahc.types import LARGEST_AFFINITY, Float32Array, FloatArray
 
@@ -39,6 +40,24 @@ def symmetric_affinity(affinity: FloatArray | Float32Array) -> Float32Array:
     """
     upper = np.triu(checked_affinity(affinity), 1)
     return upper + upper.T
+
+
+def all_pairs(affinity: Affinity, max_bytes: float) -> Float32Array:
+    """Return the (N, N) matrix of affinities.
+
+    Parameters
+    ----------
+    affinity : Affinity
+    max_bytes : float
+        What work on the matrix may take.
+
+    Raises
+    ------
+    DataError
+        If it takes more.
+    """
+    check_memory(len(affinity), max_bytes)
+    return affinity.dense()
 
 
 def check_memory(count: int, max_bytes: float) -> None:

@@ -13,12 +13,13 @@ arbitrary), larger p are tried; and k-means starts from the rows that a pivoted 
 factorisation picks.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
+from ssahc.cluster.kmeans import kmeans_cluster
 from ssahc.cluster.matrix import symmetric_affinity
+from ssahc.cluster.stop import MOST_SPEAKERS
 from ssahc.errors import DataError
 from ssahc.types import Float32Array, FloatArray, IntArray
 
@@ -26,8 +27,6 @@ from ssahc.types import Float32Array, FloatArray, IntArray
 _LARGEST_SHARE = 0.25
 # ... and so many values up to it, evenly spaced, are tried.
 _VALUES_TRIED = 20
-# Most speakers that are looked for where no bound is given.
-_MOST_SPEAKERS = 10
 # A gap below this share of the largest eigenvalue is none: rounding parts the two.
 _ZERO = 1e-9
 
@@ -67,7 +66,7 @@ def spectral_cluster(
     if (num_speakers or min_speakers) >= count:
         return np.arange(count)
     if num_speakers is None:
-        best = _best_eigengap(matrix, 1, max(_MOST_SPEAKERS, max_speakers or 0))
+        best = _best_eigengap(matrix, 1, max(MOST_SPEAKERS, max_speakers or 0))
         num_speakers = max(best.num_speakers, min_speakers)
         num_speakers = min(num_speakers, max_speakers or num_speakers)
         if num_speakers == best.num_speakers:
@@ -157,18 +156,9 @@ def _eigh(laplacian: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _label(laplacian: FloatArray, num_speakers: int) -> IntArray:
     """Group the rows of the first eigenvectors by k-means."""
     from scipy.linalg import qr
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
 
     if num_speakers == 1:
         return np.zeros(len(laplacian), np.int64)
     embedding = _eigh(laplacian)[1][:, :num_speakers]
     picked = qr(embedding.T, mode="economic", pivoting=True)[2][:num_speakers]
-    kmeans = KMeans(num_speakers, init=embedding[picked], n_init=1)
-    with warnings.catch_warnings():
-        # Fewer different rows than speakers: equal windows cannot be told apart.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        labels = kmeans.fit_predict(embedding)
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    ranks: IntArray = np.argsort(np.argsort(first))[inverse]
-    return ranks
+    return kmeans_cluster(embedding, embedding[picked])

@@ -7,6 +7,9 @@ import numpy as np
 from ssahc.errors import UsageError
 from ssahc.types import LARGEST
 
+# Most speakers that clusterings without a threshold look for where no bound is given.
+MOST_SPEAKERS = 10
+
 
 @dataclass(frozen=True)
 class Stop:

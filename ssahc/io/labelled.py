@@ -96,7 +96,7 @@ def read_labelled(
     speaker_of = read_utt2spk(path)
     _refuse_recordings(folder, path, speaker_of)
     _warn_of_unmatched(path, "have no x-vector", speaker_of, entries)
-    _warn_of_unmatched(folder / SCP, f"are not in {path}", entries, speaker_of)
+    _warn_of_unmatched(folder / SCP, f"are not in {path.name}", entries, speaker_of)
     found = _read(folder, {key: entries[key] for key in entries if key in speaker_of})
     speakers = tuple(speaker_of[utterance] for utterance in found.utterances)
     return LabelledXvectors(found.utterances, speakers, found.xvectors), found.faults

@@ -16,7 +16,7 @@ Tensor = Any
 _SHORTEST = 1e-12
 
 
-def embed(centered: FloatArray, metric: Metric) -> FloatArray:
+def apply_metric(centered: FloatArray, metric: Metric) -> FloatArray:
     """Return what a metric makes of x-vectors, not scaled to length 1.
 
     Parameters

@@ -30,7 +30,6 @@ _MOST_ROWS, _MOST_ROWS_FOR_ALL = 1000, 250
 _SCALE, _SHIFT = 10.0, -5.0
 
 _OF_TUPLES = ("ssa", "triplet", "quadruplet", "contrastive")
-_OF_PROTOTYPES = ("prototypical", "angular-prototypical", "ge2e")
 
 
 @dataclass(frozen=True)
@@ -62,11 +61,6 @@ class Objective:
 
     def __post_init__(self) -> None:
         check_loss(self.loss, self.options, self.triplets)
-
-    @property
-    def needs_pairs(self) -> bool:
-        """Whether there is nothing to learn if no class has two rows."""
-        return self.loss in _OF_TUPLES + _OF_PROTOTYPES
 
     # ---- parameters ----------------------------------------------------------------
 

@@ -7,12 +7,13 @@ network of the best epoch, be it the start.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ssahc.errors import DataError, UsageError
@@ -22,8 +23,8 @@ from ssahc.metric.options import MetricOptions
 from ssahc.metric.state import Checkpoint, Epoch, State, best_epoch
 from ssahc.nn.train import Device, has_gpu
 from ssahc.preprocess import center
-from ssahc.training import fit_model
-from ssahc.types import FloatArray, IntArray, LabelledXvectors, Model
+from ssahc.training import as_labelled, fit_model
+from ssahc.types import FloatArray, IntArray, Model
 from ssahc.verification import verify
 
 # Pairs of so many held-out x-vectors at most are the trials that an epoch is judged by.
@@ -53,7 +54,8 @@ class TrainedMetric:
 
 
 def train_metric(
-    labelled: LabelledXvectors,
+    xvectors: ArrayLike,
+    speakers: Sequence[str],
     model: Model | None = None,
     options: MetricOptions = MetricOptions(),  # noqa: B008
     *,
@@ -65,7 +67,10 @@ def train_metric(
 
     Parameters
     ----------
-    labelled : LabelledXvectors
+    xvectors : (N, D) array
+        As extracted.
+    speakers : sequence of N str
+        Speaker of every x-vector.
     model : Model, optional
         Its mean is subtracted; its whitening and PLDA are where the network starts. If
         not given, it is estimated from the speakers that are not held out
@@ -73,7 +78,7 @@ def train_metric(
     options : MetricOptions
     device : {"auto", "cpu", "cuda"}
     checkpoint : Checkpoint, optional
-        Go on from there; vectors, model and options must be those of then.
+        Go on from there; x-vectors, model and options must be those of then.
     on_epoch : callable
         Told how things stand at the start and after every epoch.
 
@@ -84,20 +89,20 @@ def train_metric(
     Raises
     ------
     DataError
-        If dimensions disagree, there are too few speakers with two x-vectors or more,
-        or the loss is no longer finite.
+        If values are not finite, dimensions or numbers disagree, there are too few
+        speakers with two x-vectors or more, or the loss is no longer finite.
     UsageError
         If the model lacks what the start needs, or "cuda" is asked for and there is
         none.
     """
     place = torch.device("cuda" if has_gpu(device) else "cpu")
     generator = np.random.default_rng(options.seed)
-    rows_of, validation = _split(labelled.speakers, options, generator)
+    vectors = as_labelled(xvectors, speakers)
+    rows_of, validation = _split(speakers, options, generator)
     if model is None:
         rows = np.sort(np.concatenate(rows_of))
-        speakers = [labelled.speakers[row] for row in rows]
-        model = fit_model(labelled.xvectors[rows], speakers)
-    centered = center(labelled.xvectors, model.mean).astype(np.float32)
+        model = fit_model(vectors[rows], [speakers[row] for row in rows])
+    centered = center(vectors, model.mean).astype(np.float32)
     inputs = torch.from_numpy(centered).to(place)
     held_out = _HeldOut.draw(inputs, validation, generator)
     labels = np.full(len(centered), -1)
@@ -152,7 +157,7 @@ def _refuse_divergence(epoch: Epoch, layers: list[Tensor]) -> None:
 
 
 def _split(
-    speakers: tuple[str, ...], options: MetricOptions, generator: np.random.Generator
+    speakers: Sequence[str], options: MetricOptions, generator: np.random.Generator
 ) -> tuple[list[IntArray], list[IntArray]]:
     """Return the rows of each speaker to learn from, and of each held out."""
     _, member = np.unique(np.asarray(speakers), return_inverse=True)
