@@ -47,7 +47,7 @@ def die(folder, options, patch, out="out", *more):
     ]
     code = (
         "import os, signal, sys\n"
-        "import ssahc.cli.unfinished as unfinished\n"
+        "from ssahc.cli import resuming, unfinished\n"
         "def die(): os.kill(os.getpid(), signal.SIGKILL)\n"
         f"{patch}\n"
         f"sys.argv = {list(map(str, arguments))!r}\n"
@@ -79,7 +79,7 @@ AT_THE_END = """
 def move_one(source, target, names, **_):
     (source / names[{index}]).replace(target / names[{index}])
     die()
-unfinished.move_files = move_one
+resuming.move_files = move_one
 """
 
 
