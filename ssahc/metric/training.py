@@ -19,12 +19,12 @@ from torch import Tensor
 from ssahc.errors import DataError, UsageError
 from ssahc.metric.network import as_metric, run_layers
 from ssahc.metric.objective import Objective
-from ssahc.metric.options import MetricOptions
+from ssahc.metric.options import MetricOptions, fewest_classes
 from ssahc.metric.state import Checkpoint, Epoch, State, best_epoch
 from ssahc.nn.train import Device, has_gpu
 from ssahc.preprocess import center
 from ssahc.training import as_labelled, fit_model
-from ssahc.types import FloatArray, IntArray, Model
+from ssahc.types import LARGEST, FloatArray, IntArray, Model
 from ssahc.verification import verify
 
 # Pairs of so many held-out x-vectors at most are the trials that an epoch is judged by.
@@ -74,7 +74,7 @@ def train_metric(
     model : Model, optional
         Its mean is subtracted; its whitening and PLDA are where the network starts. If
         not given, it is estimated from the speakers that are not held out
-        (`ssahc.training.fit_model`).
+        (`ssahc.training.fit_model`), and so is a mean that it lacks.
     options : MetricOptions
     device : {"auto", "cpu", "cuda"}
     checkpoint : Checkpoint, optional
@@ -92,16 +92,20 @@ def train_metric(
         If values are not finite, dimensions or numbers disagree, there are too few
         speakers with two x-vectors or more, or the loss is no longer finite.
     UsageError
-        If the model lacks what the start needs, or "cuda" is asked for and there is
+        If the model lacks what the start needs, more dimensions are wanted than it
+        gives, the checkpoint is of another run, or "cuda" is asked for and there is
         none.
     """
     place = torch.device("cuda" if has_gpu(device) else "cpu")
     generator = np.random.default_rng(options.seed)
     vectors = as_labelled(xvectors, speakers)
     rows_of, validation = _split(speakers, options, generator)
+    rows = np.sort(np.concatenate(rows_of))
     if model is None:
-        rows = np.sort(np.concatenate(rows_of))
         model = fit_model(vectors[rows], [speakers[row] for row in rows])
+    elif model.mean is None:
+        # A metric is of no use without the mean that it was trained with.
+        model = replace(model, mean=vectors[rows].mean(axis=0))
     centered = center(vectors, model.mean).astype(np.float32)
     inputs = torch.from_numpy(centered).to(place)
     held_out = _HeldOut.draw(inputs, validation, generator)
@@ -145,11 +149,11 @@ def _goes_on(epochs: list[Epoch], options: MetricOptions) -> bool:
 
 
 def _refuse_divergence(epoch: Epoch, layers: list[Tensor]) -> None:
-    is_finite = all(bool(torch.isfinite(layer).all()) for layer in layers)
-    if not (is_finite and epoch.loss is not None and isfinite(epoch.loss)):
+    is_usable = all(bool((layer.abs() < LARGEST).all()) for layer in layers)
+    if not (is_usable and epoch.loss is not None and isfinite(epoch.loss)):
         raise DataError(
-            f"the loss of epoch {epoch.number} or the network it left is not finite; "
-            "train with a smaller --lr"
+            f"the loss of epoch {epoch.number} or the network it left is not finite, "
+            f"or beyond {LARGEST:g}; train with a smaller --lr"
         )
 
 
@@ -172,11 +176,12 @@ def _split(
     held = round(options.validation_share * len(several))
     if options.validation_share > 0:
         held = max(held, 2)
-    if len(several) - held < 2:
+    fewest = fewest_classes(options.loss)
+    if len(several) - held < fewest:
         raise DataError(
             f"found {len(several)} speakers with two x-vectors or more, and {held} of "
-            "them would be held out; a metric needs two to learn from, so give more, "
-            "or --validation-share 0"
+            f"them would be held out; the loss {options.loss} needs {fewest} to learn "
+            "from, so give more, or --validation-share 0"
         )
     generator.shuffle(several)
     return several[held:], several[:held]
@@ -258,8 +263,11 @@ def start_layers(
 
     Raises
     ------
+    DataError
+        If its parts are not for this dimension.
     UsageError
-        If the model lacks what the start needs.
+        If the model lacks what the start needs, or more dimensions are wanted than it
+        gives.
     """
     whitening = np.eye(dim) if model.transform is None else model.transform
     projection = np.eye(dim)
@@ -274,8 +282,18 @@ def start_layers(
         whitening, projection = (
             generator.standard_normal((dim, dim)) / np.sqrt(dim) for _ in range(2)
         )
-    if options.embedding_dim is not None:
-        projection = projection[: options.embedding_dim]
+    for part, what in ((whitening, "whitening"), (projection.T, "PLDA")):
+        if len(part) != dim:
+            raise DataError(
+                f"x-vectors have {dim} dimensions, the model's {what} has {len(part)}; "
+                "use the model that belongs to the extractor"
+            )
+    if (options.embedding_dim or 0) > len(projection):
+        raise UsageError(
+            f"--embedding-dim is {options.embedding_dim}, but --start {options.start} "
+            f"gives {len(projection)} dimensions; ask for no more"
+        )
+    projection = projection[: options.embedding_dim]
     hidden: list[FloatArray] = []
     for _ in range(options.hidden_layers):
         inner = generator.standard_normal((options.hidden_dim, dim + 1)) / np.sqrt(dim)
