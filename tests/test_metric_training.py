@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
+from math import sqrt
 from typing import get_args
 
 import numpy as np
@@ -119,6 +120,37 @@ def test_hidden_layers_learn(data, mean):
     assert outer.any()
     assert inner[:, -1].any()
     assert deep.best.eer < deep.epochs[0].eer - 0.05
+
+
+@pytest.mark.parametrize("loss", ["softmax", "aam-softmax", "ge2e"])
+def test_training_is_that_of_torch(data, mean, monkeypatch, loss):
+    spy, started = Spy(monkeypatch, *data, mean.mean), []
+    begin = Objective.start
+
+    def note(objective, *at):
+        started.extend(begin(objective, *at))
+        return begin(objective, *at)
+
+    monkeypatch.setattr(Objective, "start", note)
+    trained = train_metric(*data, mean, replace(FAST, loss=loss, epochs=2))
+    monkeypatch.undo()
+    layers = [torch.eye(DIM, requires_grad=True) for _ in range(2)]
+    adam = torch.optim.Adam([*layers, *started], lr=FAST.lr)
+    losses = []
+    for batch, labels in zip(spy.batches, spy.labels, strict=True):
+        rows = torch.tensor(np.array([np.frombuffer(row, np.float32) for row in batch]))
+        mapped = rows @ layers[0].T
+        mapped = sqrt(DIM) * torch.nn.functional.normalize(mapped) @ layers[1].T
+        given = mapped, np.array(labels), started, None
+        value = Objective(loss).evaluate(*given)
+        adam.zero_grad()
+        value.backward()
+        adam.step()
+        losses.append(value.item())
+    means = np.reshape(losses, (2, -1)).mean(axis=1)
+    assert [epoch.loss for epoch in trained.epochs[1:]] == pytest.approx(
+        means, rel=1e-4
+    )
 
 
 def test_options_of_the_loss_reach_it(data, mean):
@@ -254,6 +286,7 @@ def test_batches_are_of_speakers_that_are_not_held_out(data, mean, monkeypatch):
         assert Counter(Counter(speakers).values()) == {4: 16}
         names.update(zip(labels, speakers, strict=True))
     assert len(names) == len(set(names.values())) == 45
+    assert len({row for batch in spy.batches for row in batch}) == 270
     # What is judged are all pairs of the others.
     rows = [row for row, name in enumerate(data[1]) if name not in seen]
     found = judge(embed(data[0][rows], trained.model), [data[1][row] for row in rows])
