@@ -28,7 +28,7 @@ from ssahc.types import FloatArray, IntArray, Model
 from ssahc.verification import verify
 
 # Pairs of so many held-out x-vectors at most are the trials that an epoch is judged by.
-_MOST_VALIDATED = 2000
+_MOST_VALIDATED = 1000
 # Vectors that are embedded at once.
 _BLOCK = 8192
 
@@ -115,7 +115,13 @@ def train_metric(
     training = np.flatnonzero(labels >= 0)
     with torch.no_grad():
         at_start = _embed(inputs[torch.from_numpy(training).to(place)], layers)
-    objective = Objective(options.loss, options.objective, gamma=options.gamma)
+    objective = Objective(
+        options.loss,
+        options.objective,
+        gamma=options.gamma,
+        triplets=options.triplets,
+        triplet_form=options.triplet_form,
+    )
     parameters = objective.start(at_start, labels[training])
     state = State(layers, parameters, generator, options.lr)
     if checkpoint is None:
