@@ -92,7 +92,7 @@ ARROWS = {
     "metric.state": set(),
     "metric.training": {
         *("metric.network", "metric.objective", "metric.options", "metric.state"),
-        *("nn.train", "preprocess", "training", "verification"),
+        *("affinity", "nn.train", "preprocess", "training", "verification"),
     },
     "shrinkage": {"preprocess"},
     "start": {"metric.network", "plda", "preprocess", "shrinkage"},
