@@ -137,14 +137,15 @@ class DiarizeOptions:
 
     def _check_final_clustering(self) -> None:
         given, asked = self.final_clustering, self.resegmentation.resegmentation
-        method, flag = self.final_method(), f"--final-clustering {given}"
+        method, kind = self.final_method(), "clustering"
+        flag = f"--final-clustering {given}"
         if self.system == "spectral":
             if given not in (None, "spectral"):
                 raise UsageError(
                     f"--system spectral is clustered spectrally, which {flag} is not; "
                     "use --system cosine, or leave one of them out"
                 )
-            flag = "--system spectral"
+            flag, kind = "--system spectral", "system"
         if method in _RULES and self.speakers.threshold is not None:
             raise UsageError(
                 f"{flag} knows no --threshold: it finds the number of speakers by "
@@ -152,8 +153,8 @@ class DiarizeOptions:
             )
         if method in _RULES and asked == "vb":
             raise UsageError(
-                f"--resegmentation vb starts from merges, and {flag} makes none; "
-                "leave one of them out"
+                f"--resegmentation vb starts from merges, and {flag} makes none; use "
+                f"another {kind}"
             )
         if given == "vb" and asked == "none":
             raise UsageError(

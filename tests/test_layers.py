@@ -80,7 +80,7 @@ ARROWS = {
     "nn.sampling": set(),
     "nn.train": {"nn.losses", "nn.network", "together"},
     "metric.sampling": set(),
-    "metric.options": {"metric.sampling", "options"},
+    "metric.options": {"metric.sampling", "nn.losses", "options"},
     "metric.margins": {"metric.options"},
     "metric.terms": {"metric.options"},
     "metric.tuples": {"metric.options", "metric.terms", "nn.losses"},
@@ -92,7 +92,7 @@ ARROWS = {
     "metric.state": set(),
     "metric.training": {
         *("metric.network", "metric.objective", "metric.options", "metric.state"),
-        *("nn.train", "preprocess", "training", "verification"),
+        *("affinity", "nn.train", "preprocess", "training", "verification"),
     },
     "shrinkage": {"preprocess"},
     "start": {"metric.network", "plda", "preprocess", "shrinkage"},

@@ -128,6 +128,12 @@ def test_of_equal_distances_the_first_row_is_taken():
     assert [4, 6, 0, 2] in draw_quadruplets(x, labels, "semi-hard", None).tolist()
 
 
+def test_as_far_as_the_positive_is_not_beyond():
+    x = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, 0, -1]])
+    labels = np.array([0, 0, 1, 1, 2])
+    assert [0, 1, 3] in draw_triplets(x, labels, "semi-hard", None).tolist()
+
+
 def test_a_row_is_no_positive_of_its_own_where_all_are_one_point():
     x, labels = np.ones((5, 3)), np.array([0, 0, 1, 1, 2])
     found = draw_triplets(x, labels, "hard", None)
@@ -209,6 +215,16 @@ def test_a_row_of_small_weights_is_not_lost_beside_others(rng):
         found = draw_quadruplets(x, labels, "distance-weighted", rng)
         seen.update(found[(found[:, 0] == 1) & (found[:, 2] == 0), 3].tolist())
     assert seen == {3}
+
+
+def test_negatives_within_the_cutoff_are_as_likely(rng):
+    x, labels = at_distances(1.0, 0.05, 0.5, 1.45, dim=16), np.array([0, 0, 1, 2, 3])
+    counts = Counter()
+    for _ in range(300):
+        found = draw_triplets(x, labels, "distance-weighted", rng)
+        counts.update(found[found[:, 0] == 0, 2].tolist())
+    assert set(counts) == {2, 3}
+    assert chisquare(list(counts.values())).pvalue > 0.01
 
 
 def test_rows_without_near_negatives_get_any_of_other_classes(rng):

@@ -160,7 +160,25 @@ def test_options_of_the_loss_reach_it(data, mean):
     plain = train(loss="triplet")
     for options in ({"margin_size": 0.1}, {"sampling": "hard"}, {"distance": "plain"}):
         assert train(loss="triplet", objective=LossOptions(**options)) != plain
-    assert train(loss="ssa") != train(loss="ssa", gamma=0.1)
+    ssa, sampled = train(loss="ssa"), train(loss="ssa", triplets="sampled")
+    hard = LossOptions(sampling="hard")
+    for options in (
+        *({}, {"gamma": 0.1}, {"triplet_form": "paper"}),
+        {"triplets": "sampled", "objective": hard},
+    ):
+        assert train(loss="ssa", **options) != sampled
+        assert (train(loss="ssa", **options) == ssa) == (not options)
+
+
+def test_the_model_that_is_given_stays_what_it_is(data, mean):
+    """Arrays of the network's own type, and turned round, are no special case."""
+    whitening = np.eye(DIM, dtype=np.float32)[::-1]
+    model = replace(mean, transform=whitening)
+    trained = train_metric(*data, model, replace(FAST, epochs=1))
+    assert trained.model.transform is whitening
+    np.testing.assert_array_equal(whitening, np.eye(DIM)[::-1])
+    assert trained.best.number == 1
+    assert (trained.model.metric.whitening != whitening).any()
 
 
 def test_same_seed_same_bytes(data, mean):

@@ -337,7 +337,7 @@ def test_broken_vectors_are_named_and_the_rest_is_used(train, corpus_dir, tmp_pa
         (["--config", "/nowhere.toml"], "/nowhere.toml: no such file"),
         (["--validation-share", 0.7], "validation-share must be from 0 to 0.5"),
         (["--device", "cuda"], "no CUDA device is available"),
-        (["--triplets", "sampled"], "No such option"),
+        (["--periods", 2], "No such option"),
     ],
 )
 def test_nothing_is_written_on_errors(train, tmp_path, monkeypatch, options, message):

@@ -12,6 +12,7 @@ from ssahc.io.files import atomic_write
 from ssahc.io.labelled import write_labelled
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
+from ssahc.io.trials import write_trials
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.simulate import (
     Half,
@@ -19,6 +20,10 @@ from ssahc.simulate import (
     simulate_corpus,
     simulate_training,
 )
+from ssahc.types import LabelledXvectors
+
+# Every x-vector is compared with so many.
+_TRIALS = 20
 
 _logger = logging.getLogger("ssahc")
 
@@ -33,15 +38,29 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
     OUT_DIR/a and OUT_DIR/b are x-vector folders with ref.rttm and reco2num_spk;
     OUT_DIR/model/a and OUT_DIR/model/b are model folders. Diarize each half with the
     model of the other. OUT_DIR/train holds x-vectors of known speakers, to be used by
-    ssahc fit.
+    ssahc fit and ssahc train-metric, and trials of them for ssahc verify.
     """
     options = resolve(SimulateOptions, given, config=config)
     halves = simulate_corpus(options)
     write_corpus(out_dir, halves)
     if options.train_speakers > 0:
-        write_labelled(out_dir / "train", simulate_training(options))
+        write_training(out_dir / "train", simulate_training(options))
     count = sum(len(half.conversations) for half in halves.values())
     _logger.info("wrote %d conversations to %s/a and %s/b", count, out_dir, out_dir)
+
+
+def write_training(folder: Path, labelled: LabelledXvectors) -> None:
+    """Write labelled x-vectors, and each with those that follow it as trials."""
+    write_labelled(folder, labelled)
+    rows = list(zip(labelled.utterances, labelled.speakers, strict=True))
+    write_trials(
+        folder / "trials",
+        (
+            (enrolled, test, speaker == other)
+            for place, (enrolled, speaker) in enumerate(rows)
+            for test, other in rows[place + 1 : place + 1 + _TRIALS]
+        ),
+    )
 
 
 def write_corpus(out_dir: Path, halves: dict[str, Half]) -> None:

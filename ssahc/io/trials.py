@@ -199,6 +199,13 @@ def read_trial_scores(path: Path | str, trials: Trials) -> FloatArray:
     return np.where(known[place] == wanted, found[place], np.nan)
 
 
+def write_trials(path: Path, trials: Iterable[tuple[str, str, bool]]) -> None:
+    """Write trials: enrolled, test, and whether that is a target."""
+    with atomic_write(path) as file:
+        for enrolled, test, is_target in trials:
+            file.write(f"{enrolled} {test} {'' if is_target else 'non'}target\n")
+
+
 def write_trial_scores(path: Path, trials: Trials, scores: FloatArray) -> None:
     """Write the scores of trials, with seven digits as Kaldi; NaN are left out."""
     with atomic_write(path) as file:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ssahc.errors import UsageError
 from ssahc.metric.sampling import Sampling
+from ssahc.nn.losses import TripletForm
 from ssahc.options import check_fields
 from ssahc.types import LARGEST
 
@@ -159,6 +160,11 @@ class MetricOptions:
     ----------
     loss : LossName
         What the network learns by.
+    triplets : {"expected", "sampled"}
+        The loss ssa in expectation over the random negative, or with negatives drawn
+        for each pair.
+    triplet_form : {"authors", "paper"}
+        In the loss ssa, negatives repel both members of a pair, or the anchor alone.
     gamma : float
         Weight of the negatives in the loss ssa.
     start : {"plda", "whitening", "random"}
@@ -191,6 +197,8 @@ class MetricOptions:
     """
 
     loss: LossName = "aam-softmax"
+    triplets: Triplets = "expected"
+    triplet_form: TripletForm = "authors"
     gamma: float = 0.4
     start: Literal["plda", "whitening", "random"] = "plda"
     embedding_dim: int | None = None
@@ -207,7 +215,7 @@ class MetricOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_loss(self.loss, self.objective)
+        check_loss(self.loss, self.objective, self.triplets)
         fewest = {
             **{"embedding_dim": 1, "hidden_layers": 0, "hidden_dim": 1, "epochs": 1},
             **{"utterances_per_speaker": 2, "patience": 1, "seed": 0},

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ssahc.affinity import cosine_affinity
 from ssahc.errors import DataError, UsageError
 from ssahc.metric.network import as_metric, run_layers
 from ssahc.metric.objective import Objective
@@ -28,7 +29,7 @@ from ssahc.types import LARGEST, FloatArray, IntArray, Model
 from ssahc.verification import verify
 
 # Pairs of so many held-out x-vectors at most are the trials that an epoch is judged by.
-_MOST_VALIDATED = 2000
+_MOST_VALIDATED = 1000
 # Vectors that are embedded at once.
 _BLOCK = 8192
 
@@ -99,43 +100,40 @@ def train_metric(
     place = torch.device("cuda" if has_gpu(device) else "cpu")
     generator = np.random.default_rng(options.seed)
     vectors = as_labelled(xvectors, speakers)
-    rows_of, validation = _split(speakers, options, generator)
-    rows = np.sort(np.concatenate(rows_of))
+    learned_from, held_out = _split(speakers, options, generator)
+    rows = np.sort(np.concatenate(learned_from))
     if model is None:
         model = fit_model(vectors[rows], [speakers[row] for row in rows])
     elif model.mean is None:
         # A metric is of no use without the mean that it was trained with.
         model = replace(model, mean=vectors[rows].mean(axis=0))
-    centered = center(vectors, model.mean).astype(np.float32)
-    inputs = torch.from_numpy(centered).to(place)
-    held_out = _HeldOut.draw(inputs, validation, generator)
-    labels = np.full(len(centered), -1)
-    for label, rows in enumerate(rows_of):
-        labels[rows] = label
+    centered = torch.from_numpy(center(vectors, model.mean)).float().to(place)
+    trials = _Group.take(centered, _thin_out(held_out, generator))
+    group = _Group.take(centered, learned_from)
     layers = [
-        torch.from_numpy(layer.astype(np.float32)).to(place).requires_grad_()
-        for layer in start_layers(model, centered.shape[1], options, generator)
+        # A copy: the model's own arrays must not be trained.
+        torch.from_numpy(np.array(layer, np.float32, order="C"))
+        .to(place)
+        .requires_grad_()
+        for layer in start_layers(model, vectors.shape[1], options, generator)
     ]
-    training = np.flatnonzero(labels >= 0)
-    with torch.no_grad():
-        at_start = _embed(inputs[torch.from_numpy(training).to(place)], layers)
-    objective = Objective(options.loss, options.objective, gamma=options.gamma)
-    parameters = objective.start(at_start, labels[training])
+    objective = Objective(
+        options.loss,
+        options.objective,
+        gamma=options.gamma,
+        triplets=options.triplets,
+        triplet_form=options.triplet_form,
+    )
+    parameters = objective.start(group.embed(layers), group.labels)
     state = State(layers, parameters, generator, options.lr)
-    if checkpoint is None:
-        state.end_epoch(held_out.judge(layers, Epoch(0)))
-        on_epoch(state.keep())
-    else:
+    if checkpoint is not None:
         state.restore(checkpoint)
+    else:
+        state.end_epoch(trials.judge(layers, Epoch(0)))
+        on_epoch(state.keep())
     while _goes_on(state.epochs, options):
-        losses = []
-        for batch in _batches(rows_of, len(training), options, generator):
-            embeddings = run_layers(inputs[torch.from_numpy(batch).to(place)], layers)
-            loss = objective.evaluate(embeddings, labels[batch], parameters, generator)
-            losses.append(state.step(loss))
-        epoch = Epoch(len(state.epochs), float(np.mean(losses)))
-        _refuse_divergence(epoch, layers)
-        state.end_epoch(held_out.judge(layers, epoch))
+        epoch = Epoch(len(state.epochs), _train_epoch(group, objective, state, options))
+        state.end_epoch(trials.judge(layers, epoch))
         on_epoch(state.keep())
     metric = as_metric([layer.astype(np.float64) for layer in state.best])
     return TrainedMetric(
@@ -148,13 +146,34 @@ def _goes_on(epochs: list[Epoch], options: MetricOptions) -> bool:
     return epochs[-1].number < options.epochs and stale < options.patience
 
 
-def _refuse_divergence(epoch: Epoch, layers: list[Tensor]) -> None:
-    is_usable = all(bool((layer.abs() < LARGEST).all()) for layer in layers)
-    if not (is_usable and epoch.loss is not None and isfinite(epoch.loss)):
-        raise DataError(
-            f"the loss of epoch {epoch.number} or the network it left is not finite, "
-            f"or beyond {LARGEST:g}; train with a smaller --lr"
+def _train_epoch(
+    group: "_Group", objective: Objective, state: State, options: MetricOptions
+) -> float:
+    """Take a step for every batch; return the mean loss.
+
+    Raises
+    ------
+    DataError
+        If the loss or the network is no longer finite, or too large for a file.
+    """
+    losses = []
+    for batch in _draw_batches(group.labels, options, state.generator):
+        inputs = group.inputs[torch.from_numpy(batch).to(group.inputs.device)]
+        loss = objective.evaluate(
+            run_layers(inputs, state.layers),
+            group.labels[batch],
+            state.parameters,
+            state.generator,
         )
+        losses.append(state.step(loss))
+    mean = float(np.mean(losses))
+    is_usable = all(bool((layer.abs() < LARGEST).all()) for layer in state.layers)
+    if not (is_usable and isfinite(mean)):
+        raise DataError(
+            f"the loss of epoch {len(state.epochs)} or the network it left is not "
+            f"finite, or beyond {LARGEST:g}; train with a smaller --lr"
+        )
+    return mean
 
 
 # ---- data --------------------------------------------------------------------------
@@ -187,61 +206,78 @@ def _split(
     return several[held:], several[:held]
 
 
-def _batches(
-    rows_of: list[IntArray],
-    count: int,
-    options: MetricOptions,
-    generator: np.random.Generator,
+def _thin_out(
+    rows_of: list[IntArray], generator: np.random.Generator
 ) -> list[IntArray]:
-    """Return the batches of an epoch: P speakers, M x-vectors of each."""
-    most = options.utterances_per_speaker
-    drawn = min(options.speakers_per_batch, len(rows_of))
+    """Return rows of each speaker, so many that all pairs of them can be trials."""
+    labels = np.repeat(np.arange(len(rows_of)), [len(rows) for rows in rows_of])
+    if len(labels) <= _MOST_VALIDATED:
+        return rows_of
+    kept = np.sort(generator.choice(len(labels), _MOST_VALIDATED, replace=False))
+    rows = np.concatenate(rows_of)
+    return [rows[kept[labels[kept] == label]] for label in range(len(rows_of))]
+
+
+def _draw_batches(
+    labels: IntArray, options: MetricOptions, generator: np.random.Generator
+) -> list[IntArray]:
+    """Return the batches of an epoch: P speakers, M x-vectors of each.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        Speakers 0..K-1, increasing.
+    options : MetricOptions
+    generator : numpy.random.Generator
+    """
+    most, sizes = options.utterances_per_speaker, np.bincount(labels)
+    firsts = np.cumsum(sizes) - sizes
+    drawn = min(options.speakers_per_batch, len(sizes))
     batches = []
-    for _ in range(-(-count // (drawn * most))):
-        speakers = generator.choice(len(rows_of), drawn, replace=False)
-        rows = [generator.permutation(rows_of[speaker])[:most] for speaker in speakers]
+    for _ in range(-(-len(labels) // (drawn * most))):
+        speakers = generator.choice(len(sizes), drawn, replace=False).tolist()
+        rows = [firsts[s] + generator.permutation(sizes[s])[:most] for s in speakers]
         batches.append(np.concatenate(rows))
     return batches
 
 
 @dataclass(frozen=True, eq=False)
-class _HeldOut:
-    """X-vectors of speakers that are not learned from; none if there are no labels."""
+class _Group:
+    """X-vectors of some speakers, those of one before those of the next.
+
+    Attributes
+    ----------
+    inputs : (N, D) tensor
+        Centred.
+    labels : (N,) int array
+        Speakers 0..K-1, increasing.
+    """
 
     inputs: Tensor
     labels: IntArray
 
     @classmethod
-    def draw(
-        cls, inputs: Tensor, rows_of: list[IntArray], generator: np.random.Generator
-    ) -> "_HeldOut":
+    def take(cls, centered: Tensor, rows_of: list[IntArray]) -> "_Group":
         rows = np.concatenate([np.zeros(0, np.int64), *rows_of])
-        labels = np.repeat(np.arange(len(rows_of)), [len(one) for one in rows_of])
-        if len(rows) > _MOST_VALIDATED:
-            kept = np.sort(generator.choice(len(rows), _MOST_VALIDATED, replace=False))
-            rows, labels = rows[kept], labels[kept]
-        return cls(inputs[torch.from_numpy(rows).to(inputs.device)], labels)
+        labels = np.repeat(np.arange(len(rows_of)), [len(rows) for rows in rows_of])
+        return cls(centered[torch.from_numpy(rows).to(centered.device)], labels)
+
+    def embed(self, layers: list[Tensor]) -> Tensor:
+        """Return embeddings (N, d), made a block of rows at a time."""
+        with torch.no_grad():
+            blocks = torch.split(self.inputs, _BLOCK)
+            return torch.cat([run_layers(block, layers) for block in blocks])
 
     def judge(self, layers: list[Tensor], epoch: Epoch) -> Epoch:
-        """Return the epoch with error rates."""
+        """Return the epoch with error rates, if there are speakers to judge it by."""
         if len(self.labels) == 0:
             return epoch
-        with torch.no_grad():
-            embeddings = _embed(self.inputs, layers).double().cpu().numpy()
-        lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-        unit = embeddings / np.where(lengths > 0, lengths, 1.0)
-        first, second = np.triu_indices(len(unit), 1)
-        scores = (unit @ unit.T)[first, second]
+        embeddings = self.embed(layers).double().cpu().numpy()
+        first, second = np.triu_indices(len(embeddings), 1)
+        scores = cosine_affinity(embeddings).dense()[first, second]
         same = self.labels[first] == self.labels[second]
         rates = verify(scores[same], scores[~same])
         return replace(epoch, eer=rates.eer, min_dcf=rates.min_dcf)
-
-
-def _embed(inputs: Tensor, layers: list[Tensor]) -> Tensor:
-    """Return embeddings, a block of rows at a time."""
-    return torch.cat(
-        [run_layers(block, layers) for block in torch.split(inputs, _BLOCK)]
-    )
 
 
 # ---- network -----------------------------------------------------------------------
