@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -226,10 +226,16 @@ def train_metric(
     UsageError
         If options contradict each other, or the model lacks what they need.
     """
+    options = MetricOptions() if options is None else options
+    if not isinstance(options, MetricOptions):
+        raise UsageError(f"options come from MetricOptions, found {options!r}")
+    if not isinstance(model, Model | None):
+        raise UsageError(f"a model comes from read_model_dir or Model, found {model!r}")
+    if device not in get_args(Device):
+        raise UsageError(f"device must be auto, cpu or cuda, found {device!r}")
     # Here, since torch takes seconds to load.
     from ssahc.metric.training import train_metric as train
 
-    options = MetricOptions() if options is None else options
     return train(xvectors, speakers, model, options, device=device)
 
 

@@ -280,7 +280,7 @@ async def learn(
             periods.append(Period(_count(clusters), (), "two_clusters"))
             break
         gamma = options.gamma + (p - 1) * options.gamma_step
-        loss = _make_loss(clusters, gamma, options, generator)
+        loss = _make_loss(clusters, len(start.second), gamma, options, generator)
         # 4. the network is trained by it,
         training = await Train(
             *(learner, loss, options.lr, options.eta, options.max_steps, device)
@@ -354,11 +354,12 @@ def _stop(options: LearningOptions, p: int, num_speakers: int | None) -> Stop:
 
 def _make_loss(
     clusters: IntArray,
+    dim: int,
     gamma: float,
     options: LearningOptions,
     generator: np.random.Generator,
 ) -> Loss:
-    """Return the loss of the network's output with these clusters as labels."""
+    """Return the loss of the network's output (N, dim) with clusters as labels."""
     if options.loss != "ssa" or options.objective.sampling != "random":
         # What SSA does not need, torch has to differentiate.
         from ssahc.metric.objective import Objective
@@ -371,7 +372,7 @@ def _make_loss(
             triplets=options.triplets,
             triplet_form=options.triplet_form,
         )
-        return ClusterLoss(objective, clusters, generator)
+        return ClusterLoss(objective, clusters, dim, generator)
     if options.triplets == "expected":
         return ExpectedTriplets(clusters, gamma, options.triplet_form)
     triplets = sample_triplets(clusters, generator)

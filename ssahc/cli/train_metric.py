@@ -16,7 +16,7 @@ from ssahc.cli.batch import CONFIG, print_errors
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cli.resuming import check_same_run, is_interrupted, work_folder
 from ssahc.config import resolve, write_config
-from ssahc.errors import FormatError
+from ssahc.errors import DataError, FormatError
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
 from ssahc.io.files import atomic_write
 from ssahc.io.labelled import read_labelled
@@ -132,18 +132,25 @@ def _open_training(
     checkpoint : Checkpoint or None
         What an interrupted run has left.
     """
-    with work_folder(out_dir, (*MODEL_FILES, _EPOCHS)) as folder:
-        checkpoint = None
+    # Parts of another model must not stand beside the metric.
+    with work_folder(out_dir, (*MODEL_FILES, _EPOCHS), stale=MODEL_FILES) as folder:
+        kept, checkpoint = folder / _CHECKPOINT, None
         if is_interrupted(out_dir, resume=resume):
             check_same_run(folder, run, _find_inputs(run.sources))
-            checkpoint = _read_checkpoint(folder / _CHECKPOINT)
-            _logger.info("%d epochs were done before", checkpoint.epochs[-1].number)
+            # There is none if the run was killed before it began to learn.
+            if kept.exists():
+                checkpoint = _read_checkpoint(kept)
+                done = checkpoint.epochs[-1].number
+                _logger.info("%d epochs were done before", done)
         else:
+            # Without options nothing can be made of what else lies there.
+            kept.unlink(missing_ok=True)
             write_config(folder / CONFIG, run)
         try:
             yield folder, checkpoint
-        except BaseException:
-            if (folder / _CHECKPOINT).exists():
+        except BaseException as error:
+            # With the same data and options it would fail again.
+            if kept.exists() and not isinstance(error, DataError):
                 _logger.warning(
                     "what was learned is kept in %s; the same command with --resume "
                     "goes on from there",
@@ -222,6 +229,8 @@ def _read_checkpoint(path: Path) -> "Checkpoint":
     try:
         record = json.loads(text)
         epochs = tuple(Epoch(**epoch) for epoch in record["epochs"])
+        if [epoch.number for epoch in epochs] != [*range(max(len(epochs), 1))]:
+            raise ValueError("epochs are missing")
         return Checkpoint(epochs, arrays, record["generator"])
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(

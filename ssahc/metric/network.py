@@ -59,8 +59,9 @@ def run_layers(inputs: Tensor, layers: list[Tensor]) -> Tensor:
     """Run the network on centred x-vectors (N, D)."""
     whitening, *hidden, projection = layers
     mapped = _affine(inputs, whitening)
-    length = ((mapped * mapped).sum(axis=1)[:, None] ** 0.5).clip(min=_SHORTEST)
-    mapped = mapped * (sqrt(mapped.shape[1]) / length)
+    # Limited before the root, whose gradient at 0 is none.
+    square = (mapped * mapped).sum(axis=1)[:, None].clip(min=_SHORTEST**2)
+    mapped = mapped * (sqrt(mapped.shape[1]) / square**0.5)
     for inner, outer in _pairs(hidden):
         mapped = mapped + _affine(mapped, inner).clip(min=0.0) @ outer.T
     return mapped @ projection.T

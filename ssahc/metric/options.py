@@ -9,6 +9,7 @@ from ssahc.errors import UsageError
 from ssahc.metric.sampling import Sampling
 from ssahc.nn.losses import TripletForm
 from ssahc.options import check_fields
+from ssahc.types import LARGEST
 
 LossName = Literal[
     "ssa",
@@ -177,7 +178,7 @@ class MetricOptions:
     hidden_dim : int
         Units of each of these.
     speakers_per_batch : int
-        Speakers of a batch.
+        Speakers of a batch; quadruplet needs three.
     utterances_per_speaker : int
         X-vectors of each of these; fewer where a speaker has not so many.
     lr : float
@@ -217,8 +218,8 @@ class MetricOptions:
         check_loss(self.loss, self.objective, self.triplets)
         fewest = {
             **{"embedding_dim": 1, "hidden_layers": 0, "hidden_dim": 1, "epochs": 1},
-            **{"speakers_per_batch": 2, "utterances_per_speaker": 2, "patience": 1},
-            **{"seed": 0},
+            **{"utterances_per_speaker": 2, "patience": 1, "seed": 0},
+            **{"speakers_per_batch": fewest_classes(self.loss)},
         }
         for name, least in fewest.items():
             value = getattr(self, name)
@@ -226,10 +227,10 @@ class MetricOptions:
                 raise UsageError(
                     f"{_flag(name)} must be {least} or more, found {value}"
                 )
-        if not (0 < self.lr < inf and 0 <= self.gamma < inf):
+        if not (0 < self.lr < LARGEST and 0 <= self.gamma < LARGEST):
             raise UsageError(
-                "expected finite lr above 0 and gamma of 0 or more, found "
-                f"{self.lr:g} and {self.gamma:g}"
+                f"expected lr above 0 and gamma of 0 or more, both below {LARGEST:g}, "
+                f"found {self.lr:g} and {self.gamma:g}"
             )
         if not 0 <= self.validation_share <= 0.5:
             raise UsageError(

@@ -26,12 +26,16 @@ class ClusterLoss(Loss):
     objective : Objective
     clusters : (N,) int array
         0..K-1, as many and as large as the objective needs.
+    dim : int
+        Of the network's output; beyond it there are zeros where recordings are trained
+        side by side, which are no dimensions to draw by.
     generator : numpy.random.Generator
         Of the tuples that are drawn, anew for every step.
     """
 
     objective: Objective
     clusters: IntArray
+    dim: int
     generator: np.random.Generator
 
     @classmethod
@@ -54,9 +58,9 @@ class _ClusterLosses(Losses):
         gradient = torch.zeros_like(embeddings)
         values = embeddings.new_zeros(len(self.recordings))
         for index, recording in enumerate(self.recordings):
-            count = len(recording.clusters)
-            values[index], slope = recording.evaluate(embeddings[index, :count])
-            gradient[index, :count] = scale * slope
+            own = np.s_[index, : len(recording.clusters), : recording.dim]
+            values[index], slope = recording.evaluate(embeddings[own])
+            gradient[own] = scale * slope
         if isinstance(passed.unit, np.ndarray):
             return values.numpy(), gradient.numpy()
         return values, gradient
@@ -72,7 +76,7 @@ class _Learning:
 
     def __init__(self, loss: ClusterLoss) -> None:
         self.objective, self.clusters = loss.objective, loss.clusters
-        self.generator = loss.generator
+        self.dim, self.generator = loss.dim, loss.generator
         self.parameters: list[torch.Tensor] | None = None
         self.optimizer: torch.optim.Adam | None = None
 

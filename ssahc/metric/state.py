@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssahc.errors import UsageError
 from ssahc.types import Float32Array
 
 
@@ -114,7 +115,21 @@ class State:
         return Checkpoint(tuple(self.epochs), arrays, generator)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to where a checkpoint was made."""
+        """Go back to where a checkpoint was made.
+
+        Raises
+        ------
+        UsageError
+            If it lacks something, or is of another network or loss.
+        """
+        try:
+            self._restore(checkpoint)
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise UsageError(
+                "the checkpoint is broken, or of another network or loss; start anew"
+            ) from error
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
         arrays = checkpoint.arrays
         groups = {"layer": self.layers, "parameter": self.parameters}
         with torch.no_grad():

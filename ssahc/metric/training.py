@@ -20,12 +20,12 @@ from ssahc.affinity import cosine_affinity
 from ssahc.errors import DataError, UsageError
 from ssahc.metric.network import as_metric, run_layers
 from ssahc.metric.objective import Objective
-from ssahc.metric.options import MetricOptions
+from ssahc.metric.options import MetricOptions, fewest_classes
 from ssahc.metric.state import Checkpoint, Epoch, State, best_epoch
 from ssahc.nn.train import Device, has_gpu
 from ssahc.preprocess import center
 from ssahc.training import as_labelled, fit_model
-from ssahc.types import FloatArray, IntArray, Model
+from ssahc.types import LARGEST, FloatArray, IntArray, Model
 from ssahc.verification import verify
 
 # Pairs of so many held-out x-vectors at most are the trials that an epoch is judged by.
@@ -75,7 +75,7 @@ def train_metric(
     model : Model, optional
         Its mean is subtracted; its whitening and PLDA are where the network starts. If
         not given, it is estimated from the speakers that are not held out
-        (`ssahc.training.fit_model`).
+        (`ssahc.training.fit_model`), and so is a mean that it lacks.
     options : MetricOptions
     device : {"auto", "cpu", "cuda"}
     checkpoint : Checkpoint, optional
@@ -93,16 +93,20 @@ def train_metric(
         If values are not finite, dimensions or numbers disagree, there are too few
         speakers with two x-vectors or more, or the loss is no longer finite.
     UsageError
-        If the model lacks what the start needs, or "cuda" is asked for and there is
+        If the model lacks what the start needs, more dimensions are wanted than it
+        gives, the checkpoint is of another run, or "cuda" is asked for and there is
         none.
     """
     place = torch.device("cuda" if has_gpu(device) else "cpu")
     generator = np.random.default_rng(options.seed)
     vectors = as_labelled(xvectors, speakers)
     learned_from, held_out = _split(speakers, options, generator)
+    rows = np.sort(np.concatenate(learned_from))
     if model is None:
-        rows = np.sort(np.concatenate(learned_from))
         model = fit_model(vectors[rows], [speakers[row] for row in rows])
+    elif model.mean is None:
+        # A metric is of no use without the mean that it was trained with.
+        model = replace(model, mean=vectors[rows].mean(axis=0))
     centered = torch.from_numpy(center(vectors, model.mean)).float().to(place)
     trials = _Group.take(centered, _thin_out(held_out, generator))
     group = _Group.take(centered, learned_from)
@@ -147,7 +151,7 @@ def _train_epoch(
     Raises
     ------
     DataError
-        If the loss or the network is no longer finite.
+        If the loss or the network is no longer finite, or too large to be written.
     """
     losses = []
     for batch in _draw_batches(group.labels, options, state.generator):
@@ -160,10 +164,11 @@ def _train_epoch(
         )
         losses.append(state.step(loss))
     mean = float(np.mean(losses))
-    if not isfinite(mean) or not all(layer.isfinite().all() for layer in state.layers):
+    usable = all(bool((layer.abs() < LARGEST).all()) for layer in state.layers)
+    if not (usable and isfinite(mean)):
         raise DataError(
             f"the loss of epoch {len(state.epochs)} or the network it left is not "
-            "finite; train with a smaller --lr"
+            f"finite, or beyond {LARGEST:g}; train with a smaller --lr"
         )
     return mean
 
@@ -187,11 +192,12 @@ def _split(
     held = round(options.validation_share * len(several))
     if options.validation_share > 0:
         held = max(held, 2)
-    if len(several) - held < 2:
+    fewest = fewest_classes(options.loss)
+    if len(several) - held < fewest:
         raise DataError(
             f"found {len(several)} speakers with two x-vectors or more, and {held} of "
-            "them would be held out; a metric needs two to learn from, so give more, "
-            "or --validation-share 0"
+            f"them would be held out; the loss {options.loss} needs {fewest} to learn "
+            "from, so give more, or --validation-share 0"
         )
     generator.shuffle(several)
     return several[held:], several[:held]
@@ -290,8 +296,11 @@ def start_layers(
 
     Raises
     ------
+    DataError
+        If its parts are not for this dimension.
     UsageError
-        If the model lacks what the start needs.
+        If the model lacks what the start needs, or more dimensions are wanted than it
+        gives.
     """
     whitening = np.eye(dim) if model.transform is None else model.transform
     projection = np.eye(dim)
@@ -306,8 +315,18 @@ def start_layers(
         whitening, projection = (
             generator.standard_normal((dim, dim)) / np.sqrt(dim) for _ in range(2)
         )
-    if options.embedding_dim is not None:
-        projection = projection[: options.embedding_dim]
+    for part, what in ((whitening, "whitening"), (projection.T, "PLDA")):
+        if len(part) != dim:
+            raise DataError(
+                f"x-vectors have {dim} dimensions, the model's {what} has {len(part)}; "
+                "use the model that belongs to the extractor"
+            )
+    if (options.embedding_dim or 0) > len(projection):
+        raise UsageError(
+            f"--embedding-dim is {options.embedding_dim}, but --start {options.start} "
+            f"gives {len(projection)} dimensions; ask for no more"
+        )
+    projection = projection[: options.embedding_dim]
     hidden: list[FloatArray] = []
     for _ in range(options.hidden_layers):
         inner = generator.standard_normal((options.hidden_dim, dim + 1)) / np.sqrt(dim)
