@@ -154,7 +154,7 @@ def _train_epoch(
     Raises
     ------
     DataError
-        If the loss or the network is no longer finite, or too large for a file.
+        If the loss or the network is no longer finite, or too large to be written.
     """
     losses = []
     for batch in _draw_batches(group.labels, options, state.generator):
@@ -167,8 +167,8 @@ def _train_epoch(
         )
         losses.append(state.step(loss))
     mean = float(np.mean(losses))
-    is_usable = all(bool((layer.abs() < LARGEST).all()) for layer in state.layers)
-    if not (is_usable and isfinite(mean)):
+    usable = all(bool((layer.abs() < LARGEST).all()) for layer in state.layers)
+    if not (usable and isfinite(mean)):
         raise DataError(
             f"the loss of epoch {len(state.epochs)} or the network it left is not "
             f"finite, or beyond {LARGEST:g}; train with a smaller --lr"
