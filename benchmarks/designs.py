@@ -47,7 +47,7 @@ class Design:
     @property
     def draws(self) -> bool:
         """Whether what a recording learns depends on a seed."""
-        return self.names[1] in ("random", "distance-weighted")
+        return self.names[1] in ("all", "random", "distance-weighted")
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -80,6 +80,7 @@ class Design:
             triplet_form=self.triplet_form,
             objective=LossOptions(sampling=self.sampling, margin=self.margin),
             seed=seed,
+            patience=3,
         )
 
 
@@ -114,7 +115,7 @@ def list_designs() -> list[Design]:
 def read(corpus: Corpus, data: Path, seed: int = 0) -> Halves:
     if corpus == "callhome_shaped":
         return read_shaped(data)
-    return simulated()(data, seed)
+    return simulated(recordings=10)(data, seed)
 
 
 def take(

@@ -79,7 +79,7 @@ class LearningOptions:
         known speakers.
     init_threshold : float
         The first clustering, if it is ahc, merges while the best average cosine is at
-        or above it.
+        or above it; less threshold-step, so do those between periods.
     threshold_step : float
         By so much that threshold falls from period to period.
     loss : LossName
@@ -87,7 +87,8 @@ class LearningOptions:
         ssahc.metric.
     triplets : {"expected", "sampled"}
         The loss ssa in expectation over the random negative, or with negatives drawn
-        for each pair (--sampling).
+        for each pair: random ones once a period, as the authors do, others (--sampling)
+        anew in every step.
     triplet_form : {"authors", "paper"}
         In the loss ssa, negatives repel both members of a pair, or the anchor alone
         (Eq. 3).
@@ -102,7 +103,8 @@ class LearningOptions:
     kc : int
         How many nearest other clusters that cost looks at.
     eta : float
-        Training stops when the loss is below this share of its first value.
+        Training stops when the loss is below this share of its first value; with a
+        margin that is not fixed it has no such share, and takes all steps.
     lr : float
         Learning rate of Adam.
     max_steps : int
@@ -372,7 +374,7 @@ def _make_loss(
             triplets=options.triplets,
             triplet_form=options.triplet_form,
         )
-        return ClusterLoss(objective, clusters, dim, generator)
+        return ClusterLoss(objective, clusters, dim, int(generator.integers(1 << 32)))
     if options.triplets == "expected":
         return ExpectedTriplets(clusters, gamma, options.triplet_form)
     triplets = sample_triplets(clusters, generator)

@@ -167,6 +167,8 @@ def settle_system(run: Run, inputs: Inputs) -> Run:
         _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
     if has_scores and not uses_plda(method.system):
         _logger.warning("--system %s makes no use of --plda-scores", method.system)
+    if inputs.model.metric is not None and method.system not in LEARNING:
+        _logger.warning("--system %s makes no use of the trained metric", method.system)
     return replace(run, method=method)
 
 

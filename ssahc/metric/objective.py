@@ -114,7 +114,8 @@ class Objective:
     ) -> Tensor:
         """Return the loss, to be differentiated.
 
-        Losses of tuples draw these anew in every call, by the embeddings as they are.
+        Losses of tuples draw these anew in every call, by the embeddings as they are,
+        and prototypical ones the query of each class.
         They look at 1000 rows at most (250 where all triplets are taken), drawn anew as
         well, like a mini-batch; SSA's expected loss looks at all.
 
@@ -135,6 +136,10 @@ class Objective:
         """
         if self.loss in _OF_TUPLES:
             return self._over_tuples(embeddings, labels, generator)
+        if self.loss in ("prototypical", "angular-prototypical"):
+            # Whose first row is the query.
+            order = generator.permutation(len(labels))
+            embeddings, labels = embeddings[_place(order, embeddings)], labels[order]
         names = _place(labels, embeddings)
         given = self._given()
         match self.loss:
@@ -157,8 +162,9 @@ class Objective:
                 return prototypes.prototypical(embeddings, names)
             case "angular-prototypical":
                 return prototypes.angular_prototypical(embeddings, names, *parameters)
-            case _:
+            case "ge2e":
                 return prototypes.ge2e(embeddings, names, *parameters)
+        raise AssertionError(f"no loss {self.loss!r}")
 
     def _given(self) -> dict[str, float]:
         """Return margin and scale as far as the source's are not wanted."""

@@ -1,9 +1,11 @@
 """Losses that tell classes apart by the means of their rows.
 
 The sources know batches of N speakers with M utterances each. Here classes have any
-number of rows. A prototype is the mean of a class's rows without the query, or of all
-where the query is of another class. A class of one row gives no query, as nothing would
-be left of it; its row still is a prototype for the queries of other classes.
+number of rows. In GE2E every row is a query, and a prototype the mean of the others of
+its class; in the other two losses the first row of each class is its query, and the
+prototype always is the mean of the others. A class of one row gives no query, as
+nothing would be left of it; its row still is a prototype for the queries of other
+classes.
 
 All are the mean cross-entropy (CE) of queries over the classes: 0, with gradients of 0,
 if there is one class, or none of two rows.

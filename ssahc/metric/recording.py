@@ -29,14 +29,19 @@ class ClusterLoss(Loss):
     dim : int
         Of the network's output; beyond it there are zeros where recordings are trained
         side by side, which are no dimensions to draw by.
-    generator : numpy.random.Generator
+    seed : int
         Of the tuples that are drawn, anew for every step.
     """
 
     objective: Objective
     clusters: IntArray
     dim: int
-    generator: np.random.Generator
+    seed: int
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether its values can be compared: not where a margin follows distances."""
+        return self.objective.options.margin == "fixed"
 
     @classmethod
     def stack(cls, losses: Sequence[Self], count: int, place: Place) -> Losses:
@@ -76,7 +81,7 @@ class _Learning:
 
     def __init__(self, loss: ClusterLoss) -> None:
         self.objective, self.clusters = loss.objective, loss.clusters
-        self.dim, self.generator = loss.dim, loss.generator
+        self.dim, self.generator = loss.dim, np.random.default_rng(loss.seed)
         self.parameters: list[torch.Tensor] | None = None
         self.optimizer: torch.optim.Adam | None = None
 

@@ -30,6 +30,11 @@ Place = Callable[[Float32Array], Tensor]
 class Loss(ABC):
     """The loss of one recording's network."""
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether it is one function of the embeddings in all steps."""
+        return True
+
     @classmethod
     @abstractmethod
     def stack(cls, losses: Sequence[Self], count: int, place: Place) -> "Losses":

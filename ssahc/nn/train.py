@@ -114,6 +114,7 @@ class Train(Job[Training]):
         Learning rate.
     eta : float
         Stop, before the step, when the loss is below this share of its first value.
+        Losses that are not steady are trained for all steps.
     max_steps : int
     device : {"auto", "cpu", "cuda"}
     """
@@ -169,7 +170,7 @@ def train_side_by_side(
             if index in done:
                 continue
             losses[index].append(value)
-            stopped = _why_stop(losses[index], first.eta, first.max_steps)
+            stopped = _why_stop(losses[index], jobs[index])
             if stopped is not None:
                 done[index] = Training(
                     tuple(losses[index]), stopped, *batch.leave(index, passed.unit)
@@ -181,17 +182,19 @@ def train_side_by_side(
 
 
 def _why_stop(
-    losses: Sequence[float], eta: float, max_steps: int
+    losses: Sequence[float], job: Train
 ) -> Literal["eta", "max_steps", "no_gain", "diverged"] | None:
     """Return why training stops after these losses; None if it goes on."""
     if not isfinite(losses[-1]):
         return "diverged"
+    compares = job.loss.is_steady
     # A loss that starts below zero (large gamma) has no ratio to speak of.
-    if losses[0] > 0 and losses[-1] < eta * losses[0]:
+    if compares and losses[0] > 0 and losses[-1] < job.eta * losses[0]:
         return "eta"
-    if len(losses) <= max_steps:
+    if len(losses) <= job.max_steps:
         return None
-    return "max_steps" if losses[-1] < losses[0] or max_steps == 0 else "no_gain"
+    has_gained = losses[-1] < losses[0] or job.max_steps == 0 or not compares
+    return "max_steps" if has_gained else "no_gain"
 
 
 class _Batch:
