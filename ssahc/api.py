@@ -209,8 +209,8 @@ def train_metric(
     speakers : sequence of N str
         Speaker of every x-vector.
     model : Model, optional
-        Mean, whitening and PLDA to start from; estimated from these x-vectors if not
-        given.
+        Mean, whitening and PLDA to start from; if not given, estimated from these
+        x-vectors but for those of the speakers held out.
     options : MetricOptions, optional
     device : {"auto", "cpu", "cuda"}
 

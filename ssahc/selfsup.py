@@ -256,7 +256,9 @@ async def learn(
     if num_speakers == 1:
         return Learned(affinity, (Period(0, (), "one_speaker"),))
     # 2. Single windows are merged to N^0 clusters, or clustered in another way.
-    history = link(affinity, max_bytes=max_bytes)
+    history = None
+    if options.guard or options.clustering == "ahc":
+        history = link(affinity, max_bytes=max_bytes)
     clusters = cluster_windows(
         make_windows(recording, model, affinity, options.clustering),
         _stop(options, 0, num_speakers),
@@ -271,7 +273,9 @@ async def learn(
         return Learned(affinity, (Period(first_count, (), reason),))
     counts = _counts_to_judge(num_speakers, first_count)
     judge = affinity
-    separation = _separation(judge, history, counts) if options.guard else -inf
+    separation = -inf
+    if options.guard and history is not None:
+        separation = _separation(judge, history, counts)
     learner = Learner.at_start(start.inputs, start.first, start.second)
     generator = np.random.default_rng([options.seed, *recording.id.encode()])
     periods: list[Period] = []

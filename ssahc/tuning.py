@@ -154,11 +154,26 @@ def _check_names(
                 f"nothing makes use of {name.replace('_', '-')} where there is no "
                 "resegmentation, so there is nothing to sweep; use --resegmentation vb"
             )
+        if (part := _unlearned(name, options.learning)) is not None:
+            raise UsageError(
+                f"{part} makes no use of {name.replace('_', '-')}, so there is nothing "
+                "to sweep; leave one of them out"
+            )
         if has_scores and _is_of(name, PldaOptions):
             raise UsageError(
                 f"--system {options.system} makes no use of {name.replace('_', '-')} "
                 "where PLDA scores are given; leave out the scores"
             )
+
+
+def _unlearned(name: str, options: LearningOptions) -> str | None:
+    """Return what makes an option of learning mean nothing, if something does."""
+    if name in ("gamma", "gamma_step") and options.loss != "ssa":
+        return f"--loss {options.loss}"
+    merges = options.clustering == "ahc" or options.periods > 1
+    if name == "init_threshold" and not merges:
+        return f"--clustering {options.clustering}"
+    return None
 
 
 def _find_users(name: str) -> tuple[System, ...]:

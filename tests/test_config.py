@@ -203,6 +203,16 @@ def test_scores_displace_a_plda_of_a_config_file(tmp_path):
     assert (run.files.plda, run.files.plda_scores) == (None, Path("/s"))
 
 
+def test_a_loss_displaces_what_it_does_not_take_of_a_config_file(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text('loss = "triplet"\nsampling = "hard"\nmargin = "adaptive"\n')
+    run = resolve(Run, {"loss": "softmax"}, config=config, displaces=CONFLICTS)
+    assert run.method.learning.objective == LossOptions()
+    given = {"loss": "softmax", "sampling": "hard"}
+    with pytest.raises(UsageError, match="not to softmax; leave it out"):
+        resolve(Run, given, config=config, displaces=CONFLICTS)
+
+
 def test_spectral_displaces_a_threshold_of_a_config_file(tmp_path):
     config = tmp_path / "config.toml"
     config.write_text('threshold = 0.1\nsystem = "cosine"\n')

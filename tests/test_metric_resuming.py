@@ -93,9 +93,20 @@ def test_a_killed_run_is_resumed(train, unfinished, whole, tmp_path):
     assert "holds a run that was interrupted; go on with --resume, or" in errors[-1]
     status, errors = train("--resume")
     assert status == 0
-    assert errors[0] == "ssahc: 1 epochs were done before"
+    assert errors[0] == "ssahc: epoch 1 was reached before"
     assert "ssahc: epoch 2: loss" in errors[1]
     assert contents(tmp_path / "out") == whole
+
+
+def test_a_finished_run_is_left_as_it_is(train, unfinished, whole, tmp_path):
+    assert train("--resume")[0] == 0
+    status, errors = train("--resume")
+    assert status == 0
+    assert errors == [f"ssahc: {tmp_path / 'out'}: the run was finished before"]
+    assert contents(tmp_path / "out") == whole
+    status, errors = train("--resume", "--lr", 0.1)
+    assert status == 2
+    assert "lr is 0.01 there and 0.1 now" in errors[-1]
 
 
 def test_other_options_are_not_mixed(train, unfinished, whole, tmp_path):

@@ -145,6 +145,16 @@ def test_parts_of_an_earlier_model_do_not_stay(train, corpus_dir, tmp_path):
     contents(tmp_path / "out", FILES - {"plda"})
 
 
+@pytest.mark.parametrize("name", ["config.toml", "plda", "mean.vec"])
+def test_what_others_wrote_is_not_replaced(train, tmp_path, name):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    status, errors = train()
+    assert status == 2
+    assert f"holds {name} that ssahc train-metric did not write" in errors[-1]
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
 def test_a_start_that_is_not_bettered_is_said(train):
     status, errors = train("--lr", 1e18)
     assert status == 0

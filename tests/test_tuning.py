@@ -195,6 +195,12 @@ def test_a_fold_does_not_choose_for_itself():
         ({"system": "plda"}, {"treshold": [0.0]}, "unknown option 'treshold'"),
         ({"system": "plda"}, {"gamma": [0.2]}, "plda makes no use of gamma"),
         ({"system": "ssahc"}, {"target_energy": [0.2]}, "no use of target-energy"),
+        ({"loss": "softmax"}, {"gamma": [0.2]}, "--loss softmax makes no use of gamma"),
+        (
+            {"system": "ssahc", "clustering": "kmeans"},
+            {"init_threshold": [0.2]},
+            "--clustering kmeans makes no use of init-threshold",
+        ),
         ({"system": "ssahc"}, {"fusion_weight": [0.2]}, r"use ssahc\+plda"),
         ({"system": "spectral"}, {"threshold": [0.2]}, "no use of threshold"),
         ({"system": "plda"}, {"pca_dim": [5, 10]}, "plda makes no use of pca-dim"),

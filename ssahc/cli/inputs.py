@@ -12,6 +12,7 @@ from ssahc.io.model import MODEL_FILES, read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
 from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
 from ssahc.io.xvectors import XvectorDir, open_xvector_dir
+from ssahc.metric.options import DISPLACED_BY_LOSS
 from ssahc.pipeline import Diarization, diarize_steps
 from ssahc.systems import DiarizeOptions, SpeakerOptions, System, uses_plda
 from ssahc.together import work_alone
@@ -23,7 +24,8 @@ _FREE = {"threshold", "reco2min_max"} | _BOUNDS
 # What the command line says displaces what a config file says and has no place beside
 # it: exact numbers of speakers beside a threshold, bounds or other exact numbers,
 # bounds for each recording beside bounds for all, ready-made scores beside a PLDA, a
-# threshold or a resegmentation beside a clustering that knows none.
+# threshold or a resegmentation beside a clustering that knows none, what a loss does
+# not take.
 CONFLICTS = (
     {name: (_EXACT | _FREE) - {name} for name in _EXACT}
     | {name: _EXACT | {"reco2min_max"} for name in _BOUNDS}
@@ -35,6 +37,7 @@ CONFLICTS = (
         for name in ("kmeans", "xmeans", "spectral")
     }
     | {"final_clustering=vb": {"resegmentation"}}
+    | DISPLACED_BY_LOSS
 )
 
 
@@ -70,7 +73,8 @@ class ModelFiles:
     plda : Path, optional
         PLDA instead of that of the model folder.
     metric : Path, optional
-        Metric from ssahc train-metric instead of that of the model folder.
+        Metric from ssahc train-metric instead of that of the model folder; no system
+        but ssahc and ssahc+plda makes use of it.
     plda_scores : Path, optional
         Archive or scp of Kaldi score matrices that take the place of a PLDA model.
     """

@@ -16,14 +16,14 @@ from ssahc.cli.batch import CONFIG, print_errors
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cli.resuming import check_same_run, is_interrupted, work_folder
 from ssahc.config import resolve, write_config
-from ssahc.errors import DataError, FormatError
+from ssahc.errors import DataError, FormatError, UsageError
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
 from ssahc.io.files import atomic_write
 from ssahc.io.labelled import read_labelled
 from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
 from ssahc.io.scp import read_scp
 from ssahc.io.xvectors import SCP, UTT2SPK
-from ssahc.metric.options import MetricOptions
+from ssahc.metric.options import DISPLACED_BY_LOSS, MetricOptions
 from ssahc.nn.train import Device, has_gpu
 from ssahc.types import LabelledXvectors
 
@@ -106,17 +106,41 @@ def command(
     Exit status: 0 all x-vectors were used; 1 some are broken, each is named, and the
     metric is learned from the others; 2 wrong usage or nothing to learn from, nothing
     is written. What an interrupted run has learned is kept in OUT_DIR/.unfinished for
-    --resume.
+    --resume, which leaves a finished run as it is.
     """
     given["xvector_dir"] = xvector_dir
-    run = resolve(Run, given, config=config)
+    run = resolve(Run, given, config=config, displaces=DISPLACED_BY_LOSS)
     # A GPU that is not there is found out before an hour of reading.
     has_gpu(run.running.device)
     labelled, faults = read_labelled(xvector_dir, utt2spk=run.sources.utt2spk)
     print_errors(faults)
-    with _open_training(out_dir, run, resume=resume) as (folder, checkpoint):
-        _train(labelled, run, folder, checkpoint)
+    is_finished = _find_earlier(out_dir)
+    if resume and is_finished and not is_interrupted(out_dir, resume=True):
+        check_same_run(out_dir, run, _find_inputs(run.sources))
+        _logger.info("%s: the run was finished before", out_dir)
+    else:
+        with _open_training(out_dir, run, resume=resume) as (folder, checkpoint):
+            _train(labelled, run, folder, checkpoint)
     sys.exit(1 if faults else 0)
+
+
+def _find_earlier(out_dir: Path) -> bool:
+    """Whether a folder holds what an earlier run has trained.
+
+    Raises
+    ------
+    UsageError
+        If it holds a model or options of something else, which would be lost.
+    """
+    if (out_dir / _EPOCHS).exists():
+        return True
+    for name in (*MODEL_FILES, CONFIG):
+        if (out_dir / name).exists():
+            raise UsageError(
+                f"{out_dir}: holds {name} that ssahc train-metric did not write; "
+                "choose another folder"
+            )
+    return False
 
 
 @contextmanager
@@ -140,8 +164,9 @@ def _open_training(
             # There is none if the run was killed before it began to learn.
             if kept.exists():
                 checkpoint = _read_checkpoint(kept)
-                done = checkpoint.epochs[-1].number
-                _logger.info("%d epochs were done before", done)
+                _logger.info(
+                    "epoch %d was reached before", checkpoint.epochs[-1].number
+                )
         else:
             # Without options nothing can be made of what else lies there.
             kept.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from math import inf, pi
-from typing import Literal
+from typing import Literal, get_args
 
 from ssahc.errors import UsageError
 from ssahc.metric.sampling import Sampling
@@ -41,6 +41,11 @@ _TAKEN_BY: dict[str, tuple[LossName, ...]] = {
     "distance": ("triplet", "quadruplet"),
     "center_weight": ("center",),
 }
+# What a loss has no place for, as sources of options are combined (`ssahc.config`).
+DISPLACED_BY_LOSS = {
+    f"loss={loss}": {name for name, losses in _TAKEN_BY.items() if loss not in losses}
+    for loss in get_args(LossName)
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ class LossOptions:
         are farther away on average than positives, or the larger of the two.
     margin_size : float, optional
         Margin of triplet, quadruplet, contrastive, am-softmax and aam-softmax (there an
-        angle in radians); if not given, that of the loss's source.
+        angle in radians); if not given, that of the loss's source (0.8 for plain
+        distances as for squared ones, which are the source's).
     scale : float, optional
         What cosines are multiplied by in am-softmax, aam-softmax and
         congenerous-cosine; if not given, that of the loss's source.

@@ -107,7 +107,8 @@ def draw_quadruplets(
     labels : (N,) int array
     sampling : {"random", "semi-hard", "hard", "distance-weighted"}
         As for `draw_triplets`; a semi-hard n2 is the nearest to n1 for which
-        d(n1, n2) > d(a, p), a hard one the nearest to n1.
+        d(n1, n2) > d(a, p), a hard one the nearest to n1. (The authors' code has no
+        such choice of n2: it averages over all quadruplets within the margin.)
     generator : numpy.random.Generator
 
     Returns

@@ -1,7 +1,8 @@
 """A metric that is learned once, from x-vectors whose speakers are known.
 
-The network starts as what a model with mean, whitening and PLDA makes of x-vectors, so
-that it has nothing to find that these know already. Speakers that it does not learn
+The network starts as what a model with mean, whitening and PLDA makes of x-vectors (but
+for the mean of the PLDA, which has no place in it), so that it has nothing to find that
+these know already. Speakers that it does not learn
 from tell after each epoch how well it separates new ones; what is returned is the
 network of the best epoch, be it the start.
 """

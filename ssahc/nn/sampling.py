@@ -1,4 +1,4 @@
-"""Index tuples drawn from cluster labels."""
+"""Index tuples drawn from cluster labels as by SSA; others are in `ssahc.metric`."""
 
 import numpy as np
 
