@@ -173,15 +173,42 @@ def error_times(
     items: Iterable[tuple[str, Item]],
     options: DiarizeOptions,
     models: Mapping[str, Model],
+    *,
+    told: bool = True,
 ) -> FloatArray:
-    """Return, for each recording, the time in error and that scored (R, 2)."""
+    """Return, for each recording, the time in error and that scored (R, 2).
+
+    Parameters
+    ----------
+    items : iterable of (str, Item)
+        Recordings with their half.
+    options : DiarizeOptions
+    models : mapping
+        Half to the model that its recordings are diarized with.
+    told : bool
+        Whether the number of speakers is known.
+    """
     times = []
     for half, item in items:
-        told = replace(options, speakers=SpeakerOptions(num_speakers=item.count))
-        found = diarize_recording(item.recording, models[half], told)
+        if told:
+            known = SpeakerOptions(num_speakers=item.count)
+            options = replace(options, speakers=known)
+        found = diarize_recording(item.recording, models[half], options)
         score = make_scorer(item).score(found.labels)
         times.append((score.missed + score.false_alarm + score.confusion, score.scored))
     return np.array(times)
+
+
+def measure_clustering(
+    data: Path, options: DiarizeOptions
+) -> tuple[FloatArray, FloatArray]:
+    """Return times with the number of speakers known and estimated, on the subset."""
+    items = take("callhome_shaped", data, whole=False)
+    models = base_models("callhome_shaped", data, 0)
+    known, estimated = (
+        error_times(items, options, models, told=told) for told in (True, False)
+    )
+    return known, estimated
 
 
 def train(corpus: Corpus, data: Path, options: MetricOptions) -> dict[str, Model]:

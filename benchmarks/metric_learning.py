@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 # On matrices as small as these, threads cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,7 +39,9 @@ from designs import (
     Way,
     list_designs,
     measure,
+    measure_clustering,
     measure_start,
+    plain,
     take,
 )
 from fit import draw, timed
@@ -47,6 +49,8 @@ from joblib import Parallel, cpu_count, delayed
 from scipy import stats
 from tables import show
 
+from ssahc import DiarizeOptions, make_options
+from ssahc.clusterings import ClusteringName
 from ssahc.io.labelled import write_labelled
 from ssahc.types import FloatArray
 
@@ -61,7 +65,7 @@ TITLES: Mapping[Way, str] = {
 }
 WAYS = tuple(TITLES)
 COLORS = ("#0072b2", "#e69f00", "#009e73")
-SECTIONS = ("designs", "training")
+SECTIONS = ("designs", "clusterings", "training")
 _BEST, _DRAWS = 5, 2000
 
 Found = dict[tuple[Corpus, Design, Way], FloatArray]
@@ -210,6 +214,26 @@ def choose_best(found: Found, designs: Sequence[Design]) -> list[tuple[Design, W
     ]
 
 
+def show_clusterings(data: Path, jobs: int) -> None:
+    """Print what each clustering does, in the end and as what is learned from."""
+    rows: dict[tuple[str, str], DiarizeOptions] = {}
+    for name in get_args(ClusteringName):
+        ending = {"final_clustering": name}
+        if name == "ahc":
+            ending["resegmentation"] = "none"
+        for system in ("cosine", "ssahc"):
+            rows[f"final, {system}", name] = make_options(system=system, **ending)
+        rows["first, ssahc", name] = plain(clustering=name)
+    found = Parallel(n_jobs=jobs)(
+        delayed(measure_clustering)(data, options) for options in rows.values()
+    )
+    table = [
+        (*names, f"{rate(known):.2f}", f"{rate(estimated):.2f}")
+        for names, (known, estimated) in sorted(zip(rows, found, strict=True))
+    ]
+    show(table, ("where", "clustering", "known N", "estimated"), text=2)
+
+
 def draw_designs(
     found: Found, designs: Sequence[Design], starts: Mapping[str, list[FloatArray]]
 ) -> "Figure":
@@ -293,6 +317,8 @@ def main() -> None:
         found = measure_all(data, best, whole=True, jobs=jobs)
         show_best(found, chosen, data)
         print(f"{time.monotonic() - begun:.0f} s", flush=True)
+    if "clusterings" in arguments.sections:
+        show_clusterings(data, jobs)
     if "training" in arguments.sections:
         time_training()
 

@@ -195,7 +195,7 @@ def test_gradients_are_those_of_autograd(parts, loss, sampling):
         whitening[None, :, :6], whitening[:, 6][None, None], projection[None]
     )
     passed = network.run(inputs[None])
-    one = ClusterLoss(objective, LABELS, 4, np.random.default_rng(11))
+    one = ClusterLoss(objective, LABELS, 4, 11)
     losses = ClusterLoss.stack([one], 24, np.asarray)
     (value,), gradient = losses.evaluate(passed)
     assert value == pytest.approx(theirs.item(), rel=1e-9)
@@ -209,7 +209,7 @@ def test_gradients_are_those_of_autograd(parts, loss, sampling):
 def test_training_is_that_of_torch(parts, loss):
     objective = objective_of(loss)
     expected = Oracle(parts, objective, LABELS).train(6, 1e-2)
-    one = ClusterLoss(objective, LABELS, 4, np.random.default_rng(11))
+    one = ClusterLoss(objective, LABELS, 4, 11)
     learner = Learner.at_start(*parts)
     (found,) = Train.do_all([Train(learner, one, 1e-2, 0.0, 6)])
     assert found.losses == pytest.approx(expected, rel=1e-3)

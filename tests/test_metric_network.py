@@ -182,10 +182,10 @@ def test_recordings_start_from_what_the_metric_gives(
 
 def test_a_network_of_two_layers_has_no_place_for_more(recording, model, rng):
     deep = with_metric(model, rng, 2, 0)
-    with pytest.raises(UsageError, match=r"2 hidden layers, .* use --start whitened"):
+    with pytest.raises(UsageError, match=r"hidden layers, .* use --start whitened"):
         check_start("model", deep)
     check_start("whitened", deep)
     check_start("model", with_metric(model, rng, 0, 0))
     options = {"start": "model", "projection": "pca", "pca_dim": 5}
-    with pytest.raises(UsageError, match="2 hidden layers"):
+    with pytest.raises(UsageError, match="has hidden layers"):
         start_network(recording.xvectors, deep, **options)
