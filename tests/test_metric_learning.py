@@ -83,8 +83,9 @@ def test_every_loss_learns(recording, model, start, learned_by, loss, sampling):
     assert not np.allclose(learned.affinity.features, start.features, atol=1e-3)
     features = learned.affinity.features
     assert features.tobytes() == again.affinity.features.tobytes()
-    is_drawn = loss in ("ssa", "triplet", "quadruplet") and sampling in (
-        *("random", "distance-weighted"),
+    draws_negatives = sampling in ("random", "distance-weighted")
+    is_drawn = loss in ("prototypical", "angular-prototypical") or (
+        loss in ("ssa", "triplet", "quadruplet") and draws_negatives
     )
     assert np.array_equal(features, other.affinity.features) == (not is_drawn)
 

@@ -50,6 +50,8 @@ def drawn(draw, embeddings, sampling="random"):
 def direct(loss, x, parameters):
     """What each loss is, with the constants of its source."""
     y = torch.tensor(LABELS)
+    # The first rows of classes in a drawn order are queries.
+    order = torch.from_numpy(generator().permutation(len(LABELS)))
     match loss:
         case "ssa":
             return tuples.ssa(x, ExpectedTriplets(LABELS, 0.4, "authors"))
@@ -70,9 +72,9 @@ def direct(loss, x, parameters):
         case "aam-softmax":
             return classes.aam_softmax(x, y, *parameters, margin=0.3, scale=15)
         case "prototypical":
-            return prototypes.prototypical(x, y)
+            return prototypes.prototypical(x[order], y[order])
         case "angular-prototypical":
-            return prototypes.angular_prototypical(x, y, *parameters)
+            return prototypes.angular_prototypical(x[order], y[order], *parameters)
         case "ge2e":
             return prototypes.ge2e(x, y, *parameters)
 

@@ -195,7 +195,11 @@ def test_a_fold_does_not_choose_for_itself():
         ({"system": "plda"}, {"treshold": [0.0]}, "unknown option 'treshold'"),
         ({"system": "plda"}, {"gamma": [0.2]}, "plda makes no use of gamma"),
         ({"system": "ssahc"}, {"target_energy": [0.2]}, "no use of target-energy"),
-        ({"loss": "softmax"}, {"gamma": [0.2]}, "--loss softmax makes no use of gamma"),
+        (
+            {"system": "ssahc", "loss": "softmax"},
+            {"gamma": [0.2]},
+            "--loss softmax makes",
+        ),
         (
             {"system": "ssahc", "clustering": "kmeans"},
             {"init_threshold": [0.2]},

@@ -135,7 +135,7 @@ def _find_earlier(out_dir: Path) -> bool:
     if (out_dir / _EPOCHS).exists():
         return True
     for name in (*MODEL_FILES, CONFIG):
-        if (out_dir / name).exists():
+        if (out_dir / name).is_file():
             raise UsageError(
                 f"{out_dir}: holds {name} that ssahc train-metric did not write; "
                 "choose another folder"
