@@ -86,7 +86,7 @@ class Run:
     "--resume",
     is_flag=True,
     help="Go on after the last epoch of a run that was interrupted, with the same "
-    "options.",
+    "options; a finished one is left as it is.",
 )
 @config_option
 def command(
@@ -110,22 +110,22 @@ def command(
     """
     given["xvector_dir"] = xvector_dir
     run = resolve(Run, given, config=config, displaces=DISPLACED_BY_LOSS)
-    # A GPU that is not there is found out before an hour of reading.
+    # What is in the way is found out before x-vectors are read.
     has_gpu(run.running.device)
-    labelled, faults = read_labelled(xvector_dir, utt2spk=run.sources.utt2spk)
-    print_errors(faults)
-    is_finished = _find_earlier(out_dir)
-    if resume and is_finished and not is_interrupted(out_dir, resume=True):
+    is_done = _is_finished(out_dir) and not is_interrupted(out_dir, resume=resume)
+    if resume and is_done:
         check_same_run(out_dir, run, _find_inputs(run.sources))
         _logger.info("%s: the run was finished before", out_dir)
-    else:
-        with _open_training(out_dir, run, resume=resume) as (folder, checkpoint):
-            _train(labelled, run, folder, checkpoint)
+        return
+    labelled, faults = read_labelled(xvector_dir, utt2spk=run.sources.utt2spk)
+    print_errors(faults)
+    with _open_training(out_dir, run, resume=resume) as (folder, checkpoint):
+        _train(labelled, run, folder, checkpoint)
     sys.exit(1 if faults else 0)
 
 
-def _find_earlier(out_dir: Path) -> bool:
-    """Whether a folder holds what an earlier run has trained.
+def _is_finished(out_dir: Path) -> bool:
+    """Whether a folder holds what an earlier run has trained to the end.
 
     Raises
     ------

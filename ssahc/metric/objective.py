@@ -114,10 +114,10 @@ class Objective:
     ) -> Tensor:
         """Return the loss, to be differentiated.
 
-        Losses of tuples draw these anew in every call, by the embeddings as they are,
-        and prototypical ones the query of each class.
+        Losses of tuples draw these anew in every call, by the embeddings as they are.
         They look at 1000 rows at most (250 where all triplets are taken), drawn anew as
-        well, like a mini-batch; SSA's expected loss looks at all.
+        well, like a mini-batch; SSA's expected loss looks at all. The two prototypical
+        losses draw the query of each class.
 
         Parameters
         ----------
