@@ -138,10 +138,11 @@ def run(folder, *options):
 @pytest.mark.parametrize("more", [(), ("--nj", "2")], ids=["here", "in processes"])
 def test_the_promise_is_kept(two, more):
     status, errors, peak = run(two, "--max-memory", "240M", "--system", "ssahc", *more)
-    assert status == 1
+    assert status == 1, errors
     (line,) = [line for line in errors.splitlines() if "error" in line]
-    assert line.startswith("ssahc: error: recording 'long': the work on 10000 windows")
-    assert "--max-memory allows 240 MiB; allow more" in line
+    assert line.startswith("ssahc: error: recording 'long': ")
+    # It may be too large to be sent to another process at all.
+    assert "work on 10000 windows needs about" in line or (more and "sent" in line)
     assert (two / "out" / "rttm").read_text().split()[1] == "short"
     assert peak < 1.1 * 240 * MIB
 
@@ -149,7 +150,7 @@ def test_the_promise_is_kept(two, more):
 def test_what_nobody_foresaw_is_refused_by_the_system(two):
     options = ("--system", "cosine", "--write-scores", "--max-memory", "280M")
     status, errors, peak = run(two, *options)
-    assert status == 1
+    assert status == 1, errors
     (line,) = errors.splitlines()
     assert "recording 'long': not enough memory: Unable to allocate 763. MiB" in line
     assert "Traceback" not in errors

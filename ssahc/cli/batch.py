@@ -169,8 +169,8 @@ def work_each(
         if isinstance(result, WorkerKilled):
             yield Fault(
                 item.id,
-                "every process that worked on it was killed; is there enough memory "
-                "for it?",
+                "every process that worked on it was killed, or it could not be sent "
+                "to one; is there enough memory for it?",
             )
         elif isinstance(result, Fault):
             yield result
