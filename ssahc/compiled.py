@@ -1,12 +1,18 @@
 """Loops that numpy has no words for, compiled by numba when they are first called.
 
 What is compiled is kept on disk, beside the package or in the user's cache, so that
-only the very first run waits for it.
+only the very first run waits for it. What is kept is pickled, and whoever can write a
+pickle can have code run by who reads it: it is read only from a folder that others
+cannot have written to.
 """
 
 import logging
+import os
+import stat
 from collections.abc import Callable
 from functools import wraps
+from inspect import getfile
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -44,16 +50,40 @@ def _compile(
 
     try:
         kept = njit(cache=True, error_model="numpy")(function)
+        _check_place(Path(str(kept.stats.cache_path)), Path(getfile(function)))
         # What is kept is read and written now, before arguments are touched.
         return kept, kept(*args, **kwargs)
     except Exception as error:
-        # No folder may be written to, the disk is full, or what was kept is damaged in
-        # one of many ways. What is wrong with the function itself is raised again.
+        # No folder may be written to, or others may write to it, the disk is full, or
+        # what was kept is damaged in one of many ways. What is wrong with the function
+        # itself is raised again.
         fresh = njit(error_model="numpy")(function)
         answer = fresh(*args, **kwargs)
         _logger.info(
             "%s is compiled anew in every run (%s); set NUMBA_CACHE_DIR to a folder "
-            "that may be written to, or empty it",
+            "that may be written to by you alone, or empty it",
             *(function.__name__.strip("_"), str(error) or type(error).__name__),
         )
         return fresh, answer
+
+
+def _check_place(folder: Path, source: Path) -> None:
+    """Raise PermissionError if others can have put something where things are kept."""
+    if folder.parent == source.parent:
+        # Beside the source it is as safe as the source, and as Python's own cache.
+        return
+    from numba import config
+
+    settings: Any = config
+    # numba also takes it from a file in the working directory, which may be anybody's.
+    if settings.CACHE_DIR != os.environ.get("NUMBA_CACHE_DIR", ""):
+        raise PermissionError(
+            f"{folder} is named by .numba_config.yaml in the working directory"
+        )
+    if not _is_private(folder.stat()):
+        raise PermissionError(f"others may write to {folder}")
+
+
+def _is_private(folder: os.stat_result) -> bool:
+    """Whether a folder is the user's or root's, and not everybody's to write to."""
+    return folder.st_uid in (os.getuid(), 0) and not folder.st_mode & stat.S_IWOTH
