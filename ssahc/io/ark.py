@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr
 from functools import cache
 from io import StringIO
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, BinaryIO, Literal, Self
@@ -23,7 +24,13 @@ from numpy.typing import NDArray
 
 from ssahc.errors import FormatError
 from ssahc.io.decoding import COMPRESSED, Layout, read_compressed, read_text
-from ssahc.io.files import atomic_write, strip_rspecifier, unreadable
+from ssahc.io.files import (
+    atomic_write,
+    is_word,
+    open_regular,
+    strip_rspecifier,
+    unreadable,
+)
 from ssahc.io.scp import ScpEntry, read_scp
 
 Array = NDArray[np.floating]
@@ -79,7 +86,7 @@ def read_entries(
     for archive, group in by_archive.items():
         group.sort(key=lambda entry: entry.offset or 0)
         try:
-            file = archive.open("rb", buffering=block)
+            file = open_regular(archive, buffering=block)
         except OSError as error:
             fault = _unreadable_archive(group[0], error)
             yield from ((entry.key, fault) for entry in group)
@@ -101,6 +108,8 @@ def _read_group(
             try:
                 _seek(file, entry, size)
                 value = read_object(file, size, kind)
+                if entry.offset is None:
+                    refuse_rest(file, size)
             except (ValueError, EOFError) as error:
                 yield entry, entry.fault(str(error))
                 continue
@@ -203,7 +212,7 @@ def _walk_archive(
     path: Path, kind: Kind
 ) -> Iterator[tuple[ScpEntry, Array | FormatError]]:
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError as error:
         raise unreadable(path, error) from error
     with file:
@@ -247,15 +256,37 @@ def read_single(path: Path, kind: Kind) -> Array:
     Raises
     ------
     FormatError
-        If the file is missing, of another kind, or truncated.
+        If the file is missing, of another kind, truncated, or longer than its object.
     """
     try:
-        with path.open("rb") as file:
-            return read_object(file, os.fstat(file.fileno()).st_size, kind)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            value = read_object(file, size, kind)
+            refuse_rest(file, size)
+            return value
     except OSError as error:
         raise unreadable(path, error) from error
     except (ValueError, EOFError) as error:
         raise FormatError(str(error), path=path) from error
+
+
+def refuse_rest(file: BinaryIO, size: int) -> None:
+    """Raise a ValueError if more than white space follows an object in its own file.
+
+    Parameters
+    ----------
+    file : binary file
+        Just behind the object.
+    size : int
+        Size of the whole file in bytes.
+    """
+    end = file.tell()
+    # Text ends in a line end; nothing that matters is hidden behind 4096 blanks.
+    if rest := file.read(4096).strip():
+        raise ValueError(
+            f"{size - end} bytes follow the object, the first of them {rest[:16]!r}: "
+            "two files were joined, or this is another kind of file; make it again"
+        )
 
 
 def _read_key(file: BinaryIO, path: Path) -> str | None:
@@ -270,7 +301,7 @@ def _read_key(file: BinaryIO, path: Path) -> str | None:
         name = key.decode("utf-8")
     except UnicodeDecodeError:
         name = ""
-    if not space or not name or name.split() != [name] or "\0" in name:
+    if not space or not is_word(name) or "\0" in name:
         raise FormatError(
             f"expected a key and a space at byte {start}, found {head[:24]!r}; "
             "is this a Kaldi archive?",
@@ -314,12 +345,19 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
         raise ValueError(f"expected a {kind} ({names}), found {token!r}")
     rank = 1 if kind == "vector" else 2
     dims = _read_dims(head[5 : 5 + 5 * rank], rank)
-    payload = width * int(np.prod(dims, dtype=object))
+    payload = width * prod(dims)
     header = 5 + 5 * rank
-    if start + header + payload > size:
+    left = max(size - start - header, 0)
+    if payload > left:
+        shape = " x ".join(map(str, dims))
+        swapped = [int.from_bytes(struct.pack(">i", dim), "little") for dim in dims]
+        if 0 < width * prod(swapped) <= left:
+            raise ValueError(
+                f"the header says {shape}, or {' x '.join(map(str, swapped))} if it is "
+                "big-endian; copy it as text (copy-vector --binary=false) where it is from"
+            )
         raise EOFError(
-            f"truncated: a {kind} of {' x '.join(map(str, dims))} needs {payload} "
-            f"bytes, {max(size - start - header, 0)} are left; "
+            f"truncated: a {kind} of {shape} needs {payload} bytes, {left} are left; "
             "copy or extract the file again"
         )
     if payload == 0:

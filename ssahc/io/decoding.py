@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ssahc.io.files import to_number
 from ssahc.io.scp import ScpEntry
 from ssahc.types import Float32Array, FloatArray
 
@@ -78,7 +79,8 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
     while True:
         line = file.readline(1 << 26)
         if not line:
-            raise EOFError("truncated: the closing ']' is missing")
+            missing = "nothing is there" if first else "the closing ']' is missing"
+            raise EOFError(f"truncated: {missing}; copy or extract the file again")
         text = line.decode("latin-1").strip()
         if first:
             if not text.startswith("["):
@@ -90,7 +92,7 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
         text, bracket, rest = text.partition("]")
         if values := text.split():
             try:
-                rows.append([float(value) for value in values])
+                rows.append([to_number(value) for value in values])
             except ValueError as error:
                 raise ValueError(f"expected numbers, found {text[:40]!r}") from error
         if bracket:
