@@ -9,7 +9,6 @@ all else that is done with an x-vector.
 """
 
 import os
-import struct
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr
 from functools import cache
@@ -23,7 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssahc.errors import FormatError
-from ssahc.io.decoding import COMPRESSED, Layout, read_compressed, read_text
+from ssahc.io.decoding import (
+    COMPRESSED,
+    Layout,
+    read_compressed,
+    read_dims,
+    read_text,
+)
 from ssahc.io.files import (
     atomic_write,
     is_word,
@@ -344,23 +349,10 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
         names = "/".join(name.decode().strip() for name in _TOKENS[kind])
         raise ValueError(f"expected a {kind} ({names}), found {token!r}")
     rank = 1 if kind == "vector" else 2
-    dims = _read_dims(head[5 : 5 + 5 * rank], rank)
-    payload = width * prod(dims)
     header = 5 + 5 * rank
     left = max(size - start - header, 0)
-    if payload > left:
-        shape = " x ".join(map(str, dims))
-        swapped = [int.from_bytes(struct.pack(">i", dim), "little") for dim in dims]
-        if 0 < width * prod(swapped) <= left:
-            raise ValueError(
-                f"the header says {shape}, or {' x '.join(map(str, swapped))} if it is "
-                "big-endian; copy it as text (copy-vector --binary=false) where it is from"
-            )
-        raise EOFError(
-            f"truncated: a {kind} of {shape} needs {payload} bytes, {left} are left; "
-            "copy or extract the file again"
-        )
-    if payload == 0:
+    dims = read_dims(head[5:header], kind, width, left)
+    if prod(dims) == 0:
         file.seek(start + header)
         return np.zeros(dims, np.float32 if width == 4 else np.float64)
     file.seek(start)
@@ -369,17 +361,6 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
         library.read_vec_flt(file) if kind == "vector" else library.read_mat(file)
     )
     return value
-
-
-def _read_dims(data: bytes, rank: int) -> tuple[int, ...]:
-    if len(data) < 5 * rank:
-        raise EOFError("truncated in the header; copy or extract the file again")
-    fields = struct.unpack("<" + "bi" * rank, data)
-    if any(width != 4 for width in fields[::2]) or any(dim < 0 for dim in fields[1::2]):
-        raise ValueError(
-            f"the header's dimensions {data!r} are not Kaldi's little-endian int32"
-        )
-    return fields[1::2]
 
 
 # ---- writing -----------------------------------------------------------------------

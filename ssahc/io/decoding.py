@@ -1,10 +1,11 @@
-"""Decoding what kaldi_io reads in part only, or slowly.
+"""Decoding what kaldi_io reads in part only, or slowly, or does not check.
 
 The first are text and compressed matrices. The second are binary vectors, of which
 archives hold many that are laid out alike.
 """
 
 import struct
+from math import prod
 from typing import BinaryIO, NamedTuple, Self
 
 import numpy as np
@@ -56,6 +57,51 @@ class Layout(NamedTuple):
         if len(payload) < self.payload:
             return None
         return np.frombuffer(payload, self.dtype)
+
+
+def read_dims(data: bytes, kind: str, width: int, left: int) -> tuple[int, ...]:
+    """Decode the dimensions of a binary object, and check that it is all there.
+
+    Parameters
+    ----------
+    data : bytes
+        What stands behind the token: 5 bytes for each dimension.
+    kind : {"vector", "matrix"}
+    width : int
+        Bytes of a number.
+    left : int
+        Bytes of the file behind the dimensions.
+
+    Raises
+    ------
+    ValueError
+        If these are no dimensions, or those of another byte order.
+    EOFError
+        If the header or what it promises is truncated.
+    """
+    rank = 1 if kind == "vector" else 2
+    if len(data) < 5 * rank:
+        raise EOFError("truncated in the header; copy or extract the file again")
+    fields = struct.unpack("<" + "bi" * rank, data)
+    dims = fields[1::2]
+    if any(size != 4 for size in fields[::2]) or any(dim < 0 for dim in dims):
+        raise ValueError(
+            f"the header's dimensions {data!r} are not Kaldi's little-endian int32"
+        )
+    if width * prod(dims) <= left:
+        return dims
+    shape = " x ".join(map(str, dims))
+    swapped = struct.unpack(">" + "bi" * rank, data)[1::2]
+    if min(swapped) > 0 and width * prod(swapped) <= left:
+        raise ValueError(
+            f"the header says {shape}, or {' x '.join(map(str, swapped))} if it is "
+            "big-endian; copy the file as text (copy-vector --binary=false) where it "
+            "was made"
+        )
+    raise EOFError(
+        f"truncated: a {kind} of {shape} needs {width * prod(dims)} bytes, {left} are "
+        "left; copy or extract the file again"
+    )
 
 
 def read_text(file: BinaryIO, kind: str) -> FloatArray:
