@@ -56,6 +56,6 @@ class FormatError(SsahcError):
         if key is not None:
             where += f": key {key!r}"
         super().__init__(f"{where}: {message}")
-        self.path = Path(path)
+        self.path = path if isinstance(path, Path) else Path(path)
         self.line = line
         self.key = key

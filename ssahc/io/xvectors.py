@@ -174,11 +174,12 @@ def _place(recording: str | None) -> str:
 
 def find_unlisted(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
     """Yield the segments of a recording that ``spk2utt`` does not list."""
+    path = folder.path / SEGMENTS
     for utterance in folder.unlisted.get(recording, ()):
         yield FormatError(
             f"segment {utterance!r} has no x-vector: {SPK2UTT} does not list it; "
             "extract it or remove the segment",
-            path=folder.path / SEGMENTS,
+            path=path,
         )
 
 
