@@ -285,12 +285,13 @@ def refuse_rest(file: BinaryIO, size: int) -> None:
     size : int
         Size of the whole file in bytes.
     """
-    end = file.tell()
     # Text ends in a line end; nothing that matters is hidden behind 4096 blanks.
-    if rest := file.read(4096).strip():
+    rest = file.read(4096).lstrip()
+    if rest:
+        count = size - file.tell() + len(rest)
         raise ValueError(
-            f"{size - end} bytes follow the object, the first of them {rest[:16]!r}: "
-            "two files were joined, or this is another kind of file; make it again"
+            f"{count} bytes follow the object, the first of them {rest[:16]!r}: two "
+            "files were joined, or this is another kind of file; make it again"
         )
 
 

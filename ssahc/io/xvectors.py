@@ -300,6 +300,10 @@ def _assemble(
     folder: XvectorDir, recording: str, vectors: dict[str, Array]
 ) -> Recording | Fault:
     utterances = folder.utterances[recording]
+    for utterance in utterances:
+        if len(vectors[utterance]) == 0:
+            empty = unusable_xvector(folder.entries[utterance], "is empty")
+            return Fault(recording, str(empty))
     first = utterances[0]
     dim = len(vectors[first])
     odd = next((u for u in utterances if len(vectors[u]) != dim), None)
