@@ -310,7 +310,7 @@ def _read_key(file: BinaryIO, path: Path) -> str | None:
     if not space or not is_word(name) or "\0" in name:
         raise FormatError(
             f"expected a key and a space at byte {start}, found {head[:24]!r}; "
-            "is this a Kaldi archive?",
+            "is this a Kaldi archive, and all of it?",
             path=path,
         )
     file.seek(start + skipped + len(key) + 1)

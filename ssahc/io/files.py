@@ -111,9 +111,16 @@ def _open_table(path: Path) -> BinaryIO:
 
 
 def _number_lines(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(text.split("\n"), start=1):
+    # A list of all lines would take more memory than the text.
+    number = start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        number += 1
+        line = text[start:end]
         if line and not line.isspace():
             yield number, line.rstrip("\r")
+        start = end + 1
 
 
 def is_word(text: str) -> bool:

@@ -58,7 +58,8 @@ def read_rttm(path: Path | str) -> Rttm:
         duration = parse_time(fields[4], "duration", path, number)
         if start < 0 or duration < 0:
             raise FormatError(
-                f"negative time: start {start:g}, duration {duration:g}",
+                f"negative time: start {start:g}, duration {duration:g}; correct or "
+                "remove the line",
                 path=path,
                 line=number,
             )
@@ -117,7 +118,8 @@ def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
         end = parse_time(fields[3], "end", path, number)
         if not 0 <= start < end:
             raise FormatError(
-                f"expected 0 <= start < end, found {start:g} and {end:g}",
+                f"expected 0 <= start < end, found {start:g} and {end:g}; correct or "
+                "remove the line",
                 path=path,
                 line=number,
             )
