@@ -256,12 +256,6 @@ def reference(corpus, broken):
         for item in items
     }
     write_rttm(broken.folder / "ref", turns)
-    speakers = [
-        f"{utterance} {ODD}{number % 9}\n"
-        for item in read_recordings(open_xvector_dir(broken.x))
-        for number, utterance in enumerate(item.utterances)
-    ]
-    (broken.folder / "speakers").write_text("".join(speakers))
     return broken.folder / "ref"
 
 
@@ -273,6 +267,7 @@ def test_no_verb_obeys_an_id(broken, reference, ssahc_here, monkeypatch, tmp_pat
     for arguments in (
         ["diarize", x, out, "--write-scores", *COSINE],
         ["cluster", out / "scores.scp", x / "spk2utt", tmp_path / "clustered"],
+        ["tune", x, reference, tmp_path / "tuned", "--thresholds", "0,1", *COSINE],
         ["fit", x, tmp_path / "fitted", "--unsupervised"],
         ["score", reference, out / "rttm"],
         ["score", reference, out / "rttm", "--format", "markdown"],
@@ -292,7 +287,7 @@ def test_no_verb_obeys_an_id(broken, reference, ssahc_here, monkeypatch, tmp_pat
     new = set(tmp_path.parent.rglob("*")) - before
     tops = {path.relative_to(tmp_path).parts[0] for path in new}
     files = {"a.png", "times.svg"}
-    assert tops == {"out", "clustered", "fitted", "less"} | files
+    assert tops == {"out", "clustered", "tuned", "fitted", "less"} | files
     assert not any("a00" in path.name for path in new)
     page = (out / "report.html").read_text()
     assert "<script>alert" not in page
