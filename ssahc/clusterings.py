@@ -11,7 +11,6 @@ Each finds the number of speakers by a rule of its own, unless it is known:
 """
 
 from dataclasses import dataclass, replace
-from math import inf
 from typing import Literal
 
 import numpy as np
@@ -20,7 +19,6 @@ from ssahc.affinity import Affinity
 from ssahc.cluster.ahc import link
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.kmeans import features_of, kmeans_cluster
-from ssahc.cluster.matrix import all_pairs
 from ssahc.cluster.spectral import spectral_cluster
 from ssahc.cluster.stop import Stop
 from ssahc.cluster.xmeans import xmeans_cluster
@@ -99,7 +97,6 @@ def cluster_windows(
     history: MergeHistory | None = None,
     seed: int = 0,
     resegmentation: ResegmentationOptions = ResegmentationOptions(),  # noqa: B008
-    max_bytes: float = inf,
 ) -> IntArray:
     """Cluster the windows of one recording.
 
@@ -116,9 +113,6 @@ def cluster_windows(
         Of kmeans.
     resegmentation : ResegmentationOptions
         Of vb.
-    max_bytes : float
-        What a matrix of all pairs may take: ahc and vb do without where they can,
-        spectral cannot.
 
     Returns
     -------
@@ -131,7 +125,7 @@ def cluster_windows(
     Raises
     ------
     DataError
-        If affinities cannot be clustered so, or a matrix of them is too large.
+        If affinities cannot be clustered so.
     UsageError
         If vb lacks what it works on.
     """
@@ -139,14 +133,13 @@ def cluster_windows(
         return np.arange(len(windows))
     match method:
         case "ahc":
-            return (history or link(windows.affinity, max_bytes=max_bytes)).cut(stop)
+            return (history or link(windows.affinity)).cut(stop)
         case "vb":
-            history = history or link(windows.affinity, max_bytes=max_bytes)
+            history = history or link(windows.affinity)
             return _cut_by_evidence(windows, history, stop, resegmentation)
         case "spectral":
-            matrix = all_pairs(windows.affinity, max_bytes)
             return spectral_cluster(
-                matrix,
+                windows.affinity.dense(),
                 num_speakers=stop.num_speakers,
                 min_speakers=stop.min_speakers,
                 max_speakers=stop.max_speakers,

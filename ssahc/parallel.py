@@ -76,7 +76,7 @@ class RunningOptions:
 class WorkerKilled:
     """In place of a result: every process that worked on the item was killed.
 
-    The last one had that item alone.
+    The last one had that item alone. Or there was no room to send it to any.
     """
 
 
@@ -389,7 +389,8 @@ def _send(
     Returns
     -------
     list
-        Items that were under way, or waiting, when a worker was killed.
+        Items that were under way, or waiting, when a worker was killed, and those for
+        whose sending memory did not reach.
     """
     source = iter(batches)
     under_way: dict[Future[_Done[Result]], list[Item]] = {}
@@ -414,6 +415,9 @@ def _send(
                 batch = under_way.pop(future)
                 try:
                     yield from _results(batch, future)
+                except MemoryError:
+                    # There was no room to pack it for its way; alone it may get there.
+                    lost += batch
                 except pool.lost:
                     lost += batch
                     broken = True

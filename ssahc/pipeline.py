@@ -14,16 +14,12 @@ from ssahc.cluster.ahc import (
     link,
 )
 from ssahc.cluster.history import MergeHistory
-from ssahc.cluster.matrix import all_pairs
 from ssahc.cluster.stop import Stop
 from ssahc.clusterings import Windows, cluster_windows
 from ssahc.errors import DataError
 from ssahc.fusion import fuse
-from ssahc.plda import (
-    PldaOptions,
-    plda_affinity,
-    speaker_space,
-)
+from ssahc.memory import check_room
+from ssahc.plda import PldaOptions, plda_affinity, speaker_space
 from ssahc.preprocess import center, project_recording, whiten_and_normalize
 from ssahc.resegmentation import Resegmentation, resegment
 from ssahc.selfsup import Learned, Period, learn
@@ -41,6 +37,7 @@ from ssahc.types import (
     Turn,
     no_progress,
 )
+from ssahc.working_set import working_set
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -217,7 +214,11 @@ class _Prepared:
 
     async def diarize(self, options: DiarizeOptions) -> Diarization:
         """Diarize the recording."""
-        options = settle(options, self.model, has_scores=self.given is not None)
+        has_scores = self.given is not None
+        options = settle(options, self.model, has_scores=has_scores)
+        count, dim = self.recording.xvectors.shape
+        needed = working_set(count, dim, options, has_scores=has_scores)
+        check_room(needed, options.max_bytes(), f"the work on {count} windows")
         learned = await self._compute_affinity(options)
         options = _without_steered_resegmentation(
             self.recording.id, learned.affinity, options
@@ -296,7 +297,6 @@ def _cluster(
     recording: Recording, learned: Learned, options: DiarizeOptions, progress: Progress
 ) -> Diarization:
     stop, affinity, method = options.stop(), learned.affinity, options.final_method()
-    max_bytes = options.max_bytes()
     history = None
     progress("clustering", 0, 1)
     if method != "ahc":
@@ -305,23 +305,23 @@ def _cluster(
             stop,
             method,
             seed=options.learning.seed,
-            max_bytes=max_bytes,
         )
     else:
         # Eq. 2 decides below the number of clusters that were learned from.
         below = learned.periods[0].num_clusters if learned.periods else 0
         cost = options.learning.cost(below)
         if is_steered(affinity, stop, options.ahc):
-            matrix = all_pairs(affinity, max_bytes)
-            labels = agglomerative_cluster(matrix, stop, options.ahc, cost=cost)
+            labels = agglomerative_cluster(
+                affinity.dense(), stop, options.ahc, cost=cost
+            )
         else:
-            if has_factored_linkage(affinity, max_bytes):
+            if has_factored_linkage(affinity):
                 _logger.debug(
                     "recording %r: %d windows, clustered without the matrix of all "
                     "their pairs",
                     *(recording.id, len(affinity)),
                 )
-            history = link(affinity, cost=cost, max_bytes=max_bytes)
+            history = link(affinity, cost=cost)
             labels = history.cut(stop)
     progress("clustering", 1, 1)
     return Diarization(
@@ -411,7 +411,6 @@ async def _learn(
         pca_dim=options.pca_dim,
         num_speakers=options.speakers.num_speakers,
         device=options.device,
-        max_bytes=options.max_bytes(),
         progress=progress,
     )
     for number, period in enumerate(learned.periods, start=1):

@@ -214,7 +214,6 @@ async def learn(
     pca_dim: int = 10,
     num_speakers: int | None = None,
     device: Device = "auto",
-    max_bytes: float = inf,
     progress: Progress = no_progress,
 ) -> Learned:
     """Learn the affinity of one recording from its own clusters (Figure 2).
@@ -230,8 +229,6 @@ async def learn(
     num_speakers : int, optional
         N*, if known: no clustering leaves fewer clusters, and periods end there.
     device : {"auto", "cpu", "cuda"}
-    max_bytes : float
-        As for `ssahc.cluster.ahc.link`.
     progress : callable, optional
         Told of every period as the step "learning".
 
@@ -258,14 +255,13 @@ async def learn(
     # 2. Single windows are merged to N^0 clusters, or clustered in another way.
     history = None
     if options.guard or options.clustering == "ahc":
-        history = link(affinity, max_bytes=max_bytes)
+        history = link(affinity)
     clusters = cluster_windows(
         make_windows(recording, model, affinity, options.clustering),
         _stop(options, 0, num_speakers),
         options.clustering,
         history=history,
         seed=options.seed,
-        max_bytes=max_bytes,
     )
     first_count = _count(clusters)
     if first_count in (1, len(recording)):
@@ -298,7 +294,7 @@ async def learn(
         if period.learned:
             learned = cosine_affinity(training.embeddings)
         if period.learned and options.guard:
-            history = link(learned, max_bytes=max_bytes)
+            history = link(learned)
             found = _separation(judge, history, counts)
             if found < separation:
                 period = replace(period, stopped="worse_clusters")
@@ -312,7 +308,7 @@ async def learn(
         # 6. By these the clusters are merged on, to N^p; if that is N*, or nothing is
         # left to tell apart, no further period follows.
         cost = options.cost(first_count)
-        history = link(affinity, start=clusters, cost=cost, max_bytes=max_bytes)
+        history = link(affinity, start=clusters, cost=cost)
         clusters = history.cut(_stop(options, p, num_speakers))[clusters]
         if _count(clusters) in (1, num_speakers):
             break

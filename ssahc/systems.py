@@ -97,10 +97,8 @@ class DiarizeOptions:
     device : {"auto", "cpu", "cuda"}
         Where networks are trained; auto is the GPU if there is one.
     max_memory : str, optional
-        Most memory that a recording's matrix of all pairs of windows may take, such as
-        4G or 500M. Where it would take more, clustering does without; where it cannot
-        (scores from or to files, spectral, lambda and Kaldi's further options) the
-        recording is refused.
+        Most memory that this process may take in all, such as 4G or 500M; others that
+        it starts, the same each. A recording that needs more is refused.
     plda : PldaOptions
         Of the PLDA scores.
     learning : LearningOptions

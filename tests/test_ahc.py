@@ -233,7 +233,7 @@ def test_long_recordings_are_clustered_alike_without_a_matrix(
     cost = DiscriminativeCost(weight, 2, 12)
     dense = link(affinity, start=start, cost=cost)
     assert not has_factored_linkage(affinity)
-    monkeypatch.setattr("ssahc.cluster.ahc._LONGEST_DENSE", 100)
+    monkeypatch.setattr("ssahc.cluster.ahc.LONGEST_DENSE", 100)
     assert has_factored_linkage(affinity)
     factored = link(affinity, start=start, cost=cost)
     assert factored.merges.tolist() == dense.merges.tolist()

@@ -158,17 +158,6 @@ def test_a_matrix_of_scores_will_do_for_the_others(rng, method):
     assert adjusted_rand_score(cluster_windows(given, FREE, method), truth) == 1
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_only_spectral_needs_a_matrix_of_all_pairs(rng, method):
-    windows, truth = talk(rng, [14, 14])
-    if method == "spectral":
-        with pytest.raises(DataError, match="matrix of all pairs of 28 windows"):
-            cluster_windows(windows, FREE, method, max_bytes=1000)
-    else:
-        labels = cluster_windows(windows, FREE, method, max_bytes=1000)
-        assert adjusted_rand_score(labels, truth) == 1
-
-
 @pytest.mark.parametrize("method", ["kmeans", "xmeans"])
 def test_senseless_vectors_are_refused(method):
     for value in (np.nan, np.inf, 1e30):

@@ -24,6 +24,7 @@ HEAVY = {
 # module: what it may import from ssahc. Everything may import errors and types.
 ARROWS = {
     "errors": set(),
+    "memory": set(),
     "options": set(),
     "types": set(),
     "io.files": set(),
@@ -37,7 +38,7 @@ ARROWS = {
     "io.checkpoint": {"io.files"},
     "io.model": {"io.ark", "io.files", "io.metric", "io.plda"},
     "io.scores": {"io.ark", "io.files", "io.scp", "io.text"},
-    "io.xvectors": {"io.ark", "io.files", "io.scp", "io.text"},
+    "io.xvectors": {"io.ark", "io.files", "io.scp", "io.text", "memory"},
     "io.labelled": {"io.ark", "io.files", "io.scp", "io.text", "io.xvectors"},
     "io.trials": {"io.files", "io.text"},
     "io.check": {"io.ark", "io.scp", "io.text", "io.xvectors"},
@@ -105,9 +106,11 @@ ARROWS = {
         *("cluster.ahc", "cluster.stop", "clusterings", "fusion", "nn.train"),
         *("options", "plda", "resegmentation", "selfsup", "start"),
     },
+    "working_set": {"cluster.ahc", "systems"},
     "pipeline": {
-        *("affinity", "cluster", "clusterings", "fusion", "plda", "preprocess"),
-        *("resegmentation", "selfsup", "systems", "together", "turns"),
+        *("affinity", "cluster", "clusterings", "fusion", "memory", "plda"),
+        *("preprocess", "resegmentation", "selfsup", "systems", "together", "turns"),
+        "working_set",
     },
     "scoring": {"turns"},
     "breakdown": {"scoring"},
@@ -145,8 +148,8 @@ ARROWS = {
     },
     "cli": {
         *("affinity", "breakdown", "cli", "cluster", "comparison", "config", "cuts"),
-        *("io", "metric", "nn", "parallel", "pipeline", "plots", "report", "scoring"),
-        *("simulate", "systems", "together", "training", "tuning", "turns"),
+        *("io", "memory", "metric", "nn", "parallel", "pipeline", "plots", "report"),
+        *("scoring", "simulate", "systems", "together", "training", "tuning", "turns"),
         *("unsupervised", "verification"),
     },
 }

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from ssahc.errors import SsahcError, printable
+from ssahc.memory import lack_of_memory
 
 VERBS = {
     "check": "Check an x-vector folder and a model without running.",
@@ -95,7 +96,7 @@ def main() -> None:
     except SsahcError as error:
         _fail(str(error))
     except MemoryError as error:
-        _fail(f"not enough memory: {error}")
+        _fail(lack_of_memory(error))
     except OSError as error:
         # A disk that fills up, a file that vanishes: nothing that a traceback explains.
         where = f"{error.filename}: " if error.filename else ""

@@ -81,7 +81,7 @@ def _read_stored(
 
 def _compute(run: Run, folder: XvectorDir) -> Iterator[Clustered | Fault]:
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    for item in read_recordings(folder):
+    for item in read_recordings(folder, max_bytes=run.method.max_bytes()):
         if isinstance(item, Fault):
             yield item
             continue

@@ -17,6 +17,7 @@ import click
 from ssahc.errors import DataError, UsageError
 from ssahc.io.rttm import write_rttm
 from ssahc.io.text import write_labels
+from ssahc.memory import lack_of_memory
 from ssahc.parallel import (
     Each,
     Load,
@@ -168,8 +169,8 @@ def work_each(
         if isinstance(result, WorkerKilled):
             yield Fault(
                 item.id,
-                "every process that worked on it was killed; is there enough memory "
-                "for it?",
+                "every process that worked on it was killed, or it could not be sent "
+                "to one; is there enough memory for it?",
             )
         elif isinstance(result, Fault):
             yield result
@@ -181,7 +182,7 @@ def work_each(
 def as_fault(item: Named, error: DataError | MemoryError) -> Fault:
     """Return what is said of a recording that could not be done."""
     if isinstance(error, MemoryError):
-        return Fault(item.id, f"not enough memory: {error}")
+        return Fault(item.id, lack_of_memory(error))
     return Fault(item.id, str(error))
 
 

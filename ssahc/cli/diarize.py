@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from ssahc.cli.inputs import (
     open_inputs,
     open_source,
 )
+from ssahc.cli.memory import promised_memory
 from ssahc.cli.options import (
     PATH,
     Verb,
@@ -42,12 +44,11 @@ from ssahc.cli.options import (
     take_options,
 )
 from ssahc.cli.unfinished import SCORES, Plan, Unfinished, open_unfinished
-from ssahc.cluster.matrix import all_pairs
 from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.nn.train import has_gpu
-from ssahc.parallel import RunningOptions, an_eighth
+from ssahc.parallel import Load, RunningOptions, an_eighth
 from ssahc.systems import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.together import FAILURES, Failure, work_together
 from ssahc.turns import make_turns
@@ -125,6 +126,15 @@ def command(
         )
     given["xvector_dir"] = xvector_dir
     run = resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
+    with promised_memory(run.method):
+        faults = _run(out_dir, run, running, resume=resume)
+    sys.exit(1 if faults else 0)
+
+
+def _run(
+    out_dir: Path, run: Run, running: RunningOptions, *, resume: bool
+) -> list[Fault]:
+    """Diarize and write; return the recordings that could not be done."""
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     run = settle_system(run, inputs)
     folder = open_source(run.source)
@@ -140,7 +150,7 @@ def command(
     ) as unfinished:
         faults = _diarize(folder, inputs, run, running, unfinished)
         _write(folder, run, unfinished)
-    sys.exit(1 if faults else 0)
+    return faults
 
 
 def _stale_files(out_dir: Path) -> tuple[str, ...]:
@@ -218,20 +228,23 @@ class _Diarize:
         learns = self.method.system in LEARNING
         return learns and not has_matrices and has_gpu(self.method.device)
 
-    def load(self, recording: Recording) -> float:
+    def load(self, recording: Recording, num_processes: int) -> float:
         """Return the share of a recording in those that are worked on at once."""
         most = _MOST_RECORDINGS
         if self.with_scores:
             most = 1
         elif self.is_side_by_side():
             most = _MOST_RECORDINGS_ON_GPU
-        return 1 / most + len(recording) / _MOST_WINDOWS
+        # What waits for other processes, and is on its way to them, is held here.
+        room = self.method.max_bytes() / (4 * num_processes)
+        held = recording.xvectors.nbytes / room
+        return 1 / most + len(recording) / _MOST_WINDOWS + held
 
     async def _diarize(self, recording: Recording) -> _Outcome:
         result = await self.inputs.diarize_steps(recording, self.method)
         scores = None
         if self.with_scores:
-            scores = all_pairs(result.affinity, self.method.max_bytes())
+            scores = result.affinity.dense()
         first = result.learning[0] if result.learning else None
         not_learned = None if first is None or first.learned else first.stopped
         return _Outcome(result.labels, scores, not_learned)
@@ -254,9 +267,11 @@ def _diarize(
     not_learned: Counter[str] = Counter()
     work = _Diarize(inputs, run.method, run.output.write_scores)
     # What GPUs a cluster's workers have is not known here.
-    load = work.load if running.cluster is None else an_eighth
+    load: Load[Recording] = an_eighth
+    if running.cluster is None:
+        load = partial(work.load, num_processes=running.nj)
     outcomes = work_each(
-        read_recordings(waiting),
+        read_recordings(waiting, max_bytes=run.method.max_bytes()),
         work,
         running,
         total=len(names) - done_before,

@@ -17,6 +17,7 @@ from ssahc.cli.grid import (
     warn_of_edges,
 )
 from ssahc.cli.inputs import CONFLICTS, Inputs, open_inputs, open_source
+from ssahc.cli.memory import promised_memory
 from ssahc.cli.options import (
     PATH,
     Verb,
@@ -124,7 +125,10 @@ def command(
         )
     ours = (_FOLDS, _PICTURE) if is_ours else ()
     files = (TUNING, _FOLDS, _PICTURE, CONFIG)
-    with staged_output(out_dir, files, stale=ours) as folder:
+    with (
+        promised_memory(options.run.method, "pyannote.metrics.diarization"),
+        staged_output(out_dir, files, stale=ours) as folder,
+    ):
         tuned = _tune(folder, ref_rttm, options, running)
     _print(tuned, options.protocol.scoring, out_dir)
     sys.exit(1 if tuned.faults else 0)
@@ -180,7 +184,7 @@ def _tune(
             "%d recordings of %s are not among those to tune on", len(others), ref_rttm
         )
     done, faults = work_through(
-        read_recordings(folder),
+        read_recordings(folder, max_bytes=method.max_bytes()),
         _SweepRecording(inputs, references, method, grid, protocol.scoring),
         total=len(names),
         what="tuning",

@@ -9,7 +9,6 @@ bit by bit; long recordings do without a matrix (`ssahc.cluster.factored`).
 """
 
 from dataclasses import dataclass
-from math import inf
 from typing import TypeGuard
 
 import numpy as np
@@ -19,13 +18,7 @@ from ssahc.cluster.discriminative import DiscriminativeCost, merge_discriminativ
 from ssahc.cluster.factored import group, merge_factored
 from ssahc.cluster.history import MergeHistory
 from ssahc.cluster.linkage import Clusters
-from ssahc.cluster.matrix import (
-    BYTES_A_PAIR,
-    all_pairs,
-    check_memory,
-    checked_affinity,
-    symmetric_affinity,
-)
+from ssahc.cluster.matrix import checked_affinity, symmetric_affinity
 from ssahc.cluster.pieces import merge_in_pieces
 from ssahc.cluster.stop import Stop
 from ssahc.errors import UsageError
@@ -33,7 +26,7 @@ from ssahc.options import check_fields
 from ssahc.types import Float32Array, FloatArray, IntArray
 
 # Up to so many windows, compiled loops on a matrix are faster than products of factors.
-_LONGEST_DENSE = 1800
+LONGEST_DENSE = 1800
 # Kaldi's default of first-pass-max-utterances.
 _KALDIS_FIRST_PASS = 32767
 
@@ -73,7 +66,6 @@ def link(
     *,
     start: IntArray | None = None,
     cost: DiscriminativeCost | None = None,
-    max_bytes: float = inf,
 ) -> MergeHistory:
     """Cluster until one cluster is left, in the way that is the fastest.
 
@@ -82,8 +74,6 @@ def link(
     affinity : Affinity
     start, cost
         As for `average_linkage`.
-    max_bytes : float
-        What a matrix of pairs may take.
 
     Returns
     -------
@@ -94,18 +84,16 @@ def link(
     Raises
     ------
     DataError
-        If affinities are not finite, or there must be a matrix, and it is too large.
+        If affinities are not finite.
     """
-    if not has_factored_linkage(affinity, max_bytes):
-        matrix = all_pairs(affinity, max_bytes)
-        return average_linkage(matrix, start=start, cost=cost)
+    if not has_factored_linkage(affinity):
+        return average_linkage(affinity.dense(), start=start, cost=cost)
     if start is None:
         history = merge_in_pieces(affinity)
     else:
         history = merge_factored(affinity, start=start)
     if cost is None or cost.weight == 0:
         return history
-    check_memory(cost.below, max_bytes)
     plain = history.first(cost.below)
     labels = plain.labels() if start is None else plain.labels()[start]
     between, sizes = group(affinity, labels)
@@ -116,13 +104,9 @@ def link(
     )
 
 
-def has_factored_linkage(
-    affinity: Affinity, max_bytes: float = inf
-) -> TypeGuard[FactoredAffinity]:
+def has_factored_linkage(affinity: Affinity) -> TypeGuard[FactoredAffinity]:
     """Whether `link` does without a matrix of all pairs of windows."""
-    count = len(affinity)
-    is_long = count > _LONGEST_DENSE or BYTES_A_PAIR * count**2 > max_bytes
-    return isinstance(affinity, FactoredAffinity) and is_long
+    return isinstance(affinity, FactoredAffinity) and len(affinity) > LONGEST_DENSE
 
 
 def average_linkage(

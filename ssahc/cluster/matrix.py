@@ -2,12 +2,8 @@
 
 import numpy as np
 
-from ssahc.affinity import Affinity
 from ssahc.errors import DataError
 from ssahc.types import LARGEST_AFFINITY, Float32Array, FloatArray
-
-# Of a matrix in float64 and in float32, and its symmetric copy in the making.
-BYTES_A_PAIR = 20
 
 
 def checked_affinity(affinity: FloatArray | Float32Array) -> Float32Array:
@@ -40,45 +36,3 @@ def symmetric_affinity(affinity: FloatArray | Float32Array) -> Float32Array:
     """
     upper = np.triu(checked_affinity(affinity), 1)
     return upper + upper.T
-
-
-def all_pairs(affinity: Affinity, max_bytes: float) -> Float32Array:
-    """Return the (N, N) matrix of affinities.
-
-    Parameters
-    ----------
-    affinity : Affinity
-    max_bytes : float
-        What work on the matrix may take.
-
-    Raises
-    ------
-    DataError
-        If it takes more.
-    """
-    check_memory(len(affinity), max_bytes)
-    return affinity.dense()
-
-
-def check_memory(count: int, max_bytes: float) -> None:
-    """Refuse a matrix of all pairs that is too large to be worked on.
-
-    Parameters
-    ----------
-    count : int
-        Windows or clusters.
-    max_bytes : float
-
-    Raises
-    ------
-    DataError
-    """
-    needed = BYTES_A_PAIR * count**2
-    if needed > max_bytes:
-        raise DataError(
-            f"the matrix of all pairs of {count} windows or clusters takes "
-            f"{needed / 2**20:,.1f} MiB, and --max-memory allows "
-            f"{max_bytes / 2**20:,.1f}; allow more, or do without what needs it: "
-            "scores from or to files, spectral clustering, --lambda, Kaldi's further "
-            "options"
-        )

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ssahc.io.ark import ArchiveWriter, Array, read_entries
 from ssahc.io.files import atomic_write, gather, make_folder
 from ssahc.io.scp import ScpEntry, scan_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
+from ssahc.memory import check_room
 from ssahc.types import Fault, Recording
 
 _logger = logging.getLogger(__name__)
@@ -262,11 +264,20 @@ def _find_faults(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
 # ---- reading and writing -----------------------------------------------------------
 
 
-def read_recordings(folder: XvectorDir) -> Iterator[Recording | Fault]:
+def read_recordings(
+    folder: XvectorDir, *, max_bytes: float = inf
+) -> Iterator[Recording | Fault]:
     """Yield every recording, each as soon as its last vector has been read.
 
     Archives are read once, front to back, so recordings come in the archives' order.
     A recording with a missing or broken part comes as a `Fault`, and only that one.
+
+    Parameters
+    ----------
+    folder : XvectorDir
+    max_bytes : float
+        What this process may take in all: a recording too large for it is a `Fault`,
+        and is not read.
     """
     recording_of: dict[str, str] = {}
     waiting: dict[str, dict[str, Array]] = {}
@@ -290,6 +301,15 @@ def read_recordings(folder: XvectorDir) -> Iterator[Recording | Fault]:
             del waiting[recording]
             yield Fault(recording, str(vector))
             continue
+        if not waiting[recording]:
+            # As read, and all of them once more as the rows of a matrix in float64.
+            needed = missing[recording] * (vector.nbytes + 8 * vector.size)
+            try:
+                check_room(needed, max_bytes, f"its {missing[recording]} x-vectors")
+            except DataError as error:
+                del waiting[recording]
+                yield Fault(recording, str(error))
+                continue
         waiting[recording][utterance] = vector
         missing[recording] -= 1
         if missing[recording] == 0:

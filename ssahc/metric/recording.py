@@ -3,7 +3,8 @@
 Torch differentiates the loss; the network has derivatives of its own (`ssahc.nn`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import sqrt
 from typing import Self
@@ -64,7 +65,8 @@ class _ClusterLosses(Losses):
         values = embeddings.new_zeros(len(self.recordings))
         for index, recording in enumerate(self.recordings):
             own = np.s_[index, : len(recording.clusters), : recording.dim]
-            values[index], slope = recording.evaluate(embeddings[own])
+            with _memory_errors():
+                values[index], slope = recording.evaluate(embeddings[own])
             gradient[own] = scale * slope
         if isinstance(passed.unit, np.ndarray):
             return values.numpy(), gradient.numpy()
@@ -74,6 +76,17 @@ class _ClusterLosses(Losses):
         """Take one step with the class weights and the like."""
         for recording in self.recordings:
             recording.step(lr)
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Turn torch's error of an allocation on the CPU, a plain one, into Python's."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(str(error)) from error
 
 
 class _Learning:

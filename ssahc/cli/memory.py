@@ -1,0 +1,67 @@
+"""``--max-memory``, kept for as long as a verb works."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+
+import numpy as np
+
+from ssahc.errors import SsahcError
+from ssahc.memory import limited_memory
+from ssahc.pipeline import diarize_recording
+from ssahc.systems import DiarizeOptions, SpeakerOptions
+from ssahc.types import Model, Plda, Recording
+
+
+@contextmanager
+def promised_memory(method: DiarizeOptions, *libraries: str) -> Iterator[None]:
+    """Keep this process, and those that it starts, within ``--max-memory``.
+
+    Parameters
+    ----------
+    method : DiarizeOptions
+        As they are given; need not be settled.
+    *libraries : str
+        What else will be loaded, besides what a diarization needs.
+
+    Raises
+    ------
+    UsageError
+        If next to nothing is left beside what the libraries take.
+    """
+    if method.max_memory is None:
+        yield
+        return
+    # Libraries do not survive it that memory is refused to them while they are loaded.
+    for library in libraries:
+        import_module(library)
+    _rehearse(method)
+    with limited_memory(method.max_bytes()):
+        yield
+
+
+def _rehearse(method: DiarizeOptions) -> None:
+    """Diarize a made-up recording, so that all that takes part in it is loaded."""
+    count, dim = 24, 4
+    generator = np.random.default_rng(0)
+    times = np.arange(count, dtype=np.float64)
+    recording = Recording(
+        "rehearsal",
+        tuple(map(str, range(count))),
+        np.column_stack([times, times + 1.5]),
+        generator.normal(size=(count, dim)) + 5.0 * np.eye(2, dim).repeat(12, axis=0),
+    )
+    plda = Plda(np.zeros(dim), np.eye(dim), np.ones(dim))
+    model = Model(mean=np.zeros(dim), transform=np.eye(dim), plda=plda)
+    options = replace(
+        method,
+        system=method.system or "ssahc+plda",
+        max_memory=None,
+        speakers=SpeakerOptions(),
+    )
+    try:
+        diarize_recording(recording, model, options)
+    except SsahcError:
+        # What is wrong with the options is said when they meet a real recording.
+        return
