@@ -6,8 +6,19 @@ Every message says what was expected, what was found, where, and what to do.
 from pathlib import Path
 
 
+def printable(text: str) -> str:
+    """Return a text with all that a terminal obeys, or does not show, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class SsahcError(Exception):
     """Base of all errors that ssahc raises on purpose."""
+
+    def __str__(self) -> str:
+        # Messages quote files of others, ids and paths among them.
+        return printable(super().__str__())
 
 
 class UsageError(SsahcError):
@@ -45,6 +56,6 @@ class FormatError(SsahcError):
         if key is not None:
             where += f": key {key!r}"
         super().__init__(f"{where}: {message}")
-        self.path = Path(path)
+        self.path = path if isinstance(path, Path) else Path(path)
         self.line = line
         self.key = key

@@ -2,11 +2,13 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 # As the command line does, and before numpy is loaded: on matrices as small as these,
 # threads cost more than they bring.
@@ -17,12 +19,15 @@ import pytest
 
 from ssahc import api
 from ssahc.cli import main
+from ssahc.io.ark import ArchiveWriter, read_table
 from ssahc.io.model import write_model_dir
+from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Model, Recording
 
 GOLDEN = Path(__file__).parent / "golden"
+FAULTS = Path(__file__).parents[1] / "docs" / "faults.md"
 # The installed console script: `python -m` would prefer the sources in the working
 # directory to the package that was installed from them.
 SCRIPT = Path(sys.executable).with_name("ssahc")
@@ -197,5 +202,152 @@ def diarize(ssahc_here, folder):
         text = rttm.read_text() if rttm.is_file() else ""
         done = sorted({line.split()[1] for line in text.splitlines()})
         return result.returncode, result.stderr, done
+
+    return run
+
+
+# ---- faults ------------------------------------------------------------------------
+
+
+class Broken:
+    """An x-vector folder and a model folder, and how to break them.
+
+    What goes wrong in one place only goes wrong in the middle one of its recordings.
+    """
+
+    recording = "a001"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.x, self.model = folder, folder / "x", folder / "model"
+        # Of recordings that a fault gives other names.
+        self.names = {}
+
+    @cached_property
+    def utterance(self) -> str:
+        """The first of the recording."""
+        lines = (self.x / "spk2utt").read_text().splitlines()
+        return next(line.split()[1] for line in lines if line.startswith("a001"))
+
+    @cached_property
+    def offset(self) -> int:
+        """Where its x-vector is in the archive."""
+        lines = (self.x / "xvector.scp").read_text().splitlines()
+        line = next(line for line in lines if line.startswith(self.utterance))
+        return int(line.rpartition(":")[2])
+
+    def edit(self, name, old, new, count=1):
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, count))
+
+    def line(self, name, text):
+        """Put a text in place of the utterance's line of a table of the x-vectors."""
+        lines = (self.x / name).read_text().splitlines()
+        starts = [line.startswith(f"{self.utterance} ") for line in lines]
+        lines[starts.index(True)] = text.format(key=self.utterance, offset=self.offset)
+        (self.x / name).write_text("".join(f"{line}\n" for line in lines))
+
+    def drop(self, name, part):
+        path = self.folder / name
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if part not in line]
+        assert len(kept) < len(lines)
+        path.write_text("".join(kept))
+
+    def append(self, name, data):
+        with (self.folder / name).open("ab") as file:
+            file.write(data if isinstance(data, bytes) else data.encode())
+
+    def rewrite(self, change, *, only=None):
+        """Write all vectors anew, those of keys that start alike through `change`."""
+        vectors = dict(read_table(self.x / "xvector.scp", "vector"))
+        with ArchiveWriter(self.x / "xvector.ark", self.x / "xvector.scp") as archive:
+            for key, vector in vectors.items():
+                hurt = only is None or key.startswith(only)
+                archive.write(key, np.asarray(change(vector) if hurt else vector))
+
+    def vector(self, change):
+        self.rewrite(change, only=self.utterance)
+
+    def single(self, data):
+        """Have the utterance's line of the scp name a file of its own."""
+        (self.x / "single").write_bytes(data)
+        self.line("xvector.scp", "{key} single")
+
+
+@pytest.fixture
+def broken(folder):
+    return Broken(folder)
+
+
+class Row(NamedTuple):
+    """What docs/faults.md says of a fault."""
+
+    seen: str
+    survives: str
+
+    def is_said_in(self, errors: str) -> bool:
+        """Whether a line says it; where the page has dots, anything may stand."""
+        if self.seen == "nothing":
+            return errors == ""
+        (text,) = re.findall(r"`+ ?(.+?) ?`+", self.seen)
+        form = ".*".join(map(re.escape, text.split("...")))
+        who = r"ssahc: (error: )?((recording '.*?'|all \d+ recordings): )?"
+        return any(re.fullmatch(who + form, line) for line in errors.splitlines())
+
+
+@pytest.fixture(scope="session")
+def faults_page():
+    """The tables of docs/faults.md: section, then fault, to its row."""
+    sections: dict[str, dict[str, Row]] = {}
+    for line in FAULTS.read_text().splitlines():
+        if line.startswith("## "):
+            rows = sections.setdefault(line.removeprefix("## "), {})
+        elif line.startswith("| ") and not line.startswith(("| fault ", "| :--")):
+            fault, seen, survives = (cell.strip() for cell in line.split("|")[1:-1])
+            assert fault not in rows
+            rows[fault] = Row(seen, survives)
+    return sections
+
+
+# What docs/faults.md calls it: exit status, and which of three recordings are done.
+SURVIVORS = {
+    "everything": (0, ["a000", "a001", "a002"]),
+    "everything (a warning)": (0, ["a000", "a001", "a002"]),
+    "all other recordings": (1, ["a000", "a002"]),
+    "the recordings before": (1, ["a000", "a001"]),
+    "nothing is written": (2, []),
+}
+
+
+@pytest.fixture
+def as_the_page_says(broken, folder, ssahc_here, monkeypatch):
+    """Break the folders, diarize and check; compare with a row of docs/faults.md."""
+
+    def run(row: Row, hurt, *, checked=True):
+        monkeypatch.chdir(folder)
+        options = hurt(broken)
+        options = options if isinstance(options, list) else []
+        model = ["--model-dir", broken.model] if broken.model.exists() else []
+        before = sorted(folder.rglob("*"))
+        system = ["--system", "plda" if model else "cosine"]
+        result = ssahc_here("diarize", broken.x, "out", *system, *model, *options)
+        status, done = SURVIVORS[row.survives]
+        assert row.is_said_in(result.stderr), result.stderr
+        assert "Traceback" not in result.stderr
+        assert (result.returncode, result.stdout) == (status, "")
+        rttm = folder / "out" / "rttm"
+        assert rttm.exists() == (folder / "out").exists() == bool(done)
+        turns = read_rttm(rttm).turns if done else {}
+        assert sorted(broken.names.get(name, name) for name in turns) == done
+        outside = [path for path in folder.rglob("*") if path.parts[-2] != "out"]
+        assert sorted(set(outside) - {folder / "out"}) == before
+        found = ssahc_here("check", broken.x, *model)
+        if status and checked:
+            assert found.returncode == 2
+            assert row.is_said_in(found.stderr), found.stderr
+        else:
+            assert found.returncode == 0
 
     return run

@@ -1,95 +1,154 @@
-"""Bad input to ``ssahc cluster`` and ``ssahc score``."""
+"""Faults of score matrices, RTTM and UEM files, as docs/faults.md says."""
+
+import struct
 
 import numpy as np
 import pytest
 
 from ssahc.io.ark import ArchiveWriter
 
-
-def replace(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+SECTION = "Score matrices and references"
+TURN = "SPEAKER {} 0 {} {} <NA> <NA> {} <NA> <NA>\n"
 
 
-def cluster_inputs(folder):
-    matrices = {name: np.eye(3, dtype=np.float32) for name in ("r1", "r2")}
-    with ArchiveWriter(folder / "s.ark", folder / "s.scp") as archive:
-        for name, matrix in matrices.items():
-            archive.write(name, matrix)
-    lines = [f"{name} {name}-0 {name}-1 {name}-2\n" for name in matrices]
-    (folder / "reco2utt").write_text("".join(lines))
-    segments = [f"{r}-{i} {r} {i} {i + 1}\n" for r in matrices for i in range(3)]
-    (folder / "segments").write_text("".join(segments))
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Scores of two recordings, and a reference and a hypothesis of them."""
+    monkeypatch.chdir(tmp_path)
+    names = ("r1", "r2")
+    with ArchiveWriter(tmp_path / "s.ark", tmp_path / "s.scp") as archive:
+        for name in names:
+            archive.write(name, np.eye(3, dtype=np.float32))
+    lines = [f"{name} {name}-0 {name}-1 {name}-2\n" for name in names]
+    (tmp_path / "reco2utt").write_text("".join(lines))
+    segments = [f"{r}-{i} {r} {i} {i + 1}\n" for r in names for i in range(3)]
+    (tmp_path / "segments").write_text("".join(segments))
+    for name in ("ref", "hyp"):
+        turns = [TURN.format(name, 0, 10, "A") for name in names]
+        (tmp_path / name).write_text("".join(turns))
+    (tmp_path / "uem").write_text("r1 0 0 10\nr2 0 0 10\n")
+    return tmp_path
 
 
-def cut_archive(folder):
-    data = (folder / "s.ark").read_bytes()
-    (folder / "s.ark").write_bytes(data[: len(data) // 2 + 1])
-    return "expected a key and a space"
+def edit(name, old, new):
+    def hurt(files):
+        text = (files / name).read_text()
+        assert old in text
+        (files / name).write_text(text.replace(old, new))
+
+    return hurt
 
 
-def cut_matrix(folder):
-    data = (folder / "s.ark").read_bytes()
-    (folder / "s.ark").write_bytes(data[:-3])
-    return "truncated: a matrix of 3 x 3"
+def write(name, text):
+    return lambda files: (files / name).write_text(text)
 
 
-def other_shape(folder):
-    replace(folder / "reco2utt", " r2-2", "")
-    return "the matrix is 3 x 3, but reco2utt lists 2 utterances"
+def cut(share):
+    def hurt(files):
+        data = (files / "s.ark").read_bytes()
+        (files / "s.ark").write_bytes(data[: round(len(data) * share)])
+
+    return hurt
 
 
-def twice(folder):
-    replace(folder / "reco2utt", "r2-1", "r2-2")
-    return "lists an utterance twice"
+def huge(files):
+    data = (files / "s.ark").read_bytes()
+    dims = struct.pack("<bibi", 4, 3, 4, 3)
+    first, _, rest = data.rpartition(dims)
+    dims = struct.pack("<bibi", 4, 2**31 - 1, 4, 2**31 - 1)
+    (files / "s.ark").write_bytes(first + dims + rest)
 
 
-def foreign(folder):
-    replace(folder / "segments", "r2-1 r2", "r2-1 r1")
-    return "no segment of utterance 'r2-1' in this recording"
-
-
-@pytest.mark.parametrize("hurt", [cut_archive, cut_matrix, other_shape, twice, foreign])
-def test_cluster_loses_only_what_is_broken(ssahc_here, tmp_path, hurt):
-    cluster_inputs(tmp_path)
-    message = hurt(tmp_path)
-    result = ssahc_here(
-        *("cluster", tmp_path / "s.ark", tmp_path / "reco2utt", tmp_path / "out"),
-        *("--segments", tmp_path / "segments"),
-    )
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("ssahc: error: recording 'r2': ")
-    assert message in line
-    assert "r1-2" in (tmp_path / "out" / "labels").read_text()
-
-
-def test_cluster_survives_rubbish_after_the_last_matrix(ssahc_here, tmp_path):
-    cluster_inputs(tmp_path)
-    with (tmp_path / "s.ark").open("ab") as file:
+def follow(files):
+    with (files / "s.ark").open("ab") as file:
         file.write(b"rubbish")
-    result = ssahc_here(
-        "cluster", tmp_path / "s.ark", tmp_path / "reco2utt", tmp_path / "o"
-    )
-    assert result.returncode == 0
-    assert "after the last matrix" in result.stderr
 
 
-def test_score_says_when_nothing_can_be_scored(ssahc_here, tmp_path):
-    line = "SPEAKER r 0 0 10 <NA> <NA> A <NA> <NA>\n"
-    (tmp_path / "ref").write_text(line)
-    (tmp_path / "labels").write_text("r-0 1\n")
-    (tmp_path / "uem").write_text("r 1 0 5\n")
+CLUSTER = (
+    *("cluster", "s.ark", "reco2utt", "out", "--segments", "segments"),
+    *("--threshold", "0"),
+)
+SCORE = ("score", "ref", "hyp", "--uem", "uem")
+FAULTS = {
+    "matrices that are cut off": (CLUSTER, cut(0.95)),
+    "matrices that are cut off between two": (CLUSTER, cut(0.51)),
+    "a matrix of 2147483647 x 2147483647": (CLUSTER, huge),
+    "rubbish behind the last matrix": (CLUSTER, follow),
+    "a matrix of another size": (CLUSTER, edit("reco2utt", " r2-2", "")),
+    "a row of an utterance twice": (CLUSTER, edit("reco2utt", "r2-1", "r2-2")),
+    "a row of another recording": (CLUSTER, edit("segments", "r2-1 r2", "r2-1 r1")),
+    "something else in place of an RTTM": (SCORE, write("hyp", "r-0 1\n")),
+    "an RTTM line with a field too few": (
+        SCORE,
+        write("ref", "SPEAKER r1 0 0 10 <NA> <NA> A\n"),
+    ),
+    "an RTTM with a negative time": (SCORE, write("ref", TURN.format("r", 0, -1, "A"))),
+    "an RTTM in samples": (SCORE, write("ref", TURN.format("r", 0, 2e9, "A"))),
+    "an RTTM with a time that is NaN": (
+        SCORE,
+        write("ref", TURN.format("r", "nan", 1, "A")),
+    ),
+    "a UEM with an end before its start": (SCORE, write("uem", "r1 0 5 2\n")),
+    "a UEM of another channel": (SCORE, write("uem", "r1 1 0 5\n")),
+    "a UEM whose ids start as comments": (SCORE, write("uem", ";;r1 0 0 5\n")),
+    "a UEM of other recordings": (SCORE, write("uem", "other 0 0 5\n")),
+    "a recording that the hypothesis lacks": (
+        SCORE,
+        edit("hyp", "SPEAKER r2", "SPEAKER r1"),
+    ),
+}
+SURVIVORS = {
+    "everything": (0, ["r1", "r2"]),
+    "everything (a warning)": (0, ["r1", "r2"]),
+    "all other recordings": (1, ["r1"]),
+    "nothing is written": (2, []),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_page_is_true(faults_page, ssahc_here, files, fault):
+    arguments, hurt = FAULTS[fault]
+    row = faults_page[SECTION][fault]
+    hurt(files)
+    before = sorted(files.rglob("*"))
+    result = ssahc_here(*arguments)
+    assert row.is_said_in(result.stderr), result.stderr
+    assert "Traceback" not in result.stderr
+    status, done = SURVIVORS[row.survives]
+    assert result.returncode == status
+    if arguments == SCORE:
+        assert sorted(files.rglob("*")) == before
+        assert bool(result.stdout) == bool(done)
+        return
+    assert result.stdout == ""
+    labels = files / "out" / "labels"
+    lines = labels.read_text().splitlines() if labels.exists() else []
+    assert sorted({line[:2] for line in lines}) == done
+    after = {path for path in files.rglob("*") if path.parent.name != "out"}
+    assert sorted(after - {files / "out"}) == before
+
+
+def test_the_page_has_a_row_for_every_fault(faults_page):
+    assert list(faults_page[SECTION]) == list(FAULTS)
+
+
+def test_score_says_when_nothing_can_be_scored(ssahc_here, files):
     for arguments, message in (
-        (["ref", "labels"], "holds no SPEAKER line"),
         (["ref", "ref", "--collar", 30], "no reference speech is left to score"),
-        (["ref", "ref", "--uem", "uem"], "on channel '1' only, the reference is on"),
+        (["ref", "segments"], "holds no SPEAKER line"),
     ):
-        result = ssahc_here("score", *arguments, cwd=tmp_path)
+        result = ssahc_here("score", *arguments)
         assert result.returncode == 2
         assert message in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_id_may_start_as_a_comment(ssahc_here, files):
+    for name in ("ref", "hyp"):
+        edit(name, " r", " ;;r")(files)
+    result = ssahc_here("score", "ref", "hyp", "--format", "csv")
+    assert result.returncode == 0
+    assert ";;r1" in result.stdout
 
 
 def test_long_lists_of_recordings_are_cut(ssahc_here, tmp_path):

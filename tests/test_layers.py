@@ -29,7 +29,7 @@ ARROWS = {
     "types": set(),
     "io.files": set(),
     "io.scp": {"io.files"},
-    "io.decoding": {"io.scp"},
+    "io.decoding": {"io.files", "io.scp"},
     "io.ark": {"io.decoding", "io.files", "io.scp"},
     "io.text": {"io.files"},
     "io.rttm": {"io.files", "io.text"},

@@ -32,7 +32,10 @@ MISSPELT = "expected the matrices whitening, hidden1.inner, hidden1.outer, ... a
     [
         (lambda path: None, "no such file"),
         (lambda path: path.write_bytes(b""), "found none; train again"),
-        (lambda path: path.write_bytes(os.urandom(5000)), "is this a Kaldi archive?"),
+        (
+            lambda path: path.write_bytes(os.urandom(5000)),
+            "is this a Kaldi archive, and all of it?",
+        ),
         (archive(WHITENING), f"{MISSPELT} projection, found whitening; train again"),
         (archive(PROJECTION, WHITENING), "found projection, whitening"),
         (

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from ssahc.errors import SsahcError
+from ssahc.errors import SsahcError, printable
 from ssahc.memory import lack_of_memory
 
 VERBS = {
@@ -33,7 +33,7 @@ class _ToStderr(logging.Handler):
     """Writes to what is standard error now: a progress bar may have taken its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"ssahc: {record.getMessage()}", file=sys.stderr)
+        click.echo(f"ssahc: {printable(record.getMessage())}", file=sys.stderr)
 
 
 class _Verbs(click.Group):
@@ -108,5 +108,5 @@ def _stop(number: int, frame: Any) -> NoReturn:
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:
-    click.echo(f"ssahc: error: {message}", err=True)
+    click.echo(f"ssahc: error: {printable(message)}", err=True)
     sys.exit(status)

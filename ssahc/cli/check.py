@@ -26,7 +26,8 @@ def command(xvector_dir: Path, model_dir: Path | None) -> None:
     All lines of xvector.scp, segments, utt2spk, spk2utt and, if it is there,
     reco2num_spk are read, and all x-vectors that a recording uses.
 
-    Exit status: 0 no problem; 2 some, each is printed.
+    Exit status: 0 no problem; 2 some, each (of more than a thousand, the first) is
+    printed.
     """
     problems: list[FormatError] = []
     model = NO_MODEL
@@ -40,11 +41,15 @@ def command(xvector_dir: Path, model_dir: Path | None) -> None:
         model,
         progress=lambda vectors, total: track(vectors, total, "checking"),
     )
+    count = len(problems) + report.num_problems
     problems += report.problems
     if problems:
         for problem in problems:
             click.echo(f"ssahc: error: {problem}", err=True)
-        click.echo(f"ssahc: error: {_count(len(problems), 'problem')}", err=True)
+        listed = (
+            "" if len(problems) == count else f", of which {len(problems)} are listed"
+        )
+        click.echo(f"ssahc: error: {_count(count, 'problem')}{listed}", err=True)
         sys.exit(2)
     click.echo(
         f"{click.format_filename(xvector_dir)}: "

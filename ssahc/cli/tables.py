@@ -7,6 +7,8 @@ from typing import Literal
 
 import click
 
+from ssahc.errors import printable
+
 # What means something in the text of a Markdown cell.
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~&])")
 
@@ -27,7 +29,7 @@ def print_table(
     for heading, justify in zip(header, _sides(), strict=False):
         table.add_column(Text(heading), justify=justify, vertical="bottom")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(Text, map(printable, row)))
     if title is not None:
         click.echo(title)
     # rich shortens cells where a table is wider than the console.
@@ -49,4 +51,4 @@ def _sides() -> Iterator[Literal["left", "right"]]:
 
 
 def _escape(text: str) -> str:
-    return _MARKUP.sub(r"\\\1", text.replace("\n", " "))
+    return _MARKUP.sub(r"\\\1", printable(text.replace("\n", " ")))

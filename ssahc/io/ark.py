@@ -9,11 +9,11 @@ all else that is done with an x-vector.
 """
 
 import os
-import struct
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr
 from functools import cache
 from io import StringIO
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, BinaryIO, Literal, Self
@@ -22,8 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssahc.errors import FormatError
-from ssahc.io.decoding import COMPRESSED, Layout, read_compressed, read_text
-from ssahc.io.files import atomic_write, strip_rspecifier, unreadable
+from ssahc.io.decoding import (
+    COMPRESSED,
+    Layout,
+    read_compressed,
+    read_dims,
+    read_text,
+)
+from ssahc.io.files import (
+    atomic_write,
+    is_word,
+    open_regular,
+    strip_rspecifier,
+    unreadable,
+)
 from ssahc.io.scp import ScpEntry, read_scp
 
 Array = NDArray[np.floating]
@@ -79,7 +91,7 @@ def read_entries(
     for archive, group in by_archive.items():
         group.sort(key=lambda entry: entry.offset or 0)
         try:
-            file = archive.open("rb", buffering=block)
+            file = open_regular(archive, buffering=block)
         except OSError as error:
             fault = _unreadable_archive(group[0], error)
             yield from ((entry.key, fault) for entry in group)
@@ -101,6 +113,8 @@ def _read_group(
             try:
                 _seek(file, entry, size)
                 value = read_object(file, size, kind)
+                if entry.offset is None:
+                    refuse_rest(file, size)
             except (ValueError, EOFError) as error:
                 yield entry, entry.fault(str(error))
                 continue
@@ -203,7 +217,7 @@ def _walk_archive(
     path: Path, kind: Kind
 ) -> Iterator[tuple[ScpEntry, Array | FormatError]]:
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError as error:
         raise unreadable(path, error) from error
     with file:
@@ -247,15 +261,38 @@ def read_single(path: Path, kind: Kind) -> Array:
     Raises
     ------
     FormatError
-        If the file is missing, of another kind, or truncated.
+        If the file is missing, of another kind, truncated, or longer than its object.
     """
     try:
-        with path.open("rb") as file:
-            return read_object(file, os.fstat(file.fileno()).st_size, kind)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            value = read_object(file, size, kind)
+            refuse_rest(file, size)
+            return value
     except OSError as error:
         raise unreadable(path, error) from error
     except (ValueError, EOFError) as error:
         raise FormatError(str(error), path=path) from error
+
+
+def refuse_rest(file: BinaryIO, size: int) -> None:
+    """Raise a ValueError if more than white space follows an object in its own file.
+
+    Parameters
+    ----------
+    file : binary file
+        Just behind the object.
+    size : int
+        Size of the whole file in bytes.
+    """
+    # Text ends in a line end; nothing that matters is hidden behind 4096 blanks.
+    rest = file.read(4096).lstrip()
+    if rest:
+        count = size - file.tell() + len(rest)
+        raise ValueError(
+            f"{count} bytes follow the object, the first of them {rest[:16]!r}: two "
+            "files were joined, or this is another kind of file; make it again"
+        )
 
 
 def _read_key(file: BinaryIO, path: Path) -> str | None:
@@ -270,10 +307,10 @@ def _read_key(file: BinaryIO, path: Path) -> str | None:
         name = key.decode("utf-8")
     except UnicodeDecodeError:
         name = ""
-    if not space or not name or name.split() != [name] or "\0" in name:
+    if not space or not is_word(name) or "\0" in name:
         raise FormatError(
             f"expected a key and a space at byte {start}, found {head[:24]!r}; "
-            "is this a Kaldi archive?",
+            "is this a Kaldi archive, and all of it?",
             path=path,
         )
     file.seek(start + skipped + len(key) + 1)
@@ -313,16 +350,10 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
         names = "/".join(name.decode().strip() for name in _TOKENS[kind])
         raise ValueError(f"expected a {kind} ({names}), found {token!r}")
     rank = 1 if kind == "vector" else 2
-    dims = _read_dims(head[5 : 5 + 5 * rank], rank)
-    payload = width * int(np.prod(dims, dtype=object))
     header = 5 + 5 * rank
-    if start + header + payload > size:
-        raise EOFError(
-            f"truncated: a {kind} of {' x '.join(map(str, dims))} needs {payload} "
-            f"bytes, {max(size - start - header, 0)} are left; "
-            "copy or extract the file again"
-        )
-    if payload == 0:
+    left = max(size - start - header, 0)
+    dims = read_dims(head[5:header], kind, width, left)
+    if prod(dims) == 0:
         file.seek(start + header)
         return np.zeros(dims, np.float32 if width == 4 else np.float64)
     file.seek(start)
@@ -331,17 +362,6 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
         library.read_vec_flt(file) if kind == "vector" else library.read_mat(file)
     )
     return value
-
-
-def _read_dims(data: bytes, rank: int) -> tuple[int, ...]:
-    if len(data) < 5 * rank:
-        raise EOFError("truncated in the header; copy or extract the file again")
-    fields = struct.unpack("<" + "bi" * rank, data)
-    if any(width != 4 for width in fields[::2]) or any(dim < 0 for dim in fields[1::2]):
-        raise ValueError(
-            f"the header's dimensions {data!r} are not Kaldi's little-endian int32"
-        )
-    return fields[1::2]
 
 
 # ---- writing -----------------------------------------------------------------------

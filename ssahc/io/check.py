@@ -44,6 +44,8 @@ from ssahc.types import NO_MODEL, Model, find_unusable
 
 _logger = logging.getLogger(__name__)
 RECO2NUM_SPK = "reco2num_spk"
+# A table that is wrong from end to end would fill the memory with problems.
+_MOST_KEPT = 1000
 
 T = TypeVar("T")
 Vectors = Iterable[tuple[str, Array | FormatError]]
@@ -57,7 +59,10 @@ class Report:
     Attributes
     ----------
     problems : list of FormatError
-        Empty if every recording can be diarized and all have one dimension.
+        Empty if every recording can be diarized and all have one dimension; where
+        there are more than a thousand, the first of them.
+    num_problems : int
+        Those that are not listed included.
     recordings : int
     xvectors : int
         Those that recordings use and that could be read.
@@ -68,10 +73,30 @@ class Report:
     """
 
     problems: list[FormatError]
+    num_problems: int
     recordings: int = 0
     xvectors: int = 0
     dim: int = 0
     seconds: float = 0.0
+
+
+@dataclass
+class _Problems:
+    """The problems that were found, so far."""
+
+    kept: dict[FormatError, None] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, problems: Iterable[FormatError]) -> None:
+        last = None
+        for problem in problems:
+            # An archive that cannot be opened is one problem, whatever it should hold.
+            if problem is last or problem in self.kept:
+                continue
+            last = problem
+            self.count += 1
+            if len(self.kept) < _MOST_KEPT:
+                self.kept[problem] = None
 
 
 @dataclass(frozen=True)
@@ -113,8 +138,8 @@ def find_problems(
     try:
         require_folder(path)
     except FormatError as error:
-        return Report([error])
-    problems: list[FormatError] = []
+        return Report([error], 1)
+    problems = _Problems()
     entries = _gather(scan_scp(path / SCP), problems)
     segments = _gather(scan_segments(path / SEGMENTS), problems)
     utterances = _gather(scan_spk2utt(path / SPK2UTT), problems)
@@ -124,22 +149,22 @@ def find_problems(
         try:
             require_recordings(path, folder.utterances)
         except FormatError as error:
-            problems.append(error)
+            problems.add([error])
             utterances = _Table(lost=True)
     if not utterances.lost:
-        problems += _compare(folder, utterances, speaker_of)
-        problems += _find_gaps(folder, utterances, segments, entries)
+        problems.add(_compare(folder, utterances, speaker_of))
+        problems.add(_find_gaps(folder, utterances, segments, entries))
         warn_of_unused(folder)
     _warn_of_no_length(folder)
     if (path / RECO2NUM_SPK).exists():
         counts = _gather(scan_reco2num_spk(path / RECO2NUM_SPK), problems)
-        problems += _check_counts(folder, counts)
+        problems.add(_check_counts(folder, counts))
     dims = _Dimensions()
-    problems += _check_vectors(folder, dims, progress)
-    problems += dims.find_problems(folder, model)
+    problems.add(_check_vectors(folder, dims, progress))
+    problems.add(dims.find_problems(folder, model))
     return Report(
-        # An archive that cannot be opened is one problem, whatever it should hold.
-        list(dict.fromkeys(problems)),
+        list(problems.kept),
+        problems.count,
         recordings=len(folder.utterances),
         xvectors=dims.counts.total(),
         dim=dims.usual,
@@ -148,19 +173,19 @@ def find_problems(
 
 
 def _gather(
-    lines: Iterable[tuple[str, T | FormatError]], problems: list[FormatError]
+    lines: Iterable[tuple[str, T | FormatError]], problems: _Problems
 ) -> _Table[T]:
     """Part the sound lines from those at fault, whose faults go to `problems`."""
     table: _Table[T] = _Table()
     try:
         for key, entry in lines:
             if isinstance(entry, FormatError):
-                problems.append(entry)
+                problems.add([entry])
                 table.at_fault.add(key)
             else:
                 table.entries[key] = entry
     except FormatError as error:
-        problems.append(error)
+        problems.add([error])
         return _Table(lost=True)
     return table
 

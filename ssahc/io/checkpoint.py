@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, unreadable
+from ssahc.io.files import atomic_write, open_regular, unreadable
 from ssahc.types import Float32Array
 
 # What says, as text, all that is no array.
@@ -40,7 +40,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
         If the file is missing, or not one that `write_checkpoint` wrote.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             stored = np.load(file, allow_pickle=False)
             arrays = {name: stored[name] for name in stored.files}
         record = str(arrays.pop(_RECORD))

@@ -1,15 +1,17 @@
-"""Decoding what kaldi_io reads in part only, or slowly.
+"""Decoding what kaldi_io reads in part only, or slowly, or does not check.
 
 The first are text and compressed matrices. The second are binary vectors, of which
 archives hold many that are laid out alike.
 """
 
 import struct
+from math import prod
 from typing import BinaryIO, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ssahc.io.files import to_number
 from ssahc.io.scp import ScpEntry
 from ssahc.types import Float32Array, FloatArray
 
@@ -57,6 +59,51 @@ class Layout(NamedTuple):
         return np.frombuffer(payload, self.dtype)
 
 
+def read_dims(data: bytes, kind: str, width: int, left: int) -> tuple[int, ...]:
+    """Decode the dimensions of a binary object, and check that it is all there.
+
+    Parameters
+    ----------
+    data : bytes
+        What stands behind the token: 5 bytes for each dimension.
+    kind : {"vector", "matrix"}
+    width : int
+        Bytes of a number.
+    left : int
+        Bytes of the file behind the dimensions.
+
+    Raises
+    ------
+    ValueError
+        If these are no dimensions, or those of another byte order.
+    EOFError
+        If the header or what it promises is truncated.
+    """
+    rank = 1 if kind == "vector" else 2
+    if len(data) < 5 * rank:
+        raise EOFError("truncated in the header; copy or extract the file again")
+    fields = struct.unpack("<" + "bi" * rank, data)
+    dims = fields[1::2]
+    if any(size != 4 for size in fields[::2]) or any(dim < 0 for dim in dims):
+        raise ValueError(
+            f"the header's dimensions {data!r} are not Kaldi's little-endian int32"
+        )
+    if width * prod(dims) <= left:
+        return dims
+    shape = " x ".join(map(str, dims))
+    swapped = struct.unpack(">" + "bi" * rank, data)[1::2]
+    if min(swapped) > 0 and width * prod(swapped) <= left:
+        raise ValueError(
+            f"the header says {shape}, or {' x '.join(map(str, swapped))} if it is "
+            "big-endian; copy the file as text (copy-vector --binary=false) where it "
+            "was made"
+        )
+    raise EOFError(
+        f"truncated: a {kind} of {shape} needs {width * prod(dims)} bytes, {left} are "
+        "left; copy or extract the file again"
+    )
+
+
 def read_text(file: BinaryIO, kind: str) -> FloatArray:
     """Decode `` [ 1 2 ]`` or a matrix with one row a line.
 
@@ -78,7 +125,8 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
     while True:
         line = file.readline(1 << 26)
         if not line:
-            raise EOFError("truncated: the closing ']' is missing")
+            missing = "nothing is there" if first else "the closing ']' is missing"
+            raise EOFError(f"truncated: {missing}; copy or extract the file again")
         text = line.decode("latin-1").strip()
         if first:
             if not text.startswith("["):
@@ -90,7 +138,7 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
         text, bracket, rest = text.partition("]")
         if values := text.split():
             try:
-                rows.append([float(value) for value in values])
+                rows.append([to_number(value) for value in values])
             except ValueError as error:
                 raise ValueError(f"expected numbers, found {text[:40]!r}") from error
         if bracket:

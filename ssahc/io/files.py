@@ -1,19 +1,52 @@
 """Opening and atomically replacing files, with errors that say what to do."""
 
+import errno
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, BinaryIO, TypeVar
 
 from ssahc.errors import FormatError, UsageError
 
 T = TypeVar("T")
-_FIELD = re.compile(r"[^ \t\r\f\v]+")
+# What separates fields for Kaldi, within a line.
+BLANKS = " \t\r\f\v"
+_FIELD = re.compile(f"[^{BLANKS}]+")
 # Python counts these ASCII characters to white space, Kaldi does not.
 _SEPARATORS = "\x1c\x1d\x1e\x1f"
+_ODD_FILES = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
+    """Open a file to be read.
+
+    A pipe would have a run wait for who writes to it, and a device need not end.
+
+    Parameters
+    ----------
+    path : Path
+    buffering : int
+        As for `open`.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or unreadable, a folder, a pipe or a device.
+    """
+    kind = _ODD_FILES.get(stat.S_IFMT(path.stat().st_mode))
+    if kind is not None:
+        reason = f"it is {kind}, expected a regular file"
+        raise OSError(errno.EINVAL, reason, str(path))
+    return open(path, "rb", buffering=buffering)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -44,15 +77,23 @@ def read_fields(path: Path) -> Iterator[tuple[int, str, list[str]]]:
 
 def _read_text(path: Path) -> str:
     try:
-        text = path.read_bytes().decode("utf-8")
+        with _open_table(path) as file:
+            text = file.read().decode("utf-8")
     except OSError as error:
         raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise FormatError(
             f"expected UTF-8 text, found byte {error.object[error.start]:#04x} at "
-            f"offset {error.start}; is this a binary file?",
+            f"offset {error.start}; is this a binary file, or text in another encoding "
+            "(iconv converts it)?",
             path=path,
         ) from error
+    if "\0" in text:
+        raise FormatError(
+            "holds a zero byte, which no text does; it was damaged, make it again",
+            path=path,
+            line=text[: text.index("\0")].count("\n") + 1,
+        )
     if text.startswith("\ufeff"):
         raise FormatError(
             "starts with a byte order mark, which would become part of the first key; "
@@ -63,10 +104,38 @@ def _read_text(path: Path) -> str:
     return text
 
 
+def _open_table(path: Path) -> BinaryIO:
+    # What a shell has opened, as <(sort table), is there to be read.
+    opened_by_shell = str(path.parent) == "/dev/fd" or str(path) == "/dev/stdin"
+    return open(path, "rb") if opened_by_shell else open_regular(path)
+
+
 def _number_lines(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(text.split("\n"), start=1):
+    # A list of all lines would take more memory than the text.
+    number = start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        number += 1
+        line = text[start:end]
         if line and not line.isspace():
             yield number, line.rstrip("\r")
+        start = end + 1
+
+
+def is_word(text: str) -> bool:
+    """Whether a text is one field of a table, by Kaldi's white space."""
+    return _FIELD.findall(text) == [text] and "\n" not in text
+
+
+def to_number(text: str) -> float:
+    """Return a number as C reads it, or raise a ValueError.
+
+    Python alone takes 1_0 for ten, and the digits of all scripts.
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(f"expected a number, found {text!r}")
+    return float(text)
 
 
 def gather(lines: Iterable[tuple[str, T | FormatError]]) -> dict[str, T]:

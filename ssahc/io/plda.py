@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.errors import FormatError
-from ssahc.io.ark import Kind, format_text, read_object
-from ssahc.io.files import atomic_write, unreadable
+from ssahc.io.ark import Kind, format_text, read_object, refuse_rest
+from ssahc.io.files import atomic_write, open_regular, unreadable
 from ssahc.types import LARGEST, FloatArray, Plda
 
 _SINGULAR = 1e-12
@@ -29,7 +29,8 @@ def read_plda(path: Path) -> Plda:
         If the file is missing, no ``<Plda>``, truncated, or its parts disagree.
     """
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
     except OSError as error:
         raise unreadable(path, error) from error
     mark = _MARK if data.startswith(_MARK) else b""
@@ -55,6 +56,10 @@ def read_plda(path: Path) -> Plda:
         raise FormatError(
             f"expected </Plda> after the three parts, found {body[:24]!r}", path=path
         )
+    try:
+        refuse_rest(BytesIO(body[len(_CLOSE) :]), len(body) - len(_CLOSE))
+    except ValueError as error:
+        raise FormatError(str(error), path=path) from error
     _check(parts, path)
     return Plda(**parts)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ssahc.errors import FormatError
 from ssahc.io.files import atomic_write, read_fields
-from ssahc.io.text import parse_number
+from ssahc.io.text import parse_time
 from ssahc.types import Turn
 
 
@@ -49,16 +49,17 @@ def read_rttm(path: Path | str) -> Rttm:
         if len(fields) not in (9, 10):
             raise FormatError(
                 "expected 9 or 10 fields in a SPEAKER line, "
-                f"found {len(fields)}: {line.strip()!r}",
+                f"found {len(fields)}: {line.strip()[:80]!r}",
                 path=path,
                 line=number,
             )
         recording, channel, speaker = fields[1], fields[2], fields[7]
-        start = parse_number(fields[3], "start", path, number)
-        duration = parse_number(fields[4], "duration", path, number)
+        start = parse_time(fields[3], "start", path, number)
+        duration = parse_time(fields[4], "duration", path, number)
         if start < 0 or duration < 0:
             raise FormatError(
-                f"negative time: start {start:g}, duration {duration:g}",
+                f"negative time: start {start:g}, duration {duration:g}; correct or "
+                "remove the line",
                 path=path,
                 line=number,
             )
@@ -108,16 +109,17 @@ def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
             continue
         if len(fields) != 4:
             raise FormatError(
-                f"expected 'recording channel start end', found {line.strip()!r}",
+                f"expected 'recording channel start end', found {line.strip()[:80]!r}",
                 path=path,
                 line=number,
             )
         recording, channel = fields[:2]
-        start = parse_number(fields[2], "start", path, number)
-        end = parse_number(fields[3], "end", path, number)
+        start = parse_time(fields[2], "start", path, number)
+        end = parse_time(fields[3], "end", path, number)
         if not 0 <= start < end:
             raise FormatError(
-                f"expected 0 <= start < end, found {start:g} and {end:g}",
+                f"expected 0 <= start < end, found {start:g} and {end:g}; correct or "
+                "remove the line",
                 path=path,
                 line=number,
             )

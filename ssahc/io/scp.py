@@ -1,13 +1,18 @@
 """Kaldi's scripts (scp): where in which archive the object of each key is."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
 from ssahc.errors import FormatError
-from ssahc.io.files import gather, read_lines
+from ssahc.io.files import BLANKS, gather, read_lines
+
+_BLANK = re.compile(f"[{BLANKS}]+")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
+_OFFSET = re.compile(r"(.+):(-?[0-9]+)", re.DOTALL)
 
 
 class ScpEntry(NamedTuple):
@@ -33,8 +38,9 @@ def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
     Yields
     ------
     (str, ScpEntry or FormatError)
-        An error stands for a malformed line, a duplicate key, a pipe, a range or a
-        gzipped archive. An archive that does not exist is noticed when it is read.
+        An error stands for a malformed line, a duplicate key, a pipe, a range, an
+        address or a gzipped archive. An archive that does not exist is noticed when it
+        is read.
 
     Raises
     ------
@@ -44,12 +50,12 @@ def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
     seen: dict[str, int] = {}
     archives: dict[str, Path] = {}
     for number, line in read_lines(path):
-        name, *rest = line.split(maxsplit=1)
+        name, *rest = _BLANK.split(line.strip(BLANKS), maxsplit=1)
         key = intern(name)
         try:
             if not rest:
                 raise FormatError(
-                    f"expected 'key path:offset', found {line!r}",
+                    f"expected 'key path:offset', found {line[:80]!r}",
                     path=path,
                     line=number,
                 )
@@ -61,7 +67,7 @@ def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
                     key=key,
                 )
             seen[key] = number
-            archive, offset = _split_offset(rest[0].strip())
+            archive, offset = _split_offset(rest[0], path, number)
             if archive not in archives:
                 archives[archive] = _find_archive(archive, path, number)
         except FormatError as error:
@@ -81,12 +87,19 @@ def read_scp(path: Path) -> list[ScpEntry]:
     return list(gather(scan_scp(path)).values())
 
 
-def _split_offset(location: str) -> tuple[str, int | None]:
-    name, colon, digits = location.rpartition(":")
-    # An offset of more digits than a file can have bytes is none.
-    if colon and digits.isascii() and digits.isdigit() and len(digits) <= 18:
-        return name, int(digits)
-    return location, None
+def _split_offset(location: str, scp: Path, line: int) -> tuple[str, int | None]:
+    match = _OFFSET.fullmatch(location)
+    if match is None:
+        return location, None
+    name, digits = match.groups()
+    # No file has a number of bytes of more digits.
+    if digits.startswith("-") or len(digits) > 18:
+        raise FormatError(
+            f"offset {digits[:24]} is in no file; make the scp again",
+            path=scp,
+            line=line,
+        )
+    return name, int(digits)
 
 
 def _find_archive(name: str, scp: Path, line: int) -> Path:
@@ -95,12 +108,14 @@ def _find_archive(name: str, scp: Path, line: int) -> Path:
         reason = "is a pipe, which would run a shell; store the objects in an archive"
     elif name.endswith("]"):
         reason = "is a range of rows; copy the rows into an archive of their own"
+    elif name == "-":
+        reason = "is standard input; store the objects in an archive"
+    elif _ADDRESS.match(name):
+        reason = "is an address of the net; fetch the archive first"
     elif name.endswith(".gz"):
         reason = "is gzipped; unpack it first"
-    elif "\0" in name:
-        reason = "holds a zero byte, which no file name can; make the scp again"
     if reason is not None:
-        raise FormatError(f"{name!r} {reason}", path=scp, line=line)
+        raise FormatError(f"{name[:80]!r} {reason}", path=scp, line=line)
     beside = scp.parent / name
     # os.path.exists, since Path's raises on names too long for the system.
     if not os.path.exists(beside) and os.path.exists(name):

@@ -12,9 +12,11 @@ from sys import intern
 from typing import NamedTuple, TypeVar
 
 from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, gather, read_fields
+from ssahc.io.files import atomic_write, gather, read_fields, to_number
 
 T = TypeVar("T")
+# Seconds: three years, longer than any recording.
+LONGEST = 1e8
 
 
 class Segment(NamedTuple):
@@ -28,12 +30,30 @@ class Segment(NamedTuple):
 def parse_number(text: str, what: str, path: Path, line: int) -> float:
     """Return `text` as a finite number, or raise a FormatError that names it."""
     try:
-        value = float(text)
+        value = to_number(text)
     except ValueError:
         value = float("nan")
     if not isfinite(value):
         raise FormatError(
-            f"expected a number for the {what}, found {text!r}", path=path, line=line
+            f"expected a number for the {what}, found {text[:24]!r}",
+            path=path,
+            line=line,
+        )
+    return value
+
+
+def parse_time(text: str, what: str, path: Path, line: int) -> float:
+    """Return `text` as a time in seconds, or raise a FormatError that names it.
+
+    It may be negative.
+    """
+    value = parse_number(text, what, path, line)
+    if value > LONGEST:
+        raise FormatError(
+            f"expected seconds, found {value:g} for the {what}, which is years; are "
+            "these samples or milliseconds?",
+            path=path,
+            line=line,
         )
     return value
 
@@ -69,7 +89,9 @@ def _scan(
         try:
             if count is not None and len(values) != count:
                 raise FormatError(
-                    f"expected '{form}', found {text.strip()!r}", path=path, line=number
+                    f"expected '{form}', found {text.strip()[:80]!r}",
+                    path=path,
+                    line=number,
                 )
             if key in seen:
                 raise line.fault(
@@ -103,8 +125,8 @@ def scan_segments(path: Path) -> Iterator[tuple[str, Segment | FormatError]]:
 
 def _parse_segment(line: _Line) -> Segment:
     recording, first, last = line.values
-    start = parse_number(first, "start", line.path, line.number)
-    end = parse_number(last, "end", line.path, line.number)
+    start = parse_time(first, "start", line.path, line.number)
+    end = parse_time(last, "end", line.path, line.number)
     if not 0 <= start <= end:
         raise line.fault(
             f"expected 0 <= start <= end, found start {start:g} and end {end:g}; "

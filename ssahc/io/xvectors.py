@@ -176,11 +176,12 @@ def _place(recording: str | None) -> str:
 
 def find_unlisted(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
     """Yield the segments of a recording that ``spk2utt`` does not list."""
+    path = folder.path / SEGMENTS
     for utterance in folder.unlisted.get(recording, ()):
         yield FormatError(
             f"segment {utterance!r} has no x-vector: {SPK2UTT} does not list it; "
             "extract it or remove the segment",
-            path=folder.path / SEGMENTS,
+            path=path,
         )
 
 
@@ -319,6 +320,10 @@ def _assemble(
     folder: XvectorDir, recording: str, vectors: dict[str, Array]
 ) -> Recording | Fault:
     utterances = folder.utterances[recording]
+    for utterance in utterances:
+        if len(vectors[utterance]) == 0:
+            empty = unusable_xvector(folder.entries[utterance], "is empty")
+            return Fault(recording, str(empty))
     first = utterances[0]
     dim = len(vectors[first])
     odd = next((u for u in utterances if len(vectors[u]) != dim), None)
