@@ -36,6 +36,8 @@ _TOKENS: dict[Kind, dict[bytes, int]] = {
 }
 # Archives are read in blocks of this many bytes.
 _BLOCK = 1 << 18
+# Keys are short; so many bytes without a space mean that this is no archive.
+_LONGEST_KEY = 4096
 
 
 @cache
@@ -259,10 +261,9 @@ def read_single(path: Path, kind: Kind) -> Array:
 
 
 def _read_key(file: BinaryIO, path: Path) -> str | None:
-    # Keys are short; 4096 bytes without a space mean that this is no archive.
     start = file.tell()
-    head = file.read(4096)
-    if not head.strip():
+    head = file.read(_LONGEST_KEY)
+    if not head.strip() and len(head) < _LONGEST_KEY:
         return None
     key, space, _ = head.lstrip(b"\n").partition(b" ")
     skipped = len(head) - len(head.lstrip(b"\n"))

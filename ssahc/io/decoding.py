@@ -79,23 +79,27 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
         line = file.readline(1 << 26)
         if not line:
             raise EOFError("truncated: the closing ']' is missing")
-        text = line.decode("latin-1").strip()
+        text = line.strip()
         if first:
-            if not text.startswith("["):
+            if not text.startswith(b"["):
                 raise ValueError(
                     f"expected a Kaldi {kind} (binary mark or '['), found "
                     f"{line[:24]!r}; an archive needs its offset in the scp"
                 )
             text, first = text[1:], False
-        text, bracket, rest = text.partition("]")
+        text, bracket, rest = text.partition(b"]")
         if values := text.split():
             try:
+                if b"_" in text:
+                    raise ValueError("1_000 is a number in Python alone")
                 rows.append([float(value) for value in values])
             except ValueError as error:
-                raise ValueError(f"expected numbers, found {text[:40]!r}") from error
+                found = text[:40].decode("latin-1")
+                raise ValueError(f"expected numbers, found {found!r}") from error
         if bracket:
             if rest.strip():
-                raise ValueError(f"unexpected text after ']': {rest[:24]!r}")
+                found = rest[:24].decode("latin-1")
+                raise ValueError(f"unexpected text after ']': {found!r}")
             break
     if kind == "vector":
         if len(rows) > 1:
@@ -139,14 +143,24 @@ def read_compressed(file: BinaryIO, size: int) -> Float32Array:
             f"truncated: a compressed matrix of {rows} x {columns} needs {payload} "
             f"bytes, {size - file.tell()} are left; copy the file again"
         )
-    if token != b"CM ":
-        codes = np.frombuffer(file.read(payload), f"<u{itemsize}")
+    codes = file.read(payload)
+    # Infinity and NaN are refused by those who need measurements, not here.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if token == b"CM ":
+            return _expand(codes, minimum, value_range, rows, columns)
         step = np.float32(value_range) / np.float32(256**itemsize - 1)
-        return np.float32(minimum) + step * codes.reshape(rows, columns).astype("f4")
+        steps = np.frombuffer(codes, f"<u{itemsize}").reshape(rows, columns)
+        return np.float32(minimum) + step * steps.astype("f4")
+
+
+def _expand(
+    data: bytes, minimum: float, value_range: float, rows: int, columns: int
+) -> Float32Array:
+    """Decode the quartiles and the codes of a CM matrix."""
     step = np.float32(value_range) / np.float32(65535)
-    quartiles = np.frombuffer(file.read(8 * columns), "<u2").reshape(columns, 4)
+    quartiles = np.frombuffer(data[: 8 * columns], "<u2").reshape(columns, 4)
     knots = np.float32(minimum) + step * quartiles.astype("f4")
-    codes = np.frombuffer(file.read(rows * columns), "u1").reshape(columns, rows)
+    codes = np.frombuffer(data[8 * columns :], "u1").reshape(columns, rows)
     # A code is a position on a line through the column's quartiles at 0, 64, 192, 255.
     segment = np.digitize(codes, [65, 193])
     lower = np.take_along_axis(knots, segment, axis=1)

@@ -11,7 +11,9 @@ from typing import IO, Any, TypeVar
 from ssahc.errors import FormatError, UsageError
 
 T = TypeVar("T")
-_FIELD = re.compile(r"[^ \t\r\f\v]+")
+# What parts fields and makes a blank line; all other white space belongs to a field.
+BLANKS = " \t\r\f\v"
+_FIELD = re.compile(f"[^{BLANKS}]+")
 # Python counts these ASCII characters to white space, Kaldi does not.
 _SEPARATORS = "\x1c\x1d\x1e\x1f"
 
@@ -60,12 +62,19 @@ def _read_text(path: Path) -> str:
             path=path,
             line=1,
         )
+    if "\0" in text:
+        raise FormatError(
+            "expected text, found a zero byte; is this a binary file, or UTF-16? Save "
+            "it as plain UTF-8",
+            path=path,
+            line=text.count("\n", 0, text.index("\0")) + 1,
+        )
     return text
 
 
 def _number_lines(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), start=1):
-        if line and not line.isspace():
+        if line.strip(BLANKS):
             yield number, line.rstrip("\r")
 
 

@@ -5,8 +5,10 @@ with times in seconds. The last field may be missing (older files have nine); li
 other types and comments (``;``) are skipped.
 """
 
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from ssahc.errors import FormatError
@@ -49,16 +51,17 @@ def read_rttm(path: Path | str) -> Rttm:
         if len(fields) not in (9, 10):
             raise FormatError(
                 "expected 9 or 10 fields in a SPEAKER line, "
-                f"found {len(fields)}: {line.strip()!r}",
+                f"found {len(fields)}: {line.strip()[:80]!r}",
                 path=path,
                 line=number,
             )
         recording, channel, speaker = fields[1], fields[2], fields[7]
         start = parse_number(fields[3], "start", path, number)
         duration = parse_number(fields[4], "duration", path, number)
-        if start < 0 or duration < 0:
+        if start < 0 or duration < 0 or start + duration == inf:
+            kind = "endless" if start + duration == inf else "negative"
             raise FormatError(
-                f"negative time: start {start:g}, duration {duration:g}",
+                f"{kind} time: start {start:g}, duration {duration:g}",
                 path=path,
                 line=number,
             )
@@ -108,7 +111,7 @@ def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
             continue
         if len(fields) != 4:
             raise FormatError(
-                f"expected 'recording channel start end', found {line.strip()!r}",
+                f"expected 'recording channel start end', found {line.strip()[:80]!r}",
                 path=path,
                 line=number,
             )
@@ -122,14 +125,14 @@ def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
                 line=number,
             )
         spans = uem.setdefault(recording, {}).setdefault(channel, [])
-        if any(start < other[1] and other[0] < end for other in spans):
+        place = bisect(spans, (start, end))
+        # None overlaps another so far, so that only its neighbours can overlap it.
+        beside = spans[max(place - 1, 0) : place + 1]
+        if any(start < other[1] and other[0] < end for other in beside):
             raise FormatError(
                 f"overlaps another span of recording {recording!r}; join the two",
                 path=path,
                 line=number,
             )
-        spans.append((start, end))
-    for channels in uem.values():
-        for spans in channels.values():
-            spans.sort()
+        spans.insert(place, (start, end))
     return uem

@@ -1,13 +1,16 @@
 """Kaldi's scripts (scp): where in which archive the object of each key is."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
 from ssahc.errors import FormatError
-from ssahc.io.files import gather, read_lines
+from ssahc.io.files import BLANKS, gather, read_lines
+
+_GAP = re.compile(f"[{BLANKS}]+")
 
 
 class ScpEntry(NamedTuple):
@@ -44,7 +47,7 @@ def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
     seen: dict[str, int] = {}
     archives: dict[str, Path] = {}
     for number, line in read_lines(path):
-        name, *rest = line.split(maxsplit=1)
+        name, *rest = _GAP.split(line.strip(BLANKS), maxsplit=1)
         key = intern(name)
         try:
             if not rest:
@@ -61,7 +64,7 @@ def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
                     key=key,
                 )
             seen[key] = number
-            archive, offset = _split_offset(rest[0].strip())
+            archive, offset = _split_offset(rest[0])
             if archive not in archives:
                 archives[archive] = _find_archive(archive, path, number)
         except FormatError as error:
@@ -97,8 +100,6 @@ def _find_archive(name: str, scp: Path, line: int) -> Path:
         reason = "is a range of rows; copy the rows into an archive of their own"
     elif name.endswith(".gz"):
         reason = "is gzipped; unpack it first"
-    elif "\0" in name:
-        reason = "holds a zero byte, which no file name can; make the scp again"
     if reason is not None:
         raise FormatError(f"{name!r} {reason}", path=scp, line=line)
     beside = scp.parent / name

@@ -28,12 +28,15 @@ class Segment(NamedTuple):
 def parse_number(text: str, what: str, path: Path, line: int) -> float:
     """Return `text` as a finite number, or raise a FormatError that names it."""
     try:
-        value = float(text)
+        # Of a str, Python also takes the digits of all other scripts for a number.
+        value = float(text.encode())
     except ValueError:
         value = float("nan")
-    if not isfinite(value):
+    if not isfinite(value) or "_" in text:
         raise FormatError(
-            f"expected a number for the {what}, found {text!r}", path=path, line=line
+            f"expected a number for the {what}, found {text[:24]!r}",
+            path=path,
+            line=line,
         )
     return value
 
@@ -69,7 +72,9 @@ def _scan(
         try:
             if count is not None and len(values) != count:
                 raise FormatError(
-                    f"expected '{form}', found {text.strip()!r}", path=path, line=number
+                    f"expected '{form}', found {text.strip()[:80]!r}",
+                    path=path,
+                    line=number,
                 )
             if key in seen:
                 raise line.fault(
@@ -175,7 +180,7 @@ def _whole_number(fewest: int, what: str) -> Callable[[_Line], int]:
 
     def parse(line: _Line) -> int:
         (text,) = line.values
-        number = _to_int(text)
+        number = parse_count(text)
         if number is None or number < fewest:
             raise line.fault(f"expected {what}, found {text[:24]!r}")
         return number
@@ -183,8 +188,8 @@ def _whole_number(fewest: int, what: str) -> Callable[[_Line], int]:
     return parse
 
 
-def _to_int(text: str) -> int | None:
-    """Return a number of at most nine digits; None if the text is something else."""
+def parse_count(text: str) -> int | None:
+    """Return a whole number of at most nine digits; None if `text` is no such."""
     whole = text.isascii() and text.isdigit() and len(text) < 10
     return int(text) if whole else None
 
@@ -231,7 +236,7 @@ def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
 
 
 def _parse_bounds(line: _Line) -> tuple[int, int]:
-    fewest, most = map(_to_int, line.values)
+    fewest, most = map(parse_count, line.values)
     if fewest is None or most is None or not 1 <= fewest <= most:
         raise line.fault(
             "expected whole numbers of speakers with 1 <= min <= max, found "
