@@ -7,7 +7,21 @@ from pathlib import Path
 
 
 class SsahcError(Exception):
-    """Base of all errors that ssahc raises on purpose."""
+    """Base of all errors that ssahc raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What a terminal would not show as it is, such as a line end within a name, is
+        escaped: an error is one line.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(map(_show, message)))
+
+
+def _show(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
 
 
 class UsageError(SsahcError):

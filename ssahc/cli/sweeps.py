@@ -44,7 +44,7 @@ def read_sweep(path: Path) -> Sweep:
     lines = read_lines(path)
     header = next(lines, (1, ""))[1].split(",")
     names = tuple(header[: -len(_SECONDS) - 1])
-    is_sweep = names and all(names) and len(set(names)) == len(names)
+    is_sweep = all(map(str.isidentifier, names)) and len(set(names)) == len(names) > 0
     if not is_sweep or tuple(header[len(names) :]) != ("der", *_SECONDS):
         raise FormatError(
             "expected a table of ssahc tune: columns of options, then "

@@ -22,7 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssahc.errors import FormatError
-from ssahc.io.decoding import COMPRESSED, Layout, read_compressed, read_text
+from ssahc.io.decoding import (
+    COMPRESSED,
+    Layout,
+    check_emptiness,
+    read_compressed,
+    read_text,
+)
 from ssahc.io.files import atomic_write, strip_rspecifier, unreadable
 from ssahc.io.scp import ScpEntry, read_scp
 
@@ -315,6 +321,7 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
         raise ValueError(f"expected a {kind} ({names}), found {token!r}")
     rank = 1 if kind == "vector" else 2
     dims = _read_dims(head[5 : 5 + 5 * rank], rank)
+    check_emptiness(dims)
     payload = width * int(np.prod(dims, dtype=object))
     header = 5 + 5 * rank
     if start + header + payload > size:

@@ -110,6 +110,15 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
     return np.array(rows, np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
 
 
+def check_emptiness(dims: tuple[int, ...]) -> None:
+    """Raise a ValueError on a matrix of rows without columns, as Kaldi does."""
+    if 0 in dims and any(dims):
+        raise ValueError(
+            f"a matrix of {' x '.join(map(str, dims))} cannot be; copy or extract the "
+            "file again"
+        )
+
+
 def read_compressed(file: BinaryIO, size: int) -> Float32Array:
     """Decode CM (a byte an element, quartiles a column), CM2 (16 bit), CM3 (8 bit).
 
@@ -123,7 +132,7 @@ def read_compressed(file: BinaryIO, size: int) -> Float32Array:
     Raises
     ------
     ValueError
-        If the header holds negative dimensions.
+        If the header holds dimensions that no matrix has.
     EOFError
         If the matrix is truncated.
     """
@@ -136,6 +145,7 @@ def read_compressed(file: BinaryIO, size: int) -> Float32Array:
     minimum, value_range, rows, columns = struct.unpack("<ffii", header)
     if rows < 0 or columns < 0:
         raise ValueError(f"negative dimensions {rows} x {columns}")
+    check_emptiness((rows, columns))
     itemsize = 2 if token == b"CM2 " else 1
     payload = rows * columns * itemsize + (8 * columns if token == b"CM " else 0)
     if file.tell() + payload > size:

@@ -74,6 +74,6 @@ def check_keys(table: Mapping, lines):
 
 
 def check_message(error):
-    """Check that an error is one line for people."""
+    """Check that an error is one line that a terminal shows as it is."""
     text = str(error)
-    require(text.strip() and "\n" not in text and "\r" not in text, f"error {text!r}")
+    require(text.strip() and text.isprintable(), f"error {text!r}")

@@ -102,7 +102,8 @@ def objects(kind):
             seeds[f"good-{name}"] = b"a " + data + b"b " + data
             seeds[f"bad-{name}-truncated"] = b"a " + data[:-1]
             seeds[f"bad-{name}-huge"] = b"a " + data[:12] + b"\xff\xff\xff\x7f" * 2
-        seeds["good-no-columns"] = archive(a=np.zeros((3, 0)))
+        seeds["good-empty-object"] = archive(a=np.zeros((0, 0)), b=value)
+        seeds["bad-found-no-columns"] = archive(a=np.zeros((3, 0)))
         seeds["bad-ragged-text"] = b"a  [\n 1 2\n 3 ]\n"
         inf = b"\0BCM2 " + struct.pack("<ffii2H", 0, np.inf, 1, 2, 0, 65535)
         seeds["good-found-compressed-infinity"] = b"a " + inf
@@ -121,6 +122,8 @@ def singles():
         "good-empty-text": b" [ ]\n",
         "bad-empty": b"",
         "bad-huge": b"\0BFM " + HUGE * 2,
+        "bad-found-many-empty-rows": b"\0BCM "
+        + struct.pack("<ffii", 0, 1, 2**31 - 1, 0),
         "bad-archive": archive(a=VECTOR),
         "bad-not-closed": b" [ 1 2\n",
         "bad-after-the-end": b" [ 1 2 ] 3\n",
@@ -154,6 +157,7 @@ def scps():
         "bad-no-location": join(b"a\n", data),
         "bad-folder": join(b"a :2\n", data),
         "bad-byte-order-mark": join(b"\xef\xbb\xbf" + scp, data),
+        "bad-found-carriage-return-in-name": join(b"a x\r.ark:2\n", data),
         "bad-found-wide-space": join("\u3000\n".encode() + scp, data),
         "bad-found-wide-space-in-key": join("a\u3000x x.ark:2\n".encode(), data),
     }
@@ -258,7 +262,7 @@ def checkpoints():
         "bad-record-no-json": bare("{"),
         "bad-layer-missing": other(arrays=lost),
         "bad-epoch-missing": other(epochs=kept.epochs[1:]),
-        "bad-found-nested-record": bare("[" * 20_000),
+        "bad-found-nested-record": bare("[" * 2000),
         "bad-found-layer-of-one": other(arrays=broad),
         "bad-found-layer-of-double": other(arrays=wide),
         "bad-found-layer-of-words": other(arrays=words),

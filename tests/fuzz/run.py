@@ -17,7 +17,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +64,12 @@ def main():
         threads = stack.enter_context(ThreadPoolExecutor(arguments.jobs))
         finds = Path("fuzz-finds") if arguments.keep is None else arguments.keep
         outcomes = []
-        for outcome in threads.map(
-            lambda name: fuzz(name, arguments.seconds, Path(keep), finds), names
-        ):
+        running = [
+            threads.submit(fuzz, name, arguments.seconds, Path(keep), finds)
+            for name in names
+        ]
+        for future in as_completed(running):
+            outcome = future.result()
             outcomes.append(outcome)
             # A reader that was stopped from outside is not done.
             show(None if outcome.failed else arguments.table, outcome.cells)
@@ -151,9 +154,8 @@ def last(pattern, text):
 
 def tail(log):
     """Return the end of what a process said."""
-    return "".join(
-        f"  | {line}\n" for line in log.read_text("utf-8", "replace").splitlines()[-25:]
-    )
+    lines = log.read_text("utf-8", "replace").splitlines()
+    return "\n".join(f"  | {line}" for line in lines[-25:])
 
 
 def replay(path, harnesses):

@@ -252,6 +252,7 @@ def sweeps():
         "bad-nothing-scored": head + rows.replace(b"10.0,0.0,", b"0,0,"),
         "bad-found-endless": head + b"0,1,1e-300,1e300,0,0\n",
         "bad-found-underscore": head + rows.replace(b"10.0", b"1_0"),
+        "bad-found-name-of-two-words": head.replace(b"threshold", b"t hold") + rows,
         "bad-found-no-name": head.replace(b"threshold", b"") + rows,
         "bad-found-same-names": two.replace(b"gamma", b"threshold") + b"0," + rows[:26],
     }
