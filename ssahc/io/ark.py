@@ -31,6 +31,7 @@ from ssahc.io.decoding import (
 )
 from ssahc.io.files import atomic_write, strip_rspecifier, unreadable
 from ssahc.io.scp import ScpEntry, read_scp
+from ssahc.types import FloatArray
 
 Array = NDArray[np.floating]
 Kind = Literal["vector", "matrix"]
@@ -339,6 +340,15 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
         library.read_vec_flt(file) if kind == "vector" else library.read_mat(file)
     )
     return value
+
+
+def as_double(values: Any) -> FloatArray:
+    """Return an array, or the rows of one, in double precision.
+
+    NaN stays NaN, also the signalling one of a broken file, which numpy warns of.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.array(values, np.float64)
 
 
 def _read_dims(data: bytes, rank: int) -> tuple[int, ...]:

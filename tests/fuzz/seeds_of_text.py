@@ -41,6 +41,7 @@ def xvector_dirs(archive, join, vector):
     counts = b"r1 2\nr2 1\n"
     tables = (segments, utt2spk, spk2utt)
     nan = archive(**(xvectors | {"u2": vector.astype("f4") * np.nan}))
+    signalling = nan.replace(b"\0\0\xc0\x7f", b"\1\0\x80\x7f")
     odd = archive(**(xvectors | {"u4": vector[:2].astype("f4")}))
     return {
         "good-two-recordings": join(scp, data, *tables),
@@ -49,6 +50,7 @@ def xvector_dirs(archive, join, vector):
         "bad-no-tables": join(scp, data),
         "bad-truncated": join(scp, data[:-5], *tables),
         "bad-nan": join(scp, nan, *tables),
+        "bad-found-signalling-nan": join(scp, signalling, *tables),
         "bad-odd-dimension": join(scp_of(odd, xvectors), odd, *tables),
         "bad-segment-missing": join(scp, data, segments[14:], utt2spk, spk2utt),
         "bad-segment-too-many": join(scp, data, segments, utt2spk[6:], b"r1 u2\n"),
