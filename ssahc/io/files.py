@@ -35,8 +35,20 @@ def read_fields(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Yield what `read_lines` does, and the fields of each line.
 
     Lines are split where Kaldi does: at ASCII white space only.
+
+    Raises
+    ------
+    FormatError
+        As `read_lines`, and if there is a zero byte, as in UTF-16.
     """
     text = _read_text(path)
+    if "\0" in text:
+        raise FormatError(
+            "expected text, found a zero byte; is this a binary file, or UTF-16? Save "
+            "it as plain UTF-8",
+            path=path,
+            line=text.count("\n", 0, text.index("\0")) + 1,
+        )
     # Where there is no other white space str.split does the same, four times as fast.
     is_plain = text.isascii() and not any(mark in text for mark in _SEPARATORS)
     split = str.split if is_plain else _FIELD.findall
@@ -61,13 +73,6 @@ def _read_text(path: Path) -> str:
             "save the file as plain UTF-8",
             path=path,
             line=1,
-        )
-    if "\0" in text:
-        raise FormatError(
-            "expected text, found a zero byte; is this a binary file, or UTF-16? Save "
-            "it as plain UTF-8",
-            path=path,
-            line=text.count("\n", 0, text.index("\0")) + 1,
         )
     return text
 

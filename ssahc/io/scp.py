@@ -50,9 +50,9 @@ def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
         name, *rest = _GAP.split(line.strip(BLANKS), maxsplit=1)
         key = intern(name)
         try:
-            if not rest:
+            if not rest or "\0" in key:
                 raise FormatError(
-                    f"expected 'key path:offset', found {line!r}",
+                    f"expected 'key path:offset', found {line[:80]!r}",
                     path=path,
                     line=number,
                 )
@@ -100,6 +100,8 @@ def _find_archive(name: str, scp: Path, line: int) -> Path:
         reason = "is a range of rows; copy the rows into an archive of their own"
     elif name.endswith(".gz"):
         reason = "is gzipped; unpack it first"
+    elif "\0" in name:
+        reason = "holds a zero byte, which no file name can; make the scp again"
     if reason is not None:
         raise FormatError(f"{name!r} {reason}", path=scp, line=line)
     beside = scp.parent / name

@@ -153,6 +153,7 @@ def scps():
         "bad-range": join(b"a x.ark:2[0:1]\n", data),
         "bad-gzip": join(b"a x.ark.gz:2\n", data),
         "bad-zero-byte": join(b"a x\0.ark:2\n", data),
+        "bad-found-zero-byte-in-key": join(b"a\0 x.ark:2\n", data),
         "bad-long-name": join(b"a " + b"x" * 300 + b":2\n", data),
         "bad-no-location": join(b"a\n", data),
         "bad-folder": join(b"a :2\n", data),
@@ -248,6 +249,10 @@ def checkpoints():
     words = kept.arrays | {"layer0": np.array(["x"])}
     large = {"layer0": np.zeros(3_000_000, "f4")}
 
+    def alone(path):
+        with path.open("wb") as file:
+            np.save(file, VECTOR)
+
     def compressed(path):
         with path.open("wb") as file:
             np.savez_compressed(file, record=np.array("{}"), **large)
@@ -256,7 +261,7 @@ def checkpoints():
         "good-after-a-step": good,
         "bad-truncated": good[:-30],
         "bad-empty": b"",
-        "bad-array-alone": written(lambda path: np.save(path.open("wb"), VECTOR)),
+        "bad-array-alone": written(alone),
         "bad-pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
         "bad-record": bare("{}"),
         "bad-record-no-json": bare("{"),

@@ -102,9 +102,9 @@ def read_scps(folder, size):
     """Read an scp of vectors, and of matrices, all at once and one by one."""
     scp = folder / "x.scp"
     lines = list(scan_scp(scp))
-    for key, _ in lines:
-        check_key(key)
     entries = read_scp(scp)
+    for entry in entries:
+        check_key(entry.key)
     require([entry.key for entry in entries] == [key for key, _ in lines], "keys")
     faults = []
     for kind, rank in _RANKS.items():

@@ -51,7 +51,7 @@ def main():
             took = time.process_time() - began
             if took > _LONGEST:
                 raise Unsound(f"took {took:.1f} s")
-            if began + took > float(seconds):
+            if began + took > until:
                 # libFuzzer then prints its figures and ends.
                 os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -59,6 +59,7 @@ def main():
         seeds = sorted(Path(arguments[-1]).iterdir())
         for seed in seeds:
             feed(harness, seed.read_bytes(), folder)
+        until = time.process_time() + float(seconds)
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         arguments.insert(0, f"-rss_limit_mb={megabytes + _MORE_MB}")
         _limit_memory()
