@@ -17,7 +17,9 @@ class SsahcError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(map(_show, message)))
+        if not message.isprintable():
+            message = "".join(map(_show, message))
+        super().__init__(message)
 
 
 def _show(character: str) -> str:
