@@ -205,7 +205,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise unreadable(path, error) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # Numbers of thousands of digits, and thousands of brackets, are errors of Python.
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not a TOML file: {error}", path=path) from error
 
 
@@ -247,6 +248,18 @@ def check_values(
 
 
 def _convert(option: Option, value: Any, path: Path) -> Any:
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise FormatError(
+            "expected a number of at most 64 bits, as TOML has",
+            path=path,
+            key=option.name,
+        )
+    if isinstance(value, str) and "\0" in value:
+        raise FormatError(
+            f"expected text, found a zero byte in {value!r}",
+            path=path,
+            key=option.name,
+        )
     if option.type is float and type(value) is int:
         return float(value)
     if option.type is Path and isinstance(value, str):

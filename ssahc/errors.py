@@ -14,11 +14,18 @@ def printable(text: str) -> str:
 
 
 class SsahcError(Exception):
-    """Base of all errors that ssahc raises on purpose."""
+    """Base of all errors that ssahc raises on purpose.
 
-    def __str__(self) -> str:
+    Parameters
+    ----------
+    message : str
+        What a terminal would not show as it is, such as a line end within a name, is
+        escaped: an error is one line.
+    """
+
+    def __init__(self, message: str) -> None:
         # Messages quote files of others, ids and paths among them.
-        return printable(super().__str__())
+        super().__init__(printable(message))
 
 
 class UsageError(SsahcError):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ssahc.cli.tables import print_table
 from ssahc.errors import DataError, FormatError
-from ssahc.io.files import atomic_write, read_lines
+from ssahc.io.files import BLANKS, atomic_write, read_lines
+from ssahc.io.text import parse_number
 from ssahc.plots.rates import save_curves, save_sweep
 from ssahc.scoring import Score
 from ssahc.tuning import Fold, Point, Sweep
@@ -43,7 +44,8 @@ def read_sweep(path: Path) -> Sweep:
     lines = read_lines(path)
     header = next(lines, (1, ""))[1].split(",")
     names = tuple(header[: -len(_SECONDS) - 1])
-    if not names or tuple(header[len(names) :]) != ("der", *_SECONDS):
+    is_sweep = all(map(str.isidentifier, names)) and len(set(names)) == len(names) > 0
+    if not is_sweep or tuple(header[len(names) :]) != ("der", *_SECONDS):
         raise FormatError(
             "expected a table of ssahc tune: columns of options, then "
             f"{', '.join(('der', *_SECONDS))}",
@@ -52,28 +54,30 @@ def read_sweep(path: Path) -> Sweep:
         )
     scores: dict[Point, Score] = {}
     for number, line in lines:
-        try:
-            values = [float(field) for field in line.split(",")]
-        except ValueError as error:
-            raise FormatError(str(error), path=path, line=number) from error
-        if len(values) != len(header):
+        fields = line.split(",")
+        if len(fields) != len(header):
             raise FormatError(
-                f"expected {len(header)} numbers, found {len(values)}",
+                f"expected {len(header)} numbers, found {len(fields)}",
                 path=path,
                 line=number,
             )
+        values = [
+            parse_number(field.strip(BLANKS), name, path, number)
+            for name, field in zip(header, fields, strict=True)
+        ]
         seconds = scored, missed, false_alarm, confusion = values[-len(_SECONDS) :]
-        if not all(map(isfinite, values)) or min(seconds) < 0 or scored == 0:
+        score = Score(scored, missed, false_alarm, confusion)
+        if min(seconds) < 0 or not isfinite(score.der):
             raise FormatError(
-                "expected finite numbers, some scored seconds and none below 0, found "
-                f"{line.strip()!r}; tune again",
+                "expected some scored seconds, none below 0 and a DER that is finite, "
+                f"found {line.strip()[:80]!r}; tune again",
                 path=path,
                 line=number,
             )
         point = tuple(values[: len(names)])
         if point in scores:
             raise FormatError("the same values as before", path=path, line=number)
-        scores[point] = Score(scored, missed, false_alarm, confusion)
+        scores[point] = score
     sweep = Sweep(names, scores)
     expected = prod(len(sweep.values(place)) for place in range(len(names)))
     if not scores or len(scores) < expected:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,8 +257,11 @@ def _read_checkpoint(path: Path) -> "Checkpoint":
         epochs = tuple(Epoch(**epoch) for epoch in record["epochs"])
         if [epoch.number for epoch in epochs] != [*range(max(len(epochs), 1))]:
             raise ValueError("epochs are missing")
+        measured = (v for epoch in epochs for v in asdict(epoch).values())
+        if not all(v is None or isfinite(v) for v in measured):
+            raise ValueError("a measurement is none")
         return Checkpoint(epochs, arrays, record["generator"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise FormatError(
             "is no checkpoint of this version of ssahc; remove its folder to start "
             "anew",

@@ -31,7 +31,7 @@ from ssahc.config import write_config
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
 from ssahc.io.scp import ScpEntry
-from ssahc.io.text import format_labels
+from ssahc.io.text import format_labels, parse_count
 from ssahc.types import IntArray
 
 SCORES = ("scores.ark", "scores.scp")
@@ -249,5 +249,5 @@ def _whole_lines(path: Path) -> Iterator[tuple[str, int]]:
     whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
     for line in whole.split("\n"):
         utterance, _, label = line.strip().partition(" ")
-        if label.isdigit():
-            yield utterance, int(label) - 1
+        if number := parse_count(label):
+            yield utterance, number - 1

@@ -37,6 +37,7 @@ from ssahc.io.files import (
     unreadable,
 )
 from ssahc.io.scp import ScpEntry, read_scp
+from ssahc.types import FloatArray
 
 Array = NDArray[np.floating]
 Kind = Literal["vector", "matrix"]
@@ -48,6 +49,8 @@ _TOKENS: dict[Kind, dict[bytes, int]] = {
 }
 # Archives are read in blocks of this many bytes.
 _BLOCK = 1 << 18
+# Keys are short; so many bytes without a space mean that this is no archive.
+_LONGEST_KEY = 4096
 
 
 @cache
@@ -296,10 +299,9 @@ def refuse_rest(file: BinaryIO, size: int) -> None:
 
 
 def _read_key(file: BinaryIO, path: Path) -> str | None:
-    # Keys are short; 4096 bytes without a space mean that this is no archive.
     start = file.tell()
-    head = file.read(4096)
-    if not head.strip():
+    head = file.read(_LONGEST_KEY)
+    if not head.strip() and len(head) < _LONGEST_KEY:
         return None
     key, space, _ = head.lstrip(b"\n").partition(b" ")
     skipped = len(head) - len(head.lstrip(b"\n"))
@@ -362,6 +364,15 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
         library.read_vec_flt(file) if kind == "vector" else library.read_mat(file)
     )
     return value
+
+
+def as_double(values: Any) -> FloatArray:
+    """Return an array, or the rows of one, in double precision.
+
+    NaN stays NaN, also the signalling one of a broken file, which numpy warns of.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.array(values, np.float64)
 
 
 # ---- writing -----------------------------------------------------------------------

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import numpy as np
-
 from ssahc.errors import FormatError
-from ssahc.io.ark import Array, read_entries
+from ssahc.io.ark import Array, as_double, read_entries
 from ssahc.io.scp import ScpEntry, scan_scp
 from ssahc.io.text import (
     Segment,
@@ -327,7 +325,7 @@ def _check_vectors(
             fault = "is empty"
         else:
             dims.add(len(vector), recording_of[key], key)
-            unusable = find_unusable(vector[None].astype(np.float64))
+            unusable = find_unusable(as_double(vector[None]))
             fault = next((fault for _, fault in unusable), "")
         if fault:
             yield unusable_xvector(folder.entries[key], fault)

@@ -1,10 +1,15 @@
 """Arrays that an interrupted computation goes on from: a zip of ``.npy`` files."""
 
 from collections.abc import Mapping
+from io import BytesIO
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from zipfile import ZipFile
 
 import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from ssahc.errors import FormatError
 from ssahc.io.files import atomic_write, open_regular, unreadable
@@ -40,10 +45,18 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
         If the file is missing, or not one that `write_checkpoint` wrote.
     """
     try:
-        with open_regular(path) as file:
-            stored = np.load(file, allow_pickle=False)
-            arrays = {name: stored[name] for name in stored.files}
+        with open_regular(path) as file, ZipFile(file) as stored:
+            parts = stored.infolist()
+            # Nothing is compressed, so that no more comes out than there is.
+            if sum(part.file_size for part in parts) > path.stat().st_size:
+                raise ValueError("compressed")
+            arrays = {
+                part.filename.removesuffix(".npy"): _decode(stored.read(part))
+                for part in parts
+            }
         record = str(arrays.pop(_RECORD))
+        if any(array.dtype != np.float32 for array in arrays.values()):
+            raise ValueError("not all arrays are of float32")
     except OSError as error:
         raise unreadable(path, error) from error
     # Nobody says what zipfile, zlib and numpy raise on a broken file, all in all.
@@ -53,3 +66,17 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
             path=path,
         ) from error
     return arrays, record
+
+
+def _decode(data: bytes) -> NDArray[Any]:
+    """Return the array of a ``.npy`` file whose header promises what is there."""
+    stream = BytesIO(data)
+    if npy.read_magic(stream) != (1, 0):
+        raise ValueError("not what np.savez writes")
+    shape, in_columns, dtype = npy.read_array_header_1_0(stream)
+    start = stream.tell()
+    if min(shape, default=0) < 0 or dtype.itemsize * prod(shape) != len(data) - start:
+        raise ValueError("another size than the header says")
+    order: Literal["F", "C"] = "F" if in_columns else "C"
+    array = np.frombuffer(data, dtype, offset=start) if prod(shape) else np.empty(0)
+    return array.reshape(shape, order=order).astype(dtype)

@@ -11,7 +11,6 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ssahc.io.files import to_number
 from ssahc.io.scp import ScpEntry
 from ssahc.types import Float32Array, FloatArray
 
@@ -75,7 +74,8 @@ def read_dims(data: bytes, kind: str, width: int, left: int) -> tuple[int, ...]:
     Raises
     ------
     ValueError
-        If these are no dimensions, or those of another byte order.
+        If these are no dimensions, none that a matrix has, or those of another byte
+        order.
     EOFError
         If the header or what it promises is truncated.
     """
@@ -88,6 +88,7 @@ def read_dims(data: bytes, kind: str, width: int, left: int) -> tuple[int, ...]:
         raise ValueError(
             f"the header's dimensions {data!r} are not Kaldi's little-endian int32"
         )
+    check_emptiness(dims)
     if width * prod(dims) <= left:
         return dims
     shape = " x ".join(map(str, dims))
@@ -127,23 +128,27 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
         if not line:
             missing = "nothing is there" if first else "the closing ']' is missing"
             raise EOFError(f"truncated: {missing}; copy or extract the file again")
-        text = line.decode("latin-1").strip()
+        text = line.strip()
         if first:
-            if not text.startswith("["):
+            if not text.startswith(b"["):
                 raise ValueError(
                     f"expected a Kaldi {kind} (binary mark or '['), found "
                     f"{line[:24]!r}; an archive needs its offset in the scp"
                 )
             text, first = text[1:], False
-        text, bracket, rest = text.partition("]")
+        text, bracket, rest = text.partition(b"]")
         if values := text.split():
             try:
-                rows.append([to_number(value) for value in values])
+                if b"_" in text:
+                    raise ValueError("1_000 is a number in Python alone")
+                rows.append([float(value) for value in values])
             except ValueError as error:
-                raise ValueError(f"expected numbers, found {text[:40]!r}") from error
+                found = text[:40].decode("latin-1")
+                raise ValueError(f"expected numbers, found {found!r}") from error
         if bracket:
             if rest.strip():
-                raise ValueError(f"unexpected text after ']': {rest[:24]!r}")
+                found = rest[:24].decode("latin-1")
+                raise ValueError(f"unexpected text after ']': {found!r}")
             break
     if kind == "vector":
         if len(rows) > 1:
@@ -152,6 +157,15 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
     if len({len(row) for row in rows}) > 1:
         raise ValueError("the matrix's rows differ in length")
     return np.array(rows, np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
+
+
+def check_emptiness(dims: tuple[int, ...]) -> None:
+    """Raise a ValueError on a matrix of rows without columns, as Kaldi does."""
+    if 0 in dims and any(dims):
+        raise ValueError(
+            f"a matrix of {' x '.join(map(str, dims))} cannot be; copy or extract the "
+            "file again"
+        )
 
 
 def read_compressed(file: BinaryIO, size: int) -> Float32Array:
@@ -167,7 +181,7 @@ def read_compressed(file: BinaryIO, size: int) -> Float32Array:
     Raises
     ------
     ValueError
-        If the header holds negative dimensions.
+        If the header holds dimensions that no matrix has.
     EOFError
         If the matrix is truncated.
     """
@@ -180,6 +194,7 @@ def read_compressed(file: BinaryIO, size: int) -> Float32Array:
     minimum, value_range, rows, columns = struct.unpack("<ffii", header)
     if rows < 0 or columns < 0:
         raise ValueError(f"negative dimensions {rows} x {columns}")
+    check_emptiness((rows, columns))
     itemsize = 2 if token == b"CM2 " else 1
     payload = rows * columns * itemsize + (8 * columns if token == b"CM " else 0)
     if file.tell() + payload > size:
@@ -187,14 +202,24 @@ def read_compressed(file: BinaryIO, size: int) -> Float32Array:
             f"truncated: a compressed matrix of {rows} x {columns} needs {payload} "
             f"bytes, {size - file.tell()} are left; copy the file again"
         )
-    if token != b"CM ":
-        codes = np.frombuffer(file.read(payload), f"<u{itemsize}")
+    codes = file.read(payload)
+    # Infinity and NaN are refused by those who need measurements, not here.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if token == b"CM ":
+            return _expand(codes, minimum, value_range, rows, columns)
         step = np.float32(value_range) / np.float32(256**itemsize - 1)
-        return np.float32(minimum) + step * codes.reshape(rows, columns).astype("f4")
+        steps = np.frombuffer(codes, f"<u{itemsize}").reshape(rows, columns)
+        return np.float32(minimum) + step * steps.astype("f4")
+
+
+def _expand(
+    data: bytes, minimum: float, value_range: float, rows: int, columns: int
+) -> Float32Array:
+    """Decode the quartiles and the codes of a CM matrix."""
     step = np.float32(value_range) / np.float32(65535)
-    quartiles = np.frombuffer(file.read(8 * columns), "<u2").reshape(columns, 4)
+    quartiles = np.frombuffer(data[: 8 * columns], "<u2").reshape(columns, 4)
     knots = np.float32(minimum) + step * quartiles.astype("f4")
-    codes = np.frombuffer(file.read(rows * columns), "u1").reshape(columns, rows)
+    codes = np.frombuffer(data[8 * columns :], "u1").reshape(columns, rows)
     # A code is a position on a line through the column's quartiles at 0, 64, 192, 255.
     segment = np.digitize(codes, [65, 193])
     lower = np.take_along_axis(knots, segment, axis=1)

@@ -13,7 +13,7 @@ from typing import IO, Any, BinaryIO, TypeVar
 from ssahc.errors import FormatError, UsageError
 
 T = TypeVar("T")
-# What separates fields for Kaldi, within a line.
+# What parts fields and makes a blank line; all other white space belongs to a field.
 BLANKS = " \t\r\f\v"
 _FIELD = re.compile(f"[^{BLANKS}]+")
 # Python counts these ASCII characters to white space, Kaldi does not.
@@ -66,8 +66,20 @@ def read_fields(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Yield what `read_lines` does, and the fields of each line.
 
     Lines are split where Kaldi does: at ASCII white space only.
+
+    Raises
+    ------
+    FormatError
+        As `read_lines`, and if there is a zero byte, as in UTF-16.
     """
     text = _read_text(path)
+    if "\0" in text:
+        raise FormatError(
+            "expected text, found a zero byte; is this a binary file, or UTF-16? Save "
+            "it as plain UTF-8",
+            path=path,
+            line=text.count("\n", 0, text.index("\0")) + 1,
+        )
     # Where there is no other white space str.split does the same, four times as fast.
     is_plain = text.isascii() and not any(mark in text for mark in _SEPARATORS)
     split = str.split if is_plain else _FIELD.findall
@@ -118,7 +130,7 @@ def _number_lines(text: str) -> Iterator[tuple[int, str]]:
         end = len(text) if end < 0 else end
         number += 1
         line = text[start:end]
-        if line and not line.isspace():
+        if line.strip(BLANKS):
             yield number, line.rstrip("\r")
         start = end + 1
 

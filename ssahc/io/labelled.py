@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.errors import FormatError
-from ssahc.io.ark import ArchiveWriter, Array, read_entries
+from ssahc.io.ark import ArchiveWriter, Array, as_double, read_entries
 from ssahc.io.files import atomic_write, make_folder
 from ssahc.io.scp import ScpEntry, read_scp
 from ssahc.io.text import read_segments, read_utt2spk
@@ -154,7 +154,7 @@ def _read(folder: Path, entries: dict[str, ScpEntry]) -> Xvectors:
         dim = len(vectors.pop(key))
         faults.append(differing_dimension(entries[key], dim, one, usual))
     keys = list(vectors)
-    matrix = np.array(list(vectors.values()), np.float64).reshape(len(keys), usual)
+    matrix = as_double(list(vectors.values())).reshape(len(keys), usual)
     usable = np.ones(len(keys), bool)
     for rows, fault in find_unusable(matrix):
         # What is all NaN is found twice.

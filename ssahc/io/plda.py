@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.errors import FormatError
-from ssahc.io.ark import Kind, format_text, read_object, refuse_rest
+from ssahc.io.ark import Kind, as_double, format_text, read_object, refuse_rest
 from ssahc.io.files import atomic_write, open_regular, unreadable
 from ssahc.types import LARGEST, FloatArray, Plda
 
@@ -50,7 +50,7 @@ def read_plda(path: Path) -> Plda:
             part = read_object(stream, len(mark) + len(body), kind)
         except (ValueError, EOFError) as error:
             raise FormatError(str(error), path=path, key=name) from error
-        parts[name] = part.astype(np.float64)
+        parts[name] = as_double(part)
         body = body[stream.tell() - len(mark) :]
     if not body.startswith(_CLOSE):
         raise FormatError(

@@ -5,6 +5,7 @@ with times in seconds. The last field may be missing (older files have nine); li
 other types and comments (``;``) are skipped.
 """
 
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,14 +125,14 @@ def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
                 line=number,
             )
         spans = uem.setdefault(recording, {}).setdefault(channel, [])
-        if any(start < other[1] and other[0] < end for other in spans):
+        place = bisect(spans, (start, end))
+        # None overlaps another so far, so that only its neighbours can overlap it.
+        beside = spans[max(place - 1, 0) : place + 1]
+        if any(start < other[1] and other[0] < end for other in beside):
             raise FormatError(
                 f"overlaps another span of recording {recording!r}; join the two",
                 path=path,
                 line=number,
             )
-        spans.append((start, end))
-    for channels in uem.values():
-        for spans in channels.values():
-            spans.sort()
+        spans.insert(place, (start, end))
     return uem

@@ -197,7 +197,7 @@ def _whole_number(fewest: int, what: str) -> Callable[[_Line], int]:
 
     def parse(line: _Line) -> int:
         (text,) = line.values
-        number = _to_int(text)
+        number = parse_count(text)
         if number is None or number < fewest:
             raise line.fault(f"expected {what}, found {text[:24]!r}")
         return number
@@ -205,8 +205,8 @@ def _whole_number(fewest: int, what: str) -> Callable[[_Line], int]:
     return parse
 
 
-def _to_int(text: str) -> int | None:
-    """Return a number of at most nine digits; None if the text is something else."""
+def parse_count(text: str) -> int | None:
+    """Return a whole number of at most nine digits; None if `text` is no such."""
     whole = text.isascii() and text.isdigit() and len(text) < 10
     return int(text) if whole else None
 
@@ -253,7 +253,7 @@ def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
 
 
 def _parse_bounds(line: _Line) -> tuple[int, int]:
-    fewest, most = map(_to_int, line.values)
+    fewest, most = map(parse_count, line.values)
     if fewest is None or most is None or not 1 <= fewest <= most:
         raise line.fault(
             "expected whole numbers of speakers with 1 <= min <= max, found "

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.errors import DataError, FormatError
-from ssahc.io.ark import ArchiveWriter, Array, read_entries
+from ssahc.io.ark import ArchiveWriter, Array, as_double, read_entries
 from ssahc.io.files import atomic_write, gather, make_folder
 from ssahc.io.scp import ScpEntry, scan_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
@@ -337,7 +337,7 @@ def _assemble(
             recording,
             tuple(utterances),
             np.array(spans, np.float64),
-            np.array([vectors[u] for u in utterances], np.float64),
+            as_double([vectors[u] for u in utterances]),
         )
     except DataError as error:
         return Fault(recording, f"{folder.path / SCP}: {error}")

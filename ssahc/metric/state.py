@@ -124,31 +124,42 @@ class State:
         """
         try:
             self._restore(checkpoint)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError, RuntimeError) as error:
             raise UsageError(
                 "the checkpoint is broken, or of another network or loss; start anew"
             ) from error
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         arrays = checkpoint.arrays
+
+        def fetch(name: str, shape: torch.Size) -> Tensor:
+            # copy_ would repeat what is too small.
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name} is of another shape")
+            return torch.from_numpy(arrays[name].copy())
+
         groups = {"layer": self.layers, "parameter": self.parameters}
         with torch.no_grad():
             for kind, tensors in groups.items():
                 for number, tensor in enumerate(tensors):
-                    tensor.copy_(torch.from_numpy(arrays[f"{kind}{number}"]))
+                    tensor.copy_(fetch(f"{kind}{number}", tensor.shape))
         known = self.optimizer.state_dict()
         known["state"] = {
             number: {
-                name: torch.from_numpy(arrays[f"{name}{number}"].copy())
-                for name in ("step", "exp_avg", "exp_avg_sq")
+                "step": fetch(f"step{number}", torch.Size()),
+                "exp_avg": fetch(f"exp_avg{number}", tensor.shape),
+                "exp_avg_sq": fetch(f"exp_avg_sq{number}", tensor.shape),
             }
-            for number in range(len(self.layers) + len(self.parameters))
+            for number, tensor in enumerate([*self.layers, *self.parameters])
             if f"step{number}" in arrays
         }
         self.optimizer.load_state_dict(known)
         self.generator.bit_generator.state = json.loads(checkpoint.generator)
         self.epochs = list(checkpoint.epochs)
-        self.best = [arrays[f"best{number}"] for number in range(len(self.layers))]
+        self.best = [
+            fetch(f"best{number}", layer.shape).numpy()
+            for number, layer in enumerate(self.layers)
+        ]
 
 
 def _fetch(tensor: Tensor) -> Float32Array:

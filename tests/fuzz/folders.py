@@ -1,0 +1,120 @@
+"""Harnesses of the readers of folders: x-vectors, scores, and what a run has left."""
+
+import numpy as np
+from checks import check_array, check_finite, check_key, require, same
+
+from ssahc.cli.inputs import Source, open_source
+from ssahc.cli.unfinished import Plan, _read_back
+from ssahc.errors import DataError, FormatError, SsahcError
+from ssahc.io.ark import read_entries
+from ssahc.io.check import find_problems
+from ssahc.io.labelled import read_labelled, read_xvectors, write_labelled
+from ssahc.io.scores import open_scores, read_scores
+from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+from ssahc.types import Fault, Recording
+
+
+def read_xvector_dirs(folder, size):
+    """Read a folder of x-vectors; `ssahc check` must know of all that is wrong."""
+    report = find_problems(folder)
+    require(report.seconds >= 0, f"{report.seconds} s")
+    try:
+        opened = open_xvector_dir(folder)
+        items = list(read_recordings(opened))
+    except SsahcError:
+        require(report.problems, "check finds nothing wrong")
+        raise
+    faults = [item for item in items if isinstance(item, Fault)]
+    recordings = [item for item in items if isinstance(item, Recording)]
+    names = [item.recording for item in faults] + [item.id for item in recordings]
+    expected = opened.utterances.keys() | opened.unlisted.keys()
+    require(sorted(names) == sorted(expected), f"{names} of {expected}")
+    require(report.problems or not faults, f"check finds nothing: {faults}")
+    for recording in recordings:
+        check_array(recording.xvectors, 2, size)
+        check_finite(recording.segments)
+        check_key(recording.id)
+        utterances = tuple(opened.utterances[recording.id])
+        require(recording.utterances == utterances, "another order")
+    _write_again(folder, recordings)
+    if (folder / "recordings").exists():
+        some = open_source(Source(folder, folder / "recordings"))
+        list(read_recordings(some))
+    if faults:
+        raise DataError(faults[0].reason)
+
+
+def _write_again(folder, recordings):
+    if not recordings:
+        return
+    write_xvector_dir(folder / "again", recordings)
+    again = list(read_recordings(open_xvector_dir(folder / "again")))
+    require(len(again) == len(recordings), "a recording is lost")
+    for one, other in zip(recordings, again):
+        xvectors = one.xvectors.astype("f4").astype(float)
+        require(one.id == other.id and same(xvectors, other.xvectors), one.id)
+        require(np.allclose(one.segments, other.segments, 1e-12, 6e-4), one.id)
+
+
+def read_labelled_dirs(folder, size):
+    """Read x-vectors of speakers."""
+    found = read_xvectors(folder)
+    check_array(found.xvectors, 2, size)
+    check_finite(found.xvectors)
+    require(len(found.utterances) == len(found.xvectors) > 0, "utterances")
+    labelled, faults = read_labelled(folder)
+    check_finite(labelled.xvectors)
+    for key in (*labelled.utterances, *labelled.speakers):
+        check_key(key)
+    write_labelled(folder / "again", labelled)
+    again, _ = read_labelled(folder / "again")
+    require(again.utterances == labelled.utterances, "utterances differ")
+    require(again.speakers == labelled.speakers, "speakers differ")
+    require(same(again.xvectors, labelled.xvectors.astype("f4").astype(float)), "")
+    if faults:
+        raise faults[0]
+
+
+def read_score_tables(folder, size):
+    """Find score matrices, and read each."""
+    table = open_scores(folder / "scores.ark")
+    rows = {} if table.rows is None else table.rows
+    faults = [] if table.fault is None else [table.fault]
+    for recording in {**table.entries, **rows}:
+        check_key(recording)
+        utterances = rows.get(recording, ["u1", "u2"])
+        try:
+            matrix = read_scores(table, recording, utterances)
+        except SsahcError as error:
+            faults.append(error)
+            continue
+        check_array(matrix, 2, size)
+        require(matrix.shape == (len(utterances),) * 2, f"shape {matrix.shape}")
+    if faults:
+        raise faults[0]
+
+
+# What a run was to do: two recordings.
+_UTTERANCES = {"r1": ("a", "b"), "r2": ("c", "d", "e")}
+
+
+def read_unfinished(folder, size):
+    """Read back what an interrupted run has left; at least one recording must be."""
+    done = {}
+    for with_scores in (False, True):
+        plan = Plan(None, _UTTERANCES, (), with_scores)
+        done, scores = _read_back([folder], plan)
+        for recording, labels in done.items():
+            require(labels.dtype == np.int64, f"labels of {labels.dtype}")
+            require(labels.shape == (len(_UTTERANCES[recording]),), "labels")
+            require((labels >= 0).all(), f"labels {labels}")
+            require(not with_scores or recording in scores, "no scores")
+        for entry in scores.values():
+            ((_, matrix),) = read_entries([entry], "matrix")
+            require(not isinstance(matrix, FormatError), f"{matrix}")
+            check_array(matrix, 2, size)
+        if not with_scores:
+            labelled = done
+    require(done.keys() <= labelled.keys(), "done with scores alone")
+    if not labelled:
+        raise DataError("nothing is done")
