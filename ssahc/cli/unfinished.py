@@ -20,16 +20,11 @@ from typing import Any, Self
 import numpy as np
 
 from ssahc.cli.batch import CONFIG
-from ssahc.cli.resuming import (
-    FOLDER,
-    LOCK,
-    check_same_run,
-    is_interrupted,
-    work_folder,
-)
+from ssahc.cli.resuming import check_same_run, is_interrupted, work_folder
 from ssahc.config import write_config
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
+from ssahc.io.folders import UNFINISHED, clear_unfinished
 from ssahc.io.scp import ScpEntry
 from ssahc.io.text import format_labels
 from ssahc.types import IntArray
@@ -192,7 +187,7 @@ def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
 
 def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
     """Return the folders of results to start from."""
-    folder = out_dir / FOLDER
+    folder = out_dir / UNFINISHED
     if is_interrupted(out_dir, resume=resume):
         check_same_run(folder, plan.options, plan.inputs)
         try:
@@ -202,9 +197,7 @@ def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
             return [folder]
         return [out_dir, folder]
     # Without options nothing can be made of what else lies there.
-    for path in folder.iterdir():
-        if path.name != LOCK:
-            path.unlink()
+    clear_unfinished(folder)
     if resume and (out_dir / CONFIG).exists():
         check_same_run(out_dir, plan.options, plan.inputs)
         return [out_dir]
