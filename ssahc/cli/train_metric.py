@@ -24,7 +24,7 @@ from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
 from ssahc.io.scp import read_scp
 from ssahc.io.xvectors import SCP, UTT2SPK
 from ssahc.metric.options import DISPLACED_BY_LOSS, MetricOptions
-from ssahc.nn.train import Device, has_gpu
+from ssahc.nn.train import Device, gpu_memory, has_gpu
 from ssahc.types import LabelledXvectors
 
 if TYPE_CHECKING:
@@ -210,15 +210,16 @@ def _train(
         _write_checkpoint(folder / _CHECKPOINT, reached)
         _tell(reached.epochs[-1])
 
-    trained = train_metric(
-        labelled.xvectors,
-        labelled.speakers,
-        model,
-        run.metric,
-        device=run.running.device,
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-    )
+    with gpu_memory():
+        trained = train_metric(
+            labelled.xvectors,
+            labelled.speakers,
+            model,
+            run.metric,
+            device=run.running.device,
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+        )
     _logger.info("the metric is that of epoch %d", trained.best.number)
     if trained.best.number == 0:
         _logger.warning(
