@@ -1,12 +1,13 @@
 """What verbs that can be resumed share: a work folder, and whose run it holds."""
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ssahc.cli.batch import CONFIG
-from ssahc.config import build, flatten, read_config
+from ssahc.config import build, flatten, read_config, write_config
 from ssahc.errors import UsageError
 from ssahc.io.folders import (
     UNFINISHED,
@@ -109,9 +110,31 @@ def _check_options(earlier: Path, options: Any) -> None:
 def _check_inputs(earlier: Path, inputs: Iterable[Path]) -> None:
     began = (earlier / CONFIG).stat().st_mtime_ns
     for path in inputs:
-        if path.exists() and path.stat().st_mtime_ns > began:
+        if path.exists() and _last_change(path) > began:
             raise UsageError(
                 f"{path}: has changed since the run in {earlier} began; start anew in "
                 "another folder, or, if what was done is right all the same: touch "
                 f"{earlier / CONFIG}"
             )
+
+
+def begin(folder: Path, options: Any, inputs: Iterable[Path]) -> None:
+    """Write config.toml, which says with which options, and when, a run began.
+
+    Parameters
+    ----------
+    folder : Path
+    options : dataclass instance
+    inputs : iterable of Path
+    """
+    write_config(folder / CONFIG, options)
+    began = (folder / CONFIG).stat().st_mtime_ns
+    # A clock may have been set back since they were written.
+    latest = max([began, *(_last_change(path) for path in inputs if path.exists())])
+    os.utime(folder / CONFIG, ns=(latest, latest))
+
+
+def _last_change(path: Path) -> int:
+    """Return when a file was written, or an older one was put in its place."""
+    status = path.stat()
+    return max(status.st_mtime_ns, status.st_ctime_ns)

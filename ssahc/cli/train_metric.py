@@ -14,8 +14,8 @@ import click
 
 from ssahc.cli.batch import CONFIG, print_errors
 from ssahc.cli.options import PATH, Verb, config_option, options_of
-from ssahc.cli.resuming import check_same_run, is_interrupted, work_folder
-from ssahc.config import resolve, write_config
+from ssahc.cli.resuming import begin, check_same_run, is_interrupted, work_folder
+from ssahc.config import resolve
 from ssahc.errors import DataError, FormatError, UsageError
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
 from ssahc.io.files import atomic_write
@@ -170,7 +170,7 @@ def _open_training(
         else:
             # Without options nothing can be made of what else lies there.
             kept.unlink(missing_ok=True)
-            write_config(folder / CONFIG, run)
+            begin(folder, run, _find_inputs(run.sources))
         try:
             yield folder, checkpoint
         except BaseException as error:
@@ -182,7 +182,7 @@ def _open_training(
                     out_dir,
                 )
             else:
-                (folder / CONFIG).unlink()
+                (folder / CONFIG).unlink(missing_ok=True)
             raise
 
 

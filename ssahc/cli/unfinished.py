@@ -11,8 +11,9 @@ have a label and, where scores are wanted, its matrix is whole.
 """
 
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,8 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from ssahc.cli.batch import CONFIG
-from ssahc.cli.resuming import check_same_run, is_interrupted, work_folder
-from ssahc.config import write_config
+from ssahc.cli.resuming import begin, check_same_run, is_interrupted, work_folder
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
 from ssahc.io.folders import UNFINISHED, clear_unfinished
@@ -86,8 +86,10 @@ class Unfinished:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._labels_file.close()
-        self._scores_file.close()
+        # What was flushed is there; what was not failed before, on a full disk.
+        for file in (self._labels_file, self._scores_file):
+            with suppress(OSError):
+                file.close()
 
     def add(
         self,
@@ -106,10 +108,16 @@ class Unfinished:
                 self._scores[recording] = ScpEntry(recording, path, offset, path, 0)
             self._labels_file.write(format_labels(labelled))
             self._labels_file.flush()
+            is_lost = os.fstat(self._labels_file.fileno()).st_nlink == 0
         except OSError as error:
             raise UsageError(
                 f"{self.folder}: cannot be written ({error.strerror})"
             ) from error
+        if is_lost:
+            raise UsageError(
+                f"{self.folder}: was removed while this run kept its results there; "
+                "start anew"
+            )
         self.labels[recording] = labels
 
     def write_scores(self, recordings: Iterable[str]) -> None:
@@ -157,7 +165,7 @@ def open_unfinished(
         earlier = _find_earlier(out_dir, plan, resume=resume)
         labels, scores = _read_back(earlier, plan)
         if not (folder / CONFIG).exists():
-            write_config(folder / CONFIG, plan.options)
+            begin(folder, plan.options, plan.inputs)
         with Unfinished(folder, labels, scores) as unfinished:
             if labels:
                 _logger.info("%d recordings were done before", len(labels))
@@ -171,7 +179,8 @@ def open_unfinished(
 def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
     """Leave the results for a later run; if there are none, leave nothing."""
     if not unfinished.labels:
-        (unfinished.folder / CONFIG).unlink()
+        (unfinished.folder / CONFIG).unlink(missing_ok=True)
+    if not (unfinished.folder / CONFIG).exists():
         return
     _logger.warning(
         "%d of %d recordings are done and kept in %s; the same command with --resume "
