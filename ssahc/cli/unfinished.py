@@ -105,6 +105,8 @@ class Unfinished:
                 path = Path(self._scores_file.name)
                 offset = write_entry(self._scores_file, recording, scores)
                 self._scores_file.flush()
+                # Labels say that a matrix is whole; after a power failure, too.
+                os.fsync(self._scores_file.fileno())
                 self._scores[recording] = ScpEntry(recording, path, offset, path, 0)
             self._labels_file.write(format_labels(labelled))
             self._labels_file.flush()
