@@ -6,8 +6,9 @@
 FOLDER gets a simulated corpus and, with and without learning, an uninterrupted run.
 Then runs are started, killed (SIGKILL) at moments spread over all that is left to do,
 and resumed until they are finished, when every file must be that of the uninterrupted
-run; a new one follows until there were N kills. A third of them have two processes; half of the
-kills are of all processes, as by a batch system, the others of the main process alone.
+run; a new one follows until there were N kills. A third of the runs have two processes;
+half of the kills are of all processes, as by a batch system, the others of the main
+process alone.
 """
 
 import argparse
