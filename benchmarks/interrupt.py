@@ -50,17 +50,15 @@ def main() -> None:
     corpus = folder / "corpus"
     size = ("--recordings", arguments.recordings, "--duration", arguments.duration)
     start("simulate", corpus, *size, "--train-speakers", 0).wait()
-    alone = {
-        (system, nj): run_alone(folder, system, nj)
-        for system in SYSTEMS
-        for nj in (1, 2)
-    }
+    alone: dict[tuple[str, int], Alone] = {}
     counts: Counter[str] = Counter()
     began = time.monotonic()
     while counts["kills"] < arguments.kills:
         system, nj = moments.choice(list(SYSTEMS)), moments.choice((1, 1, 2))
         out = folder / "killed"
         shutil.rmtree(out, ignore_errors=True)
+        if (system, nj) not in alone:
+            alone[system, nj] = run_alone(folder, system, nj)
         whole, kept, patience = alone[system, nj], 0, 1.0
         while counts["kills"] < arguments.kills:
             with_group = moments.random() < 0.5

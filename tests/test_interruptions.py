@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import ClassVar
@@ -23,7 +22,7 @@ from ssahc.io.xvectors import write_xvector_dir
 from ssahc.simulate import SimulateOptions, simulate_corpus
 
 OPTIONS = {"scores": ("--write-scores",), "threshold": ("--threshold", "0.5")}
-BROKEN = "a001"
+ALL, BROKEN = frozenset(["a000", "a001", "a002"]), "a001"
 STATUS = {"interrupted": 130, "terminated": 143, "disk full": 2}
 
 
@@ -86,11 +85,39 @@ class Steps:
         self.patch.undo()
 
 
+def call(root, name, out, *, resume=False, steps):
+    """Run the command line; return its exit status and what it says."""
+    arguments = ["diarize", root / "x", out, "--system", "cosine"]
+    arguments += [*OPTIONS[name], *(["--resume"] if resume else [])]
+    said, status = io.StringIO(), None
+    with contextlib.redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["ssahc", *map(str, arguments)])
+        with steps:
+            try:
+                main()
+            except SystemExit as stopped:
+                status = stopped.code or 0
+            except Killed:
+                status = "killed"
+    assert "Traceback" not in said.getvalue()
+    return status, said.getvalue()
+
+
+def write_archive(root, *, broken):
+    """Write the archive anew, with or without an x-vector that is NaN."""
+    whole = (root / "whole.ark").read_bytes()
+    key = whole.index(f"{BROKEN}-".encode())
+    # Behind the key: a mark, the type, a size of 5 bytes, and the first number.
+    place = whole.index(b" ", key) + 1 + 2 + 3 + 5
+    spoiled = whole[:place] + b"\0\0\xc0\x7f" + whole[place + 4 :]
+    (root / "x" / "xvector.ark").write_bytes(spoiled if broken else whole)
+
+
 class Runs(RuleBasedStateMachine):
     """One output folder, and all that may happen to it."""
 
-    root = Path(tempfile.gettempdir())
-    references: ClassVar = {}
+    root: ClassVar[Path]
+    references: ClassVar[dict]
 
     def __init__(self):
         super().__init__()
@@ -98,8 +125,8 @@ class Runs(RuleBasedStateMachine):
         shutil.rmtree(self.out, ignore_errors=True)
         shutil.rmtree(self.root / "snapshot", ignore_errors=True)
         self.out.mkdir()
-        shutil.copy(self.root / "whole.ark", self.root / "x" / "xvector.ark")
-        self.clock = (self.root / "x" / "segments").stat().st_mtime + 1000
+        write_archive(self.root, broken=False)
+        self.clock = (self.root / "x" / "segments").stat().st_mtime + 1e6
         self.broken = self.torn = False
         # Of what lies in the folder, and of what is not finished: the options, and
         # whether the archive has changed since.
@@ -115,39 +142,10 @@ class Runs(RuleBasedStateMachine):
 
     # ---- what is known ---------------------------------------------------------------
 
-    def call(self, name, out, *, resume=False, steps):
-        """Run the command line; return its exit status and what it says."""
-        arguments = ["diarize", self.root / "x", out, "--system", "cosine"]
-        arguments += [*OPTIONS[name], *(["--resume"] if resume else [])]
-        said, status = io.StringIO(), None
-        with contextlib.redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["ssahc", *map(str, arguments)])
-            with steps:
-                try:
-                    main()
-                except SystemExit as stopped:
-                    status = stopped.code or 0
-                except Killed:
-                    status = "killed"
-        assert "Traceback" not in said.getvalue()
-        return status, said.getvalue()
-
-    def reference(self, name, done):
-        """Return the files of a run that did these recordings and no others."""
-        if (name, done) not in self.references:
-            out = self.root / "reference"
-            assert BROKEN in done or self.broken
-            self.call(name, out, steps=Steps(None, "", None))
-            self.references[name, done] = files(out)
-            shutil.rmtree(out)
-        return self.references[name, done]
-
     def kept(self):
         """Return the recordings that a run need not do again."""
-        recordings = dict(
-            line.split()
-            for line in (self.root / "x" / "utt2spk").read_text().splitlines()
-        )
+        table = (self.root / "x" / "utt2spk").read_text()
+        recordings = dict(line.split() for line in table.splitlines())
         sizes, found = Counter(recordings.values()), Counter()
         unfinished = self.out / ".unfinished"
         paths = [self.out / "labels"] if self.begun is None else []
@@ -160,19 +158,6 @@ class Runs(RuleBasedStateMachine):
             lines |= set(path.read_text().rpartition("\n")[0].splitlines())
         found.update(recordings.get(line.split(" ")[0]) for line in lines)
         return {name for name in sizes if found[name] == sizes[name]}
-
-    def spoil(self, spoiled):
-        """Write the archive anew, with or without an x-vector that is NaN."""
-        archive = self.root / "x" / "xvector.ark"
-        whole = (self.root / "whole.ark").read_bytes()
-        place = whole.index(f"{BROKEN}-".encode())
-        # Behind the key: a mark, the type, a size of 5 bytes, and the first number.
-        place = whole.index(b" ", place) + 1 + 2 + 3 + 5
-        nan = b"\0\0\xc0\x7f"
-        archive.write_bytes(
-            whole[:place] + nan + whole[place + 4 :] if spoiled else whole
-        )
-        self.touch()
 
     # ---- what may happen -------------------------------------------------------------
 
@@ -189,7 +174,7 @@ class Runs(RuleBasedStateMachine):
         before = files(self.out)
         snapshot = self.root / "snapshot"
         steps = Steps(at, how, lambda: shutil.copytree(self.out, snapshot))
-        status, said = self.call(name, self.out, resume=resume, steps=steps)
+        status, said = call(self.root, name, self.out, resume=resume, steps=steps)
         if status == "killed":
             shutil.rmtree(self.out)
             snapshot.rename(self.out)
@@ -203,18 +188,16 @@ class Runs(RuleBasedStateMachine):
         assert len(steps.worked) == len(set(steps.worked))
         is_unfinished = (self.out / ".unfinished" / "config.toml").exists()
         if status in (0, 1):
-            healthy = {"a000", "a001", "a002"} - ({BROKEN} if self.broken else set())
+            healthy = ALL - {BROKEN} if self.broken else ALL
             # Of a torn file, nothing is known but what was worked on.
             kept -= set(steps.worked) if self.torn else set()
             done = frozenset(kept | healthy)
             assert status == (0 if len(done) == 3 else 1)
-            assert files(self.out) == self.reference(name, done)
+            assert files(self.out) == self.references[name, done]
             self.finished, self.begun, self.torn = name, None, False
             self.changed_finished = False
             return
-        assert status == {"interrupted": 130, "terminated": 143, "disk full": 2}.get(
-            how, how
-        )
+        assert status == STATUS.get(how, how)
         if is_unfinished:
             self.begun, self.changed_begun = name, False
         elif (self.out / "config.toml").exists() and files(self.out) != before:
@@ -251,14 +234,16 @@ class Runs(RuleBasedStateMachine):
     @rule()
     def breaks(self):
         self.broken = True
-        self.spoil(True)
+        write_archive(self.root, broken=True)
+        self.touch()
 
     @precondition(lambda self: self.broken)
     @rule()
     def mend(self):
         if self.broken:
             self.broken = False
-            self.spoil(False)
+            write_archive(self.root, broken=False)
+            self.touch()
 
     @precondition(lambda self: self.begun is not None)
     @rule(
@@ -324,6 +309,14 @@ def corpus(tmp_path_factory):
     write_xvector_dir(root / "x", [item.recording for item in conversations])
     shutil.copy(root / "x" / "xvector.ark", root / "whole.ark")
     Runs.root, Runs.references = root, {}
+    for name in OPTIONS:
+        for broken, done in ((True, ALL - {BROKEN}), (False, ALL)):
+            write_archive(root, broken=broken)
+            out = root / "reference"
+            status, _ = call(root, name, out, steps=Steps(None, "", None))
+            assert status == int(broken)
+            Runs.references[name, done] = files(out)
+            shutil.rmtree(out)
 
 
 TestRuns = Runs.TestCase
