@@ -1,68 +1,203 @@
-"""Kill a run of 500 recordings again and again, resume it, and compare.
+"""Kill runs at random moments, resume them, and compare with runs left alone.
 
-    python benchmarks/interrupt.py FOLDER [--nj N] [--kills N] [--recordings N]
+    python benchmarks/interrupt.py FOLDER [--kills N] [--recordings N] [--duration S]
+        [--seed N]
 
-FOLDER gets a simulated corpus, an uninterrupted run and one that is killed (SIGKILL) at
-random moments and resumed until it is finished. Every file of both must be the same.
+FOLDER gets a simulated corpus and, with and without learning, an uninterrupted run.
+Then runs are started, killed (SIGKILL) at moments spread over all that is left to do,
+and resumed until they are finished, when every file must be that of the uninterrupted
+run; a new one follows until there were N kills. A third of the runs have two processes;
+half of the kills are of all processes, as by a batch system, the others of the main
+process alone.
 """
 
 import argparse
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 SSAHC = Path(sys.executable).with_name("ssahc")
-FILES = ("rttm", "labels", "scores.ark", "scores.scp", "config.toml")
+SYSTEMS = {"plda": ("--write-scores",), "ssahc": ("--device", "cpu")}
+STAGES = ("starting", "reading", "diarizing", "finishing")
+
+
+@dataclass(frozen=True)
+class Alone:
+    """An uninterrupted run: its files, and how long it took to what stage."""
+
+    files: dict[str, bytes]
+    starting: float
+    total: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--nj", type=int, default=2)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--recordings", type=int, default=500)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--recordings", type=int, default=20)
+    parser.add_argument("--duration", type=float, default=150)
+    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    folder = arguments.folder
+    folder, moments = arguments.folder, random.Random(arguments.seed)
     corpus = folder / "corpus"
-    count = ["--recordings", str(arguments.recordings)]
-    subprocess.run([SSAHC, "simulate", corpus, *count], check=True)
-    command = [
-        *(SSAHC, "diarize", corpus / "a"),
-        *("--model-dir", corpus / "model" / "b", "--write-scores"),
-        *("--nj", str(arguments.nj)),
-    ]
-    start = time.monotonic()
-    subprocess.run([*command, folder / "whole"], check=True)
-    seconds = time.monotonic() - start
-    print(f"uninterrupted: {seconds:.0f} s")
-    moments = random.Random(0)
-    for kill in range(arguments.kills):
-        run = subprocess.Popen([*command, folder / "killed", "--resume"])
-        # Every other kill or so leaves more than was there before.
-        try:
-            run.wait(moments.uniform(2, 4 + 2 * seconds / arguments.kills))
-            print(f"kill {kill + 1}: too late, the run had ended")
-            break
-        except subprocess.TimeoutExpired:
-            run.send_signal(signal.SIGKILL)
-            run.wait()
-            kept = sum(
-                path.read_bytes().count(b"\n")
-                for path in (folder / "killed" / ".unfinished").glob("labels.*")
+    size = ("--recordings", arguments.recordings, "--duration", arguments.duration)
+    start("simulate", corpus, *size, "--train-speakers", 0).wait()
+    alone: dict[tuple[str, int], Alone] = {}
+    counts: Counter[str] = Counter()
+    began = time.monotonic()
+    while counts["kills"] < arguments.kills:
+        system, nj = moments.choice(list(SYSTEMS)), moments.choice((1, 1, 2))
+        out = folder / "killed"
+        shutil.rmtree(out, ignore_errors=True)
+        if (system, nj) not in alone:
+            alone[system, nj] = run_alone(folder, system, nj)
+        whole, kept, patience = alone[system, nj], 0, 1.0
+        while counts["kills"] < arguments.kills:
+            with_group = moments.random() < 0.5
+            run = diarize(folder, system, out, nj)
+            try:
+                run.wait(patience * draw(moments, whole, kept / arguments.recordings))
+                break
+            except subprocess.TimeoutExpired:
+                kill(run, with_group=with_group)
+            counts["kills"] += 1
+            counts["orphans"] += count_orphans(run.pid)
+            done, twice = look(corpus, out)
+            if (out / "config.toml").exists():
+                done = arguments.recordings
+            stage = stage_of(out, done, arguments.recordings)
+            # On a busy machine a run may need longer than it did alone.
+            patience = 1.0 if done > kept else 1.2 * patience
+            kept = done
+            counts[stage] += 1
+            counts["twice"] += twice
+            print(
+                f"kill {counts['kills']}: --system {system} --nj {nj}, "
+                f"{'all' if with_group else 'the main process'}, {stage}, "
+                f"{done} of {arguments.recordings} recordings are kept",
+                flush=True,
             )
-            print(f"kill {kill + 1}: {kept} windows kept")
-    subprocess.run([*command, folder / "killed", "--resume"], check=True)
-    different = [
-        name
-        for name in FILES
-        if (folder / "whole" / name).read_bytes()
-        != (folder / "killed" / name).read_bytes()
-    ]
-    print(f"different files: {', '.join(different) or 'none'}")
-    sys.exit(1 if different else 0)
+        if run.poll() != 0:
+            run = diarize(folder, system, out, nj)
+        counts["failed"] += run.wait() != 0
+        counts["different"] += contents(out) != whole.files
+        counts["runs"] += 1
+    stages = ", ".join(f"{counts[stage]} while {stage}" for stage in STAGES)
+    print(
+        f"{counts['kills']} kills of {counts['runs']} runs in "
+        f"{time.monotonic() - began:.0f} s: {stages}\n"
+        f"runs that failed: {counts['failed']}; with other files than an uninterrupted "
+        f"run: {counts['different']}; recordings done twice: {counts['twice']}; "
+        f"processes left behind: {counts['orphans']}"
+    )
+    wrong = ("failed", "different", "twice", "orphans")
+    sys.exit(any(counts[name] for name in wrong))
+
+
+def draw(moments: random.Random, whole: Alone, done: float) -> float:
+    """Return when to kill: now and then before the first result, mostly later."""
+    if moments.random() < 0.25:
+        return moments.uniform(0.1, whole.starting)
+    left = (1 - done) * (whole.total - whole.starting)
+    return whole.starting + moments.uniform(0.0, 1.1 * left)
+
+
+def start(*command: object) -> subprocess.Popen[bytes]:
+    """Start ssahc in a group of its own."""
+    return subprocess.Popen(
+        [SSAHC, *map(str, command)], stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def diarize(folder: Path, system: str, out: Path, nj: int) -> subprocess.Popen[bytes]:
+    model = ("--model-dir", folder / "corpus" / "model" / "b")
+    method = ("--system", system, *SYSTEMS[system], "--nj", nj)
+    return start("diarize", folder / "corpus" / "a", out, *model, *method, "--resume")
+
+
+def run_alone(folder: Path, system: str, nj: int) -> Alone:
+    """Diarize without interruption; the first time some loops may be compiled."""
+    out = folder / f"{system}-{nj}"
+    began, starting = time.monotonic(), 0.0
+    run = diarize(folder, system, out, nj)
+    while run.poll() is None:
+        kept = [path.stat().st_size for path in out.glob(".unfinished/labels.*")]
+        if not starting and any(kept):
+            starting = time.monotonic() - began
+        time.sleep(0.01)
+    total = time.monotonic() - began
+    if run.returncode:
+        sys.exit(f"an uninterrupted run failed: ssahc diarize ... --system {system}")
+    print(
+        f"--system {system} --nj {nj}: {total:.1f} s, "
+        f"the first result after {starting:.1f} s"
+    )
+    return Alone(contents(out), starting, total)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def kill(run: subprocess.Popen[bytes], *, with_group: bool) -> None:
+    if with_group:
+        os.killpg(run.pid, signal.SIGKILL)
+    else:
+        run.kill()
+    run.wait()
+
+
+def count_orphans(group: int) -> int:
+    """Return 1 if processes of a group are there 10 seconds after it was killed."""
+    for _ in range(200):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return 0
+        time.sleep(0.05)
+    os.killpg(group, signal.SIGKILL)
+    return 1
+
+
+def look(corpus: Path, out: Path) -> tuple[int, int]:
+    """Return how many recordings are kept, and how many of them twice."""
+    sizes = Counter(recording for _, recording in pairs(corpus / "a" / "utt2spk"))
+    recording_of = dict(pairs(corpus / "a" / "utt2spk"))
+    times: Counter[str] = Counter()
+    for path in out.glob(".unfinished/labels.*"):
+        found = Counter(recording_of.get(name) for name, _ in pairs(path))
+        times.update(name for name, size in sizes.items() if found[name] == size)
+    return len(times), sum(count > 1 for count in times.values())
+
+
+def pairs(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of a table but for a line that was torn off."""
+    for line in path.read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            first, second = line.split()
+            yield first, second
+
+
+def stage_of(out: Path, done: int, wanted: int) -> str:
+    """Return what a run was at when it was killed."""
+    unfinished = out / ".unfinished"
+    if done == wanted:
+        return "finishing"
+    if done:
+        return "diarizing"
+    return "reading" if (unfinished / "config.toml").exists() else "starting"
 
 
 if __name__ == "__main__":

@@ -140,6 +140,7 @@ class Life:
     workers: int = 0
 
     def row(self) -> tuple[str, ...]:
+        """Return what is printed of it."""
         sizes = (f"{size / MIB:.0f}" for size in (self.first, self.last, self.workers))
         return str(self.number), f"{self.seconds:.0f}", str(self.done), *sizes
 

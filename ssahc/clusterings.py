@@ -17,7 +17,7 @@ import numpy as np
 
 from ssahc.affinity import Affinity
 from ssahc.cluster.ahc import link
-from ssahc.cluster.history import MergeHistory
+from ssahc.cluster.history import MergeHistory, by_appearance
 from ssahc.cluster.kmeans import features_of, kmeans_cluster
 from ssahc.cluster.spectral import spectral_cluster
 from ssahc.cluster.stop import Stop
@@ -150,7 +150,12 @@ def cluster_windows(
             count = stop.num_speakers
             if count is None:
                 count = int(_xmeans(windows, stop).max()) + 1
-            return kmeans_cluster(features_of(windows.affinity), count, seed=seed)
+            # In time, so that what is drawn is not another for another order.
+            order = np.lexsort(windows.segments.T[::-1])
+            labels = np.empty(len(windows), np.int64)
+            vectors = features_of(windows.affinity)[order]
+            labels[order] = kmeans_cluster(vectors, count, seed=seed)
+            return by_appearance(labels)
 
 
 def _xmeans(windows: Windows, stop: Stop) -> IntArray:

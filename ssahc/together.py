@@ -7,6 +7,7 @@ for recordings. (On a CPU, compiled loops over one recording are faster than num
 many that are filled up to one length.)
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import (
     Callable,
@@ -34,6 +35,8 @@ _LIKE = 0.6
 FAILURES = (DataError, MemoryError)
 Failure = DataError | MemoryError
 
+_logger = logging.getLogger("ssahc")
+
 
 class Job(ABC, Generic[Answer]):
     """A step that can be done for many recordings at once."""
@@ -48,7 +51,7 @@ class Job(ABC, Generic[Answer]):
 
     @classmethod
     @abstractmethod
-    def do_all(cls, jobs: Sequence[Self]) -> Sequence[Answer]:
+    def do_all(cls, jobs: Sequence[Self]) -> Sequence[Answer | MemoryError]:
         """Return the answers to several jobs of this kind, in their order."""
 
 
@@ -108,18 +111,50 @@ def _do_most_common(waiting: dict[int, Job[Any]]) -> list[tuple[int, Any]]:
     for index, job in waiting.items():
         by_kind.setdefault(job.kind, []).append(index)
     indices = max(by_kind.values(), key=len)
-    answers = _do([waiting[index] for index in indices])
-    return list(zip(indices, answers, strict=True))
+    jobs = [waiting[index] for index in indices]
+    return list(zip(indices, do_all_or_halves(jobs, jobs[0].do_all), strict=True))
 
 
-def _do(jobs: Sequence[Job[Any]]) -> Sequence[Any]:
-    """Return answers; where memory does not reach for all at once, one by one."""
+def do_all_or_halves(
+    jobs: Sequence[AnyJob], do: Callable[[Sequence[AnyJob]], Sequence[Answer]]
+) -> list[Answer | MemoryError]:
+    """Do jobs at once; where memory does not reach for that, one half and the other.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    do : callable
+        From jobs to their answers. A MemoryError means that they are too many.
+
+    Returns
+    -------
+    list
+        The answers in the order of the jobs; for one that is too large by itself, a
+        MemoryError.
+    """
+    return _halve(jobs, do, _logger.warning)
+
+
+def _halve(
+    jobs: Sequence[AnyJob],
+    do: Callable[[Sequence[AnyJob]], Sequence[Answer]],
+    tell: Callable[..., None],
+) -> list[Answer | MemoryError]:
     try:
-        return jobs[0].do_all(jobs)
+        return list(do(jobs))
     except MemoryError as error:
-        if len(jobs) == 1:
-            return [error]
-    return [answer for job in jobs for answer in _do([job])]
+        # Without the traceback, which would keep what fills the memory.
+        failure = MemoryError(str(error))
+    if len(jobs) == 1:
+        return [failure]
+    tell(
+        "%d recordings side by side are too much (not enough memory: %s); they are "
+        "done in smaller groups",
+        *(len(jobs), failure),
+    )
+    # Said once is enough.
+    half, quiet = len(jobs) // 2, _logger.debug
+    return _halve(jobs[:half], do, quiet) + _halve(jobs[half:], do, quiet)
 
 
 def in_batches(
@@ -128,7 +163,7 @@ def in_batches(
     do: Callable[[Sequence[AnyJob]], Sequence[Answer]],
     *,
     most: int,
-) -> list[Answer]:
+) -> list[Answer | MemoryError]:
     """Do jobs in batches of recordings of like lengths, filled up to the longest.
 
     Parameters
@@ -144,11 +179,11 @@ def in_batches(
     Returns
     -------
     list
-        The answers in the order of the jobs.
+        The answers in the order of the jobs, as of `do_all_or_halves`.
     """
     shapes = [tuple(shape_of(job)) for job in jobs]
     waiting = sorted(range(len(jobs)), key=shapes.__getitem__)
-    answers: dict[int, Answer] = {}
+    answers: dict[int, Answer | MemoryError] = {}
     while waiting:
         longest = shapes[waiting[-1]]
         batch: list[int] = []
@@ -158,6 +193,6 @@ def in_batches(
                 break
             longest = largest
             batch.append(waiting.pop())
-        found = do([jobs[index] for index in batch])
+        found = do_all_or_halves([jobs[index] for index in batch], do)
         answers.update(zip(batch, found, strict=True))
     return [answers[index] for index in range(len(jobs))]

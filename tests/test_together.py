@@ -81,11 +81,15 @@ def test_a_failure_is_that_of_one_recording():
         work_alone(fail())
 
 
-def test_what_is_too_much_together_is_done_one_by_one(done):
+def test_what_is_too_much_together_is_done_in_halves(done, caplog):
     first, large, third = work_together([double(1, 1), double(99, 1), double(3, 1)])
     assert (first, third) == (2, 6)
     assert isinstance(large, MemoryError)
-    assert done == [[1, 99, 3], [1], [99], [3]]
+    assert done == [[1, 99, 3], [1], [99, 3], [99], [3]]
+    assert [record.getMessage() for record in caplog.records] == [
+        "3 recordings side by side are too much (not enough memory: too many); they "
+        "are done in smaller groups"
+    ]
 
 
 def test_a_recording_may_go_on_without_memory():
@@ -161,7 +165,7 @@ def test_a_gpu_finds_what_a_cpu_finds(corpus, values):
 
 
 @pytest.mark.usefixtures("gpu")
-def test_a_gpu_without_memory_for_all_trains_one_by_one(corpus, monkeypatch):
+def test_a_gpu_without_memory_for_all_trains_some(corpus, monkeypatch):
     sizes, together = [], train.train_side_by_side
 
     def run_out(jobs, place):
@@ -173,8 +177,55 @@ def test_a_gpu_without_memory_for_all_trains_one_by_one(corpus, monkeypatch):
     monkeypatch.setattr(train, "train_side_by_side", run_out)
     recordings = [item.recording for item in corpus["a"].conversations]
     found = work_together(diarize_steps(one, corpus["b"].model) for one in recordings)
-    assert sizes == [3, 1, 1, 1]
+    assert sizes == [3, 1, 2, 1, 1]
     assert all(answer.learning for answer in found)
+
+
+@pytest.fixture
+def full_gpu(gpu, monkeypatch):
+    """A GPU without memory for anything."""
+    together = train.train_side_by_side
+
+    def run_out(jobs, place=None):
+        if place is not None:
+            # What torch says goes on like this.
+            raise torch.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total of"
+            )
+        return together(jobs)
+
+    monkeypatch.setattr(train, "train_side_by_side", run_out)
+
+
+@pytest.mark.usefixtures("full_gpu")
+def test_what_is_too_large_for_a_gpu_is_trained_on_the_cpu(corpus, caplog):
+    recordings = [item.recording for item in corpus["a"].conversations[:2]]
+    found = work_together(diarize_steps(one, corpus["b"].model) for one in recordings)
+    why = (
+        "not enough memory: on the GPU: CUDA out of memory. Tried to allocate 2.00 GiB"
+    )
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warnings[0] == (
+        f"2 recordings side by side are too much ({why}); they are done in smaller "
+        "groups"
+    )
+    assert warnings[1:3] == [
+        f"a recording of {len(one.segments)} windows is trained on the CPU ({why})"
+        for one in recordings
+    ]
+    for recording, ours in zip(recordings, found, strict=True):
+        options = make_options(device="cpu")
+        theirs = diarize_recording(recording, corpus["b"].model, options)
+        assert np.array_equal(ours.affinity.dense(), theirs.affinity.dense())
+
+
+@pytest.mark.usefixtures("full_gpu")
+def test_what_is_to_be_on_a_gpu_and_cannot_is_a_fault(corpus):
+    recording = corpus["a"].conversations[0].recording
+    steps = diarize_steps(recording, corpus["b"].model, make_options(device="cuda"))
+    (failure,) = work_together([steps])
+    assert isinstance(failure, MemoryError)
+    assert "Tried to allocate 2.00 GiB; leave out --device cuda" in str(failure)
 
 
 @pytest.mark.usefixtures("gpu")

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, NoReturn
@@ -28,12 +29,17 @@ VERBS = {
     "verify": "Speaker verification: scores, EER and minDCF of a list of trials.",
 }
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STDERR = 2
+
 
 class _ToStderr(logging.Handler):
     """Writes to what is standard error now: a progress bar may have taken its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"ssahc: {printable(record.getMessage())}", file=sys.stderr)
+        # A log that nobody reads, or on a full disk, must not end a run.
+        with suppress(OSError):
+            click.echo(f"ssahc: {printable(record.getMessage())}", file=sys.stderr)
 
 
 class _Verbs(click.Group):
@@ -79,13 +85,16 @@ def main() -> None:
     # One recording's matrices are small: threads cost more than they bring (24 against
     # 10 CPU seconds on 250 calls). The user's own setting wins.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         # Names that a terminal cannot show must not end a run.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     # As batch systems stop a job: what is done is kept, nothing half-made is left.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    for number in _STOPS:
+        # nohup, and shells that put a job aside, have it ignore some of them.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         sys.exit(cli(prog_name="ssahc", standalone_mode=False))
     except click.UsageError as error:
@@ -103,10 +112,34 @@ def main() -> None:
         _fail(f"{where}{error.strerror}")
 
 
+def _open_closed() -> None:
+    """Open what is closed: the next file, a result, would take standard error's place.
+
+    What is closed stays without a reader.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(handle)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
+
+
 def _stop(number: int, frame: Any) -> NoReturn:
+    # Once is enough: what is done is being put in order.
+    for other in _STOPS:
+        signal.signal(other, _ignore)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     _fail(f"stopped by {signal.Signals(number).name}", 128 + number)
 
 
+def _ignore(number: int, frame: Any) -> None:
+    pass
+
+
 def _fail(message: str, status: int = 2) -> NoReturn:
-    click.echo(f"ssahc: error: {printable(message)}", err=True)
+    with suppress(OSError):
+        click.echo(f"ssahc: error: {printable(message)}", err=True)
     sys.exit(status)

@@ -17,7 +17,8 @@ from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster
 from ssahc.config import resolve, write_config
 from ssahc.errors import DataError, FormatError
 from ssahc.io.ark import Array, read_table
-from ssahc.io.files import staged_output, strip_rspecifier
+from ssahc.io.files import strip_rspecifier
+from ssahc.io.folders import staged_output
 from ssahc.io.text import Segment, read_segments, read_spk2utt
 from ssahc.pipeline import warn_of_excess
 from ssahc.systems import SpeakerOptions

@@ -10,7 +10,7 @@ from ssahc.cli.options import PATH, Verb
 from ssahc.cli.simulate import write_corpus
 from ssahc.cli.tables import print_table
 from ssahc.comparison import compare
-from ssahc.io.files import make_folder
+from ssahc.io.folders import lock_folder, make_folder
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_reco2num_spk
@@ -35,6 +35,18 @@ def command(out_dir: Path) -> None:
     OUT (default: ssahc-demo) gets the corpus, an rttm of every system, and a picture.
     Nothing in it is real speech: the table shows that everything works, not how well.
     """
+    with lock_folder(out_dir):
+        _show(out_dir)
+    click.echo(
+        f"\nThe same by hand, for one half and one system:\n"
+        f"  ssahc diarize {out_dir}/a {out_dir}/mine --model-dir {out_dir}/model/b\n"
+        f"  ssahc score {out_dir}/a/ref.rttm {out_dir}/mine/rttm\n"
+        f"  ssahc report {out_dir}/mine --ref {out_dir}/a/ref.rttm"
+    )
+
+
+def _show(out_dir: Path) -> None:
+    """Write the corpus and what every system makes of it, and print a table."""
     write_corpus(out_dir, simulate_corpus(_CORPUS))
     known: dict[System, dict[str, Diarization]] = {}
     rates: list[tuple[str, str, str]] = []
@@ -55,12 +67,6 @@ def command(out_dir: Path) -> None:
         title="Simulated conversations: DER %, collar 0.25 s, overlap not scored",
     )
     _draw(out_dir, known, reference)
-    click.echo(
-        f"\nThe same by hand, for one half and one system:\n"
-        f"  ssahc diarize {out_dir}/a {out_dir}/mine --model-dir {out_dir}/model/b\n"
-        f"  ssahc score {out_dir}/a/ref.rttm {out_dir}/mine/rttm\n"
-        f"  ssahc report {out_dir}/mine --ref {out_dir}/a/ref.rttm"
-    )
 
 
 def _run(

@@ -12,7 +12,7 @@ from ssahc.cli.batch import print_errors, print_faults, track
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
 from ssahc.errors import UsageError
-from ssahc.io.files import staged_output
+from ssahc.io.folders import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
 from ssahc.io.model import METRIC, MODEL_FILES, ModelFormat, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings

@@ -1,19 +1,21 @@
 """What verbs that can be resumed share: a work folder, and whose run it holds."""
 
-import fcntl
 import os
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ssahc.cli.batch import CONFIG
-from ssahc.config import build, flatten, read_config
+from ssahc.config import build, flatten, read_config, write_config
 from ssahc.errors import UsageError
-from ssahc.io.files import made_folder, move_files, refuse_folders
-
-FOLDER, LOCK = ".unfinished", "lock"
+from ssahc.io.folders import (
+    UNFINISHED,
+    clear_unfinished,
+    lock_folder,
+    move_files,
+    refuse_folders,
+)
 
 
 @contextmanager
@@ -43,37 +45,16 @@ def work_folder(
     UsageError
         If it cannot be written to, or another run is writing there.
     """
-    with made_folder(out_dir):
+    with lock_folder(out_dir) as folder:
         refuse_folders(out_dir, (*names, CONFIG))
-        folder = out_dir / FOLDER
-        folder.mkdir(exist_ok=True)
-        with _locked(folder / LOCK, out_dir):
-            try:
-                yield folder
-                # Options last: until they are gone, the folder can be resumed.
-                move_files(folder, out_dir, names, stale=stale)
-                (folder / CONFIG).replace(out_dir / CONFIG)
-            finally:
-                if not (folder / CONFIG).exists():
-                    shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _locked(path: Path, out_dir: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back if the process dies."""
-    with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The other run may have ended, and removed the file, just now.
-            is_ours = os.fstat(file.fileno()).st_nlink > 0
-        except BlockingIOError:
-            is_ours = False
-        if not is_ours:
-            raise UsageError(
-                f"{out_dir}: another run is writing there; wait for it, or choose "
-                "another output folder"
-            )
-        yield
+            yield folder
+            # Options last: until they are gone, the folder can be resumed.
+            move_files(folder, out_dir, names, stale=stale)
+            move_files(folder, out_dir, (CONFIG,))
+        finally:
+            if not (folder / CONFIG).exists():
+                clear_unfinished(folder)
 
 
 def is_interrupted(out_dir: Path, *, resume: bool) -> bool:
@@ -84,7 +65,7 @@ def is_interrupted(out_dir: Path, *, resume: bool) -> bool:
     UsageError
         If it does, and is not to be resumed.
     """
-    folder = out_dir / FOLDER
+    folder = out_dir / UNFINISHED
     if not (folder / CONFIG).exists():
         return False
     if not resume:
@@ -129,9 +110,31 @@ def _check_options(earlier: Path, options: Any) -> None:
 def _check_inputs(earlier: Path, inputs: Iterable[Path]) -> None:
     began = (earlier / CONFIG).stat().st_mtime_ns
     for path in inputs:
-        if path.exists() and path.stat().st_mtime_ns > began:
+        if path.exists() and _last_change(path) > began:
             raise UsageError(
                 f"{path}: has changed since the run in {earlier} began; start anew in "
                 "another folder, or, if what was done is right all the same: touch "
                 f"{earlier / CONFIG}"
             )
+
+
+def begin(folder: Path, options: Any, inputs: Iterable[Path]) -> None:
+    """Write config.toml, which says with which options, and when, a run began.
+
+    Parameters
+    ----------
+    folder : Path
+    options : dataclass instance
+    inputs : iterable of Path
+    """
+    write_config(folder / CONFIG, options)
+    began = (folder / CONFIG).stat().st_mtime_ns
+    # A clock may have been set back since they were written.
+    latest = max([began, *(_last_change(path) for path in inputs if path.exists())])
+    os.utime(folder / CONFIG, ns=(latest, latest))
+
+
+def _last_change(path: Path) -> int:
+    """Return when a file was written, or an older one was put in its place."""
+    status = path.stat()
+    return max(status.st_mtime_ns, status.st_ctime_ns)

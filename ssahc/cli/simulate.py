@@ -9,6 +9,7 @@ import click
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
 from ssahc.io.files import atomic_write
+from ssahc.io.folders import lock_folder
 from ssahc.io.labelled import write_labelled
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
@@ -41,10 +42,11 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
     ssahc fit and ssahc train-metric, and trials of them for ssahc verify.
     """
     options = resolve(SimulateOptions, given, config=config)
-    halves = simulate_corpus(options)
-    write_corpus(out_dir, halves)
-    if options.train_speakers > 0:
-        write_training(out_dir / "train", simulate_training(options))
+    with lock_folder(out_dir):
+        halves = simulate_corpus(options)
+        write_corpus(out_dir, halves)
+        if options.train_speakers > 0:
+            write_training(out_dir / "train", simulate_training(options))
     count = sum(len(half.conversations) for half in halves.values())
     _logger.info("wrote %d conversations to %s/a and %s/b", count, out_dir, out_dir)
 

@@ -15,8 +15,8 @@ import click
 
 from ssahc.cli.batch import CONFIG, print_errors
 from ssahc.cli.options import PATH, Verb, config_option, options_of
-from ssahc.cli.resuming import check_same_run, is_interrupted, work_folder
-from ssahc.config import resolve, write_config
+from ssahc.cli.resuming import begin, check_same_run, is_interrupted, work_folder
+from ssahc.config import resolve
 from ssahc.errors import DataError, FormatError, UsageError
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
 from ssahc.io.files import atomic_write
@@ -25,7 +25,7 @@ from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
 from ssahc.io.scp import read_scp
 from ssahc.io.xvectors import SCP, UTT2SPK
 from ssahc.metric.options import DISPLACED_BY_LOSS, MetricOptions
-from ssahc.nn.train import Device, has_gpu
+from ssahc.nn.train import Device, gpu_memory, has_gpu
 from ssahc.types import LabelledXvectors
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _open_training(
         else:
             # Without options nothing can be made of what else lies there.
             kept.unlink(missing_ok=True)
-            write_config(folder / CONFIG, run)
+            begin(folder, run, _find_inputs(run.sources))
         try:
             yield folder, checkpoint
         except BaseException as error:
@@ -183,7 +183,7 @@ def _open_training(
                     out_dir,
                 )
             else:
-                (folder / CONFIG).unlink()
+                (folder / CONFIG).unlink(missing_ok=True)
             raise
 
 
@@ -211,15 +211,16 @@ def _train(
         _write_checkpoint(folder / _CHECKPOINT, reached)
         _tell(reached.epochs[-1])
 
-    trained = train_metric(
-        labelled.xvectors,
-        labelled.speakers,
-        model,
-        run.metric,
-        device=run.running.device,
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-    )
+    with gpu_memory():
+        trained = train_metric(
+            labelled.xvectors,
+            labelled.speakers,
+            model,
+            run.metric,
+            device=run.running.device,
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+        )
     _logger.info("the metric is that of epoch %d", trained.best.number)
     if trained.best.number == 0:
         _logger.warning(

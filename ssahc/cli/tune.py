@@ -37,7 +37,7 @@ from ssahc.cli.sweeps import (
 from ssahc.config import resolve, write_config
 from ssahc.cuts import LabelScorer
 from ssahc.errors import DataError, UsageError
-from ssahc.io.files import staged_output
+from ssahc.io.folders import staged_output
 from ssahc.io.xvectors import read_recordings
 from ssahc.parallel import RunningOptions
 from ssahc.plots.figure import can_draw

@@ -11,8 +11,9 @@ have a label and, where scores are wanted, its matrix is whole.
 """
 
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,16 +21,10 @@ from typing import Any, Self
 import numpy as np
 
 from ssahc.cli.batch import CONFIG
-from ssahc.cli.resuming import (
-    FOLDER,
-    LOCK,
-    check_same_run,
-    is_interrupted,
-    work_folder,
-)
-from ssahc.config import write_config
+from ssahc.cli.resuming import begin, check_same_run, is_interrupted, work_folder
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
+from ssahc.io.folders import UNFINISHED, clear_unfinished
 from ssahc.io.scp import ScpEntry
 from ssahc.io.text import format_labels, parse_count
 from ssahc.types import IntArray
@@ -91,8 +86,10 @@ class Unfinished:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._labels_file.close()
-        self._scores_file.close()
+        # What was flushed is there; what was not failed before, on a full disk.
+        for file in (self._labels_file, self._scores_file):
+            with suppress(OSError):
+                file.close()
 
     def add(
         self,
@@ -108,13 +105,21 @@ class Unfinished:
                 path = Path(self._scores_file.name)
                 offset = write_entry(self._scores_file, recording, scores)
                 self._scores_file.flush()
+                # Labels say that a matrix is whole; after a power failure, too.
+                os.fsync(self._scores_file.fileno())
                 self._scores[recording] = ScpEntry(recording, path, offset, path, 0)
             self._labels_file.write(format_labels(labelled))
             self._labels_file.flush()
+            is_lost = os.fstat(self._labels_file.fileno()).st_nlink == 0
         except OSError as error:
             raise UsageError(
                 f"{self.folder}: cannot be written ({error.strerror})"
             ) from error
+        if is_lost:
+            raise UsageError(
+                f"{self.folder}: was removed while this run kept its results there; "
+                "start anew"
+            )
         self.labels[recording] = labels
 
     def write_scores(self, recordings: Iterable[str]) -> None:
@@ -162,7 +167,7 @@ def open_unfinished(
         earlier = _find_earlier(out_dir, plan, resume=resume)
         labels, scores = _read_back(earlier, plan)
         if not (folder / CONFIG).exists():
-            write_config(folder / CONFIG, plan.options)
+            begin(folder, plan.options, plan.inputs)
         with Unfinished(folder, labels, scores) as unfinished:
             if labels:
                 _logger.info("%d recordings were done before", len(labels))
@@ -176,7 +181,8 @@ def open_unfinished(
 def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
     """Leave the results for a later run; if there are none, leave nothing."""
     if not unfinished.labels:
-        (unfinished.folder / CONFIG).unlink()
+        (unfinished.folder / CONFIG).unlink(missing_ok=True)
+    if not (unfinished.folder / CONFIG).exists():
         return
     _logger.warning(
         "%d of %d recordings are done and kept in %s; the same command with --resume "
@@ -192,7 +198,7 @@ def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
 
 def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
     """Return the folders of results to start from."""
-    folder = out_dir / FOLDER
+    folder = out_dir / UNFINISHED
     if is_interrupted(out_dir, resume=resume):
         check_same_run(folder, plan.options, plan.inputs)
         try:
@@ -202,9 +208,7 @@ def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
             return [folder]
         return [out_dir, folder]
     # Without options nothing can be made of what else lies there.
-    for path in folder.iterdir():
-        if path.name != LOCK:
-            path.unlink()
+    clear_unfinished(folder)
     if resume and (out_dir / CONFIG).exists():
         check_same_run(out_dir, plan.options, plan.inputs)
         return [out_dir]

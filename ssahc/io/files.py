@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeVar
@@ -217,6 +217,10 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     try:
         with open(temporary, mode, encoding=encoding) as file:
             yield file
+            # A name may reach the disk before what it names: after a power failure an
+            # empty file would stand where a good one was.
+            file.flush()
+            os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
@@ -232,102 +236,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-@contextmanager
-def staged_output(
-    path: Path, names: Sequence[str], *, stale: Collection[str] = ()
-) -> Iterator[Path]:
-    """Write files to a folder all together or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The output folder; made if missing, and taken away again on failure.
-    names : sequence of str
-        Files that may be written.
-    stale : collection of str
-        Those of `names` that an earlier run is known to have left: they are removed if
-        they are not written anew, so that what lies in the folder belongs together.
-
-    Yields
-    ------
-    Path
-        An empty folder; its files are moved to `path` when the block ends well.
-
-    Raises
-    ------
-    UsageError
-        If `path` cannot be created or written to.
-    """
-    with made_folder(path):
-        refuse_folders(path, names)
-        with tempfile.TemporaryDirectory(dir=path, prefix=".ssahc-") as staging:
-            yield Path(staging)
-            move_files(Path(staging), path, names, stale=stale)
-
-
-@contextmanager
-def made_folder(path: Path) -> Iterator[None]:
-    """Make a folder and its parents; take away again those that stay empty.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be created or written to.
-    """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    try:
-        make_folder(path)
-        yield
-    finally:
-        for folder in missing:
-            if not folder.exists() or any(folder.iterdir()):
-                break
-            folder.rmdir()
-
-
-def refuse_folders(path: Path, names: Iterable[str]) -> None:
-    """Raise a UsageError if a folder has the place of a file that is to be written."""
-    for name in names:
-        if (path / name).is_dir():
-            raise UsageError(f"{path / name}: is a folder; move it away")
-
-
-def move_files(
-    source: Path, target: Path, names: Iterable[str], *, stale: Collection[str] = ()
-) -> None:
-    """Move the files that there are; remove from `target` those `stale` that are not.
-
-    Parameters
-    ----------
-    source, target : Path
-        Folders of one file system.
-    names : iterable of str
-    stale : collection of str
-        Those of `names` that an earlier run is known to have left.
-    """
-    for name in names:
-        if (source / name).exists():
-            (source / name).replace(target / name)
-        elif name in stale:
-            (target / name).unlink(missing_ok=True)
-
-
-def make_folder(path: Path) -> None:
-    """Create a folder and its parents where missing, and check it can be written.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be created or written to.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot write there ({error.strerror}); "
-            "choose another output folder"
-        ) from error

@@ -14,7 +14,8 @@ import numpy as np
 
 from ssahc.errors import FormatError
 from ssahc.io.ark import ArchiveWriter, Array, as_double, read_entries
-from ssahc.io.files import atomic_write, make_folder
+from ssahc.io.files import atomic_write
+from ssahc.io.folders import make_folder
 from ssahc.io.scp import ScpEntry, read_scp
 from ssahc.io.text import read_segments, read_utt2spk
 from ssahc.io.xvectors import (

@@ -8,7 +8,7 @@ import numpy as np
 
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import read_single, write_single
-from ssahc.io.files import make_folder
+from ssahc.io.folders import make_folder
 from ssahc.io.metric import read_metric, write_metric
 from ssahc.io.plda import read_plda, write_plda
 from ssahc.types import LARGEST, FloatArray, Model

@@ -16,7 +16,8 @@ import numpy as np
 
 from ssahc.errors import DataError, FormatError
 from ssahc.io.ark import ArchiveWriter, Array, as_double, read_entries
-from ssahc.io.files import atomic_write, gather, make_folder
+from ssahc.io.files import atomic_write, gather
+from ssahc.io.folders import make_folder
 from ssahc.io.scp import ScpEntry, scan_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
 from ssahc.memory import check_room

@@ -1,8 +1,10 @@
 """Training the networks of recordings, several side by side."""
 
+import logging
 import os
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
@@ -23,6 +25,8 @@ Pair = tuple[Float32Array, Float32Array]
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 # Input values of a batch on a GPU.
 _MOST_ON_GPU = 1 << 27
+
+_logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +137,19 @@ class Train(Job[Training]):
         return Train, type(self.loss), self.learner.inputs.shape[1], options
 
     @classmethod
-    def do_all(cls, jobs: Sequence["Train"]) -> list[Training]:
+    def do_all(cls, jobs: Sequence["Train"]) -> list[Training | MemoryError]:
         """Train the networks of several recordings."""
         if has_gpu(jobs[0].device):
-            return in_batches(
+            on_gpu = in_batches(
                 *(jobs, lambda job: job.learner.inputs.shape, _train_on_gpu),
                 most=_MOST_ON_GPU,
             )
+            return [
+                _train_after_all(job, failure=found)
+                if isinstance(found, MemoryError)
+                else found
+                for job, found in zip(jobs, on_gpu, strict=True)
+            ]
         # A CPU is busy with one. What is filled up would change sums in the last bit,
         # so that what is learned would depend on the other recordings.
         return [training for job in jobs for training in train_side_by_side([job])]
@@ -281,11 +291,36 @@ def _fetch(tensor: Tensor) -> Float32Array:
 def _train_on_gpu(jobs: Sequence[Train]) -> list[Training]:
     import torch
 
-    try:
+    with gpu_memory():
         return train_side_by_side(jobs, lambda array: torch.from_numpy(array).cuda())
-    except torch.OutOfMemoryError as error:
-        # Several recordings are then trained one by one.
-        raise MemoryError(f"on the GPU: {error}") from error
+
+
+@contextmanager
+def gpu_memory() -> Iterator[None]:
+    """Raise what there is where a GPU's memory is full, a MemoryError."""
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        # How much was asked for; what more torch has to say fills a screen.
+        said = ". ".join(str(error).split(". ")[:2])
+        raise MemoryError(f"on the GPU: {said}") from error
+
+
+def _train_after_all(job: Train, *, failure: MemoryError) -> Training | MemoryError:
+    """Train on the CPU what is too large for the GPU, unless that was asked for."""
+    if job.device == "cuda":
+        return MemoryError(f"{failure}; leave out --device cuda")
+    _logger.warning(
+        "a recording of %d windows is trained on the CPU (not enough memory: %s)",
+        *(len(job.learner.inputs), failure),
+    )
+    try:
+        (training,) = train_side_by_side([job])
+    except MemoryError as error:
+        return error
+    return training
 
 
 def has_gpu(device: Device) -> bool:

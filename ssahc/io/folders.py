@@ -1,0 +1,238 @@
+"""Output folders: made, kept from other runs, filled all at once."""
+
+import fcntl
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from ssahc.errors import UsageError
+
+# What is not finished lies in a folder of its own in the output folder, beside a lock
+# that says whose it is.
+UNFINISHED, LOCK = ".unfinished", "lock"
+_STAGED = "staged"
+# No more is shown of what a lock says.
+_LONGEST = 200
+
+_logger = logging.getLogger("ssahc")
+
+
+@contextmanager
+def staged_output(
+    path: Path, names: Sequence[str], *, stale: Collection[str] = ()
+) -> Iterator[Path]:
+    """Write files to a folder all together or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The output folder; made if missing, and taken away again on failure.
+    names : sequence of str
+        Files that may be written.
+    stale : collection of str
+        Those of `names` that an earlier run is known to have left: they are removed if
+        they are not written anew, so that what lies in the folder belongs together.
+
+    Yields
+    ------
+    Path
+        An empty folder; its files are moved to `path` when the block ends well.
+
+    Raises
+    ------
+    UsageError
+        If `path` cannot be created or written to, or another run is writing there.
+    """
+    with lock_folder(path) as unfinished:
+        refuse_folders(path, names)
+        staging = unfinished / _STAGED
+        # A run that was killed may have left it.
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        try:
+            yield staging
+            move_files(staging, path, names, stale=stale)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def lock_folder(path: Path) -> Iterator[Path]:
+    """Keep other runs from writing to an output folder.
+
+    The lock is the system's, which takes it back when the process ends, however that
+    comes about: a file that is left behind keeps nobody out. Where a file system knows
+    no locks, a warning says so.
+
+    Parameters
+    ----------
+    path : Path
+        Made if missing, and taken away again if it stays empty.
+
+    Yields
+    ------
+    Path
+        The folder in it for what is not finished; taken away unless files are left.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written to, or another run is writing there.
+    """
+    with made_folder(path):
+        folder = path / UNFINISHED
+        with _open_lock(path, folder / LOCK) as lock:
+            try:
+                yield folder
+            finally:
+                # While it is held: nobody else's file is removed.
+                with suppress(OSError):
+                    if _is_at(lock, folder / LOCK):
+                        (folder / LOCK).unlink()
+                    folder.rmdir()
+
+
+def _open_lock(path: Path, lock: Path) -> IO[bytes]:
+    """Return the file of a lock that is held for as long as it is open."""
+    try:
+        with suppress(FileExistsError):
+            lock.parent.mkdir()
+        # Not buffered: on a full disk only the writing fails, and not the closing.
+        file = lock.open("ab+", buffering=0)
+    except FileNotFoundError as error:
+        # The other run has ended just now.
+        raise _in_use(path, "") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The other run may have ended, and removed the file, just now.
+        is_ours = _is_at(file, lock)
+    except BlockingIOError:
+        is_ours = False
+    except OSError as error:
+        _logger.warning(
+            "%s: cannot be locked (%s); see to it that no other run writes there",
+            *(path, error.strerror),
+        )
+        is_ours = True
+    if not is_ours:
+        file.seek(0)
+        holder = file.read(_LONGEST).decode(errors="replace").strip()
+        file.close()
+        raise _in_use(path, holder)
+    since = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+    whose = f"process {os.getpid()} on {socket.gethostname()} since {since}\n"
+    # The lock holds all the same; a full disk is told of where results are lost.
+    with suppress(OSError):
+        file.truncate(0)
+        file.write(whose.encode())
+    return file
+
+
+def _in_use(path: Path, holder: str) -> UsageError:
+    whose = f" ({holder})" if holder else ""
+    return UsageError(
+        f"{path}: another run is writing there{whose}; wait for it, or choose another "
+        "output folder"
+    )
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove all that lies in a folder of what is not finished, but its lock."""
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Make a folder and its parents; take away again those that stay empty.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be created or written to.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        make_folder(path)
+        yield
+    finally:
+        # One that is not empty stays, and with it those above.
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+
+
+def refuse_folders(path: Path, names: Iterable[str]) -> None:
+    """Raise a UsageError if a folder has the place of a file that is to be written."""
+    for name in names:
+        if (path / name).is_dir():
+            raise UsageError(f"{path / name}: is a folder; move it away")
+
+
+def move_files(
+    source: Path, target: Path, names: Iterable[str], *, stale: Collection[str] = ()
+) -> None:
+    """Move the files that there are; remove from `target` those `stale` that are not.
+
+    Parameters
+    ----------
+    source, target : Path
+        Folders of one file system.
+    names : iterable of str
+    stale : collection of str
+        Those of `names` that an earlier run is known to have left.
+    """
+    for name in names:
+        if (source / name).exists():
+            (source / name).replace(target / name)
+        elif name in stale:
+            (target / name).unlink(missing_ok=True)
+    _keep_names(target)
+
+
+def _keep_names(folder: Path) -> None:
+    """Have the names in a folder outlive a power failure, as the files do."""
+    # Not every file system can; results are not given up for that.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents where missing, and check it can be written.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be created or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot write there ({error.strerror}); "
+            "choose another output folder"
+        ) from error
