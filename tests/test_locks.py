@@ -5,7 +5,6 @@ import fcntl
 import os
 import resource
 import shutil
-import socket
 import threading
 import time
 
@@ -52,7 +51,7 @@ def test_the_second_run_is_refused(folder, ssahc_here, verbs, verb):
         before = tree(folder / "out")
         result = ssahc_here(*verbs[verb])
         assert tree(folder / "out") == before
-    whose = f"process {os.getpid()} on {socket.gethostname()} since 20"
+    whose = f"process {os.getpid()} on {os.uname().nodename} since 20"
     assert result.returncode == 2
     assert result.stderr.startswith(
         f"ssahc: error: {folder / 'out'}: another run is writing there ({whose}"

@@ -4,7 +4,6 @@ import fcntl
 import logging
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -127,7 +126,7 @@ def _open_lock(path: Path, lock: Path) -> IO[bytes]:
         file.close()
         raise _in_use(path, holder)
     since = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
-    whose = f"process {os.getpid()} on {socket.gethostname()} since {since}\n"
+    whose = f"process {os.getpid()} on {os.uname().nodename} since {since}\n"
     # The lock holds all the same; a full disk is told of where results are lost.
     with suppress(OSError):
         file.truncate(0)
