@@ -103,7 +103,7 @@ def test_a_failed_run_keeps_the_last_one(folder, diarize):
 def test_interruption_is_told_apart(folder):
     code = (
         "import sys, ssahc.cli.diarize as verb\n"
-        "def interrupted(*_): raise KeyboardInterrupt\n"
+        "def interrupted(*_, **__): raise KeyboardInterrupt\n"
         "verb.read_recordings = interrupted\n"
         f"sys.argv = ['ssahc', 'diarize', {str(folder / 'x')!r},"
         f" {str(folder / 'out')!r}, '--system', 'cosine']\n"
