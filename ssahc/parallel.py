@@ -240,6 +240,9 @@ class _Pool(Protocol[Item, Result]):
     def repair(self) -> None:
         """Make ready for new batches after something was lost."""
 
+    def check(self) -> None:
+        """See to it that what is lost is known to be: nothing has come for a while."""
+
 
 class _LocalPool(Generic[Item, Result]):
     """Processes on this machine."""
@@ -255,6 +258,7 @@ class _LocalPool(Generic[Item, Result]):
 
     def _start(self) -> None:
         # A fork would copy the locks of torch's threads, held for ever.
+        self._seen: set[int | None] = set()
         self._executor = ProcessPoolExecutor(
             self._count,
             multiprocessing.get_context("spawn"),
@@ -265,9 +269,16 @@ class _LocalPool(Generic[Item, Result]):
     def __exit__(self, *error: Any) -> None:
         if error[0] is not None:
             # What is under way may take hours, and nobody waits for it any more.
-            for process in multiprocessing.active_children():
-                process.terminate()
+            self._give_up()
         self._executor.shutdown(cancel_futures=True)
+
+    def _give_up(self) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+        # A process that dies while it sends a result leaves half of it behind. For the
+        # rest the executor would wait for ever, as long as anybody could write it: this
+        # process holds that end as well, and no name but this leads there.
+        self._executor._result_queue._writer.close()
 
     def count(self) -> int:
         return self._count
@@ -284,6 +295,13 @@ class _LocalPool(Generic[Item, Result]):
     def repair(self) -> None:
         self._executor.shutdown(cancel_futures=True)
         self._start()
+
+    def check(self) -> None:
+        alive = {process.pid for process in multiprocessing.active_children()}
+        if self._seen - alive:
+            # It was killed for a while, and the executor has not said so.
+            self._give_up()
+        self._seen = alive
 
 
 class _DaskPool(Generic[Item, Result]):
@@ -331,6 +349,9 @@ class _DaskPool(Generic[Item, Result]):
 
     def repair(self) -> None:
         """Do nothing: the scheduler has seen to it."""
+
+    def check(self) -> None:
+        """Do nothing: the scheduler sees to it."""
 
 
 def _connect(address: str) -> "Client":
@@ -411,6 +432,8 @@ def _send(
         if under_way:
             # Not for ever: workers may go without a word.
             done = wait(under_way, timeout=_PATIENCE, return_when=FIRST_COMPLETED).done
+            if not done:
+                pool.check()
             for future in done:
                 batch = under_way.pop(future)
                 try:

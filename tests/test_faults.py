@@ -224,6 +224,7 @@ def test_rows_can_fail(faults_page):
     assert row.is_said_in("ssahc: error: a/segments: no such file; check the path\n")
     assert not row.is_said_in("ssahc: error: a/segments: no such file\n")
     assert not row.is_said_in("")
-    for rows in faults_page.values():
-        for row in rows.values():
+    for section, rows in faults_page.items():
+        # What a run says while it runs may be several lines.
+        for row in rows.values() if section != "While it runs" else ():
             assert re.fullmatch(r"nothing|`[^`]{12,}`|``.{12,}``", row.seen)

@@ -1,4 +1,4 @@
-"""The faults of docs/faults_running.md: each is brought about, and as the page says."""
+"""Faults while it runs: each is brought about, and as docs/faults.md says."""
 
 import errno
 import fcntl
@@ -26,7 +26,7 @@ from ssahc.cluster import linkage
 from ssahc.io.folders import lock_folder
 from ssahc.nn import train
 
-PAGE = Path(__file__).parents[1] / "docs" / "faults_running.md"
+PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
 FILES = ("rttm", "labels", "scores.ark", "scores.scp", "config.toml")
 RESUME = "holds a run that was interrupted; go on with --resume"
 # The exit status, where the page does not give it.
@@ -41,7 +41,8 @@ STATUS = {
 def read_page():
     """Return fault: (messages, exit status, what survives)."""
     rows = {}
-    for line in PAGE.read_text().splitlines():
+    section = PAGE.read_text().partition("## While it runs\n")[2].partition("\n## ")[0]
+    for line in section.splitlines():
         if line.startswith("| ") and not line.startswith(("| fault", "| :--")):
             fault, seen, survives = line.strip("| ").split(" | ")
             status = re.search(r"exit status (\d+)", seen)
@@ -354,7 +355,7 @@ def _(here):
 
 @fault("interrupted before a recording is done")
 def _(here):
-    here.patch.setattr(diarize, "read_recordings", lambda _: send(signal.SIGINT))
+    here.patch.setattr(diarize, "read_recordings", lambda *_, **__: send(signal.SIGINT))
     return here.run()
 
 

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from ssahc.api import DataError, UsageError, diarize_recording, make_options
 from ssahc.io.ark import write_single
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 from ssahc.memory import check_room, limited_memory, memory_taken
 from ssahc.types import Recording
 from ssahc.working_set import working_set
@@ -67,6 +66,19 @@ def test_a_limit_below_what_is_taken_is_refused():
         raise AssertionError("there was no room")
 
 
+def simulated(name, count, dim=24):
+    """Return a recording of two speakers, one after the other."""
+    times = 0.75 * np.arange(count)
+    vectors = np.random.default_rng(0).normal(size=(count, dim))
+    vectors[: count // 2] += 3
+    return Recording(
+        name,
+        tuple(f"{name}-{number:05d}" for number in range(count)),
+        np.column_stack([times, times + 1.5]),
+        vectors,
+    )
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -75,16 +87,10 @@ def test_a_limit_below_what_is_taken_is_refused():
         {"system": "ssahc", "triplets": "sampled", "num_speakers": 2},
     ],
 )
-def test_a_recording_too_large_is_refused_at_once(rng, values):
-    count = 20_000
-    times = np.arange(count, dtype=np.float64)
-    names = tuple(map(str, range(count)))
-    recording = Recording(
-        "r", names, np.column_stack([times, times + 1]), rng.normal(size=(count, 2))
-    )
+def test_a_recording_too_large_is_refused_at_once(values):
     options = make_options(max_memory="3G", **values)
     with pytest.raises(DataError, match="the work on 20000 windows needs about"):
-        diarize_recording(recording, options=options)
+        diarize_recording(simulated("r", 20_000, 2), options=options)
 
 
 def test_ready_made_scores_and_short_recordings_are_matrices():
@@ -94,24 +100,76 @@ def test_ready_made_scores_and_short_recordings_are_matrices():
     assert working_set(5000, 8, options, has_scores=True) > 20 * 5000**2
 
 
-@pytest.fixture
-def two(rng, tmp_path):
-    """A folder of a short recording and one of ten thousand windows."""
-    recordings = []
-    for name, count in (("long", 10_000), ("short", 40)):
-        times = 0.75 * np.arange(count)
-        vectors = rng.normal(size=(count, 256))
-        vectors[: count // 2] += 3
-        recordings.append(
-            Recording(
-                name,
-                tuple(f"{name}-{number:05d}" for number in range(count)),
-                np.column_stack([times, times + 1.5]),
-                vectors,
-            )
-        )
-    write_xvector_dir(tmp_path / "x", recordings)
-    return tmp_path
+# ---- the page ----------------------------------------------------------------------
+
+
+def long_recording(count):
+    """Return what adds a recording of so many windows to a folder."""
+
+    def add(x):
+        recordings = [*read_recordings(open_xvector_dir(x)), simulated("long", count)]
+        write_xvector_dir(x, recordings)
+
+    return add
+
+
+def many_vectors(x):
+    """One vector, and eight hundred names for it, which together would not fit."""
+    names = [f"huge-{number:03d}" for number in range(800)]
+    write_single(x / "one", np.ones(200_000, np.float32))
+    for table, form in (
+        ("xvector.scp", "{0} one\n"),
+        ("segments", "{0} huge 0 1\n"),
+        ("utt2spk", "{0} huge\n"),
+    ):
+        with (x / table).open("a") as file:
+            file.writelines(form.format(name) for name in names)
+    with (x / "spk2utt").open("a") as file:
+        file.write(f"huge {' '.join(names)}\n")
+
+
+def many_segments(x):
+    with (x / "segments").open("a") as file:
+        file.writelines(f"other-{number:07d} other 0 1\n" for number in range(400_000))
+
+
+# What is done to the folder, MiB beyond what is taken, and options.
+SPECTRAL = ("--system", "spectral")
+FAULTS = {
+    "a limit below what the libraries take": (None, None, ()),
+    "a recording that needs more than is left": (long_recording(1500), 90, SPECTRAL),
+    "x-vectors that take more than is left": (many_vectors, 300, ()),
+    "an allocation that nobody foresaw": (
+        *(long_recording(4000), 70, ("--system", "cosine", "--write-scores")),
+    ),
+    "tables that take more than is left": (many_segments, 66, ()),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_page_is_true_of_memory(faults_page, folder, diarize, fault):
+    row = faults_page["Memory"][fault]
+    spoil, room, options = FAULTS[fault]
+    # What the libraries take is taken before the limit is set.
+    diarize(*options, "--max-memory", "1T", out="before")
+    if spoil is not None:
+        spoil(folder / "x")
+    limit = 10 if room is None else memory_taken() // MIB + room
+    status, errors, done = diarize(*options, "--max-memory", f"{limit}M")
+    assert row.is_said_in(errors), errors
+    assert "Traceback" not in errors
+    if row.survives == "nothing is written":
+        assert (status, done) == (2, [])
+        assert not (folder / "out").exists()
+    else:
+        assert (status, done) == (1, ["a000", "a001", "a002"])
+
+
+def test_the_page_has_a_row_for_every_fault_of_memory(faults_page):
+    assert list(faults_page["Memory"]) == list(FAULTS)
+
+
+# ---- whole processes ---------------------------------------------------------------
 
 
 def run(folder, *options):
@@ -136,71 +194,15 @@ def run(folder, *options):
 
 
 @pytest.mark.parametrize("more", [(), ("--nj", "2")], ids=["here", "in processes"])
-def test_the_promise_is_kept(two, more):
-    status, errors, peak = run(two, "--max-memory", "240M", "--system", "ssahc", *more)
+def test_the_promise_is_kept(tmp_path, more):
+    recordings = [simulated("long", 10_000, 256), simulated("short", 40, 256)]
+    write_xvector_dir(tmp_path / "x", recordings)
+    options = ("--max-memory", "240M", "--system", "ssahc", *more)
+    status, errors, peak = run(tmp_path, *options)
     assert status == 1, errors
     (line,) = [line for line in errors.splitlines() if "error" in line]
     assert line.startswith("ssahc: error: recording 'long': ")
     # It may be too large to be sent to another process at all.
     assert "work on 10000 windows needs about" in line or (more and "sent" in line)
-    assert (two / "out" / "rttm").read_text().split()[1] == "short"
+    assert (tmp_path / "out" / "rttm").read_text().split()[1] == "short"
     assert peak < 1.1 * 240 * MIB
-
-
-def test_what_nobody_foresaw_is_refused_by_the_system(two):
-    options = ("--system", "cosine", "--write-scores", "--max-memory", "280M")
-    status, errors, peak = run(two, *options)
-    assert status == 1, errors
-    (line,) = errors.splitlines()
-    assert "recording 'long': not enough memory: Unable to allocate 763. MiB" in line
-    assert "Traceback" not in errors
-    assert (two / "out" / "rttm").read_text().split()[1] == "short"
-    assert peak < 1.1 * 280 * MIB
-
-
-def test_x_vectors_too_large_are_not_read(folder, diarize):
-    """A single vector of which eight hundred would not fit."""
-    count = 800
-    dim = 200_000
-    names = [f"huge-{number:03d}" for number in range(count)]
-    write_single(folder / "x" / "one", np.ones(dim, np.float32))
-    for table, form in (
-        ("xvector.scp", "{0} one\n"),
-        ("segments", "{0} huge 0 1\n"),
-        ("utt2spk", "{0} huge\n"),
-    ):
-        with (folder / "x" / table).open("a") as file:
-            file.writelines(form.format(name) for name in names)
-    with (folder / "x" / "spk2utt").open("a") as file:
-        file.write(f"huge {' '.join(names)}\n")
-    status, errors, done = diarize("--max-memory", "1500M")
-    assert (status, done) == (1, ["a000", "a001", "a002"])
-    assert "recording 'huge': its 800 x-vectors needs about 1,831 MiB" in errors
-
-
-def test_a_limit_too_low_for_anything(folder, diarize):
-    status, errors, done = diarize("--max-memory", "10M")
-    assert (status, done) == (2, [])
-    assert "--max-memory allows 10 MiB, and" in errors
-    assert not (folder / "out").exists()
-
-
-def test_tables_beyond_the_limit(two):
-    """Half a million lines about another recording."""
-    with (two / "x" / "segments").open("a") as file:
-        file.writelines(f"other-{number:07d} other 0 1\n" for number in range(500_000))
-    status, errors, peak = run(two, "--max-memory", "240M", "--system", "cosine")
-    assert status == 2
-    (line,) = errors.splitlines()
-    assert line.startswith("ssahc: error: not enough memory")
-    assert "allow more where --max-memory sets a limit" in line
-    assert not (two / "out").exists()
-    assert peak < 1.1 * 240 * MIB
-
-
-def test_a_header_of_two_to_the_62_values_takes_no_memory(folder, diarize):
-    header = b"\0BFM " + struct.pack("<bibi", 4, 2**31 - 1, 4, 2**31 - 1)
-    (folder / "model" / "transform.mat").write_bytes(header)
-    status, errors, _ = diarize("--max-memory", "1500M")
-    assert status == 2
-    assert "a matrix of 2147483647 x 2147483647 needs 18446744056529682436" in errors
