@@ -17,8 +17,6 @@ from checks import check_message
 from ssahc.errors import SsahcError
 
 CUT = b"\n=====\n"
-# Where inputs lie: a folder of its own for each input would take longer than reading.
-FOLDER = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
