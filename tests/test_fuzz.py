@@ -128,7 +128,9 @@ class TestWhatIsNotSound:
     @pytest.fixture(autouse=True)
     def reader(self, fuzz, monkeypatch):
         self.patch = monkeypatch
-        self.objects, self.tables = map(importlib.import_module, ("objects", "tables"))
+        self.objects, self.tables = map(
+            importlib.import_module, ("fuzz_objects", "fuzz_text")
+        )
         self.unsound = importlib.import_module("checks").Unsound
 
     def test_a_traceback(self, feed):

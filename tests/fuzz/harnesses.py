@@ -9,16 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import folders
-import objects
-import tables
+import fuzz_folders
+import fuzz_objects
+import fuzz_text
 from checks import check_message
 
 from ssahc.errors import SsahcError
 
 CUT = b"\n=====\n"
-# Where inputs lie: a folder of its own for each input would take longer than reading.
-FOLDER = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -58,34 +56,34 @@ _DIR = (*_OBJECT, *_TABLE, *_CUT, b"u1 x.ark:3\n", b"u2 x.ark:24\n")
 
 # The readers of Kaldi's objects come first.
 HARNESSES = {
-    "ark-vectors": Harness(objects.read_vectors, ("x.ark",), _OBJECT),
-    "ark-matrices": Harness(objects.read_matrices, ("x.ark",), _OBJECT),
-    "single": Harness(objects.read_singles, ("x",), _OBJECT),
+    "ark-vectors": Harness(fuzz_objects.read_vectors, ("x.ark",), _OBJECT),
+    "ark-matrices": Harness(fuzz_objects.read_matrices, ("x.ark",), _OBJECT),
+    "single": Harness(fuzz_objects.read_singles, ("x",), _OBJECT),
     "scp": Harness(
-        objects.read_scps, ("x.scp", "x.ark"), (*_OBJECT, *_SCP, *_TEXT, *_CUT)
+        fuzz_objects.read_scps, ("x.scp", "x.ark"), (*_OBJECT, *_SCP, *_TEXT, *_CUT)
     ),
     "plda": Harness(
-        objects.read_pldas,
+        fuzz_objects.read_pldas,
         ("plda",),
         (*_OBJECT, b"<Plda> ", b"</Plda> ", b"DV \4", b"DM \4", b"FV \4", b"FM \4"),
     ),
     "metric": Harness(
-        objects.read_metrics,
+        fuzz_objects.read_metrics,
         ("metric.ark",),
         (*_OBJECT, b"whitening ", b"hidden1.inner ", b"hidden1.outer ", b"projection "),
     ),
     "model": Harness(
-        objects.read_models,
+        fuzz_objects.read_models,
         ("mean.vec", "transform.mat", "plda", "metric.ark"),
         (*_OBJECT, *_CUT, b"<Plda> ", b"</Plda> ", b"whitening ", b"projection "),
     ),
     "checkpoint": Harness(
-        objects.read_checkpoints,
+        fuzz_objects.read_checkpoints,
         ("checkpoint.npz",),
         (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"\x93NUMPY", b"record.npy", b"layer0.npy"),
     ),
     "xvector-dir": Harness(
-        folders.read_xvector_dirs,
+        fuzz_folders.read_xvector_dirs,
         (
             *("xvector.scp", "x.ark", "segments", "utt2spk", "spk2utt"),
             *("reco2num_spk", "recordings"),
@@ -93,25 +91,25 @@ HARNESSES = {
         _DIR,
     ),
     "labelled": Harness(
-        folders.read_labelled_dirs,
+        fuzz_folders.read_labelled_dirs,
         ("xvector.scp", "x.ark", "utt2spk", "segments"),
         _DIR,
     ),
-    "scores": Harness(folders.read_score_tables, ("scores.ark", "spk2utt"), _DIR),
+    "scores": Harness(fuzz_folders.read_score_tables, ("scores.ark", "spk2utt"), _DIR),
     "unfinished": Harness(
-        folders.read_unfinished,
+        fuzz_folders.read_unfinished,
         ("labels", "labels.0", "labels.1", "scores.ark", "scores.0"),
         (*_OBJECT, *_CUT, b"a 1 \n", b"b 2 \n", b"r1 ", b"\xc2\xb2"),
     ),
-    "tables": Harness(tables.read_tables, ("table",), _TABLE),
+    "tables": Harness(fuzz_text.read_tables, ("table",), _TABLE),
     "rttm": Harness(
-        tables.read_rttms,
+        fuzz_text.read_rttms,
         ("rttm",),
         (*_TEXT, b"SPEAKER r1 1 0.0 1.5 <NA> <NA> A <NA> <NA>\n", b"SPEAKER", b";;"),
     ),
-    "uem": Harness(tables.read_uems, ("uem",), (*_TEXT, b"r1 1 0.0 10.0\n", b";;")),
+    "uem": Harness(fuzz_text.read_uems, ("uem",), (*_TEXT, b"r1 1 0.0 10.0\n", b";;")),
     "references": Harness(
-        tables.read_reference_sets,
+        fuzz_text.read_reference_sets,
         ("ref.rttm", "hyp.rttm", "all.uem"),
         (
             *(*_TEXT, *_CUT, b"SPEAKER r1 1 0.0 1.5 <NA> <NA> A <NA> <NA>\n"),
@@ -119,12 +117,12 @@ HARNESSES = {
         ),
     ),
     "trials": Harness(
-        tables.read_trial_lists,
+        fuzz_text.read_trial_lists,
         ("trials", "scores"),
         (*_TEXT, *_CUT, b" target\n", b" nontarget\n", b"s1 u1 0.5\n"),
     ),
     "config": Harness(
-        tables.read_configs,
+        fuzz_text.read_configs,
         ("config.toml",),
         (
             *(b"system = ", b"threshold = ", b"model_dir = ", b"num_speakers = "),
@@ -133,7 +131,7 @@ HARNESSES = {
         ),
     ),
     "sweep": Harness(
-        tables.read_sweeps,
+        fuzz_text.read_sweeps,
         ("tuning.csv",),
         (
             *(b"threshold,der,scored,missed,false_alarm,confusion\n", b"gamma,"),

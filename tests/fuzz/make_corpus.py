@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import seeds_of_text
+from fuzz_objects import make_state
 from harnesses import CUT, HARNESSES
-from objects import make_state
 
 from ssahc.cli.train_metric import _write_checkpoint
 from ssahc.io.ark import format_text, write_entry

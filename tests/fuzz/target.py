@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -14,7 +13,7 @@ import atheris
 
 with atheris.instrument_imports(include=["ssahc"]):
     from checks import Unsound
-    from harnesses import FOLDER, HARNESSES, feed
+    from harnesses import HARNESSES, feed
 
 # Memory beyond what the process has when it starts: no input is larger than 64 KiB.
 _MORE_MB = 512
@@ -30,41 +29,53 @@ class _Formats(logging.Handler):
 
 
 def main():
-    """Fuzz the reader NAME for SECONDS of CPU; what else is given goes to libFuzzer."""
-    name, seconds, *arguments = sys.argv[1:]
+    """Fuzz the reader NAME for SECONDS of CPU, its files in the empty folder PLACE.
+
+    What else is given goes to libFuzzer, the folder of the corpus last.
+    """
+    name, seconds, place, *arguments = sys.argv[1:]
     harness = HARNESSES[name]
     warnings.simplefilter("error")
     logger = logging.getLogger("ssahc")
     logger.handlers, logger.propagate = [_Formats()], False
     logger.setLevel(logging.INFO)
-    base = FOLDER if FOLDER.is_dir() else None
-    with tempfile.TemporaryDirectory(dir=base, prefix="ssahc-fuzz-") as place:
-        folder, elsewhere = Path(place, "input"), Path(place, "elsewhere")
-        folder.mkdir()
-        elsewhere.mkdir()
-        words = elsewhere / "words"
-        words.write_text("".join(map(_escape, harness.words)))
+    folder, elsewhere = Path(place, "input"), Path(place, "elsewhere")
+    folder.mkdir()
+    elsewhere.mkdir()
+    words = elsewhere / "words"
+    words.write_text("".join(map(_escape, harness.words)))
 
-        def test_one(data):
-            began = time.process_time()
-            feed(harness, data, folder)
-            took = time.process_time() - began
-            if took > _LONGEST:
-                raise Unsound(f"took {took:.1f} s")
-            if began + took > until:
-                # libFuzzer then prints its figures and ends.
-                os.kill(os.getpid(), signal.SIGUSR1)
+    def test_one(data):
+        began = time.process_time()
+        signal.setitimer(signal.ITIMER_PROF, _LONGEST)
+        feed(harness, data, folder)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        took = time.process_time() - began
+        # A reader may have caught what `_stop` raised.
+        if took > _LONGEST:
+            raise Unsound(f"took {took:.1f} s")
+        if began + took > until:
+            # libFuzzer then prints its figures and ends.
+            os.kill(os.getpid(), signal.SIGUSR1)
 
-        # The first call of a reader may import.
-        seeds = sorted(Path(arguments[-1]).iterdir())
-        for seed in seeds:
-            feed(harness, seed.read_bytes(), folder)
-        until = time.process_time() + float(seconds)
-        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-        arguments.insert(0, f"-rss_limit_mb={megabytes + _MORE_MB}")
-        _limit_memory()
-        atheris.Setup([name, f"-dict={words}", *arguments], test_one)
-        atheris.Fuzz()
+    # The first call of a reader may import.
+    seeds = sorted(Path(arguments[-1]).iterdir())
+    for seed in seeds:
+        feed(harness, seed.read_bytes(), folder)
+    signal.signal(signal.SIGPROF, _stop)
+    until = time.process_time() + float(seconds)
+    # What hangs outside Python is ended by the system.
+    most = int(until + 60)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    arguments.insert(0, f"-rss_limit_mb={megabytes + _MORE_MB}")
+    _limit_memory()
+    atheris.Setup([name, f"-dict={words}", *arguments], test_one)
+    atheris.Fuzz()
+
+
+def _stop(number, frame):
+    raise Unsound(f"took more than {_LONGEST} s")
 
 
 def _limit_memory():
