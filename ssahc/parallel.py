@@ -277,8 +277,9 @@ class _LocalPool(Generic[Item, Result]):
             process.kill()
         # A process that dies while it sends a result leaves half of it behind. For the
         # rest the executor would wait for ever, as long as anybody could write it: this
-        # process holds that end as well, and no name but this leads there.
-        self._executor._result_queue._writer.close()
+        # process holds that end as well, and no public name leads there.
+        results: Any = self._executor._result_queue
+        results._writer.close()
 
     def count(self) -> int:
         return self._count

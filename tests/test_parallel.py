@@ -1,11 +1,15 @@
 """Work in other processes: same results, and no loss when one of them is killed."""
 
 import importlib
+import signal
+import threading
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ssahc import parallel
 from ssahc.errors import UsageError
 from ssahc.parallel import Each, RunningOptions, WorkerKilled, map_unordered
 
@@ -69,6 +73,30 @@ def test_the_work_of_a_killed_process_is_done_again(work, tmp_path, caplog):
     done = run(partial(work.killed_at, 7, tmp_path), 40, RunningOptions(nj=2))
     assert done == {n: n for n in range(40)}
     assert "what it had in hand is done again" in caplog.text
+
+
+def test_a_process_killed_while_it_sends_does_not_hold_up_the_others(
+    work, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(parallel, "_PATIENCE", 0.3)
+    dies_once = partial(work.killed_while_sending, 7, tmp_path)
+    done = run(dies_once, 40, RunningOptions(nj=2))
+    assert done == {n: n for n in range(40)}
+    assert "what it had in hand is done again" in caplog.text
+
+
+def test_an_end_does_not_wait_for_half_a_result(work, tmp_path):
+    def interrupt():
+        while not (tmp_path / "died").exists():
+            time.sleep(0.01)
+        # A little later half a result has come.
+        time.sleep(0.2)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    dies = partial(work.killed_while_sending, 0, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(dies, 400, RunningOptions(nj=2))
 
 
 def test_what_kills_every_process_is_found_out(work, caplog):

@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import struct
+import sys
 import time
 
 
@@ -34,3 +36,17 @@ def count(batch):
 
 def tenths(item):
     return item[1] / 10
+
+
+def killed_while_sending(poison, folder, number):
+    """Die at `poison`, once, with half of a result on its way."""
+    if number == poison and not (folder / "died").exists():
+        (folder / "died").touch()
+        frame = sys._getframe()
+        while "result_queue" not in frame.f_locals:
+            frame = frame.f_back
+        queue = frame.f_locals["result_queue"]
+        queue._wlock.acquire()
+        os.write(queue._writer.fileno(), struct.pack("!i", 1000) + b"half of it")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
