@@ -22,6 +22,7 @@ from concurrent.futures import (
     wait,
 )
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from ssahc.errors import UsageError
@@ -258,7 +259,6 @@ class _LocalPool(Generic[Item, Result]):
 
     def _start(self) -> None:
         # A fork would copy the locks of torch's threads, held for ever.
-        self._seen: set[int | None] = set()
         self._executor = ProcessPoolExecutor(
             self._count,
             multiprocessing.get_context("spawn"),
@@ -272,12 +272,17 @@ class _LocalPool(Generic[Item, Result]):
             self._give_up()
         self._executor.shutdown(cancel_futures=True)
 
+    def _processes(self) -> list[BaseProcess]:
+        # No public name leads to them, nor to the queue below.
+        executor: Any = self._executor
+        return [*(executor._processes or {}).values()]
+
     def _give_up(self) -> None:
-        for process in multiprocessing.active_children():
+        for process in self._processes():
             process.kill()
         # A process that dies while it sends a result leaves half of it behind. For the
-        # rest the executor would wait for ever, as long as anybody could write it: this
-        # process holds that end as well, and no public name leads there.
+        # rest the executor would wait for ever, as long as anybody could write it, and
+        # this process holds that end as well.
         results: Any = self._executor._result_queue
         results._writer.close()
 
@@ -298,11 +303,9 @@ class _LocalPool(Generic[Item, Result]):
         self._start()
 
     def check(self) -> None:
-        alive = {process.pid for process in multiprocessing.active_children()}
-        if self._seen - alive:
-            # It was killed for a while, and the executor has not said so.
+        if any(process.exitcode is not None for process in self._processes()):
+            # It was killed a while ago, and the executor has not said so.
             self._give_up()
-        self._seen = alive
 
 
 class _DaskPool(Generic[Item, Result]):

@@ -306,7 +306,9 @@ def read_recordings(
             # As read, and all of them once more as the rows of a matrix in float64.
             needed = missing[recording] * (vector.nbytes + 8 * vector.size)
             try:
-                check_room(needed, max_bytes, f"reading its {missing[recording]} x-vectors")
+                check_room(
+                    needed, max_bytes, f"reading its {missing[recording]} x-vectors"
+                )
             except DataError as error:
                 del waiting[recording]
                 yield Fault(recording, str(error))
