@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 # As the command line does, and before numpy is loaded: on matrices as small as these,
 # threads cost more than they bring.
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 
 from ssahc import api
-from ssahc.cli import main
+from ssahc.cli import main, unfinished
 from ssahc.io.model import write_model_dir
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.simulate import SimulateOptions, simulate_corpus
@@ -199,3 +201,33 @@ def diarize(ssahc_here, folder):
         return result.returncode, result.stderr, done
 
     return run
+
+
+@pytest.fixture
+def here(folder, ssahc_here, monkeypatch):
+    """Return what the faults work with: a folder, and a way to diarize it."""
+    options = ("--system", "plda", "--write-scores", "--max-speakers", 4)
+
+    def run(*more, out="out", options=options):
+        model = ("--model-dir", folder / "model")
+        return ssahc_here(
+            "diarize", folder / "x", folder / out, *model, *options, *more
+        )
+
+    @contextmanager
+    def after(count, act):
+        """Do something when so many recordings are done."""
+        add = unfinished.Unfinished.add
+
+        def add_and_act(self, *arguments):
+            add(self, *arguments)
+            if len(self.labels) == count:
+                act()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(unfinished.Unfinished, "add", add_and_act)
+            yield
+
+    return SimpleNamespace(
+        folder=folder, out=folder / "out", run=run, after=after, patch=monkeypatch
+    )
