@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 # As the command line does, and before numpy is loaded: on matrices as small as these,
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 
 from ssahc import api
-from ssahc.cli import main
+from ssahc.cli import main, unfinished
 from ssahc.io.ark import ArchiveWriter, read_table
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
@@ -351,3 +353,33 @@ def as_the_page_says(broken, folder, ssahc_here, monkeypatch):
             assert found.returncode == 0
 
     return run
+
+
+@pytest.fixture
+def here(folder, ssahc_here, monkeypatch):
+    """Return what the faults work with: a folder, and a way to diarize it."""
+    options = ("--system", "plda", "--write-scores", "--max-speakers", 4)
+
+    def run(*more, out="out", options=options):
+        model = ("--model-dir", folder / "model")
+        return ssahc_here(
+            "diarize", folder / "x", folder / out, *model, *options, *more
+        )
+
+    @contextmanager
+    def after(count, act):
+        """Do something when so many recordings are done."""
+        add = unfinished.Unfinished.add
+
+        def add_and_act(self, *arguments):
+            add(self, *arguments)
+            if len(self.labels) == count:
+                act()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(unfinished.Unfinished, "add", add_and_act)
+            yield
+
+    return SimpleNamespace(
+        folder=folder, out=folder / "out", run=run, after=after, patch=monkeypatch
+    )
