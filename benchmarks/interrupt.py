@@ -1,14 +1,14 @@
 """Kill runs at random moments, resume them, and compare with runs left alone.
 
     python benchmarks/interrupt.py FOLDER [--kills N] [--recordings N] [--duration S]
-        [--seed N]
+        [--nj N] [--seed N]
 
 FOLDER gets a simulated corpus and, with and without learning, an uninterrupted run.
 Then runs are started, killed (SIGKILL) at moments spread over all that is left to do,
 and resumed until they are finished, when every file must be that of the uninterrupted
-run; a new one follows until there were N kills. A third of the runs have two processes;
-half of the kills are of all processes, as by a batch system, the others of the main
-process alone.
+run; a new one follows until there were N kills. A third of the runs have N processes (2
+if not given), the others one; half of the kills are of all processes, as by a batch
+system, the others of the main process alone.
 """
 
 import argparse
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--recordings", type=int, default=20)
     parser.add_argument("--duration", type=float, default=150)
+    parser.add_argument("--nj", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder, moments = arguments.folder, random.Random(arguments.seed)
@@ -54,7 +55,7 @@ def main() -> None:
     counts: Counter[str] = Counter()
     began = time.monotonic()
     while counts["kills"] < arguments.kills:
-        system, nj = moments.choice(list(SYSTEMS)), moments.choice((1, 1, 2))
+        system, nj = moments.choice(list(SYSTEMS)), moments.choice((1, 1, arguments.nj))
         out = folder / "killed"
         shutil.rmtree(out, ignore_errors=True)
         if (system, nj) not in alone:

@@ -77,9 +77,9 @@ class TestDiarize:
         complete = counts.read_text()
         counts.write_text("".join(complete.splitlines(keepends=True)[:-1]))
         assert in_jobs("--nj", 2, options=options).returncode == 1
-        began = (folder / "jobs" / "split2" / "1" / "config.toml").stat().st_mtime_ns
         counts.write_text(complete)
-        os.utime(counts, ns=(began, began))
+        for config in (folder / "jobs").glob("split2/*/config.toml"):
+            config.touch()
         result = in_jobs("--nj", 2, "--resume", "true", options=options)
         assert (result.returncode, result.stderr) == (0, "")
         assert expected == (0, "", self.files(folder / "jobs"))
