@@ -110,7 +110,7 @@ def _check_options(earlier: Path, options: Any) -> None:
 def _check_inputs(earlier: Path, inputs: Iterable[Path]) -> None:
     began = (earlier / CONFIG).stat().st_mtime_ns
     for path in inputs:
-        if path.exists() and _last_change(path) > began:
+        if os.path.exists(path) and _last_change(path) > began:
             raise UsageError(
                 f"{path}: has changed since the run in {earlier} began; start anew in "
                 "another folder, or, if what was done is right all the same: touch "
@@ -130,7 +130,8 @@ def begin(folder: Path, options: Any, inputs: Iterable[Path]) -> None:
     write_config(folder / CONFIG, options)
     began = (folder / CONFIG).stat().st_mtime_ns
     # A clock may have been set back since they were written.
-    latest = max([began, *(_last_change(path) for path in inputs if path.exists())])
+    there = filter(os.path.exists, inputs)
+    latest = max([began, *map(_last_change, there)])
     os.utime(folder / CONFIG, ns=(latest, latest))
 
 

@@ -1,4 +1,4 @@
-"""The rows of docs/faults.md on what happens while it runs, and whether a fault is as its row says."""
+"""Faults while it runs, and whether they are as their rows of docs/faults.md say."""
 
 import multiprocessing
 import re
