@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recordings", type=int, default=100_000)
     parser.add_argument("--nj", type=int, default=2)
-    parser.add_argument("--life", type=float, default=120.0, help="mean, in seconds")
+    parser.add_argument("--life", type=float, default=20.0, help="mean, in seconds")
     parser.add_argument("--checked", type=int, default=500)
     arguments = parser.parse_args()
     start = time.monotonic()

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -52,7 +53,7 @@ from ssahc.parallel import Load, RunningOptions, an_eighth
 from ssahc.systems import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.together import FAILURES, Failure, work_together
 from ssahc.turns import make_turns
-from ssahc.types import Fault, Float32Array, IntArray, Recording
+from ssahc.types import Fault, Float32Array, IntArray, Recording, Turn
 
 # What is sent to a process at once; side by side on a GPU the more the better.
 _MOST_RECORDINGS, _MOST_RECORDINGS_ON_GPU, _MOST_WINDOWS = 8, 500, 100_000
@@ -304,11 +305,32 @@ def _write(folder: XvectorDir, run: Run, unfinished: Unfinished) -> None:
     done = [name for name in folder.utterances if name in unfinished.labels]
     if run.output.write_scores:
         unfinished.write_scores(done)
-    labelled: list[tuple[str, int]] = []
-    turns = {}
-    for name in done:
-        utterances, labels = folder.utterances[name], unfinished.labels[name].tolist()
-        labelled += zip(utterances, labels, strict=True)
-        spans = np.array([folder.segments[u][1:] for u in utterances], np.float64)
-        turns[name] = make_turns(spans, [str(label + 1) for label in labels])
+    labels = {name: unfinished.labels[name] for name in done}
+    labelled = (
+        pair
+        for name in done
+        for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
+    )
+    turns = _Turns(folder, labels)
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
+
+
+@dataclass(frozen=True, eq=False)
+class _Turns(Mapping[str, list[Turn]]):
+    """The turns of recordings, made when they are asked for: a corpus has many."""
+
+    folder: XvectorDir
+    labels: Mapping[str, IntArray]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.labels)
+
+    def __getitem__(self, name: str) -> list[Turn]:
+        segments = [self.folder.segments[u] for u in self.folder.utterances[name]]
+        spans = np.array([segment[1:] for segment in segments], np.float64)
+        return make_turns(
+            spans, [str(label + 1) for label in self.labels[name].tolist()]
+        )

@@ -320,9 +320,13 @@ def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:
         Utterance and 0-based cluster; the file counts from 1.
     """
     with atomic_write(path) as file:
-        file.write(format_labels(labels))
+        file.writelines(_label_lines(labels))
 
 
 def format_labels(labels: Iterable[tuple[str, int]]) -> str:
     """Return the lines of ``labels``; Kaldi ends each with a space."""
-    return "".join(f"{utterance} {label + 1} \n" for utterance, label in labels)
+    return "".join(_label_lines(labels))
+
+
+def _label_lines(labels: Iterable[tuple[str, int]]) -> Iterator[str]:
+    return (f"{utterance} {label + 1} \n" for utterance, label in labels)
