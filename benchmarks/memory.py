@@ -23,7 +23,7 @@ from tables import show
 from ssahc.systems import DiarizeOptions
 
 SSAHC = Path(sys.executable).with_name("ssahc")
-SIZES = (100, 1000, 3000, 10_000, 30_000)
+SIZES = (100, 1000, 2000, 10_000, 30_000)
 WAYS = {
     "defaults": (),
     "cosine": ("--system", "cosine"),

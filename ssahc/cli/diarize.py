@@ -232,10 +232,11 @@ class _Diarize:
     def load(self, recording: Recording, num_processes: int) -> float:
         """Return the share of a recording in those that are worked on at once."""
         most = _MOST_RECORDINGS
-        if self.with_scores:
-            most = 1
-        elif self.is_side_by_side():
+        if self.is_side_by_side():
             most = _MOST_RECORDINGS_ON_GPU
+        elif self.with_scores or num_processes == 1:
+            # Nothing is gained by holding more.
+            most = 1
         # What waits for other processes, and is on its way to them, is held here.
         room = self.method.max_bytes() / (4 * num_processes)
         held = recording.xvectors.nbytes / room

@@ -20,7 +20,7 @@ from ssahc.io.files import atomic_write, gather
 from ssahc.io.folders import make_folder
 from ssahc.io.scp import ScpEntry, scan_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
-from ssahc.memory import check_room
+from ssahc.memory import check_room, lack_of_memory
 from ssahc.types import Fault, Recording
 
 _logger = logging.getLogger(__name__)
@@ -344,6 +344,8 @@ def _assemble(
         )
     except DataError as error:
         return Fault(recording, f"{folder.path / SCP}: {error}")
+    except MemoryError as error:
+        return Fault(recording, lack_of_memory(error))
 
 
 def write_xvector_dir(path: Path, recordings: list[Recording]) -> None:
