@@ -82,8 +82,11 @@ def diarize(part: Part, out: Path, way: str, limit: str) -> tuple[float, str, st
     with suppress(CommandError):
         usage = run(("sh", "-c", script, "sh", *map(str, command)))
     text = log.read_text()
+    said = text.strip().splitlines()[-1:]
+    if usage is None and "are taken by Python and libraries" not in text:
+        raise SystemExit(f"{way}, {limit}: {text}")
     if usage is None:
-        return nan, "none", text.strip().splitlines()[-1][:60]
+        return nan, "none", said[0][:60]
     done = {int(line.split()[1][1:]) for line in (out / "rttm").open()}
     refused = re.findall(r"error: recording 'r0*(\d+)': (.{0,48})", text)
     if len(done) + len(refused) < len(part.lengths()):

@@ -284,7 +284,8 @@ class _LocalPool(Generic[Item, Result]):
         # rest the executor would wait for ever, as long as anybody could write it, and
         # this process holds that end as well.
         results: Any = self._executor._result_queue
-        results._writer.close()
+        if results is not None:
+            results._writer.close()
 
     def count(self) -> int:
         return self._count

@@ -31,7 +31,7 @@ ARROWS = {
     "io.folders": set(),
     "io.scp": {"io.files"},
     "io.decoding": {"io.files", "io.scp"},
-    "io.ark": {"io.decoding", "io.files", "io.scp"},
+    "io.ark": {"io.decoding", "io.files", "io.scp", "memory"},
     "io.text": {"io.files"},
     "io.rttm": {"io.files", "io.text"},
     "io.plda": {"io.ark", "io.files"},
@@ -93,7 +93,7 @@ ARROWS = {
     "metric.classes": {"metric.terms"},
     "metric.prototypes": {"metric.terms"},
     "metric.objective": {"metric", "nn.losses", "nn.sampling"},
-    "metric.recording": {"metric.objective", "nn.losses", "nn.network"},
+    "metric.recording": {"metric.objective", "nn.losses", "nn.network", "nn.train"},
     "metric.network": set(),
     "metric.state": set(),
     "metric.training": {

@@ -135,13 +135,12 @@ def many_segments(x):
 
 # What is done to the folder, MiB beyond what is taken, and options.
 SPECTRAL = ("--system", "spectral")
+MANY_CLUSTERS = ("--system", "ssahc", "--lambda", "0.1", "--init-threshold", "0.999")
 FAULTS = {
     "a limit below what the libraries take": (None, None, ()),
     "a recording that needs more than is left": (long_recording(1500), 90, SPECTRAL),
     "x-vectors that take more than is left": (many_vectors, 300, ()),
-    "an allocation that nobody foresaw": (
-        *(long_recording(4000), 70, ("--system", "cosine", "--write-scores")),
-    ),
+    "an allocation that nobody foresaw": (long_recording(4000), 120, MANY_CLUSTERS),
     "tables that take more than is left": (many_segments, 66, ()),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.affinity import Affinity, ScoreMatrix
+from ssahc.cli.batch import as_fault
 from ssahc.cli.diarize import Run
 from ssahc.cli.inputs import open_inputs, open_source
 from ssahc.errors import DataError, UsageError
@@ -81,12 +82,14 @@ def _read_stored(
 
 def _compute(run: Run, folder: XvectorDir) -> Iterator[Clustered | Fault]:
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    for item in read_recordings(folder, max_bytes=run.method.max_bytes()):
+    # What the run was allowed is nothing to those who draw.
+    method = replace(run.method, max_memory=None)
+    for item in read_recordings(folder):
         if isinstance(item, Fault):
             yield item
             continue
         try:
-            result = inputs.diarize(item, run.method)
+            result = inputs.diarize(item, method)
             yield Clustered(item.id, result.segments, result.affinity)
-        except DataError as error:
-            yield Fault(item.id, str(error))
+        except (DataError, MemoryError) as error:
+            yield as_fault(item, error)

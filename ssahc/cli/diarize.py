@@ -48,6 +48,7 @@ from ssahc.cli.unfinished import SCORES, Plan, Unfinished, open_unfinished
 from ssahc.config import read_config, resolve
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
+from ssahc.memory import check_room
 from ssahc.nn.train import has_gpu
 from ssahc.parallel import Load, RunningOptions, an_eighth
 from ssahc.systems import LEARNING, DiarizeOptions, settle, uses_plda
@@ -57,6 +58,8 @@ from ssahc.types import Fault, Float32Array, IntArray, Recording, Turn
 
 # What is sent to a process at once; side by side on a GPU the more the better.
 _MOST_RECORDINGS, _MOST_RECORDINGS_ON_GPU, _MOST_WINDOWS = 8, 500, 100_000
+# Computed in float64, and kept in float32.
+_BYTES_A_SCORE = 12
 
 _logger = logging.getLogger("ssahc")
 
@@ -243,6 +246,10 @@ class _Diarize:
         return 1 / most + len(recording) / _MOST_WINDOWS + held
 
     async def _diarize(self, recording: Recording) -> _Outcome:
+        if self.with_scores:
+            count = len(recording)
+            what = f"the matrix of scores of {count} windows"
+            check_room(_BYTES_A_SCORE * count**2, self.method.max_bytes(), what)
         result = await self.inputs.diarize_steps(recording, self.method)
         scores = None
         if self.with_scores:

@@ -1,5 +1,6 @@
 """``--max-memory``, kept for as long as a verb works."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,8 @@ from ssahc.memory import limited_memory
 from ssahc.pipeline import diarize_recording
 from ssahc.systems import DiarizeOptions, SpeakerOptions
 from ssahc.types import Model, Plda, Recording
+
+_REHEARSAL = "the rehearsal of --max-memory"
 
 
 @contextmanager
@@ -47,7 +50,7 @@ def _rehearse(method: DiarizeOptions) -> None:
     generator = np.random.default_rng(0)
     times = np.arange(count, dtype=np.float64)
     recording = Recording(
-        "rehearsal",
+        _REHEARSAL,
         tuple(map(str, range(count))),
         np.column_stack([times, times + 1.5]),
         generator.normal(size=(count, dim)) + 5.0 * np.eye(2, dim).repeat(12, axis=0),
@@ -60,8 +63,18 @@ def _rehearse(method: DiarizeOptions) -> None:
         max_memory=None,
         speakers=SpeakerOptions(),
     )
+    handlers = logging.getLogger("ssahc").handlers
+    for handler in handlers:
+        handler.addFilter(_is_of_no_rehearsal)
     try:
         diarize_recording(recording, model, options)
     except SsahcError:
         # What is wrong with the options is said when they meet a real recording.
         return
+    finally:
+        for handler in handlers:
+            handler.removeFilter(_is_of_no_rehearsal)
+
+
+def _is_of_no_rehearsal(record: logging.LogRecord) -> bool:
+    return _REHEARSAL not in record.getMessage()

@@ -14,6 +14,7 @@ from ssahc.cli.inputs import (
     SpeakerTables,
     open_inputs,
 )
+from ssahc.cli.memory import promised_memory
 from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
 from ssahc.cli.plot_scored import speakers, timeline
 from ssahc.cli.sweeps import draw_bars, draw_curves, read_sweep
@@ -78,6 +79,13 @@ def affinity(
     """
     run = _resolve(given, preset, config)
     check_picture(picture)
+    with promised_memory(run.method, "matplotlib.figure"):
+        _draw_affinities(xvector_dir, recording, ref_rttm, picture, run)
+
+
+def _draw_affinities(
+    xvector_dir: Path, recording: str, ref_rttm: Path, picture: Path, run: Run
+) -> None:
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     has_scores = inputs.plda_scores is not None
     systems: tuple[System, ...] = ("cosine", "ssahc")

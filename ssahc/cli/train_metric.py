@@ -25,7 +25,7 @@ from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
 from ssahc.io.scp import read_scp
 from ssahc.io.xvectors import SCP, UTT2SPK
 from ssahc.metric.options import DISPLACED_BY_LOSS, MetricOptions
-from ssahc.nn.train import Device, gpu_memory, has_gpu
+from ssahc.nn.train import Device, has_gpu, memory_errors
 from ssahc.types import LabelledXvectors
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _train(
         _write_checkpoint(folder / _CHECKPOINT, reached)
         _tell(reached.epochs[-1])
 
-    with gpu_memory():
+    with memory_errors():
         trained = train_metric(
             labelled.xvectors,
             labelled.speakers,

@@ -37,6 +37,7 @@ from ssahc.io.files import (
     unreadable,
 )
 from ssahc.io.scp import ScpEntry, read_scp
+from ssahc.memory import lack_of_memory
 from ssahc.types import FloatArray
 
 Array = NDArray[np.floating]
@@ -111,18 +112,29 @@ def _read_group(
     size = os.fstat(file.fileno()).st_size
     layout: Layout | None = None
     for entry in entries:
-        value = layout.read(file, size, entry) if layout else None
-        if value is None:
-            try:
-                _seek(file, entry, size)
-                value = read_object(file, size, kind)
-                if entry.offset is None:
-                    refuse_rest(file, size)
-            except (ValueError, EOFError) as error:
-                yield entry, entry.fault(str(error))
-                continue
-            layout = Layout.of(value) if kind == "vector" else None
+        value: Array | FormatError | None = None
+        try:
+            if layout is not None:
+                value = layout.read(file, size, entry)
+            if value is None:
+                value = _read_one(file, size, entry, kind)
+                layout = Layout.of(value) if kind == "vector" else None
+        except (ValueError, EOFError) as error:
+            value = entry.fault(str(error))
+        except MemoryError as error:
+            value = entry.fault(lack_of_memory(error))
+        except OSError as error:
+            # A disk or a server that fails in the middle.
+            value = unreadable(entry.archive, error)
         yield entry, value
+
+
+def _read_one(file: BinaryIO, size: int, entry: ScpEntry, kind: Kind) -> Array:
+    _seek(file, entry, size)
+    value = read_object(file, size, kind)
+    if entry.offset is None:
+        refuse_rest(file, size)
+    return value
 
 
 def _unreadable_archive(entry: ScpEntry, error: OSError) -> FormatError:

@@ -59,6 +59,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
             raise ValueError("not all arrays are of float32")
     except OSError as error:
         raise unreadable(path, error) from error
+    except MemoryError:
+        raise
     # Nobody says what zipfile, zlib and numpy raise on a broken file, all in all.
     except Exception as error:
         raise FormatError(

@@ -57,7 +57,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises
     ------
     FormatError
-        If the file is missing, unreadable or not UTF-8 text.
+        If the file is missing, unreadable or not plain UTF-8 text: with a zero byte, or
+        a byte order mark.
     """
     return _number_lines(_read_text(path))
 
@@ -70,16 +71,9 @@ def read_fields(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     Raises
     ------
     FormatError
-        As `read_lines`, and if there is a zero byte, as in UTF-16.
+        As `read_lines`.
     """
     text = _read_text(path)
-    if "\0" in text:
-        raise FormatError(
-            "expected text, found a zero byte; is this a binary file, or UTF-16? Save "
-            "it as plain UTF-8",
-            path=path,
-            line=text.count("\n", 0, text.index("\0")) + 1,
-        )
     # Where there is no other white space str.split does the same, four times as fast.
     is_plain = text.isascii() and not any(mark in text for mark in _SEPARATORS)
     split = str.split if is_plain else _FIELD.findall
@@ -102,7 +96,8 @@ def _read_text(path: Path) -> str:
         ) from error
     if "\0" in text:
         raise FormatError(
-            "holds a zero byte, which no text does; it was damaged, make it again",
+            "holds a zero byte, which no text does; it was damaged, or is UTF-16; make "
+            "it again as plain UTF-8",
             path=path,
             line=text[: text.index("\0")].count("\n") + 1,
         )
@@ -118,7 +113,9 @@ def _read_text(path: Path) -> str:
 
 def _open_table(path: Path) -> BinaryIO:
     # What a shell has opened, as <(sort table), is there to be read.
-    opened_by_shell = str(path.parent) == "/dev/fd" or str(path) == "/dev/stdin"
+    opened_by_shell = (
+        str(path.parent) in ("/dev/fd", "/proc/self/fd") or str(path) == "/dev/stdin"
+    )
     return open(path, "rb") if opened_by_shell else open_regular(path)
 
 

@@ -3,8 +3,7 @@
 Torch differentiates the loss; the network has derivatives of its own (`ssahc.nn`).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Self
@@ -15,6 +14,7 @@ import torch
 from ssahc.metric.objective import Objective
 from ssahc.nn.losses import Loss, Losses, Place
 from ssahc.nn.network import Pass, Tensor
+from ssahc.nn.train import memory_errors
 from ssahc.types import IntArray
 
 
@@ -65,7 +65,7 @@ class _ClusterLosses(Losses):
         values = embeddings.new_zeros(len(self.recordings))
         for index, recording in enumerate(self.recordings):
             own = np.s_[index, : len(recording.clusters), : recording.dim]
-            with _memory_errors():
+            with memory_errors():
                 values[index], slope = recording.evaluate(embeddings[own])
             gradient[own] = scale * slope
         if isinstance(passed.unit, np.ndarray):
@@ -76,17 +76,6 @@ class _ClusterLosses(Losses):
         """Take one step with the class weights and the like."""
         for recording in self.recordings:
             recording.step(lr)
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Turn torch's error of an allocation on the CPU, a plain one, into Python's."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
-            raise
-        raise MemoryError(str(error)) from error
 
 
 class _Learning:

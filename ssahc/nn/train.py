@@ -291,13 +291,13 @@ def _fetch(tensor: Tensor) -> Float32Array:
 def _train_on_gpu(jobs: Sequence[Train]) -> list[Training]:
     import torch
 
-    with gpu_memory():
+    with memory_errors():
         return train_side_by_side(jobs, lambda array: torch.from_numpy(array).cuda())
 
 
 @contextmanager
-def gpu_memory() -> Iterator[None]:
-    """Raise what there is where a GPU's memory is full, a MemoryError."""
+def memory_errors() -> Iterator[None]:
+    """Turn torch's errors of an allocation into MemoryError."""
     import torch
 
     try:
@@ -306,6 +306,11 @@ def gpu_memory() -> Iterator[None]:
         # How much was asked for; what more torch has to say fills a screen.
         said = ". ".join(str(error).split(". ")[:2])
         raise MemoryError(f"on the GPU: {said}") from error
+    except RuntimeError as error:
+        # On the CPU it has no error of its own.
+        if "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(str(error)) from error
 
 
 def _train_after_all(job: Train, *, failure: MemoryError) -> Training | MemoryError:
@@ -319,7 +324,8 @@ def _train_after_all(job: Train, *, failure: MemoryError) -> Training | MemoryEr
     try:
         (training,) = train_side_by_side([job])
     except MemoryError as error:
-        return error
+        # Without the arrays of what failed, which its traceback would keep.
+        return MemoryError(str(error))
     return training
 
 
