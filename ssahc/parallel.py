@@ -8,10 +8,8 @@ worker costs nothing but time: what it had in hand is done again by others.
 
 import logging
 import multiprocessing
-import os
 import pickle
 import signal
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -23,17 +21,23 @@ from concurrent.futures import (
 )
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self
 
 from ssahc.errors import UsageError
+from ssahc.worker import (
+    Done,
+    Item,
+    Result,
+    Work,
+    own_settings,
+    start_worker,
+    work_on,
+    work_on_held,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-# From a batch of items to their results.
-Work = Callable[[list[Item]], list[Result]]
 # The share of a full batch that an item takes.
 Load = Callable[[Item], float]
 
@@ -144,81 +148,6 @@ def map_unordered(
         yield from _work_off(pool, items, total, load)
 
 
-# ---- what runs in a worker ---------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Done(Generic[Result]):
-    """Results of a batch, and what was logged meanwhile."""
-
-    results: list[Result]
-    log: list[tuple[int, str]]
-
-
-class _Recorder(logging.Handler):
-    """Keeps what this thread logs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.log: list[tuple[int, str]] = []
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.log.append((record.levelno, record.getMessage()))
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What a worker takes over from the process that sends work."""
-
-    log_level: int
-    threads: int | None
-
-
-def _own_settings() -> _Settings:
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    return _Settings(
-        _logger.getEffectiveLevel(), int(threads) if threads.isdigit() else None
-    )
-
-
-def _work_on(
-    work: Work[Item, Result], batch: list[Item], settings: _Settings
-) -> _Done[Result]:
-    from threadpoolctl import threadpool_limits
-
-    recorder = _Recorder()
-    _logger.setLevel(settings.log_level)
-    _logger.addHandler(recorder)
-    try:
-        # Sums depend on the number of threads in their last bits.
-        with threadpool_limits(settings.threads):
-            return _Done(work(batch), recorder.log)
-    finally:
-        _logger.removeHandler(recorder)
-
-
-# The work of this worker process, sent once and not with every batch.
-_held: list[Any] = []
-
-
-def _start_worker(work: Work[Any, Any]) -> None:
-    _held[:] = [work]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work_on_held(batch: list[Any], settings: _Settings) -> _Done[Any]:
-    return _work_on(_held[0], batch, settings)
-
-
 # ---- where the workers are ---------------------------------------------------------
 
 
@@ -235,7 +164,7 @@ class _Pool(Protocol[Item, Result]):
     def count(self) -> int:
         """Return the number of processes; 0 if all have gone."""
 
-    def submit(self, batch: list[Item]) -> Future[_Done[Result]]:
+    def submit(self, batch: list[Item]) -> Future[Done[Result]]:
         """Send a batch."""
 
     def repair(self) -> None:
@@ -262,7 +191,7 @@ class _LocalPool(Generic[Item, Result]):
         self._executor = ProcessPoolExecutor(
             self._count,
             multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
+            initializer=start_worker,
             initargs=(self._work,),
         )
 
@@ -290,12 +219,12 @@ class _LocalPool(Generic[Item, Result]):
     def count(self) -> int:
         return self._count
 
-    def submit(self, batch: list[Item]) -> Future[_Done[Result]]:
+    def submit(self, batch: list[Item]) -> Future[Done[Result]]:
         # Processes start here and inherit what is blocked: an interrupt from the
         # terminal is for the main process to act on.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return self._executor.submit(_work_on_held, batch, _own_settings())
+            return self._executor.submit(work_on_held, batch, own_settings())
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
@@ -346,9 +275,9 @@ class _DaskPool(Generic[Item, Result]):
     def count(self) -> int:
         return sum(self._client.ncores().values())
 
-    def submit(self, batch: list[Item]) -> Future[_Done[Result]]:
-        future: Future[_Done[Result]] = self._executor.submit(
-            _work_on, self._held, batch, _own_settings()
+    def submit(self, batch: list[Item]) -> Future[Done[Result]]:
+        future: Future[Done[Result]] = self._executor.submit(
+            work_on, self._held, batch, own_settings()
         )
         return future
 
@@ -419,7 +348,7 @@ def _send(
         whose sending memory did not reach.
     """
     source = iter(batches)
-    under_way: dict[Future[_Done[Result]], list[Item]] = {}
+    under_way: dict[Future[Done[Result]], list[Item]] = {}
     lost: list[Item] = []
     broken = False
     while True:
@@ -458,7 +387,7 @@ def _send(
 
 
 def _results(
-    batch: list[Item], future: Future[_Done[Result]]
+    batch: list[Item], future: Future[Done[Result]]
 ) -> Iterator[tuple[Item, Result]]:
     try:
         done = future.result()

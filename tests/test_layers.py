@@ -57,6 +57,7 @@ ARROWS = {
     "cluster.history": {"cluster.stop"},
     "compiled": set(),
     "together": set(),
+    "worker": set(),
     "cluster.linkage": {"cluster.history", "cluster.stop", "compiled"},
     "cluster.discriminative": {
         *("cluster.history", "cluster.linkage", "cluster.stop"),
@@ -144,7 +145,7 @@ ARROWS = {
     },
     "report.drawing": {"comparison", "plots.palette"},
     "config": {"io.files"},
-    "parallel": set(),
+    "parallel": {"worker"},
     "api": {
         *("affinity", "breakdown", "cluster", "clusterings", "config", "cuts"),
         *("fusion", "io", "metric", "nn.train", "pipeline", "plda", "resegmentation"),
@@ -155,7 +156,7 @@ ARROWS = {
         *("affinity", "breakdown", "cli", "cluster", "comparison", "config", "cuts"),
         *("io", "memory", "metric", "nn", "parallel", "pipeline", "plots", "report"),
         *("scoring", "simulate", "systems", "together", "training", "tuning", "turns"),
-        *("unsupervised", "verification"),
+        *("unsupervised", "verification", "worker"),
     },
 }
 MODULES = sorted(

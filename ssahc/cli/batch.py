@@ -22,12 +22,12 @@ from ssahc.parallel import (
     Each,
     Load,
     RunningOptions,
-    Work,
     WorkerKilled,
     an_eighth,
     map_unordered,
 )
 from ssahc.types import Fault, Turn
+from ssahc.worker import Work
 
 
 class Named(Protocol):
