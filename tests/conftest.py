@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -34,6 +35,13 @@ FAULTS = Path(__file__).parents[1] / "docs" / "faults.md"
 # directory to the package that was installed from them.
 SCRIPT = Path(sys.executable).with_name("ssahc")
 MD_EVAL = Path("/usr/lib/sctk/bin/md-eval.pl")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_as_in_a_terminal():
+    """What has no terminal, such as a job of CI, may ignore them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -49,9 +49,6 @@ def die(folder, options, patch, out="out", *more):
         "import os, signal, sys\n"
         "from ssahc.cli import resuming, unfinished\n"
         "def die(): os.kill(os.getpid(), signal.SIGKILL)\n"
-        # What has no terminal, such as a job of CI, may ignore both.
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         f"{patch}\n"
         f"sys.argv = {list(map(str, arguments))!r}\n"
         "import ssahc.__main__"
