@@ -48,8 +48,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
         with open_regular(path) as file, ZipFile(file) as stored:
             parts = stored.infolist()
             # Nothing is compressed, so that no more comes out than there is.
-            if sum(part.file_size for part in parts) > path.stat().st_size:
+            if any(part.compress_size != part.file_size for part in parts):
                 raise ValueError("compressed")
+            if sum(part.file_size for part in parts) > path.stat().st_size:
+                raise ValueError("longer than the file")
             arrays = {
                 part.filename.removesuffix(".npy"): _decode(stored.read(part))
                 for part in parts
