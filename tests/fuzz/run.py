@@ -71,8 +71,7 @@ def main():
         finds = Path("fuzz-finds") if arguments.keep is None else arguments.keep
         outcomes = []
         running = [
-            threads.submit(fuzz, name, arguments.seconds, Path(keep), finds)
-            for name in names
+            threads.submit(fuzz, name, arguments, Path(keep), finds) for name in names
         ]
         for future in as_completed(running):
             outcome = future.result()
@@ -93,6 +92,7 @@ def parse():
     add("names", nargs="*", metavar="NAME", help="a reader; all, if none is given")
     add("--seconds", type=float, default=10, help="CPU seconds for each (10)")
     add("--jobs", type=int, default=1, help="processes at a time (1)")
+    add("--seed", type=int, default=0, help="of the mutations; 0 for a new one (0)")
     add("--keep", type=Path, help="folder for logs, inputs of new coverage, and finds")
     add(
         "--table", type=Path, help="file for the table; what is there is not done again"
@@ -118,7 +118,7 @@ def show(table, cells):
             print(line, file=file)
 
 
-def fuzz(name, seconds, keep, finds):
+def fuzz(name, arguments, keep, finds):
     """Fuzz one reader and return the outcome."""
     found, log = keep / name, keep / f"{name}.log"
     found.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,8 @@ def fuzz(name, seconds, keep, finds):
         ) as place,
     ):
         command = [
-            *(sys.executable, HERE / "target.py", name, seconds, place, *_LIBFUZZER),
+            *(sys.executable, HERE / "target.py", name, arguments.seconds, place),
+            *(*_LIBFUZZER, f"-seed={arguments.seed}"),
             *(f"-artifact_prefix={finds / name}-", found, HERE / "corpus" / name),
         ]
         process = subprocess.Popen(
