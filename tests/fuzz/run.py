@@ -1,6 +1,7 @@
 """Fuzz the readers of ssahc, each in a process of its own.
 
-    python tests/fuzz/run.py [--seconds S] [--jobs N] [--keep FOLDER] [NAME ...]
+    python tests/fuzz/run.py [--seconds S] [--jobs N] [--seed N] [--keep FOLDER]
+        [NAME ...]
 
 For every reader the table has a line: inputs tried, these by CPU second, CPU seconds,
 edges and features that libFuzzer's coverage counts, inputs kept for new coverage,
