@@ -27,7 +27,12 @@ from typing import (
 )
 
 from ssahc.errors import FormatError, UsageError
-from ssahc.io.files import atomic_write, strip_rspecifier, unreadable
+from ssahc.io.files import (
+    atomic_write,
+    open_regular,
+    strip_rspecifier,
+    unreadable,
+)
 
 T = TypeVar("T")
 _PRESETS = files("ssahc") / "presets"
@@ -202,7 +207,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         If the file is unreadable or no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            return tomllib.load(file)
     except OSError as error:
         raise unreadable(path, error) from error
     # Numbers of thousands of digits, and thousands of brackets, are errors of Python.

@@ -1,7 +1,7 @@
 """How much memory the work on a recording takes, told before it begins.
 
-The numbers were measured (`benchmarks/memory.py`), and are above what was found. What
-depends on the clusters that will be found is not in them.
+The numbers are above what was measured; `benchmarks/memory.py` shows whether they keep
+a run within its limit. What depends on the clusters that will be found is not in them.
 """
 
 from ssahc.cluster.ahc import LONGEST_DENSE, AhcOptions

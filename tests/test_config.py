@@ -1,3 +1,4 @@
+import os
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from ssahc.config import (
     list_presets,
     read_config,
     read_preset,
+    read_toml,
     resolve,
     write_config,
 )
@@ -221,3 +223,9 @@ def test_spectral_displaces_a_threshold_of_a_config_file(tmp_path):
     assert run.method.speakers.threshold is None
     kept = resolve(Run, {"system": "ssahc"}, config=config, displaces=CONFLICTS)
     assert kept.method.speakers.threshold == 0.1
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.toml")
+    with pytest.raises(FormatError, match="it is a pipe, expected a regular file"):
+        read_toml(tmp_path / "config.toml")

@@ -53,7 +53,7 @@ def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
         name, *rest = _BLANK.split(line.strip(BLANKS), maxsplit=1)
         key = intern(name)
         try:
-            if not rest or "\0" in key:
+            if not rest:
                 raise FormatError(
                     f"expected 'key path:offset', found {line[:80]!r}",
                     path=path,
