@@ -248,6 +248,8 @@ def checkpoints():
     wide = kept.arrays | {"layer0": np.eye(2)}
     words = kept.arrays | {"layer0": np.array(["x"])}
     large = {"layer0": np.zeros(3_000_000, "f4")}
+    # The bytes of its last part, where the directory of a zip file has them.
+    length = good.rindex(b"PK\1\2") + 20
 
     def alone(path):
         with path.open("wb") as file:
@@ -272,6 +274,9 @@ def checkpoints():
         "bad-found-layer-of-double": other(arrays=wide),
         "bad-found-layer-of-words": other(arrays=words),
         "bad-found-bomb": written(compressed),
+        "bad-found-more-to-read-than-there-is": good[:length]
+        + b"\xff\xff\xff\x7f"
+        + good[length + 4 :],
     }
 
 
