@@ -187,7 +187,7 @@ def test_demo(ssahc, tmp_path):
     assert len(read_rttm(tmp_path / "demo" / "ssahc-known" / "rttm").turns) == 12
 
 
-def test_costs_are_negative_similarities(ssahc, golden, tmp_path):
+def test_costs_are_negative_similarities(ssahc_here, golden, tmp_path):
     folder = golden / "ahc_random"
     for name, options in (
         ("t0.5", ("--threshold", 0.5)),
@@ -200,7 +200,7 @@ def test_costs_are_negative_similarities(ssahc, golden, tmp_path):
             ("--reco2num-spk", f"ark,t:{folder / 'num3'}", "--max-spk-fraction", 0.4),
         ),
     ):
-        result = ssahc(
+        result = ssahc_here(
             *("cluster", f"ark:{folder / 'scores.ark'}"),
             *(f"ark,t:{folder / 'reco2utt'}", tmp_path, *options),
         )

@@ -1,6 +1,7 @@
 """What is compiled is what was written, with or without a place to keep it."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -71,28 +72,38 @@ print(ssahc.diarize(rows, times, options=ssahc.make_options(num_speakers=3)).lab
 """
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "rubbish"])
-def test_damage_to_what_was_kept_costs_time_alone(tmp_path, damage):
-    def run():
-        return subprocess.run(
-            [sys.executable, "-c", SNIPPET],
-            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+def run_snippet(kept_in):
+    return subprocess.run(
+        [sys.executable, "-c", SNIPPET],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(kept_in)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
 
-    whole = run()
-    kept = [path for path in tmp_path.rglob("*.nb*") if path.is_file()]
-    assert kept
-    assert "compiled anew" not in whole.stderr
-    for path in kept:
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What a run kept of its compiled loops, and what it printed."""
+    folder = tmp_path_factory.mktemp("kept")
+    run = run_snippet(folder)
+    assert "compiled anew" not in run.stderr
+    return folder, run.stdout
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "rubbish"])
+def test_damage_to_what_was_kept_costs_time_alone(whole, tmp_path, damage):
+    kept, printed = whole
+    shutil.copytree(kept, tmp_path / "kept")
+    files = [path for path in (tmp_path / "kept").rglob("*.nb*") if path.is_file()]
+    assert files
+    for path in files:
         data = path.read_bytes()
         damaged = {"cut": data[: len(data) // 2], "empty": b"", "rubbish": b"no pickle"}
         path.write_bytes(damaged[damage])
-    damaged = run()
-    assert damaged.stdout == whole.stdout
-    assert "set NUMBA_CACHE_DIR to a folder that may be written to" in damaged.stderr
+    run = run_snippet(tmp_path / "kept")
+    assert run.stdout == printed
+    assert "set NUMBA_CACHE_DIR to a folder that may be written to" in run.stderr
 
 
 @pytest.mark.parametrize("import_first", ["ssahc", "ssahc.variational"])
