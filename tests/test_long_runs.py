@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ssahc import pipeline
 from ssahc.cli import batch
+from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 
 FILES = ("rttm", "labels", "scores.ark", "scores.scp", "config.toml")
 
@@ -124,6 +126,16 @@ def test_what_is_done_is_not_done_again(folder, run, monkeypatch):
     assert again.returncode == 0
     assert "3 recordings were done before" in again.stderr
     assert contents(folder / "out") == before
+
+
+def test_ids_that_start_with_white_space_of_unicode_are_found_again(folder, run):
+    recordings = [
+        replace(item, utterances=tuple(f"\u00a0{name}" for name in item.utterances))
+        for item in read_recordings(open_xvector_dir(folder / "x"))
+    ]
+    write_xvector_dir(folder / "x", recordings)
+    assert run("out").returncode == 0
+    assert "3 recordings were done before" in run("out", "--resume").stderr
 
 
 def test_what_failed_is_tried_again(folder, run):

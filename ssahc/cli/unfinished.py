@@ -24,6 +24,7 @@ from ssahc.cli.batch import CONFIG
 from ssahc.cli.resuming import begin, check_same_run, is_interrupted, work_folder
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
+from ssahc.io.files import open_regular
 from ssahc.io.folders import UNFINISHED, clear_unfinished
 from ssahc.io.scp import ScpEntry
 from ssahc.io.text import format_labels, parse_count
@@ -250,8 +251,9 @@ def _whole_lines(path: Path) -> Iterator[tuple[str, int]]:
     """Yield utterances and 0-based labels, but for a line that was torn off."""
     if not path.exists():
         return
-    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    with open_regular(path) as file:
+        whole, _, _ = file.read().decode("utf-8", "replace").rpartition("\n")
     for line in whole.split("\n"):
-        utterance, _, label = line.strip().partition(" ")
+        utterance, _, label = line.rstrip(" ").partition(" ")
         if number := parse_count(label):
             yield utterance, number - 1
