@@ -433,3 +433,18 @@ def test_kaldi_io_changes_nothing_around_it(golden):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_without_asserts_nothing_is_misread(golden):
+    archive = golden / "plda_train" / "balanced.ark"
+    code = (
+        "from pathlib import Path\n"
+        "from ssahc.errors import UsageError\n"
+        "from ssahc.io.ark import read_archive\n"
+        f"try: print(list(read_archive(Path({str(archive)!r}), 'vector')))\n"
+        "except UsageError as error: print(error)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-O", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.startswith("python -O and PYTHONOPTIMIZE leave out")

@@ -16,7 +16,7 @@ from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster
 from ssahc.config import resolve, write_config
 from ssahc.errors import DataError, FormatError
-from ssahc.io.ark import Array, read_table
+from ssahc.io.ark import Array, index_table, read_entries
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.folders import staged_output
 from ssahc.io.text import Segment, read_segments, read_spk2utt
@@ -131,27 +131,23 @@ def _read_scores(
     scores: Path, utterances: dict[str, list[str]]
 ) -> Iterator[_Scores | Fault]:
     """Yield every recording's matrix, or why there is none."""
-    missing = dict.fromkeys(utterances)
-    reason = (
+    entries, fault = index_table(scores, "matrix")
+    wanted = [entry for recording, entry in entries.items() if recording in utterances]
+    for recording, matrix in read_entries(wanted, "matrix"):
+        if isinstance(matrix, FormatError):
+            yield Fault(recording, str(matrix))
+        else:
+            yield _Scores(recording, matrix)
+    # The rest of the archive is lost, what came before it is not.
+    reason = fault or (
         f"{scores}: has no matrix for this recording; score it, or remove it from "
         "reco2utt"
     )
-    try:
-        for recording, matrix in read_table(scores, "matrix"):
-            if recording not in missing:
-                continue
-            del missing[recording]
-            if isinstance(matrix, FormatError):
-                yield Fault(recording, str(matrix))
-            else:
-                yield _Scores(recording, matrix)
-    except FormatError as error:
-        # The rest of the archive is lost, what came before it is not.
-        reason = str(error)
-        if not missing:
-            _logger.warning("%s (after the last matrix that was needed)", error)
+    missing = [recording for recording in utterances if recording not in entries]
+    if fault is not None and not missing:
+        _logger.warning("%s (after the last matrix that was needed)", fault)
     for recording in missing:
-        yield Fault(recording, reason)
+        yield Fault(recording, str(reason))
 
 
 def _label(

@@ -21,13 +21,15 @@ from typing import IO, Any, BinaryIO, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ssahc.errors import FormatError
+from ssahc.errors import FormatError, UsageError
 from ssahc.io.decoding import (
     COMPRESSED,
     Layout,
     read_compressed,
     read_dims,
     read_text,
+    skip_compressed,
+    skip_text,
 )
 from ssahc.io.files import (
     atomic_write,
@@ -56,6 +58,11 @@ _LONGEST_KEY = 4096
 
 @cache
 def _kaldi_io() -> ModuleType:
+    if not __debug__:
+        raise UsageError(
+            "python -O and PYTHONOPTIMIZE leave out what kaldi_io does within assert "
+            "statements, which is to read; run without them"
+        )
     environment = dict(os.environ)
     try:
         with redirect_stderr(StringIO()):
@@ -177,15 +184,20 @@ def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatEr
     Yields
     ------
     (str, array or FormatError)
-        After an error nothing more is yielded: where the next object starts is unknown.
+        As `read_entries`. After an object that does not say where it ends nothing more
+        is yielded.
 
     Raises
     ------
     FormatError
         If the file is unreadable, or no key stands where one should.
     """
-    for entry, value in _walk_archive(path, kind):
-        yield entry.key, value
+    entries, fault = _index_archive(path, kind)
+    yield from read_entries(entries, kind)
+    if fault is not None and fault.key is not None:
+        yield fault.key, fault
+    elif fault is not None:
+        raise fault
 
 
 def index_table(
@@ -202,7 +214,7 @@ def index_table(
     Returns
     -------
     entries : dict
-        Key to place. Those of an archive have been read once.
+        Key to place. Those of an archive were found there, and not read.
     fault : FormatError or None
         Why what follows the entries in the archive is lost, if something is.
 
@@ -214,37 +226,34 @@ def index_table(
     path, is_scp = _tell_table(path)
     if is_scp:
         return {entry.key: entry for entry in read_scp(path)}, None
+    found, fault = _index_archive(path, kind)
+    if fault is not None and fault.key is None and not found:
+        raise fault
     entries: dict[str, ScpEntry] = {}
+    for entry in found:
+        # Kaldi reads archives front to back, so the first of two wins.
+        entries.setdefault(entry.key, entry)
+    return entries, fault
+
+
+def _index_archive(path: Path, kind: Kind) -> tuple[list[ScpEntry], FormatError | None]:
+    """Return where the objects are, up to one that does not say where it ends."""
+    entries: list[ScpEntry] = []
     try:
-        for entry, value in _walk_archive(path, kind):
-            if isinstance(value, FormatError):
-                return entries, value
-            # Kaldi reads archives front to back, so the first of two wins.
-            entries.setdefault(entry.key, entry)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            while (key := _read_key(file, path)) is not None:
+                entry = ScpEntry(key, path, file.tell(), path, 0)
+                try:
+                    skip_object(file, size, kind)
+                except (ValueError, EOFError) as error:
+                    return entries, entry.fault(str(error))
+                entries.append(entry)
     except FormatError as error:
-        if not entries:
-            raise
         return entries, error
-    return entries, None
-
-
-def _walk_archive(
-    path: Path, kind: Kind
-) -> Iterator[tuple[ScpEntry, Array | FormatError]]:
-    try:
-        file = open_regular(path)
     except OSError as error:
         raise unreadable(path, error) from error
-    with file:
-        size = os.fstat(file.fileno()).st_size
-        while (key := _read_key(file, path)) is not None:
-            entry = ScpEntry(key, path, file.tell(), path, 0)
-            try:
-                value = read_object(file, size, kind)
-            except (ValueError, EOFError) as error:
-                yield entry, entry.fault(str(error))
-                return
-            yield entry, value
+    return entries, None
 
 
 def read_table(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
@@ -358,17 +367,9 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
     if kind == "matrix" and head.startswith(COMPRESSED, 2):
         file.seek(start + 2)
         return read_compressed(file, size)
-    token = head[2:5]
-    width = _TOKENS[kind].get(token)
-    if width is None:
-        names = "/".join(name.decode().strip() for name in _TOKENS[kind])
-        raise ValueError(f"expected a {kind} ({names}), found {token!r}")
-    rank = 1 if kind == "vector" else 2
-    header = 5 + 5 * rank
-    left = max(size - start - header, 0)
-    dims = read_dims(head[5:header], kind, width, left)
+    dims, width = _read_header(head, size - start, kind)
     if prod(dims) == 0:
-        file.seek(start + header)
+        file.seek(start + _length_of_header(kind))
         return np.zeros(dims, np.float32 if width == 4 else np.float64)
     file.seek(start)
     library = _kaldi_io()
@@ -376,6 +377,55 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
         library.read_vec_flt(file) if kind == "vector" else library.read_mat(file)
     )
     return value
+
+
+def skip_object(file: BinaryIO, size: int, kind: Kind) -> None:
+    """Go behind the object at the file's position; its numbers are not looked at.
+
+    Parameters
+    ----------
+    file : binary file
+    size : int
+        Size of the whole file in bytes.
+    kind : {"vector", "matrix"}
+
+    Raises
+    ------
+    ValueError
+        If something else stands there.
+    EOFError
+        If the object is truncated.
+    """
+    start = file.tell()
+    head = file.read(20)
+    if head[:2] != _BINARY:
+        file.seek(start)
+        skip_text(file, kind)
+    elif kind == "matrix" and head.startswith(COMPRESSED, 2):
+        file.seek(start + 2)
+        skip_compressed(file, size)
+    else:
+        dims, width = _read_header(head, size - start, kind)
+        file.seek(start + _length_of_header(kind) + width * prod(dims))
+
+
+def _read_header(head: bytes, left: int, kind: Kind) -> tuple[tuple[int, ...], int]:
+    """Return dimensions, and bytes of a number, of a binary object.
+
+    What they promise is in the `left` bytes from its start to the end of the file.
+    """
+    token = head[2:5]
+    width = _TOKENS[kind].get(token)
+    if width is None:
+        names = "/".join(name.decode().strip() for name in _TOKENS[kind])
+        raise ValueError(f"expected a {kind} ({names}), found {token!r}")
+    length = _length_of_header(kind)
+    return read_dims(head[5:length], kind, width, max(left - length, 0)), width
+
+
+def _length_of_header(kind: Kind) -> int:
+    """Return the bytes of binary mark, token and dimensions."""
+    return 10 if kind == "vector" else 15
 
 
 def as_double(values: Any) -> FloatArray:

@@ -4,7 +4,9 @@ The first are text and compressed matrices. The second are binary vectors, of wh
 archives hold many that are laid out alike.
 """
 
+import os
 import struct
+from collections.abc import Iterator
 from math import prod
 from typing import BinaryIO, NamedTuple, Self
 
@@ -122,6 +124,32 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
         If the closing bracket is missing.
     """
     rows: list[list[float]] = []
+    for text in _rows_of_text(file, kind):
+        if values := text.split():
+            try:
+                if b"_" in text:
+                    raise ValueError("1_000 is a number in Python alone")
+                rows.append([float(value) for value in values])
+            except ValueError as error:
+                found = text[:40].decode("latin-1")
+                raise ValueError(f"expected numbers, found {found!r}") from error
+    if kind == "vector":
+        if len(rows) > 1:
+            raise ValueError(f"expected a vector, found a matrix of {len(rows)} rows")
+        return np.array(rows[0] if rows else [], np.float64)
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("the matrix's rows differ in length")
+    return np.array(rows, np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
+
+
+def skip_text(file: BinaryIO, kind: str) -> None:
+    """Go behind an object in text, whatever its numbers; raises as `read_text`."""
+    for _ in _rows_of_text(file, kind):
+        pass
+
+
+def _rows_of_text(file: BinaryIO, kind: str) -> Iterator[bytes]:
+    """Yield what stands between the brackets of an object, line by line."""
     first = True
     while True:
         line = file.readline(1 << 26)
@@ -137,26 +165,12 @@ def read_text(file: BinaryIO, kind: str) -> FloatArray:
                 )
             text, first = text[1:], False
         text, bracket, rest = text.partition(b"]")
-        if values := text.split():
-            try:
-                if b"_" in text:
-                    raise ValueError("1_000 is a number in Python alone")
-                rows.append([float(value) for value in values])
-            except ValueError as error:
-                found = text[:40].decode("latin-1")
-                raise ValueError(f"expected numbers, found {found!r}") from error
+        yield text
         if bracket:
             if rest.strip():
                 found = rest[:24].decode("latin-1")
                 raise ValueError(f"unexpected text after ']': {found!r}")
-            break
-    if kind == "vector":
-        if len(rows) > 1:
-            raise ValueError(f"expected a vector, found a matrix of {len(rows)} rows")
-        return np.array(rows[0] if rows else [], np.float64)
-    if len({len(row) for row in rows}) > 1:
-        raise ValueError("the matrix's rows differ in length")
-    return np.array(rows, np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
+            return
 
 
 def check_emptiness(dims: tuple[int, ...]) -> None:
@@ -185,31 +199,66 @@ def read_compressed(file: BinaryIO, size: int) -> Float32Array:
     EOFError
         If the matrix is truncated.
     """
-    token = file.read(3)
-    if token != b"CM ":
-        token += file.read(1)
-    header = file.read(16)
-    if len(header) < 16:
-        raise EOFError("truncated in the header; copy the file again")
-    minimum, value_range, rows, columns = struct.unpack("<ffii", header)
-    if rows < 0 or columns < 0:
-        raise ValueError(f"negative dimensions {rows} x {columns}")
-    check_emptiness((rows, columns))
-    itemsize = 2 if token == b"CM2 " else 1
-    payload = rows * columns * itemsize + (8 * columns if token == b"CM " else 0)
-    if file.tell() + payload > size:
-        raise EOFError(
-            f"truncated: a compressed matrix of {rows} x {columns} needs {payload} "
-            f"bytes, {size - file.tell()} are left; copy the file again"
-        )
-    codes = file.read(payload)
+    header = _CompressedHeader.read(file, size)
+    rows, columns = header.rows, header.columns
+    codes = file.read(header.payload)
     # Infinity and NaN are refused by those who need measurements, not here.
     with np.errstate(over="ignore", invalid="ignore"):
-        if token == b"CM ":
-            return _expand(codes, minimum, value_range, rows, columns)
-        step = np.float32(value_range) / np.float32(256**itemsize - 1)
+        if header.token == b"CM ":
+            return _expand(codes, header.minimum, header.range, rows, columns)
+        itemsize = header.itemsize
+        step = np.float32(header.range) / np.float32(256**itemsize - 1)
         steps = np.frombuffer(codes, f"<u{itemsize}").reshape(rows, columns)
-        return np.float32(minimum) + step * steps.astype("f4")
+        return np.float32(header.minimum) + step * steps.astype("f4")
+
+
+def skip_compressed(file: BinaryIO, size: int) -> None:
+    """Go behind a compressed matrix; parameters and errors as `read_compressed`."""
+    header = _CompressedHeader.read(file, size)
+    file.seek(header.payload, os.SEEK_CUR)
+
+
+class _CompressedHeader(NamedTuple):
+    """What stands before the codes of a compressed matrix."""
+
+    token: bytes
+    minimum: float
+    range: float
+    rows: int
+    columns: int
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a code."""
+        return 2 if self.token == b"CM2 " else 1
+
+    @property
+    def payload(self) -> int:
+        """Bytes of all codes, and of the quartiles of CM."""
+        quartiles = 8 * self.columns if self.token == b"CM " else 0
+        return self.rows * self.columns * self.itemsize + quartiles
+
+    @classmethod
+    def read(cls, file: BinaryIO, size: int) -> Self:
+        """Decode it, and check that all that it promises is there."""
+        token = file.read(3)
+        if token != b"CM ":
+            token += file.read(1)
+        data = file.read(16)
+        if len(data) < 16:
+            raise EOFError("truncated in the header; copy the file again")
+        header = cls(token, *struct.unpack("<ffii", data))
+        rows, columns = header.rows, header.columns
+        if rows < 0 or columns < 0:
+            raise ValueError(f"negative dimensions {rows} x {columns}")
+        check_emptiness((rows, columns))
+        if file.tell() + header.payload > size:
+            raise EOFError(
+                f"truncated: a compressed matrix of {rows} x {columns} needs "
+                f"{header.payload} bytes, {size - file.tell()} are left; copy the file "
+                "again"
+            )
+        return header
 
 
 def _expand(

@@ -40,23 +40,26 @@ def read_matrices(folder, size):
 
 def _read_archive(folder, kind, size):
     path = folder / "x.ark"
-    found, fault = {}, None
+    found, fault, lost = {}, None, None
     try:
         for key, value in read_archive(path, kind):
             check_key(key)
-            require(fault is None, "goes on after a fault")
             if isinstance(value, FormatError):
                 fault = value
             else:
                 check_array(value, _RANKS[kind], size)
-                found.setdefault(key, value)
+            found.setdefault(key, value)
     except FormatError as error:
-        fault = error
+        fault = lost = error
     if found or fault is None:
-        entries, lost = index_table(path, kind)
-        require((fault is None) == (lost is None), f"{fault} or {lost}")
-        check_same(found, dict(read_entries(entries.values(), kind)))
-        _write_again(folder, kind, found)
+        entries, rest = index_table(path, kind)
+        read = dict(read_entries(entries.values(), kind))
+        if rest is not None and rest.key is not None:
+            read.setdefault(rest.key, rest)
+        require((lost is None) == (rest is None or rest.key is not None), f"{rest}")
+        check_same(found, read)
+        good = {k: v for k, v in found.items() if not isinstance(v, FormatError)}
+        _write_again(folder, kind, good)
     if fault is not None:
         raise fault
 
