@@ -234,3 +234,22 @@ def test_names_that_a_terminal_cannot_show(tmp_path, monkeypatch, ssahc):
     result = ssahc("score", tmp_path / "ref", tmp_path / "ref")
     assert result.returncode == 0
     assert "\\xe9" in result.stdout
+
+
+def test_channels_of_a_uem_are_compared_as_by_md_eval(ssahc_here, md_eval, tmp_path):
+    line = "SPEAKER r A 0 {} <NA> <NA> x <NA> <NA>\n"
+    (tmp_path / "ref").write_text(line.format(10))
+    (tmp_path / "hyp").write_text(line.format(4))
+    for order in (1, -1):
+        (tmp_path / "uem").write_text("".join(["r A 0 5\n", "r a 5 10\n"][::order]))
+        arguments = ("ref", "hyp", "--uem", "uem", "--collar", 0, "--json")
+        result = ssahc_here("score", *arguments, cwd=tmp_path)
+        assert json.loads(result.stdout)["pooled"]["der"] == 60
+        theirs = subprocess.run(
+            [md_eval, *"-1 -c 0 -r ref -s hyp -u uem".split()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "DIARIZATION ERROR = 60.00 percent" in theirs.stdout

@@ -178,6 +178,18 @@ def test_other_inputs_are_not_mixed(folder, options, run, name):
     assert f"{folder / name}: has changed since the run" in result.stderr
 
 
+def test_another_list_of_recordings_is_another_run(folder, run):
+    names = folder / "list"
+    names.write_text("a000\na001\n")
+    assert run("out", "--recordings", names).returncode == 0
+    names.write_text("a002\n")
+    later = time.time() + 1
+    os.utime(names, (later, later))
+    result = run("out", "--recordings", names, "--resume")
+    assert result.returncode == 2
+    assert f"{names}: has changed since the run" in result.stderr
+
+
 def test_scores_that_were_not_kept_are_made(folder, run, ssahc_here, options):
     plain = [option for option in options if option != "--write-scores"]
     ssahc_here("diarize", folder / "x", folder / "out", *plain)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ssahc.api import DataError, UsageError, diarize_recording, make_options
-from ssahc.io.ark import write_single
+from ssahc.io.ark import ArchiveWriter, read_table, write_single
 from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 from ssahc.memory import check_room, limited_memory, memory_taken
 from ssahc.types import Recording
@@ -166,6 +166,23 @@ def test_the_page_is_true_of_memory(faults_page, folder, diarize, fault):
 
 def test_the_page_has_a_row_for_every_fault_of_memory(faults_page):
     assert list(faults_page["Memory"]) == list(FAULTS)
+
+
+@pytest.mark.parametrize("name", ["scores.ark", "scores.scp"])
+def test_a_matrix_of_scores_costs_its_recording_alone(folder, diarize, name):
+    diarize("--write-scores", "--max-memory", "1T", out="before")
+    matrices = dict(read_table(folder / "before" / "scores.scp", "matrix"))
+    with ArchiveWriter(folder / "scores.ark", folder / "scores.scp") as archive:
+        for recording, matrix in matrices.items():
+            too_large = np.zeros((6000, 6000), np.float32)
+            archive.write(recording, too_large if recording == "a001" else matrix)
+    del too_large
+    limit = f"{memory_taken() // MIB + 80}M"
+    scores = ("--plda-scores", folder / name, "--max-memory", limit)
+    status, errors, done = diarize(*scores)
+    assert "recording 'a001'" in errors
+    assert "key 'a001': not enough memory" in errors
+    assert (status, done) == (1, ["a000", "a002"])
 
 
 # ---- whole processes ---------------------------------------------------------------

@@ -201,3 +201,17 @@ def test_a_list_must_name_recordings(folder, diarize, text, message):
     status, errors, _ = diarize("--recordings", folder / "list")
     assert status == 2
     assert message in errors
+
+
+def test_a_recording_whose_segments_have_no_length_is_named(folder, diarize):
+    path = folder / "x" / "segments"
+    lines = [line.split() for line in path.read_text().splitlines()]
+    for line in lines:
+        if line[1] == "a001":
+            line[3] = line[2]
+    path.write_text("".join(" ".join(line) + "\n" for line in lines))
+    status, errors, done = diarize()
+    assert (status, done) == (0, ["a000", "a002"])
+    assert errors == (
+        "ssahc: without a turn, since all segments have no length: a001\n"
+    )

@@ -48,6 +48,8 @@ CONFIG, TUNING = "config.toml", "tuning.csv"
 _SILENCE = 30.0
 # Errors of one kind that are printed one by one.
 _SHOWN = 5
+# Recordings that a warning names; of longer lists it says how many more there are.
+_NAMED = 5
 
 _logger = logging.getLogger("ssahc")
 
@@ -272,6 +274,14 @@ def print_errors(errors: Iterable[object]) -> None:
         click.echo(f"ssahc: error: {message}", err=True)
     if len(messages) > _SHOWN:
         click.echo(f"ssahc: error: ... and {len(messages) - _SHOWN} more", err=True)
+
+
+def warn_of(what: str, recordings: Iterable[str]) -> None:
+    """Name the first recordings, if there are any, and what is unusual about them."""
+    names = sorted(recordings)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    if names:
+        _logger.warning("%s: %s%s", what, ", ".join(names[:_NAMED]), more)
 
 
 def write_results(

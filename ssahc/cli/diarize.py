@@ -22,6 +22,7 @@ from ssahc.cli.batch import (
     nothing_done,
     print_faults,
     track,
+    warn_of,
     work_each,
     write_results,
 )
@@ -145,7 +146,7 @@ def _run(
     plan = Plan(
         run,
         folder.utterances,
-        [*find_inputs(run.files, run.tables), *folder.files],
+        [*find_inputs(run.source, run.files, run.tables), *folder.files],
         run.output.write_scores,
     )
     files = ("labels", "rttm", *SCORES)
@@ -320,6 +321,7 @@ def _write(folder: XvectorDir, run: Run, unfinished: Unfinished) -> None:
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
     turns = _Turns(folder, labels)
+    warn_of("without a turn, since all segments have no length", turns.without_length())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
 
 
@@ -335,6 +337,13 @@ class _Turns(Mapping[str, list[Turn]]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.labels)
+
+    def without_length(self) -> Iterator[str]:
+        """Yield the recordings that have no turn."""
+        for name in self.labels:
+            segments = (self.folder.segments[u] for u in self.folder.utterances[name])
+            if all(segment.start == segment.end for segment in segments):
+                yield name
 
     def __getitem__(self, name: str) -> list[Turn]:
         segments = [self.folder.segments[u] for u in self.folder.utterances[name]]

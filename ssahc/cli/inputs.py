@@ -254,9 +254,12 @@ def open_inputs(
     )
 
 
-def find_inputs(files: ModelFiles, tables: SpeakerTables) -> list[Path]:
-    """Return the files that the options name; of a model folder, those it may hold."""
-    paths = []
+def find_inputs(source: Source, files: ModelFiles, tables: SpeakerTables) -> list[Path]:
+    """Return the files that the options name; of a model folder, those it may hold.
+
+    Those of an x-vector folder are not among them (see `XvectorDir.files`).
+    """
+    paths = [] if source.recordings is None else [source.recordings]
     for name, value in (flatten(files) | flatten(tables)).items():
         path = strip_rspecifier(Path(value))[1]
         is_folder = name == "model_dir"

@@ -1,18 +1,14 @@
 """What verbs that score read: references, spans to score, and hypotheses to compare."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ssahc.cli.batch import warn_of
 from ssahc.errors import DataError
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
 from ssahc.scoring import Score, ScoringOptions, Spans
 from ssahc.types import Turn
-
-_logger = logging.getLogger("ssahc")
-# Recordings that a warning names; of longer lists it says how many more there are.
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -80,14 +76,13 @@ def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
         if recording not in reference.channels:
             continue
         channel = reference.channels[recording]
-        by_lower = {name.lower(): parts for name, parts in channels.items()}
-        if channel.lower() not in by_lower:
+        if channel.lower() not in channels:
             raise DataError(
                 f"{uem}: has recording {recording!r} on channel "
                 f"{' and '.join(map(repr, channels))} only, the reference is on "
                 f"{channel!r}; make them agree"
             )
-        spans[recording] = by_lower[channel.lower()]
+        spans[recording] = channels[channel.lower()]
     if not spans:
         raise DataError(f"{uem}: names no recording of the reference; check the ids")
     return spans
@@ -130,11 +125,3 @@ def refuse_nothing_scored(scores: Iterable[Score]) -> None:
         raise DataError(
             "no reference speech is left to score; check the collar and the UEM"
         )
-
-
-def warn_of(what: str, recordings: Iterable[str]) -> None:
-    """Name the first recordings, if there are any, and what is unusual about them."""
-    names = sorted(recordings)
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    if names:
-        _logger.warning("%s: %s%s", what, ", ".join(names[:_NAMED]), more)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ssahc.breakdown import Group, Summary, break_down, count_speakers, summarize
-from ssahc.cli.batch import track
+from ssahc.cli.batch import track, warn_of
 from ssahc.cli.options import PATH, Verb, options_of
 from ssahc.cli.references import (
     Protocol,
@@ -20,7 +20,6 @@ from ssahc.cli.references import (
     read_hypothesis,
     read_references,
     refuse_nothing_scored,
-    warn_of,
 )
 from ssahc.cli.tables import print_markdown, print_table
 from ssahc.config import resolve

@@ -97,7 +97,8 @@ def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
     Returns
     -------
     dict
-        Recording to channel to spans, sorted.
+        Recording to channel to spans, sorted. Channels are in lower case: md-eval
+        takes A and a for one.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
                 path=path,
                 line=number,
             )
-        spans = uem.setdefault(recording, {}).setdefault(channel, [])
+        spans = uem.setdefault(recording, {}).setdefault(channel.lower(), [])
         place = bisect(spans, (start, end))
         # None overlaps another so far, so that only its neighbours can overlap it.
         beside = spans[max(place - 1, 0) : place + 1]
