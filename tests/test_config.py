@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from ssahc.cli import cluster, fit, train_metric, tune, verify
 from ssahc.cli.diarize import Run
 from ssahc.cli.inputs import CONFLICTS
 from ssahc.config import (
@@ -21,8 +22,10 @@ from ssahc.config import (
 from ssahc.errors import FormatError, UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.metric.options import LossOptions
+from ssahc.parallel import RunningOptions
 from ssahc.scoring import ScoringOptions
 from ssahc.selfsup import LearningOptions
+from ssahc.simulate import SimulateOptions
 from ssahc.systems import DiarizeOptions
 
 
@@ -146,6 +149,26 @@ def test_presets_are_the_paper():
         assert {"gamma", "init_threshold", "eta", "lr", "max_steps"} <= set(values)
     with pytest.raises(UsageError, match="there are paper-ssa1"):
         resolve(Run, {}, preset="paper")
+
+
+WHOLE_NUMBERS = [
+    (options, option.name)
+    for options in (
+        *(Run, RunningOptions, SimulateOptions, cluster.Run, fit.Run, tune.Tuning),
+        *(train_metric.Run, verify.Run),
+    )
+    for option in list_options(options)
+    if option.type is int
+]
+
+
+@pytest.mark.parametrize(("options", "name"), WHOLE_NUMBERS)
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
+def test_no_option_takes_what_a_config_file_cannot_hold(options, name, value):
+    flag = name.replace("_", "-")
+    message = f"{flag} must be a whole number of at most 64 bits, .* found one of 65"
+    with pytest.raises(UsageError, match=message):
+        build(options, {name: value})
 
 
 def test_every_option_has_a_help_and_a_name_of_its_own():

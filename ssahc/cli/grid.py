@@ -7,6 +7,7 @@ from math import floor, isfinite
 from typing import Any
 
 from ssahc.errors import UsageError
+from ssahc.options import check_fields
 from ssahc.systems import DiarizeOptions
 from ssahc.tuning import Grid, Point, Sweep, check_grid
 
@@ -47,6 +48,7 @@ class GridOptions:
     folds: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.folds is not None and self.folds < 2:
             raise UsageError(f"--folds must be 2 or more, found {self.folds}")
 
