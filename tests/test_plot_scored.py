@@ -2,6 +2,7 @@
 
 import colorsys
 import json
+import os
 from xml.dom import minidom
 
 import pytest
@@ -143,6 +144,26 @@ def test_what_does_not_print_is_escaped(tmp_path, name):
     for picture in ("t.svg", "s.svg", "c.svg"):
         text = minidom.parse(str(tmp_path / picture)).toxml()
         assert printable(name) in text
+
+
+def test_names_of_files_are_escaped(ssahc, tmp_path):
+    write_rttm(tmp_path / "ref", {"x": REFERENCE})
+    odd = (os.fsdecode(b"\xff"), "h\x01x", "h\nx")
+    for name in odd:
+        write_rttm(tmp_path / name, {"x": HYPOTHESIS})
+    picture = tmp_path / "p\x01\n.svg"
+    files = [tmp_path / name for name in odd]
+    result = ssahc("plot", "speakers", tmp_path / "ref", *files, picture)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "p\\x01\\n.svg: 1 recordings, \\udcff, h\\x01x, h\\nx\n" in result.stdout
+    assert minidom.parse(str(picture))
+
+
+def test_windows_are_never_opened(ssahc, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "bogus")
+    write_rttm(tmp_path / "ref", {"x": REFERENCE})
+    files = (tmp_path / "ref", tmp_path / "ref", tmp_path / "p.png")
+    assert ssahc("plot", "speakers", *files).returncode == 0
 
 
 def test_bars_are_the_breakdown_of_the_score(ssahc_here, tmp_path, drawn):
