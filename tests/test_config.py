@@ -212,6 +212,25 @@ def test_there_are_no_other_presets():
     assert len(list_presets()) == 6
 
 
+@pytest.mark.parametrize(
+    ("name", "encoded_as", "way_out"),
+    [
+        (b"\xff", "ascii", "rename it"),
+        (b"\xc3\xa9", "ascii", "use a UTF-8 locale, such as LC_ALL=C.UTF-8"),
+    ],
+)
+def test_what_is_not_utf8_is_named(tmp_path, name, encoded_as, way_out):
+    place = Path(name.decode(encoded_as, "surrogateescape"))
+    path = tmp_path / "config.toml"
+    with pytest.raises(UsageError) as caught:
+        write_config(path, Outer(place=place))
+    assert str(caught.value) == (
+        f"place {str(place.absolute())!r} is not UTF-8 and cannot stand in "
+        f"config.toml; {way_out}"
+    )
+    assert not path.exists()
+
+
 def test_prefixes_survive_a_config_file(tmp_path):
     files = {"plda_scores": Path("ark:s.ark"), "reco2num_spk": Path("ark,t:n")}
     write_config(tmp_path / "config.toml", build(Run, files))
