@@ -50,6 +50,9 @@ def _compile(
 
     try:
         kept = njit(cache=True, error_model="numpy")(function)
+        if kept is function:
+            # NUMBA_DISABLE_JIT: there is nothing to keep.
+            return function, function(*args, **kwargs)
         _check_place(Path(str(kept.stats.cache_path)), Path(getfile(function)))
         # What is kept is read and written now, before arguments are touched.
         return kept, kept(*args, **kwargs)

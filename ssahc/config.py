@@ -7,6 +7,7 @@ flat table of ``name = value`` with the names of the command line.
 """
 
 import dataclasses
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Set
@@ -220,15 +221,29 @@ def write_config(path: Path, options: Any) -> None:
     """Write the set values of an options object, to be read by `read_config`."""
     import tomli_w
 
-    try:
-        text = tomli_w.dumps(flatten(options)).encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"{error.object!r} is not UTF-8 and cannot stand in {path.name}; "
-            "rename the file"
-        ) from error
+    table = flatten(options)
+    for name, value in table.items():
+        if isinstance(value, str):
+            _refuse_other_encodings(name, value, path)
     with atomic_write(path, "wb") as file:
-        file.write(text)
+        tomli_w.dump(table, file)
+
+
+def _refuse_other_encodings(name: str, value: str, path: Path) -> None:
+    """Raise a UsageError for what cannot be written as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        try:
+            # Sound names are not understood where the locale is not UTF-8's.
+            os.fsencode(value).decode()
+            way_out = "use a UTF-8 locale, such as LC_ALL=C.UTF-8"
+        except UnicodeError:
+            way_out = "rename it"
+        raise UsageError(
+            f"{name.replace('_', '-')} {value!r} is not UTF-8 and cannot stand in "
+            f"{path.name}; {way_out}"
+        ) from error
 
 
 def check_values(

@@ -6,6 +6,7 @@ as if the machine had no more, which Python reports as a MemoryError.
 """
 
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
@@ -94,6 +95,10 @@ def limited_memory(max_bytes: float) -> Iterator[None]:
     limit = int(_pages(5) + left)
     if soft != resource.RLIM_INFINITY:
         limit = min(limit, soft)
+    if limit > sys.maxsize:
+        # More than the system can be told is more than there is.
+        yield
+        return
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     try:
         yield

@@ -24,6 +24,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self
 
 from ssahc.errors import UsageError
+from ssahc.options import check_fields, check_most
 from ssahc.worker import (
     Done,
     Item,
@@ -45,6 +46,8 @@ Load = Callable[[Item], float]
 _AHEAD = 2
 _CLUSTER = "dask://"
 _PATIENCE = 30.0
+# More than there are cores in one machine.
+_MOST_PROCESSES = 4096
 
 _logger = logging.getLogger("ssahc")
 
@@ -66,6 +69,8 @@ class RunningOptions:
     cluster: str | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        check_most(self, nj=_MOST_PROCESSES)
         if self.nj < 1:
             raise UsageError(f"--nj must be 1 or more, found {self.nj}")
         if self.cluster is not None and self.nj > 1:

@@ -32,9 +32,9 @@ from ssahc.metric.options import (
 from ssahc.nn.losses import ExpectedTriplets, Loss, SampledTriplets, TripletForm
 from ssahc.nn.sampling import sample_triplets
 from ssahc.nn.train import Device, Learner, Train
-from ssahc.options import check_fields
+from ssahc.options import check_fields, check_most
 from ssahc.start import FirstLayer, SecondLayer, start_network
-from ssahc.types import IntArray, Model, Progress, Recording, no_progress
+from ssahc.types import LARGEST, IntArray, Model, Progress, Recording, no_progress
 
 _NOT_NEGATIVE = (
     *("threshold_step", "gamma", "gamma_step", "lr", "max_steps", "min_xvectors"),
@@ -42,6 +42,11 @@ _NOT_NEGATIVE = (
 )
 # Most clusters that are judged where the number of speakers is not known.
 _MOST_JUDGED = 10
+# Beyond these nothing is learned any more.
+_MOST = {
+    **dict.fromkeys(("threshold_step", "gamma", "gamma_step", "lr"), LARGEST),
+    **{"periods": 1_000, "max_steps": 1_000_000},
+}
 # Why the network was not trained, or why its training stopped.
 Stopped = Literal[
     "eta",
@@ -150,6 +155,7 @@ class LearningOptions:
                     f"{name.replace('_', '-')} must be finite and not negative, "
                     f"found {getattr(self, name)}"
                 )
+        check_most(self, **_MOST)
         if not 0 <= self.eta <= 1:
             raise UsageError(f"eta must be between 0 and 1, found {self.eta:g}")
         if isnan(self.init_threshold):

@@ -17,8 +17,16 @@ from typing import Literal
 import numpy as np
 
 from ssahc.errors import UsageError
-from ssahc.options import check_fields
-from ssahc.types import FloatArray, LabelledXvectors, Model, Plda, Recording, Turn
+from ssahc.options import check_fields, check_most
+from ssahc.types import (
+    LARGEST,
+    FloatArray,
+    LabelledXvectors,
+    Model,
+    Plda,
+    Recording,
+    Turn,
+)
 
 WINDOW, SHIFT = 1.5, 0.75
 # Shares of the between-class variance: speakers around their recording, recordings.
@@ -33,6 +41,12 @@ _NOISE_CORRELATION = 0.45
 _TURN_FLOOR, _TURN_SHAPE = 0.4, 1.5
 # How far the two halves' means and whitenings are apart, in standard deviations.
 _HALF_MISMATCH = 0.1
+# More than any corpus of conversations has; a corpus is held in memory as a whole.
+_MOST = {
+    **{"recordings": 10_000, "duration": 604_800, "most_speakers": 1_000},
+    **{"train_speakers": 100_000, "train_sessions": 10_000, "dim": 10_000},
+    "noise": LARGEST,
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,7 @@ class SimulateOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_most(self, **_MOST)
         if self.recordings < 1 or self.dim < 2 or self.seed < 0:
             raise UsageError(
                 "expected recordings >= 1, dim >= 2 and seed >= 0, found "
@@ -382,7 +397,9 @@ def _draw_slow(
     """Draw an Ornstein-Uhlenbeck process of unit variance in each dimension."""
     slow = generator.standard_normal((len(segments), dim))
     gaps = np.diff(segments.mean(axis=1))
-    for row, correlation in enumerate(np.exp(-gaps / options.slow_seconds), start=1):
+    with np.errstate(over="ignore"):
+        correlations = np.exp(-gaps / options.slow_seconds)
+    for row, correlation in enumerate(correlations, start=1):
         slow[row] *= np.sqrt(1 - correlation**2)
         slow[row] += correlation * slow[row - 1]
     return slow

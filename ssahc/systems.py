@@ -172,13 +172,19 @@ class DiarizeOptions:
         """Return `max_memory` in bytes; infinity if there is none."""
         if self.max_memory is None:
             return inf
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", self.max_memory.upper())
-        if found is None:
+        found = re.fullmatch(
+            r"(\d+(?:\.\d+)?)([KMGT]?)B?", self.max_memory, re.ASCII | re.IGNORECASE
+        )
+        size = inf
+        if found is not None:
+            unit = " KMGT".index(found[2].upper() or " ")
+            size = float(found[1]) * 1024.0**unit
+        if size == inf:
             raise UsageError(
                 "max-memory must be a number of bytes, or one with K, M, G or T after "
                 f"it such as 4G, found {self.max_memory!r}"
             )
-        return float(found[1]) * 1024.0 ** " KMGT".index(found[2] or " ")
+        return size
 
     def stop(self) -> Stop:
         """Return when merging stops, by a default where nothing is said of it.

@@ -13,13 +13,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ssahc.errors import DataError, UsageError
-from ssahc.options import check_fields
+from ssahc.options import check_fields, check_most
 from ssahc.plda import diagonalize
 from ssahc.preprocess import center, whiten_and_normalize
-from ssahc.types import FloatArray, Model, Plda, as_matrix, find_unusable
+from ssahc.types import (
+    LARGEST,
+    FloatArray,
+    Model,
+    Plda,
+    as_matrix,
+    find_unusable,
+)
 
 # A variance below this share of the largest is rounding noise of float32 vectors.
 _NO_VARIANCE = 1e-12
+# Long before these nothing changes any more.
+_MOST = {
+    "num_em_iters": 10_000,
+    **dict.fromkeys(("smoothing", "within_covar_scale"), LARGEST),
+    "between_covar_scale": LARGEST,
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,7 @@ class TrainingOptions:
                     f"{name.replace('_', '-')} must be finite and 0 or more, found "
                     f"{getattr(self, name):g}"
                 )
+        check_most(self, **_MOST)
 
 
 def fit_model(

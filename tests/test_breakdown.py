@@ -184,6 +184,22 @@ def test_json_parses_back(score, summaries):
     }
 
 
+def test_csv_prints_nothing_that_a_terminal_obeys(ssahc_here, tmp_path):
+    names = ("a\x1b[2J", 'b"\x9b,')
+    turns = {name: [Turn(0, 5, "x")] for name in names}
+    write_rttm(tmp_path / "ref", turns)
+    (tmp_path / "odd\x07").write_text("".join(f"{name} v\x1b\n" for name in names))
+    files = (tmp_path / "ref", tmp_path / "ref", "--by", tmp_path / "odd\x07")
+    printed = ssahc_here("score", *files, "--format", "csv").stdout
+    assert printed.replace("\n", "").isprintable()
+    first, second, group, _ = csv.DictReader(io.StringIO(printed))
+    shown = [row["recording"] for row in (first, second)]
+    assert shown == ["a\\x1b[2J", 'b"\\x9b,']
+    assert (group["by"], group["group"]) == ("odd\\x07", "v\\x1b")
+    text = ssahc_here("score", *files).stdout
+    assert text.replace("\n", "").isprintable()
+
+
 def test_csv_parses_back(score, summaries):
     table, whole, breakdowns = summaries
     rows = list(csv.DictReader(io.StringIO(score("--format", "csv"))))

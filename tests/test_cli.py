@@ -65,6 +65,15 @@ def test_wrong_usage_is_one_line(ssahc, arguments, message):
     assert result.stderr == f"ssahc: error: {message}\n"
 
 
+@pytest.mark.parametrize("option", ["--seed", "--duration"])
+@pytest.mark.parametrize("number", ["1_0", "\N{FULLWIDTH DIGIT FOUR}0", "ten"])
+def test_numbers_are_written_as_in_files(ssahc_here, tmp_path, option, number):
+    result = ssahc_here("simulate", tmp_path / "out", option, number)
+    assert result.returncode == 2
+    assert f"Invalid value for '{option}': {number!r} is not a valid" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_python_dash_m_is_the_same(ssahc):
     command = [sys.executable, "-P", "-m", "ssahc", "--version"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

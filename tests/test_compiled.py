@@ -44,6 +44,18 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
     assert double(4) == 8
 
 
+def test_where_numba_is_told_not_to_compile_nothing_is_said(monkeypatch, caplog):
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    caplog.set_level("INFO")
+
+    @compiled
+    def double(value):
+        return 2 * value
+
+    assert (double(4), double(value=5)) == (8, 10)
+    assert not caplog.messages
+
+
 def test_merging_as_written_is_merging_as_compiled(rng):
     """Python's own arithmetic of float32 is that of the compiled loop, bit by bit."""
     affinity = rng.standard_normal((40, 40)).astype(np.float32)

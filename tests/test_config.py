@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from ssahc.cli import cluster, fit, train_metric, tune, verify
 from ssahc.cli.diarize import Run
 from ssahc.cli.inputs import CONFLICTS
 from ssahc.config import (
@@ -21,8 +22,10 @@ from ssahc.config import (
 from ssahc.errors import FormatError, UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.metric.options import LossOptions
+from ssahc.parallel import RunningOptions
 from ssahc.scoring import ScoringOptions
 from ssahc.selfsup import LearningOptions
+from ssahc.simulate import SimulateOptions
 from ssahc.systems import DiarizeOptions
 
 
@@ -148,6 +151,26 @@ def test_presets_are_the_paper():
         resolve(Run, {}, preset="paper")
 
 
+WHOLE_NUMBERS = [
+    (options, option.name)
+    for options in (
+        *(Run, RunningOptions, SimulateOptions, cluster.Run, fit.Run, tune.Tuning),
+        *(train_metric.Run, verify.Run),
+    )
+    for option in list_options(options)
+    if option.type is int
+]
+
+
+@pytest.mark.parametrize(("options", "name"), WHOLE_NUMBERS)
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
+def test_no_option_takes_what_a_config_file_cannot_hold(options, name, value):
+    flag = name.replace("_", "-")
+    message = f"{flag} must be a whole number of at most 64 bits, .* found one of 65"
+    with pytest.raises(UsageError, match=message):
+        build(options, {name: value})
+
+
 def test_every_option_has_a_help_and_a_name_of_its_own():
     options = list(list_options(Run))
     names = [option.name for option in options]
@@ -187,6 +210,25 @@ def list_names(options_class):
 
 def test_there_are_no_other_presets():
     assert len(list_presets()) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "encoded_as", "way_out"),
+    [
+        (b"\xff", "ascii", "rename it"),
+        (b"\xc3\xa9", "ascii", "use a UTF-8 locale, such as LC_ALL=C.UTF-8"),
+    ],
+)
+def test_what_is_not_utf8_is_named(tmp_path, name, encoded_as, way_out):
+    place = Path(name.decode(encoded_as, "surrogateescape"))
+    path = tmp_path / "config.toml"
+    with pytest.raises(UsageError) as caught:
+        write_config(path, Outer(place=place))
+    assert str(caught.value) == (
+        f"place {str(place.absolute())!r} is not UTF-8 and cannot stand in "
+        f"config.toml; {way_out}"
+    )
+    assert not path.exists()
 
 
 def test_prefixes_survive_a_config_file(tmp_path):

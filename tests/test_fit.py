@@ -2,11 +2,13 @@
 
 import shutil
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import ssahc
+from ssahc.errors import DataError
 from ssahc.io.ark import _kaldi_io, read_single
 from ssahc.io.labelled import read_labelled, read_xvectors, write_labelled
 from ssahc.io.plda import read_plda
@@ -15,7 +17,7 @@ from ssahc.io.xvectors import write_xvector_dir
 from ssahc.scoring import Score
 from ssahc.simulate import SimulateOptions, simulate_corpus, simulate_training
 from ssahc.training import TrainingOptions, fit_model
-from ssahc.types import NO_MODEL, LabelledXvectors
+from ssahc.types import NO_MODEL, LabelledXvectors, Model, Plda
 
 FILES = ("mean.vec", "plda", "transform.mat")
 SMALL = SimulateOptions(
@@ -252,6 +254,41 @@ def test_nothing_is_written_on_errors(fit, train, tmp_path, spoil, options, mess
     assert (status, model) == (2, None)
     assert message in errors[-1]
     assert errors[-1].startswith("ssahc: error: ")
+
+
+def test_a_model_that_could_not_be_read_is_not_written(fit, labelled, tmp_path):
+    fit()
+    before = {name: (tmp_path / "model" / name).read_bytes() for name in FILES}
+    # One direction alone is wider than the model expects.
+    wider = labelled.xvectors * np.r_[10.0, np.ones(15)]
+    write_labelled(tmp_path / "other", replace(labelled, xvectors=wider))
+    adapt = ("--adapt-to", tmp_path / "other", "--within-covar-scale", 1e29)
+    status, errors, _ = fit(*adapt)
+    assert status == 2
+    assert errors[-1] == (
+        "ssahc: error: plda: psi is negative or the transform singular; train the PLDA "
+        "again on more data, or without --within-covar-scale 1e+29"
+    )
+    for name, data in before.items():
+        assert (tmp_path / "model" / name).read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("mean", np.array([np.nan, 0.0]), "mean.vec: holds NaN"),
+        ("transform", np.full((2, 2), 1e31), "transform.mat: holds NaN"),
+        ("transform", np.zeros((2, 2)), "transform.mat: is all zero"),
+        ("plda", Plda(np.zeros(2), np.ones((2, 2)), np.ones(2)), "plda: psi is neg"),
+    ],
+)
+def test_what_is_written_can_be_read(tmp_path, part, value, message):
+    sound = Model(np.zeros(2), np.eye(2), Plda(np.zeros(2), np.eye(2), np.ones(2)))
+    with pytest.raises(DataError, match=message):
+        ssahc.write_model_dir(tmp_path / "model", replace(sound, **{part: value}))
+    assert not (tmp_path / "model").exists()
+    ssahc.write_model_dir(tmp_path / "model", sound)
+    assert ssahc.read_model_dir(tmp_path / "model").plda is not None
 
 
 def test_an_older_model_survives_an_error(fit, train, tmp_path):

@@ -145,7 +145,7 @@ ARROWS = {
     },
     "report.drawing": {"comparison", "plots.palette"},
     "config": {"io.files"},
-    "parallel": {"worker"},
+    "parallel": {"options", "worker"},
     "api": {
         *("affinity", "breakdown", "cluster", "clusterings", "config", "cuts"),
         *("fusion", "io", "metric", "nn.train", "pipeline", "plda", "resegmentation"),
@@ -154,9 +154,9 @@ ARROWS = {
     },
     "cli": {
         *("affinity", "breakdown", "cli", "cluster", "comparison", "config", "cuts"),
-        *("io", "memory", "metric", "nn", "parallel", "pipeline", "plots", "report"),
-        *("scoring", "simulate", "systems", "together", "training", "tuning", "turns"),
-        *("unsupervised", "verification", "worker"),
+        *("io", "memory", "metric", "nn", "options", "parallel", "pipeline", "plots"),
+        *("report", "scoring", "simulate", "systems", "together", "training"),
+        *("tuning", "turns", "unsupervised", "verification", "worker"),
     },
 }
 MODULES = sorted(

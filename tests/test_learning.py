@@ -136,6 +136,13 @@ def test_without_a_model_scale_does_not_matter(recording):
         {"lambda_": -0.1},
         {"lambda_": float("nan")},
         {"kc": 0},
+        {"lambda_": 1e11},
+        {"gamma": 1e31},
+        {"gamma_step": 1e308},
+        {"lr": 1e31},
+        {"threshold_step": 1e31},
+        {"periods": 1_001},
+        {"max_steps": 1_000_001},
     ],
 )
 def test_wrong_options_are_refused(wrong):

@@ -50,7 +50,13 @@ def test_no_matrix_is_made(recording, model, monkeypatch, system):
     diarize(recording, model, SYSTEMS[system])
 
 
-@pytest.mark.parametrize("wrong", ["4X", "", "-1G", "G", "1 G", "four"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("4X", "", "-1G", "G", "1 G", "four", "9" * 400, "9" * 300 + "T"),
+        *("\N{FULLWIDTH DIGIT FOUR}G", "4\N{KELVIN SIGN}"),
+    ],
+)
 def test_memory_is_a_number_with_a_unit(wrong):
     with pytest.raises(UsageError, match="such as 4G, found"):
         make_options(max_memory=wrong)

@@ -58,6 +58,12 @@ def test_a_limit_of_the_user_stays(monkeypatch):
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
+def test_a_limit_that_the_system_cannot_be_told_is_none():
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with limited_memory(2.0**64):
+        assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
 def test_a_limit_below_what_is_taken_is_refused():
     with (
         pytest.raises(UsageError, match="are taken by Python and libraries before"),

@@ -1,5 +1,6 @@
 """Wrong usage, and what a run leaves in its output folder."""
 
+import os
 import subprocess
 import sys
 
@@ -22,6 +23,7 @@ from ssahc.io.xvectors import write_xvector_dir
         (["--fusion-weight", -1], "between 0 and 1"),
         (["--pca-dim", 0], "must be 1 or more"),
         (["--rttm-channel", "a b"], "one word"),
+        (["--rttm-channel", os.fsdecode(b"\xff")], "must be UTF-8"),
         (["--device", "tpu"], "'tpu' is not one of"),
         (["--model-dir", "/nowhere"], "no such folder"),
         (["--model-dir", ""], "the path is empty"),

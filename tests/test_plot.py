@@ -30,6 +30,9 @@ def data(corpus, tmp_path_factory):
     for name in ("fusion_weight", "threshold"):
         sweep = Sweep((name,), {(0.1,): scored(5), (0.2,): scored(6)})
         write_sweep(path / f"{name.split('_')[-1]}s.csv", sweep)
+    header = "der,scored,missed,false_alarm,confusion"
+    (path / "huge.csv").write_text(f"threshold,{header}\n1e308,0,1,1,0,0\n")
+    (path / "tiny.csv").write_text(f"init_threshold,gamma,{header}\n0,0,0,1e-99,1,0,0")
     return path
 
 
@@ -218,6 +221,8 @@ def test_curves_stand_for_rates(tmp_path, monkeypatch):
         (("sweep", "weights.csv", "p.png"), "found one over fusion-weight"),
         (("sweep", "nothing", "p.png"), "no such file"),
         (("sweep", "weights.csv", "p.gif"), "ends in .png, .svg, .pdf"),
+        (("thresholds", "huge.csv", "p.png"), "huge.csv:2: expected numbers and a DER"),
+        (("sweep", "tiny.csv", "p.png"), "tiny.csv:2: expected numbers and a DER"),
         (("thresholds", "p.png"), "Missing argument"),
         (("thresholds", "weights.csv", "thresholds.csv", "p.png"), "same last option"),
     ],

@@ -2,15 +2,20 @@
 
 import colorsys
 import json
+import os
+from xml.dom import minidom
 
 import pytest
 
+from ssahc.breakdown import break_down
 from ssahc.comparison import compare
+from ssahc.errors import printable
 from ssahc.io.rttm import write_rttm
 from ssahc.plots.palette import DISTINCT_COLORS, ERROR_COLORS, speaker_color
+from ssahc.plots.rates import save_curves
 from ssahc.plots.speakers import save_speakers
 from ssahc.plots.timeline import draw_timeline, save_timeline
-from ssahc.scoring import ScoringOptions
+from ssahc.scoring import Score, ScoringOptions
 from ssahc.types import Turn
 
 pytest.importorskip("matplotlib")
@@ -127,6 +132,38 @@ def test_names_are_drawn_as_they_are(tmp_path, name):
     turns = [Turn(0, 5, name)]
     save_timeline(tmp_path / "p.svg", name, compare(turns, turns, ScoringOptions()))
     assert "<svg" in (tmp_path / "p.svg").read_text()
+
+
+@pytest.mark.parametrize("name", ["s\x01", "a\x1bb", "\udcff", "\ufffe", "\x85"])
+def test_what_does_not_print_is_escaped(tmp_path, name):
+    turns = [Turn(0, 5, name)]
+    save_timeline(tmp_path / "t.svg", name, compare(turns, turns, ScoringOptions()))
+    summary = break_down({"r": Score(10.0, missed=1.0)}, {"r": 1})
+    save_speakers(tmp_path / "s.svg", {name: summary, "other": summary})
+    save_curves(tmp_path / "c.svg", {name: {0.0: 1.0}, "other": {0.0: 2.0}}, "x")
+    for picture in ("t.svg", "s.svg", "c.svg"):
+        text = minidom.parse(str(tmp_path / picture)).toxml()
+        assert printable(name) in text
+
+
+def test_names_of_files_are_escaped(ssahc, tmp_path):
+    write_rttm(tmp_path / "ref", {"x": REFERENCE})
+    odd = (os.fsdecode(b"\xff"), "h\x01x", "h\nx")
+    for name in odd:
+        write_rttm(tmp_path / name, {"x": HYPOTHESIS})
+    picture = tmp_path / "p\x01\n.svg"
+    files = [tmp_path / name for name in odd]
+    result = ssahc("plot", "speakers", tmp_path / "ref", *files, picture)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "p\\x01\\n.svg: 1 recordings, \\udcff, h\\x01x, h\\nx\n" in result.stdout
+    assert minidom.parse(str(picture))
+
+
+def test_windows_are_never_opened(ssahc, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "bogus")
+    write_rttm(tmp_path / "ref", {"x": REFERENCE})
+    files = (tmp_path / "ref", tmp_path / "ref", tmp_path / "p.png")
+    assert ssahc("plot", "speakers", *files).returncode == 0
 
 
 def test_bars_are_the_breakdown_of_the_score(ssahc_here, tmp_path, drawn):

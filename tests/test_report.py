@@ -11,6 +11,7 @@ import pytest
 
 import ssahc as package
 from ssahc.comparison import compare
+from ssahc.errors import printable
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.report.drawing import draw
@@ -94,6 +95,23 @@ def test_names_are_text_not_markup():
     assert HOSTILE not in text
     assert Page(text).tags.count("script") == 1
     assert "<i>one" not in text
+
+
+@pytest.mark.parametrize("name", ["s\x01", "a\x1bb", "\udcff"])
+def test_what_does_not_print_is_escaped(name):
+    turns = [Turn(0, 5, name)]
+    report = make_report(
+        title=name,
+        settings={name: name},
+        sources={name: name},
+        entries=[Entry(name, compare(turns, turns, ScoringOptions()), note=name)],
+        notes=[name],
+    )
+    text = render(report)
+    assert name not in text
+    # In the table, the headings, the timeline and its title, and all else above.
+    assert text.count(printable(name)) >= 10
+    assert "\n" in text
 
 
 def test_nothing_is_loaded_from_elsewhere():

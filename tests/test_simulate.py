@@ -118,6 +118,13 @@ def test_the_halves_do_not_depend_on_the_training_vectors():
         {"noise_dof": 2.0},
         {"windows": "word"},
         {"recordings": 1.5},
+        {"recordings": 10_001},
+        {"duration": 1e9},
+        {"most_speakers": 1_001},
+        {"train_speakers": 100_001},
+        {"train_sessions": 10_001},
+        {"dim": 10_001},
+        {"noise": 1e31},
     ],
 )
 def test_wrong_options_are_refused(wrong):

@@ -269,6 +269,8 @@ def test_too_few_vectors_to_adapt_to_are_refused(rng):
     ("wrong", "message"),
     [
         ({"num_em_iters": -1}, "num-em-iters must be 0 or more, found -1"),
+        ({"num_em_iters": 10_001}, "must be 10,000 or less, found 10001"),
+        ({"between_covar_scale": 1e31}, r"must be 1e\+30 or less, found 1e\+31"),
         ({"num_em_iters": 1.5}, "must be a whole number"),
         ({"smoothing": -0.1}, "smoothing must be finite and 0 or more"),
         ({"within_covar_scale": float("nan")}, "within-covar-scale must be finite"),

@@ -85,6 +85,8 @@ def main() -> None:
     # One recording's matrices are small: threads cost more than they bring (24 against
     # 10 CPU seconds on 250 calls). The user's own setting wins.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Pictures are files: no window is opened, whatever is set for other programs.
+    os.environ["MPLBACKEND"] = "agg"
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
         # Names that a terminal cannot show must not end a run.

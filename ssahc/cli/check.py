@@ -7,7 +7,7 @@ import click
 
 from ssahc.cli.batch import track
 from ssahc.cli.options import PATH, Verb
-from ssahc.errors import FormatError
+from ssahc.errors import FormatError, printable
 from ssahc.io.check import find_problems
 from ssahc.io.model import read_model_dir
 from ssahc.types import NO_MODEL
@@ -52,7 +52,7 @@ def command(xvector_dir: Path, model_dir: Path | None) -> None:
         click.echo(f"ssahc: error: {_count(count, 'problem')}{listed}", err=True)
         sys.exit(2)
     click.echo(
-        f"{click.format_filename(xvector_dir)}: "
+        f"{printable(str(xvector_dir))}: "
         f"{_count(report.recordings, 'recording')}, "
         f"{_count(report.xvectors, 'x-vector')} of {_count(report.dim, 'dimension')}, "
         f"{report.seconds / 3600:.1f} hours of speech: no problems"

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 from ssahc.cli.batch import print_errors, print_faults, track
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
-from ssahc.errors import UsageError
+from ssahc.errors import DataError, UsageError
 from ssahc.io.folders import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
 from ssahc.io.model import METRIC, MODEL_FILES, ModelFormat, write_model_dir
@@ -103,7 +103,10 @@ def command(
     with staged_output(model_dir, MODEL_FILES) as folder:
         fit = _fit_unlabelled if run.sources.unsupervised else _fit_labelled
         model, faults = fit(xvector_dir, run)
-        write_model_dir(folder, model, file_format=run.output.file_format)
+        try:
+            write_model_dir(folder, model, file_format=run.output.file_format)
+        except DataError as error:
+            raise DataError(f"{error}{_suspects(run.training)}") from error
     sys.exit(1 if faults else 0)
 
 
@@ -130,6 +133,16 @@ def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
         len(set(labelled.speakers)),
     )
     return model, len(faults)
+
+
+def _suspects(training: TrainingOptions) -> str:
+    """Return the options that may have made a model unusable, as the way out."""
+    changed = [
+        f"--{item.name.replace('_', '-')} {getattr(training, item.name):g}"
+        for item in fields(training)
+        if getattr(training, item.name) != item.default
+    ]
+    return f", or without {' and '.join(changed)}" if changed else ""
 
 
 def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:

@@ -7,11 +7,14 @@ from math import floor, isfinite
 from typing import Any
 
 from ssahc.errors import UsageError
+from ssahc.io.files import to_number
+from ssahc.options import check_fields
 from ssahc.systems import DiarizeOptions
 from ssahc.tuning import Grid, Point, Sweep, check_grid
 
 # Most values from start to stop.
 _MOST = 10_000
+_DECIMALS = 10
 
 _logger = logging.getLogger("ssahc")
 
@@ -47,6 +50,7 @@ class GridOptions:
     folds: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.folds is not None and self.folds < 2:
             raise UsageError(f"--folds must be 2 or more, found {self.folds}")
 
@@ -154,7 +158,7 @@ def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
 
 
 def _expand(part: str) -> Iterator[float]:
-    numbers = [float(number) for number in part.split(":")]
+    numbers = [to_number(number) for number in part.split(":")]
     if not all(map(isfinite, numbers)):
         raise ValueError("not finite")
     if len(numbers) == 1:
@@ -167,6 +171,10 @@ def _expand(part: str) -> Iterator[float]:
     steps = (stop - start) / step + 1e-9
     if steps >= _MOST:
         raise UsageError(f"{part}: more than {_MOST} values; take larger steps")
+    if step < 10**-_DECIMALS:
+        raise UsageError(
+            f"{part}: values are told apart by {_DECIMALS} decimals; take larger steps"
+        )
     for index in range(floor(steps) + 1):
         # Without the dust of sums of decimal fractions, and zero without its sign.
-        yield round(start + index * step, 10) + 0.0
+        yield round(start + index * step, _DECIMALS) + 0.0

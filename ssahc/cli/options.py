@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from ssahc.config import Option, build, list_options, list_presets
+from ssahc.io.files import to_number
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -29,6 +30,39 @@ class _FilePath(click.Path):
 
 
 PATH = _FilePath()
+
+
+class _Whole(click.types.IntParamType):
+    """A whole number as C writes it, which is how readers of files take numbers."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if not _is_plain(value):
+            self.fail(f"{value!r} is not a valid integer.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Real(click.types.FloatParamType):
+    """A number as C writes it."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if not _is_plain(value):
+            self.fail(f"{value!r} is not a valid float.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        to_number(text)
+    except ValueError:
+        return False
+    return True
+
+
+_NUMBERS = {int: _Whole(), float: _Real()}
 
 
 class Verb(click.Command):
@@ -105,6 +139,8 @@ def _add(option: Option) -> Callable[[F], F]:
         kind = click.Choice(option.choices)
     elif option.type is Path:
         kind = PATH
+    elif option.type in _NUMBERS:
+        kind = _NUMBERS[option.type]
     return click.option(option.flag, type=kind, default=None, help=text)
 
 

@@ -19,7 +19,7 @@ from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_opti
 from ssahc.cli.plot_scored import speakers, timeline
 from ssahc.cli.sweeps import draw_bars, draw_curves, read_sweep
 from ssahc.config import resolve
-from ssahc.errors import DataError
+from ssahc.errors import DataError, printable
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.plots.figure import check_picture
@@ -107,7 +107,8 @@ def _draw_affinities(
             for system in systems
         },
     )
-    click.echo(f"{picture}: {' '.join(systems)} of {len(chosen)} windows")
+    names = " ".join(systems)
+    click.echo(printable(f"{picture}: {names} of {len(chosen)} windows"))
 
 
 def _find_recording(xvector_dir: Path, name: str) -> Recording:

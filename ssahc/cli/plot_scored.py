@@ -16,7 +16,7 @@ from ssahc.cli.references import (
 )
 from ssahc.comparison import compare
 from ssahc.config import resolve
-from ssahc.errors import DataError, UsageError
+from ssahc.errors import DataError, UsageError, printable
 from ssahc.plots.figure import check_picture
 from ssahc.scoring import score_corpus
 
@@ -58,10 +58,11 @@ def timeline(
     from ssahc.plots.timeline import save_timeline
 
     save_timeline(picture, recording, comparison)
-    click.echo(
+    said = (
         f"{picture}: missed {score.missed:.2f} s, false alarm {score.false_alarm:.2f} "
         f"s, confusion {score.confusion:.2f} s of {score.scored:.2f} s"
     )
+    click.echo(printable(said))
 
 
 @click.command("speakers", cls=Verb)
@@ -98,7 +99,8 @@ def speakers(
     from ssahc.plots.speakers import save_speakers
 
     save_speakers(picture, breakdowns)
-    click.echo(f"{picture}: {len(turns)} recordings, {', '.join(breakdowns)}")
+    said = f"{picture}: {len(turns)} recordings, {', '.join(breakdowns)}"
+    click.echo(printable(said))
 
 
 def _name_apart(paths: tuple[Path, ...]) -> list[str]:

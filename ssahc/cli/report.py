@@ -22,7 +22,7 @@ from ssahc.cli.references import (
 )
 from ssahc.comparison import Comparison, compare
 from ssahc.config import build, check_values, read_toml, resolve
-from ssahc.errors import FormatError, SsahcError, UsageError
+from ssahc.errors import FormatError, SsahcError, UsageError, printable
 from ssahc.io.files import atomic_write
 from ssahc.report.page import Entry, Report, rank, render
 from ssahc.types import Fault, Turn
@@ -113,9 +113,8 @@ def command(
         # A path may hold what is not UTF-8.
         file.write(page.encode(errors="replace"))
     print_faults(faults, len(wanted))
-    click.echo(
-        f"{output}: {len(comparisons)} recordings, affinities of {len(pictures)}"
-    )
+    said = f"{output}: {len(comparisons)} recordings, affinities of {len(pictures)}"
+    click.echo(printable(said))
     sys.exit(1 if faults else 0)
 
 

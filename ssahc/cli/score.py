@@ -23,7 +23,7 @@ from ssahc.cli.references import (
 )
 from ssahc.cli.tables import print_markdown, print_table
 from ssahc.config import resolve
-from ssahc.errors import DataError, UsageError
+from ssahc.errors import DataError, UsageError, printable
 from ssahc.io.text import read_attributes
 from ssahc.scoring import Score, ScoringOptions, score_corpus
 
@@ -174,7 +174,7 @@ def _tables(result: _Result) -> Iterator[tuple[_Row, list[_Row]]]:
     yield ("recording", "DER\n%", *_SECONDS, "JER\n%"), rows
     for by, groups in result.breakdowns.items():
         yield (
-            (by, "count", "DER\n%", "mean\nDER %", *_SECONDS, "JER\n%"),
+            (printable(by), "count", "DER\n%", "mean\nDER %", *_SECONDS, "JER\n%"),
             [
                 (
                     "(unlisted)" if group is None else str(group),
@@ -267,10 +267,12 @@ def _print_csv(result: _Result) -> None:
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
     for name, score in result.scores.items():
-        writer.writerow({"level": "recording", "recording": name, **_values(score)})
+        shown = printable(name)
+        writer.writerow({"level": "recording", "recording": shown, **_values(score)})
     for by, groups in result.breakdowns.items():
         for group, summary in groups.items():
-            names = {"level": "group", "by": by, "group": group}
+            called = None if group is None else printable(str(group))
+            names = {"level": "group", "by": printable(by), "group": called}
             writer.writerow({**names, **_csv_values(summary)})
     writer.writerow({"level": "pooled", **_csv_values(result.corpus)})
 

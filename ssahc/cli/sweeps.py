@@ -12,6 +12,7 @@ from ssahc.io.text import parse_number
 from ssahc.plots.rates import save_curves, save_sweep
 from ssahc.scoring import Score
 from ssahc.tuning import Fold, Point, Sweep
+from ssahc.types import LARGEST
 
 _SECONDS = ("scored", "missed", "false_alarm", "confusion")
 _BARS = ("init_threshold", "gamma")
@@ -71,6 +72,13 @@ def read_sweep(path: Path) -> Sweep:
             raise FormatError(
                 "expected some scored seconds, none below 0 and a DER that is finite, "
                 f"found {line.strip()[:80]!r}; tune again",
+                path=path,
+                line=number,
+            )
+        if max(score.der, *map(abs, values)) > LARGEST:
+            raise FormatError(
+                f"expected numbers and a DER within {LARGEST:g}, found "
+                f"{line.strip()[:80]!r}; tune again",
                 path=path,
                 line=number,
             )

@@ -36,7 +36,7 @@ from ssahc.cli.sweeps import (
 )
 from ssahc.config import resolve, write_config
 from ssahc.cuts import LabelScorer
-from ssahc.errors import DataError, UsageError
+from ssahc.errors import DataError, UsageError, printable
 from ssahc.io.folders import staged_output
 from ssahc.io.xvectors import read_recordings
 from ssahc.parallel import RunningOptions
@@ -227,5 +227,6 @@ def _print(tuned: _Tuned, scoring: ScoringOptions, out_dir: Path) -> None:
     values = zip(names, tuned.best, strict=True)
     said = ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in values)
     rate = tuned.sweep.scores[tuned.best].der
-    click.echo(f"\nbest: {said}, DER {rate:.2f} %; {out_dir / CONFIG} has it")
+    path = printable(str(out_dir / CONFIG))
+    click.echo(f"\nbest: {said}, DER {rate:.2f} %; {path} has it")
     warn_of_edges(tuned.sweep, tuned.best)

@@ -19,6 +19,8 @@ from ssahc.types import Float32Array, IntArray
 
 # Affinities that are held at once while rivals are looked for.
 _BLOCK = 1 << 20
+# The largest affinities, times this, stay within float32.
+_LARGEST_WEIGHT = 1e10
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ class DiscriminativeCost:
     below: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < np.inf:
+        if not 0 <= self.weight <= _LARGEST_WEIGHT:
             raise UsageError(
-                f"lambda must be finite and not negative, found {self.weight:g}"
+                f"lambda must be from 0 to {_LARGEST_WEIGHT:g}, found {self.weight:g}"
             )
         if self.neighbors < 1:
             raise UsageError(f"kc must be 1 or more, found {self.neighbors}")

@@ -1,16 +1,17 @@
 """A model folder: ``mean.vec``, ``transform.mat``, ``plda``, ``metric.ark``."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ssahc.errors import FormatError, UsageError
+from ssahc.errors import DataError, FormatError, UsageError
 from ssahc.io.ark import read_single, write_single
 from ssahc.io.folders import make_folder
 from ssahc.io.metric import read_metric, write_metric
-from ssahc.io.plda import read_plda, write_plda
+from ssahc.io.plda import find_fault, read_plda, write_plda
 from ssahc.types import LARGEST, FloatArray, Model
 
 MEAN, TRANSFORM, PLDA, METRIC = MODEL_FILES = (
@@ -49,10 +50,12 @@ def read_model(
     parts: dict[Path, int] = {}
     mean_vector = matrix = model_plda = model_metric = None
     if mean is not None:
-        mean_vector = _finite(read_single(mean, "vector"), mean)
+        mean_vector = read_single(mean, "vector").astype(np.float64)
+        _refuse(_find_infinite(mean_vector), mean)
         parts[mean] = len(mean_vector)
     if transform is not None:
-        matrix = _finite(read_single(transform, "matrix"), transform)
+        matrix = read_single(transform, "matrix").astype(np.float64)
+        _refuse(_find_infinite(matrix), transform)
         rows, columns = matrix.shape
         if rows == 0 or columns not in (rows, rows + 1):
             raise FormatError(
@@ -60,8 +63,7 @@ def read_model(
                 f"found {rows} x {columns}",
                 path=transform,
             )
-        if not matrix.any():
-            raise FormatError("is all zero; estimate it again", path=transform)
+        _refuse(_find_zero(matrix), transform)
         parts[transform] = rows
     if plda is not None:
         model_plda = read_plda(plda)
@@ -124,8 +126,15 @@ def write_model_dir(
     file_format : {"kaldi", "text", "binary"}
         As Kaldi's programs do by default (the mean as text, the others binary), or all
         of one kind; a metric is always binary.
+
+    Raises
+    ------
+    DataError
+        If `read_model_dir` would refuse what is to be written; then nothing is.
     """
     folder = Path(folder)
+    for name, fault in _find_faults(model):
+        raise DataError(f"{name}: {fault}")
     make_folder(folder)
     binary = file_format != "text"
     if model.mean is not None:
@@ -140,10 +149,27 @@ def write_model_dir(
         write_metric(folder / METRIC, model.metric)
 
 
-def _finite(values: np.ndarray, path: Path) -> FloatArray:
-    if not (np.abs(values) < LARGEST).all():
-        raise FormatError(
-            f"holds NaN, infinity or a value beyond {LARGEST:g}; make the file again",
-            path=path,
-        )
-    return values.astype(np.float64)
+def _find_faults(model: Model) -> Iterator[tuple[str, str]]:
+    """Yield parts of a model that nothing can be computed with, and why."""
+    if model.mean is not None and (fault := _find_infinite(model.mean)):
+        yield MEAN, fault
+    matrix = model.transform
+    if matrix is not None and (fault := _find_infinite(matrix) or _find_zero(matrix)):
+        yield TRANSFORM, fault
+    if model.plda is not None and (fault := find_fault(model.plda)):
+        yield PLDA, fault
+
+
+def _find_infinite(values: FloatArray) -> str | None:
+    if (np.abs(values) < LARGEST).all():
+        return None
+    return f"holds NaN, infinity or a value beyond {LARGEST:g}; make the file again"
+
+
+def _find_zero(matrix: FloatArray) -> str | None:
+    return None if matrix.any() else "is all zero; estimate it again"
+
+
+def _refuse(fault: str | None, path: Path) -> None:
+    if fault is not None:
+        raise FormatError(fault, path=path)

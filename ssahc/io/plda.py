@@ -60,11 +60,14 @@ def read_plda(path: Path) -> Plda:
         refuse_rest(BytesIO(body[len(_CLOSE) :]), len(body) - len(_CLOSE))
     except ValueError as error:
         raise FormatError(str(error), path=path) from error
-    _check(parts, path)
-    return Plda(**parts)
+    _check_shapes(parts, path)
+    plda = Plda(**parts)
+    if fault := find_fault(plda):
+        raise FormatError(fault, path=path)
+    return plda
 
 
-def _check(parts: dict[str, FloatArray], path: Path) -> None:
+def _check_shapes(parts: dict[str, FloatArray], path: Path) -> None:
     dim = len(parts["mean"])
     shapes = parts["transform"].shape, parts["psi"].shape
     if shapes != ((dim, dim), (dim,)) or dim == 0:
@@ -72,17 +75,27 @@ def _check(parts: dict[str, FloatArray], path: Path) -> None:
             f"parts disagree: mean of {dim}, transform {shapes[0]}, psi {shapes[1]}",
             path=path,
         )
-    if not all((np.abs(part) < LARGEST).all() for part in parts.values()):
-        raise FormatError(
-            f"holds NaN, infinity or a value beyond {LARGEST:g}; train the PLDA again",
-            path=path,
+
+
+def find_fault(plda: Plda) -> str | None:
+    """Say why nothing can be computed with a PLDA; None if it can.
+
+    Parameters
+    ----------
+    plda : Plda
+        With a square transform.
+    """
+    parts = plda.mean, plda.transform, plda.psi
+    if not all((np.abs(part) < LARGEST).all() for part in parts):
+        return (
+            f"holds NaN, infinity or a value beyond {LARGEST:g}; train the PLDA again"
         )
-    if parts["psi"].min() < 0 or np.linalg.cond(parts["transform"]) > 1 / _SINGULAR:
-        raise FormatError(
+    if plda.psi.min() < 0 or np.linalg.cond(plda.transform) > 1 / _SINGULAR:
+        return (
             "psi is negative or the transform singular; train the PLDA again on more "
-            "data",
-            path=path,
+            "data"
         )
+    return None
 
 
 def write_plda(path: Path, plda: Plda, *, binary: bool = True) -> None:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from ssahc.errors import UsageError
 from ssahc.metric.sampling import Sampling
 from ssahc.nn.losses import TripletForm
-from ssahc.options import check_fields
+from ssahc.options import check_fields, check_most
 from ssahc.types import LARGEST
 
 LossName = Literal[
@@ -45,6 +45,12 @@ _TAKEN_BY: dict[str, tuple[LossName, ...]] = {
 DISPLACED_BY_LOSS = {
     f"loss={loss}": {name for name, losses in _TAKEN_BY.items() if loss not in losses}
     for loss in get_args(LossName)
+}
+# More than any network of speakers has had.
+_MOST = {
+    **{"embedding_dim": 10_000, "hidden_layers": 100, "hidden_dim": 10_000},
+    **{"speakers_per_batch": 10_000, "utterances_per_speaker": 10_000},
+    "epochs": 100_000,
 }
 
 
@@ -221,6 +227,7 @@ class MetricOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_most(self, **_MOST)
         check_loss(self.loss, self.objective, self.triplets)
         fewest = {
             **{"embedding_dim": 1, "hidden_layers": 0, "hidden_dim": 1, "epochs": 1},

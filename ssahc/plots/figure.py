@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssahc.errors import UsageError
+from ssahc.errors import UsageError, printable
 from ssahc.io.files import atomic_write
 
 if TYPE_CHECKING:
@@ -67,10 +67,17 @@ def encode(figure: "Figure", kind: str, *, dpi: int = 120) -> bytes:
 
 
 def label(name: str) -> str:
-    """Return a name as matplotlib should draw it: short, and not as a formula."""
-    short = (
-        name
-        if len(name) <= _LONGEST
-        else f"{name[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
-    )
-    return short.replace("$", r"\$")
+    """Return a name as matplotlib should draw it: short, and else as `as_drawn`."""
+    shown = printable(name)
+    if len(shown) > _LONGEST:
+        shown = f"{shown[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return as_drawn(shown)
+
+
+def as_drawn(name: str) -> str:
+    """Return a name as matplotlib should draw it: not as a formula, and escaped.
+
+    What does not print is not XML, so that no program would open the SVG; and of what
+    is not UTF-8, matplotlib can draw nothing.
+    """
+    return printable(name).replace("$", r"\$")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssahc.plots.figure import save
+from ssahc.plots.figure import as_drawn, save
 
 # Curves are shown up to so many points above the lowest error rate, or three times it.
 _ABOVE = 20.0
@@ -67,8 +67,7 @@ def save_curves(
     for color, (name, rates) in zip(colors, curves.items(), strict=True):
         values, heights = zip(*sorted(rates.items()), strict=True)
         line = {"color": color, "marker": "o", "markevery": [int(np.argmin(heights))]}
-        # A dollar would start a formula.
-        axes.plot(values, heights, label=name.replace("$", r"\$"), **line)
+        axes.plot(values, heights, label=as_drawn(name), **line)
     lowest = min(rate for rates in curves.values() for rate in rates.values())
     top = max(3 * lowest, lowest + _ABOVE)
     points = [point for rates in curves.values() for point in rates.items()]

@@ -9,6 +9,7 @@ from math import isnan
 
 from ssahc.breakdown import Group, Summary, break_down, count_speakers, summarize
 from ssahc.comparison import ERROR_KINDS, Comparison
+from ssahc.errors import printable
 from ssahc.plots.palette import ERROR_COLORS
 from ssahc.report.drawing import draw
 from ssahc.scoring import Score, ScoringOptions
@@ -105,6 +106,7 @@ def render(report: Report) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_printable,
     )
     environment.filters["number"] = _number
     environment.filters["base64"] = _base64
@@ -145,6 +147,11 @@ def _parts(score: Score) -> list[_Part]:
         _Part(kind, ERROR_COLORS[kind], seconds[kind], score.percent(seconds[kind]))
         for kind in ERROR_KINDS
     ]
+
+
+def _printable(value: object) -> object:
+    """Return text with what a browser does not show escaped; markup stays as it is."""
+    return printable(value) if type(value) is str else value
 
 
 def _number(value: float, digits: int = 2) -> str:
