@@ -110,8 +110,7 @@ def command(
         )
     )
     with atomic_write(output, "wb") as file:
-        # A path may hold what is not UTF-8.
-        file.write(page.encode(errors="replace"))
+        file.write(page.encode())
     print_faults(faults, len(wanted))
     said = f"{output}: {len(comparisons)} recordings, affinities of {len(pictures)}"
     click.echo(printable(said))
