@@ -20,6 +20,7 @@ from ssahc.config import resolve
 from ssahc.errors import DataError, FormatError, UsageError
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
 from ssahc.io.files import atomic_write
+from ssahc.io.folders import clear_unfinished
 from ssahc.io.labelled import read_labelled
 from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
 from ssahc.io.scp import read_scp
@@ -170,7 +171,7 @@ def _open_training(
                 )
         else:
             # Without options nothing can be made of what else lies there.
-            kept.unlink(missing_ok=True)
+            clear_unfinished(folder)
             begin(folder, run, _find_inputs(run.sources))
         try:
             yield folder, checkpoint

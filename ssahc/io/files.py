@@ -24,6 +24,16 @@ _ODD_FILES = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+_KINDS = _ODD_FILES | {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+}
+
+
+def name_kind(mode: int) -> str:
+    """Return what has this mode, for a message: "a file", "a folder", "a link", ..."""
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
