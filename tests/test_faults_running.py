@@ -99,6 +99,15 @@ def _(here):
     return here.run()
 
 
+@fault("a named pipe in place of a file")
+def _(here):
+    here.out.mkdir()
+    os.mkfifo(here.out / "rttm")
+    result = here.run()
+    assert (here.out / "rttm").is_fifo()
+    return result
+
+
 @fault("a link to nowhere in place of the output folder")
 def _(here):
     here.out.symlink_to(here.folder / "nowhere")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from ssahc.errors import UsageError
-from ssahc.io.files import name_kind
+from ssahc.io.files import name_kind, odd_kind
 
 # What is not finished lies in a folder of its own in the output folder, beside a lock
 # that says whose it is.
@@ -52,7 +52,7 @@ def staged_output(
         If `path` cannot be created or written to, or another run is writing there.
     """
     with lock_folder(path) as unfinished:
-        refuse_folders(path, names)
+        refuse_odd(path, names)
         staging = unfinished / _STAGED
         # A run that was killed may have left it.
         _remove(staging)
@@ -210,11 +210,15 @@ def made_folder(path: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def refuse_folders(path: Path, names: Iterable[str]) -> None:
-    """Raise a UsageError if a folder has the place of a file that is to be written."""
+def refuse_odd(path: Path, names: Iterable[str]) -> None:
+    """Raise a UsageError if something else has the place of a file to be written.
+
+    That is a folder, a pipe or a device, or a link to one.
+    """
     for name in names:
-        if (path / name).is_dir():
-            raise UsageError(f"{path / name}: is a folder; move it away")
+        kind = odd_kind(path / name)
+        if kind is not None:
+            raise UsageError(f"{path / name}: is {kind}; move it away")
 
 
 def move_files(
