@@ -56,8 +56,27 @@ def link(name, target):
     return lambda files: (files / name).symlink_to(target)
 
 
+def hold(name, text="mine"):
+    """Have the output folder hold a file."""
+    return lambda files: (files / "out" / name).write_text(text)
+
+
+def instead(name, text):
+    """Have it hold that file alone."""
+
+    def hurt(files):
+        (files / "out" / "rttm").unlink()
+        hold(name, text)(files)
+
+    return hurt
+
+
 def nothing(files):
     pass
+
+
+DIARIZE = ("diarize", "x", "out")
+CLUSTER = ("cluster", "scores", "reco2utt", "out")
 
 
 FAULTS = {
@@ -91,6 +110,32 @@ FAULTS = {
     "a reference in place of a picture": (
         ("plot", "timeline", "ref.png", "out/rttm", "r1", "ref.png"),
         lambda files: (files / "ref.html").rename(files / "ref.png"),
+    ),
+    "an RTTM of others in the folder of a diarization": (DIARIZE, nothing),
+    "an RTTM of others in the folder of a clustering": (
+        (*CLUSTER, "--segments", "x/segments"),
+        nothing,
+    ),
+    "labels of others in the folder of a clustering": (CLUSTER, hold("labels")),
+    "options of others in the folder of a diarization": (
+        DIARIZE,
+        # Of ssahc, but written by hand.
+        instead("config.toml", 'system = "cosine"'),
+    ),
+    "options of a tuning in the folder of a clustering": (
+        CLUSTER,
+        lambda files: (
+            hold("config.toml", 'rttm_channel = "0"')(files),
+            hold("tuning.csv")(files),
+        ),
+    ),
+    "options of others in the folder of a tuning": (
+        ("tune", "x", "ref.html", "out"),
+        hold("config.toml"),
+    ),
+    "a PLDA of others in the folder of a metric": (
+        ("train-metric", "x", "out"),
+        hold("plda"),
     ),
 }
 

@@ -5,16 +5,18 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
-from ssahc.errors import DataError, UsageError
+from ssahc.config import read_toml
+from ssahc.errors import DataError, FormatError, UsageError
+from ssahc.io.folders import UNFINISHED
 from ssahc.io.rttm import write_rttm
 from ssahc.io.text import write_labels
 from ssahc.memory import lack_of_memory
@@ -42,7 +44,7 @@ T = TypeVar("T")
 Item = TypeVar("Item", bound=Named)
 Result = TypeVar("Result")
 
-# Both diarize and tune write the first; the second tells whose it is.
+# Many verbs write the first; the second is of tune alone.
 CONFIG, TUNING = "config.toml", "tuning.csv"
 # Seconds between two lines about progress, where there is no terminal.
 _SILENCE = 30.0
@@ -272,6 +274,49 @@ def print_errors(errors: Iterable[object]) -> None:
         click.echo(f"ssahc: error: {message}", err=True)
     if len(messages) > _SHOWN:
         click.echo(f"ssahc: error: ... and {len(messages) - _SHOWN} more", err=True)
+
+
+def find_earlier(out_dir: Path, names: Iterable[str], verb: str) -> dict[str, Any]:
+    """Return the options of the run of diarize or cluster that a folder holds.
+
+    Parameters
+    ----------
+    out_dir : Path
+    names : iterable of str
+        Files that will be written there, besides config.toml.
+    verb : str
+        What writes them.
+
+    Returns
+    -------
+    dict
+        Empty if there is no such run.
+
+    Raises
+    ------
+    UsageError
+        If there is none, and files of these names would be lost.
+    """
+    earlier: dict[str, Any] = {}
+    with suppress(FormatError):
+        earlier = read_toml(out_dir / CONFIG)
+    # Of all verbs whose options are kept, only these and tune write an RTTM's channel.
+    if "rttm_channel" in earlier and not (out_dir / TUNING).exists():
+        return earlier
+    # Of a run that was stopped at its very end, options are what is moved last.
+    if not (out_dir / UNFINISHED / CONFIG).exists():
+        refuse_others(out_dir, (*names, CONFIG), verb)
+    return {}
+
+
+def refuse_others(out_dir: Path, names: Iterable[str], verb: str) -> None:
+    """Raise a UsageError if there are files of these names, which would be lost."""
+    for name in names:
+        if (out_dir / name).is_file():
+            raise UsageError(
+                f"{out_dir}: holds {name} that ssahc {verb} did not write; "
+                "choose another folder"
+            )
 
 
 def write_results(
