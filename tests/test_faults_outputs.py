@@ -1,9 +1,11 @@
 """Faults of what is to be written, as docs/faults.md says."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ssahc.errors import UsageError
@@ -11,6 +13,7 @@ from ssahc.io.files import atomic_write, check_output
 from ssahc.io.labelled import write_labelled
 from ssahc.io.trials import write_trials
 from ssahc.simulate import SimulateOptions, simulate_training
+from ssahc.types import LabelledXvectors
 
 SECTION = "Output files"
 
@@ -71,11 +74,23 @@ def instead(name, text):
     return hurt
 
 
+def put_others(files, name):
+    """Put a folder of x-vectors with other keys."""
+    vectors = LabelledXvectors(("speaker-1",), ("speaker",), np.ones((1, 4)))
+    write_labelled(files / name, vectors)
+
+
+def put_model(files, name):
+    (files / name).mkdir(parents=True)
+    (files / name / "plda").write_text("mine")
+
+
 def nothing(files):
     pass
 
 
 DIARIZE = ("diarize", "x", "out")
+SIMULATE = ("simulate", "out", "--recordings", 2, "--duration", 20, "--dim", 4)
 CLUSTER = ("cluster", "scores", "reco2utt", "out")
 
 
@@ -132,6 +147,19 @@ FAULTS = {
     "options of others in the folder of a tuning": (
         ("tune", "x", "ref.html", "out"),
         hold("config.toml"),
+    ),
+    "a link in place of a simulated folder": (SIMULATE, link("out/a", "../x")),
+    "x-vectors of others in place of simulated ones": (
+        SIMULATE,
+        lambda files: put_others(files, "out/train"),
+    ),
+    "a model of others in place of a simulated one": (
+        SIMULATE,
+        lambda files: put_model(files, "out/model/b"),
+    ),
+    "a link in place of a folder of the demo": (
+        ("demo", "out"),
+        link("out/plda-known", "../x"),
     ),
     "a PLDA of others in the folder of a metric": (
         ("train-metric", "x", "out"),
@@ -231,3 +259,34 @@ def test_what_is_no_file_is_not_replaced(tmp_path, kind, linked):
         with atomic_write(target):
             pass
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["a", "b", "model", "model/a", "model/b", "train"])
+def test_nothing_is_simulated_where_a_link_leads(ssahc_here, files, name):
+    path, others = files / "corpus" / name, files / "others"
+    path.parent.mkdir(parents=True)
+    others.mkdir()
+    path.symlink_to(others)
+    result = ssahc_here("simulate", "corpus", *SIMULATE[2:])
+    assert result.returncode == 2
+    assert f"corpus/{name}: is a link, expected a folder or nothing" in result.stderr
+    assert list(others.iterdir()) == []
+
+
+def test_what_was_simulated_is_simulated_anew(ssahc_here, files):
+    for options in ((), ("--seed", 1), ("--train-speakers", 0)):
+        assert ssahc_here("simulate", "corpus", *SIMULATE[2:], *options).returncode == 0
+    # As a run leaves it that was killed before it had written the scp.
+    shutil.rmtree(files / "corpus" / "model")
+    for path in (files / "corpus" / "b").iterdir():
+        path.unlink() if path.name != "xvector.ark" else None
+    (files / "corpus" / "b" / ".xvector.scp.abc").touch()
+    assert ssahc_here("simulate", "corpus", *SIMULATE[2:]).returncode == 0
+
+
+def test_training_vectors_of_others_stay_where_none_are_simulated(ssahc_here, files):
+    put_others(files, "corpus/train")
+    before = tree(files / "corpus")
+    none = ("--train-speakers", 0)
+    assert ssahc_here("simulate", "corpus", *SIMULATE[2:], *none).returncode == 0
+    assert before.items() <= tree(files / "corpus").items()

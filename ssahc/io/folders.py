@@ -210,6 +210,16 @@ def made_folder(path: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def refuse_links(path: Path, names: Iterable[str]) -> None:
+    """Raise a UsageError if a folder to be written to is a link: it is elsewhere."""
+    for name in names:
+        if (path / name).is_symlink():
+            raise UsageError(
+                f"{path / name}: is a link, expected a folder or nothing; remove it, "
+                "or choose another output folder"
+            )
+
+
 def refuse_odd(path: Path, names: Iterable[str]) -> None:
     """Raise a UsageError if something else has the place of a file to be written.
 
