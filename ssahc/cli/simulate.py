@@ -77,7 +77,7 @@ def refuse_others(out_dir: Path, names: Iterable[str]) -> None:
             continue
         for folder in (out_dir / name, out_dir / folders[-1]):
             # A run that was killed may have left the archive, and hidden files.
-            for path in folder.glob("[!.]*"):
+            for path in sorted(folder.glob("[!.]*")):
                 if path.name != "xvector.ark":
                     raise UsageError(
                         f"{folder}: holds {path.name} that ssahc simulate did not "
