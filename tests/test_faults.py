@@ -16,6 +16,7 @@ ELSEWHERE = {
     "Kaldi archives and scp files",
     "Tables",
     "Score matrices and references",
+    "Output files",
     "While it runs",
     "Memory",
 }

@@ -99,6 +99,79 @@ def _(here):
     return here.run()
 
 
+@fault("a named pipe in place of a file")
+def _(here):
+    here.out.mkdir()
+    os.mkfifo(here.out / "rttm")
+    result = here.run()
+    assert (here.out / "rttm").is_fifo()
+    return result
+
+
+@fault("a link to nowhere in place of the output folder")
+def _(here):
+    here.out.symlink_to(here.folder / "nowhere")
+    result = here.run()
+    assert not (here.folder / "nowhere").exists()
+    return result
+
+
+@fault("a link in place of `.unfinished`")
+def _(here):
+    # Of others: what a name in it is like is no matter.
+    others = here.folder / "others"
+    names = ("lock", "labels.0", "rttm", "deeper/file")
+    for name in names:
+        (others / name).parent.mkdir(parents=True, exist_ok=True)
+        (others / name).write_text("mine")
+    here.out.mkdir()
+    (here.out / ".unfinished").symlink_to(others)
+    result = here.run()
+    assert [(others / name).read_text() for name in names] == ["mine"] * len(names)
+    return result
+
+
+@fault("a file in place of `.unfinished`")
+def _(here):
+    here.out.mkdir()
+    (here.out / ".unfinished").write_text("mine")
+    result = here.run()
+    assert (here.out / ".unfinished").read_text() == "mine"
+    return result
+
+
+@fault("a link in place of the lock")
+def _(here):
+    (here.out / ".unfinished").mkdir(parents=True)
+    (here.folder / "mine").write_text("mine")
+    (here.out / ".unfinished" / "lock").symlink_to(here.folder / "mine")
+    result = here.run()
+    assert (here.folder / "mine").read_text() == "mine"
+    return result
+
+
+@fault("links in place of what is kept")
+def _(here):
+    kept = here.out / ".unfinished"
+    kept.mkdir(parents=True)
+    shutil.copy(here.folder / "whole" / "config.toml", kept)
+    names = ("labels.0", "scores.1", "labels", "rttm", "scores.ark", "scores.scp")
+    for name in names:
+        (kept / name).symlink_to(here.folder / f"not {name}")
+    result = here.run("--resume")
+    assert list(here.folder.glob("not *")) == []
+    return result
+
+
+@fault("a named pipe in place of what was kept")
+def _(here):
+    kept = here.out / ".unfinished"
+    kept.mkdir(parents=True)
+    shutil.copy(here.folder / "whole" / "config.toml", kept)
+    os.mkfifo(kept / "labels.0")
+    return here.run("--resume")
+
+
 @fault("the output folder is removed")
 def _(here):
     with here.after(1, lambda: shutil.rmtree(here.out)):

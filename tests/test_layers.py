@@ -28,7 +28,7 @@ ARROWS = {
     "options": set(),
     "types": set(),
     "io.files": set(),
-    "io.folders": set(),
+    "io.folders": {"io.files"},
     "io.scp": {"io.files"},
     "io.decoding": {"io.files", "io.scp"},
     "io.ark": {"io.decoding", "io.files", "io.scp", "memory"},

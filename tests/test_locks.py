@@ -42,7 +42,7 @@ VERBS = ("diarize", "train-metric", "fit", "tune", "cluster", "simulate", "demo"
 
 
 def tree(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -79,6 +79,59 @@ def test_what_a_killed_run_has_left_goes(folder, ssahc_here, verbs, verb):
     assert list(unfinished.rglob("plda"))
     assert ssahc_here(*verbs[verb]).returncode == 0
     assert not unfinished.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "looping link", "file"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_is_not_a_folder_of_ours_is_not_written_to(
+    folder, ssahc_here, verbs, verb, kind
+):
+    unfinished, others = folder / "out" / ".unfinished", folder / "others"
+    unfinished.parent.mkdir()
+    if kind == "link":
+        (others / "staged").mkdir(parents=True)
+        (others / "staged" / "mine").write_text("mine")
+    if kind == "file":
+        unfinished.write_text("mine")
+    else:
+        unfinished.symlink_to(unfinished if kind == "looping link" else others)
+    before = tree(folder)
+    result = ssahc_here(*verbs[verb])
+    assert tree(folder) == before
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"ssahc: error: {unfinished}: is a {kind.split()[-1]}, expected a folder that "
+        "ssahc makes; move it away\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["lock", "staged", "labels.0", "checkpoint.npz"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_in_the_folder_is_not_followed(folder, ssahc_here, verbs, name, there):
+    for verb in ("diarize", "fit", "train-metric"):
+        (folder / "out" / ".unfinished").mkdir(parents=True)
+        others = folder / "others"
+        if there:
+            others.mkdir(exist_ok=True)
+            (others / "mine").write_text("mine")
+        (folder / "out" / ".unfinished" / name).symlink_to(others)
+        before = tree(others)
+        result = ssahc_here(*verbs[verb])
+        assert tree(others) == before
+        assert others.exists() == there
+        if name == "lock":
+            assert result.returncode == 2
+            assert "lock: is a link, expected a file that ssahc" in result.stderr
+        else:
+            assert result.returncode == 0
+        shutil.rmtree(folder / "out")
+
+
+def test_a_link_to_a_folder_of_outputs_is_one(folder, ssahc_here, verbs):
+    (folder / "elsewhere").mkdir()
+    (folder / "out").symlink_to(folder / "elsewhere")
+    assert ssahc_here(*verbs["fit"]).returncode == 0
+    assert {path.name for path in (folder / "elsewhere").iterdir()} == MODEL
 
 
 def test_an_interrupted_diarization_outlives_a_fit(folder, ssahc_here, verbs):

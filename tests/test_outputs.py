@@ -80,9 +80,64 @@ def test_scores_may_be_clustered_where_they_lie(folder, diarize, ssahc_here):
     assert result.returncode == 0
     assert (out / "labels").read_bytes() == labels
     assert (out / "scores.ark").exists()
+    # It would be that of other labels.
+    assert not (out / "rttm").exists()
     # Now the folder is not known to be diarize's: nothing is removed.
     assert diarize()[0] == 0
     assert (out / "scores.ark").exists()
+
+
+def test_a_clustering_leaves_one_runs_files(folder, diarize, ssahc_here):
+    x, out = folder / "x", folder / "out"
+    assert diarize("--write-scores", out="scored")[0] == 0
+    arguments = ("cluster", folder / "scored" / "scores.scp", x / "spk2utt", out)
+
+    def names():
+        return {path.name for path in out.iterdir()}
+
+    assert ssahc_here(*arguments, "--segments", x / "segments").returncode == 0
+    assert names() == {"rttm", "labels", "config.toml"}
+    assert ssahc_here(*arguments).returncode == 0
+    assert names() == {"labels", "config.toml"}
+    # Without segments it did not write this one.
+    (out / "rttm").write_text("mine")
+    assert ssahc_here(*arguments).returncode == 0
+    assert (out / "rttm").read_text() == "mine"
+
+
+def test_scores_that_would_be_lost_are_refused_only_if_they_are_written(
+    folder, diarize
+):
+    (folder / "out").mkdir()
+    (folder / "out" / "scores.ark").write_text("Kaldi's")
+    status, errors, _ = diarize("--write-scores")
+    assert status == 2
+    assert "holds scores.ark that ssahc diarize did not write; choose another" in errors
+    assert (folder / "out" / "scores.ark").read_text() == "Kaldi's"
+    assert diarize()[0] == 0
+    assert (folder / "out" / "scores.ark").read_text() == "Kaldi's"
+
+
+def test_a_reference_beside_the_x_vectors_stays(folder, diarize):
+    (folder / "x" / "rttm").write_text("my reference")
+    status, errors, _ = diarize(out="x")
+    assert status == 2
+    assert errors.count("\n") == 1
+    assert (folder / "x" / "rttm").read_text() == "my reference"
+    (folder / "x" / "rttm").unlink()
+    assert diarize(out="x")[0] == diarize(out="x")[0] == 0
+
+
+def test_a_run_that_was_stopped_while_its_files_were_moved_is_resumed(folder, diarize):
+    assert diarize()[0] == 0
+    out = folder / "out"
+    (out / ".unfinished").mkdir()
+    (out / "config.toml").rename(out / ".unfinished" / "config.toml")
+    status, errors, _ = diarize()
+    assert status == 2
+    assert "holds a run that was interrupted; go on with --resume" in errors
+    assert diarize("--resume")[0] == 0
+    assert {path.name for path in out.iterdir()} == {"rttm", "labels", "config.toml"}
 
 
 def test_nothing_is_written_if_something_cannot_be(folder, diarize):

@@ -336,7 +336,7 @@ def test_an_option_that_cannot_be_met_is_named(run, here):
         ),
         ((), "nowhere", "no such file"),
         (("--plda-scores", "x"), "train", "No such option"),
-        (("--write-scores", here / "no/where"), "train", "cannot write there"),
+        (("--write-scores", here / "no/where"), "train", "no such folder; create"),
         (("--plda", here / "model/plda"), "train", "centred and whitened"),
     ):
         status, values, errors = run(*options, source=source)

@@ -42,7 +42,7 @@ T = TypeVar("T")
 Item = TypeVar("Item", bound=Named)
 Result = TypeVar("Result")
 
-# Both diarize and tune write the first; the second tells whose it is.
+# Many verbs write the first; the second is of tune alone.
 CONFIG, TUNING = "config.toml", "tuning.csv"
 # Seconds between two lines about progress, where there is no terminal.
 _SILENCE = 30.0

@@ -10,7 +10,13 @@ from typing import Any
 import click
 import numpy as np
 
-from ssahc.cli.batch import CONFIG, RttmOptions, work_through, write_results
+from ssahc.cli.batch import (
+    CONFIG,
+    RttmOptions,
+    work_through,
+    write_results,
+)
+from ssahc.cli.earlier import read_earlier
 from ssahc.cli.inputs import CONFLICTS, SpeakerTables, read_speakers
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster
@@ -26,7 +32,8 @@ from ssahc.turns import make_turns
 from ssahc.types import Fault, IntArray, Turn
 
 _logger = logging.getLogger("ssahc")
-_FILES = ("labels", "rttm", CONFIG)
+# The first says that the others are a run's.
+_FILES = (CONFIG, "labels", "rttm")
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,12 @@ def command(
     Kaldi's agglomerative-cluster with the options of the same names.
     """
     run = resolve(Run, given, config=config, displaces=CONFLICTS)
-    with staged_output(out_dir, _FILES) as folder:
+    names = ("labels",) if run.files.segments is None else ("labels", "rttm")
+    earlier = read_earlier(out_dir, names, "cluster")
+    # A run of this verb that had segments has left it, or one of diarize; whose scores
+    # stay, which may be what is clustered.
+    stale = ("rttm",) if earlier.keys() & {"segments", "xvector_dir"} else ()
+    with staged_output(out_dir, _FILES, stale=stale) as folder:
         faults = _cluster(scores, reco2utt, folder, run)
     sys.exit(1 if faults else 0)
 

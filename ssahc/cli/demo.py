@@ -7,10 +7,10 @@ import click
 
 from ssahc.cli.batch import track, write_results
 from ssahc.cli.options import PATH, Verb
-from ssahc.cli.simulate import write_corpus
+from ssahc.cli.simulate import refuse_what_is_not_simulated, write_corpus
 from ssahc.cli.tables import print_table
 from ssahc.comparison import compare
-from ssahc.io.folders import lock_folder, make_folder
+from ssahc.io.folders import lock_folder, make_folder, refuse_links
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_reco2num_spk
@@ -36,6 +36,11 @@ def command(out_dir: Path) -> None:
     Nothing in it is real speech: the table shows that everything works, not how well.
     """
     with lock_folder(out_dir):
+        refuse_what_is_not_simulated(out_dir, _HALVES)
+        refuse_links(
+            out_dir,
+            (_name(system, known) for system in _SYSTEMS for known in (True, False)),
+        )
         _show(out_dir)
     click.echo(
         f"\nThe same by hand, for one half and one system:\n"
@@ -83,7 +88,7 @@ def _run(
             speakers = SpeakerOptions(counts[item.id] if known_speakers else None)
             options = DiarizeOptions(system=system, speakers=speakers)
             results[item.id] = diarize_recording(item, model, options)
-    folder = out_dir / f"{system}-{'known' if known_speakers else 'estimated'}"
+    folder = out_dir / _name(system, known_speakers)
     make_folder(folder)
     write_results(
         folder,
@@ -92,6 +97,10 @@ def _run(
         channel="0",
     )
     return results
+
+
+def _name(system: System, known_speakers: bool) -> str:
+    return f"{system}-{'known' if known_speakers else 'estimated'}"
 
 
 def _rate(reference: dict[str, list[Turn]], results: dict[str, Diarization]) -> str:

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +26,7 @@ from ssahc.cli.batch import (
     work_each,
     write_results,
 )
+from ssahc.cli.earlier import read_earlier
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -46,8 +47,8 @@ from ssahc.cli.options import (
     take_options,
 )
 from ssahc.cli.unfinished import SCORES, Plan, Unfinished, open_unfinished
-from ssahc.config import read_config, resolve
-from ssahc.errors import FormatError, UsageError
+from ssahc.config import resolve
+from ssahc.errors import UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.memory import check_room
 from ssahc.nn.train import has_gpu
@@ -131,13 +132,21 @@ def command(
         )
     given["xvector_dir"] = xvector_dir
     run = resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
+    scores = SCORES if run.output.write_scores else ()
+    earlier = read_earlier(out_dir, ("labels", "rttm", *scores), "diarize")
+    stale = SCORES if earlier.get("write_scores") else ()
     with promised_memory(run.method):
-        faults = _run(out_dir, run, running, resume=resume)
+        faults = _run(out_dir, run, running, resume=resume, stale=stale)
     sys.exit(1 if faults else 0)
 
 
 def _run(
-    out_dir: Path, run: Run, running: RunningOptions, *, resume: bool
+    out_dir: Path,
+    run: Run,
+    running: RunningOptions,
+    *,
+    resume: bool,
+    stale: Collection[str],
 ) -> list[Fault]:
     """Diarize and write; return the recordings that could not be done."""
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
@@ -151,21 +160,11 @@ def _run(
     )
     files = ("labels", "rttm", *SCORES)
     with open_unfinished(
-        out_dir, plan, files, resume=resume, stale=_stale_files(out_dir)
+        out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
         faults = _diarize(folder, inputs, run, running, unfinished)
         _write(folder, run, unfinished)
     return faults
-
-
-def _stale_files(out_dir: Path) -> tuple[str, ...]:
-    """Return the files of an earlier run that this one may not write anew."""
-    try:
-        earlier = read_config(out_dir / CONFIG, Run)
-    except FormatError:
-        # Not there, or not ours: nothing here is ours to remove.
-        return ()
-    return SCORES if earlier.get("write_scores") else ()
 
 
 def settle_system(run: Run, inputs: Inputs) -> Run:

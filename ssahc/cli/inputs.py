@@ -254,16 +254,18 @@ def open_inputs(
     )
 
 
-def find_inputs(source: Source, files: ModelFiles, tables: SpeakerTables) -> list[Path]:
+def find_inputs(*options: Source | ModelFiles | SpeakerTables) -> list[Path]:
     """Return the files that the options name; of a model folder, those it may hold.
 
     Those of an x-vector folder are not among them (see `XvectorDir.files`).
     """
-    paths = [] if source.recordings is None else [source.recordings]
-    for name, value in (flatten(files) | flatten(tables)).items():
+    paths = []
+    for name, value in (item for part in options for item in flatten(part).items()):
         path = strip_rspecifier(Path(value))[1]
-        is_folder = name == "model_dir"
-        paths += [path / part for part in MODEL_FILES] if is_folder else [path]
+        if name == "model_dir":
+            paths += [path / part for part in MODEL_FILES]
+        elif name != "xvector_dir":
+            paths.append(path)
     return paths
 
 

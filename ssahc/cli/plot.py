@@ -12,6 +12,7 @@ from ssahc.cli.inputs import (
     CONFLICTS,
     ModelFiles,
     SpeakerTables,
+    find_inputs,
     open_inputs,
 )
 from ssahc.cli.memory import promised_memory
@@ -78,7 +79,8 @@ def affinity(
     PICTURE ends in .png, .svg or .pdf.
     """
     run = _resolve(given, preset, config)
-    check_picture(picture)
+    inputs = find_inputs(run.files, run.tables)
+    check_picture(picture, [ref_rttm, config, *inputs])
     with promised_memory(run.method, "matplotlib.figure"):
         _draw_affinities(xvector_dir, recording, ref_rttm, picture, run)
 
@@ -137,7 +139,7 @@ def thresholds(tables: tuple[Path, ...], picture: Path) -> None:
     combination of the other options that were swept (where no threshold was, against
     the last of them); its lowest point is marked. PICTURE ends in .png, .svg or .pdf.
     """
-    check_picture(picture)
+    check_picture(picture, tables)
     draw_curves(picture, {str(path): read_sweep(path) for path in tables})
 
 
@@ -152,5 +154,5 @@ def sweep(tuning_csv: Path, picture: Path) -> None:
     --gammas and --init-thresholds; where it varies other options as well, a bar is the
     lowest error rate over these. PICTURE ends in .png, .svg or .pdf.
     """
-    check_picture(picture)
+    check_picture(picture, [tuning_csv])
     draw_bars(picture, read_sweep(tuning_csv))

@@ -38,7 +38,7 @@ def timeline(
     ends in .png, .svg or .pdf.
     """
     protocol = resolve(Protocol, given)
-    check_picture(picture)
+    check_picture(picture, [ref_rttm, hyp_rttm, protocol.uem])
     references = read_references(ref_rttm, protocol.uem)
     turns = references.rttm.turns
     if recording not in turns:
@@ -80,7 +80,7 @@ def speakers(
     .pdf.
     """
     protocol = resolve(Protocol, given)
-    check_picture(picture)
+    check_picture(picture, [ref_rttm, *hyp_rttms, protocol.uem])
     if len(set(hyp_rttms)) < len(hyp_rttms):
         raise UsageError("a HYP_RTTM is given twice; leave one out")
     references = read_references(ref_rttm, protocol.uem)

@@ -23,7 +23,7 @@ from ssahc.cli.references import (
 from ssahc.comparison import Comparison, compare
 from ssahc.config import build, check_values, read_toml, resolve
 from ssahc.errors import FormatError, SsahcError, UsageError, printable
-from ssahc.io.files import atomic_write
+from ssahc.io.files import atomic_write, check_output
 from ssahc.report.page import Entry, Report, rank, render
 from ssahc.types import Fault, Turn
 
@@ -76,7 +76,7 @@ def command(
     """
     protocol = resolve(Protocol, given)
     output = output or out_dir / "report.html"
-    _check_needs(out_dir, output)
+    _check_needs(out_dir, output, [ref_rttm, protocol.uem, out_dir / "rttm"])
     references = read_references(ref_rttm, protocol.uem)
     hypothesis = read_hypothesis(out_dir / "rttm", references)
     comparisons = _compare(references, hypothesis, protocol)
@@ -117,7 +117,7 @@ def command(
     sys.exit(1 if faults else 0)
 
 
-def _check_needs(out_dir: Path, output: Path) -> None:
+def _check_needs(out_dir: Path, output: Path, inputs: Sequence[Path | None]) -> None:
     """Refuse before anything is computed what could not be read or written."""
     for library in ("jinja2", "matplotlib"):
         if find_spec(library) is None:
@@ -127,10 +127,7 @@ def _check_needs(out_dir: Path, output: Path) -> None:
     if output.suffix not in (".html", ".htm"):
         # Anything else may be a file of another kind, such as the reference.
         raise UsageError(f"{output}: a page's name ends in .html")
-    if not output.parent.is_dir():
-        raise UsageError(f"{output.parent}: no such folder; create it first")
-    if output.is_dir():
-        raise UsageError(f"{output}: is a folder; give the name of a file")
+    check_output(output, inputs)
 
 
 def _compare(

@@ -14,7 +14,7 @@ from ssahc.io.folders import (
     clear_unfinished,
     lock_folder,
     move_files,
-    refuse_folders,
+    refuse_odd,
 )
 
 
@@ -46,7 +46,7 @@ def work_folder(
         If it cannot be written to, or another run is writing there.
     """
     with lock_folder(out_dir) as folder:
-        refuse_folders(out_dir, (*names, CONFIG))
+        refuse_odd(out_dir, (*names, CONFIG))
         try:
             yield folder
             # Options last: until they are gone, the folder can be resumed.

@@ -1,6 +1,7 @@
 """``ssahc simulate``."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import click
 
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
-from ssahc.io.files import atomic_write
-from ssahc.io.folders import lock_folder
+from ssahc.errors import UsageError
+from ssahc.io.files import atomic_write, open_regular
+from ssahc.io.folders import lock_folder, refuse_links
 from ssahc.io.labelled import write_labelled
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.trials import write_trials
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvectors import SCP, write_xvector_dir
 from ssahc.simulate import (
     Half,
     SimulateOptions,
@@ -25,6 +27,8 @@ from ssahc.types import LabelledXvectors
 
 # Every x-vector is compared with so many.
 _TRIALS = 20
+# Folders of x-vectors, and how their first keys begin: by that they are known again.
+_FIRST = {"a": "a000-", "b": "b000-", "train": "t0000-"}
 
 _logger = logging.getLogger("ssahc")
 
@@ -43,12 +47,51 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
     """
     options = resolve(SimulateOptions, given, config=config)
     with lock_folder(out_dir):
+        refuse_what_is_not_simulated(
+            out_dir, _FIRST if options.train_speakers > 0 else ("a", "b")
+        )
         halves = simulate_corpus(options)
         write_corpus(out_dir, halves)
         if options.train_speakers > 0:
             write_training(out_dir / "train", simulate_training(options))
     count = sum(len(half.conversations) for half in halves.values())
     _logger.info("wrote %d conversations to %s/a and %s/b", count, out_dir, out_dir)
+
+
+def refuse_what_is_not_simulated(out_dir: Path, names: Iterable[str]) -> None:
+    """Refuse to write to what is elsewhere, or was not simulated.
+
+    Parameters
+    ----------
+    out_dir : Path
+    names : iterable of str
+        Of "a", "b" and "train", what will be written.
+
+    Raises
+    ------
+    UsageError
+        If one of their folders is a link, or holds files of others.
+    """
+    for name in names:
+        folders = [name] if name == "train" else [name, "model", f"model/{name}"]
+        refuse_links(out_dir, folders)
+        if _begins(out_dir / name / SCP, _FIRST[name]):
+            continue
+        for folder in (out_dir / name, out_dir / folders[-1]):
+            # A run that was killed may have left the archive, and hidden files.
+            for path in sorted(folder.glob("[!.]*")):
+                if path.name != "xvector.ark":
+                    raise UsageError(
+                        f"{folder}: holds {path.name} that ssahc simulate did not "
+                        "write; choose another folder"
+                    )
+
+
+def _begins(path: Path, text: str) -> bool:
+    if not path.exists():
+        return False
+    with open_regular(path) as file:
+        return file.read(len(text)) == text.encode()
 
 
 def write_training(folder: Path, labelled: LabelledXvectors) -> None:

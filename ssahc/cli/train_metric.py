@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ssahc.cli.batch import CONFIG, print_errors
+from ssahc.cli.earlier import refuse_others
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cli.resuming import begin, check_same_run, is_interrupted, work_folder
 from ssahc.config import resolve
-from ssahc.errors import DataError, FormatError, UsageError
+from ssahc.errors import DataError, FormatError
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
 from ssahc.io.files import atomic_write
+from ssahc.io.folders import clear_unfinished
 from ssahc.io.labelled import read_labelled
 from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
 from ssahc.io.scp import read_scp
@@ -135,12 +137,7 @@ def _is_finished(out_dir: Path) -> bool:
     """
     if (out_dir / _EPOCHS).exists():
         return True
-    for name in (*MODEL_FILES, CONFIG):
-        if (out_dir / name).is_file():
-            raise UsageError(
-                f"{out_dir}: holds {name} that ssahc train-metric did not write; "
-                "choose another folder"
-            )
+    refuse_others(out_dir, (*MODEL_FILES, CONFIG), "train-metric")
     return False
 
 
@@ -170,7 +167,7 @@ def _open_training(
                 )
         else:
             # Without options nothing can be made of what else lies there.
-            kept.unlink(missing_ok=True)
+            clear_unfinished(folder)
             begin(folder, run, _find_inputs(run.sources))
         try:
             yield folder, checkpoint

@@ -24,7 +24,7 @@ from ssahc.cli.batch import CONFIG
 from ssahc.cli.resuming import begin, check_same_run, is_interrupted, work_folder
 from ssahc.errors import FormatError, UsageError
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
-from ssahc.io.files import open_regular
+from ssahc.io.files import open_regular, unreadable
 from ssahc.io.folders import UNFINISHED, clear_unfinished
 from ssahc.io.scp import ScpEntry
 from ssahc.io.text import format_labels, parse_count
@@ -79,12 +79,17 @@ class Unfinished:
 
     def __enter__(self) -> Self:
         number = 0
-        while (self.folder / f"labels.{number}").exists():
+        while any(map(os.path.lexists, self._paths(number))):
             number += 1
-        labels = self.folder / f"labels.{number}"
-        self._labels_file = labels.open("w", encoding="utf-8")
-        self._scores_file = (self.folder / f"scores.{number}").open("wb")
+        labels, scores = self._paths(number)
+        self._labels_file = open(labels, "w", encoding="utf-8", opener=_open_new)
+        # kaldi_io insists on a file whose mode attribute is "wb", not "xb".
+        self._scores_file = open(scores, "wb", opener=_open_new)
         return self
+
+    def _paths(self, number: int) -> tuple[Path, Path]:
+        """Return where one process keeps labels and scores."""
+        return self.folder / f"labels.{number}", self.folder / f"scores.{number}"
 
     def __exit__(self, *error: Any) -> None:
         # What was flushed is there; what was not failed before, on a full disk.
@@ -132,6 +137,11 @@ class Unfinished:
                 if isinstance(matrix, FormatError):
                     raise matrix
                 writer.write(recording, matrix)
+
+
+def _open_new(path: str, flags: int) -> int:
+    # What is new is not reached by a link.
+    return os.open(path, flags | os.O_EXCL, 0o666)
 
 
 @contextmanager
@@ -251,8 +261,11 @@ def _whole_lines(path: Path) -> Iterator[tuple[str, int]]:
     """Yield utterances and 0-based labels, but for a line that was torn off."""
     if not path.exists():
         return
-    with open_regular(path) as file:
-        whole, _, _ = file.read().decode("utf-8", "replace").rpartition("\n")
+    try:
+        with open_regular(path) as file:
+            whole, _, _ = file.read().decode("utf-8", "replace").rpartition("\n")
+    except OSError as error:
+        raise unreadable(path, error) from error
     for line in whole.split("\n"):
         utterance, _, label = line.rstrip(" ").partition(" ")
         if number := parse_count(label):

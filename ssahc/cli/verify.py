@@ -13,12 +13,14 @@ import click
 import numpy as np
 
 from ssahc.cli.batch import print_errors
-from ssahc.cli.inputs import ModelFiles, load_model
+from ssahc.cli.inputs import ModelFiles, find_inputs, load_model
 from ssahc.cli.options import PATH, Verb, options_of
 from ssahc.cli.tables import print_table
 from ssahc.config import flatten, resolve
 from ssahc.errors import DataError, FormatError, UsageError
+from ssahc.io.files import check_output
 from ssahc.io.labelled import Xvectors, read_xvectors
+from ssahc.io.scp import read_scp
 from ssahc.io.text import read_spk2utt
 from ssahc.io.trials import (
     Trials,
@@ -26,6 +28,7 @@ from ssahc.io.trials import (
     read_trials,
     write_trial_scores,
 )
+from ssahc.io.xvectors import SCP
 from ssahc.types import FloatArray, IntArray
 from ssahc.verification import (
     Verification,
@@ -99,6 +102,8 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     could be scored.
     """
     run = resolve(Run, given)
+    if run.comparison.write_scores is not None:
+        check_output(run.comparison.write_scores, _find_inputs(source, trials, run))
     listed = read_trials(trials, need_targets=run.comparison.write_scores is None)
     if source.is_dir():
         scoring, scores, errors = _score(source, listed, run)
@@ -120,6 +125,20 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
         printer = _print_json if form == "json" else _print_text
         printer(scoring, verify(targets, nontargets, run.costs), run.costs)
     sys.exit(1 if errors else 0)
+
+
+def _find_inputs(source: Path, trials: Path, run: Run) -> Iterator[Path]:
+    """Yield the files that are read."""
+    yield trials
+    yield from find_inputs(run.model)
+    if run.comparison.enroll_spk2utt is not None:
+        yield run.comparison.enroll_spk2utt
+    for path in (source, run.comparison.enroll_dir):
+        if path is not None and path.is_dir():
+            yield path / SCP
+            yield from {entry.archive for entry in read_scp(path / SCP)}
+        elif path is not None:
+            yield path
 
 
 def _refuse_scoring(source: Path, run: Run) -> None:

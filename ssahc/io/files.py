@@ -24,6 +24,26 @@ _ODD_FILES = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+_KINDS = _ODD_FILES | {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+}
+
+
+def name_kind(mode: int) -> str:
+    """Return what has this mode, for a message: "a file", "a folder", "a link", ..."""
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def odd_kind(path: Path) -> str | None:
+    """Return what has the place of a file, links followed; None if nothing else has."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        # Not there, or a link that leads nowhere, whose place a file may take.
+        return None
+    return None if stat.S_ISREG(mode) else name_kind(mode)
 
 
 def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
@@ -113,10 +133,12 @@ def _read_text(path: Path) -> str:
 
 def _open_table(path: Path) -> BinaryIO:
     # What a shell has opened, as <(sort table), is there to be read.
-    opened_by_shell = (
-        str(path.parent) in ("/dev/fd", "/proc/self/fd") or str(path) == "/dev/stdin"
-    )
-    return open(path, "rb") if opened_by_shell else open_regular(path)
+    return open(path, "rb") if _is_opened_by_shell(path) else open_regular(path)
+
+
+def _is_opened_by_shell(path: Path) -> bool:
+    standard = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
+    return str(path.parent) in ("/dev/fd", "/proc/self/fd") or str(path) in standard
 
 
 def _number_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -191,15 +213,17 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Parameters
     ----------
     path : Path
-        The file to write or replace.
+        The file to write or replace. A link is replaced, what it leads to stays.
     mode : {"w", "wb"}
         Text is written as UTF-8.
 
     Raises
     ------
     UsageError
-        If the folder cannot be written to.
+        If the folder cannot be written to, or `path` is a folder, a pipe or a device,
+        or a link to one.
     """
+    _refuse_odd_target(path)
     encoding = None if "b" in mode else "utf-8"
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -227,6 +251,43 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _refuse_odd_target(path: Path) -> None:
+    # A shell may have standard output go to a regular file; its name is no file's.
+    kind = "a device" if _is_opened_by_shell(path) else odd_kind(path)
+    if kind is not None:
+        raise UsageError(f"{path}: is {kind}; give the name of a file")
+
+
+def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse, before anything is read, what could not be written or would be lost.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write or replace.
+    inputs : iterable of Path or None
+        Files that are read; None stands for one that is not given.
+
+    Raises
+    ------
+    UsageError
+        If there is no folder for it, it is no regular file, or it is an input.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent}: no such folder; create it first")
+    _refuse_odd_target(path)
+    for source in inputs:
+        if source is not None and _is_same(path, source):
+            raise UsageError(f"{path}: is read, and would be lost; give another name")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 def _umask() -> int:

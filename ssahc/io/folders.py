@@ -4,14 +4,16 @@ import fcntl
 import logging
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from ssahc.errors import UsageError
+from ssahc.io.files import name_kind, odd_kind
 
 # What is not finished lies in a folder of its own in the output folder, beside a lock
 # that says whose it is.
@@ -50,10 +52,10 @@ def staged_output(
         If `path` cannot be created or written to, or another run is writing there.
     """
     with lock_folder(path) as unfinished:
-        refuse_folders(path, names)
+        refuse_odd(path, names)
         staging = unfinished / _STAGED
         # A run that was killed may have left it.
-        shutil.rmtree(staging, ignore_errors=True)
+        _remove(staging)
         staging.mkdir()
         try:
             yield staging
@@ -103,8 +105,10 @@ def _open_lock(path: Path, lock: Path) -> IO[bytes]:
     try:
         with suppress(FileExistsError):
             lock.parent.mkdir()
+        _expect(stat.S_ISDIR, lock.parent, "a folder")
+        _expect(stat.S_ISREG, lock, "a file")
         # Not buffered: on a full disk only the writing fails, and not the closing.
-        file = lock.open("ab+", buffering=0)
+        file = open(lock, "ab+", buffering=0, opener=_open_no_link)
     except FileNotFoundError as error:
         # The other run has ended just now.
         raise _in_use(path, "") from error
@@ -134,6 +138,27 @@ def _open_lock(path: Path, lock: Path) -> IO[bytes]:
     return file
 
 
+def _expect(is_expected: Callable[[int], bool], path: Path, what: str) -> None:
+    """Raise a UsageError if something else is there than ssahc makes.
+
+    Whoever has packed or copied the folder may have put a link there: what it leads to
+    is not ours to remove or to write to.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not is_expected(mode):
+        raise UsageError(
+            f"{path}: is {name_kind(mode)}, expected {what} that ssahc makes; move it "
+            "away"
+        )
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def _in_use(path: Path, holder: str) -> UsageError:
     whose = f" ({holder})" if holder else ""
     return UsageError(
@@ -145,7 +170,7 @@ def _in_use(path: Path, holder: str) -> UsageError:
 def _is_at(file: IO[bytes], path: Path) -> bool:
     """Whether an open file is the one at a path."""
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:
         return False
 
@@ -153,10 +178,16 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
 def clear_unfinished(folder: Path) -> None:
     """Remove all that lies in a folder of what is not finished, but its lock."""
     for path in folder.glob("*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != LOCK:
-            path.unlink(missing_ok=True)
+        if path.name != LOCK:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, a file, or a link but not what it leads to; or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -179,11 +210,25 @@ def made_folder(path: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def refuse_folders(path: Path, names: Iterable[str]) -> None:
-    """Raise a UsageError if a folder has the place of a file that is to be written."""
+def refuse_links(path: Path, names: Iterable[str]) -> None:
+    """Raise a UsageError if a folder to be written to is a link: it is elsewhere."""
     for name in names:
-        if (path / name).is_dir():
-            raise UsageError(f"{path / name}: is a folder; move it away")
+        if (path / name).is_symlink():
+            raise UsageError(
+                f"{path / name}: is a link, expected a folder or nothing; remove it, "
+                "or choose another output folder"
+            )
+
+
+def refuse_odd(path: Path, names: Iterable[str]) -> None:
+    """Raise a UsageError if something else has the place of a file to be written.
+
+    That is a folder, a pipe or a device, or a link to one.
+    """
+    for name in names:
+        kind = odd_kind(path / name)
+        if kind is not None:
+            raise UsageError(f"{path / name}: is {kind}; move it away")
 
 
 def move_files(
@@ -232,6 +277,16 @@ def make_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot write there ({error.strerror}); "
+            f"{path}: cannot write there ({_find_obstacle(path) or error.strerror}); "
             "choose another output folder"
         ) from error
+
+
+def _find_obstacle(path: Path) -> str | None:
+    """Return what is in the place of a folder, or of one above it."""
+    there = next(filter(os.path.lexists, (path, *path.parents)))
+    if there.is_dir():
+        return None
+    if not there.exists():
+        return f"{there} is a link that leads nowhere"
+    return f"{there} is {name_kind(there.stat().st_mode)}"

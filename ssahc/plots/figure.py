@@ -2,13 +2,14 @@
 
 import logging
 import warnings
+from collections.abc import Iterable
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssahc.errors import UsageError, printable
-from ssahc.io.files import atomic_write
+from ssahc.io.files import atomic_write, check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,13 +29,20 @@ def can_draw() -> bool:
     return True
 
 
-def check_picture(path: Path) -> None:
-    """Refuse what could not be drawn before anything is computed.
+def check_picture(path: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse what could not be drawn before anything is read.
+
+    Parameters
+    ----------
+    path : Path
+    inputs : iterable of Path or None
+        As for `check_output`.
 
     Raises
     ------
     UsageError
-        If matplotlib or the folder is missing, or the suffix names no known format.
+        If matplotlib is missing, the suffix names no known format, or the file could
+        not be written or is an input.
     """
     if find_spec("matplotlib") is None:
         raise UsageError(f"pictures need matplotlib: {_INSTALL}")
@@ -43,8 +51,7 @@ def check_picture(path: Path) -> None:
             f"{path}: a picture's name ends in {', '.join(_FORMATS)}, found "
             f"{path.suffix or 'no suffix'!r}"
         )
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent}: no such folder; create it first")
+    check_output(path, inputs)
 
 
 def save(figure: "Figure", path: Path) -> None:

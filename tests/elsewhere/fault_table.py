@@ -97,7 +97,7 @@ def what_was_done(here):
 def nothing_is_written(here):
     """A run that was there is as it was; a folder that was not is not."""
     if here.out.is_dir():
-        assert {path.name for path in here.out.iterdir()} <= {"rttm"}
+        assert {path.name for path in here.out.iterdir()} <= {"rttm", ".unfinished"}
     else:
         assert not here.out.exists() or here.out.read_text() == "mine"
 
