@@ -380,21 +380,9 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
 
 
 def skip_object(file: BinaryIO, size: int, kind: Kind) -> None:
-    """Go behind the object at the file's position; its numbers are not looked at.
+    """Go behind the object at the file's position, whatever its numbers are.
 
-    Parameters
-    ----------
-    file : binary file
-    size : int
-        Size of the whole file in bytes.
-    kind : {"vector", "matrix"}
-
-    Raises
-    ------
-    ValueError
-        If something else stands there.
-    EOFError
-        If the object is truncated.
+    Parameters and errors are those of `read_object`.
     """
     start = file.tell()
     head = file.read(20)
