@@ -194,7 +194,7 @@ def main() -> None:
     if arguments.picture is not None:
         from ssahc.plots.figure import check_picture
 
-        check_picture(arguments.picture)
+        check_picture(arguments.picture, ())
 
     start = time.monotonic()
     sections, agree = arguments.sections, True

@@ -188,8 +188,11 @@ def read_uems(folder, size):
     for recording, channels in uem.items():
         check_key(recording)
         for channel, spans in channels.items():
-            key = [recording.encode(), channel.encode()]
-            mine = [line[2:] for line in spoken if line[:2] == key]
+            mine = [
+                line[2:]
+                for line in spoken
+                if line[0].decode() == recording and line[1].decode().lower() == channel
+            ]
             require(sorted((float(a), float(b)) for a, b in mine) == spans, f"{spans}")
             for start, end in spans:
                 require(0 <= start < end and isfinite(end), f"{start} to {end}")
