@@ -251,10 +251,15 @@ def _read_back(
 def _whole_matrices(path: Path) -> dict[str, ScpEntry]:
     """Return the places of the matrices before the one that was torn off."""
     try:
-        return index_table(path, "matrix")[0]
+        entries, _ = index_table(path, "matrix")
     except FormatError:
         # Not even the first one was begun well; it is made again.
         return {}
+    return {
+        recording: entries[recording]
+        for recording, matrix in read_entries(entries.values(), "matrix")
+        if not isinstance(matrix, FormatError)
+    }
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[str, int]]:

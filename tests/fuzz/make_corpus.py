@@ -226,7 +226,7 @@ def models():
         "bad-no-transform": parts(bare)[0],
         "bad-dimensions": join(*parts(replace(bare, mean=VECTOR))),
         "bad-plda-dimension": join(*parts(replace(whole, mean=VECTOR))),
-        "bad-zero": join(parts(bare)[0], one(np.zeros((2, 2)))),
+        "bad-zero": join(parts(bare)[0], one(np.zeros((2, 2), np.float32))),
         "bad-nan": join(format_text(VECTOR[:2] * np.nan).encode(), parts(bare)[1]),
         "bad-broken-plda": join(*parts(whole)[:2], b"<Plda> "),
     }
