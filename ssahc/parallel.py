@@ -101,9 +101,14 @@ class Each(Generic[Item, Result]):
         return [self.work(item) for item in batch]
 
 
-def an_eighth(item: Any) -> float:
+def _an_eighth(item: Any) -> float:
     """Return the load of items of which eight are a batch."""
     return 1 / 8
+
+
+def _all(item: Any) -> float:
+    """Return the load of an item that is a batch by itself."""
+    return 1.0
 
 
 def map_unordered(
@@ -112,7 +117,7 @@ def map_unordered(
     running: RunningOptions,
     *,
     total: int,
-    load: Load[Item] = an_eighth,
+    load: Load[Item] | None = None,
 ) -> Iterator[tuple[Item, Result | WorkerKilled]]:
     """Do the work on every item, wherever the options say.
 
@@ -125,9 +130,11 @@ def map_unordered(
     running : RunningOptions
     total : int
         About how many items there are.
-    load : callable
-        The share of a full batch that an item takes. What is worked on elsewhere goes
-        in smaller batches if there are too few items to keep all processes busy.
+    load : callable, optional
+        The share of a full batch that an item takes; by default all of it here, where
+        nothing is gained by holding more than one, and an eighth elsewhere. What is
+        worked on elsewhere goes in smaller batches if there are too few items to keep
+        all processes busy.
 
     Yields
     ------
@@ -140,9 +147,7 @@ def map_unordered(
         If the cluster cannot be used.
     """
     if running.nj == 1 and running.cluster is None:
-        source = iter(items)
-        while batch := _take(source, total, load):
-            yield from zip(batch, work(batch), strict=True)
+        yield from _work_here(work, iter(items), total, load or _all)
         return
     pool: _Pool[Item, Result]
     if running.cluster is not None:
@@ -150,7 +155,16 @@ def map_unordered(
     else:
         pool = _LocalPool(work, running.nj)
     with pool:
-        yield from _work_off(pool, items, total, load)
+        yield from _work_off(pool, items, total, load or _an_eighth)
+
+
+def _work_here(
+    work: Work[Item, Result], source: Iterator[Item], most: int, load: Load[Item]
+) -> Iterator[tuple[Item, Result]]:
+    while batch := _take(source, most, load):
+        yield from zip(batch, work(batch), strict=True)
+        # Not to be held while the next ones are read.
+        del batch
 
 
 # ---- where the workers are ---------------------------------------------------------
@@ -373,7 +387,8 @@ def _send(
             done = wait(under_way, timeout=_PATIENCE, return_when=FIRST_COMPLETED).done
             if not done:
                 pool.check()
-            for future in done:
+            while done:
+                future = done.pop()
                 batch = under_way.pop(future)
                 try:
                     yield from _results(batch, future)
@@ -383,6 +398,8 @@ def _send(
                 except pool.lost:
                     lost += batch
                     broken = True
+                # Nor are results to be held while others are waited for.
+                del future, batch
         elif broken:
             _logger.warning("a worker was killed; what it had in hand is done again")
             pool.repair()

@@ -34,6 +34,8 @@ FAULTS = Path(__file__).parents[1] / "docs" / "faults.md"
 # The installed console script: `python -m` would prefer the sources in the working
 # directory to the package that was installed from them.
 SCRIPT = Path(sys.executable).with_name("ssahc")
+# Signals that the command line handles in a way of its own.
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MD_EVAL = Path("/usr/lib/sctk/bin/md-eval.pl")
 
 
@@ -163,12 +165,17 @@ def ssahc_here(monkeypatch, capsys):
 
     def run(*arguments: object, cwd: Path | None = None):
         capsys.readouterr()
+        handlers = {number: signal.getsignal(number) for number in STOPS}
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["ssahc", *map(str, arguments)])
+            # The command line sets it, for its own process.
+            patch.setenv("MPLBACKEND", "agg")
             if cwd is not None:
                 patch.chdir(cwd)
             with pytest.raises(SystemExit) as stop:
                 main()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         out, err = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, stop.value.code or 0, out, err)
 

@@ -13,12 +13,14 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from fault_table import Faults, check_fault
 
 from ssahc import pipeline
 from ssahc.cli import diarize
+from ssahc.io.rttm import read_rttm
 from ssahc.nn import train
 
 fault = Faults()
@@ -218,6 +220,20 @@ def _(here):
 @fault("standard error is closed")
 def _(here):
     return log_to(here, preexec_fn=lambda: os.close(2))
+
+
+@pytest.mark.parametrize("log", ["a full disk", "nobody"])
+def test_who_failed_is_said_to_nobody_and_the_others_are_written(broken, here, log):
+    broken.vector(lambda vector: vector * np.nan)
+    if log == "nobody":
+        reader, target = os.pipe()
+        os.close(reader)
+    else:
+        target = os.open("/dev/full", os.O_WRONLY)
+    with open(target, "w") as stderr:
+        assert log_to(here, stderr=stderr).returncode == 1
+    assert sorted(read_rttm(here.out / "rttm").turns) == ["a000", "a002"]
+    assert not (here.out / ".unfinished").exists()
 
 
 @pytest.mark.parametrize("name", fault)

@@ -1,17 +1,24 @@
 """Work in other processes: same results, and no loss when one of them is killed."""
 
 import importlib
+import io
 import signal
+import sys
 import threading
 import time
+import weakref
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ssahc import parallel
+from ssahc.cli import batch
+from ssahc.cli.memory import method_of_workers
 from ssahc.errors import UsageError
 from ssahc.parallel import Each, RunningOptions, WorkerKilled, map_unordered
+from ssahc.systems import DiarizeOptions
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,6 +65,57 @@ def test_few_items_keep_all_processes_busy(work):
     running = RunningOptions(nj=2)
     done = map_unordered(work.count, range(16), running, total=16, load=lambda _: 0.0)
     assert {size for _, size in done} == {2}
+
+
+def test_one_process_takes_an_item_when_it_is_done_with_the_one_before():
+    taken, done = [], []
+
+    def items():
+        for number in range(5):
+            assert len(done) == number
+            taken.append(number)
+            yield number
+
+    found = map_unordered(Each(str), items(), RunningOptions(), total=5)
+    for item, _ in found:
+        done.append(item)
+    assert taken == done == [0, 1, 2, 3, 4]
+
+
+@dataclass(frozen=True)
+class Named:
+    id: str
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_is_done_is_not_held_while_the_next_is_read(monkeypatch, terminal):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    held = []
+
+    def note(thing):
+        held.append(weakref.ref(thing))
+        return thing
+
+    def items():
+        for number in range(5):
+            assert [ref() for ref in held if ref() is not None] == []
+            yield note(Named(str(number)))
+
+    work = Each(lambda item: note(Named(f"result of {item.id}")))
+    outcomes = batch.work_each(items(), work, RunningOptions(), total=5)
+    names = []
+    for outcome in batch.track(outcomes, 5, "noting"):
+        names.append(outcome[0])
+        del outcome
+    assert (names, len(held)) == (["0", "1", "2", "3", "4"], 10)
+
+
+def test_workers_of_a_cluster_have_a_limit_of_their_own():
+    method = DiarizeOptions(max_memory="1G")
+    assert method_of_workers(method, RunningOptions(nj=2)) == method
+    elsewhere = RunningOptions(cluster="dask://host:1")
+    assert method_of_workers(method, elsewhere).max_memory is None
 
 
 def test_nothing_to_do(work, running):

@@ -4,14 +4,14 @@ import logging
 import os
 import signal
 import sys
-from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
 
-from ssahc.errors import SsahcError, printable
+from ssahc.cli.saying import say, say_error
+from ssahc.errors import SsahcError
 from ssahc.memory import lack_of_memory
 
 VERBS = {
@@ -37,9 +37,7 @@ class _ToStderr(logging.Handler):
     """Writes to what is standard error now: a progress bar may have taken its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        # A log that nobody reads, or on a full disk, must not end a run.
-        with suppress(OSError):
-            click.echo(f"ssahc: {printable(record.getMessage())}", file=sys.stderr)
+        say(record.getMessage())
 
 
 class _Verbs(click.Group):
@@ -142,6 +140,5 @@ def _ignore(number: int, frame: Any) -> None:
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:
-    with suppress(OSError):
-        click.echo(f"ssahc: error: {printable(message)}", err=True)
+    say_error(message)
     sys.exit(status)

@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import click
-
+from ssahc.cli.saying import say_error
 from ssahc.errors import DataError, UsageError
 from ssahc.io.rttm import write_rttm
 from ssahc.io.text import write_labels
@@ -23,7 +22,6 @@ from ssahc.parallel import (
     Load,
     RunningOptions,
     WorkerKilled,
-    an_eighth,
     map_unordered,
 )
 from ssahc.types import Fault, Turn
@@ -118,14 +116,19 @@ def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterat
         task = progress.add_task(what, total=total, completed=done, rate="")
         for item in items:
             yield item
+            del item
             speed = progress.tasks[task].speed
             progress.update(task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
 
 
 def _log_progress(items: Iterable[T], total: int, what: str, done: int) -> Iterator[T]:
     start = said = time.monotonic()
-    for count, item in enumerate(items, start=1):
+    count = 0
+    # Not by enumerate, which would hold on to the item while the next one is made.
+    for item in items:
         yield item
+        del item
+        count += 1
         now = time.monotonic()
         if now - said < _SILENCE:
             continue
@@ -142,7 +145,7 @@ def work_each(
     running: RunningOptions,
     *,
     total: int,
-    load: Load[Item] = an_eighth,
+    load: Load[Item] | None = None,
 ) -> Generator[tuple[str, Result] | Fault]:
     """Do the work on every recording; a fault in one does not cost the others.
 
@@ -156,8 +159,8 @@ def work_each(
     running : RunningOptions
     total : int
         About how many recordings there are.
-    load : callable
-        The share of a full batch that a recording takes.
+    load : callable, optional
+        As for `map_unordered`.
 
     Yields
     ------
@@ -172,6 +175,9 @@ def work_each(
                 faults.append(item)
             else:
                 yield item
+            # What is done is held nowhere while the next recording is read: each has
+            # all the memory that --max-memory allows.
+            del item
 
     for item, result in map_unordered(work, sound(), running, total=total, load=load):
         yield from _drain(faults)
@@ -185,6 +191,7 @@ def work_each(
             yield result
         else:
             yield item.id, result
+        del item, result
     yield from _drain(faults)
 
 
@@ -214,12 +221,13 @@ def work_through(
     total: int,
     what: str,
     running: RunningOptions = RunningOptions(),  # noqa: B008
+    load: Load[Item] | None = None,
 ) -> tuple[dict[str, Result], list[Fault]]:
     """Do the work on every recording, with progress, and report what failed.
 
     Parameters
     ----------
-    items, total, running
+    items, total, running, load
         As for `work_each`.
     work : callable
         From a recording to its result. Raises DataError for what cannot be done.
@@ -241,7 +249,7 @@ def work_through(
     each = Each(partial(_attempt, work))
     done: dict[str, Result] = {}
     faults: list[Fault] = []
-    with closing(work_each(items, each, running, total=total)) as outcomes:
+    with closing(work_each(items, each, running, total=total, load=load)) as outcomes:
         for outcome in track(outcomes, total, what):
             if isinstance(outcome, Fault):
                 faults.append(outcome)
@@ -270,7 +278,7 @@ def print_faults(faults: Iterable[Fault], total: int) -> None:
             who = "recordings " + ", ".join(map(repr, recordings))
         else:
             who = f"recording {recordings[0]!r}"
-        click.echo(f"ssahc: error: {who}: {reason}", err=True)
+        say_error(f"{who}: {reason}")
 
 
 def print_errors(errors: Iterable[object]) -> None:
@@ -278,9 +286,9 @@ def print_errors(errors: Iterable[object]) -> None:
     # A folder that is used twice has its faults twice.
     messages = list(dict.fromkeys(map(str, errors)))
     for message in messages[:_SHOWN]:
-        click.echo(f"ssahc: error: {message}", err=True)
+        say_error(message)
     if len(messages) > _SHOWN:
-        click.echo(f"ssahc: error: ... and {len(messages) - _SHOWN} more", err=True)
+        say_error(f"... and {len(messages) - _SHOWN} more")
 
 
 def warn_of(what: str, recordings: Iterable[str]) -> None:

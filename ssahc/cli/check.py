@@ -7,6 +7,7 @@ import click
 
 from ssahc.cli.batch import track
 from ssahc.cli.options import PATH, Verb
+from ssahc.cli.saying import say_error
 from ssahc.errors import FormatError, printable
 from ssahc.io.check import find_problems
 from ssahc.io.model import read_model_dir
@@ -45,11 +46,11 @@ def command(xvector_dir: Path, model_dir: Path | None) -> None:
     problems += report.problems
     if problems:
         for problem in problems:
-            click.echo(f"ssahc: error: {problem}", err=True)
+            say_error(str(problem))
         listed = (
             "" if len(problems) == count else f", of which {len(problems)} are listed"
         )
-        click.echo(f"ssahc: error: {_count(count, 'problem')}{listed}", err=True)
+        say_error(f"{_count(count, 'problem')}{listed}")
         sys.exit(2)
     click.echo(
         f"{printable(str(xvector_dir))}: "

@@ -96,11 +96,14 @@ def command(
     """
     run = resolve(Run, given, config=config, displaces=CONFLICTS)
     names = ("labels",) if run.files.segments is None else ("labels", "rttm")
-    earlier = read_earlier(out_dir, names, "cluster")
-    # A run of this verb that had segments has left it, or one of diarize; whose scores
-    # stay, which may be what is clustered.
-    stale = ("rttm",) if earlier.keys() & {"segments", "xvector_dir"} else ()
-    with staged_output(out_dir, _FILES, stale=stale) as folder:
+
+    def find_stale() -> tuple[str, ...]:
+        earlier = read_earlier(out_dir, names, "cluster")
+        # A run of this verb that had segments has left it, or one of diarize; whose
+        # scores stay, which may be what is clustered.
+        return ("rttm",) if earlier.keys() & {"segments", "xvector_dir"} else ()
+
+    with staged_output(out_dir, _FILES, stale=find_stale) as folder:
         faults = _cluster(scores, reco2utt, folder, run)
     sys.exit(1 if faults else 0)
 

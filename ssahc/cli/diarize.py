@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,7 +37,7 @@ from ssahc.cli.inputs import (
     open_inputs,
     open_source,
 )
-from ssahc.cli.memory import promised_memory
+from ssahc.cli.memory import method_of_workers, promised_memory
 from ssahc.cli.options import (
     PATH,
     Verb,
@@ -52,7 +52,7 @@ from ssahc.errors import UsageError
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.memory import check_room
 from ssahc.nn.train import has_gpu
-from ssahc.parallel import Load, RunningOptions, an_eighth
+from ssahc.parallel import Load, RunningOptions
 from ssahc.systems import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.together import FAILURES, Failure, work_together
 from ssahc.turns import make_turns
@@ -133,10 +133,15 @@ def command(
     given["xvector_dir"] = xvector_dir
     run = resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
     scores = SCORES if run.output.write_scores else ()
-    earlier = read_earlier(out_dir, ("labels", "rttm", *scores), "diarize")
-    stale = SCORES if earlier.get("write_scores") else ()
+
+    def find_stale() -> tuple[str, ...]:
+        earlier = read_earlier(out_dir, ("labels", "rttm", *scores), "diarize")
+        return SCORES if earlier.get("write_scores") else ()
+
+    # What is in the way is found out before anything is read.
+    find_stale()
     with promised_memory(run.method):
-        faults = _run(out_dir, run, running, resume=resume, stale=stale)
+        faults = _run(out_dir, run, running, resume=resume, stale=find_stale)
     sys.exit(1 if faults else 0)
 
 
@@ -146,7 +151,7 @@ def _run(
     running: RunningOptions,
     *,
     resume: bool,
-    stale: Collection[str],
+    stale: Callable[[], Collection[str]],
 ) -> list[Fault]:
     """Diarize and write; return the recordings that could not be done."""
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
@@ -274,9 +279,10 @@ def _diarize(
         check_device(run.method, running)
     faults: list[Fault] = []
     not_learned: Counter[str] = Counter()
-    work = _Diarize(inputs, run.method, run.output.write_scores)
+    method = method_of_workers(run.method, running)
+    work = _Diarize(inputs, method, run.output.write_scores)
     # What GPUs a cluster's workers have is not known here.
-    load: Load[Recording] = an_eighth
+    load: Load[Recording] | None = None
     if running.cluster is None:
         load = partial(work.load, num_processes=running.nj)
     outcomes = work_each(
@@ -295,6 +301,8 @@ def _diarize(
             unfinished.add(name, folder.utterances[name], result.labels, result.scores)
             if result.not_learned is not None:
                 not_learned[result.not_learned.replace("_", " ")] += 1
+            # A matrix of scores is not to be held beside the next recording's.
+            del outcome, result
     print_faults(faults, len(names))
     if not unfinished.labels:
         raise nothing_done()

@@ -10,6 +10,7 @@ import numpy as np
 
 from ssahc.errors import SsahcError
 from ssahc.memory import limited_memory
+from ssahc.parallel import RunningOptions
 from ssahc.pipeline import diarize_recording
 from ssahc.systems import DiarizeOptions, SpeakerOptions
 from ssahc.types import Model, Plda, Recording
@@ -42,6 +43,15 @@ def promised_memory(method: DiarizeOptions, *libraries: str) -> Iterator[None]:
     _rehearse(method)
     with limited_memory(method.max_bytes()):
         yield
+
+
+def method_of_workers(
+    method: DiarizeOptions, running: RunningOptions
+) -> DiarizeOptions:
+    """Return the options for who works: in a cluster, workers have their own limit."""
+    if running.cluster is None:
+        return method
+    return replace(method, max_memory=None)
 
 
 def _rehearse(method: DiarizeOptions) -> None:

@@ -1,7 +1,7 @@
 """What verbs that can be resumed share: a work folder, and whose run it holds."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,10 @@ from ssahc.io.folders import (
 
 @contextmanager
 def work_folder(
-    out_dir: Path, names: Sequence[str], *, stale: Collection[str] = ()
+    out_dir: Path,
+    names: Sequence[str],
+    *,
+    stale: Callable[[], Collection[str]] = tuple,
 ) -> Iterator[Path]:
     """Make files in a folder of their own; move them to OUT_DIR on leaving.
 
@@ -32,8 +35,9 @@ def work_folder(
         Made if missing, and taken away again if it stays empty.
     names : sequence of str
         Files that are moved, besides config.toml.
-    stale : collection of str
-        Those of `names` that an earlier run has left: removed if not made anew.
+    stale : callable
+        Returns those of `names` that an earlier run has left: removed if not made anew.
+        Called when no other run can write there any more.
 
     Yields
     ------
@@ -47,10 +51,11 @@ def work_folder(
     """
     with lock_folder(out_dir) as folder:
         refuse_odd(out_dir, (*names, CONFIG))
+        left = stale()
         try:
             yield folder
             # Options last: until they are gone, the folder can be resumed.
-            move_files(folder, out_dir, names, stale=stale)
+            move_files(folder, out_dir, names, stale=left)
             move_files(folder, out_dir, (CONFIG,))
         finally:
             if not (folder / CONFIG).exists():

@@ -155,7 +155,9 @@ def _open_training(
         What an interrupted run has left.
     """
     # Parts of another model must not stand beside the metric.
-    with work_folder(out_dir, (*MODEL_FILES, _EPOCHS), stale=MODEL_FILES) as folder:
+    with work_folder(
+        out_dir, (*MODEL_FILES, _EPOCHS), stale=lambda: MODEL_FILES
+    ) as folder:
         kept, checkpoint = folder / _CHECKPOINT, None
         if is_interrupted(out_dir, resume=resume):
             check_same_run(folder, run, _find_inputs(run.sources))

@@ -3,6 +3,7 @@
 import logging
 import sys
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ssahc.cli.grid import (
     warn_of_edges,
 )
 from ssahc.cli.inputs import CONFLICTS, Inputs, open_inputs, open_source
-from ssahc.cli.memory import promised_memory
+from ssahc.cli.memory import method_of_workers, promised_memory
 from ssahc.cli.options import (
     PATH,
     Verb,
@@ -117,21 +118,33 @@ def command(
     given["xvector_dir"] = xvector_dir
     refuse_single_values(given)
     options = resolve(Tuning, given, config=config, preset=preset, displaces=_DISPLACES)
-    is_ours = (out_dir / TUNING).exists()
-    if (out_dir / CONFIG).exists() and not is_ours:
-        raise UsageError(
-            f"{out_dir / CONFIG}: is of a diarization, or your own, and would be lost; "
-            "choose another folder"
-        )
-    ours = (_FOLDS, _PICTURE) if is_ours else ()
+    _find_stale(out_dir)
     files = (TUNING, _FOLDS, _PICTURE, CONFIG)
     with (
         promised_memory(options.run.method, "pyannote.metrics.diarization"),
-        staged_output(out_dir, files, stale=ours) as folder,
+        staged_output(out_dir, files, stale=partial(_find_stale, out_dir)) as folder,
     ):
         tuned = _tune(folder, ref_rttm, options, running)
     _print(tuned, options.protocol.scoring, out_dir)
     sys.exit(1 if tuned.faults else 0)
+
+
+def _find_stale(out_dir: Path) -> tuple[str, ...]:
+    """Return the files of an earlier run that this one may not write anew.
+
+    Raises
+    ------
+    UsageError
+        If there are options of something else, which would be lost.
+    """
+    if (out_dir / TUNING).exists():
+        return _FOLDS, _PICTURE
+    if (out_dir / CONFIG).exists():
+        raise UsageError(
+            f"{out_dir / CONFIG}: is of a diarization, or your own, and would be lost; "
+            "choose another folder"
+        )
+    return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,12 +196,21 @@ def _tune(
         _logger.info(
             "%d recordings of %s are not among those to tune on", len(others), ref_rttm
         )
+    # What waits for other processes, and is on its way to them, is held here.
+    room = method.max_bytes() / (4 * running.nj)
     done, faults = work_through(
         read_recordings(folder, max_bytes=method.max_bytes()),
-        _SweepRecording(inputs, references, method, grid, protocol.scoring),
+        _SweepRecording(
+            inputs,
+            references,
+            method_of_workers(method, running),
+            grid,
+            protocol.scoring,
+        ),
         total=len(names),
         what="tuning",
         running=running,
+        load=None if running.nj == 1 else partial(_load, room=room),
     )
     sweeps = {name: done[name] for name in folder.utterances if name in done}
     pooled = pool_sweeps(sweeps.values())
@@ -201,6 +223,11 @@ def _tune(
     if can_draw():
         draw_sweep(out_dir / _PICTURE, pooled)
     return _Tuned(pooled, best, folds, faults)
+
+
+def _load(recording: Recording, room: float) -> float:
+    """Return the share of a recording in those that go to a process at once."""
+    return 1 / 8 + recording.xvectors.nbytes / room
 
 
 def _try_folds(sweeps: dict[str, Sweep], num_folds: int | None) -> list[Fold]:

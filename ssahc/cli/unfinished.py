@@ -12,7 +12,7 @@ have a label and, where scores are wanted, its matrix is whole.
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +151,7 @@ def open_unfinished(
     names: Sequence[str],
     *,
     resume: bool,
-    stale: Collection[str] = (),
+    stale: Callable[[], Collection[str]] = tuple,
 ) -> Iterator[Unfinished]:
     """Keep results in a folder while a run is under way; finish it on leaving.
 
@@ -165,8 +165,8 @@ def open_unfinished(
         besides config.toml.
     resume : bool
         Start from what an interrupted or finished run with the same plan has left.
-    stale : collection of str
-        Those of `names` that an earlier run has left: removed if not made anew.
+    stale : callable
+        As for `work_folder`.
 
     Raises
     ------

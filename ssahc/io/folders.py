@@ -27,7 +27,7 @@ _logger = logging.getLogger("ssahc")
 
 @contextmanager
 def staged_output(
-    path: Path, names: Sequence[str], *, stale: Collection[str] = ()
+    path: Path, names: Sequence[str], *, stale: Callable[[], Collection[str]] = tuple
 ) -> Iterator[Path]:
     """Write files to a folder all together or not at all.
 
@@ -37,9 +37,10 @@ def staged_output(
         The output folder; made if missing, and taken away again on failure.
     names : sequence of str
         Files that may be written.
-    stale : collection of str
-        Those of `names` that an earlier run is known to have left: they are removed if
-        they are not written anew, so that what lies in the folder belongs together.
+    stale : callable
+        Returns those of `names` that an earlier run is known to have left: they are
+        removed if they are not written anew, so that what lies in the folder belongs
+        together. Called when no other run can write there any more.
 
     Yields
     ------
@@ -53,13 +54,14 @@ def staged_output(
     """
     with lock_folder(path) as unfinished:
         refuse_odd(path, names)
+        left = stale()
         staging = unfinished / _STAGED
         # A run that was killed may have left it.
         _remove(staging)
         staging.mkdir()
         try:
             yield staging
-            move_files(staging, path, names, stale=stale)
+            move_files(staging, path, names, stale=left)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

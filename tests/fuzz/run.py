@@ -1,7 +1,7 @@
 """Fuzz the readers of ssahc, each in a process of its own.
 
-    python tests/fuzz/run.py [--seconds S] [--jobs N] [--seed N] [--keep FOLDER]
-        [NAME ...]
+    python tests/fuzz/run.py [--seconds S] [--runs N] [--jobs N] [--seed N]
+        [--keep FOLDER] [NAME ...]
 
 For every reader the table has a line: inputs tried, these by CPU second, CPU seconds,
 edges and features that libFuzzer's coverage counts, inputs kept for new coverage,
@@ -92,6 +92,7 @@ def parse():
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="a reader; all, if none is given")
     add("--seconds", type=float, default=10, help="CPU seconds for each (10)")
+    add("--runs", type=int, default=-1, help="inputs for each, at most (no limit)")
     add("--jobs", type=int, default=1, help="processes at a time (1)")
     add("--seed", type=int, default=0, help="of the mutations; 0 for a new one (0)")
     add("--keep", type=Path, help="folder for logs, inputs of new coverage, and finds")
@@ -133,7 +134,7 @@ def fuzz(name, arguments, keep, finds):
     ):
         command = [
             *(sys.executable, HERE / "target.py", name, arguments.seconds, place),
-            *(*_LIBFUZZER, f"-seed={arguments.seed}"),
+            *(*_LIBFUZZER, f"-seed={arguments.seed}", f"-runs={arguments.runs}"),
             *(f"-artifact_prefix={finds / name}-", found, HERE / "corpus" / name),
         ]
         process = subprocess.Popen(
@@ -141,7 +142,8 @@ def fuzz(name, arguments, keep, finds):
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            # The order of sets is part of what coverage guides by.
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
