@@ -2,8 +2,8 @@
 
 What is compiled is kept on disk, beside the package or in the user's cache, so that
 only the very first run waits for it. What is kept is pickled, and whoever can write a
-pickle can have code run by who reads it: it is read only from a folder that others
-cannot have written to.
+pickle can have code run by who reads it: it is read only from a folder that not
+everybody may write to.
 """
 
 import logging

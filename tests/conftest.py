@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
 
 # As the command line does, and before numpy is loaded: on matrices as small as these,
 # threads cost more than they bring.
@@ -19,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from fault_table import PAGE, Row
 
 from ssahc import api
 from ssahc.cli import main, unfinished
@@ -30,7 +29,6 @@ from ssahc.simulate import SimulateOptions, simulate_corpus
 from ssahc.types import Model, Recording
 
 GOLDEN = Path(__file__).parent / "golden"
-FAULTS = Path(__file__).parents[1] / "docs" / "faults.md"
 # The installed console script: `python -m` would prefer the sources in the working
 # directory to the package that was installed from them.
 SCRIPT = Path(sys.executable).with_name("ssahc")
@@ -298,34 +296,10 @@ def broken(folder):
     return Broken(folder)
 
 
-class Row(NamedTuple):
-    """What docs/faults.md says of a fault."""
-
-    seen: str
-    survives: str
-
-    def is_said_in(self, errors: str) -> bool:
-        """Whether a line says it; where the page has dots, anything may stand."""
-        if self.seen == "nothing":
-            return errors == ""
-        (text,) = re.findall(r"`+ ?(.+?) ?`+", self.seen)
-        form = ".*".join(map(re.escape, text.split("...")))
-        who = r"ssahc: (error: )?((recording '.*?'|all \d+ recordings): )?"
-        return any(re.fullmatch(who + form, line) for line in errors.splitlines())
-
-
 @pytest.fixture(scope="session")
 def faults_page():
     """The tables of docs/faults.md: section, then fault, to its row."""
-    sections: dict[str, dict[str, Row]] = {}
-    for line in FAULTS.read_text().splitlines():
-        if line.startswith("## "):
-            rows = sections.setdefault(line.removeprefix("## "), {})
-        elif line.startswith("| ") and not line.startswith(("| fault ", "| :--")):
-            fault, seen, survives = (cell.strip() for cell in line.split("|")[1:-1])
-            assert fault not in rows
-            rows[fault] = Row(seen, survives)
-    return sections
+    return PAGE
 
 
 # What docs/faults.md calls it: exit status, and which of three recordings are done.

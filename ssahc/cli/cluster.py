@@ -10,12 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from ssahc.cli.batch import (
-    CONFIG,
-    RttmOptions,
-    work_through,
-    write_results,
-)
+from ssahc.cli.batch import CONFIG, RttmOptions, work_through, write_results
 from ssahc.cli.earlier import read_earlier
 from ssahc.cli.inputs import CONFLICTS, SpeakerTables, read_speakers
 from ssahc.cli.options import PATH, Verb, config_option, options_of

@@ -253,7 +253,7 @@ def _whole_matrices(path: Path) -> dict[str, ScpEntry]:
     try:
         entries, _ = index_table(path, "matrix")
     except FormatError:
-        # Not even the first one was begun well; it is made again.
+        # It cannot be read, or not even the first was begun well: all are made again.
         return {}
     return {
         recording: entries[recording]

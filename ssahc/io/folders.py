@@ -31,6 +31,9 @@ def staged_output(
 ) -> Iterator[Path]:
     """Write files to a folder all together or not at all.
 
+    Only a process that is killed while it moves them to their place may leave some of
+    them beside those of an earlier run.
+
     Parameters
     ----------
     path : Path

@@ -138,7 +138,8 @@ def _find_repeats(codes: IntArray, values: NDArray[Any]) -> tuple[int, int | Non
     """Count rows with the code of an earlier one; find the first of another value."""
     order = np.argsort(codes, kind="stable")
     is_repeat = np.diff(codes[order]) == 0
-    differs = is_repeat & (values[order][1:] != values[order][:-1])
+    ordered = values[order]
+    differs = is_repeat & (ordered[1:] != ordered[:-1])
     contradicting = int(order[1:][differs].min()) if differs.any() else None
     return int(is_repeat.sum()), contradicting
 

@@ -1,10 +1,10 @@
-"""Faults while it runs, and whether they are as their rows of docs/faults.md say."""
+"""The tables of docs/faults.md, and whether faults of a run are as their rows say."""
 
 import multiprocessing
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 RESUME = "holds a run that was interrupted; go on with --resume"
 # The exit status, where the page does not give it.
 STATUS = {
@@ -15,21 +15,45 @@ STATUS = {
 }
 
 
-def read_page():
-    """Return fault: (messages, exit status, what survives)."""
-    rows = {}
-    section = PAGE.read_text().partition("## While it runs\n")[2].partition("\n## ")[0]
-    for line in section.splitlines():
-        if line.startswith("| ") and not line.startswith(("| fault", "| :--")):
-            fault, seen, survives = line.strip("| ").split(" | ")
-            status = re.search(r"exit status (\d+)", seen)
-            number = int(status[1]) if status else STATUS[survives]
-            messages = [m for m in re.findall("`(.*?)`", seen) if m != "--resume"]
-            rows[fault] = messages, number, survives
-    return rows
+class Row(NamedTuple):
+    """What docs/faults.md says of a fault."""
+
+    seen: str
+    survives: str
+
+    def is_said_in(self, errors: str) -> bool:
+        """Whether a line says it; where the page has dots, anything may stand."""
+        if self.seen == "nothing":
+            return errors == ""
+        (text,) = re.findall(r"`+ ?(.+?) ?`+", self.seen)
+        form = ".*".join(map(re.escape, text.split("...")))
+        who = r"ssahc: (error: )?((recording '.*?'|all \d+ recordings): )?"
+        return any(re.fullmatch(who + form, line) for line in errors.splitlines())
+
+    def of_a_run(self) -> tuple[list[str], int]:
+        """Return the messages and the exit status of a row on what runs meet."""
+        status = re.search(r"exit status (\d+)", self.seen)
+        number = int(status[1]) if status else STATUS[self.survives]
+        messages = [m for m in re.findall("`(.*?)`", self.seen) if m != "--resume"]
+        return messages, number
 
 
-ROWS = read_page()
+def read_page() -> dict[str, dict[str, Row]]:
+    """Return the tables of docs/faults.md: section, then fault, to its row."""
+    sections: dict[str, dict[str, Row]] = {}
+    path = Path(__file__).parents[2] / "docs" / "faults.md"
+    for line in path.read_text().splitlines():
+        if line.startswith("## "):
+            rows = sections.setdefault(line.removeprefix("## "), {})
+        elif line.startswith("| ") and not line.startswith(("| fault ", "| :--")):
+            fault, seen, survives = (cell.strip() for cell in line.split("|")[1:-1])
+            assert fault not in rows
+            rows[fault] = Row(seen, survives)
+    return sections
+
+
+PAGE = read_page()
+ROWS = PAGE["While it runs"]
 
 
 class Faults(dict):
@@ -47,7 +71,7 @@ class Faults(dict):
 
 def check_fault(here, name, bring_about):
     """Bring a fault about, and check all that the page says of it."""
-    messages, status, survives = ROWS[name]
+    messages, status = ROWS[name].of_a_run()
     learning = "GPU" in name or "cuda" in name
     options = {"options": ("--system", "ssahc")} if learning else {}
     whole = here.run(out="whole", **options)
@@ -64,7 +88,7 @@ def check_fault(here, name, bring_about):
         assert re.search(pattern, result.stderr), result.stderr
     if not messages:
         assert result.stderr in ("", whole.stderr)
-    SURVIVAL[survives](here)
+    SURVIVAL[ROWS[name].survives](here)
     assert set(multiprocessing.active_children()) <= set(children)
 
 
