@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ssahc.errors import DataError, FormatError, UsageError
-from ssahc.io.ark import read_single, write_single
+from ssahc.io.ark import as_double, read_single, write_single
 from ssahc.io.folders import make_folder
 from ssahc.io.metric import read_metric, write_metric
 from ssahc.io.plda import find_fault, read_plda, write_plda
@@ -50,11 +50,11 @@ def read_model(
     parts: dict[Path, int] = {}
     mean_vector = matrix = model_plda = model_metric = None
     if mean is not None:
-        mean_vector = read_single(mean, "vector").astype(np.float64)
+        mean_vector = as_double(read_single(mean, "vector"))
         _refuse(_find_infinite(mean_vector), mean)
         parts[mean] = len(mean_vector)
     if transform is not None:
-        matrix = read_single(transform, "matrix").astype(np.float64)
+        matrix = as_double(read_single(transform, "matrix"))
         _refuse(_find_infinite(matrix), transform)
         rows, columns = matrix.shape
         if rows == 0 or columns not in (rows, rows + 1):

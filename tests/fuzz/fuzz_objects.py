@@ -11,6 +11,7 @@ from ssahc.cli.train_metric import _read_checkpoint
 from ssahc.errors import FormatError
 from ssahc.io.ark import (
     ArchiveWriter,
+    as_double,
     index_table,
     read_archive,
     read_entries,
@@ -91,7 +92,7 @@ def read_singles(folder, size):
         # Seven digits.
         text = read_single(folder / "y", kind)
         require(text.shape == value.shape, "text of another shape")
-        close = np.allclose(text, value.astype(float), 1e-6, 0, equal_nan=True)
+        close = np.allclose(text, as_double(value), 1e-6, 0, equal_nan=True)
         require(close, "text differs")
         found.append(kind)
     if not found:

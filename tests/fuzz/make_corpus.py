@@ -29,6 +29,8 @@ CORPUS = Path(__file__).parent / "corpus"
 
 VECTOR = np.array([0.5, -1.25, 3.0])
 MATRIX = np.array([[1.0, 0.25], [-0.5, 2.0]])
+# Two that the processor warns of when it makes doubles of them.
+SIGNALLING_NANS = b"\0BFV " + struct.pack("<bi", 4, 2) + b"M\0\xbf\x7f" * 2
 HUGE = struct.pack("<bi", 4, 2**31 - 1)
 COMPRESSED = {
     "cm": b"\0BCM " + struct.pack("<ffii4H3B", 0, 1, 3, 1, 0, 9, 99, 999, 0, 99, 255),
@@ -120,6 +122,7 @@ def singles():
         "good-vector-text": format_text(VECTOR).encode(),
         "good-matrix-text": format_text(MATRIX).encode(),
         "good-empty-text": b" [ ]\n",
+        "good-found-signalling-nans": SIGNALLING_NANS,
         "bad-empty": b"",
         "bad-huge": b"\0BFM " + HUGE * 2,
         "bad-found-many-empty-rows": b"\0BCM "
@@ -228,6 +231,7 @@ def models():
         "bad-plda-dimension": join(*parts(replace(whole, mean=VECTOR))),
         "bad-zero": join(parts(bare)[0], one(np.zeros((2, 2), np.float32))),
         "bad-nan": join(format_text(VECTOR[:2] * np.nan).encode(), parts(bare)[1]),
+        "bad-found-signalling-nans": join(SIGNALLING_NANS, parts(bare)[1]),
         "bad-broken-plda": join(*parts(whole)[:2], b"<Plda> "),
     }
 
