@@ -44,6 +44,14 @@ def _signals_as_in_a_terminal():
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_disks():
+    """Of the thousands of files that tests write none need outlive a power failure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Outputs of real Kaldi on synthetic inputs."""

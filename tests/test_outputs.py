@@ -1,12 +1,15 @@
 """Wrong usage, and what a run leaves in its output folder."""
 
 import os
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ssahc.io.files import atomic_write
 from ssahc.io.xvectors import write_xvector_dir
 
 
@@ -272,3 +275,20 @@ def test_a_recording_whose_segments_have_no_length_is_named(folder, diarize):
     assert errors == (
         "ssahc: without a turn, since all segments have no length: a001\n"
     )
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    events = []
+    replace = Path.replace
+
+    def note(path, target):
+        events.append("named")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", lambda handle: events.append("on the disk"))
+    monkeypatch.setattr(Path, "replace", note)
+    with atomic_write(tmp_path / "x") as file:
+        file.write("whole")
+        assert events == []
+    assert events == ["on the disk", "named"]
+    assert (tmp_path / "x").read_text() == "whole"
