@@ -1,7 +1,6 @@
 """Wrong usage, and what a run leaves in its output folder."""
 
 import os
-import os
 import subprocess
 import sys
 from pathlib import Path
