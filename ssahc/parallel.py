@@ -24,6 +24,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self
 
 from ssahc.errors import UsageError
+from ssahc.memory import lack_of_memory
 from ssahc.options import check_fields, check_most
 from ssahc.worker import (
     Done,
@@ -46,6 +47,7 @@ Load = Callable[[Item], float]
 _AHEAD = 2
 _CLUSTER = "dask://"
 _PATIENCE = 30.0
+_KILLED = "every process that worked on it was killed; is there enough memory for it?"
 # More than there are cores in one machine.
 _MOST_PROCESSES = 4096
 
@@ -83,11 +85,16 @@ class RunningOptions:
             )
 
 
-class WorkerKilled:
-    """In place of a result: every process that worked on the item was killed.
+@dataclass(frozen=True)
+class Undone:
+    """In place of a result: the item was lost even when it was the only one under way.
 
-    The last one had that item alone. Or there was no room to send it to any.
+    Attributes
+    ----------
+    reason : str
     """
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ def map_unordered(
     *,
     total: int,
     load: Load[Item] | None = None,
-) -> Iterator[tuple[Item, Result | WorkerKilled]]:
+) -> Iterator[tuple[Item, Result | Undone]]:
     """Do the work on every item, wherever the options say.
 
     Parameters
@@ -332,15 +339,15 @@ def _connect(address: str) -> "Client":
 
 def _work_off(
     pool: _Pool[Item, Result], items: Iterable[Item], total: int, load: Load[Item]
-) -> Iterator[tuple[Item, Result | WorkerKilled]]:
+) -> Iterator[tuple[Item, Result | Undone]]:
     most = max(1, total // (4 * max(1, pool.count())))
     source = iter(items)
     batches = iter(lambda: _take(source, most, load), [])
     lost = yield from _send(pool, batches, ahead=_AHEAD)
     # Again, each by itself, and then one at a time: so it is known what kills.
-    lost = yield from _send(pool, ([item] for item in lost), ahead=1)
-    lost = yield from _send(pool, ([item] for item in lost), ahead=0)
-    yield from ((item, WorkerKilled()) for item in lost)
+    lost = yield from _send(pool, ([item] for item, _ in lost), ahead=1)
+    lost = yield from _send(pool, ([item] for item, _ in lost), ahead=0)
+    yield from ((item, Undone(reason)) for item, reason in lost)
 
 
 def _take(source: Iterator[Item], most: int, load: Load[Item]) -> list[Item]:
@@ -357,18 +364,18 @@ def _take(source: Iterator[Item], most: int, load: Load[Item]) -> list[Item]:
 
 def _send(
     pool: _Pool[Item, Result], batches: Iterable[list[Item]], *, ahead: int
-) -> Generator[tuple[Item, Result], None, list[Item]]:
+) -> Generator[tuple[Item, Result], None, list[tuple[Item, str]]]:
     """Send batches, `ahead` for each process (0: one batch at a time).
 
     Returns
     -------
-    list
+    list of (item, str)
         Items that were under way, or waiting, when a worker was killed, and those for
-        whose sending memory did not reach.
+        whose way there or back memory did not reach; and which of the two it was.
     """
     source = iter(batches)
     under_way: dict[Future[Done[Result]], list[Item]] = {}
-    lost: list[Item] = []
+    lost: list[tuple[Item, str]] = []
     broken = False
     while True:
         count = pool.count()
@@ -380,7 +387,7 @@ def _send(
             try:
                 under_way[pool.submit(batch)] = batch
             except pool.lost:
-                lost += batch
+                lost += [(item, _KILLED) for item in batch]
                 broken = True
         if under_way:
             # Not for ever: workers may go without a word.
@@ -392,11 +399,12 @@ def _send(
                 batch = under_way.pop(future)
                 try:
                     yield from _results(batch, future)
-                except MemoryError:
+                except MemoryError as error:
                     # There was no room to pack it for its way; alone it may get there.
-                    lost += batch
+                    reason = f"between two processes: {lack_of_memory(error)}"
+                    lost += [(item, reason) for item in batch]
                 except pool.lost:
-                    lost += batch
+                    lost += [(item, _KILLED) for item in batch]
                     broken = True
                 # Nor are results to be held while others are waited for.
                 del future, batch

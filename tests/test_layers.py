@@ -145,7 +145,7 @@ ARROWS = {
     },
     "report.drawing": {"comparison", "plots.palette"},
     "config": {"io.files"},
-    "parallel": {"options", "worker"},
+    "parallel": {"memory", "options", "worker"},
     "api": {
         *("affinity", "breakdown", "cluster", "clusterings", "config", "cuts"),
         *("fusion", "io", "metric", "nn.train", "pipeline", "plda", "resegmentation"),

@@ -17,7 +17,7 @@ from ssahc import parallel
 from ssahc.cli import batch
 from ssahc.cli.memory import method_of_workers
 from ssahc.errors import UsageError
-from ssahc.parallel import Each, RunningOptions, WorkerKilled, map_unordered
+from ssahc.parallel import Each, RunningOptions, Undone, map_unordered
 from ssahc.systems import DiarizeOptions
 
 
@@ -80,6 +80,22 @@ def test_one_process_takes_an_item_when_it_is_done_with_the_one_before():
     for item, _ in found:
         done.append(item)
     assert taken == done == [0, 1, 2, 3, 4]
+
+
+class TooLarge:
+    def __reduce__(self):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+
+def test_what_there_is_no_room_to_send_costs_itself_alone():
+    items = [1, TooLarge(), 2]
+    done = list(map_unordered(Each(str), items, RunningOptions(nj=2), total=3))
+    reasons = [result.reason for _, result in done if isinstance(result, Undone)]
+    assert sorted(r for _, r in done if isinstance(r, str)) == ["1", "2"]
+    assert len(reasons) == 1
+    assert reasons[0].startswith(
+        "between two processes: not enough memory: Unable to allocate 9 TiB"
+    )
 
 
 @dataclass(frozen=True)
@@ -159,7 +175,7 @@ def test_an_end_does_not_wait_for_half_a_result(work, tmp_path):
 
 def test_what_kills_every_process_is_found_out(work, caplog):
     done = run(partial(work.killed_at, 7, None), 40, RunningOptions(nj=2))
-    assert isinstance(done.pop(7), WorkerKilled)
+    assert done.pop(7) == Undone(parallel._KILLED)
     assert done == {n: n for n in range(40) if n != 7}
 
 

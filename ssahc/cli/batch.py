@@ -21,7 +21,7 @@ from ssahc.parallel import (
     Each,
     Load,
     RunningOptions,
-    WorkerKilled,
+    Undone,
     map_unordered,
 )
 from ssahc.types import Fault, Turn
@@ -181,12 +181,8 @@ def work_each(
 
     for item, result in map_unordered(work, sound(), running, total=total, load=load):
         yield from _drain(faults)
-        if isinstance(result, WorkerKilled):
-            yield Fault(
-                item.id,
-                "every process that worked on it was killed, or it could not be sent "
-                "to one; is there enough memory for it?",
-            )
+        if isinstance(result, Undone):
+            yield Fault(item.id, result.reason)
         elif isinstance(result, Fault):
             yield result
         else:
