@@ -32,26 +32,23 @@ class _FilePath(click.Path):
 PATH = _FilePath()
 
 
-class _Whole(click.types.IntParamType):
-    """A whole number as C writes it, which is how readers of files take numbers."""
+class _Plain(click.ParamType):  # type: ignore[type-arg]  # generic from 8.5 on
+    """Numbers as C writes them, which is how readers of files take them."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    ) -> Any:
         if not _is_plain(value):
-            self.fail(f"{value!r} is not a valid integer.", param, ctx)
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
         return super().convert(value, param, ctx)
 
 
-class _Real(click.types.FloatParamType):
-    """A number as C writes it."""
+class _Whole(_Plain, click.types.IntParamType):
+    """A whole number."""
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        if not _is_plain(value):
-            self.fail(f"{value!r} is not a valid float.", param, ctx)
-        return super().convert(value, param, ctx)
+
+class _Real(_Plain, click.types.FloatParamType):
+    """A number that need not be whole."""
 
 
 def _is_plain(text: str) -> bool:
