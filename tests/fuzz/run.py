@@ -29,10 +29,11 @@ COLUMNS = (
     *("crashes", "slow", "peak MB"),
 )
 _LINE = "{:14}" + "{:>11}" * (len(COLUMNS) - 1)
-# libFuzzer's. Its timeout would count the time for which a process was suspended, so
-# that target.py has one of its own, of CPU seconds.
+# libFuzzer's. Its timeout, and its report of what is slow, would count the time for
+# which a process was suspended, so that target.py has a limit of its own, of CPU
+# seconds.
 _LIBFUZZER = (
-    *("-timeout=1000000", "-max_len=8192"),
+    *("-timeout=1000000", "-report_slow_units=1000000", "-max_len=8192"),
     *("-print_final_stats=1", "-verbosity=1"),
 )
 # Where inputs lie, if there is such a place: in memory.
