@@ -401,7 +401,8 @@ def _send(
                     yield from _results(batch, future)
                 except MemoryError as error:
                     # There was no room to pack it for its way; alone it may get there.
-                    reason = f"could not be sent between processes: {lack_of_memory(error)}"
+                    reason = lack_of_memory(error)
+                    reason = f"could not be sent between processes: {reason}"
                     lost += [(item, reason) for item in batch]
                 except pool.lost:
                     lost += [(item, _KILLED) for item in batch]
