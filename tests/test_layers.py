@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -166,16 +167,18 @@ MODULES = sorted(
 )
 
 
+@cache
 def imports(module):
-    """Yield (imported module, whether the import is at the top level)."""
+    """Return pairs of imported module and whether the import is at the top level."""
     tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for name in node.names:
-                yield name.name, node in tree.body
+            found += [(name.name, node in tree.body) for name in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative import"
-            yield node.module, node in tree.body
+            found.append((node.module, node in tree.body))
+    return found
 
 
 def allowed(module):

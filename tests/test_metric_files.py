@@ -1,7 +1,5 @@
 """Files of a trained metric and checkpoints: what is broken in them is said."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -33,8 +31,12 @@ MISSPELT = "expected the matrices whitening, hidden1.inner, hidden1.outer, ... a
         (lambda path: None, "no such file"),
         (lambda path: path.write_bytes(b""), "found none; train again"),
         (
-            lambda path: path.write_bytes(os.urandom(5000)),
+            lambda path: path.write_bytes(b"\xff\x00" * 2500),
             "is this a Kaldi archive, and all of it?",
+        ),
+        (
+            lambda path: path.write_bytes(b"whitening " + b"\xff\x00" * 2500),
+            "key 'whitening': expected a Kaldi matrix",
         ),
         (archive(WHITENING), f"{MISSPELT} projection, found whitening; train again"),
         (archive(PROJECTION, WHITENING), "found projection, whitening"),

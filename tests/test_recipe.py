@@ -357,6 +357,7 @@ class TestRecipe:
         options = [
             *("--simulate", "true", "--dir", "here", "--systems", " ".join(systems)),
             *("--simulate-opts", "--recordings 4 --duration 60 --dim 32"),
+            *("--thresholds", "-0.1 0.1 0.3"),
         ]
         result = shell(RECIPE, *options, cwd=tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
