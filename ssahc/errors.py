@@ -3,6 +3,8 @@
 Every message says what was expected, what was found, where, and what to do.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 
@@ -59,10 +61,18 @@ class FormatError(SsahcError):
         line: int | None = None,
         key: str | None = None,
     ) -> None:
+        path = Path(path)
         where = f"{path}:{line}" if line is not None else f"{path}"
         if key is not None:
             where += f": key {key!r}"
         super().__init__(f"{where}: {message}")
-        self.path = path if isinstance(path, Path) else Path(path)
+        self.message = message
+        self.path = path
         self.line = line
         self.key = key
+
+    def __reduce__(self) -> tuple[Callable[[str], "FormatError"], tuple[str]]:
+        # Else an exception is made anew from its text alone, and could not be sent from
+        # one process to another.
+        again = partial(FormatError, path=self.path, line=self.line, key=self.key)
+        return again, (self.message,)
