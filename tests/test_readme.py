@@ -20,10 +20,10 @@ def shell_lines():
 def test_set_up_lines_are_single_lines():
     lines = [line for line in shell_lines() if line.startswith("sudo ")]
     assert len(lines) == 2
-    for line, last in zip(lines, (".venv/bin/ssahc demo", ".venv/bin/pytest -n 2")):
+    for line, last in zip(lines, ("ssahc demo", "pytest -n 2 --dist worksteal")):
         assert line.startswith("sudo apt-get update")
         assert "-c constraints.txt" in line
-        assert line.endswith(f"&& {last}")
+        assert line.endswith(f"&& .venv/bin/{last}")
 
 
 def test_commands_run(tmp_path, monkeypatch):
