@@ -356,7 +356,7 @@ class TestRecipe:
         systems = ["spectral", "ssa1+plda"]
         options = [
             *("--simulate", "true", "--dir", "here", "--systems", " ".join(systems)),
-            *("--simulate-opts", "--recordings 4 --duration 60 --dim 32"),
+            *("--simulate-opts", "--recordings 2 --duration 60 --dim 32"),
             *("--thresholds", "-0.1 0.1 0.3"),
         ]
         result = shell(RECIPE, *options, cwd=tmp_path)
