@@ -205,16 +205,30 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     FormatError
-        If the file is unreadable or no TOML.
+        If the file is unreadable, no TOML, or has more than plain values.
     """
     try:
         with open_regular(path) as file:
-            return tomllib.load(file)
+            table = tomllib.load(file)
     except OSError as error:
         raise unreadable(path, error) from error
     # Numbers of thousands of digits, and thousands of brackets, are errors of Python.
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not a TOML file: {error}", path=path) from error
+    for key, value in table.items():
+        _refuse_large(key, value, path)
+    return table
+
+
+def _refuse_large(key: str, value: Any, path: Path) -> None:
+    """Raise a FormatError for what may be too deep, or too long, to be shown."""
+    if isinstance(value, dict | list):
+        kind = "a table" if isinstance(value, dict) else "a list"
+        raise FormatError(f"expected one value, found {kind}", path=path, key=key)
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise FormatError(
+            "expected a number of at most 64 bits, as TOML has", path=path, key=key
+        )
 
 
 def write_config(path: Path, options: Any) -> None:
@@ -269,12 +283,7 @@ def check_values(
 
 
 def _convert(option: Option, value: Any, path: Path) -> Any:
-    if type(value) is int and not -(2**63) <= value < 2**63:
-        raise FormatError(
-            "expected a number of at most 64 bits, as TOML has",
-            path=path,
-            key=option.name,
-        )
+    _refuse_large(option.name, value, path)
     if isinstance(value, str) and "\0" in value:
         raise FormatError(
             f"expected text, found a zero byte in {value!r}",

@@ -1,5 +1,6 @@
 import os
 from dataclasses import astuple, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -169,6 +170,25 @@ def test_no_option_takes_what_a_config_file_cannot_hold(options, name, value):
     message = f"{flag} must be a whole number of at most 64 bits, .* found one of 65"
     with pytest.raises(UsageError, match=message):
         build(options, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("system = 0x" + 5000 * "f", "'system': expected a number of at most 64 bits"),
+        ("system = [0x" + 5000 * "f" + "]", "'system': expected one value, found a l"),
+        ("system" + 3000 * ".a" + " = 1", "'system': expected one value, found a tab"),
+        ("other" + 3000 * ".a" + " = 1", "'other': expected one value, found a table"),
+    ],
+    ids=["long", "long in a list", "deep", "deep and unknown"],
+)
+def test_what_cannot_be_shown_is_refused(tmp_path, text, message):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    for read in (read_toml, partial(read_config, options_class=Run)):
+        with pytest.raises(FormatError) as caught:
+            read(path)
+        assert message in str(caught.value)
 
 
 def test_every_option_has_a_help_and_a_name_of_its_own():

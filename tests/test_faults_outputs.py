@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from ssahc.errors import UsageError
+from ssahc.io.ark import ArchiveWriter
 from ssahc.io.files import atomic_write, check_output
 from ssahc.io.labelled import write_labelled
 from ssahc.io.trials import write_trials
+from ssahc.io.xvectors import write_xvector_dir
 from ssahc.simulate import SimulateOptions, simulate_training
-from ssahc.types import LabelledXvectors
+from ssahc.types import LabelledXvectors, Recording
 
 SECTION = "Output files"
 
@@ -85,6 +87,19 @@ def put_model(files, name):
     (files / name / "plda").write_text("mine")
 
 
+def put_scores(files):
+    """Have the output folder hold scores of a run, beside the x-vectors of it."""
+    segments = np.array([[0, 1], [1, 2], [2, 3]])
+    recording = Recording("r1", ("a", "b", "c"), segments, np.eye(3))
+    write_xvector_dir(files / "windows", [recording])
+    shutil.copy(files / "windows" / "spk2utt", files / "out")
+    with ArchiveWriter(
+        files / "out" / "scores.ark", files / "out" / "scores.scp"
+    ) as writer:
+        writer.write("r1", np.eye(3))
+    hold("config.toml", 'rttm_channel = "0"\nwrite_scores = true\n')(files)
+
+
 def nothing(files):
     pass
 
@@ -125,6 +140,10 @@ FAULTS = {
     "a reference in place of a picture": (
         ("plot", "timeline", "ref.png", "out/rttm", "r1", "ref.png"),
         lambda files: (files / "ref.html").rename(files / "ref.png"),
+    ),
+    "scores that are read in the folder of a diarization": (
+        ("diarize", "windows", "out", "--plda-scores", "out/scores.scp"),
+        put_scores,
     ),
     "an RTTM of others in the folder of a diarization": (DIARIZE, nothing),
     "an RTTM of others in the folder of a clustering": (
@@ -216,6 +235,16 @@ def test_no_picture_replaces_what_is_drawn(ssahc_here, files, verb):
         "ssahc: error: in.png: is read, and would be lost; give another name\n"
     )
     assert (files / "in.png").read_text() == "mine"
+
+
+def test_scores_are_not_written_where_the_rates_cannot_be_told(ssahc_here, files):
+    lines = (files / "trials").read_text().splitlines(keepends=True)
+    (files / "same").write_text("".join(x for x in lines if " target" in x))
+    (files / "scores").write_text("mine")
+    result = ssahc_here("verify", "x", "same", "--write-scores", "scores")
+    assert result.returncode == 2
+    assert "there are no nontarget trials" in result.stderr
+    assert (files / "scores").read_text() == "mine"
 
 
 def test_scores_of_scores_do_not_replace_them(ssahc_here, files):

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +177,70 @@ def test_other_inputs_are_not_mixed(folder, options, run, name):
     result = run("out", "--resume")
     assert result.returncode == 2
     assert f"{folder / name}: has changed since the run" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["scores.ark", "spk2utt"])
+def test_other_scores_are_not_mixed(folder, run, ssahc_here, name):
+    """Beside their scp: archives, and what says whose rows they are."""
+    assert run("scored").returncode == 0
+    shutil.copy(folder / "x" / "spk2utt", folder / "scored")
+    given = ("--system", "plda", "--plda-scores", folder / "scored" / "scores.scp")
+    arguments = ("diarize", folder / "x", folder / "out", *given)
+    assert ssahc_here(*arguments).returncode == 0
+    (folder / "scored" / name).touch()
+    result = ssahc_here(*arguments, "--resume")
+    assert result.returncode == 2
+    assert f"{folder / 'scored' / name}: has changed since the run" in result.stderr
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_labels_of_another_recording_are_not_its_own(folder, ssahc_here, place):
+    tables = [folder / "x" / name for name in ("spk2utt", "utt2spk")]
+    lines = tables[0].read_text().splitlines()
+    some = lines[1].split()[1:4]
+    lines.insert(place, f"other {' '.join(some)}")
+    tables[0].write_text("\n".join(lines) + "\n")
+    if place == 3:
+        # utt2spk has to agree with the last line that lists an utterance.
+        text = tables[1].read_text()
+        for utterance in some:
+            text = text.replace(f"{utterance} a001\n", f"{utterance} other\n")
+        tables[1].write_text(text)
+    arguments = ("diarize", folder / "x", folder / "out", "--system", "cosine")
+    first = ssahc_here(*arguments)
+    assert first.returncode == 1
+    assert "recording 'other': " in first.stderr
+    before = contents(folder / "out", ["labels", "rttm"])
+    again = ssahc_here(*arguments, "--resume")
+    assert again.returncode == 1
+    assert "recording 'other': " in again.stderr
+    assert contents(folder / "out", ["labels", "rttm"]) == before
+
+
+def test_a_run_that_is_given_up_at_its_end_leaves_no_options(folder, options, run):
+    """They would say of its labels that they are of the run that was there before."""
+    assert run("out").returncode == 0
+    before = contents(folder / "out", ["labels"])
+    other = ("--threshold", 5)
+    killed = die(folder, options, AT_THE_END.format(index=0), "out", *other)
+    assert killed.returncode == -signal.SIGKILL
+    assert contents(folder / "out", ["labels"]) != before
+    shutil.rmtree(folder / "out" / ".unfinished")
+    refused = run("out", "--resume")
+    assert refused.returncode == 2
+    assert "holds labels that ssahc diarize did not write" in refused.stderr
+
+
+def test_scores_that_are_not_made_anew_go(folder, options, run, ssahc_here):
+    plain = [option for option in options if option != "--write-scores"]
+    assert run("out").returncode == 0
+    killed = die(folder, plain, AT_THE_END.format(index=0))
+    assert killed.returncode == -signal.SIGKILL
+    result = ssahc_here("diarize", folder / "x", folder / "out", *plain, "--resume")
+    assert result.returncode == 0
+    assert "3 recordings were done before" in result.stderr
+    left = {path.name for path in (folder / "out").iterdir()}
+    assert left == {"rttm", "labels", "config.toml"}
 
 
 def test_another_list_of_recordings_is_another_run(folder, run):

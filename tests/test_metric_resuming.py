@@ -12,6 +12,7 @@ import pytest
 
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
 from ssahc.io.labelled import write_labelled
+from ssahc.io.model import MODEL_FILES
 from ssahc.simulate import SimulateOptions, simulate_training
 
 FILES = ("metric.ark", "training.csv", "mean.vec", "transform.mat", "plda")
@@ -95,6 +96,19 @@ def test_a_killed_run_is_resumed(train, unfinished, whole, tmp_path):
     assert status == 0
     assert errors[0] == "ssahc: epoch 1 was reached before"
     assert "ssahc: epoch 2: loss" in errors[1]
+    assert contents(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("last", ["mean.vec", "plda", "training.csv"])
+def test_a_run_that_was_killed_at_its_end_is_resumed(
+    train, unfinished, whole, tmp_path, last
+):
+    """As moving the files one by one has left it."""
+    names = [*MODEL_FILES, "training.csv"]
+    for name in names[: names.index(last) + 1]:
+        shutil.copy(tmp_path / "whole" / name, tmp_path / "out")
+    assert "go on with --resume" in train()[1][-1]
+    assert train("--resume")[0] == 0
     assert contents(tmp_path / "out") == whole
 
 

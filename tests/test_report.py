@@ -297,6 +297,15 @@ def test_stored_affinities_need_no_vectors(run, report, ssahc_here):
     assert Page(text).images == Page(computed).images
 
 
+def test_scores_of_another_run_are_not_shown(run, report, ssahc_here):
+    own = report()[2]
+    whole = ("--model-dir", run / "model", "--system", "plda", "--write-scores")
+    assert ssahc_here("diarize", run / "x", run / "other", *whole).returncode == 0
+    for name in ("scores.ark", "scores.scp"):
+        shutil.copy(run / "other" / name, run / "out")
+    assert Page(report()[2]).images == Page(own).images
+
+
 def test_no_xvectors_no_affinities(run, report):
     shutil.rmtree(run / "x")
     status, errors, text = report()

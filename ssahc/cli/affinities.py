@@ -39,7 +39,7 @@ def read_affinities(
 ) -> Iterator[Clustered | Fault]:
     """Yield the affinity of each recording that is named, in any order.
 
-    They are read from the run's scores.scp if there is one, else computed again from
+    They are read from the run's scores.scp if it wrote one, else computed again from
     the run's x-vectors. Both need the tables of the run's x-vector folder.
 
     Raises
@@ -56,7 +56,8 @@ def read_affinities(
         if name not in folder.utterances:
             yield Fault(name, f"{folder.path}: has no such recording")
     scores = out_dir / "scores.scp"
-    if scores.is_file():
+    # Those of another run may have stayed in the folder.
+    if run.output.write_scores and scores.is_file():
         yield from _read_stored(folder, scores, known)
     elif known:
         yield from _compute(run, folder.select(known))

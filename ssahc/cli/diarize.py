@@ -49,7 +49,8 @@ from ssahc.cli.options import (
 from ssahc.cli.unfinished import SCORES, Plan, Unfinished, open_unfinished
 from ssahc.config import resolve
 from ssahc.errors import UsageError
-from ssahc.io.xvectors import XvectorDir, read_recordings
+from ssahc.io.files import refuse_input
+from ssahc.io.xvectors import XvectorDir, is_sound, read_recordings
 from ssahc.memory import check_room
 from ssahc.nn.train import has_gpu
 from ssahc.parallel import Load, RunningOptions
@@ -157,12 +158,14 @@ def _run(
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     run = settle_system(run, inputs)
     folder = open_source(run.source)
-    plan = Plan(
-        run,
-        folder.utterances,
-        [*find_inputs(run.source, run.files, run.tables), *folder.files],
-        run.output.write_scores,
-    )
+    with_scores = run.output.write_scores
+    read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
+    if inputs.plda_scores is not None:
+        read += inputs.plda_scores.files
+    scores = SCORES if with_scores else stale()
+    for name in ("labels", "rttm", CONFIG, *scores):
+        refuse_input(out_dir / name, read, "choose another folder")
+    plan = Plan(run, folder.utterances, read, with_scores, partial(is_sound, folder))
     files = ("labels", "rttm", *SCORES)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ssahc.io.folders import (
     lock_folder,
     move_files,
     refuse_odd,
+    remove_stale,
 )
 
 
@@ -54,12 +56,25 @@ def work_folder(
         left = stale()
         try:
             yield folder
+            remove_stale(folder, out_dir, left)
+            _remove_other_options(folder, out_dir)
             # Options last: until they are gone, the folder can be resumed.
-            move_files(folder, out_dir, names, stale=left)
+            move_files(folder, out_dir, names)
             move_files(folder, out_dir, (CONFIG,))
         finally:
             if not (folder / CONFIG).exists():
                 clear_unfinished(folder)
+
+
+def _remove_other_options(folder: Path, out_dir: Path) -> None:
+    """Remove an earlier run's options, unless they are those of the files to come.
+
+    Else, if this run is killed while it moves its files and is then given up, they
+    would say of these that they are the earlier run's.
+    """
+    with suppress(FileNotFoundError):
+        if not cmp(folder / CONFIG, out_dir / CONFIG, shallow=False):
+            (out_dir / CONFIG).unlink()
 
 
 def is_interrupted(out_dir: Path, *, resume: bool) -> bool:

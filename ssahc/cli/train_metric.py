@@ -115,7 +115,8 @@ def command(
     run = resolve(Run, given, config=config, displaces=DISPLACED_BY_LOSS)
     # What is in the way is found out before x-vectors are read.
     has_gpu(run.running.device)
-    is_done = _is_finished(out_dir) and not is_interrupted(out_dir, resume=resume)
+    # What was stopped at its very end has left a part of the model, which is its own.
+    is_done = not is_interrupted(out_dir, resume=resume) and _is_finished(out_dir)
     if resume and is_done:
         check_same_run(out_dir, run, _find_inputs(run.sources))
         _logger.info("%s: the run was finished before", out_dir)

@@ -49,12 +49,16 @@ class Plan:
         The files that the results depend on.
     with_scores : bool
         Whether matrices are wanted as well as labels.
+    is_sound : callable
+        Whether a recording can be done. One that cannot may list utterances of another,
+        whose labels are not its own.
     """
 
     options: Any
     utterances: Mapping[str, Sequence[str]]
     inputs: Collection[Path]
     with_scores: bool
+    is_sound: Callable[[str], bool]
 
 
 class Unfinished:
@@ -244,6 +248,7 @@ def _read_back(
         if utterances
         and label_of.keys() >= set(utterances)
         and (recording in scores or not plan.with_scores)
+        and plan.is_sound(recording)
     }
     return labels, scores
 

@@ -115,15 +115,18 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     is_scored = ~np.isnan(scores)
     if not is_scored.any():
         raise DataError(f"{trials}: none of {len(listed)} trials could be scored")
-    if run.comparison.write_scores is not None:
-        write_trial_scores(run.comparison.write_scores, listed, scores)
-        _logger.info("scored %d of %d trials", is_scored.sum(), len(listed))
+    found = None
     if listed.is_target is not None:
         targets, nontargets = (
             scores[is_scored & (listed.is_target == kind)] for kind in (True, False)
         )
+        found = verify(targets, nontargets, run.costs)
+    if run.comparison.write_scores is not None:
+        write_trial_scores(run.comparison.write_scores, listed, scores)
+        _logger.info("scored %d of %d trials", is_scored.sum(), len(listed))
+    if found is not None:
         printer = _print_json if form == "json" else _print_text
-        printer(scoring, verify(targets, nontargets, run.costs), run.costs)
+        printer(scoring, found, run.costs)
     sys.exit(1 if errors else 0)
 
 

@@ -278,9 +278,14 @@ def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; create it first")
     _refuse_odd_target(path)
+    refuse_input(path, inputs, "give another name")
+
+
+def refuse_input(path: Path, inputs: Iterable[Path | None], way_out: str) -> None:
+    """Raise a UsageError if a file to write or remove is among those that are read."""
     for source in inputs:
         if source is not None and _is_same(path, source):
-            raise UsageError(f"{path}: is read, and would be lost; give another name")
+            raise UsageError(f"{path}: is read, and would be lost; {way_out}")
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -64,7 +64,8 @@ def staged_output(
         staging.mkdir()
         try:
             yield staging
-            move_files(staging, path, names, stale=left)
+            remove_stale(staging, path, left)
+            move_files(staging, path, names)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -236,24 +237,18 @@ def refuse_odd(path: Path, names: Iterable[str]) -> None:
             raise UsageError(f"{path / name}: is {kind}; move it away")
 
 
-def move_files(
-    source: Path, target: Path, names: Iterable[str], *, stale: Collection[str] = ()
-) -> None:
-    """Move the files that there are; remove from `target` those `stale` that are not.
+def remove_stale(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Remove files that an earlier run has left and that are not made anew."""
+    for name in names:
+        if not (source / name).exists():
+            (target / name).unlink(missing_ok=True)
 
-    Parameters
-    ----------
-    source, target : Path
-        Folders of one file system.
-    names : iterable of str
-    stale : collection of str
-        Those of `names` that an earlier run is known to have left.
-    """
+
+def move_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Move the files that there are to another folder of the same file system."""
     for name in names:
         if (source / name).exists():
             (source / name).replace(target / name)
-        elif name in stale:
-            (target / name).unlink(missing_ok=True)
     _keep_names(target)
 
 

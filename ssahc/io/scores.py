@@ -36,6 +36,15 @@ class ScoreTable:
     fault: FormatError | None
     rows: dict[str, list[str]] | None
 
+    @property
+    def files(self) -> list[Path]:
+        """What the scores come from: archives, scp, and what says whose rows they are.
+
+        Not all of them need be there.
+        """
+        archives = {entry.archive for entry in self.entries.values()}
+        return [self.path, self.path.parent / _SPK2UTT, *archives]
+
 
 def open_scores(path: Path, *, rows: dict[str, list[str]] | None = None) -> ScoreTable:
     """Find the matrices of an archive or scp, as ``score_plda.sh`` leaves them.

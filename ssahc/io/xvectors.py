@@ -252,6 +252,11 @@ def unusable_xvector(entry: ScpEntry, fault: str) -> FormatError:
     )
 
 
+def is_sound(folder: XvectorDir, recording: str) -> bool:
+    """Whether a recording is not at fault, as far as the tables tell."""
+    return next(_find_faults(folder, recording), None) is None
+
+
 def _find_faults(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
     yield from find_unlisted(folder, recording)
     yield from find_listing_faults(folder, recording)

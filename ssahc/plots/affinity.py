@@ -8,7 +8,7 @@ import numpy as np
 
 from ssahc.affinity import Affinity
 from ssahc.comparison import Comparison
-from ssahc.plots.figure import encode, label, save
+from ssahc.plots.figure import encode, label, plain_style, save
 from ssahc.plots.palette import speaker_color
 from ssahc.plots.timeline import draw_timeline, speaker_handles
 from ssahc.turns import list_speakers
@@ -70,6 +70,7 @@ def draw_affinity(
     axes.figure.colorbar(image, ax=axes, shrink=0.75, pad=0.02, extend="both")
 
 
+@plain_style()
 def save_affinities(
     path: Path,
     title: str,
@@ -115,6 +116,7 @@ def save_affinities(
     save(figure, path)
 
 
+@plain_style()
 def encode_affinity(
     affinity: Affinity, segments: FloatArray, reference: Sequence[Turn]
 ) -> bytes:

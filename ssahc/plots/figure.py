@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -52,6 +53,20 @@ def check_picture(path: Path, inputs: Iterable[Path | None]) -> None:
             f"{path.suffix or 'no suffix'!r}"
         )
     check_output(path, inputs)
+
+
+@contextmanager
+def plain_style() -> Iterator[None]:
+    """Draw as matplotlib does by itself, whatever is set for other pictures.
+
+    A matplotlibrc, of the working directory even, may ask for LaTeX, which need not be
+    there.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ssahc.plots.figure import as_drawn, save
+from ssahc.plots.figure import as_drawn, plain_style, save
 
 # Curves are shown up to so many points above the lowest error rate, or three times it.
 _ABOVE = 20.0
 _LEGEND_ROWS = 20
 
 
+@plain_style()
 def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
     """Save error rates as bars: a group a first threshold, a bar a gamma.
 
@@ -42,6 +43,7 @@ def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
     save(figure, path)
 
 
+@plain_style()
 def save_curves(
     path: Path, curves: Mapping[str, Mapping[float, float]], option: str
 ) -> None:

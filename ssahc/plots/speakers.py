@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.breakdown import Group, Summary
-from ssahc.plots.figure import label, save
+from ssahc.plots.figure import label, plain_style, save
 from ssahc.plots.palette import speaker_color
 
 
+@plain_style()
 def save_speakers(
     path: Path, breakdowns: Mapping[str, Mapping[Group | None, Summary]]
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssahc.comparison import ERROR_KINDS, Comparison
-from ssahc.plots.figure import label, save
+from ssahc.plots.figure import label, plain_style, save
 from ssahc.plots.palette import (
     DISTINCT_COLORS,
     ERROR_COLORS,
@@ -83,6 +83,7 @@ def draw_timeline(
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
+@plain_style()
 def save_timeline(path: Path, recording: str, comparison: Comparison) -> None:
     """Save reference, hypothesis and errors of one recording.
 

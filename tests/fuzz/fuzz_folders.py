@@ -102,7 +102,7 @@ def read_unfinished(folder, size):
     """Read back what an interrupted run has left; at least one recording must be."""
     done = {}
     for with_scores in (False, True):
-        plan = Plan(None, _UTTERANCES, (), with_scores)
+        plan = Plan(None, _UTTERANCES, (), with_scores, _UTTERANCES.__contains__)
         done, scores = _read_back([folder], plan)
         for recording, labels in done.items():
             require(labels.dtype == np.int64, f"labels of {labels.dtype}")
