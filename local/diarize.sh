@@ -44,6 +44,7 @@ shift 2
 for file in "$xvectors"/{xvector.scp,segments,utt2spk,spk2utt}; do
   [[ -s $file ]] || { echo "$0: no such file, or an empty one: $file" >&2; exit 2; }
 done
+place=$(realpath -m -- "$out")
 for option in "$@"; do
   case $option in
     --recordings | --recordings=* | --resume)
@@ -51,35 +52,57 @@ for option in "$@"; do
       exit 1
       ;;
   esac
+  file=${option#--*=}
+  file=${file#scp:}
+  case $(realpath -m -- "$file" 2> /dev/null) in
+    "$place"/scores.scp | "$place"/split*/*)
+      echo "$0: $file is read, and would be lost; choose another folder" >&2
+      exit 2
+      ;;
+  esac
 done
-recordings=$(grep -c . "$xvectors/spk2utt")
+
+# spk2utt without empty lines, whatever ends its lines.
+read_spk2utt() {
+  tr -d '\r' < "$xvectors/spk2utt" | awk NF
+}
+recordings=$(read_spk2utt | wc -l)
 if ((nj > recordings)); then nj=$recordings; fi
 
-# One run at a time. Jobs inherit the lock: while one of them lives, it is held.
-if ! mkdir -p "$out" 2> /dev/null || ! { exec {lock}> "$out/.lock"; } 2> /dev/null; then
-  echo "$0: cannot write to $out" >&2
+lock_output "$out"
+if [[ -e $out/.unfinished/config.toml ]]; then
+  echo "$0: $out holds a run of ssahc diarize that was interrupted; finish it (--resume)," \
+    "or take another folder" >&2
   exit 2
 fi
-if ! flock -n "$lock"; then
-  echo "$0: another run writes to $out (it holds $out/.lock); wait for its end, or take" \
-    "another folder" >&2
-  exit 2
+
+# Only what an earlier run has left is replaced. Kaldi, for one, has such names too.
+earlier=()
+for folder in "$out"/split*; do
+  if [[ -f $folder/1/recordings ]]; then earlier+=("$folder"); fi
+done
+had_scores=false
+if grep -qs '^rttm_channel = ' "$out/config.toml" && [[ ! -e $out/tuning.csv ]]; then
+  earlier+=("$out/config.toml")
+  if grep -qs '^write_scores = true' "$out/config.toml"; then had_scores=true; fi
 fi
+for name in labels rttm config.toml; do
+  if [[ -e $out/$name && (${#earlier[@]} -eq 0 || ! -f $out/$name) ]]; then
+    echo "$0: $out holds $name that $0 did not write; choose another folder" >&2
+    exit 2
+  fi
+done
 
 # Recordings in the order of spk2utt, so that the jobs' labels can be strung together.
 split=$out/split$nj
-for folder in "$out"/split*; do
-  # Only a folder of an earlier run: Kaldi, for one, has such names too.
-  if ! $resume && [[ -f $folder/1/recordings ]]; then rm -rf "$folder"; fi
-done
+if ! $resume; then rm -rf "$split"/*/.unfinished; fi
 for ((job = 1; job <= nj; job++)); do
   mkdir -p "$split/$job" || exit 2
   # The mark of a job that is done, now. ssahc writes it anew from what it resumes.
   rm -f "$split/$job/rttm"
   list=$split/$job/recordings
-  awk -v job="$job" -v nj="$nj" -v all="$recordings" \
-    'NF { if (int(done++ * nj / all) + 1 == job) print $1 }' \
-    "$xvectors/spk2utt" > "$list.new" || exit 2
+  read_spk2utt | awk -v job="$job" -v nj="$nj" -v all="$recordings" \
+    '{ if (int(done++ * nj / all) + 1 == job) print $1 }' > "$list.new" || exit 2
   # What is newer than a run cannot be resumed: the list stays if it is the same.
   if cmp -s "$list.new" "$list"; then rm "$list.new"; else mv "$list.new" "$list"; fi || exit 2
 done
@@ -115,9 +138,13 @@ fi
 
 # Writes standard input to a file of <out-dir>, in one go.
 put() {
-  cat > "$out/.$1.new" && mv "$out/.$1.new" "$out/$1"
+  # What is new is not reached by a link.
+  rm -f "$out/.$1.new"
+  (set -o noclobber && cat > "$out/.$1.new") && mv -T "$out/.$1.new" "$out/$1"
 }
 set -e -o pipefail
+# While there are files of two runs, there are no options.
+rm -f "$out/config.toml"
 cat "${done[@]/%//labels}" | put labels
 # ssahc sorts an RTTM by recording; spk2utt may be in another order.
 cat "${done[@]/%//rttm}" | LC_ALL=C sort -s -k 2,2 | put rttm
@@ -126,12 +153,21 @@ if [[ -f ${done[0]}/scores.scp ]]; then
   for folder in "${done[@]}"; do
     sed "s| |&${folder#"$out/"}/|" "$folder/scores.scp"
   done | put scores.scp
-else
+elif $had_scores; then
   rm -f "$out/scores.scp"
 fi
+if ! $resume; then
+  for folder in "${earlier[@]}"; do
+    if [[ -d $folder && $folder != "$split" ]]; then rm -rf "$folder"; fi
+  done
+fi
 
-missing=$(awk 'FILENAME == ARGV[1] { done[$2]; next } NF && !($1 in done) { print $1 }' \
-  "$out/rttm" "$xvectors/spk2utt" | paste -s -d ' ')
+# Not from the RTTM: a recording has no turn in it if its segments have no length.
+missing=$({ cat "$out/labels" && echo && read_spk2utt; } | awk '
+  !NF { listed = 1; next }
+  !listed { done[$1]; next }
+  { for (i = 2; i <= NF; i++) if (!($i in done)) { print $1; next } }
+  NF == 1' | paste -s -d ' ')
 if ((status != 0)) || [[ -n $missing ]]; then
   echo "$0: some recordings failed; the others are in $out; not there: ${missing:-none}" >&2
   exit 1

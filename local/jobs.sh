@@ -36,6 +36,38 @@ end_group() { # process, status
   exit "$2"
 }
 
+# Keeps other runs from writing to a folder, by the lock that ssahc itself takes, until
+# this script ends and all jobs do, which inherit it. Ends the script (status 2) if
+# another run has it, or it cannot be taken.
+lock_output() { # folder
+  local status
+  output_lock=$1/.unfinished/lock
+  mkdir -p "$1/.unfinished" 2> /dev/null
+  if [[ -L $1/.unfinished || -L $output_lock || -e $output_lock && ! -f $output_lock ]] \
+    || ! { exec {lock}>> "$output_lock"; } 2> /dev/null; then
+    echo "$0: cannot write to $1" >&2
+    exit 2
+  fi
+  flock -n "$lock" 2> /dev/null
+  status=$?
+  # The other run may have ended, and removed the file, just now.
+  if ((status == 1)) || ! [[ $output_lock -ef /dev/fd/$lock ]]; then
+    echo "$0: another run writes to $1 ($(< "$output_lock")); wait for its end, or take" \
+      "another folder" >&2
+    exit 2
+  elif ((status != 0)); then
+    echo "$0: $1 cannot be locked; see to it that no other run writes there" >&2
+  fi
+  trap unlock_output EXIT
+  : > "$output_lock"
+  echo "process $$ on $(uname -n) since $(date '+%F %T')" >&"$lock"
+}
+
+unlock_output() {
+  if [[ $output_lock -ef /dev/fd/$lock ]]; then rm -f "$output_lock"; fi
+  rmdir "$(dirname "$output_lock")" 2> /dev/null
+}
+
 # Ends the script unless the variables' values are whole numbers of <least> or more.
 check_numbers() { # least, variable ...
   local least=$1 name

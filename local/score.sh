@@ -67,14 +67,14 @@ else
 fi
 ssahc score "$reference" "$hypothesis" --collar "$collar" "${overlaps[@]}" \
   > "$folder/ssahc.txt" || exit 1
-ours=$(awk '$1 == "pooled" { rate = $2 } END { print rate }' "$folder/ssahc.txt")
+ours=$(awk '$1 == "pooled" { rate = $2 } END { print rate }' < "$folder/ssahc.txt")
 echo "ssahc score  $ours"
 
 if [[ -z $md_eval ]]; then md_eval=$(find_md_eval); fi
 if [[ -n $md_eval ]]; then
   perl "$md_eval" "${md_overlaps[@]}" -c "$collar" -r "$reference" -s "$hypothesis" \
     > "$folder/md_eval.txt" 2> "$folder/md_eval.err"
-  rate=$(awk '/OVERALL SPEAKER DIARIZATION ERROR/ { print $6 }' "$folder/md_eval.txt")
+  rate=$(awk '/OVERALL SPEAKER DIARIZATION ERROR/ { print $6 }' < "$folder/md_eval.txt")
   if [[ -z $rate ]]; then
     echo "$0: $md_eval gave no error rate for $hypothesis; it says:" >&2
     tail -n 3 "$folder/md_eval.err" >&2

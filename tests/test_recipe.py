@@ -1,13 +1,16 @@
 """The recipe: its scripts on a small folder, and all of it on a simulated corpus."""
 
-import fcntl
 import os
 import re
 import signal
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from ssahc.io.folders import lock_folder
 
 ROOT = Path(__file__).parents[1]
 LOCAL = ROOT / "local"
@@ -34,10 +37,10 @@ class TestDiarize:
 
     @pytest.fixture
     def in_jobs(self, folder, shell):
-        def start(*words, options=()):
+        def start(*words, options=(), source=folder / "x", out=folder / "jobs"):
             model = ["--system", "plda", "--model-dir", folder / "model"]
-            command = [LOCAL / "diarize.sh", *words, folder / "x", folder / "jobs"]
-            return shell(*command, *model, *options)
+            command = [LOCAL / "diarize.sh", *words, source, out]
+            return shell(*command, *model, *options, cwd=folder)
 
         return start
 
@@ -97,12 +100,105 @@ class TestDiarize:
         live = folder / "jobs" / "split2" / "1"
         live.mkdir(parents=True)
         (live / "recordings").write_text("rec\n")
-        with (folder / "jobs" / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock_folder(folder / "jobs"):
             result = in_jobs("--nj", 2)
         assert result.returncode == 2
-        assert f"another run writes to {folder}/jobs" in result.stderr
+        assert f"another run writes to {folder}/jobs (process " in result.stderr
         assert (live / "recordings").read_text() == "rec\n"
+        assert not (folder / "jobs" / ".unfinished").exists()
+
+    def test_nor_is_one_of_ssahc_that_was_interrupted_replaced(self, folder, in_jobs):
+        kept = folder / "jobs" / ".unfinished" / "config.toml"
+        kept.parent.mkdir(parents=True)
+        kept.write_text("mine")
+        result = in_jobs()
+        assert result.returncode == 2
+        assert "jobs holds a run of ssahc diarize that was interrupted" in result.stderr
+        assert [path.name for path in folder.glob("jobs/**/*")] == [
+            ".unfinished",
+            "config.toml",
+        ]
+
+    def test_nor_does_one_of_ssahc_itself_get_in(self, folder, in_jobs, ssahc):
+        waiting = f"touch {folder}/begun; until [ -e {folder}/go ]; do sleep 0.05; done"
+        program(folder / "run_later", f'{waiting}; exec {LOCAL}/run_jobs.sh "$@"')
+        with ThreadPoolExecutor(1) as threads:
+            jobs = threads.submit(in_jobs, "--cmd", folder / "run_later")
+            while not (folder / "begun").exists():
+                time.sleep(0.05)
+            result = ssahc("diarize", folder / "x", folder / "jobs")
+            (folder / "go").touch()
+        assert result.returncode == 2
+        assert "another run is writing there (process " in result.stderr
+        assert (jobs.result().returncode, jobs.result().stderr) == (0, "")
+        assert not (folder / "jobs" / ".unfinished").exists()
+
+    @pytest.mark.parametrize("name", [".unfinished", ".unfinished/lock"])
+    @pytest.mark.parametrize("kind", ["link", "pipe"])
+    def test_what_is_no_lock_is_left_alone(self, folder, in_jobs, name, kind):
+        odd, others = folder / "jobs" / name, folder / "others"
+        odd.parent.mkdir(parents=True)
+        others.write_text("mine")
+        odd.symlink_to(others) if kind == "link" else os.mkfifo(odd)
+        result = in_jobs()
+        assert result.returncode == 2
+        assert result.stderr.endswith(f"cannot write to {folder}/jobs\n")
+        assert others.read_text() == "mine"
+
+    @pytest.mark.parametrize("name", ["labels", "rttm", "config.toml"])
+    def test_what_others_have_made_stays(self, folder, in_jobs, name):
+        (folder / "jobs").mkdir()
+        (folder / "jobs" / name).write_text("mine")
+        result = in_jobs()
+        assert result.returncode == 2
+        assert f"holds {name} that " in result.stderr
+        assert {path.name for path in (folder / "jobs").iterdir()} == {name}
+        assert (folder / "jobs" / name).read_text() == "mine"
+
+    def test_what_a_link_leads_to_stays(self, folder, in_jobs, whole):
+        expected = whole()
+        (folder / "others").write_text("mine")
+        (folder / "jobs").mkdir()
+        (folder / "jobs" / ".labels.new").symlink_to(folder / "others")
+        assert in_jobs().returncode == 0
+        assert (folder / "others").read_text() == "mine"
+        assert self.files(folder / "jobs") == expected[2]
+
+    def test_scores_that_are_read_are_not_removed(self, folder, in_jobs):
+        options = ["--write-scores", "--system", "plda"]
+        assert in_jobs("--nj", 2, options=options).returncode == 0
+        before = {p: p.read_bytes() for p in folder.glob("jobs/**/scores.*")}
+        assert len(before) == 5
+        scores = folder / "jobs" / "scores.scp"
+        for given in (["--plda-scores", scores], [f"--plda-scores=scp:{scores}"]):
+            result = in_jobs("--nj", 2, options=given)
+            assert result.returncode == 2
+            assert f"{scores} is read, and would be lost" in result.stderr
+        # Nor by a run that fails.
+        failed = in_jobs("--nj", 1, options=["--threshold", "nan"])
+        assert failed.returncode == 2
+        assert {p: p.read_bytes() for p in before} == before
+
+    def test_odd_names_and_empty_lines_do_not_matter(self, folder, in_jobs, whole):
+        table = folder / "x" / "spk2utt"
+        table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n") + b" \r\n\r\n")
+        expected = whole()
+        (folder / "x").rename(folder / "x=1")
+        result = in_jobs("--nj", 2, source="x=1", out="lr=1")
+        assert (result.returncode, result.stderr) == (0, "")
+        for name in ("labels", "rttm"):
+            assert (folder / "lr=1" / name).read_bytes() == expected[2][name]
+
+    def test_a_recording_without_a_turn_is_done(self, folder, in_jobs, whole):
+        table = folder / "x" / "segments"
+        lines = [line.split() for line in table.read_text().splitlines()]
+        lines = [[*x[:3], x[2] if x[1] == "a001" else x[3]] for x in lines]
+        table.write_text("".join(" ".join(line) + "\n" for line in lines))
+        expected = whole()
+        result = in_jobs("--nj", 2)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert self.files(folder / "jobs") == expected[2]
+        assert "a001" not in (folder / "jobs" / "rttm").read_text()
 
     def test_a_folder_that_cannot_be_written(self, folder, in_jobs):
         (folder / "jobs").touch()
@@ -133,6 +229,8 @@ class TestDiarize:
             (out / name).mkdir(parents=True)
         (out / "split8" / "1" / "recordings").touch()
         (out / "scores.scp").write_text("stale\n")
+        options = 'rttm_channel = "0"\nwrite_scores = true\n'
+        (out / "config.toml").write_text(options)
         (out / "log").mkdir()
         (out / "log" / "diarize.9.log").write_text("ssahc: error: stale\n")
         # A list that a full disk has torn.
@@ -152,12 +250,12 @@ class TestDiarize:
         assert names == {"split_audio", "split10utt", "split1"}
 
     def test_names_what_is_missing(self, folder, shell):
-        rttm = folder / "some.rttm"
         first, second, _ = (folder / "x" / "spk2utt").read_text().splitlines()
-        rttm.write_text(f"SPEAKER {first.split()[0]} 0 0 1 <NA> <NA> 1 <NA> <NA>\n")
+        some = folder / "some.labels"
+        some.write_text("".join(f"{name} 1\n" for name in first.split()[1:]))
         program(
             folder / "bin" / "ssahc",
-            f'cp {rttm} "$3/rttm"; touch "$3/labels"; echo "a = 1" > "$3/config.toml"',
+            f'cp {some} "$3/labels"; touch "$3/rttm"; echo "a = 1" > "$3/config.toml"',
         )
         command = [LOCAL / "diarize.sh", "--nj", 1, folder / "x", folder / "jobs"]
         path = f"PATH={folder}/bin:{os.environ['PATH']}"
@@ -263,6 +361,13 @@ class TestRecipe:
         assert result.returncode == 1
         for word in ("KALDI_ROOT", "--xvectors", "--models", "--simulate true"):
             assert word in result.stderr
+
+    def test_a_second_run_is_refused(self, tmp_path, shell):
+        with lock_folder(tmp_path / "exp"):
+            result = shell(RECIPE, "--dir", tmp_path, "--simulate", "true")
+        assert result.returncode == 2
+        assert f"another run writes to {tmp_path}/exp (process " in result.stderr
+        assert list((tmp_path / "data").iterdir()) == []
 
     def test_wrong_usage(self, tmp_path, shell):
         result = shell(

@@ -83,6 +83,7 @@ done
 data=$dir/data
 exp=$dir/exp
 mkdir -p "$data" "$exp" || exit 1
+lock_output "$exp"
 
 title="DER %, 0.25 s collar, overlap not scored, both halves pooled"
 from_speech=false
