@@ -46,7 +46,7 @@ class Outcome:
 
     cells: tuple
     finds: tuple[Path, ...]
-    failed: bool
+    status: int
     log: Path
 
 
@@ -79,12 +79,13 @@ def main():
             outcome = future.result()
             outcomes.append(outcome)
             # A reader that was stopped from outside is not done.
-            show(None if outcome.failed else arguments.table, outcome.cells)
+            show(None if outcome.status else arguments.table, outcome.cells)
             for path in outcome.finds:
                 print(f"  found: {path}")
-            if outcome.finds or outcome.failed:
-                print(tail(outcome.log))
-    sys.exit(any(outcome.finds or outcome.failed for outcome in outcomes))
+            if outcome.status:
+                print(f"  exit status {outcome.status}")
+                print(tail(outcome.log), flush=True)
+    sys.exit(any(outcome.finds or outcome.status for outcome in outcomes))
 
 
 def parse():
@@ -159,7 +160,7 @@ def fuzz(name, arguments, keep, finds):
         *(last(rf"\b{key}: (\d+)", text) for key in ("cov", "ft", "corp")),
         *(len(new) - slow, slow, usage.ru_maxrss >> 10),
     )
-    return Outcome(cells, new, process.returncode != 0, log)
+    return Outcome(cells, new, process.returncode, log)
 
 
 def last(pattern, text):
