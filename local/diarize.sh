@@ -62,11 +62,11 @@ for option in "$@"; do
   esac
 done
 
-# spk2utt without empty lines, whatever ends its lines.
-read_spk2utt() {
-  tr -d '\r' < "$xvectors/spk2utt" | awk NF
+# A table of the x-vectors without empty lines, whatever ends its lines.
+read_table() { # name
+  tr -d '\r' < "$xvectors/$1" | awk NF
 }
-recordings=$(read_spk2utt | wc -l)
+recordings=$(read_table spk2utt | wc -l)
 if ((nj > recordings)); then nj=$recordings; fi
 
 lock_output "$out"
@@ -82,6 +82,7 @@ for folder in "$out"/split*; do
   if [[ -f $folder/1/recordings ]]; then earlier+=("$folder"); fi
 done
 had_scores=false
+if grep -qs '^[^ ]* split[0-9]*/' "$out/scores.scp"; then had_scores=true; fi
 if grep -qs '^rttm_channel = ' "$out/config.toml" && [[ ! -e $out/tuning.csv ]]; then
   earlier+=("$out/config.toml")
   if grep -qs '^write_scores = true' "$out/config.toml"; then had_scores=true; fi
@@ -95,13 +96,19 @@ done
 
 # Recordings in the order of spk2utt, so that the jobs' labels can be strung together.
 split=$out/split$nj
-if ! $resume; then rm -rf "$split"/*/.unfinished; fi
+if ! $resume; then
+  for folder in "${earlier[@]}"; do
+    if [[ -d $folder ]]; then rm -rf "$folder"; fi
+  done
+  # It leads there.
+  if $had_scores; then rm -f "$out/scores.scp"; fi
+fi
 for ((job = 1; job <= nj; job++)); do
   mkdir -p "$split/$job" || exit 2
   # The mark of a job that is done, now. ssahc writes it anew from what it resumes.
   rm -f "$split/$job/rttm"
   list=$split/$job/recordings
-  read_spk2utt | awk -v job="$job" -v nj="$nj" -v all="$recordings" \
+  read_table spk2utt | awk -v job="$job" -v nj="$nj" -v all="$recordings" \
     '{ if (int(done++ * nj / all) + 1 == job) print $1 }' > "$list.new" || exit 2
   # What is newer than a run cannot be resumed: the list stays if it is the same.
   if cmp -s "$list.new" "$list"; then rm "$list.new"; else mv "$list.new" "$list"; fi || exit 2
@@ -144,29 +151,27 @@ put() {
 }
 set -e -o pipefail
 # While there are files of two runs, there are no options.
+if $had_scores; then rm -f "$out/scores.scp"; fi
 rm -f "$out/config.toml"
 cat "${done[@]/%//labels}" | put labels
 # ssahc sorts an RTTM by recording; spk2utt may be in another order.
 cat "${done[@]/%//rttm}" | LC_ALL=C sort -s -k 2,2 | put rttm
-grep -v '^recordings = ' "${done[0]}/config.toml" | put config.toml
 if [[ -f ${done[0]}/scores.scp ]]; then
   for folder in "${done[@]}"; do
     sed "s| |&${folder#"$out/"}/|" "$folder/scores.scp"
   done | put scores.scp
-elif $had_scores; then
-  rm -f "$out/scores.scp"
 fi
-if ! $resume; then
-  for folder in "${earlier[@]}"; do
-    if [[ -d $folder && $folder != "$split" ]]; then rm -rf "$folder"; fi
-  done
-fi
+grep -v '^recordings = ' "${done[0]}/config.toml" | put config.toml
 
 # Not from the RTTM: a recording has no turn in it if its segments have no length.
-missing=$({ cat "$out/labels" && echo && read_spk2utt; } | awk '
-  !NF { listed = 1; next }
-  !listed { done[$1]; next }
-  { for (i = 2; i <= NF; i++) if (!($i in done)) { print $1; next } }
+# Nor is it done if its utterances are another's.
+missing=$({
+  cat "$out/labels" && echo && read_table segments && echo && read_table spk2utt
+} | awk '
+  !NF { table++; next }
+  !table { done[$1]; next }
+  table == 1 { of[$1] = $2; next }
+  { for (i = 2; i <= NF; i++) if (!($i in done) || of[$i] != $1) { print $1; next } }
   NF == 1' | paste -s -d ' ')
 if ((status != 0)) || [[ -n $missing ]]; then
   echo "$0: some recordings failed; the others are in $out; not there: ${missing:-none}" >&2

@@ -64,8 +64,12 @@ lock_output() { # folder
 }
 
 unlock_output() {
-  if [[ $output_lock -ef /dev/fd/$lock ]]; then rm -f "$output_lock"; fi
-  rmdir "$(dirname "$output_lock")" 2> /dev/null
+  if [[ $output_lock -ef /dev/fd/$lock ]]; then
+    exec {lock}>&-
+    # Unless a job is left, which holds it, or the next run has it.
+    flock -n "$output_lock" rm -f "$output_lock" || true
+  fi
+  rmdir "$(dirname "$output_lock")" 2> /dev/null || true
 }
 
 # Ends the script unless the variables' values are whole numbers of <least> or more.

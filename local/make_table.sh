@@ -41,7 +41,7 @@ done
 
 threshold_of() { # system, half
   awk '$1 == "threshold" { value = $3 } END { print value == "" ? "eigengap" : value + 0 }' \
-    "$exp/$1/unknown/$2/config.toml"
+    < "$exp/$1/unknown/$2/config.toml"
 }
 
 # row | known | unknown | thresholds | paper, known | paper, unknown
@@ -53,7 +53,7 @@ lines() {
     if [[ $first != eigengap ]]; then first="$first, $second"; fi
     awk -F ' *[|] *' -v OFS='|' -v row="$system" -v threshold="$first" \
       -v known="$(< "$exp/$system/known/der")" -v unknown="$(< "$exp/$system/unknown/der")" \
-      '$1 == row { print $2, known, unknown, threshold, $3, $4 }' "$table"
+      '$1 == row { print $2, known, unknown, threshold, $3, $4 }' < "$table"
   done
 }
 

@@ -174,10 +174,49 @@ class TestDiarize:
             result = in_jobs("--nj", 1, options=given)
             assert result.returncode == 2
             assert f"{scores} is read, and would be lost" in result.stderr
-        # Nor by a run that fails.
-        failed = in_jobs("--nj", 1, options=["--threshold", "nan"])
-        assert failed.returncode == 2
         assert {p: p.read_bytes() for p in before} == before
+        # They are the jobs' own, and go with these.
+        assert in_jobs("--nj", 2, "--cmd", "false").returncode == 2
+        assert not [path for path in before if path.exists()]
+
+    def test_what_is_begun_anew_can_be_resumed(self, folder, in_jobs):
+        assert in_jobs("--nj", 1).returncode == 0
+        before = self.files(folder / "jobs")
+        other = ["--threshold", 0.3]
+        assert in_jobs("--nj", 1, "--cmd", "false", options=other).returncode == 2
+        assert self.files(folder / "jobs") == before
+        result = in_jobs("--nj", 1, "--resume", "true", options=other)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "threshold = 0.3" in (folder / "jobs" / "config.toml").read_text()
+
+    def test_a_job_that_was_killed_at_its_end_does_not_hold_up_the_next(
+        self, folder, in_jobs
+    ):
+        job = folder / "jobs" / "split1" / "1"
+        (job / ".unfinished").mkdir(parents=True)
+        for name in ("recordings", "labels", ".unfinished/config.toml"):
+            (job / name).touch()
+        # Nor does what a verb that was killed has left.
+        (folder / "jobs" / ".unfinished" / "staged").mkdir(parents=True)
+        result = in_jobs("--nj", 1)
+        assert (result.returncode, result.stderr) == (0, "")
+
+    def test_while_a_job_is_left_no_other_run_gets_in(self, folder, in_jobs):
+        left = f"touch {folder}/begun; until [ -e {folder}/go ]; do sleep 0.05; done"
+        program(folder / "leave_job", f"({left}) > {folder}/log 2>&1 & exit 1")
+        assert in_jobs("--nj", 1, "--cmd", folder / "leave_job").returncode == 2
+        refused = in_jobs("--nj", 1)
+        (folder / "go").touch()
+        assert refused.returncode == 2
+        assert f"another run writes to {folder}/jobs" in refused.stderr
+
+    def test_whose_utterances_are_anothers_is_named(self, folder, in_jobs):
+        table = folder / "x" / "spk2utt"
+        utterances = table.read_text().splitlines()[0].split()[1:4]
+        table.write_text(f"other {' '.join(utterances)}\n{table.read_text()}")
+        result = in_jobs("--nj", 1)
+        assert result.returncode == 1
+        assert result.stderr.endswith("not there: other\n")
 
     def test_odd_names_and_empty_lines_do_not_matter(self, folder, in_jobs, whole):
         table = folder / "x" / "spk2utt"

@@ -49,6 +49,6 @@ def refuse_others(out_dir: Path, names: Iterable[str], verb: str) -> None:
     for name in names:
         if (out_dir / name).is_file():
             raise UsageError(
-                f"{out_dir}: holds {name} that ssahc {verb} did not write; "
-                "choose another folder"
+                f"{out_dir}: holds {name} that ssahc {verb} did not write, or not to "
+                "the end; choose another folder, or move it away"
             )
