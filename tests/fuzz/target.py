@@ -73,8 +73,8 @@ def main():
         feed(harness, seed.read_bytes(), folder)
     signal.signal(signal.SIGPROF, _stop)
     until = time.process_time() + float(seconds)
-    # What hangs outside Python is ended by the system. By its count, which it makes when
-    # its clock ticks, a process may have taken a tenth more than it has.
+    # What hangs outside Python is ended by the system. By its count, which it makes at
+    # every tick of its clock, a process may have taken a tenth more than it has.
     most = int(2 * until + 60)
     resource.setrlimit(resource.RLIMIT_CPU, (most, most))
     numbers = itertools.count()
