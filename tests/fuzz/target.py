@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["ssahc"]):
 # on all that the process has, and atheris keeps some 100 bytes of every comparison of
 # arrays, which half an hour makes hundreds of megabytes of.)
 _MORE_MB = 512
-# Inputs between two looks at how much that is.
+# Inputs after which allocations are limited anew, by what the process has by then.
 _BETWEEN = 1000
 # CPU seconds that one input may take, instrumented as the readers are.
 _LONGEST = 2.0
@@ -74,7 +74,7 @@ def main():
     signal.signal(signal.SIGPROF, _stop)
     until = time.process_time() + float(seconds)
     # What hangs outside Python is ended by the system. By its count, which it makes at
-    # every tick of its clock, a process may have taken a tenth more than it has.
+    # every tick of its clock, a process may have taken a fifth more than it has.
     most = int(2 * until + 60)
     resource.setrlimit(resource.RLIMIT_CPU, (most, most))
     numbers = itertools.count()
