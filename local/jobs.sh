@@ -45,14 +45,14 @@ lock_output() { # folder
   mkdir -p "$1/.unfinished" 2> /dev/null
   if [[ -L $1/.unfinished || -L $output_lock || -e $output_lock && ! -f $output_lock ]] \
     || ! { exec {lock}>> "$output_lock"; } 2> /dev/null; then
-    echo "$0: cannot write to $1" >&2
+    echo "$0: cannot write to $1 ($output_lock); take another folder" >&2
     exit 2
   fi
   flock -n "$lock" 2> /dev/null
   status=$?
   # The other run may have ended, and removed the file, just now.
   if ((status == 1)) || ! [[ $output_lock -ef /dev/fd/$lock ]]; then
-    echo "$0: another run writes to $1 ($(< "$output_lock")); wait for its end, or take" \
+    echo "$0: another run writes to $1 ($(cat "$output_lock" 2> /dev/null)); wait for its end, or take" \
       "another folder" >&2
     exit 2
   elif ((status != 0)); then

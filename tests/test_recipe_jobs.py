@@ -142,7 +142,9 @@ class TestDiarize:
         odd.symlink_to(others) if kind == "link" else os.mkfifo(odd)
         result = in_jobs()
         assert result.returncode == 2
-        assert result.stderr.endswith(f"cannot write to {folder}/jobs\n")
+        lock = f"{folder}/jobs/.unfinished/lock"
+        said = f"cannot write to {folder}/jobs ({lock}); take another folder\n"
+        assert result.stderr.endswith(said)
         assert others.read_text() == "mine"
 
     @pytest.mark.parametrize("name", ["labels", "rttm", "config.toml"])
@@ -243,7 +245,9 @@ class TestDiarize:
         (folder / "jobs").touch()
         result = in_jobs()
         assert result.returncode == 2
-        assert result.stderr.endswith(f"cannot write to {folder}/jobs\n")
+        lock = f"{folder}/jobs/.unfinished/lock"
+        said = f"cannot write to {folder}/jobs ({lock}); take another folder\n"
+        assert result.stderr.endswith(said)
         assert len(result.stderr.splitlines()) == 1
 
     def test_any_path_will_do(self, folder, tmp_path, shell):

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ def _remove_other_options(folder: Path, out_dir: Path) -> None:
     would say of these that they are the earlier run's.
     """
     with suppress(FileNotFoundError):
-        if not cmp(folder / CONFIG, out_dir / CONFIG, shallow=False):
+        if (folder / CONFIG).read_bytes() != (out_dir / CONFIG).read_bytes():
             (out_dir / CONFIG).unlink()
 
 
