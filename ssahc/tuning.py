@@ -234,9 +234,11 @@ def sweep_recording(
         If the grid cannot be swept, or the system lacks what it needs.
     """
     has_scores = plda_scores is not None
-    options = settle(options, model, has_scores=has_scores)
-    _check_names(grid, options, has_scores=has_scores)
+    settled = settle(options, model, has_scores=has_scores)
+    _check_names(grid, settled, has_scores=has_scores)
     diarize = prepare_recording(recording, model, plda_scores=plda_scores)
+    # What is left open is settled at each point: what suits one system need not suit
+    # another.
     return sweep_prepared(diarize, scorer, grid, options)
 
 

@@ -112,6 +112,22 @@ def test_config_repeats_a_run(ssahc, folder, diarized, tmp_path):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_what_a_config_says_of_another_system_is_told(ssahc_here, folder, tmp_path):
+    config = tmp_path / "mine.toml"
+    config.write_text('system = "ssahc"\nresegmentation = "vb"\nthreshold = 0.3\n')
+    run = ("diarize", folder / "a", tmp_path / "out", "--config", config)
+    model = ("--model-dir", folder / "model" / "b")
+    result = ssahc_here(*run, *model, "--system", "cosine")
+    assert result.stderr == "".join(
+        f"ssahc: {name} is from {config}, where it goes with --system ssahc; "
+        f"--{name.split()[0]} sets it for cosine\n"
+        for name in ("threshold 0.3", "resegmentation vb")
+    )
+    said = ("--system", "cosine", "--threshold", "0.1", "--resegmentation", "none")
+    assert ssahc_here(*run, *model, *said).stderr == ""
+    assert ssahc_here(*run, *model, "--system", "spectral").stderr == ""
+
+
 def test_verbose_shows_what_was_learned(ssahc, folder, tmp_path):
     shutil.copytree(folder / "model" / "b", tmp_path / "model")
     (tmp_path / "model" / "plda").unlink()

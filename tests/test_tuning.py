@@ -119,6 +119,15 @@ def test_what_is_shared_is_computed_once(conversation, model, monkeypatch):
     assert calls == expected
 
 
+def test_what_is_left_open_is_settled_at_each_point(conversation, model):
+    scorer = LabelScorer(conversation.recording.segments, conversation.turns)
+    grid = {"system": ["cosine", "plda", "ssahc"]}
+    sweep = sweep_recording(conversation.recording, scorer, grid, model)
+    expected = dict(naive(conversation, model, {}, grid))
+    for point, score in sweep.scores.items():
+        np.testing.assert_allclose(parts(score), parts(expected[point]), atol=1e-6)
+
+
 def sweep_of(rates, names=("threshold",), scored=100.0):
     return Sweep(names, {p: Score(scored, confusion=rate) for p, rate in rates.items()})
 

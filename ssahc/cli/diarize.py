@@ -36,6 +36,7 @@ from ssahc.cli.inputs import (
     find_inputs,
     open_inputs,
     open_source,
+    warn_of_other_system,
 )
 from ssahc.cli.memory import method_of_workers, promised_memory
 from ssahc.cli.options import (
@@ -133,6 +134,7 @@ def command(
         )
     given["xvector_dir"] = xvector_dir
     run = resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
+    warn_of_other_system(given, config)
     scores = SCORES if run.output.write_scores else ()
 
     def find_stale() -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """What verbs read beside x-vectors: the model, scores, numbers of speakers."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ssahc.config import flatten, list_options
+from ssahc.config import flatten, list_options, read_toml
 from ssahc.errors import DataError, FormatError, UsageError
 from ssahc.io.ark import Array
 from ssahc.io.files import strip_rspecifier
@@ -14,7 +16,7 @@ from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
 from ssahc.io.xvectors import XvectorDir, open_xvector_dir
 from ssahc.metric.options import DISPLACED_BY_LOSS
 from ssahc.pipeline import Diarization, diarize_steps
-from ssahc.systems import DiarizeOptions, SpeakerOptions, System, uses_plda
+from ssahc.systems import LEARNING, DiarizeOptions, SpeakerOptions, System, uses_plda
 from ssahc.together import work_alone
 from ssahc.types import Model, Recording
 
@@ -39,6 +41,8 @@ CONFLICTS = (
     | {"final_clustering=vb": {"resegmentation"}}
     | DISPLACED_BY_LOSS
 )
+
+_logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,34 @@ class SpeakersOf:
                 f"{self.path}: does not list this recording; add a line for it"
             )
         return self.table[recording]
+
+
+def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
+    """Warn of values in a config file that go with another system than is asked for.
+
+    Parameters
+    ----------
+    given : mapping
+        What the command line says; None means "not given".
+    config : Path, optional
+        What the config file says else holds all the same.
+    """
+    system = given["system"]
+    stored = {} if config is None or system is None else read_toml(config)
+    there = stored.get("system", system)
+    if there == system or system == "spectral":
+        return
+    # A threshold is in the unit of what a system clusters, and labels gain by another
+    # look where a system has learned.
+    names = ["threshold"]
+    if (there in LEARNING) != (system in LEARNING):
+        names.append("resegmentation")
+    kept = [name for name in names if name in stored and given.get(name, "") is None]
+    for name in kept:
+        _logger.warning(
+            "%s %s is from %s, where it goes with --system %s; --%s sets it for %s",
+            *(name, stored[name], config, there, name, system),
+        )
 
 
 def open_source(source: Source) -> XvectorDir:

@@ -17,7 +17,13 @@ from ssahc.cli.grid import (
     refuse_single_values,
     warn_of_edges,
 )
-from ssahc.cli.inputs import CONFLICTS, Inputs, open_inputs, open_source
+from ssahc.cli.inputs import (
+    CONFLICTS,
+    Inputs,
+    open_inputs,
+    open_source,
+    warn_of_other_system,
+)
 from ssahc.cli.memory import method_of_workers, promised_memory
 from ssahc.cli.options import (
     PATH,
@@ -118,6 +124,7 @@ def command(
     given["xvector_dir"] = xvector_dir
     refuse_single_values(given)
     options = resolve(Tuning, given, config=config, preset=preset, displaces=_DISPLACES)
+    warn_of_other_system(given, config)
     _find_stale(out_dir)
     files = (TUNING, _FOLDS, _PICTURE, CONFIG)
     with (
