@@ -11,7 +11,7 @@ Each finds the number of speakers by a rule of its own, unless it is known:
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ssahc.cluster.kmeans import features_of, kmeans_cluster
 from ssahc.cluster.spectral import spectral_cluster
 from ssahc.cluster.stop import Stop
 from ssahc.cluster.xmeans import xmeans_cluster
-from ssahc.errors import UsageError
+from ssahc.errors import DataError, UsageError
 from ssahc.plda import speaker_space
 from ssahc.preprocess import center, whiten_and_normalize
 from ssahc.resegmentation import (
@@ -52,12 +52,26 @@ class Windows:
         (`ssahc.plda.speaker_space`).
     psi : (D,) array, optional
         For vb alone: their variance between speakers along each dimension.
+
+    Raises
+    ------
+    DataError
+        If they are not of as many windows.
     """
 
     affinity: Affinity
     segments: FloatArray
     latent: FloatArray | None = None
     psi: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("segments", "latent"):
+            rows = getattr(self, name)
+            if rows is not None and len(rows) != len(self.affinity):
+                raise DataError(
+                    f"affinities of {len(self.affinity)} windows, but {name} of "
+                    f"{len(rows)}; take both from one recording"
+                )
 
     def __len__(self) -> int:
         return len(self.affinity)
@@ -81,7 +95,10 @@ def make_windows(
     ------
     DataError
         If the recording and the model do not fit together.
+    UsageError
+        If there is no such clustering.
     """
+    _check_method(method)
     if method != "vb":
         return Windows(affinity, recording.segments)
     centered = center(recording.xvectors, model.mean)
@@ -127,8 +144,9 @@ def cluster_windows(
     DataError
         If affinities cannot be clustered so.
     UsageError
-        If vb lacks what it works on.
+        If there is no such clustering, or vb lacks what it works on.
     """
+    _check_method(method)
     if (stop.num_speakers or stop.min_speakers) >= len(windows):
         return np.arange(len(windows))
     match method:
@@ -156,6 +174,14 @@ def cluster_windows(
             vectors = features_of(windows.affinity)[order]
             labels[order] = kmeans_cluster(vectors, count, seed=seed)
             return by_appearance(labels)
+
+
+def _check_method(method: str) -> None:
+    if method not in get_args(ClusteringName):
+        raise UsageError(
+            f"there is no clustering {method!r}; there are "
+            f"{', '.join(get_args(ClusteringName))}"
+        )
 
 
 def _xmeans(windows: Windows, stop: Stop) -> IntArray:

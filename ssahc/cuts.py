@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ssahc.cluster.stop import Stop
+from ssahc.errors import DataError
 from ssahc.scoring import Score, ScoringOptions, Spans, find_scored, score_turns
 from ssahc.turns import Piece, make_turns, split_windows
-from ssahc.types import FloatArray, IntArray, Turn
+from ssahc.types import FloatArray, IntArray, Turn, as_matrix
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation, Timeline
@@ -45,7 +46,7 @@ class LabelScorer:
     Raises
     ------
     DataError
-        If there is neither a reference turn nor a UEM.
+        If there is neither a reference turn nor a UEM, or times are none.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class LabelScorer:
         *,
         uem: Spans | None = None,
     ) -> None:
+        segments = as_matrix(segments, "segments")
         protocol = find_scored(reference, options, uem=uem)
         score = score_turns(protocol, make_turns(segments, ["1"] * len(segments)))
         self.scored = score.scored
@@ -68,9 +70,24 @@ class LabelScorer:
         self.counted = _shared_seconds(truth, protocol.region, pieces, count)
 
     def score(self, labels: IntArray) -> Score:
-        """Score labels 0..K-1 of the windows."""
+        """Score labels 0..K-1 of the windows.
+
+        Parameters
+        ----------
+        labels : (N,) int array
+
+        Raises
+        ------
+        DataError
+            If they are no such labels.
+        """
         from scipy.optimize import linear_sum_assignment
 
+        labels, count = np.asarray(labels), len(self.everywhere)
+        if labels.shape != (count,) or labels.dtype.kind not in "iu" or min(labels) < 0:
+            raise DataError(
+                f"expected {count} labels, whole numbers from 0, found {labels}"
+            )
         member = np.eye(labels.max() + 1)[labels]
         ours, theirs = linear_sum_assignment(member.T @ self.everywhere, maximize=True)
         correct = (member.T @ self.counted)[ours, theirs].sum()

@@ -1,13 +1,22 @@
 """What all options classes refuse."""
 
+from dataclasses import dataclass, is_dataclass
 from functools import cache
-from numbers import Integral
+from numbers import Integral, Real
+from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ssahc.errors import UsageError
 
 # TOML has numbers of 64 bits, and options are written to config.toml.
 _FEWEST, _MOST = -(2**63), 2**63 - 1
+# What the values of a type are, numpy's among them, and how messages call them.
+_VALUES: dict[type, tuple[type, str]] = {
+    bool: (bool, "true or false"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "text"),
+}
 
 
 def check_fields(options: Any) -> None:
@@ -20,26 +29,33 @@ def check_fields(options: Any) -> None:
     Raises
     ------
     UsageError
-        If a value is not one of its field's choices, or no whole number of 64 bits
-        where one is wanted.
+        If a value is not one of its field's choices or not of its type, or a whole
+        number of more than 64 bits.
     """
     options_class: type = type(options)
-    for name, (choices, whole) in _expectations(options_class).items():
+    for name, field in _expectations(options_class).items():
         value = getattr(options, name)
         flag = _flag(name)
-        if value is None:
+        if value is None and field.may_be_none:
             continue
-        if choices and value not in choices:
+        if field.choices and value not in field.choices:
             raise UsageError(
-                f"{flag} must be one of {', '.join(choices)}, found {value!r}"
+                f"{flag} must be one of {', '.join(field.choices)}, found {value!r}"
             )
-        if whole and (not isinstance(value, Integral) or isinstance(value, bool)):
-            raise UsageError(f"{flag} must be a whole number, found {value!r}")
-        if whole and not _FEWEST <= value <= _MOST:
+        if field.type is not None and not _is_of(value, field.type):
+            raise UsageError(f"{flag} must be {field.called}, found {value!r}")
+        if field.type is Integral and not _FEWEST <= value <= _MOST:
             raise UsageError(
                 f"{flag} must be a whole number of at most 64 bits, as config.toml "
                 f"holds them, found one of {int(value).bit_length() + 1}"
             )
+
+
+def _is_of(value: Any, wanted: type) -> bool:
+    """Whether a value is of a type; unlike in Python, true and false are no numbers."""
+    if isinstance(value, bool):
+        return wanted is bool
+    return isinstance(value, wanted)
 
 
 def check_most(options: Any, **most: float) -> None:
@@ -68,10 +84,31 @@ def _flag(name: str) -> str:
     return name.removesuffix("_").replace("_", "-")
 
 
+@dataclass(frozen=True)
+class _Field:
+    """What a field of an options class holds.
+
+    Attributes
+    ----------
+    choices : tuple of str
+        Empty if there are no such.
+    type : type, optional
+        None if values are told by the choices, or not checked.
+    called : str
+        What messages call a value of the type.
+    may_be_none : bool
+    """
+
+    choices: tuple[str, ...]
+    type: type | None
+    called: str
+    may_be_none: bool
+
+
 @cache
-def _expectations(options_class: type) -> dict[str, tuple[tuple[str, ...], bool]]:
-    """Return the choices of each field, and whether it is a whole number."""
-    expected: dict[str, tuple[tuple[str, ...], bool]] = {}
+def _expectations(options_class: type) -> dict[str, _Field]:
+    """Return what each field holds, from its annotation."""
+    expected: dict[str, _Field] = {}
     for name, hint in get_type_hints(options_class).items():
         parts = (hint, *get_args(hint)) if get_origin(hint) is not Literal else (hint,)
         choices = tuple(
@@ -80,5 +117,11 @@ def _expectations(options_class: type) -> dict[str, tuple[tuple[str, ...], bool]
             if get_origin(part) is Literal
             for choice in get_args(part)
         )
-        expected[name] = (choices, int in parts)
+        plain, called = None, ""
+        for part in parts:
+            if part in _VALUES:
+                plain, called = _VALUES[part]
+            elif isinstance(part, type) and is_dataclass(part):
+                plain, called = part, f"of {part.__name__}"
+        expected[name] = _Field(choices, plain, called, NoneType in parts)
     return expected

@@ -19,6 +19,7 @@ from ssahc.clusterings import Windows, cluster_windows
 from ssahc.errors import DataError
 from ssahc.fusion import fuse
 from ssahc.memory import check_room
+from ssahc.model import check_model
 from ssahc.plda import PldaOptions, plda_affinity, speaker_space
 from ssahc.preprocess import center, project_recording, whiten_and_normalize
 from ssahc.resegmentation import Resegmentation, resegment
@@ -183,7 +184,8 @@ def prepare_recording(
     Raises
     ------
     DataError
-        If there are not as many scores as windows.
+        If there are not as many scores as windows, or nothing can be computed with the
+        model.
     """
     prepared = _Prepared(recording, model, plda_scores, progress)
     return lambda options: work_alone(prepared.diarize(options))
@@ -199,6 +201,7 @@ class _Prepared:
         plda_scores: Float32Array | FloatArray | None,
         progress: Progress,
     ) -> None:
+        check_model(model)
         self.recording, self.model, self.progress = recording, model, progress
         self.given: ScoreMatrix | None = None
         if plda_scores is not None:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssahc.errors import DataError, UsageError
+from ssahc.options import check_fields
 from ssahc.turns import to_annotation
 from ssahc.types import FloatArray, Turn
 
@@ -53,6 +54,7 @@ class ScoringOptions:
     ignore_overlaps: bool = field(default=True, metadata={"off": "score_overlaps"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 <= self.collar < inf:
             raise UsageError(
                 f"the collar must be finite and not negative, found {self.collar:g}"
@@ -266,7 +268,7 @@ def find_scored(
     Raises
     ------
     DataError
-        If there is neither a reference turn nor a UEM.
+        If there is neither a reference turn nor a UEM, or times are none.
     """
     from pyannote.core import Segment, Timeline
     from pyannote.metrics.identification import IdentificationErrorRate
@@ -275,6 +277,8 @@ def find_scored(
         if not reference:
             raise DataError("the reference is empty and no UEM says what to score")
         uem = [(min(turn.start for turn in reference), max(t.end for t in reference))]
+    elif not all(-inf < start < end < inf for start, end in uem):
+        raise DataError(f"expected spans with start < end in a UEM, found {uem}")
     span = Timeline([Segment(start, end) for start, end in uem]).support()
     truth = to_annotation(reference, "")
     region = IdentificationErrorRate().extrude(

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ssahc.errors import DataError
 from ssahc.types import FloatArray, IntArray, Turn
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ def split_windows(segments: FloatArray) -> list[Piece]:
     list of Piece
         By start time; they do not overlap.
     """
+    # Cuts fall between whole numbers.
+    segments = np.asarray(segments, np.float64)
     order = np.lexsort(segments.T[::-1])
     starts, ends = segments[order].T
     has_length = starts < ends
@@ -123,11 +127,22 @@ def list_speakers(turns: Sequence[Turn]) -> list[str]:
 
 
 def to_annotation(turns: Sequence[Turn], recording: str) -> "Annotation":
-    """Return turns as a `pyannote.core.Annotation`; turns of no length are left out."""
+    """Return turns as a `pyannote.core.Annotation`; turns of no length are left out.
+
+    Raises
+    ------
+    DataError
+        If a turn ends before it starts, or a time is not finite.
+    """
     from pyannote.core import Annotation, Segment
 
     annotation = Annotation(uri=recording)
     for track, turn in enumerate(turns):
+        if not -inf < turn.start <= turn.end < inf:
+            raise DataError(
+                f"expected turns with start <= end in seconds, found {turn}; is the "
+                "end a duration?"
+            )
         # A track of its own lets two speakers share one span.
         annotation[Segment(turn.start, turn.end), track] = turn.speaker
     return annotation

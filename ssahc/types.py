@@ -18,6 +18,38 @@ Progress = Callable[[str, int, int], None]
 LARGEST = 1e30
 # The sum of all affinities of a recording must stay within float32.
 LARGEST_AFFINITY = 1e25
+# Kinds of arrays that numpy makes numbers of, with a loss or in units of their own.
+_NO_NUMBERS = {
+    "c": "complex numbers",
+    "m": "durations (timedelta64), not seconds",
+    "M": "dates (datetime64), not seconds",
+}
+
+
+def as_numbers(values: ArrayLike, what: str) -> FloatArray:
+    """Return values that a caller gave as an array of numbers.
+
+    Parameters
+    ----------
+    values : array of any shape
+    what : str
+        Their name in messages.
+
+    Raises
+    ------
+    DataError
+        If they are no real numbers, or some of them are masked.
+    """
+    try:
+        # A mask would be lost on the way, and what it hides would count.
+        array = np.asanyarray(values)
+        if np.ma.is_masked(array):
+            raise TypeError("found masked values; leave them out")
+        if array.dtype.kind in _NO_NUMBERS:
+            raise TypeError(f"found {_NO_NUMBERS[array.dtype.kind]}")
+        return np.array(array, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be an array of numbers: {error}") from error
 
 
 def as_matrix(values: ArrayLike, what: str) -> FloatArray:
@@ -34,13 +66,7 @@ def as_matrix(values: ArrayLike, what: str) -> FloatArray:
     DataError
         If they are no matrix of real numbers.
     """
-    try:
-        array = np.asarray(values)
-        if np.iscomplexobj(array):
-            raise TypeError("found complex numbers")
-        array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be an array of numbers: {error}") from error
+    array = as_numbers(values, what)
     if array.ndim != 2:
         raise DataError(f"{what} must have one row a window, found {array.ndim} axes")
     return array
@@ -99,6 +125,11 @@ class Recording:
     xvectors: FloatArray
 
     def __post_init__(self) -> None:
+        # Halves of seconds have no place among whole numbers.
+        for name, what in (("segments", "segments"), ("xvectors", "x-vectors")):
+            values = getattr(self, name)
+            if type(values) is not np.ndarray or values.dtype.kind != "f":
+                object.__setattr__(self, name, as_matrix(values, what))
         count = len(self.utterances)
         if count == 0:
             raise DataError(

@@ -13,10 +13,18 @@ from numpy.typing import ArrayLike
 
 from ssahc.errors import DataError, UsageError
 from ssahc.metric.network import apply_metric
+from ssahc.model import check_model
 from ssahc.options import check_fields
 from ssahc.plda import normalize_latent, project_to_latent
 from ssahc.preprocess import center, whiten_and_normalize
-from ssahc.types import FloatArray, IntArray, Model, Plda, as_matrix
+from ssahc.types import (
+    FloatArray,
+    IntArray,
+    Model,
+    Plda,
+    as_matrix,
+    as_numbers,
+)
 
 # Trials that are scored at once: their vectors should fit into the processor's cache.
 _BLOCK = 1024
@@ -235,10 +243,7 @@ def _trace_roc(targets: ArrayLike, nontargets: ArrayLike) -> _Roc:
 
 
 def _sort_scores(values: ArrayLike, what: str) -> FloatArray:
-    try:
-        scores = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} scores must be numbers: {error}") from error
+    scores = as_numbers(values, f"{what} scores")
     if scores.ndim != 1:
         raise DataError(
             f"{what} scores must be a list of numbers, found {scores.ndim} axes"
@@ -278,9 +283,10 @@ def embed(xvectors: FloatArray, model: Model) -> FloatArray:
     Raises
     ------
     DataError
-        If dimensions disagree.
+        If dimensions disagree, or nothing can be computed with the model.
     """
-    centered = center(xvectors, model.mean)
+    check_model(model)
+    centered = center(as_matrix(xvectors, "x-vectors"), model.mean)
     if model.metric is not None:
         return apply_metric(centered, model.metric)
     return whiten_and_normalize(centered, model)
@@ -317,6 +323,7 @@ def score_trials(
     DataError
         If dimensions disagree, a count is below 1 or a trial points nowhere.
     """
+    check_model(Model(plda=plda))
     speakers = as_matrix(enrolled, "enrolled speakers")
     utterances = as_matrix(tests, "test utterances")
     numbers, pairs = np.asarray(counts), np.asarray(trials)

@@ -151,6 +151,9 @@ TIMES = np.array([[0, 1], [1, 2], [2, 3], [3, 4.0]])
         (GOOD, TIMES, np.full((4, 4), 1e60), r"or a value beyond 1e\+25"),
         (GOOD, TIMES, [["a"] * 4] * 4, "PLDA scores must be an array of numbers"),
         (GOOD + 1j, TIMES, None, "found complex numbers"),
+        (np.ma.masked_greater(GOOD, 10), TIMES, None, "found masked values"),
+        (GOOD, TIMES.astype("m8[s]"), None, r"found durations \(timedelta64\)"),
+        (GOOD, TIMES.astype("M8[s]"), None, r"found dates \(datetime64\)"),
     ],
 )
 def test_senseless_arrays_are_refused(xvectors, segments, scores, message):
@@ -174,6 +177,14 @@ def test_senseless_arrays_are_refused(xvectors, segments, scores, message):
         ),
         (lambda: ssahc.PldaOptions(length_norm="x"), "length-norm must be one of plda"),
         (lambda: ssahc.AhcOptions(first_pass_max_utterances=1.5), "must be a whole"),
+        (lambda: ssahc.ScoringOptions(ignore_overlaps="no"), "must be true or false"),
+        (lambda: ssahc.ScoringOptions(collar=True), "collar must be a number"),
+        (lambda: ssahc.ScoringOptions(collar=None), "collar must be a number"),
+        (lambda: ssahc.PldaOptions(target_energy="0.1"), "energy must be a number"),
+        (lambda: ssahc.Stop(2.5), "num-speakers must be a whole number"),
+        (lambda: ssahc.Stop(threshold="0"), "threshold must be a number"),
+        (lambda: ssahc.DiarizeOptions(max_memory=4e9), "max-memory must be text"),
+        (lambda: ssahc.DiarizeOptions(speakers=2), "must be of SpeakerOptions"),
     ],
 )
 def test_options_classes_refuse_what_is_none_of_their_choices(make, message):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ssahc
-from ssahc.errors import DataError
+from ssahc.errors import DataError, UsageError
 from ssahc.io.ark import _kaldi_io, read_single
 from ssahc.io.labelled import read_labelled, read_xvectors, write_labelled
 from ssahc.io.plda import read_plda
@@ -289,6 +289,25 @@ def test_what_is_written_can_be_read(tmp_path, part, value, message):
     assert not (tmp_path / "model").exists()
     ssahc.write_model_dir(tmp_path / "model", sound)
     assert ssahc.read_model_dir(tmp_path / "model").plda is not None
+
+
+@pytest.mark.parametrize(
+    ("part", "name"), [("mean", "mean.vec"), ("transform", "transform.mat")]
+)
+def test_no_model_folder_is_without_mean_and_transform(tmp_path, part, name):
+    model = replace(Model(np.zeros(2), np.eye(2)), **{part: None})
+    with pytest.raises(DataError, match=f"{name}: is missing"):
+        ssahc.write_model_dir(tmp_path / "model", model)
+    assert not (tmp_path / "model").exists()
+
+
+def test_parts_of_another_model_do_not_stay(tmp_path):
+    bare = Model(np.zeros(2), np.eye(2))
+    plda = Plda(np.zeros(2), np.eye(2), np.ones(2))
+    ssahc.write_model_dir(tmp_path, replace(bare, plda=plda))
+    with pytest.raises(UsageError, match="plda: is of another model, and would be"):
+        ssahc.write_model_dir(tmp_path, bare)
+    assert ssahc.read_model_dir(tmp_path).plda is not None
 
 
 def test_an_older_model_survives_an_error(fit, train, tmp_path):

@@ -197,7 +197,9 @@ def test_all_figures_together(rng):
         ([1.0, nan], [1.0], "target scores must be finite, found nan at position 1"),
         ([1.0], [0, inf, inf], r"inf at position 1 \(2 such of 3\)"),
         ([[1.0]], [1.0], "found 2 axes"),
-        (["a"], [1.0], "must be numbers"),
+        (["a"], [1.0], "must be an array of numbers"),
+        (np.ma.masked_less([1.0, -99], 0), [1.0], "found masked values"),
+        ([1j], [1.0], "found complex numbers"),
     ],
 )
 def test_unusable_scores_are_named(targets, nontargets, message):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssahc.errors import UsageError
+from ssahc.options import check_fields
 from ssahc.types import LARGEST
 
 # Most speakers that clusterings without a threshold look for where no bound is given.
@@ -33,6 +34,7 @@ class Stop:
     max_speakers: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if (self.num_speakers is None) == (self.threshold is None):
             raise UsageError(
                 "give either a number of speakers or a threshold, not "

@@ -11,12 +11,14 @@ from ssahc.errors import DataError, FormatError, UsageError
 from ssahc.io.ark import as_double, read_single, write_single
 from ssahc.io.folders import make_folder
 from ssahc.io.metric import read_metric, write_metric
-from ssahc.io.plda import find_fault, read_plda, write_plda
-from ssahc.types import LARGEST, FloatArray, Model
+from ssahc.io.plda import read_plda, write_plda
+from ssahc.model import find_faults, find_mean_fault, find_transform_fault
+from ssahc.types import Model
 
 MEAN, TRANSFORM, PLDA, METRIC = MODEL_FILES = (
     *("mean.vec", "transform.mat", "plda", "metric.ark"),
 )
+_FILES = dict(zip(("mean", "transform", "plda", "metric"), MODEL_FILES, strict=True))
 ModelFormat = Literal["kaldi", "text", "binary"]
 
 
@@ -51,20 +53,12 @@ def read_model(
     mean_vector = matrix = model_plda = model_metric = None
     if mean is not None:
         mean_vector = as_double(read_single(mean, "vector"))
-        _refuse(_find_infinite(mean_vector), mean)
+        _refuse(find_mean_fault(mean_vector), mean)
         parts[mean] = len(mean_vector)
     if transform is not None:
         matrix = as_double(read_single(transform, "matrix"))
-        _refuse(_find_infinite(matrix), transform)
-        rows, columns = matrix.shape
-        if rows == 0 or columns not in (rows, rows + 1):
-            raise FormatError(
-                "expected a square matrix, or one column more for an offset, "
-                f"found {rows} x {columns}",
-                path=transform,
-            )
-        _refuse(_find_zero(matrix), transform)
-        parts[transform] = rows
+        _refuse(find_transform_fault(matrix), transform)
+        parts[transform] = len(matrix)
     if plda is not None:
         model_plda = read_plda(plda)
         parts[plda] = len(model_plda.mean)
@@ -116,7 +110,7 @@ def read_model_dir(folder: Path | str, **instead: Path | None) -> Model:
 def write_model_dir(
     folder: Path | str, model: Model, *, file_format: ModelFormat = "kaldi"
 ) -> None:
-    """Write the parts of a model.
+    """Write the parts of a model, in place of those that are there.
 
     Parameters
     ----------
@@ -131,10 +125,13 @@ def write_model_dir(
     ------
     DataError
         If `read_model_dir` would refuse what is to be written; then nothing is.
+    UsageError
+        If the folder has a PLDA or a metric and the model has none.
     """
     folder = Path(folder)
     for name, fault in _find_faults(model):
         raise DataError(f"{name}: {fault}")
+    refuse_other_parts(folder, model)
     make_folder(folder)
     binary = file_format != "text"
     if model.mean is not None:
@@ -149,25 +146,29 @@ def write_model_dir(
         write_metric(folder / METRIC, model.metric)
 
 
+def refuse_other_parts(folder: Path, model: Model) -> None:
+    """Refuse a folder with parts that would be read beside those of the model.
+
+    Raises
+    ------
+    UsageError
+        If it has a PLDA or a metric and the model has none.
+    """
+    for part, name in _FILES.items():
+        if getattr(model, part) is None and (folder / name).exists():
+            raise UsageError(
+                f"{folder / name}: is of another model, and would be read with this "
+                "one; remove it, or choose another folder"
+            )
+
+
 def _find_faults(model: Model) -> Iterator[tuple[str, str]]:
-    """Yield parts of a model that nothing can be computed with, and why."""
-    if model.mean is not None and (fault := _find_infinite(model.mean)):
-        yield MEAN, fault
-    matrix = model.transform
-    if matrix is not None and (fault := _find_infinite(matrix) or _find_zero(matrix)):
-        yield TRANSFORM, fault
-    if model.plda is not None and (fault := find_fault(model.plda)):
-        yield PLDA, fault
-
-
-def _find_infinite(values: FloatArray) -> str | None:
-    if (np.abs(values) < LARGEST).all():
-        return None
-    return f"holds NaN, infinity or a value beyond {LARGEST:g}; make the file again"
-
-
-def _find_zero(matrix: FloatArray) -> str | None:
-    return None if matrix.any() else "is all zero; estimate it again"
+    """Yield files that `read_model_dir` would refuse or miss, and why."""
+    for part, fault in find_faults(model, thorough=True):
+        yield _FILES[part], fault
+    for part in ("mean", "transform"):
+        if getattr(model, part) is None:
+            yield _FILES[part], "is missing, and no model folder is without it"
 
 
 def _refuse(fault: str | None, path: Path) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 from ssahc.errors import FormatError
 from ssahc.io.ark import Kind, as_double, format_text, read_object, refuse_rest
 from ssahc.io.files import atomic_write, open_regular, unreadable
-from ssahc.types import LARGEST, FloatArray, Plda
+from ssahc.model import find_plda_fault
+from ssahc.types import FloatArray, Plda
 
-_SINGULAR = 1e-12
 _MARK, _OPEN, _CLOSE = b"\0B", b"<Plda> ", b"</Plda>"
 _PARTS: tuple[tuple[str, Kind], ...] = (
     ("mean", "vector"),
@@ -62,7 +62,7 @@ def read_plda(path: Path) -> Plda:
         raise FormatError(str(error), path=path) from error
     _check_shapes(parts, path)
     plda = Plda(**parts)
-    if fault := find_fault(plda):
+    if fault := find_plda_fault(plda, thorough=True):
         raise FormatError(fault, path=path)
     return plda
 
@@ -75,27 +75,6 @@ def _check_shapes(parts: dict[str, FloatArray], path: Path) -> None:
             f"parts disagree: mean of {dim}, transform {shapes[0]}, psi {shapes[1]}",
             path=path,
         )
-
-
-def find_fault(plda: Plda) -> str | None:
-    """Say why nothing can be computed with a PLDA; None if it can.
-
-    Parameters
-    ----------
-    plda : Plda
-        With a square transform.
-    """
-    parts = plda.mean, plda.transform, plda.psi
-    if not all((np.abs(part) < LARGEST).all() for part in parts):
-        return (
-            f"holds NaN, infinity or a value beyond {LARGEST:g}; train the PLDA again"
-        )
-    if plda.psi.min() < 0 or np.linalg.cond(plda.transform) > 1 / _SINGULAR:
-        return (
-            "psi is negative or the transform singular; train the PLDA again on more "
-            "data"
-        )
-    return None
 
 
 def write_plda(path: Path, plda: Plda, *, binary: bool = True) -> None:

@@ -8,10 +8,11 @@ other types and comments (``;``) are skipped.
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
-from ssahc.errors import FormatError
-from ssahc.io.files import atomic_write, read_fields
+from ssahc.errors import DataError, FormatError
+from ssahc.io.files import atomic_write, is_word, read_fields
 from ssahc.io.text import parse_time
 from ssahc.types import Turn
 
@@ -81,13 +82,36 @@ def read_rttm(path: Path | str) -> Rttm:
 def write_rttm(
     path: Path | str, turns: Mapping[str, Sequence[Turn]], *, channel: str = "0"
 ) -> None:
-    """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds."""
+    """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds.
+
+    Raises
+    ------
+    DataError
+        If a line would not be read back as it was meant; then nothing is written.
+    """
     with atomic_write(Path(path)) as file:
         for recording in sorted(turns):
+            _refuse_unreadable(recording, turns[recording])
             file.writelines(
                 f"SPEAKER {recording} {channel} {turn.start:7.3f} "
                 f"{turn.end - turn.start:7.3f} <NA> <NA> {turn.speaker} <NA> <NA>\n"
                 for turn in turns[recording]
+            )
+
+
+def _refuse_unreadable(recording: str, turns: Sequence[Turn]) -> None:
+    """Raise a DataError for what an RTTM cannot hold."""
+    for name in {recording, *(turn.speaker for turn in turns)}:
+        if not is_word(name):
+            raise DataError(
+                "an RTTM has words for recordings and speakers, without white space, "
+                f"found {name!r}"
+            )
+    for turn in turns:
+        if not 0 <= turn.start <= turn.end < inf:
+            raise DataError(
+                f"an RTTM has turns with 0 <= start <= end in seconds, found {turn} in "
+                f"{recording!r}"
             )
 
 

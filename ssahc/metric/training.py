@@ -23,10 +23,11 @@ from ssahc.metric.network import as_metric, run_layers
 from ssahc.metric.objective import Objective
 from ssahc.metric.options import MetricOptions, fewest_classes
 from ssahc.metric.state import Checkpoint, Epoch, State, best_epoch
+from ssahc.model import check_model
 from ssahc.nn.train import Device, has_gpu
 from ssahc.preprocess import center
 from ssahc.training import as_labelled, fit_model
-from ssahc.types import LARGEST, FloatArray, IntArray, Model
+from ssahc.types import LARGEST, NO_MODEL, FloatArray, IntArray, Model
 from ssahc.verification import verify
 
 # All pairs of so many held-out x-vectors at most are the trials of an epoch.
@@ -101,6 +102,7 @@ def train_metric(
     place = torch.device("cuda" if has_gpu(device) else "cpu")
     generator = np.random.default_rng(options.seed)
     vectors = as_labelled(xvectors, speakers)
+    check_model(model or NO_MODEL)
     learned_from, held_out = _split(speakers, options, generator)
     rows = np.sort(np.concatenate(learned_from))
     if model is None:

@@ -1,0 +1,115 @@
+"""What callers in Python may get wrong: it is refused, and not computed with."""
+
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+
+import ssahc
+
+GOOD = np.arange(12.0).reshape(4, 3)
+TIMES = np.array([[0, 1], [1, 2], [2, 3], [3, 4.0]])
+
+
+def test_whole_seconds_are_seconds():
+    segments, vectors = np.array([[0, 3], [2, 6], [5, 9]]), np.eye(3)
+    utterances, options = ("a", "b", "c"), ssahc.make_options(num_speakers=3)
+    recording = ssahc.Recording("r", utterances, segments, vectors.astype(int))
+    turns = ssahc.diarize_recording(recording, options=options).turns
+    assert [turn[:2] for turn in map(astuple, turns)] == [
+        (0, 2.5),
+        (2.5, 5.5),
+        (5.5, 9),
+    ]
+    reference = [ssahc.Turn(0, 2.5, "a"), ssahc.Turn(2.5, 9, "b")]
+    scorer = ssahc.LabelScorer(segments, reference, ssahc.ScoringOptions(0))
+    assert scorer.score([0, 1, 1]).der == 0
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [0, 1, -1], [0, 1, 0.5], [[0], [1], [1]]])
+def test_labels_that_are_none_are_refused(labels):
+    times = np.array([[0, 1], [1, 2], [2, 3.0]])
+    scorer = ssahc.LabelScorer(times, [ssahc.Turn(0, 3, "a")])
+    with pytest.raises(ssahc.DataError, match="expected 3 labels, whole numbers"):
+        scorer.score(labels)
+
+
+@pytest.mark.parametrize(
+    ("turns", "uem", "message"),
+    [
+        ([ssahc.Turn(5, 3, "a")], None, "is the end a duration"),
+        ([ssahc.Turn(2.5, np.nan, "b")], None, "is the end a duration"),
+        ([], [(5, 0)], "start < end in a UEM"),
+        ([], [(0, np.nan)], "start < end in a UEM"),
+    ],
+)
+def test_times_that_are_none_are_not_scored(turns, uem, message):
+    sound = [ssahc.Turn(0, 5, "a")]
+    for reference, hypothesis in ((sound + turns, sound), (sound, sound + turns)):
+        with pytest.raises(ssahc.DataError, match=message):
+            ssahc.score_recording(reference, hypothesis, uem=uem)
+
+
+def broken_plda(**parts):
+    sound = {"mean": np.zeros(3), "transform": np.eye(3), "psi": np.ones(3)}
+    return ssahc.Plda(**(sound | parts))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"mean": np.full(3, np.nan)}, "model's mean: holds NaN"),
+        ({"mean": np.zeros((3, 1))}, "model's mean: expected a vector, found 3 x 1"),
+        ({"mean": np.array(0.0)}, "model's mean: expected a vector, found a single"),
+        ({"transform": np.eye(3, 5)}, "model's transform: expected a square"),
+        ({"transform": np.zeros((3, 3))}, "model's transform: is all zero"),
+        ({"plda": broken_plda(psi=np.full(3, np.nan))}, "model's plda: holds NaN"),
+        ({"plda": broken_plda(psi=-np.ones(3))}, "model's plda: psi is negative"),
+        ({"plda": broken_plda(psi=np.ones(1))}, "model's plda: parts disagree"),
+        ({"plda": broken_plda(transform=np.eye(3, 6))}, "model's plda: parts disagree"),
+        (
+            {"mean": np.zeros(3), "transform": np.eye(4)},
+            "model's transform: is for 4 dimensions, the mean for 3",
+        ),
+        (
+            {"metric": ssahc.Metric(np.eye(3), (), np.full((2, 3), np.inf))},
+            "model's metric: holds NaN",
+        ),
+        ({"metric": ssahc.Metric(np.ones(3), (), np.eye(3))}, "expected matrices"),
+    ],
+)
+def test_models_that_are_none_are_refused(parts, message):
+    model = ssahc.Model(**parts)
+    with pytest.raises(ssahc.DataError, match=message):
+        ssahc.diarize(GOOD, TIMES, model=model)
+    with pytest.raises(ssahc.DataError, match=message):
+        ssahc.embed(GOOD, model)
+    with pytest.raises(ssahc.DataError, match=message):
+        ssahc.train_metric(GOOD, ["a", "a", "b", "b"], model=model)
+
+
+def test_clusterings_that_are_none_are_refused():
+    affinity = ssahc.diarize(GOOD, TIMES).affinity
+    windows = ssahc.Windows(affinity, TIMES)
+    with pytest.raises(ssahc.UsageError, match="no clustering 'kmean'; there are ahc"):
+        ssahc.cluster_windows(windows, ssahc.Stop(2), "kmean")
+    with pytest.raises(ssahc.DataError, match="4 windows, but segments of 3"):
+        ssahc.Windows(affinity, TIMES[:3])
+
+
+@pytest.mark.parametrize(
+    ("recording", "turn", "message"),
+    [
+        ("my call", ssahc.Turn(0, 1, "a"), "words for recordings and speakers"),
+        ("", ssahc.Turn(0, 1, "a"), "words for recordings and speakers"),
+        ("call", ssahc.Turn(0, 1, "John Smith"), "white space, found 'John Smith'"),
+        ("call", ssahc.Turn(0, 1, ""), "white space, found ''"),
+        ("call", ssahc.Turn(-1, 1, "a"), "0 <= start <= end"),
+        ("call", ssahc.Turn(2, 1, "a"), "0 <= start <= end"),
+        ("call", ssahc.Turn(0, np.nan, "a"), "0 <= start <= end"),
+    ],
+)
+def test_what_an_rttm_cannot_hold_is_not_written(tmp_path, recording, turn, message):
+    with pytest.raises(ssahc.DataError, match=message):
+        ssahc.write_rttm(tmp_path / "rttm", {"a": [], recording: [turn]})
+    assert list(tmp_path.iterdir()) == []
