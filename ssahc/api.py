@@ -25,7 +25,7 @@ from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.text import read_attributes
 from ssahc.io.trials import read_trials
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.metric.options import LossOptions, MetricOptions
+from ssahc.metric.options import DISPLACED_BY_LOSS, LossOptions, MetricOptions
 from ssahc.nn.train import Device
 from ssahc.pipeline import Diarization, diarize_recording
 from ssahc.plda import PldaOptions
@@ -272,4 +272,4 @@ def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:
         checked = check_values(plain, DiarizeOptions, Path("make_options"))
     except FormatError as error:
         raise UsageError(str(error)) from error
-    return resolve(DiarizeOptions, checked, preset=preset)
+    return resolve(DiarizeOptions, checked, preset=preset, displaces=DISPLACED_BY_LOSS)

@@ -27,6 +27,7 @@ from ssahc.metric.options import (
     LossOptions,
     Triplets,
     check_loss,
+    check_taken,
     fewest_classes,
 )
 from ssahc.nn.losses import ExpectedTriplets, Loss, SampledTriplets, TripletForm
@@ -162,6 +163,7 @@ class LearningOptions:
             raise UsageError("init-threshold is NaN")
         if self.periods < 1:
             raise UsageError(f"periods must be 1 or more, found {self.periods}")
+        check_taken(self.loss, self)
         check_loss(self.loss, self.objective, self.triplets)
         self.cost(below=0)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import ssahc
 from ssahc.config import list_options
 from ssahc.errors import UsageError
 from ssahc.metric import classes, objective, prototypes, tuples
@@ -340,6 +341,27 @@ def test_options_that_mean_nothing_to_a_loss(loss, values, message):
         check_loss(loss, options)
     with pytest.raises(UsageError, match=message):
         Objective(loss, options)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"gamma": 0.9},
+        {"gamma_step": 0.2},
+        {"triplets": "sampled"},
+        {"triplet_form": "paper"},
+    ],
+)
+def test_options_of_ssa_mean_nothing_to_other_losses(values):
+    (name,) = values
+    with pytest.raises(
+        UsageError, match=f"^{name.replace('_', '-')} .* applies to ssa"
+    ):
+        ssahc.make_options(loss="triplet", **values)
+    assert ssahc.make_options(loss="ssa", **values)
+    # A preset's are displaced.
+    displaced = ssahc.make_options("paper-ssa2", loss="triplet").learning
+    assert displaced.gamma == ssahc.LearningOptions().gamma
 
 
 def test_options_that_losses_take():

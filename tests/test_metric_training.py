@@ -379,8 +379,9 @@ def test_what_cannot_be_learned_from(data, mean, fitted):
         (DataError, "found 0 speakers with two", (vectors[:12], two, mean)),
         (DataError, "found 3 .* and 2 of them", (vectors[:18], names[:18], mean)),
         (DataError, "mean has 5", (*data, Model(np.zeros(5)))),
-        (DataError, "whitening has 5", (*data, replace(mean, transform=np.eye(5)))),
-        (DataError, "PLDA has 5", (*data, replace(mean, plda=small), MetricOptions())),
+        (DataError, "whitening has 5", (*data, Model(transform=np.eye(5)))),
+        (DataError, "PLDA has 5", (*data, Model(plda=small), MetricOptions())),
+        (DataError, "is for 5 dimensions, the", (*data, replace(mean, plda=small))),
         (UsageError, "no PLDA to start from", (*data, mean, MetricOptions())),
         (
             *(UsageError, "gives 16 dimensions; ask for no more"),
@@ -395,7 +396,6 @@ def test_what_cannot_be_learned_from(data, mean, fitted):
         with pytest.raises(error, match=message):
             train_metric(*arguments[:3], *options)
     assert train_metric(vectors[:24], names[:24], mean, plain).epochs
-    assert train_metric(*data, replace(mean, plda=small), plain).epochs
 
 
 def test_a_gpu_must_be_there_if_asked_for(data, mean, monkeypatch):
@@ -412,7 +412,10 @@ def test_a_gpu_must_be_there_if_asked_for(data, mean, monkeypatch):
         ({"lr": 0.0}, "lr above 0"),
         ({"lr": float("nan")}, "lr above 0"),
         ({"lr": 1e31}, "both below 1e"),
-        ({"gamma": -0.1}, "gamma of 0 or more"),
+        ({"loss": "ssa", "gamma": -0.1}, "gamma of 0 or more"),
+        ({"gamma": 0.9}, "gamma 0.9 applies to ssa, not to aam-softmax"),
+        ({"triplets": "sampled"}, "triplets sampled applies to ssa"),
+        ({"triplet_form": "paper"}, "triplet-form paper applies to ssa"),
         ({"validation_share": 0.6}, "validation-share must be from 0 to 0.5"),
         ({"validation_share": float("nan")}, "validation-share must be from 0"),
         ({"embedding_dim": 0}, "embedding-dim must be 1 or more"),

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from math import inf, pi
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ssahc.errors import UsageError
 from ssahc.metric.sampling import Sampling
@@ -40,6 +40,10 @@ _TAKEN_BY: dict[str, tuple[LossName, ...]] = {
     "scale": ("congenerous-cosine", "am-softmax", "aam-softmax"),
     "distance": ("triplet", "quadruplet"),
     "center_weight": ("center",),
+    "triplets": ("ssa",),
+    "triplet_form": ("ssa",),
+    "gamma": ("ssa",),
+    "gamma_step": ("ssa",),
 }
 # What a loss has no place for, as sources of options are combined (`ssahc.config`).
 DISPLACED_BY_LOSS = {
@@ -130,14 +134,7 @@ def check_loss(
         If an option that means nothing to the loss is not at its default, or a value of
         it is none for this loss.
     """
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        takers = _TAKEN_BY[field.name]
-        if value != field.default and loss not in takers:
-            raise UsageError(
-                f"{_flag(field.name)} {value} applies to {_listed(takers)}, not to "
-                f"{loss}; leave it out"
-            )
+    check_taken(loss, options)
     if loss == "ssa" and triplets == "expected" and options.sampling != "random":
         raise UsageError(
             f"sampling {options.sampling} needs triplets that are sampled; triplets "
@@ -153,6 +150,30 @@ def check_loss(
             "margin-size of aam-softmax is an angle in radians, below pi; found "
             f"{options.margin_size:g}"
         )
+
+
+def check_taken(loss: LossName, options: Any) -> None:
+    """Check that a loss takes what was set.
+
+    Parameters
+    ----------
+    loss : LossName
+    options : dataclass instance
+        Its fields that no loss, or every loss, has a use for are not looked at.
+
+    Raises
+    ------
+    UsageError
+        If an option that means nothing to the loss is not at its default.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        takers = _TAKEN_BY.get(field.name, (loss,))
+        if value != field.default and loss not in takers:
+            raise UsageError(
+                f"{_flag(field.name)} {value} applies to {_listed(takers)}, not to "
+                f"{loss}; leave it out"
+            )
 
 
 def _flag(name: str) -> str:
@@ -228,6 +249,7 @@ class MetricOptions:
     def __post_init__(self) -> None:
         check_fields(self)
         check_most(self, **_MOST)
+        check_taken(self.loss, self)
         check_loss(self.loss, self.objective, self.triplets)
         fewest = {
             **{"embedding_dim": 1, "hidden_layers": 0, "hidden_dim": 1, "epochs": 1},
