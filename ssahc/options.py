@@ -1,6 +1,6 @@
 """What all options classes refuse."""
 
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
 from types import NoneType
@@ -78,6 +78,15 @@ def check_most(options: Any, **most: float) -> None:
             raise UsageError(
                 f"{_flag(name)} must be {largest:,} or less, found {value}"
             )
+
+
+def changed_fields(options: Any) -> list[str]:
+    """Return the fields that are not at their default, by their flags (``--name``)."""
+    return [
+        f"--{_flag(field.name)}"
+        for field in fields(options)
+        if getattr(options, field.name) != field.default
+    ]
 
 
 def _flag(name: str) -> str:

@@ -82,7 +82,7 @@ class LearningOptions:
     clustering : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
         The first clustering, which the network learns from. All but ahc find the number
         of clusters by a rule of their own (--final-clustering), never fewer than the
-        known speakers.
+        known speakers; vb resegments with its options' defaults.
     init_threshold : float
         The first clustering, if it is ahc, merges while the best average cosine is at
         or above it; less threshold-step, so do those between periods.

@@ -11,7 +11,7 @@ from ssahc.clusterings import ON_VECTORS, ClusteringName
 from ssahc.errors import UsageError
 from ssahc.fusion import FusionOptions
 from ssahc.nn.train import Device
-from ssahc.options import check_fields
+from ssahc.options import changed_fields, check_fields
 from ssahc.plda import PldaOptions
 from ssahc.resegmentation import DEFAULT_THRESHOLD, ResegmentationOptions
 from ssahc.selfsup import LearningOptions
@@ -148,6 +148,12 @@ class DiarizeOptions:
             raise UsageError(
                 f"{flag} knows no --threshold: it finds the number of speakers by "
                 f"{_RULES[method]}; leave it out, or give bounds or a number"
+            )
+        steering = changed_fields(self.ahc)
+        if method in _RULES and steering:
+            raise UsageError(
+                f"{flag} makes no merges that {' and '.join(steering)} could steer; "
+                "leave that out"
             )
         if method in _RULES and asked == "vb":
             raise UsageError(

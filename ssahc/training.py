@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ssahc.errors import DataError, UsageError
-from ssahc.options import check_fields, check_most
+from ssahc.options import changed_fields, check_fields, check_most
 from ssahc.plda import diagonalize
 from ssahc.preprocess import center, whiten_and_normalize
 from ssahc.types import (
@@ -108,10 +108,11 @@ def fit_model(
         If values are not finite, dimensions or numbers disagree, there are too few
         vectors, or a speaker is no str.
     UsageError
-        If the options are no TrainingOptions.
+        If the options are no TrainingOptions, or say how to adapt to nothing.
     """
     if not isinstance(options, TrainingOptions):
         raise UsageError(f"options come from TrainingOptions, found {options!r}")
+    check_adaptation(options, adapts=adapt_to is not None)
     training = as_labelled(xvectors, speakers)
     dim, source = training.shape[1], training
     if whiten_from is not None:
@@ -130,6 +131,23 @@ def fit_model(
             between_scale=options.between_covar_scale,
         )
     return Model(mean, model.transform, plda)
+
+
+def check_adaptation(options: TrainingOptions, *, adapts: bool) -> None:
+    """Check that options of adaptation have something to adapt to.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing, and they are not at their defaults.
+    """
+    scales = {"--within-covar-scale", "--between-covar-scale"}
+    given = [flag for flag in changed_fields(options) if flag in scales]
+    if given and not adapts:
+        raise UsageError(
+            f"{' and '.join(given)} is for a PLDA that is adapted (--adapt-to); give "
+            "what to adapt it to, or leave that out"
+        )
 
 
 def as_labelled(xvectors: ArrayLike, speakers: Sequence[str]) -> FloatArray:

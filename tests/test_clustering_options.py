@@ -97,6 +97,14 @@ def test_vb_in_the_end_gives_way_where_merges_are_steered(recording, model, capl
         ({"final_clustering": "vb", "resegmentation": "none"}, "stands beside it"),
         ({"final_clustering": "kmeans", "system": "spectral"}, "use --system cosine"),
         ({"final_clustering": "ahc", "system": "spectral"}, "use --system cosine"),
+        (
+            {"system": "spectral", "max_spk_fraction": 0.3},
+            "spectral makes no merges that --max-spk-fraction could steer",
+        ),
+        (
+            {"final_clustering": "kmeans", "first_pass_max_utterances": 9},
+            "kmeans makes no merges that --first-pass-max-utterances could steer",
+        ),
     ],
 )
 def test_contradictions_are_refused(values, message):

@@ -291,6 +291,19 @@ def test_what_is_written_can_be_read(tmp_path, part, value, message):
     assert ssahc.read_model_dir(tmp_path / "model").plda is not None
 
 
+@pytest.mark.parametrize("flag", ["--within-covar-scale", "--between-covar-scale"])
+def test_what_is_for_adapting_alone_is_refused(fit, labelled, flag, tmp_path):
+    status, errors, _ = fit(flag, 0.5)
+    assert status == 2
+    assert errors == [
+        f"ssahc: error: {flag} is for a PLDA that is adapted (--adapt-to); give what "
+        "to adapt it to, or leave that out"
+    ]
+    options = TrainingOptions(**{flag[2:].replace("-", "_"): 0.5})
+    with pytest.raises(UsageError, match="for a PLDA that is adapted"):
+        fit_model(labelled.xvectors, labelled.speakers, options=options)
+
+
 @pytest.mark.parametrize(
     ("part", "name"), [("mean", "mean.vec"), ("transform", "transform.mat")]
 )

@@ -16,7 +16,7 @@ from ssahc.io.folders import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
 from ssahc.io.model import METRIC, MODEL_FILES, ModelFormat, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.training import TrainingOptions, fit_model
+from ssahc.training import TrainingOptions, check_adaptation, fit_model
 from ssahc.types import Fault, FloatArray, Model, Recording
 from ssahc.unsupervised import fit_unlabelled
 
@@ -75,6 +75,7 @@ class Run:
                 "--unsupervised learns all from XVECTOR_DIR in one step; leave out "
                 "--whiten-from, --adapt-to and the options of the PLDA's training"
             )
+        check_adaptation(self.training, adapts=self.sources.adapt_to is not None)
 
 
 @click.command("fit", cls=Verb)

@@ -23,19 +23,21 @@ from ssahc.types import Model, Recording
 _EXACT = {"reco2num_spk", "num_speakers"}
 _BOUNDS = {"min_speakers", "max_speakers"}
 _FREE = {"threshold", "reco2min_max"} | _BOUNDS
+_OF_MERGES = {
+    *("threshold", "resegmentation", "max_spk_fraction", "first_pass_max_utterances"),
+}
 # What the command line says displaces what a config file says and has no place beside
 # it: exact numbers of speakers beside a threshold, bounds or other exact numbers,
-# bounds for each recording beside bounds for all, ready-made scores beside a PLDA, a
-# threshold or a resegmentation beside a clustering that knows none, what a loss does
-# not take.
+# bounds for each recording beside bounds for all, ready-made scores beside a PLDA, what
+# is about merges beside a clustering that makes none, what a loss does not take.
 CONFLICTS = (
     {name: (_EXACT | _FREE) - {name} for name in _EXACT}
     | {name: _EXACT | {"reco2min_max"} for name in _BOUNDS}
     | {"threshold": _EXACT, "reco2min_max": _EXACT | _BOUNDS}
     | {"plda": {"plda_scores"}, "plda_scores": {"plda"}}
-    | {"system=spectral": {"threshold", "resegmentation", "final_clustering"}}
+    | {"system=spectral": {"final_clustering"} | _OF_MERGES}
     | {
-        f"final_clustering={name}": {"threshold", "resegmentation"}
+        f"final_clustering={name}": _OF_MERGES
         for name in ("kmeans", "xmeans", "spectral")
     }
     | {"final_clustering=vb": {"resegmentation"}}
