@@ -18,6 +18,7 @@ from ssahc.options import check_fields
 from ssahc.plda import normalize_latent, project_to_latent
 from ssahc.preprocess import center, whiten_and_normalize
 from ssahc.types import (
+    LARGEST,
     FloatArray,
     IntArray,
     Model,
@@ -60,6 +61,13 @@ class VerificationOptions:
                     f"{name.replace('_', '-')} must be finite and above 0, found "
                     f"{getattr(self, name):g}"
                 )
+        # Products of these, and shares of them, must be numbers above 0.
+        values = self.p_target, self.c_miss, self.c_fa
+        if not (1 / LARGEST <= min(values) and max(values) <= LARGEST):
+            raise UsageError(
+                f"p-target, c-miss and c-fa must be from {1 / LARGEST:g} to "
+                f"{LARGEST:g}, found {', '.join(format(v, 'g') for v in values)}"
+            )
 
 
 @dataclass(frozen=True)
