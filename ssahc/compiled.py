@@ -15,8 +15,13 @@ from inspect import getfile
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from ssahc.errors import UsageError
+
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# Set numba up, if it is in the working directory.
+_SETTINGS = ".numba_config.yaml"
 
 _logger = logging.getLogger(__name__)
 
@@ -45,6 +50,7 @@ def _compile(
     function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Callable[..., Any], R]:
     """Return a function, compiled, and its answer to a first call."""
+    refuse_settings()
     # Loading it takes half a second, which verbs that compute nothing do not wait for.
     from numba import njit
 
@@ -70,6 +76,25 @@ def _compile(
         return fresh, answer
 
 
+def refuse_settings() -> None:
+    """Refuse a file that sets numba up, in a working directory that may be anybody's.
+
+    numba reads it when it is loaded and whenever it compiles: it may name files to be
+    written and modules to be loaded.
+
+    Raises
+    ------
+    UsageError
+        If there is such a file.
+    """
+    if os.path.lexists(_SETTINGS):
+        raise UsageError(
+            f"{_SETTINGS}: numba, which compiles parts of ssahc, would be set up by "
+            "this file in the working directory; remove it, or run elsewhere "
+            "(variables NUMBA_... set numba up, too)"
+        )
+
+
 def _check_place(folder: Path, source: Path) -> None:
     """Raise PermissionError if others can have put something where things are kept."""
     if folder.parent == source.parent:
@@ -78,11 +103,9 @@ def _check_place(folder: Path, source: Path) -> None:
     from numba import config
 
     settings: Any = config
-    # numba also takes it from a file in the working directory, which may be anybody's.
+    # Who loaded numba before may have done so where such a file is.
     if settings.CACHE_DIR != os.environ.get("NUMBA_CACHE_DIR", ""):
-        raise PermissionError(
-            f"{folder} is named by .numba_config.yaml in the working directory"
-        )
+        raise PermissionError(f"{folder} is named by a {_SETTINGS}")
     if not _is_private(folder.stat()):
         raise PermissionError(f"others may write to {folder}")
 

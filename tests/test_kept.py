@@ -63,12 +63,37 @@ def planted(run, tmp_path):
     return place
 
 
-def test_a_file_in_the_working_directory_names_no_place(run, planted):
-    (planted.parent / ".numba_config.yaml").write_text("cache_dir: kept\n")
+def test_a_file_in_the_working_directory_names_no_place(run, planted, tmp_path):
+    settings = planted.parent / ".numba_config.yaml"
+    settings.write_text(f"cache_dir: {planted}\n")
+    module = tmp_path / "doubling.py"
+    # Whoever calls ssahc may have loaded numba there.
+    module.write_text(f"import numba, os; os.chdir('..')\n{MODULE}")
     said, log = run()
     assert said == ["8"]
-    assert ".numba_config.yaml" in log
+    assert f"{planted}" in log
+    assert "is named by a .numba_config.yaml" in log
     assert "double is compiled anew in every run" in log
+
+
+@pytest.mark.parametrize(
+    "settings", ["dump_html: victim", "cache_dir: [", "cache_locator_classes: this.x"]
+)
+def test_a_file_in_the_working_directory_sets_nothing(ssahc_here, tmp_path, settings):
+    (tmp_path / ".numba_config.yaml").write_text(settings)
+    (tmp_path / "victim").write_text("precious")
+    result = ssahc_here("demo", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "ssahc: error: .numba_config.yaml: numba, which compiles" in result.stderr
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert not (tmp_path / "ssahc-demo").exists()
+
+
+def test_callers_in_python_are_told(run, tmp_path):
+    (tmp_path / "work" / ".numba_config.yaml").write_text("developer_mode: 1\n")
+    with pytest.raises(subprocess.CalledProcessError) as stop:
+        run()
+    assert "UsageError: .numba_config.yaml: numba, which comp" in stop.value.stderr
 
 
 def test_a_place_that_all_may_write_to_is_left_alone(run, planted):

@@ -155,7 +155,8 @@ ARROWS = {
         "verification",
     },
     "cli": {
-        *("affinity", "breakdown", "cli", "cluster", "comparison", "config", "cuts"),
+        *("affinity", "breakdown", "cli", "cluster", "comparison", "compiled"),
+        *("config", "cuts"),
         *("io", "memory", "metric", "nn", "options", "parallel", "pipeline", "plots"),
         *("report", "scoring", "simulate", "systems", "together", "training"),
         *("tuning", "turns", "unsupervised", "verification", "worker"),

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from ssahc.cli.saying import say, say_error
+from ssahc.cli.surroundings import check_working_directory
 from ssahc.errors import SsahcError
 from ssahc.memory import lack_of_memory
 
@@ -76,6 +77,7 @@ def cli() -> None:
     logger = logging.getLogger("ssahc")
     logger.handlers = [_ToStderr()]
     logger.setLevel(logging.INFO)
+    check_working_directory()
 
 
 def main() -> None:
@@ -109,7 +111,7 @@ def main() -> None:
     except OSError as error:
         # A disk that fills up, a file that vanishes: nothing that a traceback explains.
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror}")
+        _fail(f"{where}{error.strerror or error}")
 
 
 def _open_closed() -> None:
