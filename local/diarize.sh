@@ -77,9 +77,12 @@ if [[ -e $out/.unfinished/config.toml ]]; then
 fi
 
 # Only what an earlier run has left is replaced. Kaldi, for one, has such names too.
+is_of_jobs() { # folder
+  [[ $1 =~ /split[0-9]+$ && ! -L $1 && ! -L $1/1 && -f $1/1/recordings ]]
+}
 earlier=()
 for folder in "$out"/split*; do
-  if [[ -f $folder/1/recordings ]]; then earlier+=("$folder"); fi
+  if is_of_jobs "$folder"; then earlier+=("$folder"); fi
 done
 had_scores=false
 if grep -qs '^[^ ]* split[0-9]*/' "$out/scores.scp"; then had_scores=true; fi
@@ -94,8 +97,19 @@ for name in labels rttm config.toml; do
   fi
 done
 
-# Recordings in the order of spk2utt, so that the jobs' labels can be strung together.
 split=$out/split$nj
+if is_of_jobs "$split"; then
+  odd=$(find "$split" -maxdepth 1 -type l -print -quit)
+else
+  # A run that was killed at its very beginning leaves no more than folders and a list.
+  odd=$(find "$split" ! -type d ! -name recordings.new -print -quit 2> /dev/null)
+fi
+if [[ -n $odd ]]; then
+  echo "$0: $odd is not of $0; choose another folder" >&2
+  exit 2
+fi
+
+# Recordings in the order of spk2utt, so that the jobs' labels can be strung together.
 if ! $resume; then
   for folder in "${earlier[@]}"; do
     if [[ -d $folder ]]; then rm -rf "$folder"; fi
@@ -105,9 +119,9 @@ if ! $resume; then
 fi
 for ((job = 1; job <= nj; job++)); do
   mkdir -p "$split/$job" || exit 2
-  # The mark of a job that is done, now. ssahc writes it anew from what it resumes.
-  rm -f "$split/$job/rttm"
   list=$split/$job/recordings
+  # The mark of a job that is done, now. ssahc writes it anew from what it resumes.
+  rm -f "$split/$job/rttm" "$list.new"
   read_table spk2utt | awk -v job="$job" -v nj="$nj" -v all="$recordings" \
     '{ if (int(done++ * nj / all) + 1 == job) print $1 }' > "$list.new" || exit 2
   # What is newer than a run cannot be resumed: the list stays if it is the same.

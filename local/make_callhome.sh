@@ -53,6 +53,12 @@ done
 # recording, path: all speech files of the discs, however these are laid out.
 find -L "$corpus" -name '*.sph' | awk -F / '{ name = $NF; sub(/\.sph$/, "", name)
   if (!seen[name]++) print name, $0 }' | sort > "$data/local/sph"
+# In wav.scp they stand between quotes, in commands that Kaldi has a shell run.
+if grep -q \' "$data/local/sph"; then
+  echo "$0: a path has a quote in it: $(grep -m 1 \' "$data/local/sph"); link $corpus to" \
+    "another name, or rename the file" >&2
+  exit 1
+fi
 awk '{ print $1 }' "$key/reco2num" | sort -u > "$data/local/recordings"
 cut -d ' ' -f 1 "$data/local/sph" | comm -23 "$data/local/recordings" - \
   > "$data/local/missing"

@@ -72,8 +72,9 @@ echo "ssahc score  $ours"
 
 if [[ -z $md_eval ]]; then md_eval=$(find_md_eval); fi
 if [[ -n $md_eval ]]; then
-  perl "$md_eval" "${md_overlaps[@]}" -c "$collar" -r "$reference" -s "$hypothesis" \
-    > "$folder/md_eval.txt" 2> "$folder/md_eval.err"
+  # Perl would run a name that ends in a bar, and write to one that starts with ">".
+  perl "$md_eval" "${md_overlaps[@]}" -c "$collar" -r /dev/fd/3 -s /dev/fd/4 \
+    3< "$reference" 4< "$hypothesis" > "$folder/md_eval.txt" 2> "$folder/md_eval.err"
   rate=$(awk '/OVERALL SPEAKER DIARIZATION ERROR/ { print $6 }' < "$folder/md_eval.txt")
   if [[ -z $rate ]]; then
     echo "$0: $md_eval gave no error rate for $hypothesis; it says:" >&2

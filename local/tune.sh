@@ -43,7 +43,8 @@ for file in "$xvectors"/{xvector.scp,segments,utt2spk,spk2utt} "$reference"; do
 done
 grid=()
 if [[ -n $thresholds ]]; then
-  read -ra grid <<< "$thresholds"
+  # To the end of the text, where it returns 1, and not of its first line.
+  read -rd '' -a grid <<< "$thresholds"
   grid=("--thresholds=$(IFS=,; echo "${grid[*]}")")
 fi
 options=$(printf '%q ' "$xvectors" "$reference" "${grid[@]}" "$@")

@@ -41,7 +41,8 @@ class TestTune:
             assert (result.returncode, result.stderr) == (0, "")
             return len(runs.read_text().split())
 
-        assert [tune("0 1"), tune("0  1"), tune("0 2")] == [1, 1, 2]
+        tried = [tune(text) for text in ("0 1", "0  1", "0\n1", "0 2", "0\n2\n")]
+        assert tried == [1, 1, 1, 2, 2]
         assert "--thresholds=0,2" in (folder / "out" / "config.toml").read_text()
 
 
@@ -84,6 +85,53 @@ class TestScore:
         result = shell(LOCAL / "score.sh", rttms[0], tmp_path / "nowhere")
         assert result.returncode == 1
         assert f"no such file, or an empty one: {tmp_path}/nowhere" in result.stderr
+
+    @pytest.mark.parametrize("form", ["touch {} |", "> {}"])
+    def test_names_that_perl_would_run(self, rttms, tmp_path, shell, md_eval, form):
+        made = tmp_path / "made"
+        names = [form.format(path) for path in ("made", "x")]
+        for name, path in zip(names, rttms):
+            (tmp_path / name).write_bytes(path.read_bytes())
+        result = shell(LOCAL / "score.sh", *names, cwd=tmp_path)
+        assert result.stdout == "ssahc score  9.21\nmd-eval      9.21\n"
+        assert not made.exists()
+
+
+class TestMakeCallhome:
+    """local/make_callhome.sh, with stubs of Kaldi's utils."""
+
+    @pytest.fixture
+    def make(self, tmp_path, shell):
+        program(tmp_path / "utils" / "shuffle_list.pl", 'cat "$1"')
+        program(tmp_path / "utils" / "utt2spk_to_spk2utt.pl", 'cat "$1"')
+        program(tmp_path / "utils" / "validate_data_dir.sh", "true")
+        key = tmp_path / "key"
+        key.mkdir()
+        (key / "reco2num").write_text("iaaa 2\n")
+        (key / "segments").write_text("iaaa-1 iaaa 0 1\n")
+        (key / "fullref.rttm").write_text("SPEAKER iaaa 0 0 1 <NA> <NA> a <NA> <NA>\n")
+
+        def make(corpus):
+            (tmp_path / corpus).mkdir()
+            (tmp_path / corpus / "iaaa.sph").touch()
+            command = [LOCAL / "make_callhome.sh", "--key", "key", corpus, "data"]
+            return shell(*command, cwd=tmp_path)
+
+        return make
+
+    def test_makes_two_halves(self, make, tmp_path):
+        result = make("a b")
+        assert (result.returncode, result.stderr) == (0, "")
+        halves = [tmp_path / "data" / f"callhome{half}" for half in (1, 2)]
+        expected = "iaaa sph2pipe -f wav -p 'a b/iaaa.sph' |\n"
+        assert [(half / "wav.scp").read_text() for half in halves] == [expected, ""]
+        assert (halves[0] / "utt2spk").read_text() == "iaaa-1 iaaa\n"
+
+    def test_a_quote_would_end_in_a_command(self, make, tmp_path):
+        result = make("d'; touch PWNED; : '")
+        assert result.returncode == 1
+        assert "a path has a quote in it: iaaa d'; touch PWNED" in result.stderr
+        assert not (tmp_path / "data" / "callhome1").exists()
 
 
 class TestRecipe:

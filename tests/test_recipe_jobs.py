@@ -157,6 +157,36 @@ class TestDiarize:
         assert {path.name for path in (folder / "jobs").iterdir()} == {name}
         assert (folder / "jobs" / name).read_text() == "mine"
 
+    @pytest.mark.parametrize("resume", ["true", "false"])
+    @pytest.mark.parametrize("place", ["split2/1", "split2/2", "split2", "elsewhere"])
+    def test_folders_of_others_stay(self, folder, in_jobs, place, resume):
+        jobs, mine = folder / "jobs", folder / "jobs" / place
+        if place == "elsewhere":
+            mine.mkdir(parents=True)
+            (mine / "recordings").write_text("mine\n")
+            (jobs / "split2").mkdir()
+            (jobs / "split2" / "1").symlink_to(mine)
+        mine.mkdir(parents=True, exist_ok=True)
+        (mine / "rttm").write_text("mine\n")
+        before = {path: path.read_bytes() for path in jobs.rglob("*") if path.is_file()}
+        result = in_jobs("--nj", 2, "--resume", resume, "--cmd", "true")
+        assert result.returncode == 2
+        assert "is not of " in result.stderr
+        assert {path: path.read_bytes() for path in before} == before
+        assert not (jobs / "split2" / "2" / "recordings").exists()
+
+    def test_only_its_own_names_are_its_own(self, folder, in_jobs):
+        mine = folder / "jobs" / "splits-of-mine"
+        (mine / "1").mkdir(parents=True)
+        (mine / "1" / "recordings").touch()
+        assert in_jobs("--nj", 2).returncode == 0
+        assert (mine / "1" / "recordings").exists()
+
+    def test_killed_before_the_first_list_was_whole(self, folder, in_jobs):
+        (folder / "jobs" / "split2" / "1").mkdir(parents=True)
+        (folder / "jobs" / "split2" / "1" / "recordings.new").write_text("a0")
+        assert in_jobs("--nj", 2).returncode == 0
+
     def test_what_a_link_leads_to_stays(self, folder, in_jobs, whole):
         expected = whole()
         (folder / "others").write_text("mine")

@@ -131,7 +131,8 @@ if stage_is 0; then
     done=$data/.simulated
     if ! $resume || [[ ! -f $done || $(< "$done") != "$simulate_opts" ]]; then
       rm -f "$done"
-      read -ra options <<< "$simulate_opts"
+      # To the end of the text, where it returns 1, and not of its first line.
+      read -rd '' -a options <<< "$simulate_opts"
       interruptible ssahc simulate "$xvectors" "${options[@]}" || exit 1
       echo "$simulate_opts" > "$done"
     fi
