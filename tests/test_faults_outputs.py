@@ -87,6 +87,17 @@ def put_model(files, name):
     (files / name / "plda").write_text("mine")
 
 
+def put(files, name):
+    (files / name).parent.mkdir(parents=True)
+    (files / name).write_text("mine")
+
+
+def put_metric(files):
+    """Have the output folder hold what an earlier training has left."""
+    hold("training.csv", "epoch,loss,eer,min_dcf\n")(files)
+    hold("mean.vec")(files)
+
+
 def put_scores(files):
     """Have the output folder hold scores of a run, beside the x-vectors of it."""
     segments = np.array([[0, 1], [1, 2], [2, 3]])
@@ -180,9 +191,33 @@ FAULTS = {
         ("demo", "out"),
         link("out/plda-known", "../x"),
     ),
+    "an RTTM of others in a folder of the demo": (
+        ("demo", "out"),
+        lambda files: put(files, "out/plda-known/rttm"),
+    ),
+    "a diarization in a folder of the demo": (
+        ("demo", "out"),
+        lambda files: put(files, "out/plda-known/config.toml"),
+    ),
+    "a table of others in the folder of a tuning": (
+        ("tune", "x", "ref.html", "out"),
+        hold("tuning.csv", "mine,yours\n"),
+    ),
+    "folds of others in the folder of a tuning": (
+        ("tune", "x", "ref.html", "out"),
+        hold("folds.csv"),
+    ),
     "a PLDA of others in the folder of a metric": (
         ("train-metric", "x", "out"),
         hold("plda"),
+    ),
+    "a table of others in the folder of a metric": (
+        ("train-metric", "x", "out"),
+        hold("training.csv", "my training data\n"),
+    ),
+    "a model that is read in the folder of a metric": (
+        ("train-metric", "x", "out", "--model-dir", "out"),
+        put_metric,
     ),
 }
 

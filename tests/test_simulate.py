@@ -1,11 +1,13 @@
 import hashlib
 from dataclasses import replace
+from errno import ENOSPC
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from ssahc.cli import simulate
 from ssahc.errors import UsageError
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
@@ -306,3 +308,24 @@ def test_the_command_line_reaches_them(ssahc_here, tmp_path):
         np.testing.assert_allclose(
             recording.xvectors, item.recording.xvectors, rtol=1e-5
         )
+
+
+def test_what_was_simulated_stays_if_the_disk_is_full(
+    ssahc_here, tmp_path, monkeypatch
+):
+    small = ("simulate", tmp_path, "--recordings", 2, "--duration", 20, "--dim", 4)
+    training = ("--train-speakers", 3, "--train-sessions", 2)
+    assert ssahc_here(*small, *training).returncode == 0
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+    assert len(before) == 7 * 2 + 3 * 2 + 5
+
+    def fail(*_):
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(simulate, "write_training", fail)
+    result = ssahc_here(*small, *training, "--seed", 1)
+    assert result.returncode == 2
+    assert result.stderr == "ssahc: error: No space left on device\n"
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path: path.read_bytes() for path in files} == before

@@ -5,16 +5,23 @@ from typing import get_args
 
 import click
 
-from ssahc.cli.batch import track, write_results
+from ssahc.cli.batch import CONFIG, track, write_results
+from ssahc.cli.earlier import refuse_others
 from ssahc.cli.options import PATH, Verb
 from ssahc.cli.simulate import refuse_what_is_not_simulated, write_corpus
 from ssahc.cli.tables import print_table
 from ssahc.comparison import compare
-from ssahc.io.folders import lock_folder, make_folder, refuse_links
+from ssahc.io.folders import (
+    lock_folder,
+    make_folder,
+    move_tree,
+    refuse_links,
+    staging_folder,
+)
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_reco2num_spk
-from ssahc.io.xvectors import open_xvector_dir, read_recordings
+from ssahc.io.xvectors import SCP, open_xvector_dir, read_recordings
 from ssahc.pipeline import Diarization, diarize_recording
 from ssahc.plots.figure import can_draw
 from ssahc.scoring import Score, ScoringOptions, score_corpus
@@ -24,6 +31,8 @@ from ssahc.types import Fault, Turn
 
 _SYSTEMS: tuple[System, ...] = get_args(System)
 _HALVES = {"a": "b", "b": "a"}
+# The recording that is drawn.
+_DRAWN = "a000"
 _CORPUS = SimulateOptions(recordings=6)
 
 
@@ -35,13 +44,14 @@ def command(out_dir: Path) -> None:
     OUT (default: ssahc-demo) gets the corpus, an rttm of every system, and a picture.
     Nothing in it is real speech: the table shows that everything works, not how well.
     """
-    with lock_folder(out_dir):
+    with lock_folder(out_dir) as unfinished:
         refuse_what_is_not_simulated(out_dir, _HALVES)
-        refuse_links(
-            out_dir,
-            (_name(system, known) for system in _SYSTEMS for known in (True, False)),
-        )
-        _show(out_dir)
+        _refuse_others(out_dir)
+        with staging_folder(unfinished) as folder:
+            picture = _show(folder)
+            move_tree(folder, out_dir)
+    if picture is not None:
+        click.echo(f"\nCorpus, RTTMs and the picture {picture} are in {out_dir}/")
     click.echo(
         f"\nThe same by hand, for one half and one system:\n"
         f"  ssahc diarize {out_dir}/a {out_dir}/mine --model-dir {out_dir}/model/b\n"
@@ -50,8 +60,26 @@ def command(out_dir: Path) -> None:
     )
 
 
-def _show(out_dir: Path) -> None:
-    """Write the corpus and what every system makes of it, and print a table."""
+def _refuse_others(out_dir: Path) -> None:
+    """Raise a UsageError if there is what an earlier demo has not left."""
+    names = [_name(system, known) for system in _SYSTEMS for known in (True, False)]
+    refuse_links(out_dir, names)
+    is_earlier = (out_dir / "a" / SCP).exists()
+    results = () if is_earlier else ("labels", "rttm")
+    for name in names:
+        refuse_others(out_dir / name, (*results, CONFIG), "demo")
+    if not is_earlier:
+        refuse_others(out_dir, (f"{_DRAWN}.png",), "demo")
+
+
+def _show(out_dir: Path) -> str | None:
+    """Write the corpus and what every system makes of it, and print a table.
+
+    Returns
+    -------
+    str or None
+        The name of a picture, if it could be drawn.
+    """
     write_corpus(out_dir, simulate_corpus(_CORPUS))
     known: dict[System, dict[str, Diarization]] = {}
     rates: list[tuple[str, str, str]] = []
@@ -71,7 +99,7 @@ def _show(out_dir: Path) -> None:
         rates,
         title="Simulated conversations: DER %, collar 0.25 s, overlap not scored",
     )
-    _draw(out_dir, known, reference)
+    return _draw(out_dir, known, reference)
 
 
 def _run(
@@ -112,15 +140,15 @@ def _draw(
     out_dir: Path,
     results: dict[System, dict[str, Diarization]],
     reference: dict[str, list[Turn]],
-) -> None:
+) -> str | None:
     if not can_draw():
-        return
+        return None
     from ssahc.plots.affinity import save_affinities
 
-    name = next(iter(reference))
-    path = out_dir / f"{name}.png"
+    name = _DRAWN
+    picture = f"{name}.png"
     save_affinities(
-        path,
+        out_dir / picture,
         f"{name} (simulated)",
         results["ssahc"][name].segments,
         reference[name],
@@ -137,4 +165,4 @@ def _draw(
             for system in _SYSTEMS
         },
     )
-    click.echo(f"\nCorpus, RTTMs and the picture {path.name} are in {out_dir}/")
+    return picture

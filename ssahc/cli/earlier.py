@@ -1,6 +1,6 @@
 """What lies in an output folder: of an earlier run, or of others, who would lose it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,11 @@ from typing import Any
 from ssahc.cli.batch import CONFIG, TUNING
 from ssahc.config import read_toml
 from ssahc.errors import FormatError, UsageError
+from ssahc.io.files import open_regular
 from ssahc.io.folders import UNFINISHED
+
+# No line of columns is longer.
+_LONGEST = 10_000
 
 
 def read_earlier(out_dir: Path, names: Iterable[str], verb: str) -> dict[str, Any]:
@@ -42,6 +46,16 @@ def read_earlier(out_dir: Path, names: Iterable[str], verb: str) -> dict[str, An
     if not (out_dir / UNFINISHED / CONFIG).exists():
         refuse_others(out_dir, (*names, CONFIG), verb)
     return {}
+
+
+def has_columns(path: Path, names: Sequence[str]) -> bool:
+    """Whether a table is there whose last columns have these names."""
+    if not path.is_file():
+        return False
+    with open_regular(path) as file:
+        return (
+            file.readline(_LONGEST).rstrip(b"\r\n").endswith(",".join(names).encode())
+        )
 
 
 def refuse_others(out_dir: Path, names: Iterable[str], verb: str) -> None:

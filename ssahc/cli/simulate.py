@@ -11,7 +11,7 @@ from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.config import resolve
 from ssahc.errors import UsageError
 from ssahc.io.files import atomic_write, open_regular
-from ssahc.io.folders import lock_folder, refuse_links
+from ssahc.io.folders import lock_folder, move_tree, refuse_links, staging_folder
 from ssahc.io.labelled import write_labelled
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
@@ -46,14 +46,16 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
     ssahc fit and ssahc train-metric, and trials of them for ssahc verify.
     """
     options = resolve(SimulateOptions, given, config=config)
-    with lock_folder(out_dir):
+    with lock_folder(out_dir) as unfinished:
         refuse_what_is_not_simulated(
             out_dir, _FIRST if options.train_speakers > 0 else ("a", "b")
         )
         halves = simulate_corpus(options)
-        write_corpus(out_dir, halves)
-        if options.train_speakers > 0:
-            write_training(out_dir / "train", simulate_training(options))
+        with staging_folder(unfinished) as folder:
+            write_corpus(folder, halves)
+            if options.train_speakers > 0:
+                write_training(folder / "train", simulate_training(options))
+            move_tree(folder, out_dir)
     count = sum(len(half.conversations) for half in halves.values())
     _logger.info("wrote %d conversations to %s/a and %s/b", count, out_dir, out_dir)
 

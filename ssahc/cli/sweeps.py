@@ -15,6 +15,8 @@ from ssahc.tuning import Fold, Point, Sweep
 from ssahc.types import LARGEST
 
 _SECONDS = ("scored", "missed", "false_alarm", "confusion")
+# The columns of a table behind those of its options.
+SCORE_COLUMNS = ("der", *_SECONDS)
 _BARS = ("init_threshold", "gamma")
 # Longer tables are cut down to what is around the best row.
 _MOST_ROWS = 30
@@ -28,7 +30,7 @@ def write_sweep(path: Path, sweep: Sweep) -> None:
     """Write a row for every point: its values, DER in percent, and seconds."""
     with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*sweep.names, "der", *_SECONDS))
+        writer.writerow((*sweep.names, *SCORE_COLUMNS))
         for point, score in sweep.scores.items():
             seconds = (f"{getattr(score, name):.6f}" for name in _SECONDS)
             writer.writerow((*point, f"{score.der:.4f}", *seconds))
@@ -44,12 +46,12 @@ def read_sweep(path: Path) -> Sweep:
     """
     lines = read_lines(path)
     header = next(lines, (1, ""))[1].split(",")
-    names = tuple(header[: -len(_SECONDS) - 1])
+    names = tuple(header[: -len(SCORE_COLUMNS)])
     is_sweep = all(map(str.isidentifier, names)) and len(set(names)) == len(names) > 0
-    if not is_sweep or tuple(header[len(names) :]) != ("der", *_SECONDS):
+    if not is_sweep or tuple(header[len(names) :]) != SCORE_COLUMNS:
         raise FormatError(
             "expected a table of ssahc tune: columns of options, then "
-            f"{', '.join(('der', *_SECONDS))}",
+            f"{', '.join(SCORE_COLUMNS)}",
             path=path,
             line=1,
         )

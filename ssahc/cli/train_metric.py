@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ssahc.cli.batch import CONFIG, print_errors
-from ssahc.cli.earlier import refuse_others
+from ssahc.cli.earlier import has_columns, refuse_others
 from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cli.resuming import begin, check_same_run, is_interrupted, work_folder
 from ssahc.config import resolve
 from ssahc.errors import DataError, FormatError
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
-from ssahc.io.files import atomic_write
+from ssahc.io.files import atomic_write, refuse_input
 from ssahc.io.folders import clear_unfinished
 from ssahc.io.labelled import read_labelled
 from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ssahc.metric.state import Checkpoint, Epoch
 
 _CHECKPOINT, _EPOCHS = "checkpoint.npz", "training.csv"
+_COLUMNS = ("epoch", "loss", "eer", "min_dcf")
 
 _logger = logging.getLogger("ssahc")
 
@@ -121,6 +122,8 @@ def command(
         check_same_run(out_dir, run, _find_inputs(run.sources))
         _logger.info("%s: the run was finished before", out_dir)
         return
+    for path in _model_files(run.sources):
+        refuse_input(out_dir / path.name, [path], "choose another folder")
     labelled, faults = read_labelled(xvector_dir, utt2spk=run.sources.utt2spk)
     print_errors(faults)
     with _open_training(out_dir, run, resume=resume) as (folder, checkpoint):
@@ -136,9 +139,9 @@ def _is_finished(out_dir: Path) -> bool:
     UsageError
         If it holds a model or options of something else, which would be lost.
     """
-    if (out_dir / _EPOCHS).exists():
+    if has_columns(out_dir / _EPOCHS, _COLUMNS):
         return True
-    refuse_others(out_dir, (*MODEL_FILES, CONFIG), "train-metric")
+    refuse_others(out_dir, (*MODEL_FILES, _EPOCHS, CONFIG), "train-metric")
     return False
 
 
@@ -193,9 +196,14 @@ def _find_inputs(sources: Sources) -> list[Path]:
         raise AssertionError("the folder of x-vectors is an argument")
     scp = sources.xvector_dir / SCP
     archives = {entry.archive for entry in read_scp(scp)}
+    speakers = sources.utt2spk or sources.xvector_dir / UTT2SPK
+    return [scp, speakers, *archives, *_model_files(sources)]
+
+
+def _model_files(sources: Sources) -> list[Path]:
+    """Return the files that the model to start from may have."""
     model = sources.model_dir
-    parts = [] if model is None else [model / name for name in MODEL_FILES]
-    return [scp, sources.utt2spk or sources.xvector_dir / UTT2SPK, *archives, *parts]
+    return [] if model is None else [model / name for name in MODEL_FILES]
 
 
 def _train(
@@ -230,7 +238,7 @@ def _train(
     write_model_dir(folder, trained.model)
     with atomic_write(folder / _EPOCHS) as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["epoch", "loss", "eer", "min_dcf"])
+        table.writerow(_COLUMNS)
         table.writerows(asdict(epoch).values() for epoch in trained.epochs)
 
 

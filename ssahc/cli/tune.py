@@ -11,6 +11,7 @@ import click
 
 from ssahc.cli.batch import CONFIG, TUNING, work_through
 from ssahc.cli.diarize import Run, check_device, settle_system
+from ssahc.cli.earlier import has_columns, refuse_others
 from ssahc.cli.grid import (
     GridOptions,
     make_grid,
@@ -35,6 +36,7 @@ from ssahc.cli.options import (
 )
 from ssahc.cli.references import Protocol, References, read_references
 from ssahc.cli.sweeps import (
+    SCORE_COLUMNS,
     draw_sweep,
     print_folds,
     print_sweep,
@@ -142,15 +144,16 @@ def _find_stale(out_dir: Path) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        If there are options of something else, which would be lost.
+        If there are options or tables of something else, which would be lost.
     """
-    if (out_dir / TUNING).exists():
+    if has_columns(out_dir / TUNING, SCORE_COLUMNS):
         return _FOLDS, _PICTURE
     if (out_dir / CONFIG).exists():
         raise UsageError(
             f"{out_dir / CONFIG}: is of a diarization, or your own, and would be lost; "
             "choose another folder"
         )
+    refuse_others(out_dir, (TUNING, _FOLDS, _PICTURE), "tune")
     return ()
 
 

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
@@ -58,16 +60,34 @@ def staged_output(
     with lock_folder(path) as unfinished:
         refuse_odd(path, names)
         left = stale()
-        staging = unfinished / _STAGED
-        # A run that was killed may have left it.
-        _remove(staging)
-        staging.mkdir()
-        try:
+        with staging_folder(unfinished) as staging:
             yield staging
             remove_stale(staging, path, left)
             move_files(staging, path, names)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def staging_folder(unfinished: Path) -> Iterator[Path]:
+    """Make files in a folder of their own; what is not moved from there is removed.
+
+    Parameters
+    ----------
+    unfinished : Path
+        From `lock_folder`.
+
+    Yields
+    ------
+    Path
+        An empty folder.
+    """
+    folder = unfinished / _STAGED
+    # A run that was killed may have left it.
+    _remove(folder)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -250,6 +270,22 @@ def move_files(source: Path, target: Path, names: Iterable[str]) -> None:
         if (source / name).exists():
             (source / name).replace(target / name)
     _keep_names(target)
+
+
+def move_tree(source: Path, target: Path) -> None:
+    """Move all files of a folder, and of those in it, to the same places in another.
+
+    Raises
+    ------
+    UsageError
+        If something else has the place of a file; then nothing is moved.
+    """
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    names = [path.relative_to(source) for path in files]
+    refuse_odd(target, map(str, names))
+    for folder, group in groupby(names, key=attrgetter("parent")):
+        make_folder(target / folder)
+        move_files(source / folder, target / folder, [path.name for path in group])
 
 
 def _keep_names(folder: Path) -> None:
