@@ -291,6 +291,12 @@ class _DaskPool(Generic[Item, Result]):
                 f"{self._address}: the workers cannot load ssahc ({error}); install "
                 "the same version there"
             ) from error
+        except TimeoutError as error:
+            self._client.close()
+            raise UsageError(
+                f"{self._address}: no worker has answered for {_PATIENCE:g} s; wait "
+                "until they have done what they are at, or start more"
+            ) from error
         self._executor = self._client.get_executor(pure=False)
         return self
 

@@ -202,6 +202,18 @@ def test_wrong_options(options, message):
         RunningOptions(**options)
 
 
+def test_workers_that_are_busy(work, cluster, monkeypatch):
+    from distributed import Future
+
+    def wait(future, timeout):
+        # As Dask's own: without words.
+        raise TimeoutError
+
+    monkeypatch.setattr(Future, "result", wait)
+    with pytest.raises(UsageError, match="no worker has answered for 30 s; wait until"):
+        run(work.square, 3, RunningOptions(cluster=cluster))
+
+
 def test_a_scheduler_that_is_not_there(work, monkeypatch):
     monkeypatch.setattr("ssahc.parallel._PATIENCE", 1.0)
     running = RunningOptions(cluster="dask://127.0.0.1:1")
