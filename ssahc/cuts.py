@@ -84,7 +84,8 @@ class LabelScorer:
         from scipy.optimize import linear_sum_assignment
 
         labels, count = np.asarray(labels), len(self.everywhere)
-        if labels.shape != (count,) or labels.dtype.kind not in "iu" or min(labels) < 0:
+        is_whole = labels.shape == (count,) and labels.dtype.kind in "iu"
+        if not is_whole or (labels < 0).any():
             raise DataError(
                 f"expected {count} labels, whole numbers from 0, found {labels}"
             )

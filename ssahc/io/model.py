@@ -131,7 +131,7 @@ def write_model_dir(
     folder = Path(folder)
     for name, fault in _find_faults(model):
         raise DataError(f"{name}: {fault}")
-    refuse_other_parts(folder, model)
+    _refuse_other_parts(folder, model)
     make_folder(folder)
     binary = file_format != "text"
     if model.mean is not None:
@@ -146,7 +146,7 @@ def write_model_dir(
         write_metric(folder / METRIC, model.metric)
 
 
-def refuse_other_parts(folder: Path, model: Model) -> None:
+def _refuse_other_parts(folder: Path, model: Model) -> None:
     """Refuse a folder with parts that would be read beside those of the model.
 
     Raises
