@@ -222,13 +222,14 @@ def models():
 
     whole = Model(VECTOR[:2], np.eye(2), PLDA, METRIC)
     bare = Model(VECTOR[:2], np.eye(2, 3))
+    longer = parts(Model(VECTOR, np.eye(3)))[0]
     return {
         "good-whole": join(*parts(whole)),
         "good-text": join(*parts(whole, file_format="text")),
         "good-affine": join(*parts(bare)),
         "bad-no-transform": parts(bare)[0],
-        "bad-dimensions": join(*parts(replace(bare, mean=VECTOR))),
-        "bad-plda-dimension": join(*parts(replace(whole, mean=VECTOR))),
+        "bad-dimensions": join(longer, *parts(bare)[1:]),
+        "bad-plda-dimension": join(longer, *parts(whole)[1:]),
         "bad-zero": join(parts(bare)[0], one(np.zeros((2, 2), np.float32))),
         "bad-nan": join(format_text(VECTOR[:2] * np.nan).encode(), parts(bare)[1]),
         "bad-found-signalling-nans": join(SIGNALLING_NANS, parts(bare)[1]),
