@@ -80,13 +80,13 @@ def check_most(options: Any, **most: float) -> None:
             )
 
 
-def changed_fields(options: Any) -> list[str]:
-    """Return the fields that are not at their default, by their flags (``--name``)."""
-    return [
-        f"--{_flag(field.name)}"
+def changed_fields(options: Any) -> dict[str, Any]:
+    """Return what is not at its default: flags (``--name``) and values."""
+    return {
+        f"--{_flag(field.name)}": getattr(options, field.name)
         for field in fields(options)
         if getattr(options, field.name) != field.default
-    ]
+    }
 
 
 def _flag(name: str) -> str:

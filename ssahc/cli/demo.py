@@ -141,12 +141,12 @@ def _draw(
     results: dict[System, dict[str, Diarization]],
     reference: dict[str, list[Turn]],
 ) -> str | None:
+    """Draw a recording and return the name of the picture, if it can be drawn."""
     if not can_draw():
         return None
     from ssahc.plots.affinity import save_affinities
 
-    name = _DRAWN
-    picture = f"{name}.png"
+    name, picture = _DRAWN, f"{_DRAWN}.png"
     save_affinities(
         out_dir / picture,
         f"{name} (simulated)",

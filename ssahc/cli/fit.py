@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ssahc.io.folders import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
 from ssahc.io.model import METRIC, MODEL_FILES, ModelFormat, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
+from ssahc.options import changed_fields
 from ssahc.training import TrainingOptions, check_adaptation, fit_model
 from ssahc.types import Fault, FloatArray, Model, Recording
 from ssahc.unsupervised import fit_unlabelled
@@ -138,11 +139,7 @@ def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
 
 def _suspects(training: TrainingOptions) -> str:
     """Return the options that may have made a model unusable, as the way out."""
-    changed = [
-        f"--{item.name.replace('_', '-')} {getattr(training, item.name):g}"
-        for item in fields(training)
-        if getattr(training, item.name) != item.default
-    ]
+    changed = [f"{flag} {value:g}" for flag, value in changed_fields(training).items()]
     return f", or without {' and '.join(changed)}" if changed else ""
 
 
