@@ -26,10 +26,10 @@ from sets import SETS
 from tables import show
 
 from ssahc import make_options
-from ssahc.hypotheses import Hypotheses
-from ssahc.types import FloatArray
+from ssahc.core.types import FloatArray
+from ssahc.resegmentation.merge_path import Hypotheses
 
-_STEPS = "ssahc.resegmentation"
+_STEPS = "ssahc.resegmentation.resegment"
 
 
 def half_each(segments: FloatArray) -> FloatArray:

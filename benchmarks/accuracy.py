@@ -40,7 +40,7 @@ from tables import show
 
 import ssahc
 from ssahc import DiarizeOptions, Score, UsageError, make_options
-from ssahc.systems import choose_system
+from ssahc.pipeline.options import choose_system
 
 # A new system is a line more.
 SYSTEMS = {

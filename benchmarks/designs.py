@@ -20,10 +20,10 @@ from ssahc import (
     make_options,
     train_metric,
 )
-from ssahc.preprocess import center, whiten_and_normalize
-from ssahc.simulate import SimulateOptions, simulate_training
-from ssahc.training import train_plda
-from ssahc.types import FloatArray
+from ssahc.backend.preprocess import center, whiten_and_normalize
+from ssahc.backend.training import train_plda
+from ssahc.core.types import FloatArray
+from ssahc.simulation.conversations import SimulateOptions, simulate_training
 
 Corpus = Literal["callhome_shaped", "simulated"]
 # How a design is used: learned for each recording, or once, alone and learned on.

@@ -22,10 +22,15 @@ from typing import Any
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from ssahc.backend.preprocess import center, whiten_and_normalize
+from ssahc.backend.training import (
+    covariances,
+    estimate_whitening,
+    fit_model,
+    train_plda,
+)
+from ssahc.core.types import FloatArray, LabelledXvectors, Model
 from ssahc.io.labelled import read_labelled, write_labelled
-from ssahc.preprocess import center, whiten_and_normalize
-from ssahc.training import covariances, estimate_whitening, fit_model, train_plda
-from ssahc.types import FloatArray, LabelledXvectors, Model
 
 
 def draw(speakers: int, each: int, dim: int) -> LabelledXvectors:

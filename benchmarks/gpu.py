@@ -9,12 +9,12 @@ from contextlib import suppress
 
 import numpy as np
 
-from ssahc.nn.train import Device, Train
-from ssahc.pipeline import Diarization, diarize_steps
-from ssahc.selfsup import learn
-from ssahc.systems import DiarizeOptions
-from ssahc.together import work_together
-from ssahc.types import Model, Recording
+from ssahc.core.types import Model, Recording
+from ssahc.learning.optimizer import Device, Train
+from ssahc.learning.ssa import learn
+from ssahc.pipeline.diarize import Diarization, diarize_steps
+from ssahc.pipeline.options import DiarizeOptions
+from ssahc.runtime.batching import work_together
 
 
 def find_gpu() -> str | None:

@@ -28,9 +28,9 @@ from ssahc import (
     read_recordings,
     read_rttm,
 )
-from ssahc.pipeline import prepare_recording
-from ssahc.simulate import SimulateOptions, simulate_corpus
-from ssahc.tuning import Grid, Point, sweep_prepared
+from ssahc.pipeline.diarize import prepare_recording
+from ssahc.pipeline.tune import Grid, Point, sweep_prepared
+from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 Halves = Mapping[str, list["Item"]]
 CALLHOME = {"callhome1": "callhome2", "callhome2": "callhome1"}

@@ -20,7 +20,7 @@ from folders import Part, simulate_pool, write_part
 from processes import CommandError, run
 from tables import show
 
-from ssahc.systems import DiarizeOptions
+from ssahc.pipeline.options import DiarizeOptions
 
 SSAHC = Path(sys.executable).with_name("ssahc")
 SIZES = (100, 1000, 2000, 10_000, 30_000)

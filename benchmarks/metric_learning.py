@@ -50,9 +50,9 @@ from scipy import stats
 from tables import show
 
 from ssahc import DiarizeOptions, make_options
-from ssahc.clusterings import ClusteringName
+from ssahc.core.types import FloatArray
 from ssahc.io.labelled import write_labelled
-from ssahc.types import FloatArray
+from ssahc.pipeline.clustering import ClusteringName
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ssahc.backend.plda import plda_affinity
+from ssahc.backend.preprocess import center, whiten_and_normalize
+from ssahc.core.types import Fault, Float32Array, FloatArray, IntArray, Model, Recording
 from ssahc.io.model import read_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.plda import plda_affinity
-from ssahc.preprocess import center, whiten_and_normalize
-from ssahc.types import Fault, Float32Array, FloatArray, IntArray, Model, Recording
 
 
 def average_linkage(

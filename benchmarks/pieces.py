@@ -15,9 +15,13 @@ from unittest.mock import patch
 from tables import show
 
 from ssahc import LabelScorer, diarize_recording, make_options
-from ssahc.cluster.pieces import merge_in_pieces
-from ssahc.simulate import Conversation, SimulateOptions, simulate_corpus
-from ssahc.types import Model
+from ssahc.clustering.two_pass import merge_in_pieces
+from ssahc.core.types import Model
+from ssahc.simulation.conversations import (
+    Conversation,
+    SimulateOptions,
+    simulate_corpus,
+)
 
 _SHARES = (4, 10, 50)
 _SYSTEMS = {
@@ -58,7 +62,7 @@ def measure(
     longest = len(item.recording) if piece is None else piece
     merge = partial(merge_in_pieces, longest=longest, piece=longest)
     options = make_options(num_speakers=speakers, **_SYSTEMS[system])
-    with patch("ssahc.cluster.ahc.merge_in_pieces", merge):
+    with patch("ssahc.clustering.ahc.merge_in_pieces", merge):
         labels = diarize_recording(item.recording, model, options).labels
     return LabelScorer(item.recording.segments, item.turns).score(labels).der
 

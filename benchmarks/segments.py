@@ -15,7 +15,7 @@ from processes import Usage, run
 from tables import show
 
 from ssahc.io.text import read_names
-from ssahc.systems import DiarizeOptions
+from ssahc.pipeline.options import DiarizeOptions
 
 SSAHC = Path(sys.executable).with_name("ssahc")
 # Lines of one recording, and the time from one to the next.

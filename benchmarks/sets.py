@@ -13,8 +13,13 @@ from typing import Any, Literal
 from halves import CALLHOME, Halves, Item, read_items, read_shaped
 
 from ssahc import Model, fit_model
-from ssahc.simulate import Half, SimulateOptions, simulate_corpus, simulate_training
-from ssahc.types import NO_MODEL
+from ssahc.core.types import NO_MODEL
+from ssahc.simulation.conversations import (
+    Half,
+    SimulateOptions,
+    simulate_corpus,
+    simulate_training,
+)
 
 # From the folder of the data and a seed.
 Read = Callable[[Path, int], Halves]

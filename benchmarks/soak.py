@@ -25,14 +25,14 @@ import numpy as np
 from tables import show
 
 from ssahc import diarize_recording
+from ssahc.core.types import Fault, Recording
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_labels, read_spk2utt
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.simulate import SimulateOptions, simulate_corpus
-from ssahc.systems import DiarizeOptions
-from ssahc.types import Fault, Recording
+from ssahc.pipeline.options import DiarizeOptions
+from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 SSAHC = Path(sys.executable).with_name("ssahc")
 # Recordings that others are made from, by noise of their own.

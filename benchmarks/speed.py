@@ -192,7 +192,7 @@ def main() -> None:
     if arguments.joined and arguments.data is None:
         parser.error("--joined needs DATA")
     if arguments.picture is not None:
-        from ssahc.plots.figure import check_picture
+        from ssahc.report.figure import check_picture
 
         check_picture(arguments.picture, ())
 

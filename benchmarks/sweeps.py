@@ -118,8 +118,8 @@ def draw(path: Path, sweeps: Sweeps, peers: Collection[str]) -> None:
     """Save time and memory over the number of windows, on logarithmic axes."""
     from matplotlib.figure import Figure
 
-    from ssahc.plots.figure import save
-    from ssahc.plots.palette import speaker_color
+    from ssahc.report.figure import save
+    from ssahc.report.palette import speaker_color
 
     figure = Figure(figsize=(8, 4), layout="constrained")
     both = figure.subplots(1, 2)

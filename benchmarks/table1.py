@@ -32,7 +32,7 @@ from halves import (
 from joblib import Parallel, cpu_count, delayed
 
 from ssahc import DiarizeOptions, Score, make_options
-from ssahc.pipeline import prepare_recording
+from ssahc.pipeline.diarize import prepare_recording
 
 # The grid on which real Kaldi's figures for callhome_shaped were made.
 THRESHOLDS = [-2.0, -1.0, -0.5, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5, 1.0]

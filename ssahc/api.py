@@ -10,31 +10,25 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ssahc.affinity import Affinity
-from ssahc.breakdown import Summary, break_down, count_speakers, summarize
-from ssahc.cluster.ahc import AhcOptions
-from ssahc.cluster.history import MergeHistory
-from ssahc.cluster.stop import Stop
-from ssahc.clusterings import Windows, cluster_windows, make_windows
-from ssahc.config import check_values, resolve
-from ssahc.cuts import LabelScorer
-from ssahc.errors import DataError, FormatError, SsahcError, UsageError
-from ssahc.fusion import FusionOptions
-from ssahc.io.model import read_model_dir, write_model_dir
-from ssahc.io.rttm import read_rttm, write_rttm
-from ssahc.io.text import read_attributes
-from ssahc.io.trials import read_trials
-from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.metric.options import DISPLACED_BY_LOSS, LossOptions, MetricOptions
-from ssahc.nn.train import Device
-from ssahc.pipeline import Diarization, diarize_recording
-from ssahc.plda import PldaOptions
-from ssahc.scoring import Score, ScoringOptions, score_corpus, score_recording
-from ssahc.selfsup import LearningOptions, Period
-from ssahc.systems import DiarizeOptions, SpeakerOptions
-from ssahc.training import TrainingOptions, fit_model
-from ssahc.tuning import Sweep, pool_sweeps, sweep_recording
-from ssahc.types import (
+from ssahc.backend.affinity import Affinity
+from ssahc.backend.fusion import FusionOptions
+from ssahc.backend.plda import PldaOptions
+from ssahc.backend.training import TrainingOptions, fit_model
+from ssahc.backend.trials import (
+    Verification,
+    VerificationOptions,
+    embed,
+    equal_error_rate,
+    min_dcf,
+    score_trials,
+    verify,
+)
+from ssahc.backend.unsupervised import fit_unlabelled
+from ssahc.clustering.ahc import AhcOptions
+from ssahc.clustering.merge_history import MergeHistory
+from ssahc.clustering.stopping import Stop
+from ssahc.core.errors import DataError, FormatError, SsahcError, UsageError
+from ssahc.core.types import (
     NO_MODEL,
     Fault,
     Metric,
@@ -46,19 +40,25 @@ from ssahc.types import (
     as_matrix,
     no_progress,
 )
-from ssahc.unsupervised import fit_unlabelled
-from ssahc.verification import (
-    Verification,
-    VerificationOptions,
-    embed,
-    equal_error_rate,
-    min_dcf,
-    score_trials,
-    verify,
-)
+from ssahc.io.config import check_values, resolve
+from ssahc.io.model import read_model_dir, write_model_dir
+from ssahc.io.rttm import read_rttm, write_rttm
+from ssahc.io.text import read_attributes
+from ssahc.io.trials import read_trials
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
+from ssahc.learning.losses.options import DISPLACED_BY_LOSS, LossOptions, MetricOptions
+from ssahc.learning.optimizer import Device
+from ssahc.learning.ssa import LearningOptions, Period
+from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows
+from ssahc.pipeline.diarize import Diarization, diarize_recording
+from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
+from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
+from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
+from ssahc.scoring.der import Score, ScoringOptions, score_corpus, score_recording
+from ssahc.scoring.label_scorer import LabelScorer
 
 if TYPE_CHECKING:
-    from ssahc.metric.training import TrainedMetric
+    from ssahc.learning.embedding_training import TrainedMetric
 
 __all__ = [
     "Affinity",
@@ -234,7 +234,7 @@ def train_metric(
     if device not in get_args(Device):
         raise UsageError(f"device must be auto, cpu or cuda, found {device!r}")
     # Here, since torch takes seconds to load.
-    from ssahc.metric.training import train_metric as train
+    from ssahc.learning.embedding_training import train_metric as train
 
     return train(xvectors, speakers, model, options, device=device)
 

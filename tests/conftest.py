@@ -20,13 +20,13 @@ import pytest
 from fault_table import PAGE, Row
 
 from ssahc import api
-from ssahc.cli import main, unfinished
+from ssahc.cli import journal, main
+from ssahc.core.types import Model, Recording
 from ssahc.io.ark import ArchiveWriter, read_table
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.simulate import SimulateOptions, simulate_corpus
-from ssahc.types import Model, Recording
+from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 GOLDEN = Path(__file__).parent / "golden"
 # The installed console script: `python -m` would prefer the sources in the working
@@ -366,7 +366,7 @@ def here(folder, ssahc_here, monkeypatch):
     @contextmanager
     def after(count, act):
         """Do something when so many recordings are done."""
-        add = unfinished.Unfinished.add
+        add = journal.Unfinished.add
 
         def add_and_act(self, *arguments):
             add(self, *arguments)
@@ -374,7 +374,7 @@ def here(folder, ssahc_here, monkeypatch):
                 act()
 
         with monkeypatch.context() as patch:
-            patch.setattr(unfinished.Unfinished, "add", add_and_act)
+            patch.setattr(journal.Unfinished, "add", add_and_act)
             yield
 
     return SimpleNamespace(

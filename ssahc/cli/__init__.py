@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 import click
 
-from ssahc.cli.saying import say, say_error
+from ssahc.cli.messages import say, say_error
 from ssahc.cli.surroundings import check_working_directory
-from ssahc.errors import SsahcError
-from ssahc.memory import lack_of_memory
+from ssahc.core.errors import SsahcError
+from ssahc.runtime.memory import lack_of_memory
 
 VERBS = {
     "check": "Check an x-vector folder and a model without running.",

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ssahc.affinity import Affinity, ScoreMatrix
-from ssahc.cli.batch import as_fault
+from ssahc.backend.affinity import Affinity, ScoreMatrix
 from ssahc.cli.diarize import Run
 from ssahc.cli.inputs import open_inputs, open_source
-from ssahc.errors import DataError, UsageError
+from ssahc.cli.runner import as_fault
+from ssahc.core.errors import DataError, UsageError
+from ssahc.core.types import Fault, FloatArray
 from ssahc.io.scores import open_scores, read_scores
 from ssahc.io.xvectors import XvectorDir, find_segment_fault, read_recordings
-from ssahc.types import Fault, FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from ssahc.cli.batch import track
+from ssahc.cli.messages import say_error
 from ssahc.cli.options import PATH, Verb
-from ssahc.cli.saying import say_error
-from ssahc.errors import FormatError, printable
+from ssahc.cli.runner import track
+from ssahc.core.errors import FormatError, printable
+from ssahc.core.types import NO_MODEL
 from ssahc.io.check import find_problems
 from ssahc.io.model import read_model_dir
-from ssahc.types import NO_MODEL
 
 
 @click.command("check", cls=Verb)

@@ -10,21 +10,21 @@ from typing import Any
 import click
 import numpy as np
 
-from ssahc.cli.batch import CONFIG, RttmOptions, work_through, write_results
-from ssahc.cli.earlier import read_earlier
 from ssahc.cli.inputs import CONFLICTS, SpeakerTables, read_speakers
 from ssahc.cli.options import PATH, Verb, config_option, options_of
-from ssahc.cluster.ahc import AhcOptions, agglomerative_cluster
-from ssahc.config import resolve, write_config
-from ssahc.errors import DataError, FormatError
+from ssahc.cli.overwrite import read_earlier
+from ssahc.cli.runner import CONFIG, RttmOptions, work_through, write_results
+from ssahc.clustering.ahc import AhcOptions, agglomerative_cluster
+from ssahc.core.errors import DataError, FormatError
+from ssahc.core.turns import make_turns
+from ssahc.core.types import Fault, IntArray, Turn
 from ssahc.io.ark import Array, index_table, read_entries
+from ssahc.io.config import resolve, write_config
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.folders import staged_output
 from ssahc.io.text import Segment, read_segments, read_spk2utt
-from ssahc.pipeline import warn_of_excess
-from ssahc.systems import SpeakerOptions
-from ssahc.turns import make_turns
-from ssahc.types import Fault, IntArray, Turn
+from ssahc.pipeline.diarize import warn_of_excess
+from ssahc.pipeline.options import SpeakerOptions
 
 _logger = logging.getLogger("ssahc")
 # The first says that the others are a run's.

@@ -5,12 +5,12 @@ from typing import get_args
 
 import click
 
-from ssahc.cli.batch import CONFIG, track, write_results
-from ssahc.cli.earlier import refuse_others
 from ssahc.cli.options import PATH, Verb
+from ssahc.cli.overwrite import refuse_others
+from ssahc.cli.runner import CONFIG, track, write_results
 from ssahc.cli.simulate import refuse_what_is_not_simulated, write_corpus
 from ssahc.cli.tables import print_table
-from ssahc.comparison import compare
+from ssahc.core.types import Fault, Turn
 from ssahc.io.folders import (
     lock_folder,
     make_folder,
@@ -22,12 +22,12 @@ from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_reco2num_spk
 from ssahc.io.xvectors import SCP, open_xvector_dir, read_recordings
-from ssahc.pipeline import Diarization, diarize_recording
-from ssahc.plots.figure import can_draw
-from ssahc.scoring import Score, ScoringOptions, score_corpus
-from ssahc.simulate import SimulateOptions, simulate_corpus
-from ssahc.systems import DiarizeOptions, SpeakerOptions, System
-from ssahc.types import Fault, Turn
+from ssahc.pipeline.diarize import Diarization, diarize_recording
+from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions, System
+from ssahc.report.figure import can_draw
+from ssahc.scoring.der import Score, ScoringOptions, score_corpus
+from ssahc.scoring.error_spans import compare
+from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 _SYSTEMS: tuple[System, ...] = get_args(System)
 _HALVES = {"a": "b", "b": "a"}
@@ -144,7 +144,7 @@ def _draw(
     """Draw a recording and return the name of the picture, if it can be drawn."""
     if not can_draw():
         return None
-    from ssahc.plots.affinity import save_affinities
+    from ssahc.report.affinity import save_affinities
 
     name, picture = _DRAWN, f"{_DRAWN}.png"
     save_affinities(

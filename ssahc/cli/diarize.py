@@ -14,19 +14,6 @@ from typing import Any
 import click
 import numpy as np
 
-from ssahc.cli.batch import (
-    CONFIG,
-    TUNING,
-    RttmOptions,
-    as_fault,
-    nothing_done,
-    print_faults,
-    track,
-    warn_of,
-    work_each,
-    write_results,
-)
-from ssahc.cli.earlier import read_earlier
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -38,7 +25,8 @@ from ssahc.cli.inputs import (
     open_source,
     warn_of_other_system,
 )
-from ssahc.cli.memory import method_of_workers, promised_memory
+from ssahc.cli.journal import SCORES, Plan, Unfinished, open_unfinished
+from ssahc.cli.memory_limit import method_of_workers, promised_memory
 from ssahc.cli.options import (
     PATH,
     Verb,
@@ -47,18 +35,30 @@ from ssahc.cli.options import (
     preset_option,
     take_options,
 )
-from ssahc.cli.unfinished import SCORES, Plan, Unfinished, open_unfinished
-from ssahc.config import resolve
-from ssahc.errors import UsageError
+from ssahc.cli.overwrite import read_earlier
+from ssahc.cli.runner import (
+    CONFIG,
+    TUNING,
+    RttmOptions,
+    as_fault,
+    nothing_done,
+    print_faults,
+    track,
+    warn_of,
+    work_each,
+    write_results,
+)
+from ssahc.core.errors import UsageError
+from ssahc.core.turns import make_turns
+from ssahc.core.types import Fault, Float32Array, IntArray, Recording, Turn
+from ssahc.io.config import resolve
 from ssahc.io.files import refuse_input
 from ssahc.io.xvectors import XvectorDir, is_sound, read_recordings
-from ssahc.memory import check_room
-from ssahc.nn.train import has_gpu
-from ssahc.parallel import Load, RunningOptions
-from ssahc.systems import LEARNING, DiarizeOptions, settle, uses_plda
-from ssahc.together import FAILURES, Failure, work_together
-from ssahc.turns import make_turns
-from ssahc.types import Fault, Float32Array, IntArray, Recording, Turn
+from ssahc.learning.optimizer import has_gpu
+from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
+from ssahc.runtime.batching import FAILURES, Failure, work_together
+from ssahc.runtime.executor import Load, RunningOptions
+from ssahc.runtime.memory import check_room
 
 # What is sent to a process at once; side by side on a GPU the more the better.
 _MOST_RECORDINGS, _MOST_RECORDINGS_ON_GPU, _MOST_WINDOWS = 8, 500, 100_000

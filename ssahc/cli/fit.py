@@ -8,18 +8,18 @@ from typing import Any
 
 import click
 
-from ssahc.cli.batch import print_errors, print_faults, track
+from ssahc.backend.training import TrainingOptions, check_adaptation, fit_model
+from ssahc.backend.unsupervised import fit_unlabelled
 from ssahc.cli.options import PATH, Verb, config_option, options_of
-from ssahc.config import resolve
-from ssahc.errors import DataError, UsageError
+from ssahc.cli.runner import print_errors, print_faults, track
+from ssahc.core.errors import DataError, UsageError
+from ssahc.core.types import Fault, FloatArray, Model, Recording
+from ssahc.core.validation import changed_fields
+from ssahc.io.config import resolve
 from ssahc.io.folders import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
 from ssahc.io.model import METRIC, MODEL_FILES, ModelFormat, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.options import changed_fields
-from ssahc.training import TrainingOptions, check_adaptation, fit_model
-from ssahc.types import Fault, FloatArray, Model, Recording
-from ssahc.unsupervised import fit_unlabelled
 
 _logger = logging.getLogger("ssahc")
 

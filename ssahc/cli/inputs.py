@@ -6,19 +6,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ssahc.config import flatten, list_options, read_toml
-from ssahc.errors import DataError, FormatError, UsageError
+from ssahc.core.errors import DataError, FormatError, UsageError
+from ssahc.core.types import Model, Recording
 from ssahc.io.ark import Array
+from ssahc.io.config import flatten, list_options, read_toml
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.model import MODEL_FILES, read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
 from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
 from ssahc.io.xvectors import XvectorDir, open_xvector_dir
-from ssahc.metric.options import DISPLACED_BY_LOSS
-from ssahc.pipeline import Diarization, diarize_steps
-from ssahc.systems import LEARNING, DiarizeOptions, SpeakerOptions, System, uses_plda
-from ssahc.together import work_alone
-from ssahc.types import Model, Recording
+from ssahc.learning.losses.options import DISPLACED_BY_LOSS
+from ssahc.pipeline.diarize import Diarization, diarize_steps
+from ssahc.pipeline.options import (
+    LEARNING,
+    DiarizeOptions,
+    SpeakerOptions,
+    System,
+    uses_plda,
+)
+from ssahc.runtime.batching import work_alone
 
 _EXACT = {"reco2num_spk", "num_speakers"}
 _BOUNDS = {"min_speakers", "max_speakers"}

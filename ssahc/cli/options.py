@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ssahc.config import Option, build, list_options, list_presets
+from ssahc.io.config import Option, build, list_options, list_presets
 from ssahc.io.files import to_number
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -15,17 +15,17 @@ from ssahc.cli.inputs import (
     find_inputs,
     open_inputs,
 )
-from ssahc.cli.memory import promised_memory
+from ssahc.cli.memory_limit import promised_memory
 from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
 from ssahc.cli.plot_scored import speakers, timeline
-from ssahc.cli.sweeps import draw_bars, draw_curves, read_sweep
-from ssahc.config import resolve
-from ssahc.errors import DataError, printable
+from ssahc.cli.sweep_table import draw_bars, draw_curves, read_sweep
+from ssahc.core.errors import DataError, printable
+from ssahc.core.types import Fault, Recording, Turn
+from ssahc.io.config import resolve
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.plots.figure import check_picture
-from ssahc.systems import DiarizeOptions, System, choose_system
-from ssahc.types import Fault, Recording, Turn
+from ssahc.pipeline.options import DiarizeOptions, System, choose_system
+from ssahc.report.figure import check_picture
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _draw_affinities(
         systems = ("plda", *systems)
     chosen = _find_recording(xvector_dir, recording)
     reference = _turns_of(recording, read_rttm(ref_rttm).turns, ref_rttm)
-    from ssahc.plots.affinity import save_affinities
+    from ssahc.report.affinity import save_affinities
 
     save_affinities(
         picture,

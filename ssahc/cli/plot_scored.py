@@ -5,8 +5,6 @@ from typing import Any
 
 import click
 
-from ssahc.breakdown import break_down, count_speakers
-from ssahc.cli.batch import track
 from ssahc.cli.options import PATH, Verb, options_of
 from ssahc.cli.references import (
     Protocol,
@@ -14,11 +12,13 @@ from ssahc.cli.references import (
     read_references,
     refuse_nothing_scored,
 )
-from ssahc.comparison import compare
-from ssahc.config import resolve
-from ssahc.errors import DataError, UsageError, printable
-from ssahc.plots.figure import check_picture
-from ssahc.scoring import score_corpus
+from ssahc.cli.runner import track
+from ssahc.core.errors import DataError, UsageError, printable
+from ssahc.io.config import resolve
+from ssahc.report.figure import check_picture
+from ssahc.scoring.breakdown import break_down, count_speakers
+from ssahc.scoring.der import score_corpus
+from ssahc.scoring.error_spans import compare
 
 
 @click.command("timeline", cls=Verb)
@@ -55,7 +55,7 @@ def timeline(
     )
     score = comparison.score
     refuse_nothing_scored([score])
-    from ssahc.plots.timeline import save_timeline
+    from ssahc.report.timeline import save_timeline
 
     save_timeline(picture, recording, comparison)
     said = (
@@ -96,7 +96,7 @@ def speakers(
         )
         refuse_nothing_scored(scores.values())
         breakdowns[name] = break_down(scores, count_speakers(scores))
-    from ssahc.plots.speakers import save_speakers
+    from ssahc.report.speakers import save_speakers
 
     save_speakers(picture, breakdowns)
     said = f"{picture}: {len(turns)} recordings, {', '.join(breakdowns)}"

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssahc.cli.batch import warn_of
-from ssahc.errors import DataError
+from ssahc.cli.runner import warn_of
+from ssahc.core.errors import DataError
+from ssahc.core.types import Turn
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
-from ssahc.scoring import Score, ScoringOptions, Spans
-from ssahc.types import Turn
+from ssahc.scoring.der import Score, ScoringOptions, Spans
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from ssahc.cli.affinities import read_affinities
-from ssahc.cli.batch import CONFIG, print_faults, track
 from ssahc.cli.diarize import Run
 from ssahc.cli.options import PATH, Verb, options_of
 from ssahc.cli.references import (
@@ -20,12 +19,13 @@ from ssahc.cli.references import (
     read_references,
     refuse_nothing_scored,
 )
-from ssahc.comparison import Comparison, compare
-from ssahc.config import build, check_values, read_toml, resolve
-from ssahc.errors import FormatError, SsahcError, UsageError, printable
+from ssahc.cli.runner import CONFIG, print_faults, track
+from ssahc.core.errors import FormatError, SsahcError, UsageError, printable
+from ssahc.core.types import Fault, Turn
+from ssahc.io.config import build, check_values, read_toml, resolve
 from ssahc.io.files import atomic_write, check_output
 from ssahc.report.page import Entry, Report, rank, render
-from ssahc.types import Fault, Turn
+from ssahc.scoring.error_spans import Comparison, compare
 
 _logger = logging.getLogger("ssahc")
 
@@ -190,7 +190,7 @@ def _draw_affinities(
     """Return pictures of affinities, what could not be drawn, and a note on them."""
     if not names:
         return {}, [], "Affinities are left out."
-    from ssahc.plots.affinity import encode_affinity
+    from ssahc.report.affinity import encode_affinity
 
     pictures: dict[str, bytes] = {}
     faults: list[Fault] = []

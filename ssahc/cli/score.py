@@ -11,8 +11,6 @@ from typing import Any
 
 import click
 
-from ssahc.breakdown import Group, Summary, break_down, count_speakers, summarize
-from ssahc.cli.batch import track, warn_of
 from ssahc.cli.options import PATH, Verb, options_of
 from ssahc.cli.references import (
     Protocol,
@@ -21,11 +19,19 @@ from ssahc.cli.references import (
     read_references,
     refuse_nothing_scored,
 )
+from ssahc.cli.runner import track, warn_of
 from ssahc.cli.tables import print_markdown, print_table
-from ssahc.config import resolve
-from ssahc.errors import DataError, UsageError, printable
+from ssahc.core.errors import DataError, UsageError, printable
+from ssahc.io.config import resolve
 from ssahc.io.text import read_attributes
-from ssahc.scoring import Score, ScoringOptions, score_corpus
+from ssahc.scoring.breakdown import (
+    Group,
+    Summary,
+    break_down,
+    count_speakers,
+    summarize,
+)
+from ssahc.scoring.der import Score, ScoringOptions, score_corpus
 
 _SPEAKERS = "speakers"
 _Row = tuple[str, ...]

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from ssahc.cli.options import PATH, Verb, config_option, options_of
-from ssahc.config import resolve
-from ssahc.errors import UsageError
+from ssahc.core.errors import UsageError
+from ssahc.core.types import LabelledXvectors
+from ssahc.io.config import resolve
 from ssahc.io.files import atomic_write, open_regular
 from ssahc.io.folders import lock_folder, move_tree, refuse_links, staging_folder
 from ssahc.io.labelled import write_labelled
@@ -17,13 +18,12 @@ from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.trials import write_trials
 from ssahc.io.xvectors import SCP, write_xvector_dir
-from ssahc.simulate import (
+from ssahc.simulation.conversations import (
     Half,
     SimulateOptions,
     simulate_corpus,
     simulate_training,
 )
-from ssahc.types import LabelledXvectors
 
 # Every x-vector is compared with so many.
 _TRIALS = 20

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ssahc.compiled import refuse_settings
-from ssahc.errors import UsageError
+from ssahc.core.errors import UsageError
 from ssahc.io.files import open_regular, unreadable
+from ssahc.runtime.jit import refuse_settings
 
 _MATPLOTLIBRC = Path("matplotlibrc")
 

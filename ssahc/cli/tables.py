@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from ssahc.errors import printable
+from ssahc.core.errors import printable
 
 # What means something in the text of a Markdown cell.
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~&])")

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ssahc.cli.batch import CONFIG, print_errors
-from ssahc.cli.earlier import has_columns, refuse_others
 from ssahc.cli.options import PATH, Verb, config_option, options_of
-from ssahc.cli.resuming import begin, check_same_run, is_interrupted, work_folder
-from ssahc.config import resolve
-from ssahc.errors import DataError, FormatError
+from ssahc.cli.overwrite import has_columns, refuse_others
+from ssahc.cli.resume import begin, check_same_run, is_interrupted, work_folder
+from ssahc.cli.runner import CONFIG, print_errors
+from ssahc.core.errors import DataError, FormatError
+from ssahc.core.types import LabelledXvectors
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
+from ssahc.io.config import resolve
 from ssahc.io.files import atomic_write, refuse_input
 from ssahc.io.folders import clear_unfinished
 from ssahc.io.labelled import read_labelled
 from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
 from ssahc.io.scp import read_scp
 from ssahc.io.xvectors import SCP, UTT2SPK
-from ssahc.metric.options import DISPLACED_BY_LOSS, MetricOptions
-from ssahc.nn.train import Device, has_gpu, memory_errors
-from ssahc.types import LabelledXvectors
+from ssahc.learning.losses.options import DISPLACED_BY_LOSS, MetricOptions
+from ssahc.learning.optimizer import Device, has_gpu, memory_errors
 
 if TYPE_CHECKING:
-    from ssahc.metric.state import Checkpoint, Epoch
+    from ssahc.learning.embedding_state import Checkpoint, Epoch
 
 _CHECKPOINT, _EPOCHS = "checkpoint.npz", "training.csv"
 _COLUMNS = ("epoch", "loss", "eer", "min_dcf")
@@ -210,7 +210,7 @@ def _train(
     labelled: LabelledXvectors, run: Run, folder: Path, checkpoint: "Checkpoint | None"
 ) -> None:
     """Train, and write a model folder and a table of the epochs."""
-    from ssahc.metric.training import train_metric
+    from ssahc.learning.embedding_training import train_metric
 
     start = run.sources.model_dir
     model = None if start is None else read_model_dir(start)
@@ -258,7 +258,7 @@ def _write_checkpoint(path: Path, checkpoint: "Checkpoint") -> None:
 
 
 def _read_checkpoint(path: Path) -> "Checkpoint":
-    from ssahc.metric.state import Checkpoint, Epoch
+    from ssahc.learning.embedding_state import Checkpoint, Epoch
 
     arrays, text = read_checkpoint(path)
     try:

@@ -9,15 +9,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.batch import CONFIG, TUNING, work_through
 from ssahc.cli.diarize import Run, check_device, settle_system
-from ssahc.cli.earlier import has_columns, refuse_others
-from ssahc.cli.grid import (
-    GridOptions,
-    make_grid,
-    refuse_single_values,
-    warn_of_edges,
-)
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -25,7 +17,7 @@ from ssahc.cli.inputs import (
     open_source,
     warn_of_other_system,
 )
-from ssahc.cli.memory import method_of_workers, promised_memory
+from ssahc.cli.memory_limit import method_of_workers, promised_memory
 from ssahc.cli.options import (
     PATH,
     Verb,
@@ -34,8 +26,16 @@ from ssahc.cli.options import (
     preset_option,
     take_options,
 )
+from ssahc.cli.overwrite import has_columns, refuse_others
 from ssahc.cli.references import Protocol, References, read_references
-from ssahc.cli.sweeps import (
+from ssahc.cli.runner import CONFIG, TUNING, work_through
+from ssahc.cli.sweep_grid import (
+    GridOptions,
+    make_grid,
+    refuse_single_values,
+    warn_of_edges,
+)
+from ssahc.cli.sweep_table import (
     SCORE_COLUMNS,
     draw_sweep,
     print_folds,
@@ -43,16 +43,13 @@ from ssahc.cli.sweeps import (
     write_folds,
     write_sweep,
 )
-from ssahc.config import resolve, write_config
-from ssahc.cuts import LabelScorer
-from ssahc.errors import DataError, UsageError, printable
+from ssahc.core.errors import DataError, UsageError, printable
+from ssahc.core.types import Fault, Recording
+from ssahc.io.config import resolve, write_config
 from ssahc.io.folders import staged_output
 from ssahc.io.xvectors import read_recordings
-from ssahc.parallel import RunningOptions
-from ssahc.plots.figure import can_draw
-from ssahc.scoring import Score, ScoringOptions
-from ssahc.systems import DiarizeOptions
-from ssahc.tuning import (
+from ssahc.pipeline.options import DiarizeOptions
+from ssahc.pipeline.tune import (
     Fold,
     Grid,
     Point,
@@ -61,7 +58,10 @@ from ssahc.tuning import (
     pool_sweeps,
     sweep_recording,
 )
-from ssahc.types import Fault, Recording
+from ssahc.report.figure import can_draw
+from ssahc.runtime.executor import RunningOptions
+from ssahc.scoring.der import Score, ScoringOptions
+from ssahc.scoring.label_scorer import LabelScorer
 
 _logger = logging.getLogger("ssahc")
 _FOLDS, _PICTURE = "folds.csv", "tuning.png"

@@ -12,12 +12,20 @@ from typing import Any, Literal
 import click
 import numpy as np
 
-from ssahc.cli.batch import print_errors
+from ssahc.backend.trials import (
+    Verification,
+    VerificationOptions,
+    embed,
+    score_trials,
+    verify,
+)
 from ssahc.cli.inputs import ModelFiles, find_inputs, load_model
 from ssahc.cli.options import PATH, Verb, options_of
+from ssahc.cli.runner import print_errors
 from ssahc.cli.tables import print_table
-from ssahc.config import flatten, resolve
-from ssahc.errors import DataError, FormatError, UsageError
+from ssahc.core.errors import DataError, FormatError, UsageError
+from ssahc.core.types import FloatArray, IntArray
+from ssahc.io.config import flatten, resolve
 from ssahc.io.files import check_output
 from ssahc.io.labelled import Xvectors, read_xvectors
 from ssahc.io.scp import read_scp
@@ -29,14 +37,6 @@ from ssahc.io.trials import (
     write_trial_scores,
 )
 from ssahc.io.xvectors import SCP
-from ssahc.types import FloatArray, IntArray
-from ssahc.verification import (
-    Verification,
-    VerificationOptions,
-    embed,
-    score_trials,
-    verify,
-)
 
 _logger = logging.getLogger("ssahc")
 _READY = "ready-made"

@@ -21,7 +21,8 @@ from typing import IO, Any, BinaryIO, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ssahc.errors import FormatError, UsageError
+from ssahc.core.errors import FormatError, UsageError
+from ssahc.core.types import FloatArray
 from ssahc.io.decoding import (
     COMPRESSED,
     Layout,
@@ -39,8 +40,7 @@ from ssahc.io.files import (
     unreadable,
 )
 from ssahc.io.scp import ScpEntry, read_scp
-from ssahc.memory import lack_of_memory
-from ssahc.types import FloatArray
+from ssahc.runtime.memory import lack_of_memory
 
 Array = NDArray[np.floating]
 Kind = Literal["vector", "matrix"]

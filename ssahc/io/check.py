@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ssahc.errors import FormatError
+from ssahc.core.errors import FormatError
+from ssahc.core.types import NO_MODEL, Model, find_unusable
 from ssahc.io.ark import Array, as_double, read_entries
 from ssahc.io.scp import ScpEntry, scan_scp
 from ssahc.io.text import (
@@ -38,7 +39,6 @@ from ssahc.io.xvectors import (
     unusable_xvector,
     warn_of_unused,
 )
-from ssahc.types import NO_MODEL, Model, find_unusable
 
 _logger = logging.getLogger(__name__)
 RECO2NUM_SPK = "reco2num_spk"

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ssahc.errors import FormatError
+from ssahc.core.errors import FormatError
+from ssahc.core.types import Float32Array
 from ssahc.io.files import atomic_write, open_regular, unreadable
-from ssahc.types import Float32Array
 
 # What says, as text, all that is no array.
 _RECORD = "record"

@@ -13,8 +13,8 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ssahc.core.types import Float32Array, FloatArray
 from ssahc.io.scp import ScpEntry
-from ssahc.types import Float32Array, FloatArray
 
 # What stands behind the binary mark of a compressed matrix.
 COMPRESSED = (b"CM ", b"CM2 ", b"CM3 ")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeVar
 
-from ssahc.errors import FormatError, UsageError
+from ssahc.core.errors import FormatError, UsageError
 
 T = TypeVar("T")
 # What parts fields and makes a blank line; all other white space belongs to a field.

@@ -14,7 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
-from ssahc.errors import UsageError
+from ssahc.core.errors import UsageError
 from ssahc.io.files import name_kind, odd_kind
 
 # What is not finished lies in a folder of its own in the output folder, beside a lock

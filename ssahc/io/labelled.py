@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ssahc.errors import FormatError
+from ssahc.core.errors import FormatError
+from ssahc.core.types import FloatArray, LabelledXvectors, find_unusable
 from ssahc.io.ark import ArchiveWriter, Array, as_double, read_entries
 from ssahc.io.files import atomic_write
 from ssahc.io.folders import make_folder
@@ -26,7 +27,6 @@ from ssahc.io.xvectors import (
     differing_dimension,
     unusable_xvector,
 )
-from ssahc.types import FloatArray, LabelledXvectors, find_unusable
 
 _logger = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from ssahc.errors import DataError, FormatError, UsageError
+from ssahc.core.errors import DataError, FormatError, UsageError
+from ssahc.core.model import find_faults, find_mean_fault, find_transform_fault
+from ssahc.core.types import Model
 from ssahc.io.ark import as_double, read_single, write_single
+from ssahc.io.embedding_net import read_metric, write_metric
 from ssahc.io.folders import make_folder
-from ssahc.io.metric import read_metric, write_metric
 from ssahc.io.plda import read_plda, write_plda
-from ssahc.model import find_faults, find_mean_fault, find_transform_fault
-from ssahc.types import Model
 
 MEAN, TRANSFORM, PLDA, METRIC = MODEL_FILES = (
     *("mean.vec", "transform.mat", "plda", "metric.ark"),

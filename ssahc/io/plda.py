@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ssahc.errors import FormatError
+from ssahc.core.errors import FormatError
+from ssahc.core.model import find_plda_fault
+from ssahc.core.types import FloatArray, Plda
 from ssahc.io.ark import Kind, as_double, format_text, read_object, refuse_rest
 from ssahc.io.files import atomic_write, open_regular, unreadable
-from ssahc.model import find_plda_fault
-from ssahc.types import FloatArray, Plda
 
 _MARK, _OPEN, _CLOSE = b"\0B", b"<Plda> ", b"</Plda>"
 _PARTS: tuple[tuple[str, Kind], ...] = (

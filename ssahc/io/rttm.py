@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
-from ssahc.errors import DataError, FormatError
+from ssahc.core.errors import DataError, FormatError
+from ssahc.core.types import Turn
 from ssahc.io.files import atomic_write, is_word, read_fields
 from ssahc.io.text import parse_time
-from ssahc.types import Turn
 
 
 @dataclass(frozen=True)

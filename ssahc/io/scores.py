@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssahc.errors import DataError, FormatError
+from ssahc.core.errors import DataError, FormatError
 from ssahc.io.ark import Array, index_table, read_entries
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.scp import ScpEntry

@@ -7,7 +7,7 @@ from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
-from ssahc.errors import FormatError
+from ssahc.core.errors import FormatError
 from ssahc.io.files import BLANKS, gather, read_lines
 
 _BLANK = re.compile(f"[{BLANKS}]+")

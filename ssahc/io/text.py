@@ -11,7 +11,7 @@ from pathlib import Path
 from sys import intern
 from typing import NamedTuple, TypeVar
 
-from ssahc.errors import FormatError
+from ssahc.core.errors import FormatError
 from ssahc.io.files import atomic_write, gather, read_fields, to_number
 
 T = TypeVar("T")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssahc.errors import FormatError
+from ssahc.core.errors import FormatError
+from ssahc.core.types import FloatArray, IntArray
 from ssahc.io.files import atomic_write, read_fields
 from ssahc.io.text import parse_number
-from ssahc.types import FloatArray, IntArray
 
 _IS_TARGET = {"target": True, "nontarget": False}
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ssahc.errors import DataError, FormatError
+from ssahc.core.errors import DataError, FormatError
+from ssahc.core.types import Fault, Recording
 from ssahc.io.ark import ArchiveWriter, Array, as_double, read_entries
 from ssahc.io.files import atomic_write, gather
 from ssahc.io.folders import make_folder
 from ssahc.io.scp import ScpEntry, scan_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
-from ssahc.memory import check_room, lack_of_memory
-from ssahc.types import Fault, Recording
+from ssahc.runtime.memory import check_room, lack_of_memory
 
 _logger = logging.getLogger(__name__)
 SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt"

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ssahc.comparison import ERROR_KINDS, Comparison, ErrorSpan
-from ssahc.plots.palette import ERROR_COLORS, speaker_color
-from ssahc.types import Turn
+from ssahc.core.types import Turn
+from ssahc.report.palette import ERROR_COLORS, speaker_color
+from ssahc.scoring.error_spans import ERROR_KINDS, Comparison, ErrorSpan
 
 # A timeline is as wide as the page leaves room for, wider (and scrolled) where a second
 # would get less than this, and no browser is asked for more than the most.

@@ -7,12 +7,18 @@ from hashlib import sha256
 from importlib.resources import files
 from math import isnan
 
-from ssahc.breakdown import Group, Summary, break_down, count_speakers, summarize
-from ssahc.comparison import ERROR_KINDS, Comparison
-from ssahc.errors import printable
-from ssahc.plots.palette import ERROR_COLORS
+from ssahc.core.errors import printable
 from ssahc.report.drawing import draw
-from ssahc.scoring import Score, ScoringOptions
+from ssahc.report.palette import ERROR_COLORS
+from ssahc.scoring.breakdown import (
+    Group,
+    Summary,
+    break_down,
+    count_speakers,
+    summarize,
+)
+from ssahc.scoring.der import Score, ScoringOptions
+from ssahc.scoring.error_spans import ERROR_KINDS, Comparison
 
 _FOLDER = files("ssahc") / "report"
 

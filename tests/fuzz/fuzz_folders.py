@@ -4,14 +4,14 @@ import numpy as np
 from checks import check_array, check_finite, check_key, require, same
 
 from ssahc.cli.inputs import Source, open_source
-from ssahc.cli.unfinished import Plan, _read_back
-from ssahc.errors import DataError, FormatError, SsahcError
+from ssahc.cli.journal import Plan, _read_back
+from ssahc.core.errors import DataError, FormatError, SsahcError
+from ssahc.core.types import Fault, Recording
 from ssahc.io.ark import read_entries
 from ssahc.io.check import find_problems
 from ssahc.io.labelled import read_labelled, read_xvectors, write_labelled
 from ssahc.io.scores import open_scores, read_scores
 from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
-from ssahc.types import Fault, Recording
 
 
 def read_xvector_dirs(folder, size):

@@ -8,7 +8,7 @@ import torch
 from checks import check_array, check_finite, check_key, check_same, require, same
 
 from ssahc.cli.train_metric import _read_checkpoint
-from ssahc.errors import FormatError
+from ssahc.core.errors import FormatError
 from ssahc.io.ark import (
     ArchiveWriter,
     as_double,
@@ -20,11 +20,11 @@ from ssahc.io.ark import (
     write_single,
 )
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
-from ssahc.io.metric import read_metric, write_metric
+from ssahc.io.embedding_net import read_metric, write_metric
 from ssahc.io.model import read_model, read_model_dir, write_model_dir
 from ssahc.io.plda import read_plda, write_plda
 from ssahc.io.scp import read_scp, scan_scp
-from ssahc.metric.state import State
+from ssahc.learning.embedding_state import State
 
 _RANKS = {"vector": 1, "matrix": 2}
 
@@ -220,7 +220,7 @@ def _read_checkpoints(folder, path, size):
 
 def make_state():
     """Return what is trained, as small as can be, after one step."""
-    from ssahc.metric.state import Epoch
+    from ssahc.learning.embedding_state import Epoch
 
     layers = [torch.eye(2, requires_grad=True), torch.ones(1, 2, requires_grad=True)]
     parameters = [torch.zeros(1, requires_grad=True)]

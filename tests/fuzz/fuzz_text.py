@@ -16,9 +16,16 @@ from ssahc.cli import cluster, diarize, fit, train_metric, tune
 from ssahc.cli.inputs import SpeakerTables, read_speakers
 from ssahc.cli.references import read_hypothesis, read_references
 from ssahc.cli.report import _read_settings
-from ssahc.cli.sweeps import read_sweep, write_sweep
-from ssahc.config import build, flatten, read_config, read_toml, resolve, write_config
-from ssahc.errors import FormatError, SsahcError, UsageError
+from ssahc.cli.sweep_table import read_sweep, write_sweep
+from ssahc.core.errors import FormatError, SsahcError, UsageError
+from ssahc.io.config import (
+    build,
+    flatten,
+    read_config,
+    read_toml,
+    resolve,
+    write_config,
+)
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     read_attributes,
@@ -41,8 +48,8 @@ from ssahc.io.trials import (
     write_trial_scores,
     write_trials,
 )
-from ssahc.simulate import SimulateOptions
-from ssahc.systems import SpeakerOptions
+from ssahc.pipeline.options import SpeakerOptions
+from ssahc.simulation.conversations import SimulateOptions
 
 # ---- tables of recordings and utterances -------------------------------------------
 

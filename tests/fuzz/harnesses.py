@@ -14,7 +14,7 @@ import fuzz_objects
 import fuzz_text
 from checks import check_message
 
-from ssahc.errors import SsahcError
+from ssahc.core.errors import SsahcError
 
 CUT = b"\n=====\n"
 

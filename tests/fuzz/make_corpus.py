@@ -18,12 +18,12 @@ from fuzz_objects import make_state
 from harnesses import CUT, HARNESSES
 
 from ssahc.cli.train_metric import _write_checkpoint
+from ssahc.core.types import Metric, Model, Plda
 from ssahc.io.ark import format_text, write_entry
 from ssahc.io.checkpoint import write_checkpoint
-from ssahc.io.metric import write_metric
+from ssahc.io.embedding_net import write_metric
 from ssahc.io.model import write_model_dir
 from ssahc.io.plda import write_plda
-from ssahc.types import Metric, Model, Plda
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -4,7 +4,7 @@ import numpy as np
 import tomli_w
 
 from ssahc.cli import diarize
-from ssahc.config import flatten
+from ssahc.io.config import flatten
 
 
 def make(archive, join, vector, matrix):

@@ -1,0 +1,1 @@
+"""From x-vectors to affinities: preprocessing, PLDA, fusion, and their training."""

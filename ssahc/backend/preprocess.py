@@ -1,0 +1,214 @@
+"""From raw x-vectors to length-normalised ones, and the PCA of one recording.
+
+Sources: Kaldi's ``ivector-subtract-global-mean``, ``transform-vec``,
+``ivector-normalize-length`` and the PCA inside ``ivector-plda-scoring-dense``.
+Everything here is float64; Kaldi rounds each step to float32.
+"""
+
+import numpy as np
+
+from ssahc.core.errors import DataError
+from ssahc.core.types import FloatArray, Model
+
+# Centred vectors shorter than this share of the raw ones are rounding noise.
+_NO_SPREAD = 1e-6
+# Eigenvalues below this share of the largest one may be rounding noise.
+_RANK = 1e-9
+
+
+def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
+    """Subtract the global mean, or without one the recording's own.
+
+    Vectors that are all equal are returned as they are when there is no global mean:
+    nothing but rounding noise would be left of them.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+    mean : (D,) array or None
+
+    Returns
+    -------
+    (N, D) array
+
+    Raises
+    ------
+    DataError
+        If dimensions disagree.
+    """
+    if mean is not None:
+        _check_dim(xvectors, len(mean), "the model's mean")
+        return xvectors - mean
+    centered = xvectors - xvectors.mean(axis=0)
+    if np.abs(centered).max() <= _NO_SPREAD * np.abs(xvectors).max():
+        return xvectors
+    return centered
+
+
+def apply_transform(vectors: FloatArray, transform: FloatArray | None) -> FloatArray:
+    """Apply a linear or affine transform to each row.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+    transform : (D, D) or (D, D + 1) array, or None
+        None leaves the vectors as they are; a last column is added as an offset.
+
+    Returns
+    -------
+    (N, D) array
+
+    Raises
+    ------
+    DataError
+        If dimensions disagree.
+    """
+    if transform is None:
+        return vectors
+    dim = transform.shape[0]
+    _check_dim(vectors, dim, "the model's transform")
+    return vectors @ transform[:, :dim].T + transform[:, dim:].sum(axis=1)
+
+
+def length_normalize(vectors: FloatArray) -> FloatArray:
+    """Scale each row to length sqrt(D); rows of zeros stay zero.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+
+    Returns
+    -------
+    (N, D) array
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scale = np.sqrt(vectors.shape[1]) / np.where(lengths > 0, lengths, 1.0)
+    return vectors * scale
+
+
+def whiten_and_normalize(centered: FloatArray, model: Model) -> FloatArray:
+    """Whiten and length-normalise the centred x-vectors of one recording.
+
+    Parameters
+    ----------
+    centered : (N, D) array
+        From `center`.
+    model : Model
+        Without a transform, vectors are only length-normalised.
+
+    Returns
+    -------
+    (N, D) array
+        Rows of length sqrt(D).
+
+    Raises
+    ------
+    DataError
+        If dimensions disagree.
+    """
+    return length_normalize(apply_transform(centered, model.transform))
+
+
+def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Principal directions of one recording.
+
+    The covariance is that of the centred vectors with 1/N; the directions are meant to
+    be applied without centring (as Kaldi's ``EstPca`` and ``ApplyPca`` do).
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+
+    Returns
+    -------
+    energies : (D,) array
+        Eigenvalues, decreasing.
+    directions : (D, D) array
+        One direction a row.
+    """
+    centered = vectors - vectors.mean(axis=0)
+    energies, columns = np.linalg.eigh(centered.T @ centered / len(vectors))
+    return energies[::-1], columns.T[::-1]
+
+
+def leading_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return those of `recording_pca` that have energy, in less time for few vectors.
+
+    The products of few vectors have the same eigenvalues, and are a smaller matrix. One
+    of them is 0, since the vectors are centred.
+    """
+    count, dim = vectors.shape
+    if 1 < count <= dim:
+        centered = vectors - vectors.mean(axis=0)
+        energies, columns = np.linalg.eigh(centered @ centered.T / count)
+        energies, rows = energies[:0:-1], columns.T[:0:-1]
+        if energies[-1] > _RANK * energies[0]:
+            return energies, rows @ centered / np.sqrt(count * energies)[:, None]
+    return recording_pca(vectors)
+
+
+def principal_directions(vectors: FloatArray, dim: int) -> FloatArray:
+    """Return the first principal directions of one recording, one a row.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+    dim : int
+        Directions to return; no more than N or D are there.
+    """
+    pca = leading_pca if dim < len(vectors) else recording_pca
+    return pca(vectors)[1][: min(dim, len(vectors))]
+
+
+def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> FloatArray:
+    """Centre, whiten, length-normalise and project the x-vectors of one recording.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+        As extracted.
+    model : Model
+    pca_dim : int
+        Dimensions to keep; no more than N or D are there.
+
+    Returns
+    -------
+    (N, d) array
+        Along the principal directions of the recording.
+
+    Raises
+    ------
+    DataError
+        If the dimensions of x-vectors and model disagree.
+    """
+    whitened = whiten_and_normalize(center(xvectors, model.mean), model)
+    return whitened @ principal_directions(whitened, pca_dim).T
+
+
+def energy_dim(energies: FloatArray, target_energy: float) -> int:
+    """Return how many directions Kaldi keeps for a share of the energy.
+
+    Kaldi's loop counts one direction more than is needed. That can be one more than
+    there are, where Kaldi aborts: it is for the caller to keep all then. A recording
+    without energy (one vector, or equal ones) keeps one.
+
+    Parameters
+    ----------
+    energies : (D,) array
+        Eigenvalues, decreasing.
+    target_energy : float
+        Share of the energy, 0 to 1.
+    """
+    total = energies.sum()
+    if total <= 0:
+        return 1
+    needed = int(np.searchsorted(np.cumsum(energies) / total, target_energy, "right"))
+    return needed + 2
+
+
+def _check_dim(vectors: FloatArray, expected: int, what: str) -> None:
+    if vectors.shape[1] != expected:
+        raise DataError(
+            f"x-vectors have {vectors.shape[1]} dimensions, {what} has {expected}; "
+            "use the model that belongs to the extractor"
+        )

@@ -1,0 +1,282 @@
+"""Results of a run that is under way, kept where no interruption can take them.
+
+While ``ssahc diarize`` runs, ``OUT_DIR/.unfinished`` holds its options and, recording
+by recording as they are done, labels and scores. ``--resume`` reads back from there
+what was done. At the end the files of OUT_DIR are made from it and moved to their
+place, and the folder is removed.
+
+Every process that goes on with a run writes files of its own (``labels.0``, after an
+interruption ``labels.1``, ...). A recording counts as done when all of its utterances
+have a label and, where scores are wanted, its matrix is whole.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from ssahc.cli.resume import begin, check_same_run, is_interrupted, work_folder
+from ssahc.cli.runner import CONFIG
+from ssahc.core.errors import FormatError, UsageError
+from ssahc.core.types import IntArray
+from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
+from ssahc.io.files import open_regular, unreadable
+from ssahc.io.folders import UNFINISHED, clear_unfinished
+from ssahc.io.scp import ScpEntry
+from ssahc.io.text import format_labels, parse_count
+
+SCORES = ("scores.ark", "scores.scp")
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run is to do.
+
+    Attributes
+    ----------
+    options : dataclass instance
+        What goes to config.toml.
+    utterances : mapping
+        Recording to its utterances.
+    inputs : collection of Path
+        The files that the results depend on.
+    with_scores : bool
+        Whether matrices are wanted as well as labels.
+    is_sound : callable
+        Whether a recording can be done. One that cannot may list utterances of another,
+        whose labels are not its own.
+    """
+
+    options: Any
+    utterances: Mapping[str, Sequence[str]]
+    inputs: Collection[Path]
+    with_scores: bool
+    is_sound: Callable[[str], bool]
+
+
+class Unfinished:
+    """The results so far, and where the next ones are kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are; files of OUT_DIR are made here, too.
+    labels : dict
+        Recording to the 0-based labels of its utterances: what was done before.
+    scores : dict
+        Recording to the place of its matrix.
+    """
+
+    def __init__(
+        self, folder: Path, labels: dict[str, IntArray], scores: dict[str, ScpEntry]
+    ) -> None:
+        self.folder = folder
+        self.labels = labels
+        self._scores = scores
+
+    def __enter__(self) -> Self:
+        number = 0
+        while any(map(os.path.lexists, self._paths(number))):
+            number += 1
+        labels, scores = self._paths(number)
+        self._labels_file = open(labels, "w", encoding="utf-8", opener=_open_new)
+        # kaldi_io insists on a file whose mode attribute is "wb", not "xb".
+        self._scores_file = open(scores, "wb", opener=_open_new)
+        return self
+
+    def _paths(self, number: int) -> tuple[Path, Path]:
+        """Return where one process keeps labels and scores."""
+        return self.folder / f"labels.{number}", self.folder / f"scores.{number}"
+
+    def __exit__(self, *error: Any) -> None:
+        # What was flushed is there; what was not failed before, on a full disk.
+        for file in (self._labels_file, self._scores_file):
+            with suppress(OSError):
+                file.close()
+
+    def add(
+        self,
+        recording: str,
+        utterances: Sequence[str],
+        labels: IntArray,
+        scores: Array | None,
+    ) -> None:
+        """Keep what was found for a recording; `scores` is None if not wanted."""
+        labelled = zip(utterances, labels.tolist(), strict=True)
+        try:
+            if scores is not None:
+                path = Path(self._scores_file.name)
+                offset = write_entry(self._scores_file, recording, scores)
+                self._scores_file.flush()
+                # Labels say that a matrix is whole; after a power failure, too.
+                os.fsync(self._scores_file.fileno())
+                self._scores[recording] = ScpEntry(recording, path, offset, path, 0)
+            self._labels_file.write(format_labels(labelled))
+            self._labels_file.flush()
+            is_lost = os.fstat(self._labels_file.fileno()).st_nlink == 0
+        except OSError as error:
+            raise UsageError(
+                f"{self.folder}: cannot be written ({error.strerror})"
+            ) from error
+        if is_lost:
+            raise UsageError(
+                f"{self.folder}: was removed while this run kept its results there; "
+                "start anew"
+            )
+        self.labels[recording] = labels
+
+    def write_scores(self, recordings: Iterable[str]) -> None:
+        """Write the matrices, in this order, as an archive and its scp."""
+        archive, scp = (self.folder / name for name in SCORES)
+        with ArchiveWriter(archive, scp) as writer:
+            for recording in recordings:
+                ((_, matrix),) = read_entries([self._scores[recording]], "matrix")
+                if isinstance(matrix, FormatError):
+                    raise matrix
+                writer.write(recording, matrix)
+
+
+def _open_new(path: str, flags: int) -> int:
+    # What is new is not reached by a link.
+    return os.open(path, flags | os.O_EXCL, 0o666)
+
+
+@contextmanager
+def open_unfinished(
+    out_dir: Path,
+    plan: Plan,
+    names: Sequence[str],
+    *,
+    resume: bool,
+    stale: Callable[[], Collection[str]] = tuple,
+) -> Iterator[Unfinished]:
+    """Keep results in a folder while a run is under way; finish it on leaving.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Made if missing, and taken away again if nothing could be kept.
+    plan : Plan
+    names : sequence of str
+        Files that may be moved from `Unfinished.folder` to `out_dir` at the end,
+        besides config.toml.
+    resume : bool
+        Start from what an interrupted or finished run with the same plan has left.
+    stale : callable
+        As for `work_folder`.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written to, another run is writing there, or what an
+        earlier one has left has no place in this plan.
+    """
+    with work_folder(out_dir, names, stale=stale) as folder:
+        earlier = _find_earlier(out_dir, plan, resume=resume)
+        labels, scores = _read_back(earlier, plan)
+        if not (folder / CONFIG).exists():
+            begin(folder, plan.options, plan.inputs)
+        with Unfinished(folder, labels, scores) as unfinished:
+            if labels:
+                _logger.info("%d recordings were done before", len(labels))
+            try:
+                yield unfinished
+            except BaseException:
+                _keep(unfinished, out_dir, plan)
+                raise
+
+
+def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
+    """Leave the results for a later run; if there are none, leave nothing."""
+    if not unfinished.labels:
+        (unfinished.folder / CONFIG).unlink(missing_ok=True)
+    if not (unfinished.folder / CONFIG).exists():
+        return
+    _logger.warning(
+        "%d of %d recordings are done and kept in %s; the same command with --resume "
+        "goes on from there",
+        len(unfinished.labels),
+        len(plan.utterances),
+        out_dir,
+    )
+
+
+# ---- what an earlier run has left --------------------------------------------------
+
+
+def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
+    """Return the folders of results to start from."""
+    folder = out_dir / UNFINISHED
+    if is_interrupted(out_dir, resume=resume):
+        check_same_run(folder, plan.options, plan.inputs)
+        try:
+            # The interrupted run may itself have gone on from a finished one.
+            check_same_run(out_dir, plan.options, plan.inputs)
+        except (FormatError, UsageError):
+            return [folder]
+        return [out_dir, folder]
+    # Without options nothing can be made of what else lies there.
+    clear_unfinished(folder)
+    if resume and (out_dir / CONFIG).exists():
+        check_same_run(out_dir, plan.options, plan.inputs)
+        return [out_dir]
+    return []
+
+
+def _read_back(
+    earlier: Iterable[Path], plan: Plan
+) -> tuple[dict[str, IntArray], dict[str, ScpEntry]]:
+    """Return the labels and the places of matrices of what is done."""
+    label_of: dict[str, int] = {}
+    scores: dict[str, ScpEntry] = {}
+    for folder in earlier:
+        for path in (folder / "labels", *sorted(folder.glob("labels.[0-9]*"))):
+            label_of.update(_whole_lines(path))
+        for path in (folder / SCORES[0], *sorted(folder.glob("scores.[0-9]*"))):
+            if plan.with_scores and path.exists():
+                scores |= _whole_matrices(path)
+    labels = {
+        recording: np.array([label_of[utterance] for utterance in utterances])
+        for recording, utterances in plan.utterances.items()
+        if utterances
+        and label_of.keys() >= set(utterances)
+        and (recording in scores or not plan.with_scores)
+        and plan.is_sound(recording)
+    }
+    return labels, scores
+
+
+def _whole_matrices(path: Path) -> dict[str, ScpEntry]:
+    """Return the places of the matrices before the one that was torn off."""
+    try:
+        entries, _ = index_table(path, "matrix")
+    except FormatError:
+        # It cannot be read, or not even the first was begun well: all are made again.
+        return {}
+    return {
+        recording: entries[recording]
+        for recording, matrix in read_entries(entries.values(), "matrix")
+        if not isinstance(matrix, FormatError)
+    }
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield utterances and 0-based labels, but for a line that was torn off."""
+    if not path.exists():
+        return
+    try:
+        with open_regular(path) as file:
+            whole, _, _ = file.read().decode("utf-8", "replace").rpartition("\n")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    for line in whole.split("\n"):
+        utterance, _, label = line.rstrip(" ").partition(" ")
+        if number := parse_count(label):
+            yield utterance, number - 1

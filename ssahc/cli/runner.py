@@ -1,0 +1,308 @@
+"""What the verbs that work through recordings share: counts, faults, output, status."""
+
+import logging
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from ssahc.cli.messages import say_error
+from ssahc.core.errors import DataError, UsageError
+from ssahc.core.types import Fault, Turn
+from ssahc.io.rttm import write_rttm
+from ssahc.io.text import write_labels
+from ssahc.runtime.executor import (
+    Each,
+    Load,
+    RunningOptions,
+    Undone,
+    map_unordered,
+)
+from ssahc.runtime.memory import lack_of_memory
+from ssahc.runtime.worker import Work
+
+
+class Named(Protocol):
+    """What is worked on: something with the id of its recording."""
+
+    @property
+    def id(self) -> str:
+        """Recording id."""
+
+
+T = TypeVar("T")
+Item = TypeVar("Item", bound=Named)
+Result = TypeVar("Result")
+
+# Many verbs write the first; the second is of tune alone.
+CONFIG, TUNING = "config.toml", "tuning.csv"
+# Seconds between two lines about progress, where there is no terminal.
+_SILENCE = 30.0
+# Errors of one kind that are printed one by one.
+_SHOWN = 5
+# Recordings that a warning names; of longer lists it says how many more there are.
+_NAMED = 5
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class RttmOptions:
+    """How an RTTM is written.
+
+    Parameters
+    ----------
+    rttm_channel : str
+        Channel field of the RTTM.
+    """
+
+    rttm_channel: str = "0"
+
+    def __post_init__(self) -> None:
+        if self.rttm_channel.split() != [self.rttm_channel]:
+            raise UsageError(
+                f"--rttm-channel must be one word, found {self.rttm_channel!r}"
+            )
+        try:
+            self.rttm_channel.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                "--rttm-channel must be UTF-8, as an RTTM is, found "
+                f"{self.rttm_channel!r}"
+            ) from error
+
+
+def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterator[T]:
+    """Yield items, and say how far it is.
+
+    On a terminal that is a bar, else a line in the log now and then.
+
+    Parameters
+    ----------
+    items : iterable
+    total : int
+        Number of items, those that were done before included.
+    what : str
+        Said beside the bar.
+    done : int
+        Number of items that were done before.
+    """
+    if not sys.stderr.isatty():
+        yield from _log_progress(items, total, what, done)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total, completed=done, rate="")
+        for item in items:
+            yield item
+            del item
+            speed = progress.tasks[task].speed
+            progress.update(task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
+
+
+def _log_progress(items: Iterable[T], total: int, what: str, done: int) -> Iterator[T]:
+    start = said = time.monotonic()
+    count = 0
+    # Not by enumerate, which would hold on to the item while the next one is made.
+    for item in items:
+        yield item
+        del item
+        count += 1
+        now = time.monotonic()
+        if now - said < _SILENCE:
+            continue
+        said, rate = now, count / (now - start)
+        left = timedelta(seconds=round((total - done - count) / rate))
+        _logger.info(
+            "%s: %d of %d, %.1f/s, %s left", what, done + count, total, rate, left
+        )
+
+
+def work_each(
+    items: Iterable[Item | Fault],
+    work: Work[Item, Result | Fault],
+    running: RunningOptions,
+    *,
+    total: int,
+    load: Load[Item] | None = None,
+) -> Generator[tuple[str, Result] | Fault]:
+    """Do the work on every recording; a fault in one does not cost the others.
+
+    Parameters
+    ----------
+    items : iterable
+        Recordings, or faults in their place.
+    work : callable
+        From a batch of recordings to their results, or faults. To run elsewhere it must
+        be picklable.
+    running : RunningOptions
+    total : int
+        About how many recordings there are.
+    load : callable, optional
+        As for `map_unordered`.
+
+    Yields
+    ------
+    (recording, result) or Fault
+        As they are done, in any order.
+    """
+    faults: deque[Fault] = deque()
+
+    def sound() -> Iterator[Item]:
+        for item in items:
+            if isinstance(item, Fault):
+                faults.append(item)
+            else:
+                yield item
+            # What is done is held nowhere while the next recording is read: each has
+            # all the memory that --max-memory allows.
+            del item
+
+    for item, result in map_unordered(work, sound(), running, total=total, load=load):
+        yield from _drain(faults)
+        if isinstance(result, Undone):
+            yield Fault(item.id, result.reason)
+        elif isinstance(result, Fault):
+            yield result
+        else:
+            yield item.id, result
+        del item, result
+    yield from _drain(faults)
+
+
+def as_fault(item: Named, error: DataError | MemoryError) -> Fault:
+    """Return what is said of a recording that could not be done."""
+    if isinstance(error, MemoryError):
+        return Fault(item.id, lack_of_memory(error))
+    return Fault(item.id, str(error))
+
+
+def _attempt(work: Callable[[Item], Result], item: Item) -> Result | Fault:
+    try:
+        return work(item)
+    except (DataError, MemoryError) as error:
+        return as_fault(item, error)
+
+
+def _drain(faults: deque[Fault]) -> Iterator[Fault]:
+    while faults:
+        yield faults.popleft()
+
+
+def work_through(
+    items: Iterable[Item | Fault],
+    work: Callable[[Item], Result],
+    *,
+    total: int,
+    what: str,
+    running: RunningOptions = RunningOptions(),  # noqa: B008
+    load: Load[Item] | None = None,
+) -> tuple[dict[str, Result], list[Fault]]:
+    """Do the work on every recording, with progress, and report what failed.
+
+    Parameters
+    ----------
+    items, total, running, load
+        As for `work_each`.
+    work : callable
+        From a recording to its result. Raises DataError for what cannot be done.
+    what : str
+        Said beside the progress bar.
+
+    Returns
+    -------
+    done : dict
+        Recording to result, in the order in which they were done.
+    faults : list of Fault
+        They have been printed.
+
+    Raises
+    ------
+    DataError
+        If no recording could be done.
+    """
+    each = Each(partial(_attempt, work))
+    done: dict[str, Result] = {}
+    faults: list[Fault] = []
+    with closing(work_each(items, each, running, total=total, load=load)) as outcomes:
+        for outcome in track(outcomes, total, what):
+            if isinstance(outcome, Fault):
+                faults.append(outcome)
+            else:
+                done[outcome[0]] = outcome[1]
+    print_faults(faults, total)
+    if not done:
+        raise nothing_done()
+    return done, faults
+
+
+def nothing_done() -> DataError:
+    """Return the error of a run that did no recording."""
+    return DataError("no recording could be done; nothing is written")
+
+
+def print_faults(faults: Iterable[Fault], total: int) -> None:
+    """Print the recordings that failed, those of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for fault in faults:
+        by_reason.setdefault(fault.reason, []).append(fault.recording)
+    for reason, recordings in by_reason.items():
+        if len(recordings) == total > 1:
+            who = f"all {total} recordings"
+        elif len(recordings) > 1:
+            who = "recordings " + ", ".join(map(repr, recordings))
+        else:
+            who = f"recording {recordings[0]!r}"
+        say_error(f"{who}: {reason}")
+
+
+def print_errors(errors: Iterable[object]) -> None:
+    """Print the first errors, and how many more there are."""
+    # A folder that is used twice has its faults twice.
+    messages = list(dict.fromkeys(map(str, errors)))
+    for message in messages[:_SHOWN]:
+        say_error(message)
+    if len(messages) > _SHOWN:
+        say_error(f"... and {len(messages) - _SHOWN} more")
+
+
+def warn_of(what: str, recordings: Iterable[str]) -> None:
+    """Name the first recordings, if there are any, and what is unusual about them."""
+    names = sorted(recordings)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    if names:
+        _logger.warning("%s: %s%s", what, ", ".join(names[:_NAMED]), more)
+
+
+def write_results(
+    folder: Path,
+    labels: Iterable[tuple[str, int]],
+    turns: Mapping[str, Sequence[Turn]] | None,
+    *,
+    channel: str,
+) -> None:
+    """Write ``labels`` and, if there are turns, ``rttm``."""
+    write_labels(folder / "labels", labels)
+    if turns is not None:
+        write_rttm(folder / "rttm", turns, channel=channel)

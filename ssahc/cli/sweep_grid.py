@@ -1,0 +1,180 @@
+"""The options of ``ssahc tune`` that say what is tried."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import floor, isfinite
+from typing import Any
+
+from ssahc.core.errors import UsageError
+from ssahc.core.validation import check_fields
+from ssahc.io.files import to_number
+from ssahc.pipeline.options import DiarizeOptions
+from ssahc.pipeline.tune import Grid, Point, Sweep, check_grid
+
+# Most values from start to stop.
+_MOST = 10_000
+_DECIMALS = 10
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """What is tried; every combination of it.
+
+    The default thresholds suit every kind of affinity: in steps of 0.05 where cosines
+    are, and beyond, where only log-likelihood ratios get, in steps that grow with the
+    distance from zero. Thresholds cost next to nothing.
+
+    Parameters
+    ----------
+    thresholds : str
+        Values of --threshold: numbers with commas between them; start:stop:step stands
+        for all from start to stop. Not for known numbers of speakers.
+    fusion_weights : str, optional
+        Values of --fusion-weight, written in the same way.
+    init_thresholds : str, optional
+        Values of --init-threshold.
+    gammas : str, optional
+        Values of --gamma.
+    folds : int, optional
+        Also deal the recordings into so many folds, and score each of them with the
+        values that are best for the others.
+    """
+
+    thresholds: str = "-50:-10:5,-5:-1:0.5,-1:1:0.05,1:5:0.5,10:50:5"
+    fusion_weights: str | None = None
+    init_thresholds: str | None = None
+    gammas: str | None = None
+    folds: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.folds is not None and self.folds < 2:
+            raise UsageError(f"--folds must be 2 or more, found {self.folds}")
+
+
+# Options that can be swept, and where the values to try come from.
+_SOURCES = {
+    "init_threshold": "init_thresholds",
+    "gamma": "gammas",
+    "fusion_weight": "fusion_weights",
+    "threshold": "thresholds",
+}
+
+
+def refuse_single_values(given: Mapping[str, Any]) -> None:
+    """Refuse a value of an option beside the values of it that are to be tried.
+
+    Raises
+    ------
+    UsageError
+        If the command line has both.
+    """
+    for name, source in _SOURCES.items():
+        if given.get(name) is not None and given[source] is not None:
+            raise UsageError(
+                f"{_flag(name)} has no use beside {_flag(source)}; leave it out"
+            )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def make_grid(options: GridOptions, method: DiarizeOptions, *, known: bool) -> Grid:
+    """Return the values to try of every option.
+
+    Parameters
+    ----------
+    options : GridOptions
+    method : DiarizeOptions
+        All other options, with a system.
+    known : bool
+        Whether the numbers of speakers are known, so that there is no threshold.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to sweep, or the options contradict each other.
+    """
+    texts = {name: getattr(options, source) for name, source in _SOURCES.items()}
+    if known:
+        if texts.pop("threshold") != GridOptions.thresholds:
+            raise UsageError("with known numbers of speakers there are no --thresholds")
+        if not any(texts.values()):
+            raise UsageError(
+                "with known numbers of speakers there is no threshold to tune; give "
+                "values by --fusion-weights, --gammas or --init-thresholds"
+            )
+    grid = {
+        name: parse_numbers(_flag(_SOURCES[name]), text)
+        for name, text in texts.items()
+        if text is not None
+    }
+    check_grid(grid, method)
+    return grid
+
+
+def warn_of_edges(sweep: Sweep, best: Point) -> None:
+    """Warn of best values that are the smallest or the largest of those tried."""
+    for place, (name, value) in enumerate(zip(sweep.names, best, strict=True)):
+        tried = sweep.values(place)
+        # A weight of 0 or 1 is the edge of what there is.
+        if len(tried) == 1 or (name == "fusion_weight" and value in (0, 1)):
+            continue
+        for edge, what, beyond in (
+            (min(tried), "smallest", "smaller"),
+            (max(tried), "largest", "larger"),
+        ):
+            if value == edge:
+                _logger.warning(
+                    "the best %s, %g, is the %s that was tried; a %s one may be "
+                    "better: give more values by %s",
+                    name.replace("_", "-"),
+                    value,
+                    what,
+                    beyond,
+                    _flag(_SOURCES[name]),
+                )
+
+
+def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
+    """Return the numbers that a list like ``-2,0:1:0.1`` stands for, in their order.
+
+    Raises
+    ------
+    UsageError
+        If it is no such list.
+    """
+    try:
+        numbers = {number for part in text.split(",") for number in _expand(part)}
+    except ValueError as error:
+        raise UsageError(
+            f"{flag}: expected numbers like 0.1,0.2 or start:stop:step, found {text!r}"
+        ) from error
+    return tuple(sorted(numbers))
+
+
+def _expand(part: str) -> Iterator[float]:
+    numbers = [to_number(number) for number in part.split(":")]
+    if not all(map(isfinite, numbers)):
+        raise ValueError("not finite")
+    if len(numbers) == 1:
+        yield numbers[0]
+        return
+    start, stop, step = numbers
+    if not (step > 0 and start <= stop):
+        raise ValueError("no way from start to stop")
+    # Steps, one fewer than values; sums of fractions may fall short of the stop.
+    steps = (stop - start) / step + 1e-9
+    if steps >= _MOST:
+        raise UsageError(f"{part}: more than {_MOST} values; take larger steps")
+    if step < 10**-_DECIMALS:
+        raise UsageError(
+            f"{part}: values are told apart by {_DECIMALS} decimals; take larger steps"
+        )
+    for index in range(floor(steps) + 1):
+        # Without the dust of sums of decimal fractions, and zero without its sign.
+        yield round(start + index * step, _DECIMALS) + 0.0

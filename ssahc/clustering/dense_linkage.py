@@ -1,0 +1,155 @@
+"""Clusters while they are being merged by average linkage.
+
+All arithmetic is float32 on sums of affinities, in the order of Kaldi's
+``agglomerative-cluster``, so that merges are Kaldi's bit by bit.
+"""
+
+import numpy as np
+
+from ssahc.clustering.merge_history import MergeHistory
+from ssahc.clustering.stopping import Stop
+from ssahc.core.types import Float32Array, IntArray
+from ssahc.runtime.jit import compiled
+
+# So many merges are made at once, and a quarter of the windows.
+_AT_ONCE = 500
+# No cluster has an id or a size beyond this.
+_NO_LIMIT = np.iinfo(np.int64).max
+
+
+class Clusters:
+    """The clusters of one recording while they are being merged.
+
+    A cluster lives in the slot of its first part; the slot of the other part dies, and
+    its sums are no longer kept. The diagonal is minus infinity, which survives all
+    additions, so that no cluster is its own partner.
+    """
+
+    def __init__(
+        self,
+        sums: Float32Array,
+        sizes: IntArray | None = None,
+        largest: int | None = None,
+    ) -> None:
+        """Start from K clusters.
+
+        Parameters
+        ----------
+        sums : (K, K) float32 array
+            Symmetric sums of the affinities between clusters; overwritten.
+        sizes : (K,) int array, optional
+            Windows a cluster, all 1 by default.
+        largest : int, optional
+            Two clusters of more windows together than this are never merged.
+        """
+        count = len(sums)
+        self.sums, self.largest = sums, largest
+        self.sizes = np.ones(count, np.int64) if sizes is None else sizes.copy()
+        self.ids = np.arange(count)
+        self.num_merges = 0
+        self._merges = np.zeros((count, 2), np.int64)
+        self._averages = np.zeros(count, np.float32)
+        np.fill_diagonal(sums, -np.inf)
+
+    def merge_until(self, stop: Stop, *, fewest: int = 1) -> None:
+        """Merge the best pair again and again until `stop`, or nothing is left.
+
+        Parameters
+        ----------
+        stop : Stop
+        fewest : int
+            Also stop when so many clusters are left.
+        """
+        fewest = max(fewest, stop.num_speakers or stop.min_speakers)
+        left = goal = len(self.ids) - self.num_merges
+        # Compiled loops cannot be interrupted: now and then they come back here.
+        while left == goal > fewest:
+            goal = max(fewest, left - len(self.ids) // 4 - _AT_ONCE)
+            self.num_merges = _merge_best(
+                *(self.sums, self.sizes, self.ids, self._merges, self._averages),
+                self.survivors(),
+                goal,
+                np.float32(-np.inf if stop.threshold is None else stop.threshold),
+                _NO_LIMIT if stop.max_speakers is None else stop.max_speakers,
+                _NO_LIMIT if self.largest is None else self.largest,
+            )
+            left = len(self.ids) - self.num_merges
+
+    def history(self) -> MergeHistory:
+        """Return the merges made so far."""
+        done = self.num_merges
+        return MergeHistory(len(self.ids), self._merges[:done], self._averages[:done])
+
+    def survivors(self) -> IntArray:
+        """Return the slots of the clusters that are left, by increasing id."""
+        merged = self._merges[: self.num_merges].ravel()
+        slots = np.flatnonzero(~np.isin(self.ids, merged))
+        return slots[np.argsort(self.ids[slots])]
+
+
+@compiled
+def _merge_best(
+    sums: Float32Array,
+    sizes: IntArray,
+    ids: IntArray,
+    merges: IntArray,
+    averages: Float32Array,
+    living: IntArray,
+    fewest: int,
+    threshold: np.float32,
+    most: int,
+    largest: int,
+) -> int:
+    """Merge the best pair again and again; return the number of all merges made.
+
+    Merging goes on while more than `fewest` clusters are left, and the best average is
+    at or above the threshold or more than `most` are left. All arrays are overwritten;
+    `living` has the slots that are alive.
+    """
+    count, left = len(ids), len(living)
+    nothing = np.float32(-np.inf)
+    # The best partner of every slot, and the average affinity to it. Which of several
+    # equal ones does not matter: ties are broken by ids.
+    partner, best = np.zeros(count, np.int64), np.full(count, nothing)
+    lost, num_lost = living.copy(), left
+    while True:
+        # Those who have lost their partner find another one.
+        for place in range(num_lost):
+            slot = lost[place]
+            best[slot] = nothing
+            for other in living[:left]:
+                average = sums[slot, other] / np.float32(sizes[slot] * sizes[other])
+                if average > best[slot] and sizes[slot] + sizes[other] <= largest:
+                    best[slot], partner[slot] = average, other
+        first, score = -1, nothing
+        for slot in living[:left]:
+            better = best[slot] > score
+            if better or (best[slot] == score > nothing and ids[slot] < ids[first]):
+                first, score = slot, best[slot]
+        if left <= fewest or first < 0 or (score < threshold and left <= most):
+            return count - left
+        second, gone = -1, -1
+        for place in range(left):
+            other = living[place]
+            average = sums[first, other] / np.float32(sizes[first] * sizes[other])
+            if average == score and sizes[first] + sizes[other] <= largest:
+                if second < 0 or ids[other] < ids[second]:
+                    second, gone = other, place
+        done = count - left
+        merges[done] = ids[first], ids[second]
+        averages[done] = score
+        ids[first] = count + done
+        left -= 1
+        living[gone] = living[left]
+        for other in living[:left]:
+            merged = sums[first, other] + sums[second, other]
+            sums[first, other] = sums[other, first] = merged
+        sizes[first] += sizes[second]
+        num_lost = 0
+        for slot in living[:left]:
+            average = sums[slot, first] / np.float32(sizes[slot] * sizes[first])
+            if slot == first or partner[slot] == first or partner[slot] == second:
+                lost[num_lost] = slot
+                num_lost += 1
+            elif average > best[slot] and sizes[slot] + sizes[first] <= largest:
+                best[slot], partner[slot] = average, first

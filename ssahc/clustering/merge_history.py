@@ -1,0 +1,174 @@
+"""The merges of a clustering, to be cut as often as needed."""
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssahc.clustering.stopping import Stop
+from ssahc.core.types import Float32Array, IntArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MergeHistory:
+    """Merges in order, mostly from single windows to one cluster.
+
+    Parameters
+    ----------
+    num_leaves : int
+        What was there at the start: windows, or clusters of windows.
+    merges : (M, 2) array
+        Ids of the merged clusters, the smaller first.
+    averages : (M,) float32 array
+        Largest average affinity of any two clusters before each merge, which is what
+        a threshold is compared with. It never rises, whichever pair is merged: the
+        average affinity to a merged cluster is a mean of those to its parts. Plain
+        average linkage merges the two that have it.
+    """
+
+    num_leaves: int
+    merges: IntArray
+    averages: Float32Array
+
+    def __repr__(self) -> str:
+        return f"MergeHistory({self.num_leaves} leaves, {len(self.merges)} merges)"
+
+    def cut(self, stop: Stop) -> IntArray:
+        """Return the labels at a stop.
+
+        Parameters
+        ----------
+        stop : Stop
+
+        Returns
+        -------
+        (N,) int array
+            As `labels`.
+        """
+        return self._until(self.merges_until(stop)).labels()
+
+    def labels(self) -> IntArray:
+        """Return the labels after all merges.
+
+        Returns
+        -------
+        (N,) int array
+            0..K-1 in Kaldi's order: by increasing cluster id.
+        """
+        cluster = np.arange(self.num_leaves + len(self.merges))
+        parents = np.arange(len(self.merges)) + self.num_leaves
+        cluster[self.merges.ravel()] = np.repeat(parents, 2)
+        # Each round doubles how far up everything points.
+        while not np.array_equal(above := cluster[cluster], cluster):
+            cluster = above
+        leaves = cluster[: self.num_leaves]
+        return renumber(leaves, len(cluster))
+
+    def first(self, clusters: int) -> "MergeHistory":
+        """Return the merges until so many clusters are left."""
+        return self._until(max(self.num_leaves - clusters, 0))
+
+    def by_average(self) -> "MergeHistory":
+        """Return the merges in the order in which Kaldi makes them.
+
+        They may be in any order that has the parts before their union. The largest
+        average comes first, of equal ones that with the smallest lower id, then that
+        with the smallest higher id; a union never comes before its parts.
+        """
+        count, merges = self.num_leaves, np.sort(self.merges, axis=1).tolist()
+        costs = (-self.averages).tolist()
+        ids = list(range(count + len(merges)))
+        # The merge that a cluster is a part of, and how many parts a merge waits for.
+        union = {part: index for index, pair in enumerate(merges) for part in pair}
+        missing = (self.merges >= count).sum(axis=1).tolist()
+        ready = [
+            (costs[index], *merges[index], index)
+            for index, parts in enumerate(missing)
+            if parts == 0
+        ]
+        heapq.heapify(ready)
+        order: list[int] = []
+        pairs: list[tuple[int, int]] = []
+        while ready:
+            _, low, high, index = heapq.heappop(ready)
+            ids[count + index] = count + len(order)
+            order.append(index)
+            pairs.append((low, high))
+            index = union.get(count + index, -1)
+            if index >= 0:
+                missing[index] -= 1
+                if missing[index] == 0:
+                    low, high = sorted(ids[part] for part in merges[index])
+                    heapq.heappush(ready, (costs[index], low, high, index))
+        return MergeHistory(
+            count,
+            np.array(pairs, np.int64).reshape(-1, 2),
+            np.minimum.accumulate(self.averages[order]),
+        )
+
+    def followed_by(self, later: "MergeHistory") -> "MergeHistory":
+        """Return these merges and then those of the clusters that they leave.
+
+        Parameters
+        ----------
+        later : MergeHistory
+            Its leaves are the clusters of `labels`.
+        """
+        total = self.num_leaves + len(self.merges)
+        left = np.setdiff1d(np.arange(total), self.merges)
+        ids = np.append(left, total + np.arange(len(later.merges)))
+        return MergeHistory(
+            self.num_leaves,
+            np.concatenate([self.merges, ids[later.merges]]),
+            np.concatenate([self.averages, later.averages]),
+        )
+
+    def _until(self, count: int) -> "MergeHistory":
+        return MergeHistory(self.num_leaves, self.merges[:count], self.averages[:count])
+
+    def num_clusters(self, stop: Stop) -> int:
+        """Return the number of clusters at a stop."""
+        return self.num_leaves - self.merges_until(stop)
+
+    def merges_until(self, stop: Stop) -> int:
+        """Return how many merges are made before a stop."""
+        available = len(self.merges)
+        if stop.num_speakers is not None:
+            return min(max(self.num_leaves - stop.num_speakers, 0), available)
+        below = ~(self.averages >= np.float32(stop.threshold))
+        count = int(np.argmax(below)) if below.any() else available
+        if stop.max_speakers is not None:
+            count = max(count, self.num_leaves - stop.max_speakers)
+        return max(min(count, self.num_leaves - stop.min_speakers, available), 0)
+
+
+def renumber(labels: IntArray, count: int) -> IntArray:
+    """Return labels without gaps between them, in the same order.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        From 0 to `count` - 1, not all of them there.
+    count : int
+
+    Returns
+    -------
+    (N,) int array
+        0..K-1, all of them there.
+    """
+    there = np.bincount(labels, minlength=count) > 0
+    renumbered: IntArray = (np.cumsum(there) - 1)[labels]
+    return renumbered
+
+
+def by_appearance(labels: IntArray) -> IntArray:
+    """Return labels numbered 0..K-1 in order of first appearance.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        Any numbers.
+    """
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    numbers: IntArray = np.argsort(np.argsort(first))[inverse]
+    return numbers

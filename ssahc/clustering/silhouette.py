@@ -1,0 +1,37 @@
+"""How well clusters stand apart."""
+
+import numpy as np
+
+from ssahc.backend.affinity import Affinity
+from ssahc.core.types import IntArray
+
+
+def mean_silhouette(affinity: Affinity, labels: IntArray) -> float:
+    """Return by how much windows are nearer to their own cluster than to the next.
+
+    Rousseeuw's silhouette (1987) on average affinities, without his scaling, which
+    assumes distances.
+
+    Parameters
+    ----------
+    affinity : Affinity
+        Of N windows.
+    labels : (N,) int array
+        0..K-1, all of them there, K at least 2.
+
+    Returns
+    -------
+    float
+        Mean over windows of the average affinity to the others of their own cluster (0
+        if there are none) minus that to the nearest other cluster.
+    """
+    count = len(labels)
+    member = np.eye(labels.max() + 1)[labels]
+    sizes = member.sum(axis=0)
+    sums = affinity.sums_to(member)
+    windows = np.arange(count)
+    own = sums[windows, labels] - affinity.diagonal()
+    own /= np.maximum(sizes[labels] - 1, 1)
+    others = sums / sizes
+    others[windows, labels] = -np.inf
+    return float((own - others.max(axis=1)).mean())

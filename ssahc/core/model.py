@@ -1,0 +1,135 @@
+"""Whether anything can be computed with a model, wherever it comes from."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ssahc.core.errors import DataError
+from ssahc.core.types import LARGEST, FloatArray, Metric, Model, Plda
+
+_SINGULAR = 1e-12
+_PLDA_AGAIN = "train the PLDA again"
+
+
+def check_model(model: Model) -> None:
+    """Check a model that a caller has made, part by part.
+
+    Parameters
+    ----------
+    model : Model
+
+    Raises
+    ------
+    DataError
+        If nothing can be computed with a part of it, or its parts do not fit together.
+    """
+    for part, fault in find_faults(model):
+        raise DataError(f"the model's {part}: {fault}")
+
+
+def find_faults(model: Model, *, thorough: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a model that nothing can be computed with, and why.
+
+    Parameters
+    ----------
+    model : Model
+    thorough : bool
+        As for `find_plda_fault`.
+
+    Yields
+    ------
+    (str, str)
+        "mean", "transform", "plda" or "metric", and the fault.
+    """
+    dims: dict[str, int] = {}
+    faults: dict[str, str | None] = {}
+    if model.mean is not None:
+        faults["mean"] = find_mean_fault(model.mean)
+        dims["mean"] = len(np.atleast_1d(model.mean))
+    if model.transform is not None:
+        faults["transform"] = find_transform_fault(model.transform)
+        dims["transform"] = len(np.atleast_1d(model.transform))
+    if model.plda is not None:
+        faults["plda"] = find_plda_fault(model.plda, thorough=thorough)
+        dims["plda"] = len(np.atleast_1d(model.plda.mean))
+    if model.metric is not None:
+        faults["metric"] = find_metric_fault(model.metric)
+        dims["metric"] = len(np.atleast_1d(model.metric.whitening))
+    for part, fault in faults.items():
+        first = next(iter(dims))
+        if fault is None and dims[part] != dims[first]:
+            fault = f"is for {dims[part]} dimensions, the {first} for {dims[first]}"
+        if fault is not None:
+            yield part, fault
+
+
+def find_mean_fault(mean: FloatArray) -> str | None:
+    """Say why nothing can be computed with a mean; None if it can."""
+    if mean.ndim != 1:
+        return f"expected a vector, found {_shape(mean)}"
+    if not _is_finite(mean):
+        return f"{_infinite()}; make it again"
+    return None
+
+
+def find_transform_fault(transform: FloatArray) -> str | None:
+    """Say why nothing can be computed with a whitening transform; None if it can."""
+    rows, *columns = transform.shape or (0,)
+    if rows == 0 or columns not in ([rows], [rows + 1]):
+        return (
+            "expected a square matrix, or one column more for an offset, found "
+            f"{_shape(transform)}"
+        )
+    if not _is_finite(transform):
+        return f"{_infinite()}; make it again"
+    if not transform.any():
+        return "is all zero; estimate it again"
+    return None
+
+
+def find_plda_fault(plda: Plda, *, thorough: bool = False) -> str | None:
+    """Say why nothing can be computed with a PLDA; None if it can.
+
+    Parameters
+    ----------
+    plda : Plda
+    thorough : bool
+        Look for a singular transform, too, which takes longer than some recordings do.
+    """
+    shapes = plda.mean.shape, plda.transform.shape, plda.psi.shape
+    rows = plda.psi.size
+    if shapes != ((plda.mean.size,), (rows, plda.mean.size), (rows,)) or rows == 0:
+        return (
+            f"parts disagree: mean of {_shape(plda.mean)}, transform "
+            f"{_shape(plda.transform)}, psi {_shape(plda.psi)}; {_PLDA_AGAIN}"
+        )
+    if not all(map(_is_finite, (plda.mean, plda.transform, plda.psi))):
+        return f"{_infinite()}; {_PLDA_AGAIN}"
+    if plda.psi.min() < 0 or (
+        thorough and np.linalg.cond(plda.transform) > 1 / _SINGULAR
+    ):
+        return f"psi is negative or the transform singular; {_PLDA_AGAIN} on more data"
+    return None
+
+
+def find_metric_fault(metric: Metric) -> str | None:
+    """Say why nothing can be computed with a metric; None if it can."""
+    hidden = (matrix for layer in metric.hidden for matrix in layer)
+    matrices = (metric.whitening, *hidden, metric.projection)
+    if any(matrix.ndim != 2 or matrix.size == 0 for matrix in matrices):
+        return "expected matrices; train again"
+    if not all(map(_is_finite, matrices)):
+        return f"{_infinite()}; train again"
+    return None
+
+
+def _is_finite(values: FloatArray) -> bool:
+    return bool((np.abs(values) < LARGEST).all())
+
+
+def _infinite() -> str:
+    return f"holds NaN, infinity or a value beyond {LARGEST:g}"
+
+
+def _shape(values: FloatArray) -> str:
+    return " x ".join(map(str, values.shape)) or "a single number"

@@ -1,0 +1,148 @@
+"""From labelled windows to speaker turns, as Kaldi's ``make_rttm.py``."""
+
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ssahc.core.errors import DataError
+from ssahc.core.types import FloatArray, IntArray, Turn
+
+if TYPE_CHECKING:
+    from pyannote.core import Annotation
+
+
+class Piece(NamedTuple):
+    """The time that one window keeps, in seconds."""
+
+    start: float
+    end: float
+    window: int
+
+
+def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
+    """Join labelled windows into turns.
+
+    The pieces of the windows (see `split_windows`) are joined if they are of one
+    speaker and one ends exactly where the next starts. The turns do not overlap and
+    cover exactly what the windows cover.
+
+    Parameters
+    ----------
+    segments : (N, 2) array
+        Start and end of every window, in seconds.
+    speakers : sequence of str
+        Speaker of every window.
+
+    Returns
+    -------
+    list of Turn
+        By start time.
+    """
+    pieces = split_windows(segments)
+    owners = [speakers[piece.window] for piece in pieces]
+    begins = [
+        here
+        for here, piece in enumerate(pieces)
+        if here == 0
+        or pieces[here - 1].end != piece.start
+        or owners[here - 1] != owners[here]
+    ]
+    return [
+        Turn(pieces[first].start, pieces[following - 1].end, owners[first])
+        for first, following in pairwise([*begins, len(pieces)])
+    ]
+
+
+def split_windows(segments: FloatArray) -> list[Piece]:
+    """Share out the time that several windows cover.
+
+    Where a window reaches into the next one, both are cut in the middle of what they
+    share. A window inside another (for which ``make_rttm.py`` writes negative
+    durations) keeps its time and splits the outer one, windows may come in any order,
+    and windows of no length keep nothing.
+
+    Parameters
+    ----------
+    segments : (N, 2) array
+        Start and end of every window, in seconds.
+
+    Returns
+    -------
+    list of Piece
+        By start time; they do not overlap.
+    """
+    # Cuts fall between whole numbers.
+    segments = np.asarray(segments, np.float64)
+    order = np.lexsort(segments.T[::-1])
+    starts, ends = segments[order].T
+    has_length = starts < ends
+    order, starts, ends = order[has_length], starts[has_length], ends[has_length]
+    if (ends[1:] < ends[:-1]).any():
+        return _split_nested(_pieces(starts, ends, order))
+    # Without a window inside another the cuts are in order, and each window keeps what
+    # lies between its cuts with the ones before and after it.
+    overlaps = starts[1:] < ends[:-1]
+    cuts = np.where(overlaps, (starts[1:] + ends[:-1]) / 2, ends[:-1])
+    starts[1:] = np.maximum(starts[1:], cuts)
+    ends[:-1] = cuts
+    kept = starts < ends
+    return _pieces(starts[kept], ends[kept], order[kept])
+
+
+def _pieces(starts: FloatArray, ends: FloatArray, windows: IntArray) -> list[Piece]:
+    return list(map(Piece, starts.tolist(), ends.tolist(), windows.tolist()))
+
+
+def _split_nested(windows: list[Piece]) -> list[Piece]:
+    """Share out the time of windows that may lie inside others, one by one."""
+    heapify(windows)
+    pieces: list[Piece] = []
+    covered = 0.0
+    while windows:
+        window = heappop(windows)
+        start = max(window.start, covered)
+        if start >= window.end:
+            continue
+        end = window.end
+        if windows and windows[0].start < end:
+            following = windows[0]
+            if following.end >= end:
+                end = max((following.start + end) / 2, start)
+            else:
+                end = max(following.start, start)
+                heappush(windows, Piece(following.end, window.end, window.window))
+        if start < end:
+            pieces.append(Piece(start, end, window.window))
+        covered = max(covered, end)
+    return pieces
+
+
+def list_speakers(turns: Sequence[Turn]) -> list[str]:
+    """Return the speakers of turns: shorter names first, so that 2 is before 10."""
+    return sorted({turn.speaker for turn in turns}, key=lambda name: (len(name), name))
+
+
+def to_annotation(turns: Sequence[Turn], recording: str) -> "Annotation":
+    """Return turns as a `pyannote.core.Annotation`; turns of no length are left out.
+
+    Raises
+    ------
+    DataError
+        If a turn ends before it starts, or a time is not finite.
+    """
+    from pyannote.core import Annotation, Segment
+
+    annotation = Annotation(uri=recording)
+    for track, turn in enumerate(turns):
+        if not -inf < turn.start <= turn.end < inf:
+            raise DataError(
+                f"expected turns with start <= end in seconds, found {turn}; is the "
+                "end a duration?"
+            )
+        # A track of its own lets two speakers share one span.
+        annotation[Segment(turn.start, turn.end), track] = turn.speaker
+    return annotation

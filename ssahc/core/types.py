@@ -1,0 +1,276 @@
+"""The objects that travel between modules; nothing here computes or reads files."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ssahc.core.errors import DataError
+
+FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+# Told the step that is being done, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+# Values beyond this are no measurements; their squares would leave float64 or, as
+# network weights, float32.
+LARGEST = 1e30
+# The sum of all affinities of a recording must stay within float32.
+LARGEST_AFFINITY = 1e25
+# Kinds of arrays that numpy makes numbers of, with a loss or in units of their own.
+_NO_NUMBERS = {
+    "c": "complex numbers",
+    "m": "durations (timedelta64), not seconds",
+    "M": "dates (datetime64), not seconds",
+}
+
+
+def as_numbers(values: ArrayLike, what: str) -> FloatArray:
+    """Return values that a caller gave as an array of numbers.
+
+    Parameters
+    ----------
+    values : array of any shape
+    what : str
+        Their name in messages.
+
+    Raises
+    ------
+    DataError
+        If they are no real numbers, or some of them are masked.
+    """
+    try:
+        # A mask would be lost on the way, and what it hides would count.
+        array = np.asanyarray(values)
+        if np.ma.is_masked(array):
+            raise TypeError("found masked values; leave them out")
+        if array.dtype.kind in _NO_NUMBERS:
+            raise TypeError(f"found {_NO_NUMBERS[array.dtype.kind]}")
+        return np.array(array, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be an array of numbers: {error}") from error
+
+
+def as_matrix(values: ArrayLike, what: str) -> FloatArray:
+    """Return values that a caller gave as the rows of a matrix.
+
+    Parameters
+    ----------
+    values : (N, D) array
+    what : str
+        Their name in messages.
+
+    Raises
+    ------
+    DataError
+        If they are no matrix of real numbers.
+    """
+    array = as_numbers(values, what)
+    if array.ndim != 2:
+        raise DataError(f"{what} must have one row a window, found {array.ndim} axes")
+    return array
+
+
+def find_unusable(xvectors: FloatArray) -> Iterator[tuple[IntArray, str]]:
+    """Say which x-vectors are no measurements.
+
+    Parameters
+    ----------
+    xvectors : (N, D) array
+
+    Yields
+    ------
+    (array of int, str)
+        The rows of one fault, and what the fault is.
+    """
+    # What is beyond these sizes overflows or vanishes when it is squared.
+    sizes = np.abs(xvectors)
+    finite = (sizes < LARGEST).all(axis=1)
+    nonzero = (sizes > 1 / LARGEST).any(axis=1)
+    checks = (
+        (finite, f"holds NaN, infinity or a value beyond {LARGEST:g}"),
+        (nonzero, "is all zero"),
+    )
+    for rows, fault in checks:
+        if not rows.all():
+            yield np.flatnonzero(~rows), fault
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One recording: its windows in time and their x-vectors.
+
+    Parameters
+    ----------
+    id : str
+        Recording id.
+    utterances : tuple of str
+        The N window ids (Kaldi's utterance ids).
+    segments : (N, 2) array
+        Start and end of every window, in seconds.
+    xvectors : (N, D) array
+        One x-vector a window, as extracted.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, nothing is there, ids repeat, a time is negative or not
+        finite, a window ends before it starts, or a vector is not finite or all zero.
+    """
+
+    id: str
+    utterances: tuple[str, ...]
+    segments: FloatArray
+    xvectors: FloatArray
+
+    def __post_init__(self) -> None:
+        # Halves of seconds have no place among whole numbers.
+        for name, what in (("segments", "segments"), ("xvectors", "x-vectors")):
+            values = getattr(self, name)
+            if type(values) is not np.ndarray or values.dtype.kind != "f":
+                object.__setattr__(self, name, as_matrix(values, what))
+        count = len(self.utterances)
+        if count == 0:
+            raise DataError(
+                "the recording has no x-vectors; remove it or extract them again"
+            )
+        if len(set(self.utterances)) < count:
+            raise DataError("two windows have one utterance id; name each differently")
+        if self.segments.shape != (count, 2) or self.xvectors.shape[:1] != (count,):
+            raise DataError(
+                f"{count} utterances need segments of shape "
+                f"({count}, 2) and x-vectors of shape ({count}, D), found "
+                f"{self.segments.shape} and {self.xvectors.shape}"
+            )
+        if self.xvectors.ndim != 2 or self.xvectors.shape[1] == 0:
+            raise DataError(
+                f"x-vectors must be the rows of a matrix of "
+                f"one column or more, found shape {self.xvectors.shape}"
+            )
+        starts, ends = self.segments.T
+        in_order = (starts >= 0) & (starts <= ends) & (ends < np.inf)
+        if not in_order.all():
+            row = int(np.argmin(in_order))
+            raise DataError(
+                f"expected 0 <= start <= end in seconds, found start {starts[row]:g} "
+                f"and end {ends[row]:g} of {self.utterances[row]!r}; correct the times"
+            )
+        for rows, fault in find_unusable(self.xvectors):
+            raise DataError(
+                f"the x-vector of {self.utterances[rows[0]]!r} {fault} "
+                f"({len(rows)} such of {count}); extract it again or "
+                "remove the utterance"
+            )
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledXvectors:
+    """X-vectors of known speakers, to train a model on.
+
+    Parameters
+    ----------
+    utterances : tuple of str
+        The N utterance ids.
+    speakers : tuple of str
+        Speaker of every utterance.
+    xvectors : (N, D) array
+        As extracted.
+    """
+
+    utterances: tuple[str, ...]
+    speakers: tuple[str, ...]
+    xvectors: FloatArray
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A recording that cannot be used, and why."""
+
+    recording: str
+    reason: str
+
+
+@dataclass(frozen=True, order=True)
+class Turn:
+    """A stretch of speech of one speaker, in seconds."""
+
+    start: float
+    end: float
+    speaker: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plda:
+    """A two-covariance PLDA model in the space where it is diagonal.
+
+    The model of a vector x with speaker s is ``transform @ (x - mean) = s + e`` with
+    ``s ~ N(0, diag(psi))`` and ``e ~ N(0, I)`` (Kaldi's ``<Plda>`` object).
+
+    Parameters
+    ----------
+    mean : (D,) array
+    transform : (d, D) array
+        One direction a row; square in a Kaldi file.
+    psi : (d,) array
+        Between-class variance along each direction, decreasing.
+    """
+
+    mean: FloatArray
+    transform: FloatArray
+    psi: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """A network that was trained on labelled x-vectors; the cosine of what it gives.
+
+    ``z = W2 h`` with ``h = sqrt(D) u / |u|`` and ``u = W1 (x - mean)``: the two-layer
+    network of Singh & Ganapathy (Interspeech 2020). A deeper one has, between the two,
+    layers that add to h: ``h + V max(0, U h + b)``.
+
+    Parameters
+    ----------
+    whitening : (D, D) or (D, D + 1) array
+        W1; a last column beyond D is an offset.
+    hidden : tuple of (H, D + 1) and (D, H) arrays
+        U with b as its last column, and V, of each layer in between.
+    projection : (d, D) array
+        W2.
+    """
+
+    whitening: FloatArray
+    hidden: tuple[tuple[FloatArray, FloatArray], ...]
+    projection: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What is known about x-vectors before a recording is seen.
+
+    Parameters
+    ----------
+    mean : (D,) array, optional
+        Global mean, subtracted from every x-vector.
+    transform : (D, D) or (D, D + 1) array, optional
+        Whitening; a last column beyond D is an offset (affine transform).
+    plda : Plda, optional
+        Trained on vectors that were centred, whitened and length-normalised.
+    metric : Metric, optional
+        Trained on vectors that were centred.
+    """
+
+    mean: FloatArray | None = None
+    transform: FloatArray | None = None
+    plda: Plda | None = None
+    metric: Metric | None = None
+
+
+NO_MODEL = Model()
+
+
+def no_progress(step: str, completed: int, total: int) -> None:
+    """Tell nobody."""

@@ -1,0 +1,88 @@
+"""A trained metric as a Kaldi archive of matrices.
+
+The keys are ``whitening``, for each layer in between ``hidden1.inner`` and
+``hidden1.outer``, and ``projection``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ssahc.core.errors import FormatError
+from ssahc.core.types import LARGEST, FloatArray, Metric
+from ssahc.io.ark import Array, read_archive, write_entry
+from ssahc.io.files import atomic_write
+
+_WHITENING, _PROJECTION = "whitening", "projection"
+
+
+def read_metric(path: Path) -> Metric:
+    """Read a metric and check that its layers fit together.
+
+    Raises
+    ------
+    FormatError
+        If the file is no archive of these matrices, or shapes disagree.
+    """
+    layers: dict[str, FloatArray] = {}
+    for key, matrix in read_archive(path, "matrix"):
+        if isinstance(matrix, FormatError):
+            raise matrix
+        if key in layers:
+            raise FormatError("stands there twice; train again", path=path, key=key)
+        layers[key] = _checked(matrix, path, key)
+    depth = max(len(layers) - 2, 0) // 2
+    expected = [_WHITENING, *(k for pair in _hidden_keys(depth) for k in pair)]
+    if list(layers) != [*expected, _PROJECTION]:
+        raise FormatError(
+            f"expected the matrices {_WHITENING}, hidden1.inner, hidden1.outer, ... "
+            f"and {_PROJECTION}, found {', '.join(layers) or 'none'}; train again",
+            path=path,
+        )
+    dim = len(layers[_WHITENING])
+    shapes: dict[str, tuple[tuple[int, int], ...]] = {
+        _WHITENING: ((dim, dim), (dim, dim + 1)),
+        _PROJECTION: ((len(layers[_PROJECTION]), dim),),
+    }
+    for inner, outer in _hidden_keys(depth):
+        width = len(layers[inner])
+        shapes |= {inner: ((width, dim + 1),), outer: ((dim, width),)}
+    for key, allowed in shapes.items():
+        if layers[key].shape not in allowed:
+            raise FormatError(
+                f"expected {' or '.join(f'{r} x {c}' for r, c in allowed)}, found "
+                f"{' x '.join(map(str, layers[key].shape))}; train again",
+                path=path,
+                key=key,
+            )
+    hidden = tuple((layers[i], layers[o]) for i, o in _hidden_keys(depth))
+    return Metric(layers[_WHITENING], hidden, layers[_PROJECTION])
+
+
+def write_metric(path: Path, metric: Metric) -> None:
+    """Write a metric: a binary archive in float32."""
+    keyed = [(_WHITENING, metric.whitening)]
+    for keys, layer in zip(
+        _hidden_keys(len(metric.hidden)), metric.hidden, strict=True
+    ):
+        keyed += zip(keys, layer, strict=True)
+    keyed.append((_PROJECTION, metric.projection))
+    with atomic_write(path, "wb") as file:
+        for key, matrix in keyed:
+            write_entry(file, key, matrix.astype(np.float32))
+
+
+def _hidden_keys(depth: int) -> list[tuple[str, str]]:
+    numbers = range(1, depth + 1)
+    return [(f"hidden{number}.inner", f"hidden{number}.outer") for number in numbers]
+
+
+def _checked(matrix: Array, path: Path, key: str) -> FloatArray:
+    if matrix.size == 0 or not (np.abs(matrix) < LARGEST).all():
+        raise FormatError(
+            f"is empty, or holds NaN, infinity or a value beyond {LARGEST:g}; train "
+            "again",
+            path=path,
+            key=key,
+        )
+    return matrix.astype(np.float64)

@@ -1,0 +1,194 @@
+"""Losses with a learnable weight vector for each class.
+
+All are a cross-entropy (CE), the mean over rows of ``-log softmax(logits)[y]`` with the
+row's class y, and differ in the logits. Of no rows a loss is 0, with gradients of 0; of
+one class the cross-entropy is 0.
+
+x is an embedding, W_k the weights of class k, and theta_k the angle between them.
+"""
+
+from math import cos, log, pi, sin, sqrt
+
+import torch
+from torch import Tensor
+
+from ssahc.learning.losses.distances import cosines, mean_cross_entropy, root
+
+
+def softmax(embeddings: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the cross-entropy of a linear classifier.
+
+    ``CE(W x + b)``
+
+    Chung et al., "In defence of metric learning for speaker recognition", Interspeech
+    2020. Embeddings are taken as they are, not scaled to unit length.
+
+    Parameters
+    ----------
+    embeddings : (N, d) tensor
+    labels : (N,) int tensor
+        0..K-1.
+    weight : (K, d) tensor
+    bias : (K,) tensor
+
+    Returns
+    -------
+    scalar tensor
+    """
+    return mean_cross_entropy(embeddings @ weight.T + bias, labels)
+
+
+def am_softmax(
+    embeddings: Tensor,
+    labels: Tensor,
+    weight: Tensor,
+    *,
+    margin: float = 0.3,
+    scale: float = 30.0,
+) -> Tensor:
+    """Return the additive margin softmax loss (CosFace).
+
+    CE with the logits ``scale (cos theta_y - margin)`` for the row's own class and
+    ``scale cos theta_k`` for the others.
+
+    Chung et al., Interspeech 2020; margin and scale are those of their recipe.
+
+    Parameters
+    ----------
+    embeddings : (N, d) tensor
+    labels : (N,) int tensor
+        0..K-1.
+    weight : (K, d) tensor
+        Of any length.
+    margin : float
+        A difference of cosines.
+    scale : float
+
+    Returns
+    -------
+    scalar tensor
+    """
+    cosine = cosines(embeddings, weight)
+    own = _own(cosine, labels) - margin
+    return mean_cross_entropy(scale * _with_own(cosine, labels, own), labels)
+
+
+def aam_softmax(
+    embeddings: Tensor,
+    labels: Tensor,
+    weight: Tensor,
+    *,
+    margin: float = 0.3,
+    scale: float = 15.0,
+) -> Tensor:
+    """Return the additive angular margin softmax loss (ArcFace).
+
+    CE with the logits ``scale cos(theta_y + margin)`` for the row's own class and
+    ``scale cos theta_k`` for the others. Where theta_y is beyond pi - margin, the
+    cosine would rise again; there the own logit is
+    ``scale (cos theta_y - margin sin margin)``.
+
+    Chung et al., Interspeech 2020; margin and scale are those of their class, the
+    fallback is that of their code.
+
+    Parameters
+    ----------
+    embeddings : (N, d) tensor
+    labels : (N,) int tensor
+        0..K-1.
+    weight : (K, d) tensor
+        Of any length.
+    margin : float
+        An angle in radians, 0 to pi.
+    scale : float
+
+    Returns
+    -------
+    scalar tensor
+    """
+    cosine = cosines(embeddings, weight)
+    own = _own(cosine, labels)
+    # cos(theta + m) = cos theta cos m - sin theta sin m
+    beyond = own * cos(margin) - root(1 - own**2) * sin(margin)
+    own = torch.where(own > cos(pi - margin), beyond, own - margin * sin(margin))
+    return mean_cross_entropy(scale * _with_own(cosine, labels, own), labels)
+
+
+def congenerous_cosine(
+    embeddings: Tensor, labels: Tensor, weight: Tensor, *, scale: float | None = None
+) -> Tensor:
+    """Return the congenerous cosine loss, a softmax of cosines.
+
+    ``CE(scale cos theta)``
+
+    Coria et al., 2020.
+
+    Parameters
+    ----------
+    embeddings : (N, d) tensor
+    labels : (N,) int tensor
+        0..K-1.
+    weight : (K, d) tensor
+        Of any length.
+    scale : float, optional
+        If not given, that of `adaptive_scale`.
+
+    Returns
+    -------
+    scalar tensor
+    """
+    if scale is None:
+        scale = adaptive_scale(len(weight))
+    return mean_cross_entropy(scale * cosines(embeddings, weight), labels)
+
+
+def adaptive_scale(num_classes: int) -> float:
+    """Return the scale of cosines for K classes, ``sqrt(2) ln(K - 1)``.
+
+    Zhang et al., "AdaCos", CVPR 2019. Of two classes it would be 0, so that nothing is
+    learned, and of one minus infinity; K - 1 is therefore taken to be 2 at least.
+    """
+    return sqrt(2) * log(max(num_classes - 1, 2))
+
+
+def center(
+    embeddings: Tensor,
+    labels: Tensor,
+    weight: Tensor,
+    centers: Tensor,
+    *,
+    center_weight: float = 1.0,
+) -> Tensor:
+    """Return the center loss beside the cross-entropy of a linear classifier.
+
+    ``CE(W x) + center_weight sum (1 - cos(x, c_y))^2 / (2 N)``
+
+    Coria et al., 2020: with cosines instead of Euclidean distances, without a bias, and
+    with centers c_k learned like the weights.
+
+    Parameters
+    ----------
+    embeddings : (N, d) tensor
+    labels : (N,) int tensor
+        0..K-1.
+    weight, centers : (K, d) tensor
+    center_weight : float
+
+    Returns
+    -------
+    scalar tensor
+    """
+    apart = 1 - _own(cosines(embeddings, centers), labels)
+    spread = (apart**2).sum() / 2 / max(len(labels), 1)
+    entropy = mean_cross_entropy(embeddings @ weight.T, labels)
+    return entropy + center_weight * spread
+
+
+def _own(values: Tensor, labels: Tensor) -> Tensor:
+    """Return of each row (N, K) the value of its own class."""
+    return values.gather(1, labels[:, None])[:, 0]
+
+
+def _with_own(values: Tensor, labels: Tensor, own: Tensor) -> Tensor:
+    """Return rows (N, K) with other values for their own classes."""
+    return values.scatter(1, labels[:, None], own[:, None])

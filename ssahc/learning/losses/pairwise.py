@@ -1,0 +1,163 @@
+"""Losses over pairs, triplets and quadruplets of embeddings.
+
+Embeddings are scaled to unit length here. A loss is the mean over all tuples, those
+that cost nothing included; of no tuples it is 0, with a gradient of 0. Distances of all
+rows are computed at once, so that memory grows with N^2, and not with the dimensions of
+the embeddings times the number of tuples, of which there may be N^3.
+
+a is the anchor, p its positive (a row of the same class), n a negative, and d a
+distance.
+"""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu
+
+from ssahc.core.types import Float32Array
+from ssahc.learning.losses.distances import directions, distances
+from ssahc.learning.losses.options import Distance
+from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
+
+SsaLoss = TypeVar("SsaLoss", ExpectedTriplets, SampledTriplets)
+# Between squared distances (the code of Narayanaswamy et al.).
+MARGIN = 0.8
+
+
+def triplet(
+    embeddings: Tensor,
+    triplets: Tensor,
+    *,
+    margin: float = MARGIN,
+    distance: Distance = "squared",
+) -> Tensor:
+    """Return the triplet loss.
+
+    ``mean max(0, d(a,p) - d(a,n) + margin)``
+
+    Narayanaswamy et al., ICASSP 2019, with the squared distance and the margin 0.8 of
+    the authors' code. With the cosine distance, half the squared one, a margin of 0.4
+    is the same; this is the triplet loss of Coria et al. (2020), up to a factor of 2.
+
+    Parameters
+    ----------
+    embeddings : (N, d) tensor
+    triplets : (T, 3) int tensor
+        Rows of anchor, positive, negative.
+    margin : float
+        In the unit of the distance.
+    distance : {"squared", "plain", "cosine"}
+
+    Returns
+    -------
+    scalar tensor
+    """
+    apart = distances(embeddings, distance)
+    anchor, positive, negative = triplets.T
+    return _hinge(apart[anchor, positive], apart[anchor, negative], margin)
+
+
+def quadruplet(
+    embeddings: Tensor,
+    quadruplets: Tensor,
+    *,
+    margin: float = MARGIN,
+    second_margin: float = 0.4,
+    distance: Distance = "squared",
+) -> Tensor:
+    """Return the quadruplet loss.
+
+    ``mean max(0, d(a,p) - d(a,n1) + margin)
+    + mean max(0, d(a,p) - d(n1,n2) + second_margin)``
+
+    Narayanaswamy et al., ICASSP 2019, with the squared distance and the margins of the
+    authors' code. The second term asks pairs of any class to be nearer than rows of two
+    other classes.
+
+    Parameters
+    ----------
+    embeddings : (N, d) tensor
+    quadruplets : (T, 4) int tensor
+        Rows of anchor, positive, and two negatives of two classes.
+    margin, second_margin : float
+        In the unit of the distance.
+    distance : {"squared", "plain", "cosine"}
+
+    Returns
+    -------
+    scalar tensor
+    """
+    apart = distances(embeddings, distance)
+    anchor, positive, first, second = quadruplets.T
+    within = apart[anchor, positive]
+    return _hinge(within, apart[anchor, first], margin) + _hinge(
+        within, apart[first, second], second_margin
+    )
+
+
+def contrastive(
+    embeddings: Tensor, pairs: Tensor, same: Tensor, *, margin: float = 0.4
+) -> Tensor:
+    """Return the contrastive loss.
+
+    ``mean f(x, y) / 2`` with ``f = d^2`` for a pair of one class, and
+    ``f = max(0, margin - d)^2`` for others; d is the cosine distance 1 - cos(x, y).
+
+    Coria et al., "A comparison of metric learning loss functions for end-to-end speaker
+    verification", 2020; their margin is a fifth of the largest distance, 2.
+
+    Parameters
+    ----------
+    embeddings : (N, d) tensor
+    pairs : (T, 2) int tensor
+    same : (T,) bool tensor
+        Whether a pair is of one class.
+    margin : float
+
+    Returns
+    -------
+    scalar tensor
+    """
+    apart = distances(embeddings, "cosine")
+    first, second = pairs.T
+    apart = apart[first, second]
+    return _mean(torch.where(same, apart, relu(margin - apart)) ** 2) / 2
+
+
+def ssa(embeddings: Tensor, loss: SsaLoss) -> Tensor:
+    """Return SSA's triplet loss.
+
+    ``mean 1 - A(a,p) + gamma (A(a,n) + A(p,n))`` with A the cosine; in the form of the
+    paper without A(p,n).
+
+    Singh & Ganapathy, Interspeech 2020, Eq. 3, see `ssahc.learning.losses.ssa`.
+
+    Parameters
+    ----------
+    embeddings : (N, d) tensor
+    loss : ExpectedTriplets or SampledTriplets
+        Of these rows; it has a triplet at least.
+
+    Returns
+    -------
+    scalar tensor
+    """
+
+    def place(array: Float32Array) -> Tensor:
+        return torch.from_numpy(array).to(embeddings)
+
+    unit = directions(embeddings)[None]
+    quadratic = type(loss).stack([loss], len(embeddings), place)
+    # The gradient is linear in the embeddings: its product with them is the quadratic
+    # form, which torch can differentiate again.
+    return quadratic.values(unit, quadratic.gradient(unit))[0]
+
+
+def _hinge(near: Tensor, far: Tensor, margin: float) -> Tensor:
+    return _mean(relu(near - far + margin))
+
+
+def _mean(costs: Tensor) -> Tensor:
+    """Return the mean; of nothing it is 0, and still depends on the embeddings."""
+    return costs.sum() / max(len(costs), 1)

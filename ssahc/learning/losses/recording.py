@@ -1,0 +1,114 @@
+"""Losses of metric learning for the networks of recordings.
+
+Torch differentiates the loss; the network has derivatives of its own
+(`ssahc.learning`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Self
+
+import numpy as np
+import torch
+
+from ssahc.core.types import IntArray
+from ssahc.learning.losses.objective import Objective
+from ssahc.learning.losses.ssa import Loss, Losses, Place
+from ssahc.learning.network import Pass, Tensor
+from ssahc.learning.optimizer import memory_errors
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterLoss(Loss):
+    """A loss whose labels are the clusters of one recording.
+
+    Parameters
+    ----------
+    objective : Objective
+    clusters : (N,) int array
+        0..K-1, as many and as large as the objective needs.
+    dim : int
+        Of the network's output; beyond it there are zeros where recordings are trained
+        side by side, which are no dimensions to draw by.
+    seed : int
+        Of the tuples that are drawn, anew for every step.
+    """
+
+    objective: Objective
+    clusters: IntArray
+    dim: int
+    seed: int
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether its values can be compared: not where a margin follows distances."""
+        return self.objective.options.margin == "fixed"
+
+    @classmethod
+    def stack(cls, losses: Sequence[Self], count: int, place: Place) -> Losses:
+        """Return the losses of B recordings."""
+        return _ClusterLosses([_Learning(loss) for loss in losses])
+
+
+class _ClusterLosses(Losses):
+    """Losses of B recordings, one after the other."""
+
+    def __init__(self, recordings: list["_Learning"]) -> None:
+        self.recordings = recordings
+
+    def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
+        """Return the losses and their gradients, before the scaling to length 1."""
+        # As long as the rows of the paper's network, whose h has length sqrt(D).
+        scale = sqrt(passed.normalized.shape[-1])
+        embeddings = torch.as_tensor(scale * passed.unit_length * passed.unit)
+        gradient = torch.zeros_like(embeddings)
+        values = embeddings.new_zeros(len(self.recordings))
+        for index, recording in enumerate(self.recordings):
+            own = np.s_[index, : len(recording.clusters), : recording.dim]
+            with memory_errors():
+                values[index], slope = recording.evaluate(embeddings[own])
+            gradient[own] = scale * slope
+        if isinstance(passed.unit, np.ndarray):
+            return values.numpy(), gradient.numpy()
+        return values, gradient
+
+    def step(self, lr: float) -> None:
+        """Take one step with the class weights and the like."""
+        for recording in self.recordings:
+            recording.step(lr)
+
+
+class _Learning:
+    """The loss of one recording with what it learns itself, by Adam as the network."""
+
+    def __init__(self, loss: ClusterLoss) -> None:
+        self.objective, self.clusters = loss.objective, loss.clusters
+        self.dim, self.generator = loss.dim, np.random.default_rng(loss.seed)
+        self.parameters: list[torch.Tensor] | None = None
+        self.optimizer: torch.optim.Adam | None = None
+
+    def evaluate(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss and its gradient at embeddings (N, d)."""
+        embeddings = embeddings.clone().requires_grad_()
+        if self.parameters is None:
+            self.parameters = self.objective.start(embeddings, self.clusters)
+            if self.parameters:
+                self.optimizer = torch.optim.Adam(self.parameters)
+        loss = self.objective.evaluate(
+            embeddings, self.clusters, self.parameters, self.generator
+        )
+        slope, *slopes = torch.autograd.grad(
+            loss, [embeddings, *self.parameters], materialize_grads=True
+        )
+        for parameter, gradient in zip(self.parameters, slopes, strict=True):
+            parameter.grad = gradient
+        return loss.detach(), slope
+
+    def step(self, lr: float) -> None:
+        """Take one step with the parameters, if there are any."""
+        if self.optimizer is None:
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()

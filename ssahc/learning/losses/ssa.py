@@ -1,0 +1,187 @@
+"""Losses of the networks of recordings: SSA's, on triplets of unit embeddings.
+
+With affinity A(x, y) = x . y, the loss of a triplet (a, p, n) is
+``1 - A(a,p) + gamma (A(a,n) + A(p,n))`` in the form of the authors' code, which pushes
+both members of a pair away from the negative, and ``1 - A(a,p) + gamma A(a,n)`` in the
+form of the paper (Eq. 3). The 1 has no gradient; it lifts the loss above zero (unless
+gamma is large and clusters are far apart), so that its ratio to the first value has a
+meaning.
+
+A mean over triplets is quadratic in the embeddings Y: ``constant + tr(Y' C Y) / 2``
+with a symmetric C. Its gradient is C Y, and a loss is known by that and the constant.
+Other losses are in `ssahc.learning.losses`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+
+from ssahc.core.types import Float32Array, IntArray
+from ssahc.learning.network import Pass, Tensor
+
+TripletForm = Literal["authors", "paper"]
+# Puts an array where the networks are.
+Place = Callable[[Float32Array], Tensor]
+
+
+class Loss(ABC):
+    """The loss of one recording's network."""
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it is one function of the embeddings in all steps."""
+        return True
+
+    @classmethod
+    @abstractmethod
+    def stack(cls, losses: Sequence[Self], count: int, place: Place) -> "Losses":
+        """Return the losses of B recordings, filled up to `count` windows."""
+
+
+class Losses(ABC):
+    """The losses of B recordings."""
+
+    @abstractmethod
+    def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
+        """Return the losses (B,) and their gradients, before the scaling to length 1.
+
+        The gradients are those of the network's output (B, N, d) as it is before its
+        rows are scaled to length 1 (`Pass.gradients` goes on from there).
+        """
+
+    def step(self, lr: float) -> None:  # noqa: B027
+        """Take one step with what a loss itself learns, if it learns something."""
+
+
+class QuadraticLoss(Losses):
+    """The losses of B recordings that are quadratic in their unit embeddings.
+
+    Attributes
+    ----------
+    constant : (B,) tensor
+        Of the losses, what does not depend on the embeddings.
+    """
+
+    constant: Tensor
+
+    @abstractmethod
+    def gradient(self, unit: Tensor) -> Tensor:
+        """Return the gradient (B, N, d) at embeddings (B, N, d)."""
+
+    def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
+        """Return the losses and their gradients, before the scaling to length 1."""
+        gradient = self.gradient(passed.unit)
+        return self.values(passed.unit, gradient), passed.before_scaling(gradient)
+
+    def values(self, unit: Tensor, gradient: Tensor) -> Tensor:
+        """Return the losses (B,) at embeddings, given the gradient there."""
+        return self.constant + 0.5 * (unit * gradient).sum(axis=-1).sum(axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledTriplets(Loss):
+    """Mean loss over given triplets.
+
+    Parameters
+    ----------
+    triplets : (T, 3) int array
+        Rows of anchor, positive, negative; at least one.
+    gamma : float
+        Weight of the negatives.
+    form : {"authors", "paper"}
+    """
+
+    triplets: IntArray
+    gamma: float
+    form: TripletForm = "authors"
+
+    @classmethod
+    def stack(cls, losses: Sequence[Self], count: int, place: Place) -> QuadraticLoss:
+        """Return the losses of B recordings, filled up to `count` windows."""
+        stacked = np.zeros((len(losses), count, count), np.float32)
+        for loss, matrix in zip(losses, stacked, strict=True):
+            anchor, positive, negative = loss.triplets.T
+            np.add.at(matrix, (anchor, positive), -1.0)
+            np.add.at(matrix, (anchor, negative), loss.gamma)
+            if loss.form == "authors":
+                np.add.at(matrix, (positive, negative), loss.gamma)
+            matrix += matrix.T.copy()
+            matrix /= len(loss.triplets)
+        return _OnMatrix(place(np.ones(len(losses), np.float32)), place(stacked))
+
+
+@dataclass(frozen=True, eq=False)
+class _OnMatrix(QuadraticLoss):
+    constant: Tensor
+    matrix: Tensor
+
+    def gradient(self, unit: Tensor) -> Tensor:
+        return self.matrix @ unit
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedTriplets(Loss):
+    """Mean loss over all within-cluster pairs, expected over the negative.
+
+    Equal to the mean of `SampledTriplets` when every pair gets one negative drawn
+    uniformly from all windows of the other clusters; with a random order of anchor and
+    positive in the paper's form. Needs only the clusters' sums, so O(N d).
+
+    Parameters
+    ----------
+    clusters : (N,) int array
+        0..K-1, two or more, of which one has two windows or more.
+    gamma : float
+        Weight of the negatives.
+    form : {"authors", "paper"}
+    """
+
+    clusters: IntArray
+    gamma: float
+    form: TripletForm = "authors"
+
+    @classmethod
+    def stack(cls, losses: Sequence[Self], count: int, place: Place) -> QuadraticLoss:
+        """Return the losses of B recordings, filled up to `count` windows."""
+        most = max(int(loss.clusters.max()) for loss in losses) + 1
+        batch = len(losses)
+        member = np.zeros((batch, count, most), np.float32)
+        attraction, repulsion = np.zeros((2, batch, most, 1), np.float32)
+        constant = np.zeros(batch, np.float32)
+        for index, loss in enumerate(losses):
+            windows = np.arange(len(loss.clusters))
+            member[index, windows, loss.clusters] = 1.0
+            sizes = np.bincount(loss.clusters)
+            pairs = (sizes * (sizes - 1)).sum() / 2
+            sides = 1.0 if loss.form == "authors" else 0.5
+            # Each of a cluster's pairs meets the mean of all other windows.
+            weights = sides * loss.gamma * (sizes - 1) / (len(windows) - sizes)
+            attraction[index] = 1 / pairs
+            repulsion[index, : len(sizes), 0] = weights / pairs
+            constant[index] = 1 + len(windows) / 2 / pairs
+        return _OnClusters(*map(place, (constant, member, attraction, repulsion)))
+
+
+@dataclass(frozen=True, eq=False)
+class _OnClusters(QuadraticLoss):
+    """The loss by sums S_k of clusters and their total S.
+
+    That is ``constant - sum_k (a |S_k|^2 / 2 - r_k S_k . (S - S_k))`` with a of
+    `attraction` and r_k of `repulsion`.
+    """
+
+    constant: Tensor
+    member: Tensor
+    attraction: Tensor
+    repulsion: Tensor
+
+    def gradient(self, unit: Tensor) -> Tensor:
+        sums = self.member.swapaxes(-1, -2) @ unit
+        repelled = self.repulsion * sums
+        total = sums.sum(axis=-2, keepdims=True)
+        slope = repelled.sum(axis=-2, keepdims=True) + self.repulsion * total
+        slope = slope - 2 * repelled - self.attraction * sums
+        return self.member @ slope

@@ -1,0 +1,1 @@
+"""One recording from x-vectors to speaker turns, and the tuning of its options."""

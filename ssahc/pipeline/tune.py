@@ -1,0 +1,380 @@
+"""Choosing options by their error rates over a grid of values.
+
+A recording is learned from once for all fusion weights, clustered once for all
+thresholds, and cut at each of them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import isnan
+from typing import get_args
+
+import numpy as np
+
+from ssahc.backend.fusion import FusionOptions
+from ssahc.backend.plda import PldaOptions
+from ssahc.clustering.ahc import AhcOptions
+from ssahc.core.errors import DataError, UsageError
+from ssahc.core.types import (
+    NO_MODEL,
+    Float32Array,
+    FloatArray,
+    Model,
+    Recording,
+)
+from ssahc.io.config import build, flatten, list_options
+from ssahc.learning.ssa import LearningOptions
+from ssahc.pipeline.diarize import Diarization, prepare_recording
+from ssahc.pipeline.options import DiarizeOptions, System, settle
+from ssahc.resegmentation.resegment import ResegmentationOptions
+from ssahc.scoring.der import Score
+from ssahc.scoring.label_scorer import LabelScorer, score_thresholds
+
+# Values to try of every option, by its name on the command line (_ for -).
+Grid = Mapping[str, Sequence[float]]
+# One value of every option of a grid.
+Point = tuple[float, ...]
+_THRESHOLD = "threshold"
+# Of no use to clusterings that do not merge.
+_OF_MERGES = (_THRESHOLD, AhcOptions, ResegmentationOptions)
+# Systems that make use of an option, or of those of a class; the others concern all.
+_USERS: dict[str | type, tuple[System, ...]] = {
+    "pca_dim": ("cosine", "spectral", "ssahc", "ssahc+plda"),
+    "device": ("ssahc", "ssahc+plda"),
+    _THRESHOLD: ("cosine", "plda", "ssahc", "ssahc+plda"),
+    LearningOptions: ("ssahc", "ssahc+plda"),
+    FusionOptions: ("ssahc+plda",),
+    PldaOptions: ("plda", "ssahc+plda"),
+    ResegmentationOptions: ("cosine", "plda", "ssahc", "ssahc+plda"),
+    AhcOptions: ("cosine", "plda", "ssahc", "ssahc+plda"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The scores of recordings over a grid.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The options that were swept; a threshold is the last.
+    scores : mapping
+        Their values, in the same order, to the score there.
+    """
+
+    names: tuple[str, ...]
+    scores: Mapping[Point, Score]
+
+    def best(self) -> Point:
+        """Return the values of the lowest error rate.
+
+        Of several, the middle ones: of the first option, then among those that are left
+        of the next.
+
+        Raises
+        ------
+        DataError
+            If nothing was scored.
+        """
+        # Sums of the same seconds in another order differ by their rounding.
+        rates = {point: round(score.der, 9) for point, score in self.scores.items()}
+        lowest = min(rates.values(), default=np.nan)
+        if isnan(lowest):
+            raise DataError(
+                "no reference speech is left to tune on; check the references"
+            )
+        best = [point for point, rate in rates.items() if rate == lowest]
+        for place in range(len(self.names)):
+            values = sorted({point[place] for point in best})
+            middle = values[len(values) // 2]
+            best = [point for point in best if point[place] == middle]
+        return best[0]
+
+    def values(self, place: int) -> list[float]:
+        """Return the values of one option, in the order of the grid."""
+        return list(dict.fromkeys(point[place] for point in self.scores))
+
+    def options_at(self, point: Point, options: DiarizeOptions) -> DiarizeOptions:
+        """Return the options with the values of a point in their place."""
+        return _vary(options, dict(zip(self.names, point, strict=True)))
+
+
+def _vary(options: DiarizeOptions, values: Mapping[str, float]) -> DiarizeOptions:
+    return build(DiarizeOptions, {**flatten(options), **values})
+
+
+def check_grid(grid: Grid, options: DiarizeOptions) -> None:
+    """Refuse a grid that cannot be swept.
+
+    Parameters
+    ----------
+    grid : mapping
+        Option to its values.
+    options : DiarizeOptions
+        All other options, with a system.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to sweep, or an option is unknown, makes no difference to
+        the system, or cannot have one of its values.
+    """
+    _check_names(grid, options)
+    for name, values in grid.items():
+        for value in values:
+            _vary(options, {name: value})
+
+
+def _check_names(
+    grid: Grid, options: DiarizeOptions, *, has_scores: bool = False
+) -> None:
+    if not all(len(values) for values in (grid, *grid.values())):
+        raise UsageError("there is nothing to sweep; give values of an option")
+    known = [option.name for option in list_options(DiarizeOptions)]
+    for name in grid:
+        if name not in known:
+            raise UsageError(f"unknown option {name!r}; there are {', '.join(known)}")
+        users = _find_users(name)
+        if options.system not in users:
+            raise UsageError(
+                f"--system {options.system} makes no use of {name.replace('_', '-')}, "
+                f"so there is nothing to sweep; use {' or '.join(users)}"
+            )
+        method = options.final_method()
+        if method != "ahc" and any(_concerns(key, name) for key in _OF_MERGES):
+            raise UsageError(
+                f"--final-clustering {method} makes no use of "
+                f"{name.replace('_', '-')}, so there is nothing to sweep; use "
+                "--final-clustering ahc"
+            )
+        refines = options.resegmentation.resegmentation != "none"
+        if _is_of(name, ResegmentationOptions) and not refines:
+            raise UsageError(
+                f"nothing makes use of {name.replace('_', '-')} where there is no "
+                "resegmentation, so there is nothing to sweep; use --resegmentation vb"
+            )
+        if (part := _unlearned(name, options.learning)) is not None:
+            raise UsageError(
+                f"{part} makes no use of {name.replace('_', '-')}, so there is nothing "
+                "to sweep; leave one of them out"
+            )
+        if has_scores and _is_of(name, PldaOptions):
+            raise UsageError(
+                f"--system {options.system} makes no use of {name.replace('_', '-')} "
+                "where PLDA scores are given; leave out the scores"
+            )
+
+
+def _unlearned(name: str, options: LearningOptions) -> str | None:
+    """Return what makes an option of learning mean nothing, if something does."""
+    if name in ("gamma", "gamma_step") and options.loss != "ssa":
+        return f"--loss {options.loss}"
+    merges = options.clustering == "ahc" or options.periods > 1
+    if name == "init_threshold" and not merges:
+        return f"--clustering {options.clustering}"
+    return None
+
+
+def _find_users(name: str) -> tuple[System, ...]:
+    """Return the systems that make use of an option."""
+    for options, users in _USERS.items():
+        if _concerns(options, name):
+            return users
+    systems: tuple[System, ...] = get_args(System)
+    return systems
+
+
+def _concerns(key: str | type, name: str) -> bool:
+    """Whether an option is the one of this name, or one of this class."""
+    return _is_of(name, key) if isinstance(key, type) else name == key
+
+
+def _is_of(name: str, options_class: type) -> bool:
+    return name in (option.name for option in list_options(options_class))
+
+
+def sweep_recording(
+    recording: Recording,
+    scorer: LabelScorer,
+    grid: Grid,
+    model: Model = NO_MODEL,
+    options: DiarizeOptions = DiarizeOptions(),  # noqa: B008
+    *,
+    plda_scores: Float32Array | FloatArray | None = None,
+) -> Sweep:
+    """Score one recording with every combination of values of a grid.
+
+    The scores are those that `diarize_recording` with the same options would get.
+
+    Parameters
+    ----------
+    recording : Recording
+    scorer : LabelScorer
+        Of the windows of the recording.
+    grid : mapping
+        Option, by its name on the command line, to the values to try; for example
+        ``{"fusion_weight": [0.3, 0.5], "threshold": [-0.1, 0.0, 0.1]}``.
+    model : Model
+        Mean, whitening and PLDA, as far as they are there.
+    options : DiarizeOptions
+        All other options.
+    plda_scores : (N, N) array, optional
+        Scores that take the place of those of the model's PLDA.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    DataError
+        If the recording, the model and the scores do not fit together.
+    UsageError
+        If the grid cannot be swept, or the system lacks what it needs.
+    """
+    has_scores = plda_scores is not None
+    settled = settle(options, model, has_scores=has_scores)
+    _check_names(grid, settled, has_scores=has_scores)
+    diarize = prepare_recording(recording, model, plda_scores=plda_scores)
+    # What is left open is settled at each point: what suits one system need not suit
+    # another.
+    return sweep_prepared(diarize, scorer, grid, options)
+
+
+def sweep_prepared(
+    diarize: Callable[[DiarizeOptions], Diarization],
+    scorer: LabelScorer,
+    grid: Grid,
+    options: DiarizeOptions,
+) -> Sweep:
+    """Score one recording, prepared already, with every combination of a grid.
+
+    Parameters
+    ----------
+    diarize : callable
+        From `prepare_recording`.
+    scorer, grid, options
+        As for `sweep_recording`, which refuses grids that make no difference.
+    """
+    names = sorted(grid, key=_THRESHOLD.__eq__)
+    others = [name for name in names if name != _THRESHOLD]
+    scores: dict[Point, Score] = {}
+    for point in product(*(grid[name] for name in others)):
+        varied = _vary(options, dict(zip(others, point, strict=True)))
+        if _THRESHOLD not in grid:
+            scores[point] = scorer.score(diarize(varied).labels)
+            continue
+        cuts = _score_cuts(diarize, scorer, varied, grid[_THRESHOLD])
+        scores |= {(*point, threshold): score for threshold, score in cuts.items()}
+    return Sweep(tuple(names), scores)
+
+
+def _score_cuts(
+    diarize: Callable[[DiarizeOptions], Diarization],
+    scorer: LabelScorer,
+    options: DiarizeOptions,
+    thresholds: Sequence[float],
+) -> dict[float, Score]:
+    """Score the labels of one recording at many thresholds."""
+    result = diarize(_vary(options, {_THRESHOLD: thresholds[0]}))
+    clustering = result.resegmentation or result.history
+    if clustering is None:
+        # Kaldi's further options steer the merges: each threshold has its own.
+        return {
+            threshold: scorer.score(
+                diarize(_vary(options, {_THRESHOLD: threshold})).labels
+            )
+            for threshold in thresholds
+        }
+    return score_thresholds(
+        clustering,
+        scorer,
+        thresholds,
+        min_speakers=options.speakers.min_speakers,
+        max_speakers=options.speakers.max_speakers,
+    )
+
+
+def pool_sweeps(sweeps: Iterable[Sweep]) -> Sweep:
+    """Add up the scores of many recordings, point by point.
+
+    Parameters
+    ----------
+    sweeps : iterable of Sweep
+        Over one grid.
+
+    Raises
+    ------
+    DataError
+        If their grids differ.
+    """
+    first, *others = list(sweeps) or [Sweep((), {})]
+    scores = dict(first.scores)
+    for sweep in others:
+        if sweep.names != first.names or sweep.scores.keys() != scores.keys():
+            raise DataError("sweeps over different grids cannot be added up")
+        for point, score in sweep.scores.items():
+            scores[point] += score
+    return Sweep(first.names, scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Some recordings with the values that are best for all others.
+
+    Attributes
+    ----------
+    recordings : tuple of str
+    point : tuple of float
+        The best values for the other recordings.
+    tuned : Score
+        Of the other recordings with these values.
+    held_out : Score
+        Of these recordings with these values.
+    """
+
+    recordings: tuple[str, ...]
+    point: Point
+    tuned: Score
+    held_out: Score
+
+
+def cross_validate(sweeps: Mapping[str, Sweep], num_folds: int) -> list[Fold]:
+    """Score every recording with values that were chosen without it.
+
+    Recordings are dealt like cards: the first to the first fold, the second to the
+    second, and so on.
+
+    Parameters
+    ----------
+    sweeps : mapping
+        Recording to its scores over one grid.
+    num_folds : int
+        2 swaps two halves.
+
+    Raises
+    ------
+    DataError
+        If there are too few recordings, or nothing of the others of a fold is scored.
+    UsageError
+        If there is but one fold.
+    """
+    if num_folds < 2:
+        raise UsageError(f"there must be 2 folds or more, found {num_folds}")
+    if len(sweeps) < num_folds:
+        raise DataError(
+            f"{num_folds} folds need as many recordings, found {len(sweeps)}"
+        )
+    names = list(sweeps)
+    folds = []
+    for first in range(num_folds):
+        inside = names[first::num_folds]
+        outside = sweeps.keys() - set(inside)
+        held_out = pool_sweeps(sweeps[name] for name in inside)
+        others = pool_sweeps(sweeps[name] for name in names if name in outside)
+        point = others.best()
+        folds.append(
+            Fold(tuple(inside), point, others.scores[point], held_out.scores[point])
+        )
+    return folds

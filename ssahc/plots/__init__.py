@@ -1,1 +1,0 @@
-"""Pictures of diarizations; need matplotlib (``pip install 'ssahc[plots]'``)."""

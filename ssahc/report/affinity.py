@@ -1,0 +1,178 @@
+"""Affinity matrices with the reference beside them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ssahc.backend.affinity import Affinity
+from ssahc.core.turns import list_speakers
+from ssahc.core.types import Float32Array, FloatArray, Turn
+from ssahc.report.figure import encode, label, plain_style, save
+from ssahc.report.palette import speaker_color
+from ssahc.report.timeline import draw_timeline, speaker_handles
+from ssahc.scoring.error_spans import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Rows and columns that are drawn; of more, neighbours are averaged.
+_MOST = 800
+_TICKS = 5
+
+
+def draw_affinity(
+    axes: "Axes", affinity: Affinity, segments: FloatArray, turns: Sequence[Turn]
+) -> None:
+    """Draw an affinity matrix with the reference speaker of each window on two sides.
+
+    A colour scale stands beside it; the axes have the windows' start times.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+        Of a figure.
+    affinity : Affinity
+        Of N windows in order of time.
+    segments : (N, 2) array
+        Start and end of the windows, in seconds.
+    turns : sequence of Turn
+        The reference.
+    """
+    count = len(affinity)
+    width = max(count // 30, 2)
+    matrix = _shrink(affinity.dense())
+    # The diagonal, where cosines are 1, would leave all else dark.
+    pairs = matrix[np.triu_indices(len(matrix), 1)]
+    darkest, lightest = np.percentile(pairs, (1, 99)) if count > 1 else (None, None)
+    image = axes.imshow(
+        matrix,
+        cmap="gray",
+        # Sharp, unless there are more windows than pixels.
+        interpolation="none" if count <= _MOST // 2 else "antialiased",
+        vmin=darkest,
+        vmax=lightest,
+        extent=(-0.5, count - 0.5, count - 0.5, -0.5),
+    )
+    strip = _speaker_colors(segments, turns)
+    axes.imshow(strip[None], extent=(-0.5, count - 0.5, -0.5, -0.5 - width))
+    axes.imshow(strip[:, None], extent=(-0.5 - width, -0.5, count - 0.5, -0.5))
+    axes.set_xlim(-0.5 - width, count - 0.5)
+    axes.set_ylim(count - 0.5, -0.5 - width)
+    places = np.unique(np.linspace(0, count - 1, _TICKS).round().astype(int))
+    times = [f"{start:.0f}" for start in segments[places, 0]]
+    axes.set_xticks(places, times)
+    axes.set_yticks(places, times)
+    axes.set_xlabel("start of the window (s)")
+    axes.spines[:].set_visible(False)
+    axes.figure.colorbar(image, ax=axes, shrink=0.75, pad=0.02, extend="both")
+
+
+@plain_style()
+def save_affinities(
+    path: Path,
+    title: str,
+    segments: FloatArray,
+    reference: Sequence[Turn],
+    affinities: Mapping[str, Affinity],
+    *,
+    hypotheses: Mapping[str, Comparison] | None = None,
+) -> None:
+    """Save affinity matrices of one recording side by side, with the reference.
+
+    As Figure 3 of Singh & Ganapathy (Interspeech 2020).
+
+    Parameters
+    ----------
+    path : Path
+        The suffix decides on the format: .png, .svg or .pdf.
+    title : str
+    segments : (N, 2) array
+        Start and end of the windows, in seconds.
+    reference : sequence of Turn
+    affinities : mapping
+        System to affinity.
+    hypotheses : mapping, optional
+        System to its comparison with the reference: timelines above the matrices, the
+        reference's on top.
+    """
+    from matplotlib.figure import Figure
+
+    height = 4.8 if hypotheses is None else 7.6
+    figure = Figure(figsize=(4.4 * len(affinities), height), layout="constrained")
+    figure.suptitle(label(title))
+    ratios = (3,) if hypotheses is None else (2, 3)
+    grid = figure.add_gridspec(len(ratios), 1, height_ratios=ratios)
+    if hypotheses is not None:
+        draw_timeline(figure.add_subplot(grid[0]), hypotheses)
+    cells = grid[-1].subgridspec(1, len(affinities))
+    for column, (system, affinity) in enumerate(affinities.items()):
+        axes = figure.add_subplot(cells[0, column])
+        draw_affinity(axes, affinity, segments, reference)
+        axes.set_title(system)
+    _add_legend(figure, reference)
+    save(figure, path)
+
+
+@plain_style()
+def encode_affinity(
+    affinity: Affinity, segments: FloatArray, reference: Sequence[Turn]
+) -> bytes:
+    """Return the picture of an affinity matrix as the bytes of a PNG file.
+
+    Parameters
+    ----------
+    affinity : Affinity
+        Of N windows in order of time.
+    segments : (N, 2) array
+        Start and end of the windows, in seconds.
+    reference : sequence of Turn
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    draw_affinity(figure.add_subplot(), affinity, segments, reference)
+    _add_legend(figure, reference)
+    return encode(figure, "png", dpi=110)
+
+
+def _add_legend(figure: "Figure", reference: Sequence[Turn]) -> None:
+    handles = speaker_handles(dict(enumerate(list_speakers(reference))))
+    figure.legend(
+        handles=handles,
+        title="reference speakers",
+        loc="outside lower center",
+        ncols=8,
+        frameon=False,
+    )
+
+
+def _shrink(matrix: Float32Array) -> Float32Array:
+    """Return a matrix of at most `_MOST` rows and columns, of averages of blocks."""
+    count = len(matrix)
+    if count <= _MOST:
+        return matrix
+    edges = np.linspace(0, count, _MOST, endpoint=False).astype(int)
+    sizes = np.diff(edges, append=count)
+    sums = np.add.reduceat(np.add.reduceat(matrix, edges, axis=0), edges, axis=1)
+    return np.asarray(sums / np.outer(sizes, sizes))
+
+
+def _speaker_colors(segments: FloatArray, turns: Sequence[Turn]) -> FloatArray:
+    """Return the (N, 3) colour of the speaker with the most time in each window.
+
+    White where nobody speaks.
+    """
+    from matplotlib.colors import to_rgb
+
+    speakers = list_speakers(turns)
+    # The first column is nobody's: of equal times, the first counts.
+    seconds = np.zeros((len(segments), 1 + len(speakers)))
+    for turn in turns:
+        shared = np.minimum(segments[:, 1], turn.end)
+        shared -= np.maximum(segments[:, 0], turn.start)
+        seconds[:, 1 + speakers.index(turn.speaker)] += np.maximum(shared, 0)
+    colors = ["white", *(speaker_color(lane) for lane in range(len(speakers)))]
+    return np.array([to_rgb(color) for color in colors])[seconds.argmax(axis=1)]

@@ -1,0 +1,1 @@
+"""Refinement of speaker labels by a Bayesian hidden Markov model (VBx)."""

@@ -1,0 +1,1 @@
+"""Where and how work runs: processes, batches, memory, compiled loops."""

@@ -1,0 +1,1 @@
+"""Evaluation: diarization error rates, detection errors, breakdowns."""

@@ -1,0 +1,1 @@
+"""Synthetic corpora of conversations."""

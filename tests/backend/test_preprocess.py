@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+
+from ssahc.backend.affinity import cosine_affinity, weighted_sum
+from ssahc.backend.preprocess import (
+    apply_transform,
+    center,
+    energy_dim,
+    leading_pca,
+    length_normalize,
+    recording_pca,
+    whiten_and_normalize,
+)
+from ssahc.core.errors import DataError
+from ssahc.core.types import Model
+
+
+def test_affine_transform_adds_its_last_column(rng):
+    vectors, matrix = rng.standard_normal((5, 3)), rng.standard_normal((3, 4))
+    expected = [matrix[:, :3] @ vector + matrix[:, 3] for vector in vectors]
+    np.testing.assert_allclose(apply_transform(vectors, matrix), expected)
+
+
+def test_lengths_become_the_root_of_the_dimension(rng):
+    vectors = rng.standard_normal((4, 9))
+    vectors[2] = 0
+    lengths = np.linalg.norm(length_normalize(vectors), axis=1)
+    np.testing.assert_allclose(lengths, [3, 3, 0, 3])
+
+
+def test_without_a_mean_the_recording_is_centred(rng):
+    vectors = rng.standard_normal((6, 4)) + 5
+    np.testing.assert_allclose(center(vectors, None).mean(axis=0), 0, atol=1e-12)
+    same = np.tile(rng.standard_normal(4), (3, 1)) * 1.1
+    assert np.array_equal(center(same, None), same)
+
+
+def test_model_of_another_dimension_is_refused(rng):
+    vectors = rng.standard_normal((6, 4))
+    with pytest.raises(DataError, match="4 dimensions, the model's mean has 5"):
+        center(vectors, np.zeros(5))
+    with pytest.raises(DataError, match="4 dimensions, the model's transform has 5"):
+        whiten_and_normalize(vectors, Model(transform=np.eye(5)))
+
+
+def test_pca_equals_scikit_learn(rng):
+    vectors = rng.standard_normal((50, 6)) * np.arange(1, 7)
+    energies, directions = recording_pca(vectors)
+    theirs = PCA().fit(vectors)
+    np.testing.assert_allclose(energies, theirs.explained_variance_ * 49 / 50)
+    np.testing.assert_allclose(np.abs(directions), np.abs(theirs.components_))
+
+
+def kaldi_loop(energies, target):
+    """The rule as Kaldi's program runs through it."""
+    dim, energy = 1, 0.0
+    while energy / energies.sum() <= target and dim <= len(energies):
+        energy += energies[dim - 1]
+        dim += 1
+    return dim
+
+
+@given(
+    st.lists(st.integers(1, 1000), min_size=1, max_size=20),
+    st.floats(0, 0.98),
+)
+def test_energy_rule_is_kaldis(energies, target):
+    energies = np.sort(np.array(energies, float))[::-1]
+    assert energy_dim(energies, target) == kaldi_loop(energies, target)
+
+
+def test_no_energy_keeps_one_dimension():
+    assert energy_dim(np.zeros(5), 0.1) == 1
+
+
+def test_cosine(rng):
+    vectors = rng.standard_normal((5, 3))
+    vectors[1] = 0
+    dense = cosine_affinity(vectors).dense()
+    assert dense[0, 2] == pytest.approx(
+        vectors[0]
+        @ vectors[2]
+        / np.linalg.norm(vectors[0])
+        / np.linalg.norm(vectors[2])
+    )
+    assert not dense[1].any()
+    assert np.array_equal(dense, dense.T)
+
+
+def test_weighted_sum_is_that_of_the_matrices(rng):
+    first = cosine_affinity(rng.standard_normal((6, 3)))
+    second = weighted_sum(first, cosine_affinity(rng.standard_normal((6, 4))), 0.3)
+    for weight in (0.0, 0.25, 1.0):
+        expected = weight * first.dense() + (1 - weight) * second.dense()
+        fused = weighted_sum(first, second, weight).dense()
+        np.testing.assert_allclose(fused, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 5, 11, 12, 13, 40])
+def test_directions_with_energy_from_the_smaller_matrix(rng, count):
+    vectors = rng.standard_normal((count, 12)) * np.arange(1, 13) + 5
+    energies, directions = leading_pca(vectors)
+    expected, others = recording_pca(vectors)
+    assert min(count - 1, 12) <= len(energies) <= 12
+    np.testing.assert_allclose(energies, expected[: len(energies)], atol=1e-9)
+    some = min(count - 1, 12)
+    # Each direction may point either way.
+    np.testing.assert_allclose(
+        np.abs((directions * others[: len(directions)]).sum(1))[:some], 1
+    )
+    np.testing.assert_allclose(
+        directions @ directions.T, np.eye(len(directions)), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_where_vectors_are_equal_all_directions_are_there(count):
+    for rank in (0, 1):
+        vectors = np.ones((count, 8))
+        vectors[:, 0] += rank * np.arange(count)
+        energies, directions = leading_pca(vectors)
+        assert np.isfinite(directions).all()
+        np.testing.assert_allclose(energies[rank:], 0, atol=1e-12)

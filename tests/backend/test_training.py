@@ -1,0 +1,306 @@
+"""Training on arrays: equal to Kaldi's programs, and to the same sums done plainly."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ssahc
+from ssahc.backend.training import (
+    TrainingOptions,
+    adapt_plda,
+    covariances,
+    estimate_whitening,
+    fit_model,
+    smooth_plda,
+    train_plda,
+)
+from ssahc.core.errors import DataError, UsageError
+from ssahc.io.ark import read_single, read_table
+from ssahc.io.plda import read_plda
+from ssahc.io.text import read_utt2spk
+
+NAMES = ["balanced", "unbalanced"]
+
+
+@pytest.fixture(scope="module")
+def kaldi(golden):
+    """Kaldi's inputs and a reader of its outputs."""
+    folder = golden / "plda_train"
+
+    def read(name):
+        vectors = dict(read_table(folder / f"{name}.ark", "vector"))
+        speaker_of = read_utt2spk(folder / f"{name}.utt2spk")
+        rows = np.stack(list(vectors.values())).astype(np.float64)
+        return rows, [speaker_of[key] for key in vectors]
+
+    return folder, read
+
+
+def assert_same_model(ours, theirs, tolerance):
+    """Compare what does not depend on the signs of eigenvectors."""
+    np.testing.assert_allclose(ours.mean, theirs.mean, atol=tolerance)
+    largest = theirs.psi.max()
+    np.testing.assert_allclose(ours.psi, theirs.psi, rtol=0, atol=tolerance * largest)
+    for one, other in zip(covariances(ours), covariances(theirs)):
+        np.testing.assert_allclose(one, other, atol=tolerance * np.abs(other).max())
+
+
+# ---- Kaldi's programs --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("iterations", "file"),
+    [(0, ".iter0"), (1, ".iter1"), (2, ".iter2"), (10, ""), (50, ".iter50")],
+)
+def test_em_is_kaldis(kaldi, name, iterations, file):
+    folder, read = kaldi
+    theirs = read_plda(folder / f"{name}{file}.plda")
+    assert_same_model(train_plda(*read(name), iterations), theirs, 1e-11)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mean_is_that_of_speakers(kaldi, name):
+    folder, read = kaldi
+    means = dict(read_table(folder / f"{name}.spkmean.txt.ark", "vector"))
+    expected = np.mean(list(means.values()), axis=0)
+    np.testing.assert_allclose(train_plda(*read(name), 1).mean, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_smoothing_is_kaldis(kaldi, name):
+    folder, read = kaldi
+    theirs = read_plda(folder / f"{name}.smooth0.1.plda")
+    # Kaldi's 0.1 is that of float32.
+    ours = smooth_plda(train_plda(*read(name)), float(np.float32(0.1)))
+    assert_same_model(ours, theirs, 1e-11)
+    assert_same_model(smooth_plda(train_plda(*read(name)), 0.1), theirs, 1e-7)
+
+
+@pytest.mark.parametrize(
+    ("file", "scales"),
+    [("adapted", (0.3, 0.7)), ("adapted_w0.75_b0.25", (0.75, 0.25))],
+)
+def test_adaptation_is_kaldis(kaldi, file, scales):
+    folder, read = kaldi
+    within, between = map(float, np.float32(scales))
+    ours = adapt_plda(
+        train_plda(*read("balanced")),
+        read("unbalanced")[0],
+        within_scale=within,
+        between_scale=between,
+    )
+    assert_same_model(ours, read_plda(folder / f"{file}.plda"), 1e-11)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_recipe_is_kaldis(kaldi, name):
+    folder, read = kaldi
+    ours = fit_model(*read(name))
+    mean = read_single(folder / f"{name}.mean.vec", "vector")
+    np.testing.assert_allclose(ours.mean, mean, rtol=1e-6, atol=1e-6)
+    whitening = read_single(folder / f"{name}.transform.mat", "matrix").astype(float)
+    signs = np.sign((ours.transform * whitening).sum(axis=1))
+    np.testing.assert_allclose(ours.transform * signs[:, None], whitening, atol=1e-7)
+    theirs = read_plda(folder / f"{name}.whitened.plda")
+    np.testing.assert_allclose(ours.plda.mean * signs, theirs.mean, atol=1e-6)
+    np.testing.assert_allclose(ours.plda.psi, theirs.psi, rtol=1e-6)
+    # Kaldi rounds the whitened vectors to float32.
+    for one, other in zip(covariances(ours.plda), covariances(theirs)):
+        flipped = one * signs * signs[:, None]
+        np.testing.assert_allclose(flipped, other, atol=1e-7 * np.abs(other).max())
+
+
+# ---- the same, done plainly --------------------------------------------------------
+
+
+def plain_em(vectors, speakers, iterations):
+    """As in the books: covariances inverted for every speaker in turn."""
+    groups = [vectors[np.asarray(speakers) == name] for name in sorted(set(speakers))]
+    mean = np.mean([group.mean(axis=0) for group in groups], axis=0)
+    within = between = np.eye(len(mean))
+    for _ in range(iterations):
+        new_within, new_between = np.zeros_like(within), np.zeros_like(between)
+        for group in groups:
+            count, middle = len(group), group.mean(axis=0) - mean
+            spread = np.linalg.inv(
+                np.linalg.inv(between) + count * np.linalg.inv(within)
+            )
+            voice = spread @ (count * np.linalg.inv(within) @ middle)
+            new_between += spread + np.outer(voice, voice)
+            for row in group - mean:
+                new_within += spread + np.outer(row - voice, row - voice)
+        within, between = new_within / len(vectors), new_between / len(groups)
+    return mean, within, between
+
+
+def labelled(rng, dim=4, speakers=12, most=5):
+    counts = rng.integers(1, most + 1, speakers)
+    counts[0] = 3 * dim
+    voices = 2 * rng.standard_normal((speakers, dim))
+    names = np.repeat([f"s{index}" for index in range(speakers)], counts)
+    noise = rng.standard_normal((counts.sum(), dim)) @ rng.standard_normal((dim, dim))
+    return np.repeat(voices, counts, axis=0) + noise, names.tolist()
+
+
+@pytest.mark.parametrize("iterations", [1, 3, 10])
+def test_em_is_that_of_the_books(rng, iterations):
+    vectors, speakers = labelled(rng)
+    mean, within, between = plain_em(vectors, speakers, iterations)
+    ours = train_plda(vectors, speakers, iterations)
+    np.testing.assert_allclose(ours.mean, mean)
+    np.testing.assert_allclose(covariances(ours)[0], within, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(covariances(ours)[1], between, rtol=1e-9, atol=1e-12)
+
+
+def test_whitened_vectors_have_covariance_one(rng):
+    vectors, _ = labelled(rng)
+    whitened = vectors @ estimate_whitening(vectors).T
+    np.testing.assert_allclose(np.cov(whitened.T, bias=True), np.eye(4), atol=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_order_names_and_rotation_do_not_matter(seed):
+    rng = np.random.default_rng(seed)
+    vectors, speakers = labelled(rng)
+    expected = covariances(train_plda(vectors, speakers))
+    order = rng.permutation(len(vectors))
+    rotation = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    other = train_plda(
+        vectors[order] @ rotation.T, [f"{speakers[row]}!" for row in order]
+    )
+    for one, two in zip(expected, covariances(other)):
+        np.testing.assert_allclose(
+            rotation @ one @ rotation.T, two, atol=1e-9 * np.abs(two).max()
+        )
+
+
+def test_training_vectors_are_centred_by_their_own_mean(rng):
+    vectors, speakers = labelled(rng)
+    half = 3 * rng.standard_normal((40, 4)) + 5
+    here = fit_model(vectors, speakers, whiten_from=half)
+    there = fit_model(vectors + 100, speakers, whiten_from=half)
+    np.testing.assert_allclose(here.mean, half.mean(axis=0))
+    np.testing.assert_allclose(here.transform, estimate_whitening(half))
+    assert_same_model(here.plda, there.plda, 1e-9)
+
+
+def test_vectors_adapted_to_are_treated_as_those_to_be_diarized(rng):
+    vectors, speakers = labelled(rng)
+    half = 3 * rng.standard_normal((40, 4)) + 5
+    plain = fit_model(vectors, speakers)
+    options = TrainingOptions(
+        smoothing=0.2, within_covar_scale=0.5, between_covar_scale=0.1
+    )
+    adapted = fit_model(vectors, speakers, adapt_to=half, options=options)
+    processed = (half - plain.mean) @ plain.transform.T
+    processed *= 2 / np.linalg.norm(processed, axis=1, keepdims=True)
+    expected = adapt_plda(
+        smooth_plda(plain.plda, 0.2), processed, within_scale=0.5, between_scale=0.1
+    )
+    assert_same_model(adapted.plda, expected, 1e-9)
+    assert not np.allclose(adapted.plda.psi, plain.plda.psi)
+
+
+# ---- what is refused ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("vectors", "speakers", "message"),
+    [
+        (np.eye(4), list("aabb"), "4 x-vectors of 4 dimensions are too few"),
+        (np.ones((9, 4)) * np.arange(9)[:, None] + 1, list("aaabbbccc"), "1 direction"),
+        (
+            np.full((9, 2), np.nan),
+            list("aaabbbccc"),
+            "row 0 of the x-vectors holds NaN",
+        ),
+        (np.zeros((9, 2)), list("aaabbbccc"), r"is all zero \(9 such of 9\)"),
+        (np.zeros((9, 0)), list("aaabbbccc"), r"no x-vectors: found shape \(9, 0\)"),
+        (np.ones(9), list("aaabbbccc"), "found 1 axes"),
+    ],
+)
+def test_vectors_that_tell_nothing_are_refused(vectors, speakers, message):
+    with pytest.raises(DataError, match=message):
+        fit_model(vectors, speakers)
+
+
+def test_speakers_that_tell_nothing_are_refused(rng):
+    vectors = rng.standard_normal((9, 2))
+    with pytest.raises(DataError, match="each of the 9 speakers has one x-vector"):
+        train_plda(vectors, list("abcdefghi"))
+    with pytest.raises(DataError, match="all 9 x-vectors are of one speaker"):
+        train_plda(vectors, ["a"] * 9)
+    with pytest.raises(DataError, match="9 x-vectors and 8 speakers"):
+        train_plda(vectors, list("aabbccdd"))
+    copies = np.repeat(vectors, 2, axis=0)
+    with pytest.raises(DataError, match="of each speaker are all equal"):
+        train_plda(copies, np.repeat(list("abcdefghi"), 2).tolist())
+
+
+def test_dimensions_must_agree(rng):
+    vectors, speakers = labelled(rng)
+    for name in ("whiten_from", "adapt_to"):
+        what = f"to {name.replace('_', ' ')} have 3 dimensions, those to train on 4"
+        with pytest.raises(DataError, match=what):
+            fit_model(vectors, speakers, **{name: rng.standard_normal((40, 3))})
+    plda = train_plda(vectors, speakers)
+    with pytest.raises(DataError, match="of 4 dimensions to adapt to"):
+        adapt_plda(plda, np.ones((9, 3)))
+
+
+def test_too_few_vectors_to_adapt_to_are_refused(rng):
+    vectors, speakers = labelled(rng)
+    plda = train_plda(vectors, speakers)
+    for count in (0, 1, 4):
+        message = f"{count} x-vectors of 4 dimensions are too few for adapting a PLDA"
+        with pytest.raises(DataError, match=message):
+            adapt_plda(plda, vectors[:count])
+    assert adapt_plda(plda, vectors[:5]).psi.shape == (4,)
+    with pytest.raises(
+        DataError, match="4 x-vectors of 4 dimensions are too few for a"
+    ):
+        fit_model(vectors, speakers, adapt_to=vectors[:4])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"num_em_iters": -1}, "num-em-iters must be 0 or more, found -1"),
+        ({"num_em_iters": 10_001}, "must be 10,000 or less, found 10001"),
+        ({"between_covar_scale": 1e31}, r"must be 1e\+30 or less, found 1e\+31"),
+        ({"num_em_iters": 1.5}, "must be a whole number"),
+        ({"smoothing": -0.1}, "smoothing must be finite and 0 or more"),
+        ({"within_covar_scale": float("nan")}, "within-covar-scale must be finite"),
+        ({"between_covar_scale": float("inf")}, "between-covar-scale must be finite"),
+    ],
+)
+def test_wrong_options_are_refused(wrong, message):
+    with pytest.raises(UsageError, match=message):
+        TrainingOptions(**wrong)
+
+
+def test_python_entrance(rng):
+    vectors, speakers = labelled(rng)
+    options = ssahc.TrainingOptions(num_em_iters=2)
+    model = ssahc.fit_model(vectors.tolist(), speakers, options=options)
+    assert isinstance(model, ssahc.Model)
+    assert_same_model(model.plda, fit_model(vectors, speakers, options=options).plda, 0)
+
+
+def test_python_entrance_refuses_what_it_cannot_use(rng):
+    vectors, speakers = labelled(rng)
+    with pytest.raises(DataError, match="named by str, found 7 for row 0"):
+        fit_model(vectors, [7, *speakers[1:]])
+    for wrong in (None, {"smoothing": 0.1}):
+        with pytest.raises(UsageError, match="options come from TrainingOptions"):
+            fit_model(vectors, speakers, options=wrong)
+    assert fit_model(vectors, np.array(speakers)).plda is not None
+
+
+def test_models_are_written_to_a_folder_named_by_a_str(rng, tmp_path):
+    model = fit_model(*labelled(rng))
+    ssahc.write_model_dir(str(tmp_path / "model"), model)
+    assert_same_model(ssahc.read_model_dir(tmp_path / "model").plda, model.plda, 1e-5)

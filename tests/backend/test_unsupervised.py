@@ -1,0 +1,156 @@
+"""Learning without labels: what it finds, and when it must not be used."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.linalg import eigh
+
+from ssahc.backend import unsupervised
+from ssahc.backend.training import covariances
+from ssahc.backend.unsupervised import fit_unlabelled
+from ssahc.core.errors import DataError
+from ssahc.core.types import Fault, Plda, Recording
+from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
+
+
+@pytest.fixture(scope="module")
+def conversations():
+    options = SimulateOptions(recordings=12, duration=60, dim=12, train_speakers=0)
+    return simulate_corpus(options)["a"].conversations
+
+
+def windows_of(conversations):
+    return [item.recording for item in conversations]
+
+
+def whole_turns(conversations, rng):
+    """One x-vector a turn, each turn up to the next: neighbours are other people."""
+    recordings = []
+    for item in conversations:
+        voices = {turn.speaker: rng.standard_normal(12) for turn in item.turns}
+        turns = sorted(item.turns)
+        starts = np.array([turn.start for turn in turns])
+        segments = np.column_stack([starts, np.append(starts[1:], starts[-1] + 1)])
+        xvectors = np.stack([voices[turn.speaker] for turn in turns])
+        xvectors += rng.standard_normal(xvectors.shape)
+        names = tuple(f"{item.recording.id}-{row}" for row in range(len(turns)))
+        recordings.append(Recording(item.recording.id, names, segments, xvectors))
+    return recordings
+
+
+def test_covariances_are_those_of_the_definition(conversations):
+    # The same by a plain double loop over windows.
+    recordings = windows_of(conversations)
+    model = fit_unlabelled(recordings)
+    stacked = np.concatenate([recording.xvectors for recording in recordings])
+    np.testing.assert_allclose(model.mean, stacked.mean(axis=0))
+    whitened = (stacked - model.mean) @ model.transform.T
+    np.testing.assert_allclose(np.cov(whitened.T, bias=True), np.eye(12), atol=1e-9)
+    differences, everything = [], []
+    for recording in recordings:
+        rows = (recording.xvectors - model.mean) @ model.transform.T
+        rows *= np.sqrt(12) / np.linalg.norm(rows, axis=1, keepdims=True)
+        everything.append(rows)
+        times = recording.segments
+        for index, (_, end) in enumerate(times):
+            for later in range(index + 1, len(rows)):
+                if times[later - 1, 1] + 0.02 < times[later, 0]:
+                    break
+                if times[later, 0] >= end - 0.02:
+                    differences.append(rows[index] - rows[later])
+                    break
+    within = np.cov(np.transpose(differences), bias=True)
+    middle = np.mean(differences, axis=0)
+    within = (within + np.outer(middle, middle)) / 2
+    total = np.cov(np.concatenate(everything).T, bias=True)
+    # What is negative of the variance between speakers is taken as 0.
+    psi, columns = eigh(total - within, within)
+    assert psi.min() < 0 < psi[1]
+    loading = np.linalg.inv(columns.T)
+    between = (loading * np.maximum(psi, 0)) @ loading.T
+    ours = covariances(model.plda)
+    np.testing.assert_allclose(ours[0], within, atol=1e-9)
+    np.testing.assert_allclose(ours[1], between, atol=1e-9)
+
+
+def test_order_of_windows_does_not_matter(conversations, rng):
+    recordings = windows_of(conversations)
+    shuffled = []
+    for recording in recordings:
+        order = rng.permutation(len(recording))
+        names = tuple(recording.utterances[row] for row in order)
+        segments, xvectors = recording.segments[order], recording.xvectors[order]
+        shuffled.append(Recording(recording.id, names, segments, xvectors))
+    one, two = fit_unlabelled(recordings), fit_unlabelled(shuffled)
+    np.testing.assert_allclose(one.plda.psi, two.plda.psi)
+
+
+def test_whole_turns_are_recognised(conversations, rng):
+    with pytest.raises(DataError, match="the segments seem to be whole turns"):
+        fit_unlabelled(whole_turns(conversations, rng))
+
+
+def test_one_voice_a_recording_is_recognised():
+    options = SimulateOptions(
+        recordings=12, duration=60, dim=12, fewest_speakers=1, most_speakers=1
+    )
+    recordings = windows_of(simulate_corpus(options)["a"].conversations)
+    with pytest.raises(DataError, match="or every recording has one speaker"):
+        fit_unlabelled(recordings)
+
+
+def test_pauses_leave_no_neighbours(conversations):
+    apart = []
+    for recording in windows_of(conversations):
+        starts = 5.0 * np.arange(len(recording))
+        segments = np.column_stack([starts, starts + 1.5])
+        apart.append(replace(recording, segments=segments))
+    with pytest.raises(DataError, match="found 0 pairs of neighbouring windows"):
+        fit_unlabelled(apart)
+
+
+def test_little_data_is_refused(conversations):
+    recordings = windows_of(conversations)
+    with pytest.raises(DataError, match="there is no recording"):
+        fit_unlabelled([])
+    first = recordings[0]
+    short = replace(
+        first,
+        utterances=first.utterances[:20],
+        segments=first.segments[:20],
+        xvectors=first.xvectors[:20],
+    )
+    with pytest.raises(DataError, match="12 dimensions without labels at least 24"):
+        fit_unlabelled([short])
+
+
+def test_dimensions_must_agree(conversations):
+    first, second = windows_of(conversations)[:2]
+    odd = replace(second, xvectors=second.xvectors[:, :5])
+    with pytest.raises(DataError, match="'a001' has x-vectors of 5 dimensions, 'a000'"):
+        fit_unlabelled([first, odd])
+
+
+def test_any_iterable_of_recordings_will_do(conversations):
+    recordings = windows_of(conversations)
+    one, two = fit_unlabelled(recordings), fit_unlabelled(iter(recordings))
+    np.testing.assert_array_equal(one.plda.psi, two.plda.psi)
+    broken = Fault("a007", "its x-vector holds NaN")
+    with pytest.raises(DataError, match="'a007' cannot be used: its x-vec"):
+        fit_unlabelled(iter([*recordings, broken]))
+    with pytest.raises(DataError, match="expected recordings to learn from"):
+        fit_unlabelled(["a0"])
+
+
+@pytest.mark.parametrize(("psi", "warned"), [([2, 1, 1, 0], 0), ([2, 1, 0, 0], 1)])
+def test_lost_variances_are_warned_of(conversations, monkeypatch, caplog, psi, warned):
+    plda = Plda(np.zeros(4), np.eye(4), np.array(psi, float))
+    monkeypatch.setattr(unsupervised, "diagonalize", lambda *_: plda)
+    with caplog.at_level("INFO", "ssahc"):
+        fit_unlabelled(windows_of(conversations))
+    first, *others = caplog.messages
+    assert re.fullmatch(r"learned from \d{3,} pairs of neighbouring windows", first)
+    assert len(others) == warned
+    assert all("2 of 4 variances between speakers" in warning for warning in others)

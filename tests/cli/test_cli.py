@@ -1,0 +1,280 @@
+"""The command line as a user runs it, in a process of its own."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from typing import get_args
+
+import pytest
+
+from ssahc import __version__
+from ssahc.cli import VERBS
+from ssahc.io.ark import read_table
+from ssahc.io.rttm import read_rttm
+from ssahc.io.text import read_labels, read_spk2utt
+from ssahc.pipeline.options import System
+
+
+@pytest.fixture(scope="module")
+def folder(ssahc, tmp_path_factory):
+    """A simulated corpus on disk."""
+    path = tmp_path_factory.mktemp("corpus")
+    result = ssahc(
+        *("simulate", path, "--recordings", 3, "--duration", 60, "--dim", 24),
+        *("--seed", 3),
+    )
+    assert (result.returncode, result.stdout) == (0, "")
+    return path
+
+
+@pytest.fixture(scope="module")
+def diarized(ssahc, folder, tmp_path_factory):
+    """Clusters of the default affinity, known numbers of speakers, scores written."""
+    out = tmp_path_factory.mktemp("out") / "run"
+    result = ssahc(
+        *("diarize", folder / "a", out, "--model-dir", folder / "model" / "b"),
+        *("--reco2num-spk", folder / "a" / "reco2num_spk", "--write-scores"),
+        *("--resegmentation", "none"),
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    return out
+
+
+def test_help_names_every_verb(ssahc, ssahc_here):
+    result = ssahc("--help")
+    assert result.returncode == 0
+    for verb in VERBS:
+        assert verb in result.stdout
+        assert ssahc_here(verb, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing command. See 'ssahc --help'."),
+        (["bogus"], "No such command 'bogus'. See 'ssahc --help'."),
+        (["score"], "Missing argument 'REF_RTTM'. See 'ssahc score --help'."),
+    ],
+)
+def test_wrong_usage_is_one_line(ssahc, arguments, message):
+    result = ssahc(*arguments)
+    assert result.returncode == 2
+    assert result.stderr == f"ssahc: error: {message}\n"
+
+
+@pytest.mark.parametrize("option", ["--seed", "--duration"])
+@pytest.mark.parametrize("number", ["1_0", "\N{FULLWIDTH DIGIT FOUR}0", "ten"])
+def test_numbers_are_written_as_in_files(ssahc_here, tmp_path, option, number):
+    result = ssahc_here("simulate", tmp_path / "out", option, number)
+    assert result.returncode == 2
+    assert f"Invalid value for '{option}': {number!r} is not a valid" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_python_dash_m_is_the_same(ssahc):
+    command = [sys.executable, "-P", "-m", "ssahc", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == ssahc("--version").stdout
+    assert __version__ in result.stdout
+
+
+def test_outputs(folder, diarized):
+    names = {path.name for path in diarized.iterdir()}
+    assert names == {"rttm", "labels", "config.toml", "scores.ark", "scores.scp"}
+    rttm = read_rttm(diarized / "rttm")
+    utterances = read_spk2utt(folder / "a" / "spk2utt")
+    assert set(rttm.turns) == set(utterances)
+    labels = read_labels(diarized / "labels")
+    assert list(labels) == [u for group in utterances.values() for u in group]
+    values = tomllib.loads((diarized / "config.toml").read_text())
+    assert values["fusion_weight"] == 0.5
+
+
+def test_written_scores_cluster_to_the_same_labels(ssahc, folder, diarized, tmp_path):
+    result = ssahc(
+        *("cluster", diarized / "scores.scp", folder / "a" / "spk2utt", tmp_path),
+        *("--reco2num-spk", folder / "a" / "reco2num_spk"),
+        *("--segments", folder / "a" / "segments"),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    for name in ("labels", "rttm"):
+        assert (tmp_path / name).read_bytes() == (diarized / name).read_bytes()
+
+
+def test_config_repeats_a_run(ssahc, folder, diarized, tmp_path):
+    config = diarized / "config.toml"
+    result = ssahc("diarize", folder / "a", tmp_path / "again", "--config", config)
+    assert result.returncode == 0
+    for path in diarized.iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_what_a_config_says_of_another_system_is_told(ssahc_here, folder, tmp_path):
+    config = tmp_path / "mine.toml"
+    config.write_text('system = "ssahc"\nresegmentation = "vb"\nthreshold = 0.3\n')
+    run = ("diarize", folder / "a", tmp_path / "out", "--config", config)
+    model = ("--model-dir", folder / "model" / "b")
+    result = ssahc_here(*run, *model, "--system", "cosine")
+    assert result.stderr == "".join(
+        f"ssahc: {name} is from {config}, where it goes with --system ssahc; "
+        f"--{name.split()[0]} sets it for cosine\n"
+        for name in ("threshold 0.3", "resegmentation vb")
+    )
+    said = ("--system", "cosine", "--threshold", "0.1", "--resegmentation", "none")
+    assert ssahc_here(*run, *model, *said).stderr == ""
+    assert ssahc_here(*run, *model, "--system", "spectral").stderr == ""
+
+
+def test_verbose_shows_what_was_learned(ssahc, folder, tmp_path):
+    shutil.copytree(folder / "model" / "b", tmp_path / "model")
+    (tmp_path / "model" / "plda").unlink()
+    arguments = ("diarize", folder / "a", tmp_path / "out", "--model-dir")
+    result = ssahc(*arguments, tmp_path / "model", "-v")
+    assert result.returncode == 0
+    assert "holds no plda" in result.stderr
+    pattern = (
+        r"recording 'a00\d', period 1: \d+ clusters, losses (0\.\d{3} ?)+, "
+        r"learned: (eta|max steps)"
+    )
+    assert len(re.findall(pattern, result.stderr)) == 3
+    assert ssahc(*arguments, tmp_path / "model", "-q").stderr == ""
+
+
+def test_options_reach_the_engine(ssahc, folder, tmp_path):
+    base = ("diarize", folder / "a", tmp_path, "--model-dir", folder / "model" / "b")
+    options = ("--system", "cosine", "--num-speakers", 3, "--rttm-channel", "1")
+    assert ssahc(*base, *options).returncode == 0
+    rttm = read_rttm(tmp_path / "rttm")
+    assert set(rttm.channels.values()) == {"1"}
+    for turns in rttm.turns.values():
+        assert {turn.speaker for turn in turns} == {"1", "2", "3"}
+    result = ssahc(*base, "--system", "cosine", "--threshold", 9, "--max-speakers", 2)
+    assert result.returncode == 0
+    for turns in read_rttm(tmp_path / "rttm").turns.values():
+        assert len({turn.speaker for turn in turns}) == 2
+
+
+def test_score_prints_a_table_and_json(ssahc_here, folder, diarized):
+    arguments = ("score", folder / "a" / "ref.rttm", diarized / "rttm")
+    table = ssahc_here(*arguments)
+    assert table.returncode == 0
+    document = json.loads(ssahc_here(*arguments, "--json").stdout)
+    pooled = document["pooled"]["der"]
+    assert re.search(rf"^pooled +{pooled:.2f} ", table.stdout, re.MULTILINE)
+    assert len(document["recordings"]) == 3
+    scored = json.loads(ssahc_here(*arguments, "--json", "--score-overlaps").stdout)
+    assert scored["pooled"]["scored"] > document["pooled"]["scored"]
+
+
+def test_score_names_what_is_missing(ssahc_here, folder, diarized, tmp_path):
+    lines = (diarized / "rttm").read_text().splitlines(keepends=True)
+    hypothesis = tmp_path / "rttm"
+    hypothesis.write_text(
+        "".join(line for line in lines if " a001 " not in line).replace(
+            " a002 ", " zzz "
+        )
+    )
+    result = ssahc_here("score", folder / "a" / "ref.rttm", hypothesis, "--json")
+    assert result.returncode == 0
+    assert "not in the hypothesis, counted as missed: a001, a002" in result.stderr
+    assert "in the hypothesis alone, not scored: zzz" in result.stderr
+    lost = json.loads(result.stdout)["recordings"]["a001"]
+    assert lost["missed"] == lost["scored"] > 0
+
+
+def test_score_refuses_another_channel(ssahc, folder, diarized, tmp_path):
+    hypothesis = tmp_path / "rttm"
+    hypothesis.write_text((diarized / "rttm").read_text().replace(" 0 ", " 1 ", 1))
+    result = ssahc("score", folder / "a" / "ref.rttm", hypothesis)
+    assert result.returncode == 2
+    assert "is on channel" in result.stderr
+    whole = re.sub(
+        r"^(SPEAKER \S+) 0", r"\1 1", (diarized / "rttm").read_text(), flags=8
+    )
+    hypothesis.write_text(whole)
+    result = ssahc("score", folder / "a" / "ref.rttm", hypothesis)
+    assert result.returncode == 2
+    assert "--rttm-channel 0" in result.stderr
+
+
+def test_demo(ssahc, tmp_path):
+    result = ssahc("demo", tmp_path / "demo")
+    assert result.returncode == 0
+    rates = re.findall(
+        r"^(\S+) +(\d+\.\d\d) +(\d+\.\d\d)$", result.stdout, re.MULTILINE
+    )
+    assert [row[0] for row in rates] == list(get_args(System))
+    assert all(0 <= float(rate) < 25 for row in rates for rate in row[1:])
+    assert (tmp_path / "demo" / "a000.png").read_bytes().startswith(b"\x89PNG")
+    assert len(read_rttm(tmp_path / "demo" / "ssahc-known" / "rttm").turns) == 12
+
+
+def test_costs_are_negative_similarities(ssahc_here, golden, tmp_path):
+    folder = golden / "ahc_random"
+    for name, options in (
+        ("t0.5", ("--threshold", 0.5)),
+        ("costs_t0.5", ("--threshold", 0.5, "--read-costs")),
+        ("costs_t0.5", ("--threshold=0.5", "--read-costs=true")),
+        ("t0.5", ("--threshold=0.5", "--read-costs=false")),
+        ("t-0.25_fp5", ("--threshold=-0.25", "--first-pass-max-utterances", 5)),
+        (
+            "k3_frac0.4",
+            ("--reco2num-spk", f"ark,t:{folder / 'num3'}", "--max-spk-fraction", 0.4),
+        ),
+    ):
+        result = ssahc_here(
+            *("cluster", f"ark:{folder / 'scores.ark'}"),
+            *(f"ark,t:{folder / 'reco2utt'}", tmp_path, *options),
+        )
+        assert result.returncode == 0
+        # A few of these matrices are smaller than the number of speakers wanted.
+        assert all("speakers wanted" in line for line in result.stderr.splitlines())
+        theirs = (folder / f"labels_{name}").read_bytes()
+        assert (tmp_path / "labels").read_bytes() == theirs
+
+
+def test_scores_are_kaldis_when_written(ssahc, test_data, tmp_path):
+    data = test_data / "data"
+    result = ssahc(
+        *("diarize", data / "callhome_real", tmp_path, "--system", "plda"),
+        *("--model-dir", data / "callhome_model" / "callhome2", "--write-scores"),
+        *("--target-energy", 0.5, "--threshold", 0),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    folder = test_data / "golden" / "callhome_real" / "scores_te0.5"
+    for name in ("rttm", "labels"):
+        theirs = (folder / f"{name}_t0").read_bytes()
+        assert (tmp_path / name).read_bytes() == theirs
+    ours = dict(read_table(tmp_path / "scores.scp", "matrix"))
+    for recording, matrix in read_table(folder / "scores.ark", "matrix"):
+        assert abs(ours[recording] - matrix).max() < 2e-5
+
+
+def test_names_that_a_terminal_cannot_show(tmp_path, monkeypatch, ssahc):
+    (tmp_path / "ref").write_text("SPEAKER \u00e9 1 0 9 <NA> <NA> a <NA> <NA>\n")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = ssahc("score", tmp_path / "ref", tmp_path / "ref")
+    assert result.returncode == 0
+    assert "\\xe9" in result.stdout
+
+
+def test_channels_of_a_uem_are_compared_as_by_md_eval(ssahc_here, md_eval, tmp_path):
+    line = "SPEAKER r A 0 {} <NA> <NA> x <NA> <NA>\n"
+    (tmp_path / "ref").write_text(line.format(10))
+    (tmp_path / "hyp").write_text(line.format(4))
+    for order in (1, -1):
+        (tmp_path / "uem").write_text("".join(["r A 0 5\n", "r a 5 10\n"][::order]))
+        arguments = ("ref", "hyp", "--uem", "uem", "--collar", 0, "--json")
+        result = ssahc_here("score", *arguments, cwd=tmp_path)
+        assert json.loads(result.stdout)["pooled"]["der"] == 60
+        theirs = subprocess.run(
+            [md_eval, *"-1 -c 0 -r ref -s hyp -u uem".split()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "DIARIZATION ERROR = 60.00 percent" in theirs.stdout

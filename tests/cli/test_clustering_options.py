@@ -1,0 +1,213 @@
+"""Clusterings as options of what is learned from, and of the end."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+import ssahc
+from ssahc.core.errors import UsageError
+from ssahc.core.types import NO_MODEL, Model
+from ssahc.learning import ssa
+from ssahc.learning.ssa import LearningOptions
+from ssahc.pipeline.clustering import (
+    ClusteringName,
+    Windows,
+    cluster_windows,
+    make_windows,
+)
+from ssahc.pipeline.options import settle
+from ssahc.runtime.batching import work_alone
+
+METHODS = get_args(ClusteringName)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_any_clustering_gives_the_triplets(recording, model, method):
+    options = LearningOptions(clustering=method)
+    for known in (None, 3):
+        steps = ssa.learn(recording, model, options, num_speakers=known, device="cpu")
+        (period,) = work_alone(steps).periods
+        assert period.num_clusters >= (known or 1)
+        assert period.losses or period.stopped in ("one_cluster", "no_pairs")
+
+
+def test_what_is_learned_from_follows_the_clustering(recording, model):
+    def count_first(**values):
+        options = ssahc.make_options(system="ssahc", num_speakers=2, **values)
+        result = ssahc.diarize_recording(recording, model, options)
+        return result.learning[0].num_clusters
+
+    start = ssahc.make_options(system="ssahc", num_speakers=2, min_xvectors=10_000)
+    affinity = ssahc.diarize_recording(recording, model, start).affinity
+    free = ssahc.Stop(threshold=0.2, min_speakers=2)
+    for method in METHODS:
+        windows = make_windows(recording, model, affinity, method)
+        expected = cluster_windows(windows, free, method).max() + 1
+        assert count_first(clustering=method) == expected
+
+
+@pytest.mark.parametrize("method", ["kmeans", "xmeans", "spectral"])
+@pytest.mark.parametrize("system", ["cosine", "plda", "ssahc", "ssahc+plda"])
+def test_the_end_is_clustered_as_asked(recording, model, system, method):
+    for values in ({}, {"num_speakers": 2}, {"min_speakers": 4, "max_speakers": 5}):
+        options = ssahc.make_options(system=system, final_clustering=method, **values)
+        result = ssahc.diarize_recording(recording, model, options)
+        windows = Windows(result.affinity, result.segments)
+        expected = cluster_windows(windows, options.stop(), method)
+        np.testing.assert_array_equal(result.labels, expected)
+        assert result.history is None
+        assert result.resegmentation is None
+
+
+def test_the_spectral_system_is_spectral_clustering_of_cosines(recording, model):
+    one, other = (
+        ssahc.diarize_recording(recording, model, ssahc.make_options(**values))
+        for values in (
+            {"system": "spectral"},
+            {"system": "cosine", "final_clustering": "spectral"},
+        )
+    )
+    np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_vb_in_the_end_is_resegmentation(recording, model):
+    one, other = (
+        ssahc.diarize_recording(recording, model, ssahc.make_options(**values))
+        for values in (
+            {"system": "plda", "final_clustering": "vb", "threshold": -2.0},
+            {"system": "plda", "resegmentation": "vb", "threshold": -2.0},
+        )
+    )
+    np.testing.assert_array_equal(one.labels, other.labels)
+    assert one.resegmentation is not None
+
+
+def test_vb_in_the_end_gives_way_where_merges_are_steered(recording, model, caplog):
+    options = ssahc.make_options(final_clustering="vb", first_pass_max_utterances=40)
+    result = ssahc.diarize_recording(recording, model, options)
+    assert result.resegmentation is None
+    assert "not resegmented" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"final_clustering": "kmeans", "threshold": 0.1}, "by x-means; leave it out"),
+        ({"final_clustering": "xmeans", "threshold": 0.1}, "by BIC; leave it out"),
+        ({"final_clustering": "spectral", "threshold": 0.1}, "by eigengap"),
+        ({"final_clustering": "kmeans", "resegmentation": "vb"}, "starts from merges"),
+        ({"final_clustering": "vb", "resegmentation": "none"}, "stands beside it"),
+        ({"final_clustering": "kmeans", "system": "spectral"}, "use --system cosine"),
+        ({"final_clustering": "ahc", "system": "spectral"}, "use --system cosine"),
+        (
+            {"system": "spectral", "max_spk_fraction": 0.3},
+            "spectral makes no merges that --max-spk-fraction could steer",
+        ),
+        (
+            {"final_clustering": "kmeans", "first_pass_max_utterances": 9},
+            "kmeans makes no merges that --first-pass-max-utterances could steer",
+        ),
+    ],
+)
+def test_contradictions_are_refused(values, message):
+    with pytest.raises(UsageError, match=message):
+        ssahc.make_options(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"final_clustering": "vb"}, "--final-clustering vb needs a PLDA"),
+        ({"clustering": "vb"}, "--clustering vb needs a PLDA or a whitening"),
+    ],
+)
+def test_vb_needs_a_space(values, message):
+    with pytest.raises(UsageError, match=message):
+        settle(ssahc.make_options(**values), NO_MODEL)
+    settle(ssahc.make_options(**values), Model(transform=np.eye(3)))
+    settle(ssahc.make_options(system="cosine", clustering="vb"), NO_MODEL)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--clustering", "kmeans"),
+        ("--clustering", "spectral", "--system", "ssahc"),
+        ("--final-clustering", "xmeans"),
+        ("--final-clustering", "kmeans", "--num-speakers", 2, "--system", "plda"),
+        ("--final-clustering", "vb", "--system", "cosine", "--threshold", -1),
+        (
+            "--final-clustering",
+            "spectral",
+            "--max-speakers",
+            3,
+            "--preset",
+            "paper-ssa1",
+        ),
+        ("--final-clustering", "vb", "--preset", "paper-ssa1"),
+    ],
+)
+def test_options_reach_the_command_line_and_its_config(ssahc_here, folder, flags):
+    model = ("--model-dir", folder / "model")
+    result = ssahc_here("diarize", folder / "x", folder / "o", *model, *flags)
+    assert result.returncode == 0, result.stderr
+    config = folder / "o" / "config.toml"
+    again = ssahc_here("diarize", folder / "x", folder / "o2", "--config", config)
+    assert again.returncode == 0, again.stderr
+    assert (folder / "o" / "labels").read_text() == (folder / "o2/labels").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--final-clustering", "kmeans", "--threshold", 0), "knows no --threshold"),
+        (("--final-clustering", "xmeans", "--resegmentation", "vb"), "makes none"),
+        (("--final-clustering", "vb", "--resegmentation", "none"), "leave one of them"),
+        (("--final-clustering", "vb"), "needs a PLDA or a whitening transform"),
+        (("--clustering", "vb"), "use --clustering ahc"),
+        (("--clustering", "dbscan"), "'dbscan' is not one of 'ahc', 'kmeans'"),
+    ],
+)
+def test_wrong_combinations_are_one_line(ssahc_here, folder, flags, message):
+    result = ssahc_here("diarize", folder / "x", folder / "o", *flags)
+    assert result.returncode == 2
+    *usage, line = result.stderr.splitlines()
+    assert message in line
+    assert not usage or usage[0].startswith("Usage:")
+    assert not (folder / "o").exists()
+
+
+@pytest.mark.parametrize("method", ["kmeans", "xmeans"])
+def test_scores_alone_are_refused_at_once(ssahc_here, folder, method):
+    x, out = folder / "x", folder / "o"
+    model = ("--model-dir", folder / "model")
+    ssahc_here("diarize", x, folder / "s", *model, "--system=plda", "--write-scores")
+    given = ("--plda-scores", folder / "s" / "scores.scp", "--final-clustering", method)
+    result = ssahc_here("diarize", x, out, *given)
+    assert result.returncode == 2
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("ssahc: error: ")
+    assert "--plda-scores have none" in line
+    assert not out.exists()
+    # Systems that make no use of the scores have vectors.
+    result = ssahc_here("diarize", x, out, *given, "--system", "cosine")
+    assert result.returncode == 0
+
+
+def test_kmeans_and_tuning(ssahc_here, folder):
+    given = ("--model-dir", folder / "model", "--final-clustering", "kmeans")
+    (folder / "ref.rttm").write_text("")
+    result = ssahc_here("tune", folder / "x", folder / "ref.rttm", folder / "o", *given)
+    assert result.returncode == 2
+    assert "--final-clustering kmeans makes no use of threshold" in result.stderr
+
+
+def test_the_end_displaces_what_has_no_place_beside_it(folder, ssahc_here):
+    config = folder / "c.toml"
+    config.write_text('threshold = 0.1\nresegmentation = "vb"\n')
+    given = ("--model-dir", folder / "model", "--config", config)
+    for flag in ("--final-clustering=kmeans", "--system=spectral"):
+        result = ssahc_here("diarize", folder / "x", folder / "o", *given, flag)
+        assert result.returncode == 0, result.stderr
+        assert 'resegmentation = "none"' in (folder / "o" / "config.toml").read_text()

@@ -1,0 +1,231 @@
+"""Faults of x-vectors and of models, as docs/faults.md says."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+
+from ssahc.core.types import Metric, Plda
+from ssahc.io.ark import read_single, write_single
+from ssahc.io.embedding_net import write_metric
+from ssahc.io.plda import read_plda, write_plda
+
+# Sections that tests/test_faults_*.py hold ssahc to.
+ELSEWHERE = {
+    "Kaldi archives and scp files",
+    "Tables",
+    "Score matrices and references",
+    "Output files",
+    "While it runs",
+    "Memory",
+}
+
+# ---- x-vectors ---------------------------------------------------------------------
+
+
+def filled(value):
+    return lambda broken: broken.vector(lambda v: np.full_like(v, value))
+
+
+def scaled(factor):
+    return lambda broken: broken.vector(lambda v: v * np.float32(factor))
+
+
+def without_model(change, *, only=None):
+    """Change x-vectors to what no model is for."""
+
+    def hurt(broken):
+        broken.rewrite(change, only=only)
+        for path in broken.model.iterdir():
+            path.unlink()
+        broken.model.rmdir()
+
+    return hurt
+
+
+def one_window(broken):
+    for name in ("segments", "utt2spk", "xvector.scp"):
+        path = broken.x / name
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [
+            line
+            for line in lines
+            if line.split()[0] == broken.utterance
+            or not line.startswith(broken.recording)
+        ]
+        assert len(kept) < len(lines)
+        path.write_text("".join(kept))
+    path = broken.x / "spk2utt"
+    lines = path.read_text().splitlines()
+    lines[1] = f"{broken.recording} {broken.utterance}"
+    path.write_text("\n".join(lines) + "\n")
+    broken.edit("x/reco2num_spk", f"{broken.recording} 2", f"{broken.recording} 1")
+
+
+def stretch(vector):
+    return np.resize(vector, 200) * np.linspace(1, 2, 200, dtype=np.float32)
+
+
+XVECTORS = {
+    "a NaN": filled(np.nan),
+    "an infinity": filled(np.inf),
+    "3e38": filled(3e38),
+    "1e29, whose square is beyond float32": filled(1e29),
+    "a vector 1e20 times as long as others": scaled(1e20),
+    "all zero": filled(0),
+    "denormal numbers": filled(1e-40),
+    "a vector without numbers": lambda b: b.vector(lambda v: v[:0]),
+    "another dimension than the others": lambda b: b.vector(lambda v: v[:-1]),
+    "another dimension than the model": lambda b: b.rewrite(lambda v: v[:-1]),
+    "an utterance without an x-vector": lambda b: b.drop("x/xvector.scp", b.utterance),
+    "an x-vector that no recording lists": lambda b: b.append(
+        "x/xvector.scp", f"stranger xvector.ark:{b.offset}\n"
+    ),
+    "equal windows": lambda b: b.rewrite(lambda v: v * 0 + 1, only=b.recording),
+    "one window": one_window,
+    "one dimension": without_model(lambda v: v[:1]),
+    "more dimensions than windows": without_model(stretch),
+    "all equal, and no model": without_model(lambda v: v * 0 + 1),
+}
+
+
+@pytest.mark.parametrize("fault", XVECTORS)
+def test_the_page_is_true_of_xvectors(faults_page, as_the_page_says, fault):
+    as_the_page_says(faults_page["X-vectors"][fault], XVECTORS[fault])
+
+
+def test_equal_windows_are_one_speaker(broken, diarize):
+    XVECTORS["equal windows"](broken)
+    assert diarize()[0] == 0
+    lines = (broken.folder / "out" / "rttm").read_text().splitlines()
+    speakers = {line.split()[7] for line in lines if broken.recording in line}
+    assert speakers == {"1"}
+
+
+# ---- model files -------------------------------------------------------------------
+
+
+def model_file(name, data):
+    return lambda broken: (broken.model / name).write_bytes(data)
+
+
+def followed(name):
+    return lambda broken: broken.append(f"model/{name}", b"\0\0\0")
+
+
+def mean(values):
+    def hurt(broken):
+        write_single(broken.model / "mean.vec", np.array(values, float), binary=False)
+
+    return hurt
+
+
+def transform(shape, value=0.0):
+    def hurt(broken):
+        write_single(broken.model / "transform.mat", np.full(shape, value))
+
+    return hurt
+
+
+def plda(**changes):
+    def hurt(broken):
+        ours = read_plda(broken.model / "plda")
+        parts = {name: getattr(ours, name) for name in ("mean", "transform", "psi")}
+        write_plda(broken.model / "plda", Plda(**(parts | changes)))
+
+    return hurt
+
+
+def shrink(broken):
+    small = Plda(np.zeros(3), np.eye(3), np.ones(3))
+    write_plda(broken.model / "plda", small)
+
+
+def cut_plda(broken):
+    path = broken.model / "plda"
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def follow_metric(broken):
+    write_metric(broken.model / "metric.ark", Metric(np.eye(24), (), np.eye(24)))
+    broken.append("model/metric.ark", b"\0\0\0")
+
+
+def as_text(broken):
+    mean = read_single(broken.model / "mean.vec", "vector")
+    write_single(broken.model / "mean.vec", mean)
+    transform = read_single(broken.model / "transform.mat", "matrix")
+    write_single(broken.model / "transform.mat", transform, binary=False)
+    ours = read_plda(broken.model / "plda")
+    write_plda(broken.model / "plda", ours, binary=False)
+    broken.append("model/plda", "\n")
+
+
+def put_pipe(broken):
+    (broken.model / "plda").unlink()
+    os.mkfifo(broken.model / "plda")
+
+
+def missing(name):
+    return lambda broken: (broken.model / name).unlink()
+
+
+HUGE = b"\0BDM \4\xff\xff\xff\x7f\4\xff\xff\xff\x7f"
+MODELS = {
+    "text for binary and binary for text": as_text,
+    "no mean": missing("mean.vec"),
+    "no transform": missing("transform.mat"),
+    "no PLDA, where one is needed": missing("plda"),
+    "something else in place of a PLDA": model_file("plda", b"rubbish"),
+    "something else in place of a mean": model_file("mean.vec", b"rubbish"),
+    "something else in place of a transform": model_file("transform.mat", b"\0BFV "),
+    "something else in place of a metric": model_file("metric.ark", b"rubbish"),
+    "a PLDA that is cut off": cut_plda,
+    "a transform of 2147483647 x 2147483647": model_file("transform.mat", HUGE),
+    "bytes behind a mean": followed("mean.vec"),
+    "bytes behind a transform": followed("transform.mat"),
+    "bytes behind a PLDA": followed("plda"),
+    "bytes behind a metric": follow_metric,
+    "a named pipe in place of a PLDA": put_pipe,
+    "a mean of another dimension": mean(np.zeros(5)),
+    "a PLDA of another dimension": shrink,
+    "a transform that is not square": transform((24, 20), 1.0),
+    "a transform that is all zero": transform((24, 24)),
+    "NaN in a mean": mean(np.full(24, np.nan)),
+    "NaN in a PLDA": plda(mean=np.full(24, np.nan)),
+    "a negative variance": plda(psi=np.array([2.0, 1.0, -1.0] + [0.1] * 21)),
+    "a PLDA that has lost a dimension": plda(transform=np.zeros((24, 24))),
+}
+# Without a PLDA nothing is wrong with a model, but for --system plda.
+UNCHECKED = "no PLDA, where one is needed"
+
+
+@pytest.mark.parametrize("fault", MODELS)
+def test_the_page_is_true_of_models(faults_page, as_the_page_says, fault):
+    row = faults_page["Model files"][fault]
+    as_the_page_says(row, MODELS[fault], checked=fault != UNCHECKED)
+
+
+# ---- the page ----------------------------------------------------------------------
+
+
+def test_the_page_has_a_row_for_every_fault(faults_page):
+    assert list(faults_page["X-vectors"]) == list(XVECTORS)
+    assert list(faults_page["Model files"]) == list(MODELS)
+
+
+def test_every_section_is_held_to(faults_page):
+    assert set(faults_page) <= ELSEWHERE | {"X-vectors", "Model files"}
+
+
+def test_rows_can_fail(faults_page):
+    # What is compared with the page is compared in full, but for the dots.
+    row = faults_page["Tables"]["no segments"]
+    assert row.is_said_in("ssahc: error: a/segments: no such file; check the path\n")
+    assert not row.is_said_in("ssahc: error: a/segments: no such file\n")
+    assert not row.is_said_in("")
+    for section, rows in faults_page.items():
+        # What a run says while it runs may be several lines.
+        for row in rows.values() if section != "While it runs" else ():
+            assert re.fullmatch(r"nothing|`[^`]{12,}`|``.{12,}``", row.seen)

@@ -1,0 +1,129 @@
+"""No file that is read can run code."""
+
+import ast
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ssahc
+from ssahc.core.errors import FormatError
+from ssahc.io.checkpoint import read_checkpoint
+
+PACKAGE = Path(ssahc.__file__).parent
+# What reads code or runs some: the call's name, or its last two.
+RUNS_CODE = {
+    *("eval", "exec", "compile", "__import__"),
+    *("pickle.load", "pickle.loads", "pickle.Unpickler", "torch.load", "joblib.load"),
+    *("marshal.load", "marshal.loads", "shelve.open", "pd.read_pickle"),
+    *("yaml.load", "yaml.unsafe_load", "yaml.full_load"),
+    *("os.system", "os.popen", "os.execv", "os.execvp", "os.spawnl", "pty.spawn"),
+    *("subprocess.run", "subprocess.Popen", "subprocess.call"),
+    *("subprocess.check_call", "subprocess.check_output", "subprocess.getoutput"),
+    *("kaldi_io.open_or_fd", "library.open_or_fd", "library.popen"),
+}
+# A Dask worker unpickles the work that this program has just pickled: no file.
+ALLOWED = {("executor.py", "pickle.loads")}
+
+
+def called(node):
+    """Return the last two names of what is called, or passed on to be called."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{called(node.value).rpartition('.')[2]}.{node.attr}"
+    return ""
+
+
+def find_dangers(source):
+    for node in ast.walk(ast.parse(source)):
+        # A function may be handed to another that calls it.
+        if isinstance(node, ast.Attribute) and called(node) in RUNS_CODE:
+            yield called(node)
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name) and called(node.func) in RUNS_CODE:
+                yield called(node.func)
+            for keyword in node.keywords:
+                is_false = getattr(keyword.value, "value", True) is False
+                if keyword.arg in ("allow_pickle", "shell") and not is_false:
+                    yield keyword.arg
+
+
+def test_nothing_in_the_package_runs_what_it_reads():
+    found = {
+        (path.name, name)
+        for path in PACKAGE.rglob("*.py")
+        for name in find_dangers(path.read_text())
+    }
+    assert found == ALLOWED
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import numpy as np\nnp.load(file, allow_pickle=True)",
+        "torch.load(path)",
+        "client.submit(pickle.loads, data)",
+        "subprocess.run(command)",
+        "eval(text)",
+    ],
+)
+def test_dangers_would_be_found(source):
+    assert list(find_dangers(source))
+    assert not list(find_dangers("np.load(file, allow_pickle=False); re.compile(text)"))
+
+
+class Trap:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def trap(tmp_path):
+    path = tmp_path / "sprung"
+    data = pickle.dumps(Trap(path))
+    pickle.loads(data)
+    # It would have worked.
+    path.unlink()
+    return path, data
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mean.vec", "transform.mat", "plda", "metric.ark", "xvector.ark"),
+        *("xvector.scp", "segments", "utt2spk", "spk2utt"),
+    ],
+)
+def test_a_pickle_is_not_read(broken, diarize, check, trap, name):
+    sprung, data = trap
+    folder = broken.model if (broken.model / name).exists() else broken.x
+    folder = broken.model if name == "metric.ark" else folder
+    (folder / name).write_bytes(data)
+    assert diarize()[0] == 2
+    assert check(broken.x, "--model-dir", broken.model)[0] == 2
+    assert not sprung.exists()
+    if name == "xvector.ark":
+        broken.single(data)
+        assert diarize()[0] == 2
+        assert not sprung.exists()
+
+
+def test_a_checkpoint_with_a_pickle_is_refused(tmp_path, trap):
+    sprung, data = trap
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="is broken, or no checkpoint"):
+        read_checkpoint(path)
+    # Numpy's own files may hold pickles, too.
+    with path.open("wb") as file:
+        np.savez(file, record=np.array("{}"), x=np.array([Trap(sprung)], dtype=object))
+    with pytest.raises(FormatError, match="is broken, or no checkpoint"):
+        read_checkpoint(path)
+    assert not sprung.exists()

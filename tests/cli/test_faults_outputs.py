@@ -1,0 +1,356 @@
+"""Faults of what is to be written, as docs/faults.md says."""
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssahc.core.errors import UsageError
+from ssahc.core.types import LabelledXvectors, Recording
+from ssahc.io.ark import ArchiveWriter
+from ssahc.io.files import atomic_write, check_output
+from ssahc.io.labelled import write_labelled
+from ssahc.io.trials import write_trials
+from ssahc.io.xvectors import write_xvector_dir
+from ssahc.simulation.conversations import SimulateOptions, simulate_training
+
+SECTION = "Output files"
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    options = SimulateOptions(train_speakers=4, train_sessions=2, dim=4)
+    return simulate_training(options)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch, labelled):
+    """X-vectors of known speakers, trials of them, and a reference."""
+    monkeypatch.chdir(tmp_path)
+    write_labelled(tmp_path / "x", labelled)
+    names, speakers = labelled.utterances, labelled.speakers
+    rows = ((names[0], n, speakers[0] == s) for n, s in zip(names, speakers))
+    write_trials(tmp_path / "trials", list(rows)[1:])
+    turn = "SPEAKER r1 0 0 10 <NA> <NA> A <NA> <NA>\n"
+    (tmp_path / "out").mkdir()
+    for name in ("ref.html", "out/rttm"):
+        (tmp_path / name).write_text(turn)
+    return tmp_path
+
+
+def verify(name):
+    return ("verify", "x", "trials", "--write-scores", name)
+
+
+def report(name, ref="ref.html"):
+    return ("report", "out", "--ref", ref, "--output", name)
+
+
+def put_device(files):
+    """Make one that is as /dev/null, and is nobody's."""
+    try:
+        os.mknod(files / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root may make a device")
+
+
+def link(name, target):
+    return lambda files: (files / name).symlink_to(target)
+
+
+def hold(name, text="mine"):
+    """Have the output folder hold a file."""
+    return lambda files: (files / "out" / name).write_text(text)
+
+
+def instead(name, text):
+    """Have it hold that file alone."""
+
+    def hurt(files):
+        (files / "out" / "rttm").unlink()
+        hold(name, text)(files)
+
+    return hurt
+
+
+def put_others(files, name):
+    """Put a folder of x-vectors with other keys."""
+    vectors = LabelledXvectors(("speaker-1",), ("speaker",), np.ones((1, 4)))
+    write_labelled(files / name, vectors)
+
+
+def put_model(files, name):
+    (files / name).mkdir(parents=True)
+    (files / name / "plda").write_text("mine")
+
+
+def put(files, name):
+    (files / name).parent.mkdir(parents=True)
+    (files / name).write_text("mine")
+
+
+def put_metric(files):
+    """Have the output folder hold what an earlier training has left."""
+    hold("training.csv", "epoch,loss,eer,min_dcf\n")(files)
+    hold("mean.vec")(files)
+
+
+def put_scores(files):
+    """Have the output folder hold scores of a run, beside the x-vectors of it."""
+    segments = np.array([[0, 1], [1, 2], [2, 3]])
+    recording = Recording("r1", ("a", "b", "c"), segments, np.eye(3))
+    write_xvector_dir(files / "windows", [recording])
+    shutil.copy(files / "windows" / "spk2utt", files / "out")
+    with ArchiveWriter(
+        files / "out" / "scores.ark", files / "out" / "scores.scp"
+    ) as writer:
+        writer.write("r1", np.eye(3))
+    hold("config.toml", 'rttm_channel = "0"\nwrite_scores = true\n')(files)
+
+
+def nothing(files):
+    pass
+
+
+DIARIZE = ("diarize", "x", "out")
+SIMULATE = ("simulate", "out", "--recordings", 2, "--duration", 20, "--dim", 4)
+CLUSTER = ("cluster", "scores", "reco2utt", "out")
+
+
+FAULTS = {
+    "a device in place of a file to write": (verify("null"), put_device),
+    "a link to a device in place of a file to write": (
+        verify("null"),
+        link("null", "/dev/null"),
+    ),
+    "a named pipe in place of a file to write": (
+        verify("pipe"),
+        lambda files: os.mkfifo(files / "pipe"),
+    ),
+    "a folder in place of a file to write": (verify("x"), nothing),
+    "a link to nowhere in place of a file to write": (
+        verify("scores"),
+        link("scores", "nowhere"),
+    ),
+    "no folder for a file to write": (verify("no/scores"), nothing),
+    "trials in place of their scores": (verify("trials"), nothing),
+    "an scp in place of scores": (verify("x/xvector.scp"), nothing),
+    "an archive in place of scores": (verify("x/xvector.ark"), nothing),
+    "a link to what is read in place of scores": (
+        verify("scores"),
+        link("scores", "trials"),
+    ),
+    "a reference in place of a page": (report("ref.html"), nothing),
+    "a pipe in place of a page": (
+        report("page.html"),
+        lambda files: os.mkfifo(files / "page.html"),
+    ),
+    "a reference in place of a picture": (
+        ("plot", "timeline", "ref.png", "out/rttm", "r1", "ref.png"),
+        lambda files: (files / "ref.html").rename(files / "ref.png"),
+    ),
+    "scores that are read in the folder of a diarization": (
+        ("diarize", "windows", "out", "--plda-scores", "out/scores.scp"),
+        put_scores,
+    ),
+    "an RTTM of others in the folder of a diarization": (DIARIZE, nothing),
+    "an RTTM of others in the folder of a clustering": (
+        (*CLUSTER, "--segments", "x/segments"),
+        nothing,
+    ),
+    "labels of others in the folder of a clustering": (CLUSTER, hold("labels")),
+    "options of others in the folder of a diarization": (
+        DIARIZE,
+        # Of ssahc, but written by hand.
+        instead("config.toml", 'system = "cosine"'),
+    ),
+    "options of a tuning in the folder of a clustering": (
+        CLUSTER,
+        lambda files: (
+            hold("config.toml", 'rttm_channel = "0"')(files),
+            hold("tuning.csv")(files),
+        ),
+    ),
+    "options of others in the folder of a tuning": (
+        ("tune", "x", "ref.html", "out"),
+        hold("config.toml"),
+    ),
+    "a link in place of a simulated folder": (SIMULATE, link("out/a", "../x")),
+    "x-vectors of others in place of simulated ones": (
+        SIMULATE,
+        lambda files: put_others(files, "out/train"),
+    ),
+    "a model of others in place of a simulated one": (
+        SIMULATE,
+        lambda files: put_model(files, "out/model/b"),
+    ),
+    "a link in place of a folder of the demo": (
+        ("demo", "out"),
+        link("out/plda-known", "../x"),
+    ),
+    "an RTTM of others in a folder of the demo": (
+        ("demo", "out"),
+        lambda files: put(files, "out/plda-known/rttm"),
+    ),
+    "a diarization in a folder of the demo": (
+        ("demo", "out"),
+        lambda files: put(files, "out/plda-known/config.toml"),
+    ),
+    "a table of others in the folder of a tuning": (
+        ("tune", "x", "ref.html", "out"),
+        hold("tuning.csv", "mine,yours\n"),
+    ),
+    "folds of others in the folder of a tuning": (
+        ("tune", "x", "ref.html", "out"),
+        hold("folds.csv"),
+    ),
+    "a PLDA of others in the folder of a metric": (
+        ("train-metric", "x", "out"),
+        hold("plda"),
+    ),
+    "a table of others in the folder of a metric": (
+        ("train-metric", "x", "out"),
+        hold("training.csv", "my training data\n"),
+    ),
+    "a model that is read in the folder of a metric": (
+        ("train-metric", "x", "out", "--model-dir", "out"),
+        put_metric,
+    ),
+}
+
+
+def tree(folder):
+    """Return every path, and what it is: nothing is opened that may be a pipe."""
+    return {
+        path: (path.lstat().st_ino, path.is_file() and path.read_bytes())
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_page_is_true(faults_page, ssahc_here, files, fault):
+    arguments, hurt = FAULTS[fault]
+    row = faults_page[SECTION][fault]
+    hurt(files)
+    before = tree(files)
+    result = ssahc_here(*arguments)
+    assert row.is_said_in(result.stderr), result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    if row.survives == "everything":
+        assert result.returncode == 0
+        assert set(tree(files)) == set(before)
+    else:
+        assert row.survives == "nothing is written"
+        assert (result.returncode, result.stdout) == (2, "")
+        assert tree(files) == before
+
+
+def test_the_page_has_a_row_for_every_fault(faults_page):
+    assert list(faults_page[SECTION]) == list(FAULTS)
+
+
+@pytest.mark.parametrize(
+    "verb", ["timeline", "speakers", "thresholds", "sweep", "affinity"]
+)
+def test_no_picture_replaces_what_is_drawn(ssahc_here, files, verb):
+    (files / "in.png").write_text("mine")
+    arguments = {
+        "timeline": ("out/rttm", "in.png", "r1"),
+        "speakers": ("out/rttm", "out/rttm", "in.png"),
+        "thresholds": ("in.png",),
+        "sweep": ("in.png",),
+        "affinity": ("x", "r1", "out/rttm", "--plda", "in.png"),
+    }
+    result = ssahc_here("plot", verb, *arguments[verb], "in.png")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "ssahc: error: in.png: is read, and would be lost; give another name\n"
+    )
+    assert (files / "in.png").read_text() == "mine"
+
+
+def test_scores_are_not_written_where_the_rates_cannot_be_told(ssahc_here, files):
+    lines = (files / "trials").read_text().splitlines(keepends=True)
+    (files / "same").write_text("".join(x for x in lines if " target" in x))
+    (files / "scores").write_text("mine")
+    result = ssahc_here("verify", "x", "same", "--write-scores", "scores")
+    assert result.returncode == 2
+    assert "there are no nontarget trials" in result.stderr
+    assert (files / "scores").read_text() == "mine"
+
+
+def test_scores_of_scores_do_not_replace_them(ssahc_here, files):
+    assert ssahc_here(*verify("scores")).returncode == 0
+    before = (files / "scores").read_bytes()
+    result = ssahc_here("verify", "scores", "trials", "--write-scores", "scores")
+    assert result.returncode == 2
+    assert "scores: is read, and would be lost" in result.stderr
+    assert (files / "scores").read_bytes() == before
+    # What an earlier run has written is replaced.
+    assert ssahc_here(*verify("scores")).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/stderr", "/dev/fd/1"])
+def test_what_a_shell_has_opened_is_no_file_to_replace(name):
+    # It may be a regular file, and its name is a link to it.
+    with pytest.raises(UsageError, match="is a device; give the name of a file"):
+        check_output(Path(name), [])
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    with atomic_write(tmp_path / "link") as file:
+        file.write("new")
+    assert (tmp_path / "target").read_text() == "old"
+    assert (tmp_path / "link").read_text() == "new"
+    assert not (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_file_is_not_replaced(tmp_path, kind, linked):
+    path = tmp_path / "there"
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    target = tmp_path / "link" if linked else path
+    if linked:
+        target.symlink_to(path)
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match=f"is a {kind}; give the name of a file"):
+        with atomic_write(target):
+            pass
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["a", "b", "model", "model/a", "model/b", "train"])
+def test_nothing_is_simulated_where_a_link_leads(ssahc_here, files, name):
+    path, others = files / "corpus" / name, files / "others"
+    path.parent.mkdir(parents=True)
+    others.mkdir()
+    path.symlink_to(others)
+    result = ssahc_here("simulate", "corpus", *SIMULATE[2:])
+    assert result.returncode == 2
+    assert f"corpus/{name}: is a link, expected a folder or nothing" in result.stderr
+    assert list(others.iterdir()) == []
+
+
+def test_what_was_simulated_is_simulated_anew(ssahc_here, files):
+    for options in ((), ("--seed", 1), ("--train-speakers", 0)):
+        assert ssahc_here("simulate", "corpus", *SIMULATE[2:], *options).returncode == 0
+    # As a run leaves it that was killed before it had written the scp.
+    shutil.rmtree(files / "corpus" / "model")
+    for path in (files / "corpus" / "b").iterdir():
+        path.unlink() if path.name != "xvector.ark" else None
+    (files / "corpus" / "b" / ".xvector.scp.abc").touch()
+    assert ssahc_here("simulate", "corpus", *SIMULATE[2:]).returncode == 0
+
+
+def test_training_vectors_of_others_stay_where_none_are_simulated(ssahc_here, files):
+    put_others(files, "corpus/train")
+    before = tree(files / "corpus")
+    none = ("--train-speakers", 0)
+    assert ssahc_here("simulate", "corpus", *SIMULATE[2:], *none).returncode == 0
+    assert before.items() <= tree(files / "corpus").items()

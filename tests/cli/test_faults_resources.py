@@ -1,0 +1,260 @@
+"""Memory that is full, inputs that change, output that nobody reads.
+
+Each is brought about, and is as docs/faults.md says.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from fault_table import Faults, check_fault
+
+from ssahc.cli import diarize
+from ssahc.io.rttm import read_rttm
+from ssahc.learning import optimizer
+from ssahc.pipeline import diarize as pipeline
+
+fault = Faults()
+
+
+# ---- memory ------------------------------------------------------------------------
+
+
+class Killed:
+    """In place of processes: whoever gets one of these recordings is killed."""
+
+    def __init__(self, wanted):
+        self.wanted = wanted
+
+    def __call__(self, count, context, initializer, initargs):
+        self.work = initargs[0]
+        return self
+
+    def submit(self, function, batch, settings):
+        future = Future()
+        if any(self.wanted(recording.id) for recording in batch):
+            future.set_exception(BrokenProcessPool("killed"))
+        else:
+            future.set_result(SimpleNamespace(results=self.work(batch), log=[]))
+        return future
+
+    def shutdown(self, **_):
+        pass
+
+
+@fault("a process runs out of memory and is killed")
+def _(here):
+    times = iter(["a001"])
+    pool = Killed(lambda name: name == "a001" and next(times, None) is not None)
+    here.patch.setattr("ssahc.runtime.executor.ProcessPoolExecutor", pool)
+    return here.run("--nj", 2)
+
+
+@fault("a recording that every process is killed by")
+def _(here):
+    pool = Killed("a001".__eq__)
+    here.patch.setattr("ssahc.runtime.executor.ProcessPoolExecutor", pool)
+    return here.run("--nj", 2)
+
+
+@fault("a recording too large for the memory")
+def _(here):
+    steps = pipeline.diarize_steps
+
+    async def run_out(recording, *arguments, **options):
+        if recording.id == "a001":
+            raise MemoryError("Unable to allocate 6.71 GiB")
+        return await steps(recording, *arguments, **options)
+
+    here.patch.setattr("ssahc.cli.inputs.diarize_steps", run_out)
+    return here.run()
+
+
+def on_gpu(here, too_much, *options):
+    """Diarize on what passes for a GPU, where it is full for some recordings."""
+    together = optimizer.train_side_by_side
+
+    def run_out(jobs, place=None):
+        if place is not None and too_much([len(job.learner.inputs) for job in jobs]):
+            raise torch.cuda.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has"
+            )
+        return together(jobs)
+
+    here.patch.setattr(optimizer, "train_side_by_side", run_out)
+    here.patch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)
+    for module in (optimizer, diarize):
+        here.patch.setattr(module, "has_gpu", lambda device: device != "cpu")
+    return here.run(*options, options=("--system", "ssahc"))
+
+
+def length_of(here, recording):
+    lines = (here.folder / "x" / "utt2spk").read_text().splitlines()
+    return sum(line.split()[1] == recording for line in lines)
+
+
+@fault("recordings together too large for the GPU")
+def _(here):
+    return on_gpu(here, lambda lengths: len(lengths) > 1)
+
+
+@fault("a recording too large for the GPU")
+def _(here):
+    length = length_of(here, "a000")
+    return on_gpu(here, lambda lengths: length in lengths)
+
+
+@fault("the same, with `--device cuda`")
+def _(here):
+    length = length_of(here, "a000")
+    return on_gpu(here, lambda lengths: length in lengths, "--device", "cuda")
+
+
+# ---- what is read and printed ------------------------------------------------------
+
+
+def second_archive(here):
+    """Have the last recording's x-vectors in an archive of their own; return it."""
+    archive = here.folder / "x" / "xvector.ark"
+    shutil.copy(archive, archive.with_name("other.ark"))
+    scp = archive.with_suffix(".scp")
+    lines = scp.read_text().splitlines(keepends=True)
+    moved = [
+        line.replace("xvector", "other") if "a002" in line else line for line in lines
+    ]
+    scp.write_text("".join(moved))
+    return archive.with_name("other.ark")
+
+
+@fault("an archive is removed")
+def _(here):
+    with here.after(1, second_archive(here).unlink):
+        return here.run()
+
+
+@fault("an archive is cut off")
+def _(here):
+    archive = second_archive(here)
+    with here.after(1, lambda: os.truncate(archive, archive.stat().st_size - 20)):
+        return here.run()
+
+
+def interrupt(here):
+    with here.after(1, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        here.run()
+
+
+@fault("an input changes before `--resume`")
+def _(here):
+    interrupt(here)
+    (here.folder / "x" / "segments").touch()
+    return here.run("--resume")
+
+
+@fault("an older file takes an input's place before `--resume`")
+def _(here):
+    older = here.folder / "older"
+    shutil.copy(here.folder / "x" / "segments", older)
+    os.utime(older, (1, 1))
+    interrupt(here)
+    older.rename(here.folder / "x" / "segments")
+    return here.run("--resume")
+
+
+@fault("the clock is set back before a run")
+def _(here):
+    future = (here.folder / "x" / "segments").stat().st_mtime + 1e6
+    os.utime(here.folder / "x" / "segments", (future, future))
+    interrupt(here)
+    result = here.run("--resume")
+    assert "1 recordings were done before" in result.stderr
+    return SimpleNamespace(stderr="", returncode=2 + result.returncode)
+
+
+def score(here, **streams):
+    """Score in a process of its own; what it prints goes elsewhere."""
+    shutil.copytree(here.folder / "whole", here.out)
+    rttm = here.out / "rttm"
+    command = [Path(sys.executable).with_name("ssahc"), "score", rttm, rttm]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, **streams)
+
+
+@fault("nobody reads what is printed")
+def _(here):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stdout:
+        return score(here, stdout=stdout)
+
+
+@fault("what is printed goes to a full disk")
+def _(here):
+    with open("/dev/full", "w") as stdout:
+        return score(here, stdout=stdout)
+
+
+def log_to(here, **streams):
+    """Diarize in a process of its own; what it says goes elsewhere."""
+    options = ("--system", "plda", "--write-scores", "--max-speakers", "4")
+    model = ("--model-dir", here.folder / "model")
+    script = Path(sys.executable).with_name("ssahc")
+    command = (script, "diarize", here.folder / "x", here.out, *model, *options)
+    result = subprocess.run(list(map(str, command)), check=False, **streams)
+    return SimpleNamespace(stderr=result.stderr or "", returncode=result.returncode)
+
+
+@fault("Python leaves out assertions (`PYTHONOPTIMIZE`)")
+def _(here):
+    without = os.environ | {"PYTHONOPTIMIZE": "1"}
+    return log_to(here, env=without, stderr=subprocess.PIPE, text=True)
+
+
+@fault("a `.numba_config.yaml` in the working directory")
+def _(here):
+    (here.folder / ".numba_config.yaml").write_text("developer_mode: 1\n")
+    return log_to(here, cwd=here.folder, stderr=subprocess.PIPE, text=True)
+
+
+@fault("a `matplotlibrc` there that is no UTF-8")
+def _(here):
+    (here.folder / "matplotlibrc").write_bytes(b"# gr\xf6\xdfe\n")
+    return log_to(here, cwd=here.folder, stderr=subprocess.PIPE, text=True)
+
+
+@fault("the log goes to a full disk")
+def _(here):
+    with open("/dev/full", "w") as stderr:
+        return log_to(here, stderr=stderr)
+
+
+@fault("standard error is closed")
+def _(here):
+    return log_to(here, preexec_fn=lambda: os.close(2))
+
+
+@pytest.mark.parametrize("log", ["a full disk", "nobody"])
+def test_who_failed_is_said_to_nobody_and_the_others_are_written(broken, here, log):
+    broken.vector(lambda vector: vector * np.nan)
+    if log == "nobody":
+        reader, target = os.pipe()
+        os.close(reader)
+    else:
+        target = os.open("/dev/full", os.O_WRONLY)
+    with open(target, "w") as stderr:
+        assert log_to(here, stderr=stderr).returncode == 1
+    assert sorted(read_rttm(here.out / "rttm").turns) == ["a000", "a002"]
+    assert not (here.out / ".unfinished").exists()
+
+
+@pytest.mark.parametrize("name", fault)
+def test_a_fault_is_as_the_page_says(here, name):
+    check_fault(here, name, fault[name])

@@ -1,0 +1,25 @@
+"""Runs that are killed at random moments and resumed, by the script for it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "interrupt.py"
+# Enough recordings that some of the kills find a run with some of them done: fewer take
+# a moment, and every kill would come before the first or after the last.
+SIZE = ("--kills", "10", "--recordings", "30", "--duration", "100", "--nj", "1")
+
+
+def test_ten_kills_change_nothing(tmp_path):
+    script = subprocess.run(
+        [sys.executable, SCRIPT, tmp_path, *SIZE, "--seed", "2"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert script.returncode == 0, script.stdout
+    assert re.search(r"^10 kills of \d+ runs in \d+ s: ", script.stdout, re.MULTILINE)
+    assert script.stdout.endswith(
+        "runs that failed: 0; with other files than an uninterrupted run: 0; "
+        "recordings done twice: 0; processes left behind: 0\n"
+    )

@@ -1,0 +1,202 @@
+"""What ssahc does outside its output folder: no network, no telemetry, few files.
+
+(That a report's page loads nothing is tested in test_report and test_report_browser.)
+"""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import ssahc
+
+PACKAGE = Path(ssahc.__file__).parent
+WATCHED = Path(__file__).parents[1] / "watched"
+
+# All verbs but demo, which calls others of these, on every way to learn and to draw.
+RUNS = """\
+simulate c --recordings 2 --duration 40 --most-speakers 3 --dim 12 --train-speakers 40
+check c/a --model-dir c/model/b
+diarize c/a out --model-dir c/model/b --write-scores
+diarize c/a torch --model-dir c/model/b --loss am-softmax --resegmentation none
+diarize c/a jobs --model-dir c/model/b --nj 2 --max-steps 2
+cluster out/scores.scp c/a/spk2utt ahc --segments c/a/segments
+score c/a/ref.rttm out/rttm
+tune c/b c/b/ref.rttm tuned --model-dir c/model/a --system plda
+report out --ref c/a/ref.rttm
+plot affinity c/a a000 c/a/ref.rttm affinity.svg --model-dir c/model/b --system plda
+plot timeline c/a/ref.rttm out/rttm a000 timeline.png
+fit c/train fitted --whiten-from c/a
+train-metric c/train metric --loss ge2e --epochs 1
+verify c/train c/train/trials --model-dir metric
+"""
+CODE = """
+import json, sys
+from ssahc.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit as stop:
+        if stop.code:
+            sys.exit(f"{arguments}: exit status {stop.code}")
+print(*sorted({"dask", "distributed", "pyannote.database"} & sys.modules.keys()))
+"""
+
+# Programs that libraries call, and who does. kaldi_io asks a shell to expand
+# $KALDI_ROOT when it is imported; matplotlib asks which fonts there are, once.
+PROGRAMS = {("/bin/sh", "kaldi_io.kaldi_io"), ("fc-list", "matplotlib.font_manager")}
+NETWORK_LIBRARIES = {
+    *("aiohttp", "asyncio", "dask", "distributed", "fsspec", "ftplib", "http"),
+    *("httpx", "requests", "selectors", "smtplib", "socket", "socketserver", "ssl"),
+    *("subprocess", "telnetlib", "tornado", "urllib", "urllib3", "webbrowser"),
+    *("websockets", "xmlrpc", "zmq"),
+}
+
+
+def watch(code, *arguments, folder, **environment):
+    """Run Python code, watched; return it, what was noted, and where it all was."""
+    places = {name: folder / name for name in ("home", "temporary", "work")}
+    for place in places.values():
+        place.mkdir()
+    ours = ("XDG_", "MPL", "NUMBA_", "TORCH", "KALDI_")
+    own = {key: text for key, text in os.environ.items() if not key.startswith(ours)}
+    path = [str(WATCHED), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    own |= {
+        "HOME": str(places["home"]),
+        "TMPDIR": str(places["temporary"]),
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "WATCH_LOG": str(folder / "log"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=places["work"],
+        env=own | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = (folder / "log").read_text().splitlines()
+    notes = [SimpleNamespace(**json.loads(line)) for line in lines]
+    return SimpleNamespace(done=done, notes=notes, **places)
+
+
+def of_kind(notes, kind):
+    return [note for note in notes if note.kind == kind]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """All verbs, run one after the other in one process and its workers."""
+    commands = json.dumps([line.split() for line in RUNS.splitlines()])
+    run = watch(CODE, commands, folder=tmp_path_factory.mktemp("watched"))
+    assert run.done.returncode == 0, run.done.stderr
+    return run
+
+
+def test_nothing_goes_to_the_network(run):
+    assert of_kind(run.notes, "network") == []
+
+
+def test_no_program_is_called_but_by_libraries_that_are_known_to(run):
+    for note in of_kind(run.notes, "program"):
+        assert note.event == "subprocess.Popen", note
+        callers = [name for name in note.modules if name not in ("subprocess", "os")]
+        assert (note.about[0].strip("'"), callers[0]) in PROGRAMS, note
+
+
+def test_workers_are_watched_as_well(run):
+    processes = {note.process for note in run.notes}
+    assert len(processes) >= 3, "the main process and two workers"
+
+
+def test_files_are_written_in_the_output_folder_and_in_caches_alone(run):
+    settings = [run.home / ".cache", run.home / ".config"]
+    allowed = [run.work, *(place / "matplotlib" for place in settings)]
+    for note in of_kind(run.notes, "file"):
+        for path in map(Path, note.about):
+            if str(path) == os.devnull or any(
+                path.is_relative_to(place) for place in allowed
+            ):
+                continue
+            if path in settings:
+                assert note.event == "os.mkdir"
+            elif path.is_relative_to(run.temporary):
+                # An empty folder that torch makes for a compiler that is not used.
+                assert any(name.startswith("torch._inductor") for name in note.modules)
+            else:
+                # Python's own cache, and numba's, beside the source.
+                assert "__pycache__" in path.parts, note
+                assert path.is_relative_to(PACKAGE) or path.is_relative_to(sys.prefix)
+    names = {path.name for path in run.work.iterdir()}
+    assert names == {
+        *("c", "out", "torch", "jobs", "ahc", "tuned", "fitted", "metric"),
+        *("affinity.svg", "timeline.png"),
+    }
+    assert not [path for path in run.temporary.rglob("*") if path.is_file()]
+
+
+def test_dask_is_for_clusters_alone(run):
+    assert run.done.stdout.splitlines()[-1] == ""
+
+
+BUSY = """
+import multiprocessing, os, socket, subprocess, sys, urllib.request
+
+def misbehave():
+    try:
+        urllib.request.urlopen("http://127.0.0.1:9/", timeout=1)
+    except OSError:
+        pass
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+    subprocess.run(["true"])
+    os.system("true")
+    open("file", "w").close()
+    os.rename("file", "other")
+    os.remove("other")
+
+if __name__ == "__main__":
+    misbehave()
+    worker = multiprocessing.get_context("spawn").Process(target=misbehave)
+    worker.start()
+    worker.join()
+"""
+
+
+def test_the_watch_sees_what_it_is_to_see(tmp_path):
+    (tmp_path / "busy.py").write_text(BUSY)
+    code = "import runpy; runpy.run_module('busy', run_name='__main__', alter_sys=True)"
+    seen = watch(code, folder=tmp_path, PYTHONPATH=f"{WATCHED}{os.pathsep}{tmp_path}")
+    assert seen.done.returncode == 0, seen.done.stderr
+    processes = list(dict.fromkeys(note.process for note in seen.notes))
+    assert len(processes) >= 2
+    expected = {
+        *("urllib.Request", "socket.connect", "socket.bind", "subprocess.Popen"),
+        *("os.system", "open", "os.rename", "os.remove"),
+    }
+    busy = [
+        {note.event for note in seen.notes if note.process == process}
+        for process in processes
+    ]
+    assert sum(expected <= events for events in busy) == 2
+
+
+def test_only_the_cluster_needs_a_library_of_the_network():
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [name.name for name in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            for name in names:
+                if name.split(".")[0] in NETWORK_LIBRARIES:
+                    found.add((path.relative_to(PACKAGE).as_posix(), name))
+    assert found == {("runtime/executor.py", "distributed")}

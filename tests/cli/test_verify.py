@@ -1,0 +1,441 @@
+"""``ssahc verify`` as a user runs it, and the files of trials and scores."""
+
+import json
+from itertools import combinations
+from math import nan
+
+import numpy as np
+import pytest
+
+from ssahc.backend.training import fit_model
+from ssahc.backend.trials import VerificationOptions, embed, score_trials, verify
+from ssahc.core.errors import FormatError
+from ssahc.core.types import LabelledXvectors, Model
+from ssahc.io.labelled import read_labelled, write_labelled
+from ssahc.io.model import write_model_dir
+from ssahc.io.trials import read_trial_scores, read_trials, write_trial_scores
+from ssahc.simulation.conversations import SimulateOptions, simulate_training
+
+NIST = VerificationOptions()
+SMALL = SimulateOptions(dim=16, train_speakers=30, train_sessions=5, seed=5)
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    return simulate_training(SMALL)
+
+
+@pytest.fixture(scope="module")
+def fitted(labelled):
+    return fit_model(labelled.xvectors, labelled.speakers)
+
+
+@pytest.fixture
+def here(labelled, fitted, tmp_path):
+    """A folder of x-vectors, a model, and all pairs of two utterances as trials."""
+    write_labelled(tmp_path / "train", labelled)
+    write_model_dir(tmp_path / "model", fitted)
+    pairs = combinations(zip(labelled.utterances, labelled.speakers, strict=True), 2)
+    lines = [
+        f"{first} {second} {'target' if voice == other else 'nontarget'}\n"
+        for (first, voice), (second, other) in pairs
+    ]
+    (tmp_path / "trials").write_text("".join(lines))
+    return tmp_path
+
+
+@pytest.fixture
+def run(ssahc_here, here):
+    """Verify; return exit status, what was printed as JSON, lines on standard error."""
+
+    def run(*options, source="train", trials="trials"):
+        arguments = (here / source, here / trials, "--format", "json", *options)
+        result = ssahc_here("verify", *arguments)
+        assert "Traceback" not in result.stderr
+        values = json.loads(result.stdout) if result.stdout else None
+        return result.returncode, values, result.stderr.splitlines()
+
+    return run
+
+
+def oracle(here, model, plda=None, options=NIST):
+    """Figures of all pairs of the folder's utterances, by the functions on arrays."""
+    found = read_labelled(here / "train")[0]
+    vectors = embed(found.xvectors, model)
+    pairs = np.array(list(combinations(range(len(vectors)), 2)))
+    scores = score_trials(vectors, np.ones(len(vectors)), vectors, pairs, plda)
+    speakers = np.array(found.speakers)
+    is_target = speakers[pairs[:, 0]] == speakers[pairs[:, 1]]
+    return scores, verify(scores[is_target], scores[~is_target], options)
+
+
+# ---- figures -----------------------------------------------------------------------
+
+
+def test_a_model_with_a_plda_scores_by_it(run, here, fitted):
+    status, values, errors = run("--model-dir", here / "model")
+    assert (status, errors) == (0, [])
+    _, expected = oracle(here, fitted, fitted.plda)
+    assert values["scoring"] == "plda"
+    assert (values["p_target"], values["c_miss"], values["c_fa"]) == (0.01, 1, 1)
+    assert values["num_target"] == expected.num_target == 30 * 10
+    assert values["num_nontarget"] == expected.num_nontarget
+    # The model has been through float32.
+    for name in ("eer", "eer_threshold", "min_dcf", "min_dcf_threshold"):
+        assert values[name] == pytest.approx(getattr(expected, name), abs=0.005)
+    assert 0.01 < values["eer"] < 0.3
+
+
+@pytest.mark.parametrize("parts", [(), ("mean",), ("mean", "transform")])
+def test_cosine_takes_what_model_there_is(run, here, fitted, parts):
+    files = {"mean": here / "model/mean.vec", "transform": here / "model/transform.mat"}
+    options = [text for part in parts for text in (f"--{part}", files[part])]
+    values = run(*options)[1]
+    model = Model(**{part: getattr(fitted, part) for part in parts})
+    assert values["scoring"] == "cosine"
+    assert values["eer"] == pytest.approx(oracle(here, model)[1].eer, abs=0.002)
+
+
+def test_cosine_may_be_asked_for(run, here, fitted):
+    values = run("--model-dir", here / "model", "--scoring", "cosine")[1]
+    assert values["scoring"] == "cosine"
+    assert values["eer"] == pytest.approx(oracle(here, fitted)[1].eer, abs=0.002)
+
+
+def test_a_plda_tells_voices_apart_better_than_the_cosine(run, here):
+    eer = {
+        scoring: run("--model-dir", here / "model", "--scoring", scoring)[1]["eer"]
+        for scoring in ("plda", "cosine")
+    }
+    assert eer["plda"] < eer["cosine"]
+
+
+def test_costs_reach_the_figure(run, here, fitted):
+    options = ("--p-target", 0.2, "--c-miss", 3, "--c-fa", 2)
+    values = run("--model-dir", here / "model", *options)[1]
+    costs = VerificationOptions(0.2, 3, 2)
+    expected = oracle(here, fitted, fitted.plda, costs)[1]
+    assert values["min_dcf"] == pytest.approx(expected.min_dcf, abs=0.005)
+
+
+def test_the_table_is_for_people(ssahc_here, here):
+    (here / "scores").write_text("a x 2.5\na y 0.5\nb x 1\nb y 3\n")
+    (here / "few").write_text("a x target\nb x nontarget\nb y target\na y nontarget\n")
+    result = ssahc_here("verify", here / "scores", here / "few", "--p-target", "0.5")
+    assert result.stdout.splitlines() == [
+        "                                          EER        EER             minDCF",
+        "scoring     trials  targets  nontargets     %  threshold  minDCF  threshold",
+        "ready-made       4        2           2  0.00     2.5000  0.0000     2.5000",
+        "",
+        "Trials are accepted whose score is at least the threshold.",
+        "minDCF: p-target 0.5, c-miss 1, c-fa 1; 1 is the cost without scores.",
+    ]
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_rejecting_all_is_no_number_in_json(run, here):
+    (here / "scores").write_text("a x 1\na y 2\n")
+    (here / "few").write_text("a x target\na y nontarget\n")
+    values = run(source="scores", trials="few")[1]
+    assert values["min_dcf"] == 1
+    assert values["min_dcf_threshold"] is None
+
+
+# ---- enrolment ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def speakers(here, labelled):
+    """Speakers of 1 to 4 utterances, the fifth of each to test on."""
+    lines, trials = [], []
+    names = list(dict.fromkeys(labelled.speakers))
+    own = {
+        name: [
+            utterance
+            for utterance, speaker in zip(
+                labelled.utterances, labelled.speakers, strict=True
+            )
+            if speaker == name
+        ]
+        for name in names
+    }
+    for number, name in enumerate(names):
+        lines.append(" ".join((name, *own[name][: 1 + number % 4])))
+        for other in names:
+            kind = "target" if name == other else "nontarget"
+            trials.append(f"{name} {own[other][4]} {kind}")
+    (here / "spk2utt").write_text("\n".join(lines) + "\n")
+    (here / "speaker_trials").write_text("\n".join(trials) + "\n")
+    return names, own
+
+
+def test_speakers_are_means_of_their_utterances(run, here, speakers, fitted):
+    names, own = speakers
+    options = ("--model-dir", here / "model", "--enroll-spk2utt", here / "spk2utt")
+    status, values, errors = run(
+        *options, "--write-scores", here / "scores", trials="speaker_trials"
+    )
+    assert (status, errors) == (0, ["ssahc: scored 900 of 900 trials"])
+    found = read_labelled(here / "train")[0]
+    vector = dict(zip(found.utterances, found.xvectors, strict=True))
+    counts = [1 + number % 4 for number in range(len(names))]
+    means = [
+        np.mean([vector[utterance] for utterance in own[name][:count]], axis=0)
+        for name, count in zip(names, counts, strict=True)
+    ]
+    scores = score_trials(
+        embed(np.array(means), fitted),
+        counts,
+        embed(np.array([vector[own[name][4]] for name in names]), fitted),
+        np.indices((30, 30)).reshape(2, -1).T,
+        fitted.plda,
+    )
+    trials = read_trials(here / "speaker_trials")
+    written = read_trial_scores(here / "scores", trials)
+    np.testing.assert_allclose(written, scores, atol=0.02)
+    assert values["num_target"] == 30
+    # More utterances of a speaker tell more.
+    assert values["eer"] < run("--model-dir", here / "model")[1]["eer"]
+
+
+def test_enrolled_utterances_may_lie_in_a_folder_of_their_own(
+    run, here, speakers, labelled
+):
+    rows = [row % 5 != 4 for row in range(150)]
+    for name, kept in (("enrol", rows), ("test", [not row for row in rows])):
+        pick = np.flatnonzero(kept)
+        part = LabelledXvectors(
+            tuple(labelled.utterances[row] for row in pick),
+            tuple(labelled.speakers[row] for row in pick),
+            labelled.xvectors[pick],
+        )
+        write_labelled(here / name, part)
+    options = ("--enroll-spk2utt", here / "spk2utt")
+    together = run(*options, trials="speaker_trials")
+    apart = run(
+        *(*options, "--enroll-dir", here / "enrol"),
+        source="test",
+        trials="speaker_trials",
+    )
+    # Without a model, the centre is that of all x-vectors.
+    assert apart[:2] == (0, pytest.approx(together[1]))
+
+
+def test_speakers_without_any_x_vector_cost_their_trials(run, here, speakers):
+    names, _ = speakers
+    table = (here / "spk2utt").read_text().splitlines()
+    table[0] = f"{names[0]} nobody"
+    table[1] += " somebody"
+    (here / "spk2utt").write_text("\n".join(table[:-1]) + "\n")
+    status, values, errors = run(
+        "--enroll-spk2utt", here / "spk2utt", trials="speaker_trials"
+    )
+    assert status == 1
+    assert errors == [
+        f"ssahc: {here}/spk2utt: 2 utterances have no x-vector and are left out of "
+        "their speaker's mean, the first of them 'nobody'",
+        *(
+            f"ssahc: error: speaker of {here}/spk2utt {name!r}: has no x-vector; "
+            "30 trials are left out"
+            for name in (names[0], names[-1])
+        ),
+    ]
+    assert values["num_target"] == 28
+
+
+# ---- scores ------------------------------------------------------------------------
+
+
+def test_written_scores_give_the_same_figures(run, here):
+    scored = run("--model-dir", here / "model", "--write-scores", here / "scores")
+    ready = run(source="scores")
+    assert ready[0] == 0
+    assert ready[1].pop("scoring") == "ready-made"
+    assert scored[1].pop("scoring") == "plda"
+    assert ready[1] == pytest.approx(scored[1], rel=1e-6)
+    lines = (here / "scores").read_text().splitlines()
+    trials = (here / "trials").read_text().splitlines()
+    assert [line.split()[:2] for line in lines] == [x.split()[:2] for x in trials]
+    # Seven digits, as Kaldi.
+    assert all(line.split()[2] == f"{float(line.split()[2]):.7g}" for line in lines)
+
+
+def test_trials_without_a_kind_are_only_scored(run, here):
+    text = (here / "trials").read_text()
+    bare = text.replace(" nontarget", "").replace(" target", "")
+    (here / "bare").write_text(bare)
+    status, values, errors = run("--write-scores", here / "scores", trials="bare")
+    assert (status, values) == (0, None)
+    assert errors == ["ssahc: scored 11175 of 11175 trials"]
+    assert run(source="scores")[1]["eer"] == pytest.approx(run()[1]["eer"], abs=1e-3)
+    status, values, errors = run(trials="bare")
+    assert (status, values) == (2, None)
+    assert errors[0].startswith(
+        f"ssahc: error: {here}/bare:1: expected 'enrolled test target|nontarget', "
+    )
+
+
+def test_scores_need_not_be_in_order_nor_complete(run, here):
+    (here / "few").write_text("a x target\nb x nontarget\nc x nontarget\n")
+    (here / "scores").write_text("b x 1e0\nb z 7\nd x 8\n\na\tx  2\n")
+    status, values, errors = run(source="scores", trials="few")
+    assert (status, values["num_target"], values["num_nontarget"]) == (1, 1, 1)
+    assert errors == [f"ssahc: error: {here}/scores: has no score of 'c' and 'x'"]
+
+
+# ---- faults ------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_named_and_the_rest_is_scored(run, here, labelled):
+    whole = run()[1]
+    first = labelled.utterances[0]
+    lines = [f"{first} gone{number} nontarget" for number in range(9)]
+    lines += [f"lost {first} target", f"lost {first} target"]
+    text = (here / "trials").read_text() + "\n".join(lines)
+    (here / "more").write_text(text)
+    status, values, errors = run(trials="more")
+    assert (status, values) == (1, whole)
+    assert errors == [
+        f"ssahc: {here}/more: 1 of 11186 lines repeat a trial; each line counts",
+        "ssahc: error: enrolled utterance 'lost': has no x-vector; 2 trials are left "
+        "out",
+        *(
+            f"ssahc: error: test utterance 'gone{number}': has no x-vector; 1 trial is "
+            "left out"
+            for number in range(4)
+        ),
+        "ssahc: error: ... and 5 more",
+    ]
+
+
+def test_a_broken_x_vector_costs_its_trials(run, here, labelled):
+    broken = labelled.xvectors.copy()
+    broken[3] = nan
+    changed = LabelledXvectors(labelled.utterances, labelled.speakers, broken)
+    write_labelled(here / "train", changed)
+    status, values, errors = run()
+    assert status == 1
+    assert "holds NaN" in errors[0]
+    # It comes fourth: three trials test it, and in the others it is enrolled.
+    assert [line.split(";")[1] for line in errors[1:]] == [
+        " 146 trials are left out",
+        " 3 trials are left out",
+    ]
+    assert values["num_target"] + values["num_nontarget"] == 11175 - 149
+
+
+def test_an_option_that_cannot_be_met_is_named(run, here):
+    (here / "scores").write_text("a x 1\n")
+    for options, source, message in (
+        (("--scoring", "plda"), "train", "--scoring plda needs a PLDA"),
+        (("--p-target", "1"), "train", "p-target must be between 0 and 1, found 1"),
+        (
+            ("--scoring", "cosine", "--mean", here / "model/mean.vec"),
+            "scores",
+            "a file of scores needs no --mean and --scoring",
+        ),
+        ((), "nowhere", "no such file"),
+        (("--plda-scores", "x"), "train", "No such option"),
+        (("--write-scores", here / "no/where"), "train", "no such folder; create"),
+        (("--plda", here / "model/plda"), "train", "centred and whitened"),
+    ):
+        status, values, errors = run(*options, source=source)
+        assert (status, values) == (2, None)
+        assert message in errors[-1]
+
+
+def test_dimensions_that_differ_are_refused(run, here):
+    other = LabelledXvectors(("e",), ("s",), np.ones((1, 3)))
+    write_labelled(here / "other", other)
+    (here / "few").write_text("e e target\n")
+    model = ("--model-dir", here / "model")
+    for options, message in (
+        ((), "test and enrolled x-vectors have 16 and 3 dimensions"),
+        (model, "x-vectors have 3 dimensions, the model's mean has 16"),
+    ):
+        status, _, errors = run("--enroll-dir", here / "other", *options)
+        assert status == 2
+        assert message in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a x target\nb y\n",
+            ":2: expected 'enrolled test target|nontarget', found 'b ",
+        ),
+        ("a\n", ":1: expected 'enrolled test"),
+        ("a x target more\n", ":1: expected 'enrolled test"),
+        ("\na x imposter\n", ":2: expected target or nontarget in the third field, "),
+        ("a x Target\n", "found 'Target'"),
+        (
+            "a x target\n\nb x target\na x nontarget\n",
+            ":4: the trial of 'a' and 'x' is a target in one line and a nontarget in",
+        ),
+        ("\n", ": lists no trial"),
+        ("\ufeffa x target\n", ":1: starts with a byte order mark"),
+        ("a x target\nb y target\n", "there are no nontarget trials"),
+        ("a x nontarget\n", "there are no target trials"),
+        ("p q target\nq p nontarget\n", "none of 2 trials could be scored"),
+    ],
+)
+def test_faults_of_trials_are_named(run, here, text, message):
+    (here / "few").write_text(text)
+    (here / "scores").write_text("a x 1\nb x 2\nb y 3\n")
+    status, values, errors = run(source="scores", trials="few")
+    assert (status, values) == (2, None)
+    assert message in errors[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a x\n", ":1: expected 'enrolled test score', found 'a x'"),
+        ("a x 1 2\n", ":1: expected 'enrolled test score'"),
+        ("a x one\n", ":1: expected a number for the score, found 'one'"),
+        ("b x 1\na x nan\n", ":2: expected a number for the score, found 'nan'"),
+        (
+            "a x 1\nb x 1\na x 1\n\na x 2\n",
+            ":5: another score of 'a' and 'x' than in a line above",
+        ),
+        ("", "none of 2 trials could be scored"),
+    ],
+)
+def test_faults_of_scores_are_named(run, here, text, message):
+    (here / "few").write_text("a x target\nb x nontarget\n")
+    (here / "scores").write_text(text)
+    status, values, errors = run(source="scores", trials="few")
+    assert (status, values) == (2, None)
+    assert message in errors[-1]
+
+
+def test_trials_with_and_without_kinds_do_not_mix(here):
+    for text, form in (
+        ("a x\na y target\n", "'enrolled test'"),
+        ("a y target\na x\n", "'enrolled test target|nontarget'"),
+    ):
+        (here / "few").write_text(text)
+        with pytest.raises(FormatError) as error:
+            read_trials(here / "few", need_targets=False)
+        assert f"few:2: expected {form}, found" in str(error.value)
+
+
+def test_scores_go_through_a_file(here, rng):
+    lines = [f"s{a} u{b} nontarget" for a in range(40) for b in range(50)]
+    rng.shuffle(lines)
+    (here / "few").write_text("\n".join(lines))
+    trials = read_trials(here / "few")
+    assert [" ".join(trials.names(row)) for row in range(3)] == [
+        line.removesuffix(" nontarget") for line in lines[:3]
+    ]
+    assert not trials.is_target.any()
+    scores = rng.standard_normal(len(trials))
+    scores[[0, 7, 1999]] = nan
+    write_trial_scores(here / "scores", trials, scores)
+    text = (here / "scores").read_text().splitlines()
+    assert len(text) == 1997
+    (here / "scores").write_text("\n".join(reversed(text)))
+    np.testing.assert_allclose(
+        read_trial_scores(here / "scores", trials), scores, rtol=1e-6
+    )

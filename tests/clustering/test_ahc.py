@@ -1,0 +1,271 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from ssahc.backend.affinity import ScoreMatrix, cosine_affinity, weighted_sum
+from ssahc.backend.plda import log_likelihood_ratios
+from ssahc.clustering.ahc import (
+    AhcOptions,
+    agglomerative_cluster,
+    average_linkage,
+    has_factored_linkage,
+    is_steered,
+    link,
+)
+from ssahc.clustering.discriminative import DiscriminativeCost
+from ssahc.clustering.stopping import Stop
+from ssahc.core.errors import DataError, UsageError
+from ssahc.io.ark import read_table
+from ssahc.io.text import read_labels, read_reco2num_spk, read_spk2utt
+
+
+def naive_labels(affinity, stop):
+    """Average linkage by definition: all averages anew before every merge."""
+    clusters = {i: [i] for i in range(len(affinity))}
+    upper = np.triu(affinity, 1)
+    full = upper + upper.T
+    fewest = stop.num_speakers or stop.min_speakers
+    next_id = len(affinity)
+    while len(clusters) > fewest:
+        pairs = [
+            (full[np.ix_(clusters[i], clusters[j])].mean(), -i, -j)
+            for i in clusters
+            for j in clusters
+            if i < j
+        ]
+        best, i, j = max(pairs)
+        forced = stop.max_speakers is not None and len(clusters) > stop.max_speakers
+        if stop.threshold is not None and best < stop.threshold and not forced:
+            break
+        clusters[next_id] = clusters.pop(-i) + clusters.pop(-j)
+        next_id += 1
+    labels = np.empty(len(affinity), int)
+    for label, cluster in enumerate(sorted(clusters)):
+        labels[clusters[cluster]] = label
+    return labels
+
+
+# Sums of a few small multiples of 1/4 are exact in float32, so that ties are ties in
+# any order of addition; sizes stay below 2^k boundaries that would need rounding.
+grid = st.integers(-8, 8).map(lambda value: value / 4)
+
+
+@st.composite
+def matrices(draw, largest=9):
+    count = draw(st.integers(1, largest))
+    return draw(arrays(np.float32, (count, count), elements=grid))
+
+
+@st.composite
+def stops(draw):
+    if draw(st.booleans()):
+        return Stop(num_speakers=draw(st.integers(1, 10)))
+    fewest = draw(st.integers(1, 4))
+    most = draw(st.none() | st.integers(fewest, 8))
+    return Stop(
+        threshold=draw(st.integers(-9, 9)) / 4 + 0.05,
+        min_speakers=fewest,
+        max_speakers=most,
+    )
+
+
+@given(matrices(), stops())
+def test_equals_the_definition(affinity, stop):
+    labels = average_linkage(affinity).cut(stop)
+    assert labels.tolist() == naive_labels(affinity, stop).tolist()
+
+
+@given(matrices(largest=20), stops())
+def test_history_replays_direct_clustering(affinity, stop):
+    direct = agglomerative_cluster(affinity, stop)
+    history = average_linkage(affinity)
+    assert history.cut(stop).tolist() == direct.tolist()
+    assert history.num_clusters(stop) == direct.max() + 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equals_scipy(seed):
+    rng = np.random.default_rng(seed)
+    points = rng.standard_normal((60, 4))
+    distance = np.linalg.norm(points[:, None] - points, axis=2)
+    tree = linkage(squareform(distance, checks=False), "average")
+    history = average_linkage(-distance.astype(np.float32))
+    for count in (1, 2, 5, 20, 60):
+        ours = history.cut(Stop(num_speakers=count))
+        theirs = fcluster(tree, count, "maxclust")
+        assert same_partition(ours, theirs)
+    np.testing.assert_allclose(-history.averages, tree[:, 2], rtol=1e-5)
+
+
+def same_partition(first, second):
+    return np.array_equal(
+        first[:, None] == first[None, :], second[:, None] == second[None, :]
+    )
+
+
+def golden_runs(golden):
+    return json.loads((golden / "ahc_random" / "runs.json").read_text())
+
+
+def run_golden(folder, name, arguments):
+    """Yield (recording, our labels, Kaldi's) for one set of Kaldi's options."""
+    given_options = dict(argument[2:].split("=", 1) for argument in arguments)
+    sign = -1 if given_options.get("read-costs") == "true" else 1
+    counts = None
+    if table := given_options.get("reco2num-spk-rspecifier"):
+        counts = read_reco2num_spk(folder / table.removeprefix("ark,t:"))
+    options = AhcOptions(
+        float(given_options.get("max-spk-fraction", 1)),
+        int(given_options.get("first-pass-max-utterances", 32767)),
+    )
+    theirs = read_labels(folder / f"labels_{name}")
+    utterances = read_spk2utt(folder / "reco2utt")
+    for recording, matrix in read_table(folder / "scores.ark", "matrix"):
+        if counts is None:
+            stop = Stop(threshold=sign * float(given_options["threshold"]))
+        else:
+            stop = Stop(num_speakers=counts[recording])
+        ours = agglomerative_cluster(sign * matrix, stop, options)
+        yield recording, ours + 1, [theirs[u] for u in utterances[recording]]
+
+
+def test_golden_runs_are_complete(golden):
+    assert len(golden_runs(golden)) == 27
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "t-1 t-0.5 t0 t0.5 t1 costs_t-0.5 costs_t0 costs_t0.5",
+        "t-0.25_fp1 t-0.25_fp2 t-0.25_fp5 t-0.25_fp12 t-0.25_fp30",
+        "k1 k2 k3 k5",
+        "k2_frac0.5 k2_frac0.6 k3_frac0.4 k3_frac0.2 k5_frac0.3 k5_frac1.5",
+        "k1_fp11 k2_fp12 k2_fp30 k2_fp30_frac0.6",
+    ],
+)
+def test_labels_equal_kaldis(golden, name):
+    runs = golden_runs(golden)
+    for run in name.split():
+        results = list(run_golden(golden / "ahc_random", run, runs[run]))
+        assert len(results) == 52
+        for recording, ours, theirs in results:
+            assert ours.tolist() == theirs, f"{run} {recording}"
+
+
+def test_bounds_are_kept(rng):
+    affinity = rng.standard_normal((30, 30)).astype(np.float32)
+    history = average_linkage(affinity)
+    assert history.num_clusters(Stop(threshold=-9.0, min_speakers=4)) == 4
+    assert history.num_clusters(Stop(threshold=9.0, max_speakers=3)) == 3
+
+
+def test_two_passes_keep_bounds(rng):
+    affinity = rng.standard_normal((60, 60)).astype(np.float32)
+    options = AhcOptions(first_pass_max_utterances=25)
+    for stop, expected in (
+        (Stop(threshold=-9.0, min_speakers=4), 4),
+        (Stop(threshold=9.0, max_speakers=3), 3),
+    ):
+        assert agglomerative_cluster(affinity, stop, options).max() + 1 == expected
+
+
+def test_more_speakers_than_windows_gives_one_each():
+    labels = average_linkage(np.ones((3, 3), np.float32)).cut(Stop(num_speakers=7))
+    assert labels.tolist() == [0, 1, 2]
+
+
+def test_no_state_between_calls(rng):
+    first = rng.standard_normal((12, 12)).astype(np.float32)
+    second = rng.standard_normal((9, 9)).astype(np.float32)
+    stop, kept = Stop(threshold=0.0), first.copy()
+    once = agglomerative_cluster(first, stop)
+    agglomerative_cluster(second, stop)
+    assert np.array_equal(agglomerative_cluster(first, stop), once)
+    assert np.array_equal(first, kept)
+
+
+@pytest.mark.parametrize("stop", [Stop(num_speakers=1), Stop(threshold=-0.1)])
+def test_merging_may_be_interrupted_now_and_then(rng, monkeypatch, stop):
+    affinity = rng.standard_normal((60, 60)).astype(np.float32).round(1)
+    whole = agglomerative_cluster(affinity, stop).tolist()
+    history = average_linkage(affinity)
+    monkeypatch.setattr("ssahc.clustering.dense_linkage._AT_ONCE", -13)
+    assert agglomerative_cluster(affinity, stop).tolist() == whole
+    assert average_linkage(affinity).merges.tolist() == history.merges.tolist()
+
+
+def test_steering_options_are_recognised():
+    known, threshold = Stop(num_speakers=2), Stop(threshold=0.0)
+    whole = cosine_affinity(np.eye(10))
+    assert not is_steered(whole, known, AhcOptions())
+    assert is_steered(whole, known, AhcOptions(max_spk_fraction=0.6))
+    assert not is_steered(whole, known, AhcOptions(max_spk_fraction=0.4))
+    assert not is_steered(whole, threshold, AhcOptions(max_spk_fraction=0.6))
+    assert is_steered(whole, threshold, AhcOptions(first_pass_max_utterances=9))
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["scores from a file", "factors"])
+def test_kaldis_first_pass_is_only_for_scores_from_files(monkeypatch, given):
+    monkeypatch.setattr("ssahc.clustering.ahc._KALDIS_FIRST_PASS", 9)
+    affinity = cosine_affinity(np.eye(10))
+    if given:
+        affinity = ScoreMatrix(affinity.dense())
+    assert is_steered(affinity, Stop(threshold=0.0), AhcOptions()) == given
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@pytest.mark.parametrize("gone_on", [False, True])
+def test_long_recordings_are_clustered_alike_without_a_matrix(
+    rng, monkeypatch, weight, gone_on
+):
+    """Both ways of `link`, with Eq. 2 from 12 clusters on, and from given clusters."""
+    centres = rng.standard_normal((6, 8))
+    vectors = centres[rng.integers(6, size=300)] + rng.standard_normal((300, 8))
+    scores = log_likelihood_ratios(vectors, np.linspace(3, 0.1, 8))
+    affinity = weighted_sum(cosine_affinity(vectors), scores, 0.5)
+    start = np.r_[np.arange(40), rng.integers(40, size=260)] if gone_on else None
+    cost = DiscriminativeCost(weight, 2, 12)
+    dense = link(affinity, start=start, cost=cost)
+    assert not has_factored_linkage(affinity)
+    monkeypatch.setattr("ssahc.clustering.ahc.LONGEST_DENSE", 100)
+    assert has_factored_linkage(affinity)
+    factored = link(affinity, start=start, cost=cost)
+    assert factored.merges.tolist() == dense.merges.tolist()
+    np.testing.assert_allclose(factored.averages, dense.averages, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"num_speakers": 2, "threshold": 0.0},
+        {"num_speakers": 0},
+        {"num_speakers": 2, "max_speakers": 3},
+        {"threshold": float("nan")},
+        {"threshold": 0.0, "min_speakers": 3, "max_speakers": 2},
+        {"threshold": 0.0, "max_speakers": 0},
+    ],
+)
+def test_contradictions_are_refused(arguments):
+    with pytest.raises(UsageError):
+        Stop(**arguments)
+
+
+@pytest.mark.parametrize(
+    "affinity",
+    [
+        np.zeros((2, 3), np.float32),
+        np.full((2, 2), np.nan, np.float32),
+        np.full((2, 2), 1e37, np.float32),
+        np.full((2, 2), 1e300),
+    ],
+)
+def test_unusable_matrices_are_refused(affinity):
+    with pytest.raises(DataError):
+        average_linkage(affinity)

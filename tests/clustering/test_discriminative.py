@@ -1,0 +1,146 @@
+"""Eq. 2 of Singh & Ganapathy against a loop over all pairs and all neighbours."""
+
+import numpy as np
+import pytest
+
+from ssahc.clustering.ahc import AhcOptions, agglomerative_cluster, average_linkage
+from ssahc.clustering.discriminative import DiscriminativeCost
+from ssahc.clustering.stopping import Stop
+from ssahc.core.errors import UsageError
+
+
+def naive(affinity, stop, cost, largest=np.inf):
+    """Return labels and, per merge, the largest and the merged average, by loops."""
+    clusters = {i: [i] for i in range(len(affinity))}
+    bests, merged = [], []
+
+    def average(one, other):
+        return affinity[np.ix_(one, other)].mean()
+
+    while len(clusters) > (stop.num_speakers or stop.min_speakers):
+        ids = sorted(clusters)
+        pairs = [(i, j) for i in ids for j in ids if i < j]
+        averages = [
+            average(clusters[i], clusters[j])
+            if len(clusters[i]) + len(clusters[j]) <= largest
+            else -np.inf
+            for i, j in pairs
+        ]
+        best = max(averages)
+        if best == -np.inf:
+            break
+        forced = stop.max_speakers is not None and len(clusters) > stop.max_speakers
+        if stop.threshold is not None and best < stop.threshold and not forced:
+            break
+        costs = [-value for value in averages]
+        if len(clusters) <= cost.below:
+            for index, (i, j) in enumerate(pairs):
+                union = clusters[i] + clusters[j]
+                others = [k for k in ids if k not in (i, j)]
+                near = sorted(average(union, clusters[k]) for k in others)[::-1]
+                costs[index] += cost.weight * sum(near[: cost.neighbors])
+        i, j = pairs[int(np.argmin(costs))]
+        clusters[len(affinity) + len(bests)] = clusters.pop(i) + clusters.pop(j)
+        bests.append(best)
+        merged.append(averages[int(np.argmin(costs))])
+    labels = np.empty(len(affinity), int)
+    for label, cluster in enumerate(sorted(clusters)):
+        labels[clusters[cluster]] = label
+    return labels, bests, merged
+
+
+def random_affinity(rng, count):
+    vectors = (
+        rng.normal(size=(count, 4))
+        + 2 * rng.normal(size=(3, 4))[rng.integers(3, size=count)]
+    )
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors @ vectors.T
+
+
+@pytest.mark.parametrize("neighbors", [1, 3])
+@pytest.mark.parametrize("weight", [0.0, 0.1, 1.0])
+def test_equal_to_the_naive_loop(rng, weight, neighbors):
+    for count in (1, 2, 3, 5, 9, 14):
+        affinity = random_affinity(rng, count)
+        for below in (0, 2, count // 2, count):
+            cost = DiscriminativeCost(weight, neighbors, below)
+            history = average_linkage(affinity, cost=cost)
+            for stop in (
+                Stop(num_speakers=1),
+                Stop(num_speakers=3),
+                Stop(threshold=0.1),
+                Stop(threshold=0.5, min_speakers=2, max_speakers=4),
+            ):
+                labels, bests, _ = naive(affinity, stop, cost)
+                np.testing.assert_array_equal(history.cut(stop), labels)
+                np.testing.assert_array_equal(
+                    agglomerative_cluster(affinity, stop, cost=cost), labels
+                )
+                np.testing.assert_allclose(
+                    history.averages[: len(bests)], bests, atol=1e-5
+                )
+
+
+def test_histories_that_are_not_monotone_are_cut_correctly(rng):
+    # The averages of the merged pairs rise again in most of these, and many merges are
+    # not those of plain linkage; every threshold still cuts where a run of its own
+    # would have stopped.
+    changed = rising = 0
+    for _ in range(8):
+        affinity = random_affinity(rng, 12)
+        cost = DiscriminativeCost(0.5, 1, 12)
+        history = average_linkage(affinity, cost=cost)
+        _, bests, merged = naive(affinity, Stop(num_speakers=1), cost)
+        changed += not np.array_equal(average_linkage(affinity).merges, history.merges)
+        rising += bool((np.diff(merged) > 1e-6).any())
+        # The best pair is not always the one merged, so that its average repeats.
+        values = np.unique(np.round(bests, 4))
+        for threshold in [-2, *(values[1:] + values[:-1]) / 2, 2]:
+            stop = Stop(threshold=threshold)
+            labels = naive(affinity, stop, cost)[0]
+            np.testing.assert_array_equal(history.cut(stop), labels)
+    assert changed > 4
+    assert rising > 4
+
+
+def test_pairs_beyond_the_largest_cluster_are_never_merged(rng):
+    options, changed = AhcOptions(max_spk_fraction=0.5), 0
+    for _ in range(5):
+        affinity, cost = random_affinity(rng, 14), DiscriminativeCost(0.5, 1, 10)
+        stop = Stop(num_speakers=2)
+        labels = agglomerative_cluster(affinity, stop, options, cost=cost)
+        np.testing.assert_array_equal(labels, naive(affinity, stop, cost, largest=7)[0])
+        free = agglomerative_cluster(affinity, stop, cost=cost)
+        changed += not np.array_equal(free, labels)
+    assert changed > 0
+
+
+def test_the_second_of_two_passes_uses_the_cost(rng):
+    # The first pass, stopped at ten clusters a piece, merges nothing in pieces of ten:
+    # all merges are those of the second.
+    affinity = random_affinity(rng, 20)
+    stop = Stop(threshold=0.05)
+    options = AhcOptions(first_pass_max_utterances=10)
+    cost = DiscriminativeCost(0.5, 2, 12)
+    labels = agglomerative_cluster(affinity, stop, options, cost=cost)
+    np.testing.assert_array_equal(labels, naive(affinity, stop, cost)[0])
+    plain = agglomerative_cluster(affinity, stop, options)
+    assert not np.array_equal(labels, plain)
+
+
+@pytest.mark.parametrize(("weight", "neighbors"), [(-0.1, 1), (np.nan, 1), (0.1, 0)])
+def test_senseless_costs_are_refused(weight, neighbors):
+    with pytest.raises(UsageError):
+        DiscriminativeCost(weight, neighbors, 5)
+
+
+def test_continuing_from_clusters_is_continuing(rng):
+    affinity = random_affinity(rng, 25)
+    whole = average_linkage(affinity)
+    start = whole.cut(Stop(num_speakers=6))
+    rest = average_linkage(affinity, start=start)
+    assert rest.num_leaves == 6
+    for number in range(1, 7):
+        stop = Stop(num_speakers=number)
+        np.testing.assert_array_equal(rest.cut(stop)[start], whole.cut(stop))

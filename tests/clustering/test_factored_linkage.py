@@ -1,0 +1,398 @@
+"""Average linkage without the matrix: against scipy, Kaldi and the dense path."""
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from ssahc.backend.affinity import FactoredAffinity, cosine_affinity, weighted_sum
+from ssahc.backend.plda import PldaOptions, plda_affinity
+from ssahc.backend.preprocess import center, whiten_and_normalize
+from ssahc.clustering import factored_linkage
+from ssahc.clustering.ahc import average_linkage
+from ssahc.clustering.factored_linkage import group, merge_factored
+from ssahc.clustering.merge_history import MergeHistory
+from ssahc.clustering.stopping import Stop
+from ssahc.clustering.two_pass import merge_in_pieces
+from ssahc.core.errors import DataError
+from ssahc.io.ark import read_table
+from ssahc.io.model import read_model_dir
+from ssahc.io.text import read_labels, read_reco2num_spk, read_spk2utt
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
+
+
+def make_affinity(count, seed=0, speakers=None, dim=12):
+    """Cosine and a PLDA's form of noisy vectors of several speakers, and who spoke."""
+    rng = np.random.default_rng(seed)
+    who = rng.integers(speakers or max(2, count // 100), size=count)
+    blocks = [
+        rng.standard_normal((who.max() + 1, dim))[who]
+        + rng.standard_normal((count, dim))
+        for _ in range(2)
+    ]
+    cosine = cosine_affinity(blocks[0])
+    energy = (blocks[1] ** 2).sum(axis=1)
+    plda = FactoredAffinity(blocks[1] / 3, -energy / 15, 0.5)
+    return weighted_sum(cosine, plda, 0.6), who
+
+
+def factor(scores):
+    """Return a symmetric matrix, whatever its diagonal, as a factored affinity."""
+    upper = np.triu(scores, 1).astype(np.float64)
+    values, vectors = np.linalg.eigh(upper + upper.T)
+    return FactoredAffinity(vectors * np.sqrt(values - values[0]), np.zeros(len(upper)))
+
+
+def costs_of(affinity):
+    """Return what scipy takes, in float64, and what it was subtracted from."""
+    matrix = affinity.features @ affinity.features.T + affinity.constant
+    matrix += affinity.bias + affinity.bias[:, None]
+    return matrix.max() - matrix[np.triu_indices(len(matrix), 1)], matrix.max()
+
+
+def subset(affinity, rows):
+    return FactoredAffinity(
+        affinity.features[rows], affinity.bias[rows], affinity.constant
+    )
+
+
+def assert_valid(history, count):
+    """Every cluster merged once, parts before unions, lower id first, none rising."""
+    merges = history.merges
+    assert history.num_leaves == count
+    assert (merges[:, 0] < merges[:, 1]).all()
+    assert (merges[:, 1] < count + np.arange(len(merges))).all()
+    assert len(np.unique(merges)) == merges.size
+    assert (np.diff(history.averages) <= 0).all()
+    assert history.averages.dtype == np.float32
+
+
+def assert_equal_histories(ours, theirs, tolerance=1e-5):
+    assert np.array_equal(ours.merges, theirs.merges)
+    scale = np.abs(theirs.averages).max(initial=1.0)
+    np.testing.assert_allclose(
+        ours.averages, theirs.averages, rtol=0, atol=tolerance * scale
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 17, 140, 700, 1500])
+def test_equals_the_dense_path(count):
+    affinity, _ = make_affinity(count, seed=count)
+    history = merge_factored(affinity)
+    assert_valid(history, count)
+    assert len(history.merges) == count - 1
+    assert_equal_histories(history, average_linkage(affinity.dense()))
+
+
+def test_equals_scipy_at_5000():
+    affinity, _ = make_affinity(5000, speakers=60)
+    history = merge_factored(affinity)
+    assert_valid(history, 5000)
+    costs, largest = costs_of(affinity)
+    tree = linkage(costs, "average")
+    np.testing.assert_allclose(
+        largest - history.averages, tree[:, 2], rtol=0, atol=1e-5
+    )
+    assert unions(5000, history.merges) == unions(5000, tree[:, :2])
+    for count in (2, 60, 4000):
+        ours = history.cut(Stop(num_speakers=count))
+        theirs = fcluster(tree, count, "maxclust")
+        assert adjusted_rand_score(theirs, ours) == 1
+
+
+@pytest.mark.parametrize(
+    "affinity",
+    [
+        # One dimension: chains, in which few pairs are each other's nearest.
+        cosine_affinity(np.random.default_rng(1).standard_normal((400, 2))),
+        FactoredAffinity(
+            np.random.default_rng(2).standard_normal((900, 1)), np.zeros(900)
+        ),
+        # Biases decide: all have the same nearest, one merge a round.
+        FactoredAffinity(
+            0.01 * np.random.default_rng(3).standard_normal((400, 5)),
+            np.random.default_rng(4).standard_normal(400) - 100,
+            -7.0,
+        ),
+        FactoredAffinity(np.zeros((300, 1)), -np.linspace(1, 9, 300)),
+        # No structure at all.
+        FactoredAffinity(
+            np.random.default_rng(5).standard_normal((1100, 30)), np.ones(1100)
+        ),
+    ],
+    ids=["circle", "line", "bias", "only bias", "noise"],
+)
+def test_hard_shapes_equal_the_dense_path(affinity):
+    history = merge_factored(affinity)
+    assert_valid(history, len(affinity))
+    dense = average_linkage(affinity.dense())
+    for count in (2, 7, 50, 200):
+        stop = Stop(num_speakers=count)
+        assert np.array_equal(history.cut(stop), dense.cut(stop))
+    np.testing.assert_allclose(history.averages, dense.averages, rtol=3e-5, atol=3e-6)
+
+
+def test_labels_equal_kaldis(golden):
+    # The matrices without equal scores: where scores are equal Kaldi's choice depends
+    # on how its float32 sums round.
+    folder = golden / "ahc_random"
+    runs = json.loads((folder / "runs.json").read_text())
+    utterances = read_spk2utt(folder / "reco2utt")
+    matrices = {
+        recording: matrix
+        for recording, matrix in read_table(folder / "scores.ark", "matrix")
+        if len(np.unique(matrix[np.triu_indices(len(matrix), 1)]))
+        == len(matrix) * (len(matrix) - 1) // 2
+    }
+    histories = {
+        recording: merge_factored(factor(matrix))
+        for recording, matrix in matrices.items()
+    }
+    compared = 0
+    for name in "t-1 t-0.5 t0 t0.5 t1 k1 k2 k3 k5".split():
+        options = dict(argument[2:].split("=", 1) for argument in runs[name])
+        theirs = read_labels(folder / f"labels_{name}")
+        for recording, history in histories.items():
+            if "threshold" in options:
+                stop = Stop(threshold=float(options["threshold"]))
+            else:
+                table = folder / options["reco2num-spk-rspecifier"][len("ark,t:") :]
+                stop = Stop(num_speakers=read_reco2num_spk(table)[recording])
+            expected = [theirs[utterance] for utterance in utterances[recording]]
+            assert (history.cut(stop) + 1).tolist() == expected, (name, recording)
+            compared += len(expected)
+    assert compared > 5000
+
+
+@pytest.mark.parametrize("energy", [0.1, 0.5, 0.9])
+def test_real_calls_get_kaldis_labels(test_data, energy):
+    data = test_data / "data"
+    model = read_model_dir(data / "callhome_model" / "callhome2")
+    kaldi = test_data / "golden" / "callhome_real" / f"scores_te{energy:g}"
+    compared = 0
+    for recording in read_recordings(open_xvector_dir(data / "callhome_real")):
+        vectors = whiten_and_normalize(center(recording.xvectors, model.mean), model)
+        affinity = plda_affinity(vectors, model.plda, PldaOptions(energy))
+        history = merge_factored(affinity)
+        for path in kaldi.glob("labels_numspk?"):
+            stop = Stop(num_speakers=int(path.name[-1]))
+            theirs = read_labels(path)
+            expected = [theirs[utterance] for utterance in recording.utterances]
+            assert (history.cut(stop) + 1).tolist() == expected
+            compared += 1
+    assert compared >= 4
+
+
+# Small blocks, so that few windows fill many.
+@pytest.mark.parametrize(
+    ("rows", "tile", "fewest"), [(7, 5, 1), (64, 16, 8), (3, 50, 2)]
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_small_blocks_change_nothing(monkeypatch, rows, tile, fewest, seed):
+    affinity, _ = make_affinity(120 + seed, seed)
+    whole = merge_factored(affinity)
+    monkeypatch.setattr(factored_linkage, "_ROWS", rows)
+    monkeypatch.setattr(factored_linkage, "_TILE", tile)
+    monkeypatch.setattr(factored_linkage, "_FEWEST", fewest)
+    assert_equal_histories(merge_factored(affinity), whole, 1e-7)
+
+
+def unions(count, merges):
+    """Return all clusters that are ever made, as sets of windows."""
+    clusters = [frozenset([window]) for window in range(count)]
+    for low, high in merges:
+        clusters.append(clusters[int(low)] | clusters[int(high)])
+    return set(clusters)
+
+
+def test_float64_decides_where_float32_cannot(monkeypatch):
+    # Vectors that differ by less than float32 tells apart, in many tiles.
+    monkeypatch.setattr(factored_linkage, "_TILE", 16)
+    rng = np.random.default_rng(0)
+    features = np.repeat(rng.standard_normal((8, 5)), 40, axis=0)
+    features += 1e-8 * rng.standard_normal(features.shape)
+    affinity = FactoredAffinity(features[rng.permutation(320)], np.zeros(320))
+    tree = linkage(costs_of(affinity)[0], "average")
+    history = merge_factored(affinity)
+    assert unions(320, history.merges) == unions(320, tree[:, :2])
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 4),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.0, 1.0, 30.0]),
+)
+def test_order_of_windows_does_not_matter(count, dim, seed, bias):
+    rng = np.random.default_rng(seed)
+    affinity = FactoredAffinity(
+        rng.standard_normal((count, dim)), bias * rng.standard_normal(count)
+    )
+    order = rng.permutation(count)
+    history = merge_factored(affinity)
+    permuted = merge_factored(subset(affinity, order))
+    assert_valid(history, count)
+    np.testing.assert_allclose(
+        history.averages, permuted.averages, rtol=1e-6, atol=1e-6
+    )
+    stop = Stop(num_speakers=int(rng.integers(1, count + 1)))
+    assert adjusted_rand_score(history.cut(stop)[order], permuted.cut(stop)) == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 60), st.integers(0, 2**32 - 1), st.data())
+def test_stopping_and_going_on_is_the_same(count, seed, data):
+    affinity, _ = make_affinity(count, seed, dim=3)
+    left = data.draw(st.integers(1, count))
+    first = merge_factored(affinity).first(left)
+    assert first.num_leaves - len(first.merges) == left
+    rest = merge_factored(affinity, start=first.labels())
+    assert_equal_histories(first.followed_by(rest), merge_factored(affinity), 1e-6)
+
+
+def test_start_equals_the_dense_path(rng):
+    affinity, _ = make_affinity(300)
+    start = np.unique(rng.integers(40, size=300), return_inverse=True)[1]
+    ours = merge_factored(affinity, start=start)
+    assert_equal_histories(ours, average_linkage(affinity.dense(), start=start))
+    means, sizes = group(affinity, start)
+    member = np.eye(len(sizes))[start]
+    expected = member.T @ affinity.dense() @ member
+    np.testing.assert_allclose(
+        means.dense() * np.outer(sizes, sizes), expected, rtol=1e-3, atol=1e-3
+    )
+
+
+# Small numbers: averages of many pairs are equal, exactly.
+grids = st.integers(1, 3).flatmap(
+    lambda dim: st.lists(
+        st.lists(st.integers(-2, 2), min_size=dim, max_size=dim),
+        min_size=1,
+        max_size=40,
+    )
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(grids)
+def test_every_merge_among_equals_is_a_best_one(rows):
+    features = np.array(rows, float)
+    history = merge_factored(FactoredAffinity(features, np.zeros(len(rows))))
+    assert_valid(history, len(rows))
+    matrix = features @ features.T
+    clusters = {window: [window] for window in range(len(rows))}
+    for step, (low, high) in enumerate(history.merges.tolist()):
+        averages = {
+            (i, j): matrix[np.ix_(clusters[i], clusters[j])].mean()
+            for i in clusters
+            for j in clusters
+            if i < j
+        }
+        assert averages[low, high] == pytest.approx(max(averages.values()), abs=1e-5)
+        clusters[len(rows) + step] = clusters.pop(low) + clusters.pop(high)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-16])
+def test_equal_windows_are_merged_in_few_rounds(monkeypatch, noise):
+    rounds = []
+    merge = factored_linkage._LiveClusters._merge
+    monkeypatch.setattr(
+        factored_linkage._LiveClusters,
+        "_merge",
+        lambda self, *pairs: (rounds.append(1), merge(self, *pairs)),
+    )
+    rng = np.random.default_rng(0)
+    affinity, _ = make_affinity(3000)
+    silent = rng.random(3000) < 0.7
+    silent[0] = True
+    features = affinity.features.copy()
+    features[silent] = features[0]
+    features[silent] *= 1 + noise * rng.standard_normal((silent.sum(), 1))
+    bias = np.where(silent, affinity.bias[0], affinity.bias)
+    history = merge_factored(FactoredAffinity(features, bias, affinity.constant))
+    assert_valid(history, 3000)
+    assert len(np.unique(history.cut(Stop(num_speakers=400))[silent])) == 1
+    assert len(rounds) < 300
+
+
+def test_one_thread_whatever_the_caller_has(monkeypatch):
+    found = set()
+    merge = factored_linkage._LiveClusters._merge
+
+    def watched(self, *pairs):
+        blas = (lib for lib in threadpool_info() if lib["user_api"] == "blas")
+        found.update(lib["num_threads"] for lib in blas)
+        merge(self, *pairs)
+
+    monkeypatch.setattr(factored_linkage._LiveClusters, "_merge", watched)
+    with threadpool_limits(2, "blas"):
+        merge_factored(make_affinity(5)[0])
+    assert found == {1}
+
+
+def test_no_matrix_is_built():
+    affinity, _ = make_affinity(6000)
+    merge_factored(subset(affinity, np.arange(300)))
+    tracemalloc.start()
+    merge_factored(affinity)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 24 * 2**20  # the matrix alone is 137 MiB in float32
+
+
+@pytest.mark.parametrize(
+    "affinity",
+    [
+        FactoredAffinity(np.full((3, 2), np.nan), np.zeros(3)),
+        FactoredAffinity(np.zeros((3, 2)), np.array([0.0, np.inf, 0.0])),
+        FactoredAffinity(np.full((3, 2), 1e20), np.zeros(3)),
+        FactoredAffinity(np.zeros((3, 2)), np.zeros(3), np.nan),
+    ],
+)
+def test_unusable_affinities_are_refused(affinity):
+    with pytest.raises(DataError, match="compute them again"):
+        merge_factored(affinity)
+
+
+def test_histories_are_put_in_kaldis_order():
+    # Merges as they may be found: parts first, but by no other rule.
+    found = MergeHistory(
+        5,
+        np.array([[3, 4], [5, 2], [1, 0], [7, 6]]),
+        np.array([0.5, 0.25, 0.5, 0.375], np.float32),
+    )
+    history = found.by_average()
+    assert history.merges.tolist() == [[0, 1], [3, 4], [2, 6], [5, 7]]
+    assert history.averages.tolist() == [0.5, 0.5, 0.25, 0.25]
+
+
+def test_short_recordings_are_not_cut_into_pieces():
+    affinity, _ = make_affinity(200)
+    assert_equal_histories(merge_in_pieces(affinity), merge_factored(affinity), 0)
+    whole = merge_in_pieces(affinity, longest=50, piece=200)
+    assert_equal_histories(whole, merge_factored(affinity), 0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 80), st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_pieces_give_a_full_history(count, piece, seed):
+    affinity, _ = make_affinity(count, seed, dim=3)
+    history = merge_in_pieces(affinity, longest=1, piece=piece)
+    assert_valid(history, count)
+    assert len(history.merges) == count - 1
+
+
+@pytest.mark.parametrize("piece", [150, 400])
+def test_pieces_find_the_speakers(piece):
+    affinity, who = make_affinity(1000, speakers=5)
+    stop = Stop(num_speakers=5)
+    exact = adjusted_rand_score(who, merge_factored(affinity).cut(stop))
+    history = merge_in_pieces(affinity, longest=500, piece=piece)
+    assert adjusted_rand_score(who, history.cut(stop)) > exact - 0.1 > 0.6

@@ -1,0 +1,157 @@
+"""X-means against scipy's densities, on groups whose number is clear, and on bounds."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from ssahc.clustering.xmeans import information_criterion, xmeans_cluster
+
+
+def naive_criterion(vectors, labels):
+    """The criterion by definition: the density of each vector and its cluster."""
+    count, dim = vectors.shape
+    clusters = sorted(set(labels.tolist()))
+    means = {
+        k: np.mean([v for v, c in zip(vectors, labels) if c == k], 0) for k in clusters
+    }
+    errors = sum(math.dist(v, means[c]) ** 2 for v, c in zip(vectors, labels.tolist()))
+    variance = errors / (dim * (count - len(clusters)))
+    total = 0.0
+    for vector, label in zip(vectors, labels.tolist(), strict=True):
+        share = labels.tolist().count(label) / count
+        density = multivariate_normal(means[label], variance * np.eye(dim))
+        total += math.log(share) + density.logpdf(vector)
+    free = len(clusters) - 1 + len(clusters) * dim + 1
+    return total - free / 2 * math.log(count)
+
+
+def naive_best(vectors, most):
+    """The number of clusters whose plain k-means has the largest criterion."""
+    labels = [
+        KMeans(count, n_init=10, random_state=1).fit_predict(vectors)
+        for count in range(1, most + 1)
+    ]
+    return 1 + int(np.argmax([naive_criterion(vectors, found) for found in labels]))
+
+
+def blobs(rng, groups, size, dim, *, apart=8.0):
+    """Groups of vectors around corners that are all equally far from each other."""
+    labels = rng.permutation(np.repeat(np.arange(groups), size))
+    means = apart * np.eye(groups, dim)
+    return means[labels] + rng.normal(size=(len(labels), dim)), labels
+
+
+def test_the_criterion_equals_sums_of_densities(rng):
+    for _ in range(50):
+        clusters, dim = rng.integers(1, 5), rng.integers(1, 7)
+        labels = rng.permutation(np.arange(clusters + rng.integers(2, 20)) % clusters)
+        vectors = rng.normal(size=(len(labels), dim)) * rng.uniform(0.01, 100)
+        ours = information_criterion(vectors, labels)
+        assert ours == pytest.approx(naive_criterion(vectors, labels), rel=1e-9)
+
+
+def test_the_criterion_of_as_many_clusters_as_vectors_is_none(rng):
+    assert information_criterion(rng.normal(size=(4, 3)), np.arange(4)) == -math.inf
+
+
+@pytest.mark.parametrize("dim", [12, 40])
+@pytest.mark.parametrize("groups", [1, 2, 3, 5, 8])
+def test_clear_groups_are_counted_exactly(rng, groups, dim):
+    vectors, labels = blobs(rng, groups, 30, dim, apart=12)
+    found = xmeans_cluster(vectors)
+    assert found.max() + 1 == groups
+    assert adjusted_rand_score(found, labels) == 1
+
+
+def test_the_number_is_that_of_the_largest_criterion_of_all(rng):
+    for groups in (1, 2, 3, 4):
+        vectors, _ = blobs(rng, groups, 30, 5)
+        assert xmeans_cluster(vectors).max() + 1 == naive_best(vectors, 6) == groups
+
+
+def test_one_gaussian_is_one_speaker(rng):
+    split = [
+        (count, dim)
+        for count in (25, 100)
+        for dim in (2, 10, 50)
+        for _ in range(3)
+        if xmeans_cluster(rng.normal(size=(count, dim))).max() > 0
+    ]
+    assert split == []
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_units_do_not_matter(rng, scale):
+    vectors, labels = blobs(rng, 4, 10, 6)
+    assert adjusted_rand_score(xmeans_cluster(scale * vectors), labels) == 1
+
+
+def test_bounds_hold_and_move_the_estimate_no_further_than_they_must(rng):
+    vectors, _ = blobs(rng, 4, 30, 6)
+    for fewest, most in ((1, 1), (1, 3), (2, 4), (4, None), (6, None), (6, 9), (5, 5)):
+        labels = xmeans_cluster(vectors, min_speakers=fewest, max_speakers=most)
+        assert labels.max() + 1 == min(max(4, fewest), most or 120)
+
+
+@pytest.mark.parametrize("known", [1, 2, 3, 9, 29, 30, 31])
+def test_a_known_number_is_what_is_found(rng, known):
+    vectors = rng.normal(size=(30, 4))
+    labels = xmeans_cluster(vectors, num_speakers=known)
+    assert np.unique(labels).tolist() == list(range(min(known, 30)))
+
+
+def test_fewer_than_there_are_groups_join_the_nearest(rng):
+    labels = rng.permutation(np.repeat([0, 1, 2], 12))
+    means = np.array([[0.0, 0], [5, 0], [40, 0]])
+    vectors = means[labels] + rng.normal(size=(36, 2))
+    found = xmeans_cluster(vectors, num_speakers=2)
+    assert adjusted_rand_score(found, np.array([0, 0, 1])[labels]) == 1
+
+
+def test_the_answer_is_a_fixed_point_of_kmeans(rng):
+    vectors = rng.normal(size=(60, 3))
+    labels = xmeans_cluster(vectors, num_speakers=5)
+    means = np.array([vectors[labels == k].mean(axis=0) for k in range(5)])
+    distances = ((vectors[:, None] - means) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(distances.argmin(axis=1), labels)
+
+
+def test_equal_vectors_are_one_speaker(rng):
+    same = np.tile(rng.normal(size=5), (12, 1))
+    for vectors in (same, 1e8 * same, np.zeros((12, 5))):
+        assert xmeans_cluster(vectors).max() == 0
+        assert xmeans_cluster(vectors, num_speakers=3).max() == 0
+        assert xmeans_cluster(vectors, num_speakers=12).max() == 11
+
+
+def test_rounding_errors_are_no_speakers(rng):
+    vectors = np.tile(rng.normal(size=5), (20, 1))
+    vectors += 1e-9 * np.repeat([[0.0], [1.0]], 10, axis=0)
+    assert xmeans_cluster(vectors).max() == 0
+
+
+def test_groups_of_equal_vectors_are_parted_and_no_further():
+    vectors = np.repeat(np.eye(3), 12, axis=0)
+    for known in (None, 3, 5):
+        labels = xmeans_cluster(vectors, num_speakers=known)
+        assert labels.tolist() == np.repeat([0, 1, 2], 12).tolist()
+
+
+def test_the_order_of_vectors_does_not_matter(rng):
+    vectors = rng.normal(size=(90, 6))
+    order = rng.permutation(90)
+    labels = xmeans_cluster(vectors, min_speakers=6)
+    again = xmeans_cluster(vectors[order], min_speakers=6)
+    assert adjusted_rand_score(again, labels[order]) == 1
+
+
+def test_no_more_than_ten_are_found_where_no_bound_says_so(rng):
+    angles = rng.uniform(0, 2, size=200)
+    arc = np.column_stack([np.cos(angles), np.sin(angles)])
+    assert xmeans_cluster(arc).max() + 1 == 10
+    assert xmeans_cluster(arc, max_speakers=30).max() + 1 == 30
+    assert xmeans_cluster(arc, min_speakers=20).max() + 1 == 20

@@ -1,0 +1,125 @@
+import pytest
+
+from ssahc.core.errors import FormatError
+from ssahc.core.types import Turn
+from ssahc.io.files import read_fields
+from ssahc.io.rttm import read_rttm, read_uem, write_rttm
+from ssahc.io.text import (
+    Segment,
+    read_labels,
+    read_reco2num_spk,
+    read_segments,
+    read_spk2utt,
+    read_utt2spk,
+    write_labels,
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "table"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def test_tables_are_read(write):
+    assert read_segments(write("u r 0.5 1e1\r\n\nv r 2 2\n")) == {
+        "u": Segment("r", 0.5, 10.0),
+        "v": Segment("r", 2.0, 2.0),
+    }
+    assert read_spk2utt(write("r u v\ns\n")) == {"r": ["u", "v"], "s": []}
+    assert read_utt2spk(write("u\tr\nv r")) == {"u": "r", "v": "r"}
+    assert read_reco2num_spk(write("r 2\n")) == {"r": 2}
+    assert read_labels(write("u 1 \nv 2 \n")) == {"u": 1, "v": 2}
+
+
+def test_labels_are_written_as_kaldi_does(tmp_path, golden):
+    source = golden / "ahc_random" / "labels_t0"
+    labels = read_labels(source)
+    write_labels(tmp_path / "labels", [(u, label - 1) for u, label in labels.items()])
+    assert (tmp_path / "labels").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("reader", "text", "message"),
+    [
+        (read_segments, "u r 0\n", "1: expected 'utterance recording start end'"),
+        (read_segments, "u r 0 1\nv r x 1\n", "2: expected a number for the start"),
+        (read_segments, "u r 0 nan\n", "1: expected a number for the end"),
+        (read_segments, "u r 2 1\n", "expected 0 <= start <= end"),
+        (read_segments, "u r -1 1\n", "expected 0 <= start <= end"),
+        (read_segments, "u r 0 1\nu r 1 2\n", "2: key 'u': stands in line 1 already"),
+        (read_utt2spk, "u\n", "1: expected 'utterance recording'"),
+        (read_spk2utt, "r u\nr v\n", "2: key 'r': stands in line 1 already"),
+        (read_reco2num_spk, "r 0\n", "1: key 'r': expected a whole number"),
+        (read_reco2num_spk, "r " + "9" * 5000, "expected a whole number"),
+        (read_rttm, "hello world\n", "holds no SPEAKER line"),
+        (read_reco2num_spk, "r two\n", "found 'two'"),
+        (read_labels, "u x\n", "expected a label"),
+        (read_labels, b"u \xff\n", "expected UTF-8 text"),
+        (read_labels, "\ufeffu 1\n", "byte order mark"),
+        (read_rttm, "SPEAKER r 0 0 1 <NA> <NA> A\n", "1: expected 9 or 10 fields"),
+        (read_rttm, "SPEAKER r 0 0 x <NA> <NA> A <NA>\n", "number for the duration"),
+        (read_rttm, "SPEAKER r 0 1 -1 <NA> <NA> A <NA>\n", "negative time"),
+        (
+            read_rttm,
+            "SPEAKER r 0 0 1 <NA> <NA> A <NA>\nSPEAKER r 1 0 1 <NA> <NA> A <NA>\n",
+            "2: recording 'r' is on channel '1' here",
+        ),
+        (read_uem, "r 0 1\n", "1: expected 'recording channel start end'"),
+        (read_uem, "r 0 2 1\n", "expected 0 <= start < end"),
+        (read_uem, "r 0 0 2\nr 0 1 3\n", "2: overlaps another span"),
+    ],
+)
+def test_faults_name_file_and_line(write, reader, text, message):
+    path = write(text)
+    with pytest.raises(FormatError) as caught:
+        reader(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(FormatError, match="no such file"):
+        read_segments(tmp_path / "segments")
+    with pytest.raises(FormatError, match="is a directory"):
+        read_segments(tmp_path)
+
+
+def test_rttm_round_trip(tmp_path):
+    turns = {"b": [Turn(0, 1.25, "1"), Turn(1.25, 2, "2")], "a": [Turn(3, 4, "x")]}
+    write_rttm(tmp_path / "rttm", turns, channel="1")
+    text = (tmp_path / "rttm").read_text()
+    assert text.splitlines()[0] == ("SPEAKER a 1   3.000   1.000 <NA> <NA> x <NA> <NA>")
+    rttm = read_rttm(tmp_path / "rttm")
+    assert rttm.turns == turns
+    assert rttm.channels == {"a": "1", "b": "1"}
+
+
+def test_other_rttm_lines_are_skipped(write):
+    text = (
+        ";; comment\n"
+        "SPKR-INFO r 1 <NA> <NA> <NA> unknown A <NA>\n"
+        "SPEAKER r 1 0.5 1.5 <NA> <NA> A <NA>\n"
+    )
+    assert read_rttm(write(text)).turns == {"r": [Turn(0.5, 2.0, "A")]}
+
+
+def test_uem_is_sorted(write):
+    uem = read_uem(write("; comment\nr 1 5 6\nr 1 0 2.5\nr 2 0 3\n"))
+    assert uem == {"r": {"1": [(0.0, 2.5), (5.0, 6.0)], "2": [(0.0, 3.0)]}}
+
+
+@pytest.mark.parametrize("odd", ["\u00a0", "\u2003", "\x1c", "\x1f"])
+def test_only_ascii_white_space_splits(write, odd):
+    fields = [f"a{odd}b", "c", "d"]
+    line = f"a{odd}b\tc \x0c d"
+    assert list(read_fields(write(line + "\r\n\n" + "x y"))) == [
+        (1, line, fields),
+        (3, "x y", ["x", "y"]),
+    ]
+    plain = line.replace(odd, "-")
+    assert list(read_fields(write(plain))) == [(1, plain, ["a-b", "c", "d"])]

@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+
+from ssahc.core.errors import DataError, FormatError
+from ssahc.core.types import Fault, Model, Recording
+from ssahc.io.ark import ArchiveWriter, format_text
+from ssahc.io.model import read_model_dir, write_model_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+
+
+@pytest.fixture
+def recordings(corpus):
+    return [item.recording for item in corpus["a"].conversations]
+
+
+@pytest.fixture
+def folder(recordings, tmp_path):
+    write_xvector_dir(tmp_path / "x", recordings)
+    return tmp_path / "x"
+
+
+def read_all(folder):
+    return list(read_recordings(open_xvector_dir(folder)))
+
+
+def same(first, second):
+    assert first.id == second.id
+    assert first.utterances == second.utterances
+    np.testing.assert_allclose(first.segments, second.segments)
+    np.testing.assert_allclose(first.xvectors, second.xvectors, rtol=1e-6)
+
+
+def test_round_trip(folder, recordings):
+    for ours, theirs in zip(read_all(folder), recordings, strict=True):
+        same(ours, theirs)
+
+
+def vectors_of(recordings):
+    return {
+        utterance: vector
+        for recording in recordings
+        for utterance, vector in zip(recording.utterances, recording.xvectors)
+    }
+
+
+def test_double_archives(folder, recordings):
+    with ArchiveWriter(folder / "xvector.ark", folder / "xvector.scp") as archive:
+        for utterance, vector in vectors_of(recordings).items():
+            archive.write(utterance, vector)
+    for ours, theirs in zip(read_all(folder), recordings, strict=True):
+        assert np.array_equal(ours.xvectors, theirs.xvectors)
+
+
+def test_text_archives(folder, recordings):
+    scp, archive = "", b""
+    for utterance, vector in vectors_of(recordings).items():
+        archive += f"{utterance} ".encode()
+        scp += f"{utterance} xvector.ark:{len(archive)}\n"
+        archive += format_text(vector).encode()
+    (folder / "xvector.ark").write_bytes(archive)
+    (folder / "xvector.scp").write_text(scp)
+    for ours, theirs in zip(read_all(folder), recordings, strict=True):
+        np.testing.assert_allclose(ours.xvectors, theirs.xvectors, rtol=1e-6)
+
+
+def test_jobs_that_share_recordings(folder, recordings):
+    # extract_xvectors.sh leaves an archive a job; here every job has a part of all.
+    vectors = vectors_of(recordings)
+    lines = []
+    for job in range(3):
+        name, scp = f"xvector.{job}.ark", folder / f"{job}.scp"
+        with ArchiveWriter(folder / name, scp) as archive:
+            for utterance in list(vectors)[job::3]:
+                archive.write(utterance, vectors[utterance])
+        lines += scp.read_text().splitlines()
+    (folder / "xvector.scp").write_text("\n".join(sorted(lines)) + "\n")
+    found = {recording.id: recording for recording in read_all(folder)}
+    for recording in recordings:
+        same(found[recording.id], recording)
+    # Without one job's archive no recording is whole.
+    (folder / "xvector.1.ark").unlink()
+    assert all(isinstance(item, Fault) for item in read_all(folder))
+
+
+def test_faults_inside_a_run_cost_only_their_recordings(folder, recordings):
+    # Recordings take turns in the archive, and two vectors of the second are broken.
+    vectors = vectors_of(recordings)
+    with ArchiveWriter(folder / "xvector.ark", folder / "xvector.scp") as archive:
+        for utterance in sorted(vectors, key=lambda name: name.rpartition("-")[2]):
+            archive.write(utterance, vectors[utterance].astype(np.float32))
+    data = bytearray((folder / "xvector.ark").read_bytes())
+    broken = recordings[1].utterances[3], recordings[1].utterances[5]
+    for utterance, at, byte in zip(broken, (3, 9), b"X\x01", strict=True):
+        data[data.index(utterance.encode()) + len(utterance) + at] = byte
+    (folder / "xvector.ark").write_bytes(data)
+    found = read_all(folder)
+    (fault,) = (item for item in found if isinstance(item, Fault))
+    assert fault.recording == recordings[1].id
+    assert f"xvector.ark: key {broken[0]!r}: expected a vector (FV/DV)" in fault.reason
+    sound = {item.id: item for item in found if isinstance(item, Recording)}
+    for recording in (*recordings[:1], *recordings[2:]):
+        same(sound.pop(recording.id), recording)
+    assert not sound
+
+
+def test_all_of_a_folder_is_the_folder(folder, recordings):
+    tables = open_xvector_dir(folder)
+    names = [recording.id for recording in recordings]
+    assert tables.select(names) is tables
+    some = tables.select(names[1:])
+    assert list(some.utterances) == names[1:]
+    assert set(some.entries) == set(vectors_of(recordings[1:]))
+    with pytest.raises(DataError, match="has no recording 'x'"):
+        tables.select([*names, "x"])
+
+
+def test_tables_must_exist(tmp_path):
+    with pytest.raises(FormatError, match="no such folder"):
+        open_xvector_dir(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("columns", [0, 1])
+def test_models_survive(tmp_path, corpus, rng, columns):
+    source = corpus["a"].model
+    offset = rng.standard_normal((len(source.mean), columns))
+    transform = np.hstack([source.transform, offset])
+    write_model_dir(tmp_path, Model(source.mean, transform, source.plda))
+    model = read_model_dir(tmp_path)
+    np.testing.assert_allclose(model.mean, source.mean, rtol=1e-6)
+    np.testing.assert_allclose(model.transform, transform, rtol=1e-6)
+    assert np.array_equal(model.plda.psi, source.plda.psi)
+
+
+@pytest.mark.parametrize(
+    ("utterances", "segments", "xvectors", "message"),
+    [
+        ((), np.zeros((0, 2)), np.zeros((0, 3)), "no x-vectors"),
+        (("a",), np.zeros((2, 2)), np.ones((1, 3)), r"found \(2, 2\)"),
+        (("a",), np.zeros((1, 2)), np.ones((2, 3)), r"and \(2, 3\)"),
+        (("a",), np.zeros((1, 2)), np.ones((1, 0)), "one column or more"),
+        (("a",), np.zeros((1, 2)), np.full((1, 3), np.nan), "of 'a' holds NaN"),
+        (("a",), np.zeros((1, 2)), np.zeros((1, 3)), "of 'a' is all zero"),
+    ],
+)
+def test_unusable_recordings_are_refused(utterances, segments, xvectors, message):
+    with pytest.raises(DataError, match=message):
+        Recording("r", utterances, segments, xvectors)

@@ -1,0 +1,399 @@
+"""Losses of metric learning inside the learning of one recording."""
+
+import tomllib
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from ssahc.api import make_options
+from ssahc.clustering.ahc import average_linkage
+from ssahc.clustering.stopping import Stop
+from ssahc.core.errors import UsageError
+from ssahc.io.ark import read_archive
+from ssahc.learning import optimizer, ssa
+from ssahc.learning.losses.objective import Objective
+from ssahc.learning.losses.options import LossName, LossOptions
+from ssahc.learning.losses.recording import ClusterLoss
+from ssahc.learning.mining import Sampling
+from ssahc.learning.network import Network
+from ssahc.learning.optimizer import Learner, Train
+from ssahc.learning.ssa import LearningOptions
+from ssahc.runtime.batching import work_alone, work_together
+
+LOSSES = get_args(LossName)
+# Every loss, and with every sampling where it has one.
+CASES = [
+    (loss, sampling)
+    for loss in LOSSES
+    for sampling in get_args(Sampling)
+    if loss in ("ssa", "triplet", "quadruplet") or sampling == "random"
+    if (loss, sampling) != ("quadruplet", "all")
+]
+WITH_WEIGHTS = {
+    *("center", "congenerous-cosine", "softmax", "am-softmax", "aam-softmax"),
+    *("angular-prototypical", "ge2e"),
+}
+
+
+def learn(*what, **options):
+    return work_alone(ssa.learn(*what, device="cpu", **options))
+
+
+def options_of(loss, sampling="random", **values):
+    triplets = "sampled" if loss == "ssa" else "expected"
+    objective = LossOptions(sampling=sampling)
+    return LearningOptions(loss=loss, triplets=triplets, objective=objective, **values)
+
+
+def objective_of(loss, sampling="random"):
+    options = options_of(loss, sampling)
+    return Objective(loss, options.objective, triplets=options.triplets)
+
+
+@pytest.fixture
+def start(recording, model):
+    """What is clustered first."""
+    return learn(recording, model, LearningOptions(min_xvectors=10_000)).affinity
+
+
+# ---- every loss --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def learned_by(corpus):
+    """What is learned of a recording in every case."""
+    recording, model = corpus["a"].conversations[0].recording, corpus["b"].model
+    return {case: learn(recording, model, options_of(*case)) for case in CASES}
+
+
+@pytest.mark.parametrize(("loss", "sampling"), CASES)
+def test_every_loss_learns(recording, model, start, learned_by, loss, sampling):
+    options, learned = options_of(loss, sampling), learned_by[loss, sampling]
+    again, other = (
+        learn(recording, model, replace(options, seed=seed)) for seed in (0, 1)
+    )
+    (period,) = learned.periods
+    assert period.learned
+    assert period.num_clusters == 5
+    assert period.losses[-1] < period.losses[0]
+    assert not np.allclose(learned.affinity.features, start.features, atol=1e-3)
+    features = learned.affinity.features
+    assert features.tobytes() == again.affinity.features.tobytes()
+    draws_negatives = sampling in ("random", "distance-weighted")
+    is_drawn = loss in ("prototypical", "angular-prototypical") or (
+        loss in ("ssa", "triplet", "quadruplet") and draws_negatives
+    )
+    assert np.array_equal(features, other.affinity.features) == (not is_drawn)
+
+
+def test_losses_learn_something_of_their_own(learned_by):
+    found = [learned.affinity.features for learned in learned_by.values()]
+    for number, features in enumerate(found):
+        for others in found[:number]:
+            assert not np.allclose(features, others, atol=1e-5)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU, as far as ssahc can tell."""
+    monkeypatch.setattr(optimizer, "has_gpu", lambda device: device != "cpu")
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(("loss", "sampling"), CASES)
+def test_recordings_side_by_side_are_learned_as_alone(
+    corpus, monkeypatch, loss, sampling
+):
+    counts, together = [], optimizer.train_side_by_side
+
+    def count(jobs, place):
+        counts.append(len(jobs))
+        return together(jobs, place)
+
+    # The first two differ in windows and in dimensions.
+    recordings = [item.recording for item in corpus["a"].conversations[:2]]
+    model = corpus["b"].model
+    options = options_of(loss, sampling, guard=False)
+    alone = [learn(one, model, options) for one in recordings]
+    monkeypatch.setattr(optimizer, "train_side_by_side", count)
+    beside = work_together(
+        ssa.learn(one, model, options, device="cuda") for one in recordings
+    )
+    assert counts == [2]
+    for ours, theirs in zip(beside, alone, strict=True):
+        assert ours.periods[0].stopped == theirs.periods[0].stopped
+        assert ours.periods[0].losses == pytest.approx(
+            theirs.periods[0].losses, abs=1e-3
+        )
+        np.testing.assert_allclose(
+            ours.affinity.dense(), theirs.affinity.dense(), atol=1e-3
+        )
+
+
+# ---- the gradient, and what a loss learns itself -----------------------------------
+
+
+class Oracle:
+    """The paper's network, a loss and Adam, all of torch and in float64."""
+
+    def __init__(self, parts, objective, labels):
+        inputs, whitening, projection = parts
+        dim = inputs.shape[1]
+        self.inputs, self.offset = map(torch.tensor, (inputs, whitening[:, dim:]))
+        self.weights = [torch.tensor(whitening[:, :dim]), torch.tensor(projection)]
+        for weight in self.weights:
+            weight.requires_grad_()
+        self.objective, self.labels = objective, labels
+        self.generator = np.random.default_rng(11)
+        self.parameters = objective.start(self.embed(), labels)
+
+    def embed(self):
+        mapped = self.inputs @ self.weights[0].T + self.offset.sum(1)
+        length = mapped.norm(dim=1, keepdim=True)
+        return len(mapped[0]) ** 0.5 * mapped / length @ self.weights[1].T
+
+    def loss(self):
+        return self.objective.evaluate(
+            self.embed(), self.labels, self.parameters, self.generator
+        )
+
+    def train(self, steps, lr):
+        learned = [*self.weights, *self.parameters]
+        adam, losses = torch.optim.Adam(learned, lr=lr), []
+        for _ in range(steps + 1):
+            loss = self.loss()
+            losses.append(loss.item())
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        return losses
+
+
+@pytest.fixture
+def parts(rng):
+    """Inputs, W1 with an offset, W2."""
+    shapes = (24, 6), (6, 7), (4, 6)
+    return [rng.standard_normal(shape) for shape in shapes]
+
+
+LABELS = np.arange(24) % 4
+LABELS[:3] = 2
+LABELS.setflags(write=False)
+
+
+@pytest.mark.parametrize(("loss", "sampling"), CASES)
+def test_gradients_are_those_of_autograd(parts, loss, sampling):
+    objective = objective_of(loss, sampling)
+    oracle = Oracle(parts, objective, LABELS)
+    theirs = oracle.loss()
+    inputs, whitening, projection = parts
+    network = Network(
+        whitening[None, :, :6], whitening[:, 6][None, None], projection[None]
+    )
+    passed = network.run(inputs[None])
+    one = ClusterLoss(objective, LABELS, 4, 11)
+    losses = ClusterLoss.stack([one], 24, np.asarray)
+    (value,), gradient = losses.evaluate(passed)
+    assert value == pytest.approx(theirs.item(), rel=1e-9)
+    slopes = torch.autograd.grad(theirs, oracle.weights)
+    for ours, slope in zip(passed.gradients(gradient), slopes, strict=True):
+        assert slope.abs().max() > 1e-6
+        np.testing.assert_allclose(ours[0], slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_training_is_that_of_torch(parts, loss):
+    objective = objective_of(loss)
+    expected = Oracle(parts, objective, LABELS).train(6, 1e-2)
+    one = ClusterLoss(objective, LABELS, 4, 11)
+    learner = Learner.at_start(*parts)
+    (found,) = Train.do_all([Train(learner, one, 1e-2, 0.0, 6)])
+    assert found.losses == pytest.approx(expected, rel=1e-3)
+    # A loss with weights of its own has learned them.
+    still = Oracle(parts, objective, LABELS)
+    for parameter in still.parameters:
+        parameter.requires_grad_(False)
+    still.parameters, kept = [], still.parameters
+    still.objective = _WithFixed(objective, kept)
+    unlearned = still.train(6, 1e-2)
+    assert (unlearned == pytest.approx(expected, rel=1e-6)) == (
+        loss not in WITH_WEIGHTS
+    )
+
+
+class _WithFixed:
+    """An objective whose parameters stay what they were."""
+
+    def __init__(self, objective, parameters):
+        self.objective, self.parameters = objective, parameters
+
+    def evaluate(self, embeddings, labels, _, generator):
+        return self.objective.evaluate(embeddings, labels, self.parameters, generator)
+
+
+def test_a_loss_is_learned_anew_in_every_period(recording, model):
+    options = options_of("aam-softmax", periods=3, init_threshold=0.5, guard=False)
+    learned = learn(recording, model, options)
+    counts = [period.num_clusters for period in learned.periods]
+    assert len(counts) == 3
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1], "as many class weights as clusters"
+    assert all(period.learned for period in learned.periods)
+
+
+# ---- hard negatives, by hand -------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["authors", "paper"])
+def test_ssa_with_hard_negatives_begins_at_a_loss_by_hand(
+    recording, model, start, form
+):
+    options = options_of("ssa", "hard", triplet_form=form, gamma=0.3)
+    period = learn(recording, model, options).periods[0]
+    affinity = start.dense().astype(float)
+    clusters = average_linkage(start.dense()).cut(Stop(threshold=0.2))
+    costs = []
+    for anchor in range(len(clusters)):
+        own = [
+            row
+            for row in range(len(clusters))
+            if row != anchor and clusters[row] == clusters[anchor]
+        ]
+        if not own:
+            continue
+        others = np.flatnonzero(clusters != clusters[anchor])
+        positive = min(own, key=lambda row: affinity[anchor, row])
+        negative = max(others, key=lambda row: affinity[anchor, row])
+        repulsion = affinity[anchor, negative]
+        if form == "authors":
+            repulsion += affinity[positive, negative]
+        costs.append(1 - affinity[anchor, positive] + 0.3 * repulsion)
+    assert len(costs) > 60
+    assert period.losses[0] == pytest.approx(np.mean(costs), abs=1e-4)
+    assert period.losses[-1] < period.losses[0]
+
+
+# ---- too few clusters --------------------------------------------------------------
+
+
+def test_quadruplets_need_three_clusters(recording, model, start):
+    few = {"init_threshold": -2.0, "guard": False}
+    learned = learn(recording, model, options_of("quadruplet", **few), num_speakers=2)
+    (period,) = learned.periods
+    assert (period.num_clusters, period.losses) == (2, ())
+    assert period.stopped == "two_clusters"
+    assert not period.learned
+    np.testing.assert_array_equal(learned.affinity.features, start.features)
+    three = learn(recording, model, options_of("quadruplet", **few), num_speakers=3)
+    assert three.periods[0].learned
+    for loss in ("triplet", "softmax"):
+        two = learn(recording, model, options_of(loss, **few), num_speakers=2)
+        assert two.periods[0].learned
+
+
+def test_the_period_after_which_two_are_left_is_the_last(recording, model):
+    options = options_of(
+        "quadruplet", periods=9, init_threshold=0.5, threshold_step=0.3, guard=False
+    )
+    learned = learn(recording, model, options)
+    stopped = [period.stopped for period in learned.periods]
+    assert stopped[-1] == "two_clusters"
+    assert learned.periods[-1].num_clusters == 2
+    assert set(stopped[:-1]) <= {"max_steps", "eta"}
+    until = learn(recording, model, replace(options, periods=len(stopped) - 1))
+    np.testing.assert_array_equal(learned.affinity.features, until.affinity.features)
+
+
+# ---- the command line, config files, presets ---------------------------------------
+
+
+@pytest.fixture
+def run(ssahc_here, folder):
+    """Diarize the folder; return status, lines on standard error, score matrices."""
+
+    def diarize(*options, out="out"):
+        result = ssahc_here(
+            *("diarize", folder / "x", folder / out, "--model-dir", folder / "model"),
+            *("--system", "ssahc", "--write-scores", "--no-guard", *options),
+        )
+        assert result.stdout == ""
+        scores = {}
+        if result.returncode == 0:
+            scores = dict(read_archive(folder / out / "scores.ark", "matrix"))
+        return result.returncode, result.stderr.splitlines(), scores
+
+    return diarize
+
+
+def test_all_is_reached_from_the_command_line(run, folder, corpus):
+    model = corpus["b"].model
+    recording = corpus["a"].conversations[0].recording
+    chosen = ("--loss", "triplet", "--sampling", "all", "--distance", "plain")
+    chosen += ("--margin", "adaptive-floored", "--margin-size", 0.3)
+    status, errors, scores = run(*chosen)
+    assert (status, errors) == (0, [])
+    objective = LossOptions("all", "adaptive-floored", 0.3, distance="plain")
+    options = LearningOptions(loss="triplet", objective=objective, guard=False)
+    expected = learn(recording, model, options).affinity.dense()
+    np.testing.assert_allclose(scores[recording.id], expected, atol=1e-4)
+    stored = tomllib.loads((folder / "out" / "config.toml").read_text())
+    wanted = {"loss": "triplet", "sampling": "all", "margin": "adaptive-floored"}
+    wanted |= {"margin_size": 0.3, "distance": "plain", "center_weight": 1.0}
+    assert wanted.items() <= stored.items()
+    # The same from a file, and something else from nothing.
+    (folder / "c.toml").write_text(
+        'loss = "triplet"\nsampling = "all"\ndistance = "plain"\n'
+        'margin = "adaptive-floored"\nmargin_size = 0.3\n'
+    )
+    for other, equal in ((("--config", folder / "c.toml"), True), ((), False)):
+        found = run(*other, out="other")[2][recording.id]
+        assert np.array_equal(found, scores[recording.id]) == equal
+    made = make_options(
+        loss="triplet", sampling="all", margin="adaptive-floored", margin_size=0.3
+    )
+    assert made.learning.objective == replace(objective, distance="squared")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--loss", "npairs"], "'npairs' is not one of"),
+        (["--sampling", "hard"], "sampling hard needs triplets that are sampled"),
+        (
+            ["--loss", "softmax", "--sampling", "hard"],
+            "sampling hard applies to ssa, t",
+        ),
+        (
+            ["--loss", "quadruplet", "--sampling", "all"],
+            "sampling all is not for quadr",
+        ),
+        (["--loss", "ge2e", "--margin", "adaptive"], "margin adaptive applies to tri"),
+        (["--loss", "ge2e", "--scale", 3], "scale 3.0 applies to congenerous-cosine"),
+        (["--margin-size", 0.2], "margin-size 0.2 applies to triplet, quadruplet, con"),
+        (["--loss", "aam-softmax", "--margin-size", 3.2], "an angle in radians, below"),
+        (["--loss", "triplet", "--margin-size", "nan"], "must be finite"),
+        (
+            ["--loss", "triplet", "--margin", "adaptive", "--margin-size", 0.2],
+            "margin adaptive has no margin-size",
+        ),
+        (["--loss", "triplet", "--center-weight", 2], "applies to center, not to trip"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(run, folder, options, message):
+    status, errors, _ = run(*options)
+    assert status == 2
+    assert errors[-1].startswith("ssahc: error: ")
+    assert message in errors[-1]
+    assert not (folder / "out").exists()
+
+
+def test_presets_keep_their_loss():
+    options = make_options("paper-ssa1").learning
+    assert (options.loss, options.objective) == ("ssa", LossOptions())
+    assert make_options("paper-ssa1", loss="ge2e").learning.loss == "ge2e"
+    with pytest.raises(UsageError, match="applies to triplet and quadruplet"):
+        make_options("paper-ssa1", margin="adaptive")

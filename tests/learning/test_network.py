@@ -1,0 +1,371 @@
+"""Losses, the network and its training, against torch's autograd and Adam."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from ssahc.api import make_options
+from ssahc.backend.affinity import cosine_affinity
+from ssahc.backend.preprocess import (
+    center,
+    recording_pca,
+    whiten_and_normalize,
+)
+from ssahc.clustering.ahc import average_linkage
+from ssahc.clustering.stopping import Stop
+from ssahc.core.errors import UsageError
+from ssahc.core.types import Model
+from ssahc.learning import ssa
+from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
+from ssahc.learning.optimizer import Learner, Train, has_gpu, train_side_by_side
+from ssahc.learning.ssa_sampling import sample_triplets
+from ssahc.runtime.batching import work_alone
+
+FORMS = ["authors", "paper"]
+
+
+def learn(*what, **options):
+    return work_alone(ssa.learn(*what, **options))
+
+
+def naive_loss(unit, triplets, gamma, form):
+    """Eq. 3 (paper) or the authors' code, one triplet after the other."""
+    total = 0.0
+    for a, p, n in triplets:
+        repulsion = unit[a] @ unit[n]
+        if form == "authors":
+            repulsion = repulsion + unit[p] @ unit[n]
+        total = total + 1 - unit[a] @ unit[p] + gamma * repulsion
+    return total / len(triplets)
+
+
+def all_triplets(labels, both_orders):
+    """Every pair with every negative, weighted so that each pair counts once."""
+    count = len(labels)
+    for a in range(count):
+        for p in range(count):
+            if a == p or labels[a] != labels[p] or (a > p and not both_orders):
+                continue
+            negatives = np.flatnonzero(labels != labels[a])
+            for n in negatives:
+                yield a, p, n, 1 / len(negatives)
+
+
+@pytest.fixture
+def unit(rng):
+    rows = rng.standard_normal((9, 4))
+    return torch.tensor(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+LABELS = np.array([0, 1, 0, 2, 1, 1, 0, 3, 1])
+
+
+def look_at(losses, units, place=np.asarray):
+    """Return values and gradients of losses at embeddings, stacked as in training."""
+    count, dim = (max(sizes) for sizes in zip(*(u.shape for u in units), strict=True))
+    padded = np.zeros((len(units), count, dim))
+    for rows, unit in zip(padded, units, strict=True):
+        rows[: len(unit), : unit.shape[1]] = unit
+    stacked = type(losses[0]).stack(
+        losses, count, lambda array: place(array.astype(float))
+    )
+    gradient = stacked.gradient(place(padded))
+    values = stacked.values(place(padded), gradient)
+    return values, [
+        rows[: len(u), : u.shape[1]] for rows, u in zip(gradient, units, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sampled_loss_and_gradient_equal_a_naive_loop(unit, rng, form):
+    triplets = sample_triplets(LABELS, rng)
+    unit.requires_grad_()
+    slow = naive_loss(unit, triplets.tolist(), 0.4, form)
+    theirs = torch.autograd.grad(slow, unit)[0]
+    values, ours = look_at([SampledTriplets(triplets, 0.4, form)], [unit.detach()])
+    assert values[0] == pytest.approx(slow.item())
+    np.testing.assert_allclose(ours[0], theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_expected_loss_and_gradient_are_the_expectation(unit, form):
+    total, pairs = 0.0, 0.0
+    unit.requires_grad_()
+    for a, p, n, weight in all_triplets(LABELS, both_orders=True):
+        total = total + weight * naive_loss(unit, [(a, p, n)], 0.4, form)
+        pairs += weight
+    theirs = torch.autograd.grad(total / pairs, unit)[0].numpy()
+    rows = unit.detach().numpy()
+    values, ours = look_at([ExpectedTriplets(LABELS, 0.4, form)], [rows])
+    assert values[0] == pytest.approx((total / pairs).item())
+
+    def turning(gradient):
+        """Return the gradient without what would change lengths, which stay 1."""
+        return gradient - (gradient * rows).sum(1, keepdims=True) * rows
+
+    np.testing.assert_allclose(turning(ours[0]), turning(theirs), atol=1e-6)
+
+
+def test_expected_loss_is_the_mean_of_sampled_ones(unit, rng):
+    draws = [SampledTriplets(sample_triplets(LABELS, rng), 0.4) for _ in range(4000)]
+    sampled, _ = look_at(draws, [unit] * 4000)
+    expected, _ = look_at([ExpectedTriplets(LABELS, 0.4)], [unit])
+    assert np.mean(sampled) == pytest.approx(expected[0], abs=0.01)
+
+
+@pytest.mark.parametrize("kind", [ExpectedTriplets, SampledTriplets])
+def test_losses_do_not_depend_on_other_recordings_or_the_kind_of_arrays(rng, kind):
+    losses, units = [], []
+    for labels in (LABELS, np.array([0, 0, 1]), np.repeat([1, 0, 2], 5)):
+        rows = rng.standard_normal((len(labels), 3 + len(losses)))
+        units.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        what = labels if kind is ExpectedTriplets else sample_triplets(labels, rng)
+        losses.append(kind(what, 0.1 * len(units)))
+    for place in (np.asarray, torch.from_numpy):
+        together = look_at(losses, units, place)
+        for index, (loss, unit) in enumerate(zip(losses, units, strict=True)):
+            alone = look_at([loss], [unit])
+            assert float(together[0][index]) == pytest.approx(float(alone[0][0]))
+            np.testing.assert_allclose(together[1][index], alone[1][0], atol=1e-12)
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=2, max_size=12).filter(
+        lambda labels: len(set(labels)) > 1
+    ),
+    st.integers(0, 5),
+)
+def test_triplets_are_all_pairs_with_a_foreign_negative(labels, seed):
+    labels = np.array(labels)
+    triplets = sample_triplets(labels, np.random.default_rng(seed))
+    pairs = {(a, p) for a, p, _ in triplets.tolist()}
+    expected = {
+        (a, p)
+        for a in range(len(labels))
+        for p in range(a + 1, len(labels))
+        if labels[a] == labels[p]
+    }
+    assert pairs == expected
+    assert len(triplets) == len(expected)
+    anchor, positive, negative = triplets.T
+    assert (labels[anchor] == labels[positive]).all()
+    assert (labels[anchor] != labels[negative]).all()
+
+
+class Oracle:
+    """The network in torch, trained by its autograd and its Adam."""
+
+    def __init__(self, inputs, whitening, projection, lr):
+        dim = inputs.shape[1]
+        self.inputs, self.offset = (
+            as_float32(inputs),
+            as_float32(whitening[:, dim:]).sum(1),
+        )
+        self.weights = [as_float32(whitening[:, :dim]), as_float32(projection)]
+        for weight in self.weights:
+            weight.requires_grad_()
+        self.adam = torch.optim.Adam(self.weights, lr=lr)
+
+    def embed(self):
+        mapped = self.inputs @ self.weights[0].T + self.offset
+        return normalize(normalize(mapped) @ self.weights[1].T)
+
+    def train(self, triplets, gamma, steps):
+        """Take steps on weighted triplets; return losses before each and at the end."""
+        anchor, positive, negative = torch.tensor([t[:3] for t in triplets]).T
+        weight = torch.tensor([t[3] for t in triplets])
+        losses = []
+        for step in range(steps + 1):
+            unit = self.embed()
+            attraction = (unit[anchor] * unit[positive]).sum(1)
+            repulsion = ((unit[anchor] + unit[positive]) * unit[negative]).sum(1)
+            loss = (weight * (1 - attraction + gamma * repulsion)).sum() / weight.sum()
+            losses.append(loss.item())
+            if step < steps:
+                self.adam.zero_grad()
+                loss.backward()
+                self.adam.step()
+        return losses
+
+
+def as_float32(array):
+    return torch.tensor(np.ascontiguousarray(array), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("columns", [0, 1])
+def test_network_starts_as_whitening_and_pca(rng, columns):
+    centered = rng.standard_normal((15, 6))
+    whitening = rng.standard_normal((6, 6 + columns))
+    whitened = whiten_and_normalize(centered, Model(transform=whitening))
+    projection = recording_pca(whitened)[1][:3]
+    labels = np.arange(15) % 2
+    learner = Learner.at_start(centered, whitening, projection)
+    (training,) = train(learner, labels, max_steps=0)
+    np.testing.assert_allclose(
+        cosine_affinity(training.embeddings).dense(),
+        cosine_affinity(whitened @ projection.T).dense(),
+        atol=1e-5,
+    )
+
+
+def train(*learners_and_labels, gamma=0.4, lr=1e-2, eta=0.0, max_steps=4):
+    """Train learners, each followed by its labels, side by side."""
+    pairs = zip(learners_and_labels[::2], learners_and_labels[1::2], strict=True)
+    return Train.do_all(
+        [
+            Train(learner, ExpectedTriplets(labels, gamma), lr, eta, max_steps)
+            for learner, labels in pairs
+        ]
+    )
+
+
+def make_learner(generator, count=15, columns=0, dim=6, kept=3):
+    """Return a learner with what the oracle is made of, and labels."""
+    parts = (
+        generator.standard_normal((count, dim)),
+        generator.standard_normal((dim, dim + columns)),
+        generator.standard_normal((kept, dim)),
+    )
+    return Learner.at_start(*parts), parts, generator.integers(3, size=count)
+
+
+@pytest.mark.parametrize("columns", [0, 1])
+def test_training_is_that_of_torch(rng, columns):
+    learner, parts, labels = make_learner(rng, columns=columns)
+    oracle = Oracle(*parts, lr=1e-2)
+    triplets = list(all_triplets(labels, both_orders=True))
+    # Twice, so that the optimiser's state is seen to be kept.
+    for steps in (4, 3):
+        (training,) = train(learner, labels, max_steps=steps)
+        learner = training.learner
+        losses = oracle.train(triplets, 0.4, steps)
+        assert training.losses == pytest.approx(losses, abs=1e-5)
+        assert (training.stopped, learner.steps) in (("max_steps", 4), ("max_steps", 7))
+        embedded = oracle.embed().detach().numpy()
+        np.testing.assert_allclose(training.embeddings, embedded, atol=1e-4)
+
+
+def test_networks_are_trained_side_by_side_on_tensors(rng):
+    """What a GPU does, on a CPU: batches are filled up, and arrays are tensors."""
+    made = [
+        make_learner(rng, count, 1, kept=kept)
+        for count, kept in [(15, 3), (9, 2), (30, 5)]
+    ]
+    alone, beside = ([learner for learner, _, _ in made] for _ in range(2))
+    for _ in range(2):
+        jobs = [
+            [
+                Train(learner, ExpectedTriplets(labels, 0.4), 1e-2, 0.9, 6)
+                for learner, (_, _, labels) in zip(learners, made, strict=True)
+            ]
+            for learners in (alone, beside)
+        ]
+        ours = Train.do_all(jobs[0])
+        theirs = train_side_by_side(jobs[1], torch.from_numpy)
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.stopped == other.stopped
+            assert one.losses == pytest.approx(other.losses, abs=1e-5)
+            np.testing.assert_allclose(one.embeddings, other.embeddings, atol=1e-4)
+        alone, beside = ([one.learner for one in found] for found in (ours, theirs))
+    assert len({len(training.losses) for training in ours}) > 1
+
+
+def test_training_again_is_the_same(rng):
+    """What was done before memory gave out may be done again."""
+    learner, _, labels = make_learner(rng)
+    first, second = (train(learner, labels)[0] for _ in range(2))
+    assert first.losses == second.losses
+    assert learner.steps == 0
+    assert first.learner.steps == 4
+
+
+def test_training_stops_below_eta_before_the_step(rng):
+    learner, _, labels = make_learner(rng)
+    (training,) = train(learner, labels, lr=0.1, eta=0.7, max_steps=50)
+    assert training.stopped == "eta"
+    assert training.losses[-1] < 0.7 * training.losses[0] <= training.losses[-2]
+    # The embeddings are those of the last loss: no step follows it.
+    (after,) = train(training.learner, labels, max_steps=0)
+    assert after.losses == training.losses[-1:]
+
+
+def test_a_loss_that_starts_below_zero_has_no_ratio():
+    # Two clear speakers on opposite sides, whose negatives weigh much.
+    inputs = np.repeat([[1.0, 0.1], [-1.0, 0.1]], 4, axis=0)
+    inputs[0] = [1.0, 0.9]
+    learner = Learner.at_start(inputs, np.eye(2), np.eye(2))
+    labels = np.repeat([0, 1], 4)
+    (training,) = train(learner, labels, gamma=3.0, eta=0.5, max_steps=3)
+    assert (training.stopped, len(training.losses)) == ("max_steps", 4)
+    assert training.losses[-1] < training.losses[0] < 0
+
+
+def test_no_gain_is_noticed(rng):
+    learner, _, labels = make_learner(rng)
+    (training,) = train(learner, labels, lr=0.0)
+    assert training.stopped == "no_gain"
+
+
+def test_training_stops_after_max_steps(rng):
+    learner, _, labels = make_learner(rng)
+    (training,) = train(learner, labels, lr=1e-4)
+    assert (training.stopped, len(training.losses)) == ("max_steps", 5)
+
+
+def test_divergence_is_noticed(rng):
+    learner, _, labels = make_learner(rng)
+    (training,) = train(learner, labels, lr=float("nan"))
+    assert (training.stopped, len(training.losses)) == ("diverged", 2)
+
+
+def test_cuda_without_a_gpu_is_refused():
+    assert not has_gpu("cpu")
+    if torch.cuda.is_available():
+        assert has_gpu("auto")
+        return
+    assert not has_gpu("auto")
+    with pytest.raises(UsageError, match="use --device cpu"):
+        has_gpu("cuda")
+
+
+def test_periods_by_hand(recording, model):
+    """Figure 2 from its parts: two periods, each with its gamma and threshold."""
+    paper = make_options("paper-ssa1").learning
+    centered = center(recording.xvectors, model.mean)
+    whitened = whiten_and_normalize(centered, model)
+    directions = recording_pca(whitened)[1][:10]
+    oracle = Oracle(centered, model.transform, directions, lr=1e-3)
+    affinity = cosine_affinity(whitened @ directions.T)
+    clusters = average_linkage(affinity.dense()).cut(Stop(threshold=0.5))
+    counts = []
+    for gamma, threshold in ((0.4, 0.3), (0.6, None)):
+        counts.append(int(clusters.max()) + 1)
+        oracle.train(list(all_triplets(clusters, both_orders=True)), gamma, 10)
+        affinity = cosine_affinity(oracle.embed().detach().numpy().astype(float))
+        if threshold is not None:
+            member = np.eye(counts[-1])[clusters]
+            sums = member.T @ affinity.dense() @ member
+            sizes = member.sum(axis=0)
+            history = average_linkage(sums / np.outer(sizes, sizes))
+            # Clusters of several windows weigh more than single ones from the second
+            # merge on; here one merge is enough to see that it is the right one.
+            first = history.merges[0]
+            ours = average_linkage(affinity.dense(), start=clusters)
+            assert ours.merges[0].tolist() == first.tolist()
+            clusters = ours.cut(Stop(threshold=threshold))[clusters]
+    options = replace(
+        paper,
+        periods=2,
+        init_threshold=0.5,
+        threshold_step=0.2,
+        gamma=0.4,
+        gamma_step=0.2,
+    )
+    learned = learn(recording, model, options, device="cpu")
+    assert [period.num_clusters for period in learned.periods] == counts
+    np.testing.assert_allclose(learned.affinity.dense(), affinity.dense(), atol=1e-5)

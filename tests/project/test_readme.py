@@ -1,0 +1,86 @@
+"""The README's commands run, in order, as a reader would run them."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ssahc.cli import VERBS, cli
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def shell_lines():
+    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.S)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_set_up_lines_are_single_lines():
+    lines = [line for line in shell_lines() if line.startswith("sudo ")]
+    assert len(lines) == 2
+    for line, last in zip(lines, ("ssahc demo", "pytest -n 2 --dist worksteal")):
+        assert line.startswith("sudo apt-get update")
+        assert "-c constraints.txt" in line
+        assert line.endswith(f"&& .venv/bin/{last}")
+
+
+def test_commands_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    others = [line for line in shell_lines() if not line.startswith("sudo ")]
+    # The set-up lines do not put ssahc on the path: until the environment is activated,
+    # commands are called by their place in it, and what the demo has left is there.
+    activation = others.index(". .venv/bin/activate")
+    before, after = others[:activation], others[activation + 1 :]
+    assert all(line.startswith(".venv/bin/ssahc ") for line in before)
+    assert all(line.startswith("ssahc ") for line in after)
+    commands = ["ssahc simulate ssahc-demo --recordings 4", *before, *after]
+    assert len(commands) >= 25
+    # The same on fewer recordings.
+    place = commands.index("ssahc simulate corpus")
+    commands[place] += " --recordings 5"
+    for command in commands:
+        # In this process, so that torch is loaded once, not ten times.
+        result = CliRunner().invoke(cli, shlex.split(command)[1:])
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+
+
+def python_blocks():
+    """Yield every Python block with the output that stands below it, if any does."""
+    text = README.read_text()
+    pattern = r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?"
+    yield from re.findall(pattern, text, re.MULTILINE | re.S)
+
+
+def test_python_examples_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["simulate", "corpus"])
+    assert result.exit_code == 0
+    names = {}
+    blocks = list(python_blocks())
+    assert len(blocks) >= 3
+    for code, output in blocks:
+        capsys.readouterr()
+        exec(compile(code, str(README), "exec"), names)
+        printed = capsys.readouterr().out
+        if output:
+            assert printed == output
+    assert (tmp_path / "python.rttm").stat().st_size > 0
+    assert len(printed.splitlines()) == 5
+
+
+def test_options_exist(ssahc_here):
+    text = README.read_text()
+    pages = [(verb,) for verb in VERBS] + [("plot", "affinity"), ("plot", "timeline")]
+    helps = "".join(ssahc_here(*page, "--help").stdout for page in pages)
+    helps += (README.parent / "egs" / "callhome" / "run.sh").read_text()
+    foreign = {"--help"}
+    for option in set(re.findall(r"`(--[a-z0-9-]+)", text)) - foreign:
+        assert re.search(rf"{option}(?![\w-])", helps), option
+
+
+@pytest.mark.parametrize("name", ["RESULTS.md", "constraints.txt"])
+def test_named_files_exist(name):
+    assert name in README.read_text()
+    assert (README.parent / name).is_file()

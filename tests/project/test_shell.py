@@ -1,0 +1,216 @@
+"""The shell scripts: Kaldi's contracts, kept without Kaldi."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCAL = ROOT / "local"
+SCRIPTS = sorted(
+    [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("egs", "local", ".ci")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
+        and (path.suffix == ".sh" or path.read_bytes().startswith(b"#!/usr/bin/env b"))
+    ]
+)
+
+
+def takes_options(script):
+    text = (ROOT / script).read_text()
+    return os.access(ROOT / script, os.X_OK) and "sage: $0" in text
+
+
+def test_shellcheck_finds_nothing(shell):
+    assert {".ci/run", "local/diarize.sh", "egs/callhome/path.sh"} <= set(SCRIPTS)
+    result = shell("shellcheck", "-x", *SCRIPTS, cwd=ROOT)
+    assert result.stdout + result.stderr == ""
+
+
+@pytest.mark.parametrize("script", [name for name in SCRIPTS if takes_options(name)])
+def test_help_shows_usage_and_defaults(script, shell):
+    result = shell(ROOT / script, "--help")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Usage: ")
+    assert "e.g.: " in result.stdout
+    assert "(default: " in result.stdout
+
+
+class TestParseOptions:
+    """local/parse_options.sh."""
+
+    @pytest.fixture
+    def parse(self, tmp_path, shell):
+        script = tmp_path / "script.sh"
+        script.write_text(
+            "#!/usr/bin/env bash\n"
+            "set -eu\n"
+            "nj=4\nresume=false\nforce=true\nsome_words=\ncmd=run\n"
+            'help_message="Usage: $0 [--nj <n|$nj>]"\n'
+            f". {LOCAL}/parse_options.sh\n"
+            'echo "$nj|$resume|$force|$some_words|$cmd"\n'
+            """[ $# -eq 0 ] || printf '<%s>' "$@"\n"""
+        )
+        return lambda *words: shell("bash", script, *words, cwd=tmp_path)
+
+    @pytest.fixture
+    def refused(self, parse):
+        def check(*words):
+            result = parse(*words)
+            assert result.returncode == 1
+            assert result.stdout == ""
+            assert len(result.stderr.splitlines()) == 1
+            return result.stderr
+
+        return check
+
+    def test_sets_what_exists(self, parse):
+        words = """a $HOME "b" 'c' `d` \\"""
+        result = parse("--nj", 8, "--resume", "true", "--some-words", words)
+        assert result.stdout == f"8|true|true|{words}|run\n"
+
+    def test_leaves_the_other_words(self, parse):
+        result = parse("--nj", 8, "in put", "--nj", "9", "--other=1")
+        assert result.stdout == "8|false|true||run\n<in put><--nj><9><--other=1>"
+
+    def test_an_empty_value_is_one(self, parse):
+        assert parse("--nj", "", "x").stdout == "|false|true||run\n<x>"
+
+    @pytest.mark.parametrize("name", ["--njobs", "--nj-", "--n$j", "--some.words"])
+    def test_dies_of_what_does_not_exist(self, refused, name):
+        assert f"unknown option {name}" in refused(name, 8)
+
+    def test_refuses_an_equals_sign(self, refused):
+        assert 'write "--nj 8"' in refused("--nj=8")
+
+    def test_needs_a_value(self, refused):
+        assert "--nj needs a value" in refused("--resume", "true", "--nj")
+        assert "--config needs a value" in refused("--config")
+
+    @pytest.mark.parametrize("option", ["--resume", "--force"])
+    @pytest.mark.parametrize("value", ["yes", "1", "True", ""])
+    def test_booleans_are_true_or_false(self, refused, option, value):
+        message = f'{option} takes true or false, found "{value}"'
+        assert message in refused(option, value)
+
+    def test_an_empty_cmd_is_refused(self, refused):
+        assert "--cmd is empty" in refused("--cmd", "")
+
+    def test_config_comes_first(self, parse, tmp_path):
+        (tmp_path / "c").write_text('nj=7 # jobs\nsome_words="a b"\n\n')
+        expected = "9|false|true|a b|run\n"
+        assert parse("--config", "c", "--nj", 9).stdout == expected
+        assert parse("--nj", 9, "--config", "c").stdout == expected
+        assert parse("--config", "c").stdout == expected.replace("9", "7")
+
+    def test_config_of_another_program_is_left_alone(self, parse, tmp_path):
+        (tmp_path / "c").write_text("nj=7\n")
+        result = parse("x", "--config", "c")
+        assert result.stdout == "4|false|true||run\n<x><--config><c>"
+
+    def test_config_is_checked_too(self, refused, tmp_path):
+        (tmp_path / "c").write_text("nj=7\nnjobs=8\n")
+        assert "c: unknown option njobs" in refused("--config", "c")
+        (tmp_path / "c").write_text("resume=yes\n")
+        message = refused("--config", "c")
+        assert 'c: resume takes true or false, found "yes"' in message
+        assert "no such config file: nowhere" in refused("--config", "nowhere")
+
+    @pytest.mark.parametrize("word", ["--help", "-h"])
+    def test_help_shows_the_defaults(self, parse, word):
+        result = parse("--resume", "true", word)
+        assert result.returncode == 0
+        assert result.stdout.endswith("[--nj <n|4>]\n")
+
+    def test_without_a_help_message(self, tmp_path, shell):
+        command = f". {LOCAL}/parse_options.sh"
+        result = shell("bash", "-c", command, "script", "--help")
+        assert (result.returncode, result.stdout[:7]) == (0, "script:")
+
+
+class TestRunJobs:
+    """local/run_jobs.sh."""
+
+    @pytest.fixture
+    def jobs(self, tmp_path, shell):
+        return lambda *words: shell(LOCAL / "run_jobs.sh", *words, cwd=tmp_path)
+
+    def test_runs_every_number(self, jobs, tmp_path):
+        log = "log/JOB/x.JOB.log"
+        command = ["printf", "%s|", "JOB of 3", "a  b", "|", "$HOME", "*"]
+        result = jobs("--mem", "4G", "JOB=2:4", "-V", "--gpu", 1, log, *command)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+        for number in (2, 3, 4):
+            lines = (tmp_path / f"log/{number}/x.{number}.log").read_text().split("\n")
+            assert lines[0].startswith("# printf ")
+            assert lines[1].startswith("# Started at ")
+            assert lines[3].startswith(f"{number} of 3|a  b|||$HOME|*|# Accounting: ")
+            assert lines[4].startswith("# Ended (code 0) at ")
+
+    def test_one_job_without_a_number(self, jobs, tmp_path):
+        assert jobs("x.log", "echo", "JOB").returncode == 0
+        assert "\nJOB\n" in (tmp_path / "x.log").read_text()
+
+    def test_says_which_failed(self, jobs, tmp_path):
+        script = "echo said JOB; [ JOB != 2 ] && [ JOB != 4 ]"
+        result = jobs("JOB=1:4", "x.JOB.log", "bash", "-c", script)
+        assert result.returncode == 1
+        assert "2 / 4 failed (2 4), log is in x.*.log" in result.stderr
+        assert "said 2" in result.stderr
+        assert "# Ended (code 1)" in (tmp_path / "x.4.log").read_text()
+        assert "# Ended (code 0)" in (tmp_path / "x.3.log").read_text()
+        assert "code 127" in jobs("x.log", "no-such-program").stderr or (
+            "code 127" in (tmp_path / "x.log").read_text()
+        )
+
+    def test_an_old_log_does_not_speak_for_a_job(self, jobs, tmp_path):
+        assert jobs("x.log", "true").returncode == 0
+        # A log that cannot be written: the job does not even start.
+        (tmp_path / "x.log").unlink()
+        (tmp_path / "x.log").mkdir()
+        result = jobs("x.log", "true")
+        assert result.returncode == 1
+        assert len(result.stderr.splitlines()) == 2
+        assert "cannot write x.log\n" in result.stderr
+
+    def test_max_jobs_run(self, jobs, tmp_path):
+        script = "echo +; sleep 0.1; echo -"
+        for most, expected in (("1", "+-" * 4), ("4", "++++----")):
+            out = tmp_path / f"out{most}"
+            command = ["bash", "-c", f"({script}) >> {out}"]
+            options = ["--max-jobs-run", "9", "-tc", most]
+            assert jobs(*options, "JOB=1:4", "x.JOB.log", *command).returncode == 0
+            assert out.read_text().replace("\n", "") == expected
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["JOB=1:2", "x.log", "true"], "write JOB into the name"),
+            (["JOB=2:1", "x.JOB.log", "true"], "1 <= first <= last"),
+            (["JOB=0:1", "x.JOB.log", "true"], "1 <= first <= last"),
+            (["--max-jobs-run", "0", "x.log", "true"], "above 0"),
+            (["x.log"], "Usage: "),
+        ],
+    )
+    def test_wrong_usage(self, jobs, words, message):
+        result = jobs(*words)
+        assert result.returncode == 1
+        assert message in result.stderr
+
+    def test_no_job_outlives_it(self, tmp_path, wait_until):
+        outer = [LOCAL / "run_jobs.sh", "JOB=1:2", tmp_path / "o.JOB.log"]
+        inner = [LOCAL / "run_jobs.sh", "INNER=1:2", tmp_path / "i.JOB.INNER.log"]
+        script = f"echo $$ >> {tmp_path}/pids; exec sleep 60"
+        process = subprocess.Popen(
+            [*outer, *inner, "bash", "-c", script],
+        )
+        pids = tmp_path / "pids"
+        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 4)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+        for pid in map(int, pids.read_text().split()):
+            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists())

@@ -1,0 +1,196 @@
+"""The bench of benchmarks/speed.py: what it measures with, and a run that is tiny."""
+
+import importlib
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssahc import diarize_recording, make_options
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+MIB = 2**20
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """A function that imports a module of the benchmarks."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
+
+
+def runs(load, *walls):
+    processes = load("processes")
+    return processes.Runs(
+        tuple(processes.Usage(2 * wall, wall, MIB * wall) for wall in walls)
+    )
+
+
+def test_a_process_is_measured_and_not_who_starts_it(load):
+    ballast = np.ones(300 * MIB // 8)
+    work = (
+        "import time; held = b'x' * (100 << 20); print('not JSON')\n"
+        "while time.process_time() < 0.3: pass\n"
+        "time.sleep(0.3)"
+    )
+    usage = load("processes").run([sys.executable, "-I", "-S", "-c", work])
+    assert 100 * MIB < usage.peak < 150 * MIB < ballast.nbytes
+    assert 0.3 <= usage.cpu < 0.55
+    assert 0.6 <= usage.wall
+    assert usage.cpu < usage.wall
+
+
+def test_processes_run_as_users_do(load, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    work = (
+        "import os, sys; from pathlib import Path\n"
+        "shown = map(os.environ.get, ('PYTHONDONTWRITEBYTECODE', 'OMP_NUM_THREADS'))\n"
+        "Path(sys.argv[1]).write_text(f'{[*shown]} {os.environ[\"GIVEN\"]}')"
+    )
+    out = tmp_path / "out"
+    load("processes").run([sys.executable, "-c", work, str(out)], {"GIVEN": "this"})
+    assert out.read_text() == "[None, '7'] this"
+
+
+def test_a_process_that_fails_is_told(load):
+    processes = load("processes")
+    with pytest.raises(processes.CommandError, match=r"told why\n.*exit status 1"):
+        processes.run([sys.executable, "-c", "raise SystemExit('told why')"])
+
+
+def test_what_takes_long_is_not_repeated(load):
+    processes = load("processes")
+    taken = {"a": 1.0, "b": 15.0, "c": 100.0}
+    order = []
+
+    def pretend(name):
+        order.append(name)
+        return processes.Usage(0.0, taken[name], MIB)
+
+    methods = {name: [partial(pretend, name)] * 2 for name in taken}
+    found = processes.measure(methods, 3)
+    assert {name: len(one.runs) for name, one in found.items()} == dict(a=3, b=1, c=1)
+    assert order == [*"aabbcc", *"aa", *"aa"]
+    assert found["b"].median("wall") == 30
+    assert found["b"].median("peak") == MIB
+
+
+def test_median_and_range_are_shown(load):
+    assert runs(load, 3, 1, 2).show("wall") == "2.0 (1.0-3.0)"
+    assert runs(load, 3).show("peak", ".0f", MIB) == "3"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({n: 7 + 1e-6 * n**2 for n in (100, 1000, 10_000, 100_000)}, "2.00"),
+        # What the smallest takes beyond start-up is subtracted with it.
+        ({n: 1 + 1e-3 * n for n in (100, 1000, 3000, 10_000)}, "1.02"),
+        ({100: 1.0, 1000: 0.99, 10_000: 1.05}, "flat"),
+        ({100: 1.0, 1000: 2.0}, ""),
+    ],
+)
+def test_growth_is_a_power(load, values, expected):
+    assert load("sweeps").growth(values) == expected
+
+
+def test_what_would_take_too_long_is_foreseen(load):
+    foresee = load("sweeps").foresee
+    sweep = {10: runs(load, 1.0), 20: runs(load, 8.0)}
+    # Twice as many CPU seconds as wall.
+    assert foresee(sweep, 40) == 0
+    assert foresee(sweep | {40: runs(load, 57.0)}, 80) == pytest.approx(2 + 14 * 8**2)
+    assert foresee({10: runs(load, 1.0)}, 40) == 0
+
+
+def test_what_takes_too_long_is_killed(load, capsys):
+    processes = load("processes")
+    endless = [sys.executable, "-I", "-S", "-c", "while True: pass"]
+    methods = {
+        name: [partial(processes.run, command, patience=1)]
+        for name, command in {"endless": endless, "short": ["true"]}.items()
+    }
+    found = processes.measure(methods, 2)
+    assert {name: len(one.runs) for name, one in found.items()} == {"short": 2}
+    assert "endless is left out: killed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["scipy", "fastcluster", "scikit-learn"])
+def test_peers_cluster_as_ssahc_does(load, corpus, name):
+    peers = load("peers")
+    peer = peers.PEERS[name]
+    if not peer.is_there:
+        pytest.skip(f"{name} is not installed")
+    for item in corpus["a"].conversations:
+        model = corpus["b"].model
+        options = make_options(system="plda")
+        ours = diarize_recording(item.recording, model, options).labels
+        theirs = peers.cluster(peer, item.recording, model)
+        pairs = set(zip(ours.tolist(), theirs.tolist()))
+        assert len(pairs) == len({*ours.tolist()}) == len({*theirs.tolist()}) > 1
+
+
+def test_flops_are_those_of_dense_loops(load):
+    count_flops = load("limits").count_flops
+    # Per window at first, per pair of windows for long recordings.
+    assert count_flops([100] * 7, 16, learns=True) == pytest.approx(
+        7 * count_flops([100], 16, learns=True)
+    )
+    long = count_flops([10**7], 16, learns=False)
+    assert long == pytest.approx(10 * 10.0**14, rel=1e-3)
+    assert count_flops([10**7], 16, learns=True) == pytest.approx(3 * long, rel=1e-3)
+
+
+def test_devices_are_compared_by_their_labels(load, corpus, monkeypatch, capsys):
+    gpu = load("gpu")
+    recordings = [item.recording for item in corpus["a"].conversations]
+    model = corpus["b"].model
+
+    def compare():
+        return gpu.compare(recordings, model, repeat=1, devices=("cpu", "auto"))
+
+    assert compare() == []
+    assert "the same in 3 of 3 recordings" in capsys.readouterr().out
+    diarize = gpu.diarize_steps
+
+    async def other_labels(recording, model, options):
+        answer = await diarize(recording, model, options)
+        if options.device == "auto" and recording is recordings[1]:
+            answer.labels[0] = 9
+        return answer
+
+    monkeypatch.setattr(gpu, "diarize_steps", other_labels)
+    assert compare() == [recordings[1].id]
+    assert "the same in 2 of 3 recordings" in capsys.readouterr().out
+
+
+def test_a_tiny_run(load, tmp_path, monkeypatch, capsys):
+    picture = tmp_path / "picture.png"
+    options = ["--sections", "long", "gpu", "--methods", "plda", "scipy"]
+    options += ["--largest", "300", "--repeat", "1", "--memory", "0.0001"]
+    monkeypatch.setattr(sys, "argv", ["speed.py", *options, "--picture", str(picture)])
+    speed = load("speed")
+    monkeypatch.setattr(speed, "warm_up", lambda bench, part: None)
+    monkeypatch.setattr(speed, "find_gpu", lambda: None)
+    monkeypatch.setattr(speed, "SIZES", (100, 150))
+    with pytest.raises(SystemExit) as ended:
+        speed.main()
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    cells = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in printed.splitlines()
+        if line.startswith("|")
+    ]
+    rows = {row[0]: row for row in cells if len(row) == 4}
+    assert rows["peak MiB"] == ["peak MiB", "100", "150", "exponent"]
+    assert 50 < float(rows["plda"][2]) < 1000
+    assert float(rows["scipy"][1]) > 30
+    # Eight bytes for each of 150^2 pairs are more than a ten-thousandth of a GiB.
+    assert rows["scipy"][2] == ""
+    assert "scipy is left out from 150 on: its matrix" in printed
+    assert "GPU: there is none" in printed
+    assert picture.stat().st_size > 1000

@@ -1,0 +1,178 @@
+"""The page of a run in a real browser, which sees what a text comparison cannot."""
+
+import json
+import shutil
+from base64 import b64decode
+
+import pytest
+
+from ssahc.core.types import Turn
+from ssahc.report.page import Entry, Report, render
+from ssahc.scoring.der import ScoringOptions
+from ssahc.scoring.error_spans import compare
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+webdriver = pytest.importorskip("selenium.webdriver")
+HOSTILE = "<script>document.title='broken-into'</script><img src=x onerror=alert(1)>"
+DASH = "\N{EN DASH}"
+REFERENCE = [Turn(0, 30, "A"), Turn(30, 60, "B"), Turn(60, 63, "A")]
+
+
+def make_page(path):
+    """Write a page of 30 recordings; the last ones are the worst."""
+    import numpy as np
+
+    from ssahc.backend.affinity import cosine_affinity
+    from ssahc.report.affinity import encode_affinity
+
+    segments = np.arange(42)[:, None] * 1.5 + [0, 1.5]
+    vectors = np.random.default_rng(0).normal(size=(42, 4))
+    picture = encode_affinity(cosine_affinity(vectors), segments, REFERENCE)
+    entries = []
+    for place in range(30):
+        name = HOSTILE if place == 29 else f"call{place:02}"
+        hypothesis = [
+            Turn(0, 30, "1"),
+            Turn(30, 60 - place, HOSTILE),
+            Turn(60 - place, 63, "1"),
+        ]
+        both = compare(REFERENCE, hypothesis, ScoringOptions())
+        affinity = picture if place > 26 else None
+        entries.append(Entry(name, both, affinity=affinity, note=None))
+    settings = {"system": "cosine", HOSTILE: HOSTILE}
+    report = Report(
+        HOSTILE, {"Reference": HOSTILE}, ScoringOptions(), settings, entries
+    )
+    path.write_text(render(report), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Headless Chromium with the page open; requests and messages are recorded."""
+    programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    for name, found in programs.items():
+        if found is None:
+            pytest.skip(f"no {name}: install Debian's chromium and chromium-driver")
+    path = tmp_path_factory.mktemp("browser")
+    make_page(path / "report.html")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs["chromium"]
+    for argument in (
+        *("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"),
+        *("disable-quic", "no-first-run", "disable-background-networking"),
+        *("disable-component-update", "disable-sync", "window-size=1200,900"),
+        f"user-data-dir={path / 'profile'}",
+    ):
+        options.add_argument(f"--{argument}")
+    options.set_capability(
+        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
+    )
+    service = webdriver.ChromeService(programs["chromedriver"])
+    driver = webdriver.Chrome(options, service)
+    # What the empty window loaded at the start is not the page's.
+    driver.get("about:blank")
+    driver.get_log("performance")
+    driver.get((path / "report.html").as_uri())
+    yield driver
+    driver.quit()
+
+
+def recordings(browser):
+    """Recordings and error rates of the table, from the top."""
+    rows = browser.execute_script(
+        "return [...document.querySelectorAll('.sortable tbody tr')]"
+        ".map(row => [row.cells[0].textContent.trim(), row.cells[1].textContent])"
+    )
+    return [(name, float(rate)) for name, rate in rows]
+
+
+def test_the_page_asks_for_nothing(browser):
+    messages = [
+        json.loads(entry["message"])["message"]
+        for entry in browser.get_log("performance")
+    ]
+    asked = {
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    }
+    asked = {url for url in asked if not url.startswith("data:")}
+    assert asked == {browser.current_url}
+    assert browser.get_log("browser") == []
+
+
+def test_names_do_not_run(browser):
+    assert browser.title == f"{HOSTILE} {DASH} diarization report"
+    assert browser.execute_script("return document.scripts.length") == 1
+    # And if they did get in, the page's policy would hold them.
+    browser.execute_script(
+        "const s = document.createElement('script');"
+        "s.textContent = 'document.title = \"broken-into\"';"
+        "document.body.append(s)"
+    )
+    assert "broken-into" not in browser.title.replace(HOSTILE, "")
+    assert any("Content Security" in e["message"] for e in browser.get_log("browser"))
+
+
+def test_the_worst_are_on_top_until_sorted(browser):
+    rows = recordings(browser)
+    assert len(rows) == 30
+    assert rows[0][0] == HOSTILE
+    rates = [rate for _, rate in rows]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 40 > rates[-1] == 0
+    name, rate = browser.find_elements("css selector", ".sortable th")[:2]
+    name.click()
+    assert [row[0] for row in recordings(browser)] == sorted(
+        (row[0] for row in rows), reverse=True
+    )
+    rate.click()
+    assert recordings(browser) == rows or [r for _, r in recordings(browser)] == rates
+    rate.click()
+    assert [r for _, r in recordings(browser)] == rates[::-1]
+
+
+def test_a_link_leads_to_its_recording(browser):
+    browser.find_element("link text", "call17").click()
+    section = browser.execute_script("return document.querySelector(':target')")
+    assert section.find_element("tag name", "h3").text.startswith("call17")
+    top = browser.execute_script(
+        "return arguments[0].getBoundingClientRect().top", section
+    )
+    assert -1 < top < 900
+
+
+def test_affinities_are_pictures(browser):
+    images = browser.find_elements("css selector", ".recording img")
+    assert len(images) == 3
+    for image in images:
+        assert image.get_property("naturalWidth") > 300
+        content = image.get_attribute("src").split(",")[1]
+        assert b64decode(content).startswith(b"\x89PNG")
+
+
+def test_timelines_are_drawn_to_scale(browser):
+    """A turn of 30 s is ten times as wide as one of 3 s; a tooltip tells it."""
+    shapes = browser.execute_script(
+        "return [...document.querySelectorAll('#r18 .reference rect')].map(shape =>"
+        "[shape.querySelector('title').textContent, "
+        "shape.getBoundingClientRect().width])"
+    )
+    widths = dict(shapes)
+    long, short = (widths[f"{s:.2f}{DASH}{e:.2f} s: A"] for s, e in [(0, 30), (60, 63)])
+    assert long / short == pytest.approx(10, rel=0.05)
+    assert len(browser.find_elements("css selector", "#r18 .errors rect")) == 1
+
+
+def test_nothing_is_wider_than_the_window(browser):
+    for width in (1200, 420):
+        browser.set_window_size(width, 900)
+        inner, scroll = browser.execute_script(
+            "return [innerWidth, document.documentElement.scrollWidth]"
+        )
+        assert scroll <= inner, browser.execute_script(
+            "return [...document.querySelectorAll('body *')].filter("
+            "e => e.getBoundingClientRect().right > innerWidth && "
+            "!e.closest('.scroll')).map(e => e.outerHTML.slice(0, 80))"
+        )

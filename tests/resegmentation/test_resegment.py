@@ -1,0 +1,369 @@
+"""The VB-HMM on recordings: numbers of speakers, order of windows, hard cases."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ssahc
+from ssahc.backend.affinity import ScoreMatrix
+from ssahc.clustering.ahc import average_linkage
+from ssahc.clustering.stopping import Stop
+from ssahc.core.errors import UsageError
+from ssahc.core.types import Model, Recording
+from ssahc.io.model import write_model_dir
+from ssahc.io.xvectors import write_xvector_dir
+from ssahc.resegmentation.merge_path import Hypothesis
+from ssahc.resegmentation.resegment import (
+    Resegmentation,
+    ResegmentationOptions,
+    resegment,
+)
+from ssahc.resegmentation.vbhmm import Observations
+from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """A corpus with as many dimensions as real x-vectors."""
+    return simulate_corpus(SimulateOptions(recordings=4, duration=90, seed=1))
+
+
+def search(latent, segments, stop, psi=2.0, **options):
+    """Resegment vectors whose affinities are their dot products."""
+    affinity = (latent @ latent.T).astype(np.float32)
+    return resegment(
+        latent,
+        np.broadcast_to(psi, latent.shape[1]),
+        segments,
+        ScoreMatrix(affinity),
+        average_linkage(affinity),
+        stop,
+        ResegmentationOptions(**options),
+    )
+
+
+def slide(count):
+    starts = 0.75 * np.arange(count)
+    return np.column_stack([starts, starts + 1.5])
+
+
+def test_it_finds_speakers_and_their_number(halves):
+    kinds = {"none": [], "vb": []}
+    wrong = []
+    for conversation in halves["a"].conversations:
+        recording, turns = conversation.recording, conversation.turns
+        for kind, scores in kinds.items():
+            options = ssahc.make_options(resegmentation=kind)
+            found = ssahc.diarize_recording(recording, halves["b"].model, options)
+            scorer = ssahc.LabelScorer(recording.segments, turns)
+            scores.append(scorer.score(found.labels))
+            assert (found.resegmentation is None) == (kind == "none")
+        wrong.append(abs(found.num_speakers - len({turn.speaker for turn in turns})))
+    clustered, refined = (sum(s, ssahc.Score()).der for s in kinds.values())
+    assert refined < clustered
+    assert sum(wrong) <= 1
+
+
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(1, 25),
+    known=st.integers(1, 30),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_known_number_is_kept(seed, count, known):
+    latent = np.random.default_rng(seed).standard_normal((count, 3))
+    labels = search(latent, slide(count), Stop(known)).cut(Stop(known))
+    assert set(labels.tolist()) == set(range(min(known, count)))
+
+
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(1, 40),
+    bounds=st.tuples(st.integers(1, 30), st.integers(0, 10)),
+    threshold=st.sampled_from([-np.inf, -100.0, -6.0, 0.0, 100.0, np.inf]),
+)
+@settings(max_examples=25, deadline=None)
+def test_bounds_are_kept(seed, count, bounds, threshold):
+    latent = 3 * np.random.default_rng(seed).standard_normal((count, 3))
+    fewest, most = bounds[0], sum(bounds)
+    stop = Stop(None, threshold, fewest, most)
+    found = search(latent, slide(count), stop)
+    labels = found.cut(stop)
+    assert min(fewest, count) <= labels.max() + 1 <= most
+    assert labels.max() + 1 == found.num_clusters(stop)
+
+
+def test_a_higher_threshold_never_finds_fewer_speakers(halves):
+    recording = halves["a"].conversations[0].recording
+    found = ssahc.diarize_recording(recording, halves["b"].model).resegmentation
+    thresholds = [-np.inf, -1000, -50, -6, 0, 6, 50, 1000, np.inf]
+    counts = [found.num_clusters(Stop(threshold=value)) for value in thresholds]
+    assert counts == sorted(counts)
+    assert counts[0] == 1
+
+
+def test_order_of_windows_does_not_matter(halves, rng):
+    recording = halves["a"].conversations[1].recording
+    order = rng.permutation(len(recording))
+    shuffled = Recording(
+        recording.id,
+        tuple(recording.utterances[i] for i in order),
+        recording.segments[order],
+        recording.xvectors[order],
+    )
+    options = ssahc.make_options(system="plda", resegmentation="vb")
+    straight, mixed = (
+        ssahc.diarize_recording(item, halves["b"].model, options).labels
+        for item in (recording, shuffled)
+    )
+    np.testing.assert_array_equal(mixed, straight[order])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_windows(count):
+    apart = 20 * np.eye(3)[:count]
+    segments = np.column_stack([np.arange(count), np.arange(count) + 1.0])
+    for known in (1, 2, 3):
+        labels = search(apart, segments, Stop(known), psi=400.0).cut(Stop(known))
+        assert set(labels.tolist()) == set(range(min(known, count)))
+    anything = Stop(threshold=-1.0)
+    labels = search(apart, segments, anything, psi=400.0).cut(anything)
+    assert labels.tolist() == list(range(count))
+
+
+def test_equal_windows_are_one_speaker(halves):
+    recording = halves["a"].conversations[0].recording
+    equal = np.tile(recording.xvectors[:1], (len(recording), 1))
+    same = replace(recording, xvectors=equal)
+    found = ssahc.diarize_recording(same, halves["b"].model)
+    assert found.num_speakers == 1
+
+
+def test_windows_at_the_same_time(rng):
+    segments = np.tile([[0.0, 1.5]], (12, 1))
+    latent = 4 * np.repeat(rng.standard_normal((2, 20)), 6, axis=0)
+    latent += rng.standard_normal((12, 20))
+    labels = search(latent, segments, Stop(2)).cut(Stop(2))
+    assert labels.tolist() == [0] * 6 + [1] * 6
+
+
+def test_without_plda_whitened_vectors_will_do(halves):
+    recording = halves["a"].conversations[0].recording
+    model = halves["b"].model
+    whitening = Model(model.mean, model.transform)
+    assert ssahc.diarize_recording(recording, whitening).resegmentation is not None
+    assert ssahc.diarize_recording(recording).resegmentation is None
+    with pytest.raises(UsageError, match="needs a PLDA or a whitening transform"):
+        ssahc.diarize_recording(
+            recording, options=ssahc.make_options(resegmentation="vb")
+        )
+
+
+@pytest.mark.parametrize("system", ["cosine", "plda", "spectral"])
+def test_kaldis_and_other_baselines_are_left_alone(halves, system):
+    recording = halves["a"].conversations[0].recording
+    options = ssahc.make_options(system=system)
+    result = ssahc.diarize_recording(recording, halves["b"].model, options)
+    assert result.resegmentation is None
+
+
+def test_the_papers_presets_have_no_resegmentation(halves):
+    recording = halves["a"].conversations[0].recording
+    for preset in ("paper-ssa1", "paper-ssa2-lambda0.2"):
+        options = ssahc.make_options(preset)
+        result = ssahc.diarize_recording(recording, halves["b"].model, options)
+        assert result.resegmentation is None
+
+
+def test_merges_that_kaldis_options_steer_are_left_alone(halves, caplog):
+    recording = halves["a"].conversations[0].recording
+    options = ssahc.make_options(first_pass_max_utterances=40)
+    result = ssahc.diarize_recording(recording, halves["b"].model, options)
+    assert result.resegmentation is None
+    assert "not resegmented, since max-spk-fraction or two passes" in caplog.text
+    none = replace(options, resegmentation=ResegmentationOptions("none"))
+    usual = ssahc.diarize_recording(recording, halves["b"].model, none)
+    np.testing.assert_array_equal(result.labels, usual.labels)
+    assert usual.num_speakers > 1
+
+
+@pytest.mark.parametrize("speakers", [16, 50, 120])
+@pytest.mark.parametrize("stop", ["known", "bounded", "free"])
+def test_many_speakers(rng, speakers, stop):
+    labels = np.arange(speakers).repeat(8)
+    latent = 3 * rng.standard_normal((speakers, 60))[labels]
+    latent += rng.standard_normal(latent.shape)
+    stops = {"known": Stop(speakers), "free": Stop(threshold=0.0)}
+    stop = stops.get(stop, Stop(threshold=0.0, min_speakers=speakers - 5))
+    found = search(latent, slide(len(labels)), stop, psi=9.0).cut(stop)
+    np.testing.assert_array_equal(found, labels)
+
+
+@pytest.mark.parametrize("lasting", [0.0, 0.5])
+@pytest.mark.parametrize("stop", [Stop(3), Stop(threshold=-1.0)])
+def test_noise_that_lasts_is_no_speaker(rng, lasting, stop):
+    labels = np.tile(np.arange(3).repeat(5), 14)
+    segments = slide(len(labels)) * 2
+    blocks = (segments[:, 0] // 20).astype(int)
+    latent = np.sqrt(1 - lasting) * rng.standard_normal((len(labels), 40))
+    shifts = rng.standard_normal((blocks.max() + 1, 3, 40))
+    latent += np.sqrt(lasting) * shifts[blocks, labels]
+    latent += 0.7 * rng.standard_normal((3, 40))[labels]
+    found = search(latent, segments, stop, psi=0.5)
+    assert (found.cut(stop) == labels).mean() > 0.97
+    assert (found.noise > 1.2) == (lasting > 0)
+
+
+def test_speakers_of_directions_that_the_plda_does_not_know(rng):
+    labels = np.arange(60) // 10 % 2
+    psi = np.repeat([4.0, 0.0], 20)
+    latent = rng.standard_normal((60, 40))
+    latent[:, 20:] += 2 * rng.standard_normal((2, 20))[labels]
+    stop = Stop(threshold=-1.0)
+    found = search(latent, slide(60), stop, psi=psi)
+    assert found.cut(stop).tolist() == labels.tolist()
+
+
+def test_a_threshold_weighs_the_evidence_of_each_speaker():
+    counts, evidence = np.array([5, 3, 2, 1]), np.array([106.0, 105.0, 90.0, 0.0])
+    path = tuple(
+        Hypothesis(np.arange(8) % count, value)
+        for count, value in zip(counts, evidence, strict=True)
+    )
+    found = Resegmentation(path, 1.0, None, np.arange(8), None, None)
+    for threshold in (-500.0, -50.0, -5.0, -1.0, 0.0, 1.0, 500.0):
+        expected = counts[np.argmax(evidence + threshold * counts)]
+        assert found.num_clusters(Stop(threshold=threshold)) == expected
+    assert found.num_clusters(Stop(threshold=0.0, max_speakers=4)) == 3
+    assert found.num_clusters(Stop(threshold=-np.inf, min_speakers=2)) == 2
+    assert found.num_clusters(Stop(threshold=np.inf)) == 5
+    assert found.num_clusters(Stop(threshold=0.0, min_speakers=7)) == 7
+    assert found.num_clusters(Stop(4)) == 4
+
+
+# Three speakers on a line, the one in the middle nearer to the first.
+THREE = np.arange(3).repeat(5)
+FIRST_TWO, LAST_TWO = (0, 0, 1), (0, 1, 1)
+KNOWN = Stop(2)
+
+
+def cut_at_two(rng, *, clusters, path, affinity, third, stop=KNOWN):
+    """Cut at two speakers who are three.
+
+    Clusters, the answer on the path, and affinities are each for one of the two ways
+    to do so; the third speaker brings so much evidence.
+    """
+    in_time = rng.permutation(15)
+    latent = np.array([[-4.0], [-0.4], [4.0]])[THREE]
+    observations = Observations(latent, np.array([16.0]), np.ones(15), np.full(14, 0.5))
+
+    def alike(pairs):
+        rows = np.empty(15, int)
+        rows[in_time] = np.array(pairs)[THREE]
+        return np.where(rows[:, None] == rows, 1.0, -1.0).astype(np.float32)
+
+    answers = [
+        Hypothesis(THREE, 53.0 + third),
+        Hypothesis(np.array(path)[np.arange(15) if len(path) == 15 else THREE], 53.0),
+        Hypothesis(np.zeros(15, int), 0.0),
+    ]
+    history = average_linkage(alike(clusters))
+    judge = ScoreMatrix(alike(affinity))
+    found = Resegmentation(tuple(answers), 1.0, observations, in_time, history, judge)
+    return found.cut(stop)[in_time].tolist()
+
+
+def in_order(pairs):
+    return np.array(pairs)[THREE].tolist()
+
+
+def test_of_two_answers_the_one_with_more_evidence_is_taken(rng):
+    answers = {"clusters": LAST_TWO, "path": FIRST_TWO, "affinity": LAST_TWO}
+    assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
+    answers = {"clusters": FIRST_TWO, "path": LAST_TWO, "affinity": LAST_TWO}
+    assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
+
+
+def test_an_answer_that_loses_a_speaker_has_its_own_evidence(rng):
+    nobody = [0] * 2 + [1] + [0] * 12
+    answers = {"clusters": LAST_TWO, "path": nobody, "affinity": LAST_TWO}
+    assert cut_at_two(rng, **answers, third=-50) == in_order(LAST_TWO)
+
+
+def test_clusters_count_where_the_path_has_gone_astray(monkeypatch):
+    labels = np.array(FIRST_TWO)[THREE]
+    latent = np.array([[-4.0], [-0.4], [4.0]])[THREE] * [[1.0, 1.0]]
+    affinity = np.where(labels[:, None] == labels, 1.0, -1.0).astype(np.float32)
+    astray = (
+        Hypothesis(np.array(LAST_TWO)[THREE], 1.0),
+        Hypothesis(np.zeros(15, int), 0.0),
+    )
+    monkeypatch.setattr(
+        "ssahc.resegmentation.resegment.merge_to_one", lambda *_: astray
+    )
+    found = resegment(
+        latent,
+        np.full(2, 16.0),
+        slide(15),
+        ScoreMatrix(affinity),
+        average_linkage(affinity),
+        Stop(threshold=0.0),
+    )
+    best = found.path[0].labels
+    np.testing.assert_array_equal(best == best[0], labels == labels[0])
+    assert found.path[0].evidence > 10
+
+
+def test_where_fewer_are_known_affinities_must_agree(rng):
+    answers = {"clusters": LAST_TWO, "path": FIRST_TWO, "affinity": LAST_TWO}
+    assert cut_at_two(rng, **answers, third=50) == in_order(LAST_TWO)
+    # A threshold is a matter of evidence; bounds are known.
+    low = Stop(threshold=-52.0)
+    assert cut_at_two(rng, **answers, third=50, stop=low) == in_order(FIRST_TWO)
+    most = Stop(threshold=0.0, max_speakers=2)
+    assert cut_at_two(rng, **answers, third=50, stop=most) == in_order(LAST_TWO)
+    answers["affinity"] = FIRST_TWO
+    assert cut_at_two(rng, **answers, third=50) == in_order(FIRST_TWO)
+
+
+def test_options_are_checked():
+    for name in ("fa", "fb", "loop_seconds"):
+        with pytest.raises(UsageError, match="must be between 1e-06 and 1e"):
+            ssahc.make_options(**{name: 0.0})
+    with pytest.raises(UsageError, match="makes none; use another system"):
+        ssahc.make_options(system="spectral", resegmentation="vb")
+
+
+def test_command_line(ssahc_here, halves, tmp_path):
+    folder, model = tmp_path / "x", tmp_path / "model"
+    write_xvector_dir(folder, [c.recording for c in halves["a"].conversations[:2]])
+    write_model_dir(model, halves["b"].model)
+    common = ("diarize", folder, tmp_path / "out", "--model-dir", model)
+    result = ssahc_here(*common, "-v")
+    assert result.returncode == 0
+    assert "resegmentation: noise" in result.stderr
+    config = tmp_path / "out" / "config.toml"
+    assert 'resegmentation = "vb"' in config.read_text()
+    refined = (tmp_path / "out" / "rttm").read_bytes()
+    assert ssahc_here(*common, "--config", config).returncode == 0
+    assert (tmp_path / "out" / "rttm").read_bytes() == refined
+    assert ssahc_here(*common, "--resegmentation", "none").returncode == 0
+    assert (tmp_path / "out" / "rttm").read_bytes() != refined
+    free = ("diarize", folder, tmp_path / "free", "--resegmentation", "vb")
+    result = ssahc_here(*free)
+    assert result.returncode == 2
+    assert "needs a PLDA or a whitening transform" in result.stderr
+
+
+def test_tuning_cuts_once_what_diarizing_finds(halves):
+    conversation, model = halves["a"].conversations[2], halves["b"].model
+    scorer = ssahc.LabelScorer(conversation.recording.segments, conversation.turns)
+    grid = {"threshold": [-300.0, -6.0, 20.0]}
+    sweep = ssahc.sweep_recording(conversation.recording, scorer, grid, model)
+    for (threshold,), score in sweep.scores.items():
+        options = ssahc.make_options(threshold=threshold)
+        found = ssahc.diarize_recording(conversation.recording, model, options)
+        assert scorer.score(found.labels) == score

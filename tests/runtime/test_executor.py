@@ -1,0 +1,221 @@
+"""Work in other processes: same results, and no loss when one of them is killed."""
+
+import importlib
+import io
+import signal
+import sys
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ssahc.cli import runner
+from ssahc.cli.memory_limit import method_of_workers
+from ssahc.core.errors import UsageError
+from ssahc.pipeline.options import DiarizeOptions
+from ssahc.runtime import executor
+from ssahc.runtime.executor import Each, RunningOptions, Undone, map_unordered
+
+
+@pytest.fixture(scope="module", autouse=True)
+def work():
+    """Load the work from where other processes, which take over the path, find it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "elsewhere")
+        yield importlib.import_module("work")
+
+
+def run(function, count, running):
+    return dict(map_unordered(Each(function), range(count), running, total=count))
+
+
+@pytest.fixture(params=["here", "processes", "dask"])
+def running(request):
+    if request.param == "dask":
+        return RunningOptions(cluster=request.getfixturevalue("cluster"))
+    return RunningOptions(nj=2 if request.param == "processes" else 1)
+
+
+def test_results_and_messages_arrive(work, running, caplog):
+    assert run(work.square, 30, running) == {n: n**2 for n in range(30)}
+    messages = [r.getMessage() for r in caplog.records if r.name == "ssahc"]
+    assert sorted(messages) == sorted(f"squaring {n}" for n in range(30))
+
+
+@pytest.mark.parametrize("nj", [1, 2])
+def test_batches_are_as_large_as_their_load(work, nj):
+    """Loads are in tenths of a batch; each batch says how many it holds."""
+    loads = [1, 1, 9, 10, 5, 5, 3, 20, 1]
+    done = list(
+        map_unordered(
+            *(work.count, enumerate(loads), RunningOptions(nj=nj)),
+            total=1000,
+            load=work.tenths,
+        )
+    )
+    sizes = [size for _, size in sorted(done)]
+    assert sizes == [3, 3, 3, 1, 2, 2, 2, 2, 1]
+
+
+def test_few_items_keep_all_processes_busy(work):
+    running = RunningOptions(nj=2)
+    done = map_unordered(work.count, range(16), running, total=16, load=lambda _: 0.0)
+    assert {size for _, size in done} == {2}
+
+
+def test_one_process_takes_an_item_when_it_is_done_with_the_one_before():
+    taken, done = [], []
+
+    def items():
+        for number in range(5):
+            assert len(done) == number
+            taken.append(number)
+            yield number
+
+    found = map_unordered(Each(str), items(), RunningOptions(), total=5)
+    for item, _ in found:
+        done.append(item)
+    assert taken == done == [0, 1, 2, 3, 4]
+
+
+class TooLarge:
+    def __reduce__(self):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+
+def test_what_there_is_no_room_to_send_costs_itself_alone():
+    items = [1, TooLarge(), 2]
+    done = list(map_unordered(Each(str), items, RunningOptions(nj=2), total=3))
+    reasons = [result.reason for _, result in done if isinstance(result, Undone)]
+    assert sorted(r for _, r in done if isinstance(r, str)) == ["1", "2"]
+    assert len(reasons) == 1
+    assert reasons[0].startswith(
+        "could not be sent between processes: not enough memory: Unable to"
+    )
+
+
+@dataclass(frozen=True)
+class Named:
+    id: str
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_is_done_is_not_held_while_the_next_is_read(monkeypatch, terminal):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    held = []
+
+    def note(thing):
+        held.append(weakref.ref(thing))
+        return thing
+
+    def items():
+        for number in range(5):
+            assert [ref() for ref in held if ref() is not None] == []
+            yield note(Named(str(number)))
+
+    work = Each(lambda item: note(Named(f"result of {item.id}")))
+    outcomes = runner.work_each(items(), work, RunningOptions(), total=5)
+    names = []
+    for outcome in runner.track(outcomes, 5, "noting"):
+        names.append(outcome[0])
+        del outcome
+    assert (names, len(held)) == (["0", "1", "2", "3", "4"], 10)
+
+
+def test_workers_of_a_cluster_have_a_limit_of_their_own():
+    method = DiarizeOptions(max_memory="1G")
+    assert method_of_workers(method, RunningOptions(nj=2)) == method
+    elsewhere = RunningOptions(cluster="dask://host:1")
+    assert method_of_workers(method, elsewhere).max_memory is None
+
+
+def test_nothing_to_do(work, running):
+    assert run(work.square, 0, running) == {}
+
+
+def test_a_fault_of_the_program_is_not_hidden(work, running):
+    with pytest.raises(ZeroDivisionError, match="a fault of the program"):
+        run(partial(work.fail_at, 7), 20, running)
+
+
+def test_the_work_of_a_killed_process_is_done_again(work, tmp_path, caplog):
+    done = run(partial(work.killed_at, 7, tmp_path), 40, RunningOptions(nj=2))
+    assert done == {n: n for n in range(40)}
+    assert "what it had in hand is done again" in caplog.text
+
+
+def test_a_process_killed_while_it_sends_does_not_hold_up_the_others(
+    work, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(executor, "_PATIENCE", 0.3)
+    dies_once = partial(work.killed_while_sending, 7, tmp_path)
+    done = run(dies_once, 40, RunningOptions(nj=2))
+    assert done == {n: n for n in range(40)}
+    assert "what it had in hand is done again" in caplog.text
+
+
+def test_an_end_does_not_wait_for_half_a_result(work, tmp_path):
+    def interrupt():
+        while not (tmp_path / "died").exists():
+            time.sleep(0.01)
+        # A little later half a result has come.
+        time.sleep(0.2)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    dies = partial(work.killed_while_sending, 0, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(dies, 400, RunningOptions(nj=2))
+
+
+def test_what_kills_every_process_is_found_out(work, caplog):
+    done = run(partial(work.killed_at, 7, None), 40, RunningOptions(nj=2))
+    assert done.pop(7) == Undone(executor._KILLED)
+    assert done == {n: n for n in range(40) if n != 7}
+
+
+def test_a_killed_dask_worker_is_replaced(work, cluster, tmp_path):
+    dies_once = partial(work.killed_at, 7, tmp_path)
+    assert run(dies_once, 40, RunningOptions(cluster=cluster)) == {
+        n: n for n in range(40)
+    }
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nj": 0}, "--nj must be 1 or more, found 0"),
+        ({"nj": 10**20}, "nj must be a whole number of at most 64 bits"),
+        ({"nj": 10**10}, "nj must be 4,096 or less, found 10000000000"),
+        ({"nj": 2, "cluster": "dask://host:1"}, "leave out --nj"),
+        ({"cluster": "tcp://host:1"}, "must be dask://HOST:PORT"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(UsageError, match=message):
+        RunningOptions(**options)
+
+
+def test_workers_that_are_busy(work, cluster, monkeypatch):
+    from distributed import Future
+
+    def wait(future, timeout):
+        # As Dask's own: without words.
+        raise TimeoutError
+
+    monkeypatch.setattr(Future, "result", wait)
+    with pytest.raises(UsageError, match="no worker has answered for 30 s; wait until"):
+        run(work.square, 3, RunningOptions(cluster=cluster))
+
+
+def test_a_scheduler_that_is_not_there(work, monkeypatch):
+    monkeypatch.setattr("ssahc.runtime.executor._PATIENCE", 1.0)
+    running = RunningOptions(cluster="dask://127.0.0.1:1")
+    with pytest.raises(UsageError, match="no Dask scheduler answers there"):
+        run(work.square, 3, running)

@@ -1,0 +1,367 @@
+"""Scores of groups of recordings, and the ways ``ssahc score`` prints them."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+import ssahc as api
+from ssahc.core.types import Turn
+from ssahc.io.rttm import write_rttm
+from ssahc.scoring.breakdown import break_down, count_speakers, summarize
+from ssahc.scoring.der import Score
+
+SECONDS = ("scored", "missed", "false_alarm", "confusion")
+LANGUAGES = {"r0": "en", "r1": "US  English", "r2": "nan", "r3": "en", "other": "fr"}
+
+
+def random_turns(rng, speakers):
+    """At least one turn a speaker, with some overlap."""
+    starts = np.cumsum(rng.uniform(0.5, 3, size=12))
+    names = [*range(speakers), *rng.integers(speakers, size=12 - speakers)]
+    ends = starts + rng.uniform(0.6, 3, size=12)
+    return [
+        Turn(round(start, 2), round(end, 2), f"s{name}")
+        for start, end, name in zip(starts, ends, names)
+    ]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Folder with ref, hyp and languages of five recordings, one without any."""
+    folder, rng = tmp_path_factory.mktemp("corpus"), np.random.default_rng(5)
+    counts = {"r0": 2, "r1": 3, "r2": 2, "r3": 11, "r4": 3}
+    write_rttm(folder / "ref", {r: random_turns(rng, n) for r, n in counts.items()})
+    write_rttm(folder / "hyp", {r: random_turns(rng, 3) for r in counts if r != "r4"})
+    lines = (f"{name} {value}\n" for name, value in LANGUAGES.items())
+    (folder / "language").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def score(ssahc_here, corpus):
+    """Score the corpus by both breakdowns; return what is printed."""
+
+    def run(*options):
+        arguments = ("score", "ref", "hyp", "--by", "speakers", "--by", "language")
+        result = ssahc_here(*arguments, *options, cwd=corpus)
+        assert result.returncode == 0
+        assert "not in the hypothesis, counted as missed: r4\n" in result.stderr
+        assert "not listed in language, in a group of their own: r4\n" in result.stderr
+        return result.stdout
+
+    return run
+
+
+def test_groups_score_as_md_eval_scores_their_files(md_eval, score, corpus, tmp_path):
+    members = {
+        "speakers": [("2", ["r0", "r2"]), ("3", ["r1", "r4"]), ("11", ["r3"])],
+        "language": [
+            *(("US English", ["r1"]), ("en", ["r0", "r3"]), ("nan", ["r2"])),
+            (None, ["r4"]),
+        ],
+    }
+    for options in (["-1", "-c", "0.25"], ["-c", "0.1"]):
+        ours = ["--collar", options[-1], "--json"]
+        ours += [] if "-1" in options else ["--score-overlaps"]
+        breakdowns = json.loads(score(*ours))["breakdowns"]
+        for by, groups in members.items():
+            for (name, recordings), found in zip(groups, breakdowns[by], strict=True):
+                assert found["group"] == (int(name) if by == "speakers" else name)
+                assert found["num_recordings"] == len(recordings)
+                for file in ("ref", "hyp"):
+                    lines = (corpus / file).read_text().splitlines(keepends=True)
+                    kept = (line for line in lines if line.split()[1] in recordings)
+                    (tmp_path / file).write_text("".join(kept))
+                output = subprocess.run(
+                    ["perl", md_eval, *options, "-r", "ref", "-s", "hyp"],
+                    cwd=tmp_path,
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+                (theirs,) = re.findall(r"OVERALL.* ERROR = ([\d.]+) percent", output)
+                assert f"{found['pooled']['der']:.2f}" == theirs
+
+
+amounts = st.floats(0, 1000).map(lambda value: round(value, 3))
+scores = st.builds(Score, amounts, amounts, amounts, amounts, amounts, st.integers(0))
+groups = st.none() | st.integers(0, 12) | st.sampled_from(["en", "nan", "-1.5", "inf"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(scores, groups)))
+def test_groups_add_up_to_the_corpus(recordings):
+    table = {f"r{number}": score for number, (score, _) in enumerate(recordings)}
+    names = {f"r{n}": group for n, (_, group) in enumerate(recordings)}
+    given_names = {name: group for name, group in names.items() if group is not None}
+    summaries = break_down(table, given_names)
+    assert set(summaries) == set(names.values())
+    corpus = summarize(table.values())
+    assert corpus.recordings == len(table)
+    assert sum(one.recordings for one in summaries.values()) == len(table)
+    total = sum((one.pooled for one in summaries.values()), Score())
+    for part in (*SECONDS, "jaccard", "speakers"):
+        whole = sum(getattr(score, part) for score in table.values())
+        assert getattr(total, part) == pytest.approx(whole)
+        assert getattr(corpus.pooled, part) == pytest.approx(whole)
+    rates = [score.der for score in table.values() if score.scored > 0]
+    assert corpus.mean_der == pytest.approx(np.mean(rates or [np.nan]), nan_ok=True)
+    rates = [score.jer for score in table.values() if score.speakers > 0]
+    assert corpus.mean_jer == pytest.approx(np.mean(rates or [np.nan]), nan_ok=True)
+
+
+def test_groups_are_sorted_numbers_first_and_the_unlisted_last():
+    wanted = ["-3", 2, "2.5", "10", "en", "inf", "nan", None]
+    for turn in range(len(wanted)):
+        names = wanted[turn:] + wanted[:turn]
+        table = {str(number): Score() for number in range(len(names))}
+        known = {str(n): name for n, name in enumerate(names) if name is not None}
+        assert list(break_down(table, known)) == wanted
+
+
+def test_weights_of_pooled_and_mean_rates():
+    long, short = Score(90, 9, 0, 0, 0.2, 4), Score(10, 0, 5, 0, 0.5, 1)
+    summary = summarize([long, short, Score(false_alarm=1)])
+    assert summary.recordings == 3
+    assert summary.pooled.der == pytest.approx(100 * (9 + 5 + 1) / 100)
+    assert summary.mean_der == pytest.approx((10 + 50) / 2)
+    assert summary.pooled.jer == pytest.approx(100 * 0.7 / 5)
+    assert summary.mean_jer == pytest.approx((5 + 50) / 2)
+
+
+@pytest.fixture(scope="module")
+def summaries(corpus):
+    """What the Python interface makes of the same files."""
+    reference = api.read_rttm(corpus / "ref").turns
+    table = api.score_corpus(reference, api.read_rttm(corpus / "hyp").turns)
+    languages = api.read_attributes(corpus / "language")
+    return (
+        table,
+        api.summarize(table.values()),
+        {
+            "speakers": api.break_down(table, api.count_speakers(table)),
+            "language": api.break_down(table, languages),
+        },
+    )
+
+
+def flat(score):
+    """A score as the formats for machines have it."""
+    seconds = {name: getattr(score, name) for name in SECONDS}
+    percent = {
+        f"{name}_percent": 100 * getattr(score, name) / score.scored
+        for name in SECONDS[1:]
+    }
+    rates = {"der": score.der, "jer": score.jer, "speakers": score.speakers}
+    return seconds | percent | rates
+
+
+def test_json_parses_back(score, summaries):
+    table, whole, breakdowns = summaries
+    text = score("--format", "json")
+    assert score("--json") == text
+    document = json.loads(text)
+    assert (document["collar"], document["ignore_overlaps"]) == (0.25, True)
+    assert document["recordings"] == {name: flat(one) for name, one in table.items()}
+
+    def tell(summary):
+        mean = {"der": summary.mean_der, "jer": summary.mean_jer}
+        count = {"num_recordings": summary.recordings}
+        return count | {"pooled": flat(summary.pooled), "mean": mean}
+
+    assert document.items() >= tell(whole).items()
+    assert document["breakdowns"] == {
+        by: [{"group": group} | tell(one) for group, one in found.items()]
+        for by, found in breakdowns.items()
+    }
+
+
+def test_csv_prints_nothing_that_a_terminal_obeys(ssahc_here, tmp_path):
+    names = ("a\x1b[2J", 'b"\x9b,')
+    turns = {name: [Turn(0, 5, "x")] for name in names}
+    write_rttm(tmp_path / "ref", turns)
+    (tmp_path / "odd\x07").write_text("".join(f"{name} v\x1b\n" for name in names))
+    files = (tmp_path / "ref", tmp_path / "ref", "--by", tmp_path / "odd\x07")
+    printed = ssahc_here("score", *files, "--format", "csv").stdout
+    assert printed.replace("\n", "").isprintable()
+    first, second, group, _ = csv.DictReader(io.StringIO(printed))
+    shown = [row["recording"] for row in (first, second)]
+    assert shown == ["a\\x1b[2J", 'b"\\x9b,']
+    assert (group["by"], group["group"]) == ("odd\\x07", "v\\x1b")
+    text = ssahc_here("score", *files).stdout
+    assert text.replace("\n", "").isprintable()
+
+
+def test_csv_parses_back(score, summaries):
+    table, whole, breakdowns = summaries
+    rows = list(csv.DictReader(io.StringIO(score("--format", "csv"))))
+    expected = [
+        {"level": "recording", "recording": name} | flat(one)
+        for name, one in table.items()
+    ]
+
+    def tell(summary):
+        mean = {"mean_der": summary.mean_der, "mean_jer": summary.mean_jer}
+        return {"num_recordings": summary.recordings} | mean | flat(summary.pooled)
+
+    for by, found in breakdowns.items():
+        for group, one in found.items():
+            names = {
+                "level": "group",
+                "by": by,
+                "group": "" if group is None else group,
+            }
+            expected.append(names | tell(one))
+    expected.append({"level": "pooled"} | tell(whole))
+    assert len(rows) == len(expected) == 5 + 3 + 4 + 1
+    for row, wanted in zip(rows, expected):
+        assert {key: value for key, value in row.items() if value} == {
+            key: str(value) for key, value in wanted.items() if value != ""
+        }
+    summary = list(csv.DictReader(io.StringIO(score("--format", "csv", "--summary"))))
+    assert summary == rows[5:]
+
+
+def cells_of(summaries, *, unlisted="(unlisted)"):
+    """The tables for people: rows of cells, without headers."""
+    table, whole, breakdowns = summaries
+
+    def seconds(score):
+        yield f"{score.scored:.2f}"
+        for part in SECONDS[1:]:
+            yield f"{getattr(score, part):.2f}"
+            yield f"{100 * getattr(score, part) / score.scored:.2f}"
+
+    yield [
+        [name, f"{one.der:.2f}", *seconds(one), f"{one.jer:.2f}"]
+        for name, one in [*table.items(), ("pooled", whole.pooled)]
+    ] + [["mean", f"{whole.mean_der:.2f}", *[""] * 7, f"{whole.mean_jer:.2f}"]]
+    for found in breakdowns.values():
+        yield [
+            [
+                *(unlisted if group is None else str(group), str(one.recordings)),
+                *(f"{one.pooled.der:.2f}", f"{one.mean_der:.2f}"),
+                *(*seconds(one.pooled), f"{one.pooled.jer:.2f}"),
+            ]
+            for group, one in found.items()
+        ]
+
+
+def test_markdown_parses_back(score, summaries):
+    html = MarkdownIt().enable("table").render(score("--format", "markdown"))
+    tables = [
+        [
+            re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)
+            for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)
+        ]
+        for table in re.findall(r"<table>(.*?)</table>", html, re.S)
+    ]
+    headers = [table.pop(0) for table in tables]
+    assert [header[0] for header in headers] == ["recording", "speakers", "language"]
+    assert headers[1][1:4] == ["count", "DER %", "mean DER %"]
+    assert tables == list(cells_of(summaries))
+    assert "collar 0.25 s" in html.rsplit("</table>")[-1]
+
+
+def test_markdown_keeps_names_with_signs(ssahc_here, corpus, tmp_path):
+    name = r"a|b_c_*d*\`<e>~&amp;[f](g)"
+    for file in ("ref", "hyp"):
+        (tmp_path / file).write_text((corpus / file).read_text().replace("r0", name))
+    result = ssahc_here("score", "ref", "hyp", "--format", "markdown", cwd=tmp_path)
+    tokens = MarkdownIt().enable("table").parse(result.stdout)
+    texts = [
+        "".join(child.content for child in token.children)
+        for token in tokens
+        if token.type == "inline"
+    ]
+    assert texts[10] == name
+
+
+def test_text_is_readable(score, summaries):
+    text = score()
+    assert max(map(len, text.splitlines())) <= 100
+    *tables, notes = text.split("\n\n")
+    for table, rows in zip(tables, cells_of(summaries), strict=True):
+        for line, cells in zip(table.splitlines()[2:], rows, strict=True):
+            # Cells are two spaces apart or more; those of the mean may be blank.
+            assert re.split(r"  +", line) == [cell for cell in cells if cell]
+    assert "DER: collar 0.25 s, overlap not scored" in notes
+    short = score("--summary", "--score-overlaps")
+    assert "r0" not in short
+    assert "pooled" in short
+    assert "overlap scored; pooled" in short
+
+
+def test_long_names_are_not_cut(ssahc_here, corpus, tmp_path):
+    name = "a-recording-with-a-name-that-is-longer-than-a-terminal-is-wide" * 3
+    for file in ("ref", "hyp"):
+        (tmp_path / file).write_text((corpus / file).read_text().replace("r0", name))
+    assert f"\n{name}  " in ssahc_here("score", "ref", "hyp", cwd=tmp_path).stdout
+
+
+def test_speakers_are_those_of_the_scored_span(ssahc_here, corpus, tmp_path):
+    first = min(api.read_rttm(corpus / "ref").turns["r3"])
+    (tmp_path / "uem").write_text(f"r3 0 0 {first.start + 0.1}\n")
+    options = ("--by", "speakers", "--json", "--collar", 0, "--uem", tmp_path / "uem")
+    result = ssahc_here("score", "ref", "hyp", *options, cwd=corpus)
+    counts = json.loads(result.stdout)["breakdowns"]["speakers"]
+    assert [one["group"] for one in counts] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("r0 en\nr0 fr\n", "attributes:2: key 'r0': stands in line 1 already"),
+        ("r0 en\nr1\n", "attributes:2: key 'r1': expected 'recording value'"),
+        ("", "attributes: lists no recording of the reference"),
+        ("\n\n", "attributes: lists no recording of the reference"),
+        ("x en\ny fr\n", "attributes: lists no recording of the reference"),
+        ("r0 \xff".encode("latin-1"), "attributes: expected UTF-8 text"),
+        (None, "attributes: no such file"),
+    ],
+)
+def test_attribute_faults(ssahc_here, corpus, tmp_path, content, message):
+    path = tmp_path / "attributes"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    result = ssahc_here("score", "ref", "hyp", "-q", "--by", path, cwd=corpus)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("ssahc: error: ")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--by", ""], "the path is empty"),
+        (["--by", "speakers", "--by", "speakers"], "two breakdowns are called"),
+        (["--by", "language", "--by", "./language"], "called 'language'; rename"),
+        (["--json", "--format", "csv"], "--json contradicts --format csv"),
+        (["--format", "yaml"], "'yaml' is not one of"),
+    ],
+)
+def test_contradicting_options(ssahc_here, corpus, options, message):
+    result = ssahc_here("score", "ref", "hyp", "-q", *options, cwd=corpus)
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert message in line
+
+
+def test_count_speakers(summaries):
+    assert count_speakers(summaries[0]) == {
+        "r0": 2,
+        "r1": 3,
+        "r2": 2,
+        "r3": 11,
+        "r4": 3,
+    }

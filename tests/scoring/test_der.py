@@ -1,0 +1,189 @@
+import re
+import subprocess
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from ssahc.core.errors import DataError, UsageError
+from ssahc.core.turns import to_annotation
+from ssahc.core.types import Turn
+from ssahc.io.rttm import read_rttm, write_rttm
+from ssahc.scoring.der import Score, ScoringOptions, score_corpus, score_recording
+
+
+def run_md_eval(md_eval, reference, hypothesis, *, collar, ignore_overlaps, uem=None):
+    """Seconds as md-eval prints them: scored, missed, false alarm, confusion."""
+    command = ["perl", md_eval, "-c", str(collar), "-r", reference, "-s", hypothesis]
+    command += ["-1"] if ignore_overlaps else []
+    command += ["-u", uem] if uem else []
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    names = ("SCORED SPEAKER", "MISSED SPEAKER", "FALARM SPEAKER", "SPEAKER ERROR")
+    found = [re.search(rf"{name} TIME =\s*([\d.]+)", output) for name in names]
+    return [float(match[1]) for match in found]
+
+
+def random_turns(rng, speakers, *, same_speaker_gap):
+    turns = []
+    for speaker in range(speakers):
+        clock = rng.uniform(0, 3)
+        for _ in range(8):
+            end = clock + 0.01 + rng.exponential(2)
+            turns.append(Turn(round(clock, 2), round(end, 2), f"s{speaker}"))
+            clock = end + same_speaker_gap + rng.exponential(1.5) * (rng.random() < 0.8)
+    return turns
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_equals_md_eval(md_eval, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    # Recording c is not in the UEM: md-eval scores its whole reference.
+    uem = {name: [(1.5, 12.25), (14.0, 35.0)] for name in "ab"}
+    # Without a collar, md-eval -1 scores some overlapped speech next to the edge of a
+    # UEM where two turns of one speaker touch; so here they never do.
+    pairs = {
+        name: (
+            random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02),
+            random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.0),
+        )
+        for name in "abc"
+    }
+    files = tmp_path / "ref", tmp_path / "hyp", tmp_path / "uem"
+    write_rttm(files[0], {name: pair[0] for name, pair in pairs.items()})
+    write_rttm(files[1], {name: pair[1] for name, pair in pairs.items()})
+    files[2].write_text(
+        "".join(f"{n} 0 {a} {b}\n" for n, spans in uem.items() for a, b in spans)
+    )
+    reference, hypothesis = (read_rttm(path).turns for path in files[:2])
+    for collar in (0.0, 0.25, 0.5):
+        for ignore_overlaps in (True, False):
+            for use_uem in (True, False):
+                scores = score_corpus(
+                    reference,
+                    hypothesis,
+                    ScoringOptions(collar, ignore_overlaps),
+                    uem=uem if use_uem else None,
+                )
+                total = sum(scores.values(), Score())
+                ours = total.scored, total.missed, total.false_alarm, total.confusion
+                theirs = run_md_eval(
+                    md_eval,
+                    *files[:2],
+                    collar=collar,
+                    ignore_overlaps=ignore_overlaps,
+                    uem=files[2] if use_uem else None,
+                )
+                assert ours == pytest.approx(theirs, abs=0.0101)
+
+
+def test_hand_computed():
+    reference = [Turn(0, 4, "A"), Turn(4, 8, "B")]
+    hypothesis = [Turn(0, 5, "1"), Turn(5, 7, "2"), Turn(9, 10, "2")]
+    score = score_recording(reference, hypothesis, ScoringOptions(collar=0))
+    # A and 1 share 4 of 5 seconds, B and 2 share 2 of 4 up to the end of the span.
+    assert score == Score(8, 1, 0, 1, jaccard=pytest.approx(0.2 + 0.5), speakers=2)
+    assert (score.der, score.jer) == (25, pytest.approx(35))
+    assert score.percent(score.missed) == 12.5
+
+
+def test_mapping_sees_the_whole_span_before_the_collar():
+    # Under the collar speaker 1 speaks longest with A; outside it, speaker 2 does.
+    reference = [Turn(0, 2, "A")]
+    hypothesis = [Turn(0, 0.5, "1"), Turn(0.5, 1.2, "2"), Turn(1.2, 2, "1")]
+    score = score_recording(reference, hypothesis, ScoringOptions(collar=0.5))
+    assert score.confusion == pytest.approx(0.7)
+
+
+def test_scores_pool_as_seconds():
+    total = Score(10, 1, 2, 3, 0.5, 2) + Score(30, 0, 0, 2, 0.1, 1)
+    assert total == Score(40, 1, 2, 5, 0.6, 3)
+    assert total.der == pytest.approx(20)
+    assert total.jer == pytest.approx(20)
+    nothing = Score(false_alarm=1)
+    assert np.isnan([nothing.der, nothing.jer, nothing.percent(1)]).all()
+
+
+def test_missing_recording_counts_as_missed():
+    scores = score_corpus({"a": [Turn(0, 4, "A")]}, {}, ScoringOptions(collar=0))
+    assert scores == {"a": Score(scored=4, missed=4, jaccard=1, speakers=1)}
+
+
+def test_empty_hypothesis_names_that_equal_reference_names():
+    turns = [Turn(0, 4, "A"), Turn(4, 8, "B")]
+    swapped = [Turn(0, 4, "B"), Turn(4, 8, "A")]
+    assert score_recording(turns, swapped).der == 0
+
+
+def test_nothing_to_score_is_refused():
+    with pytest.raises(DataError, match="reference is empty"):
+        score_recording([], [Turn(0, 1, "1")])
+    for collar in (-1, float("inf"), float("nan")):
+        with pytest.raises(UsageError, match="collar"):
+            ScoringOptions(collar)
+
+
+def naive_jaccard(reference, hypothesis, spans):
+    """Sum of Jaccard error rates: frames of 10 ms, every mapping of speakers tried."""
+    frames = [
+        {
+            speaker: {
+                frame
+                for turn in turns
+                if turn.speaker == speaker
+                for frame in range(round(turn.start * 100), round(turn.end * 100))
+                if any(a * 100 <= frame < b * 100 for a, b in spans)
+            }
+            for speaker in {turn.speaker for turn in turns}
+        }
+        for turns in (reference, hypothesis)
+    ]
+    ours = [spoken for spoken in frames[0].values() if spoken]
+    theirs = [*frames[1].values(), *([set()] * len(ours))]
+    return len(ours), min(
+        sum(len(a ^ b) / len(a | b) for a, b in zip(ours, mapped))
+        for mapped in permutations(theirs, len(ours))
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_jaccard_error_rate_equals_the_naive_one(seed):
+    rng = np.random.default_rng(seed)
+    reference = random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02)
+    hypothesis = random_turns(rng, rng.integers(0, 4), same_speaker_gap=0.0)
+    whole = [(min(t.start for t in reference), max(t.end for t in reference))]
+    for uem in (None, [(1.5, 4.25), (5.0, 9.0)]):
+        speakers, jaccard = naive_jaccard(reference, hypothesis, uem or whole)
+        for options in (ScoringOptions(), ScoringOptions(0.0, ignore_overlaps=False)):
+            score = score_recording(reference, hypothesis, options, uem=uem)
+            assert score.speakers == speakers
+            assert score.jaccard == pytest.approx(jaccard, abs=1e-6)
+
+
+def test_jaccard_error_rate_is_never_above_pyannotes(rng):
+    from pyannote.core import Segment, Timeline
+    from pyannote.metrics.diarization import JaccardErrorRate
+
+    equal = 0
+    for _ in range(20):
+        reference = random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02)
+        hypothesis = random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02)
+        score = score_recording(reference, hypothesis)
+        span = Segment(min(t.start for t in reference), max(t.end for t in reference))
+        theirs = 100 * JaccardErrorRate()(
+            to_annotation(reference, ""),
+            to_annotation(hypothesis, ""),
+            uem=Timeline([span]),
+        )
+        assert score.jer <= theirs + 1e-6
+        equal += score.jer == pytest.approx(theirs)
+    # They differ only where the most time shared is not the least JER.
+    assert 10 <= equal < 20
+
+
+def test_jaccard_error_rate_maps_speakers_for_itself():
+    # DER maps 1 to A (6.5 s shared). JER maps 2 to A and 1 to B: B then has something.
+    reference = [Turn(0, 10, "A"), Turn(10, 12, "B")]
+    hypothesis = [Turn(0, 3.5, "2"), Turn(3.5, 12, "1")]
+    score = score_recording(reference, hypothesis, ScoringOptions(0.0))
+    assert score.confusion == 3.5 + 2
+    assert score.jaccard == pytest.approx((1 - 3.5 / 10) + (1 - 2 / 8.5))
