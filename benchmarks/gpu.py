@@ -5,16 +5,15 @@ All in one process, and with no more than numpy, numba and torch.
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 import numpy as np
 
+from ssahc.backend.prepared import PreparedXvectors
 from ssahc.core.types import Model, Recording
-from ssahc.learning.optimizer import Device, Train
-from ssahc.learning.ssa import learn
-from ssahc.pipeline.diarize import Diarization, diarize_steps
+from ssahc.learning.ssa import LearningOptions, learn_batch
+from ssahc.pipeline.diarize import Diarization, diarize_batch, make_learning_task
 from ssahc.pipeline.options import DiarizeOptions
-from ssahc.runtime.batching import work_together
+from ssahc.runtime.device import Device
 
 
 def find_gpu() -> str | None:
@@ -65,25 +64,19 @@ def _time_all(
     """Return wall seconds of all that the defaults do, and the answers."""
     options = DiarizeOptions(device=device)
     start = time.perf_counter()
-    answers = work_together(diarize_steps(one, model, options) for one in recordings)
-    seconds = time.perf_counter() - start
-    for answer in answers:
-        if not isinstance(answer, Diarization):
-            raise answer
-    return seconds, answers
+    answers = diarize_batch(recordings, model, [options] * len(recordings))
+    return time.perf_counter() - start, answers
 
 
 def _time_learning(
     recordings: Sequence[Recording], model: Model, device: Device
 ) -> float:
-    """Return wall seconds of training the networks alone."""
-    jobs = []
-    for recording in recordings:
-        steps = learn(recording, model, device=device)
-        # Where there is nothing to learn, it is over at once.
-        with suppress(StopIteration):
-            jobs.append(steps.send(None))
-        steps.close()
+    """Return wall seconds of learning alone, the first clustering included."""
+    options = LearningOptions()
+    tasks = [
+        make_learning_task(one, PreparedXvectors(one.xvectors, model), options)
+        for one in recordings
+    ]
     start = time.perf_counter()
-    Train.do_all(jobs)
+    learn_batch(tasks, options, device=device)
     return time.perf_counter() - start

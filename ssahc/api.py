@@ -47,12 +47,12 @@ from ssahc.io.text import read_attributes
 from ssahc.io.trials import read_trials
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS, LossOptions, MetricOptions
-from ssahc.learning.optimizer import Device
 from ssahc.learning.ssa import LearningOptions, Period
 from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows
 from ssahc.pipeline.diarize import Diarization, diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
+from ssahc.runtime.device import Device
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
 from ssahc.scoring.der import Score, ScoringOptions, score_corpus, score_recording
 from ssahc.scoring.label_scorer import LabelScorer

@@ -4,10 +4,9 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +53,10 @@ from ssahc.core.types import Fault, Float32Array, IntArray, Recording, Turn
 from ssahc.io.config import resolve
 from ssahc.io.files import refuse_input
 from ssahc.io.xvectors import XvectorDir, is_sound, read_recordings
-from ssahc.learning.optimizer import has_gpu
+from ssahc.pipeline.diarize import Diarization
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
-from ssahc.runtime.batching import FAILURES, Failure, work_together
+from ssahc.runtime.batching import FAILURES
+from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
 from ssahc.runtime.memory import check_room
 
@@ -220,18 +220,12 @@ class _Diarize:
     with_scores: bool
 
     def __call__(self, recordings: list[Recording]) -> list[_Outcome | Fault]:
-        results: list[_Outcome | Failure] = []
-        if self.is_side_by_side():
-            results = work_together(self._diarize(one) for one in recordings)
-        outcomes: list[_Outcome | Fault] = []
-        for recording, result in zip_longest(recordings, results):
-            # What was too much beside others may be done alone.
-            if result is None or isinstance(result, MemoryError):
-                (result,) = work_together([self._diarize(recording)])
-            if isinstance(result, FAILURES):
-                result = as_fault(recording, result)
-            outcomes.append(result)
-        return outcomes
+        if len(recordings) > 1 and self.is_side_by_side():
+            # If one of them fails, each is done by itself.
+            with suppress(*FAILURES):
+                together = self.inputs.diarize_batch(recordings, self.method)
+                return [self._outcome(result) for result in together]
+        return [self._diarize(recording) for recording in recordings]
 
     def is_side_by_side(self) -> bool:
         """Whether there is a GPU, and something for it to do.
@@ -255,15 +249,18 @@ class _Diarize:
         held = recording.xvectors.nbytes / room
         return 1 / most + len(recording) / _MOST_WINDOWS + held
 
-    async def _diarize(self, recording: Recording) -> _Outcome:
-        if self.with_scores:
-            count = len(recording)
-            what = f"the matrix of scores of {count} windows"
-            check_room(_BYTES_A_SCORE * count**2, self.method.max_bytes(), what)
-        result = await self.inputs.diarize_steps(recording, self.method)
-        scores = None
-        if self.with_scores:
-            scores = result.affinity.dense()
+    def _diarize(self, recording: Recording) -> _Outcome | Fault:
+        try:
+            if self.with_scores:
+                count = len(recording)
+                what = f"the matrix of scores of {count} windows"
+                check_room(_BYTES_A_SCORE * count**2, self.method.max_bytes(), what)
+            return self._outcome(self.inputs.diarize(recording, self.method))
+        except FAILURES as error:
+            return as_fault(recording, error)
+
+    def _outcome(self, result: Diarization) -> _Outcome:
+        scores = result.affinity.dense() if self.with_scores else None
         first = result.learning[0] if result.learning else None
         not_learned = None if first is None or first.learned else first.stopped
         return _Outcome(result.labels, scores, not_learned)

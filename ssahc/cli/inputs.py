@@ -1,7 +1,7 @@
 """What verbs read beside x-vectors: the model, scores, numbers of speakers."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,11 @@ from ssahc.io.scores import ScoreTable, open_scores, read_scores
 from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
 from ssahc.io.xvectors import XvectorDir, open_xvector_dir
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS
-from ssahc.pipeline.diarize import Diarization, diarize_steps
+from ssahc.pipeline.diarize import (
+    Diarization,
+    diarize_batch,
+    diarize_recording,
+)
 from ssahc.pipeline.options import (
     LEARNING,
     DiarizeOptions,
@@ -24,7 +28,6 @@ from ssahc.pipeline.options import (
     System,
     uses_plda,
 )
-from ssahc.runtime.batching import work_alone
 
 _EXACT = {"reco2num_spk", "num_speakers"}
 _BOUNDS = {"min_speakers", "max_speakers"}
@@ -252,15 +255,19 @@ class Inputs:
         DataError
             If a table or the scores lack the recording, or what is there does not fit.
         """
-        return work_alone(self.diarize_steps(recording, options))
-
-    async def diarize_steps(
-        self, recording: Recording, options: DiarizeOptions
-    ) -> Diarization:
-        """Do as `diarize`, side by side with other recordings."""
         options = replace(options, speakers=self.speakers_of(recording.id))
         scores = self.scores_of(recording, options.system)
-        return await diarize_steps(recording, self.model, options, plda_scores=scores)
+        return diarize_recording(recording, self.model, options, plda_scores=scores)
+
+    def diarize_batch(
+        self, recordings: Sequence[Recording], options: DiarizeOptions
+    ) -> list[Diarization]:
+        """Diarize several recordings at once; only without ready-made scores."""
+        each = [
+            replace(options, speakers=self.speakers_of(recording.id))
+            for recording in recordings
+        ]
+        return diarize_batch(recordings, self.model, each)
 
     def scores_of(self, recording: Recording, system: System | None) -> Array | None:
         """Read the PLDA scores of a recording; None if there are none, or no use.

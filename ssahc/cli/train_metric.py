@@ -28,7 +28,7 @@ from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
 from ssahc.io.scp import read_scp
 from ssahc.io.xvectors import SCP, UTT2SPK
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS, MetricOptions
-from ssahc.learning.optimizer import Device, has_gpu, memory_errors
+from ssahc.runtime.device import Device, has_gpu, memory_errors
 
 if TYPE_CHECKING:
     from ssahc.learning.embedding_state import Checkpoint, Epoch

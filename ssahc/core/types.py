@@ -1,7 +1,8 @@
 """The objects that travel between modules; nothing here computes or reads files."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,8 +12,9 @@ from ssahc.core.errors import DataError
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
-# Told the step that is being done, how much of it is done, and how much there is.
+# Called with the current step, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
+ClusteringName = Literal["ahc", "kmeans", "xmeans", "spectral", "vb"]
 # Values beyond this are no measurements; their squares would leave float64 or, as
 # network weights, float32.
 LARGEST = 1e30
@@ -196,11 +198,65 @@ class Fault:
 
 @dataclass(frozen=True, order=True)
 class Turn:
-    """A stretch of speech of one speaker, in seconds."""
+    """A stretch of speech of one speaker.
+
+    Parameters
+    ----------
+    start, end : float
+        In seconds.
+    speaker : str
+    confidence : float, optional
+        Probability, 0 to 1, that the speaker is right; None where it was not
+        estimated. Turns are compared and sorted without it.
+    """
 
     start: float
     end: float
     speaker: str
+    confidence: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, order=True)
+class LocalSpeaker:
+    """One of the speakers who are heard in a window.
+
+    Where speech overlaps, a window has several local speakers. Each has an embedding of
+    its own, and it is they, not the windows, that are clustered: their labels are those
+    of (window, local speaker) pairs. Local speakers of one window are different people
+    for certain.
+
+    Parameters
+    ----------
+    window : int
+        Row of the window in `Recording.segments`.
+    index : int
+        0, 1, ... within the window.
+    """
+
+    window: int
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Centroid:
+    """What represents one speaker of a recording.
+
+    Parameters
+    ----------
+    speaker : str
+        As in the recording's turns.
+    xvector : (D,) array
+        Mean of the speaker's x-vectors, as extracted.
+    latent : (d,) array, optional
+        The mean in the latent space of the PLDA; None without a model.
+    num_windows : float
+        Effective number of independent windows behind the mean.
+    """
+
+    speaker: str
+    xvector: FloatArray
+    latent: FloatArray | None
+    num_windows: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from ssahc.core.types import LARGEST, NO_MODEL, FloatArray, IntArray, Model
 from ssahc.learning.embedding_state import Checkpoint, Epoch, State, best_epoch
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import MetricOptions, fewest_classes
-from ssahc.learning.optimizer import Device, has_gpu
+from ssahc.runtime.device import Device, has_gpu
 
 # All pairs of so many held-out x-vectors at most are the trials of an epoch.
 _MOST_VALIDATED = 1000

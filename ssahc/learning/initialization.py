@@ -1,4 +1,4 @@
-"""What the network of a recording is before it has learned."""
+"""The network of a recording before it is trained."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,13 +6,8 @@ from typing import Literal
 import numpy as np
 
 from ssahc.backend.embedding_net import apply_metric
-from ssahc.backend.plda import project_to_latent
-from ssahc.backend.preprocess import (
-    center,
-    length_normalize,
-    principal_directions,
-    whiten_and_normalize,
-)
+from ssahc.backend.prepared import PreparedXvectors
+from ssahc.backend.preprocess import length_normalize, principal_directions
 from ssahc.backend.shrinkage import shrunk_directions
 from ssahc.core.errors import UsageError
 from ssahc.core.types import FloatArray, Metric, Model
@@ -22,19 +17,19 @@ SecondLayer = Literal["pca", "shrunk"]
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """The network of a recording at its start, and what it makes of it.
+class InitialNetwork:
+    """The untrained network of a recording, with its input and output.
 
     Attributes
     ----------
     inputs : (N, D) array
-        What goes into the network.
+        Input of the network.
     first : (D, D) or (D, D + 1) array
         W1, an offset in the last column if there is one.
     second : (d, D) array
         W2.
     vectors : (N, d) array
-        What comes out, of whatever length.
+        Output of the network, not yet scaled to unit length.
     """
 
     inputs: FloatArray
@@ -44,32 +39,29 @@ class Start:
 
 
 def start_network(
-    xvectors: FloatArray,
-    model: Model,
+    xvectors: PreparedXvectors,
     *,
     start: FirstLayer,
     projection: SecondLayer,
     pca_dim: int,
-) -> Start:
-    """Return the network of one recording at its start.
+) -> InitialNetwork:
+    """Return the untrained network of one recording.
 
     Parameters
     ----------
-    xvectors : (N, D) array
-        As extracted.
-    model : Model
+    xvectors : PreparedXvectors
     start : {"model", "whitened"}
-        W1 is the model's whitening of the centred x-vectors (Section 3 of the paper);
-        or they are whitened before, so that windows of one speaker vary alike in all
-        directions if the model has a PLDA, and W1 is the identity: a learning rate then
-        means the same for any extractor. A trained metric takes the place of both:
-        W1 and W2 are its own, or what it makes of x-vectors is what W1 starts from.
+        "model": W1 is the model's whitening of the centred x-vectors (Section 3 of the
+        paper). "whitened": the input is whitened, by the PLDA as well if there is one,
+        and W1 is the identity: a learning rate then means the same for any extractor.
+        A trained embedding network takes the place of both: W1 and W2 are its own, or
+        its output is the input.
     projection : {"pca", "shrunk"}
         W2 is the first `pca_dim` directions of the recording's PCA (the paper), or all
-        that stand out from noise (`ssahc.backend.shrinkage`); the former where none
-        does. Of no meaning where W2 is a metric's.
+        that stand out from noise (`ssahc.backend.shrinkage`); the former if none does.
+        Not used if W2 is that of a trained embedding network.
     pca_dim : int
-        Dimensions of the network's output; no more than N or D are there.
+        Dimension of the network's output, at most N or D.
 
     Raises
     ------
@@ -78,35 +70,37 @@ def start_network(
     UsageError
         As `check_start`.
     """
+    model = xvectors.model
     check_start(start, model)
-    centered = center(xvectors, model.mean)
     if start == "model" and model.metric is not None:
-        return _start_as_metric(centered, model.metric)
-    vectors = whiten_and_normalize(centered, model)
+        return _start_as_metric(xvectors.centered, model.metric)
     if start == "model":
-        inputs, first = _absorb_offset(centered, model.transform)
+        vectors = xvectors.whitened
+        inputs, first = _absorb_offset(xvectors.centered, model.transform)
     else:
-        inputs = vectors
         if model.metric is not None:
-            inputs = apply_metric(centered, model.metric)
+            inputs = apply_metric(xvectors.centered, model.metric)
         elif model.plda is not None:
-            inputs = project_to_latent(vectors, model.plda)
+            inputs = xvectors.latent
+        else:
+            inputs = xvectors.whitened
         vectors, first = length_normalize(inputs), np.eye(inputs.shape[1])
     second = vectors[:0]
     if projection == "shrunk":
         second = shrunk_directions(vectors)
     if len(second) == 0:
         second = principal_directions(vectors, pca_dim)
-    return Start(inputs, first, second, vectors @ second.T)
+    return InitialNetwork(inputs, first, second, vectors @ second.T)
 
 
 def check_start(start: FirstLayer, model: Model) -> None:
-    """Check that a model can be the start of a recording's network.
+    """Check that the network of a recording can start as a model.
 
     Raises
     ------
     UsageError
-        If the start is to be the model and its metric has more than two layers.
+        If the start is "model" and the model's embedding network has more than two
+        layers.
     """
     if start == "model" and model.metric is not None and model.metric.hidden:
         raise UsageError(
@@ -115,10 +109,12 @@ def check_start(start: FirstLayer, model: Model) -> None:
         )
 
 
-def _start_as_metric(centered: FloatArray, metric: Metric) -> Start:
-    """Return the network that has the two layers of a metric."""
+def _start_as_metric(centered: FloatArray, metric: Metric) -> InitialNetwork:
+    """Return the network that has the two layers of a trained one."""
     inputs, first = _absorb_offset(centered, metric.whitening)
-    return Start(inputs, first, metric.projection, apply_metric(centered, metric))
+    return InitialNetwork(
+        inputs, first, metric.projection, apply_metric(centered, metric)
+    )
 
 
 def _absorb_offset(
@@ -127,8 +123,8 @@ def _absorb_offset(
     """Move the offset of an affine whitening into the network's input.
 
     The same whitening can be written with any split between mean and offset, but the
-    gradient of W1 is an outer product with the input: only inputs around zero make
-    what is learned independent of the split. What a singular transform cannot absorb
+    gradient of W1 is an outer product with the input: training does not depend on the
+    split only if inputs are centred at zero. What a singular transform cannot absorb
     stays as an offset.
 
     Returns
@@ -142,6 +138,6 @@ def _absorb_offset(
     linear, offset = transform[:, :dim], transform[:, dim:].sum(axis=1)
     if not offset.any():
         return centered, linear
-    shift = np.linalg.lstsq(linear, offset)[0]
+    shift = np.linalg.lstsq(linear, offset, rcond=None)[0]
     rest = offset - linear @ shift
     return centered + shift, np.column_stack([linear, rest])

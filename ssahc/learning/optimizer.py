@@ -1,23 +1,19 @@
-"""Training the networks of recordings, several side by side."""
+"""Training the networks of recordings, one by one or in batches on a GPU."""
 
 import logging
-import os
-import sys
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
 
 import numpy as np
 
-from ssahc.core.errors import UsageError
 from ssahc.core.types import Float32Array, FloatArray
 from ssahc.learning.losses.ssa import Loss, Place
 from ssahc.learning.network import Network, Tensor
-from ssahc.runtime.batching import Job, in_batches
+from ssahc.runtime.batching import do_in_batches
+from ssahc.runtime.device import Device, has_gpu, memory_errors
 
-Device = Literal["auto", "cpu", "cuda"]
 # One array for each of W1 and W2.
 Pair = tuple[Float32Array, Float32Array]
 
@@ -31,7 +27,7 @@ _logger = logging.getLogger("ssahc")
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """The network of one recording with its inputs and the state of its optimiser.
+    """The network of one recording, with its inputs and the state of Adam.
 
     Parameters
     ----------
@@ -39,11 +35,11 @@ class Learner:
     weights : (D, D) and (d, D) array
         W1 and W2.
     offset : (1, D) array
-        Of an affine whitening.
+        Offset of an affine whitening; not trained.
     means, squares : two arrays each
         Adam's running means of the weights' gradients and of their squares.
     steps : int
-        That were taken.
+        Number of steps taken so far.
     """
 
     inputs: Float32Array
@@ -78,25 +74,27 @@ class Learner:
             inputs.astype(np.float32),
             (first, second),
             offset.astype(np.float32),
-            *(zeros, zeros, 0),
+            means=zeros,
+            squares=zeros,
+            steps=0,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a training run did.
+    """The outcome of a `TrainingJob`.
 
     Attributes
     ----------
     losses : tuple of float
-        Loss before each step and, at the end, of the network as it is left.
+        Loss before each step, and that of the trained network.
     stopped : {"eta", "max_steps", "no_gain", "diverged"}
         "no_gain" if the loss ends no lower than it began, "diverged" if it is not
         finite.
     embeddings : (N, d) array
-        What the network makes of its inputs as it is left, rows of unit length.
+        Output of the trained network, rows of unit length.
     learner : Learner
-        As it is left, to be trained on.
+        The trained network, which can be trained further.
     """
 
     losses: tuple[float, ...]
@@ -106,8 +104,8 @@ class Training:
 
 
 @dataclass(frozen=True, eq=False)
-class Train(Job[Training]):
-    """The training of one recording's network by full-batch Adam.
+class TrainingJob:
+    """The network of one recording, to be trained by full-batch Adam.
 
     Parameters
     ----------
@@ -120,7 +118,7 @@ class Train(Job[Training]):
         Stop, before the step, when the loss is below this share of its first value.
         Losses that are not steady are trained for all steps.
     max_steps : int
-    device : {"auto", "cpu", "cuda"}
+        Maximum number of Adam steps.
     """
 
     learner: Learner
@@ -128,42 +126,87 @@ class Train(Job[Training]):
     lr: float
     eta: float
     max_steps: int
-    device: Device = "cpu"
 
     @property
-    def kind(self) -> Hashable:
-        """What recordings have in common that are trained together."""
-        options = (self.lr, self.eta, self.max_steps, self.device)
-        return Train, type(self.loss), self.learner.inputs.shape[1], options
-
-    @classmethod
-    def do_all(cls, jobs: Sequence["Train"]) -> list[Training | MemoryError]:
-        """Train the networks of several recordings."""
-        if has_gpu(jobs[0].device):
-            on_gpu = in_batches(
-                *(jobs, lambda job: job.learner.inputs.shape, _train_on_gpu),
-                most=_MOST_ON_GPU,
-            )
-            return [
-                _train_after_all(job, failure=found)
-                if isinstance(found, MemoryError)
-                else found
-                for job, found in zip(jobs, on_gpu, strict=True)
-            ]
-        # A CPU is busy with one. What is filled up would change sums in the last bit,
-        # so that what is learned would depend on the other recordings.
-        return [training for job in jobs for training in train_side_by_side([job])]
+    def kind(self) -> tuple[object, ...]:
+        """What the jobs of one batch have in common."""
+        dim = self.learner.inputs.shape[1]
+        return type(self.loss), dim, self.lr, self.eta, self.max_steps
 
 
-def train_side_by_side(
-    jobs: Sequence[Train], place: Place = np.ascontiguousarray
+def train_networks(
+    jobs: Sequence[TrainingJob], device: Device = "cpu"
+) -> list[Training]:
+    """Train the networks of several recordings.
+
+    Parameters
+    ----------
+    jobs : sequence of TrainingJob
+    device : {"auto", "cpu", "cuda"}
+
+    Returns
+    -------
+    list of Training
+        In the order of the jobs.
+
+    Raises
+    ------
+    MemoryError
+        If there is not enough memory for one of the recordings.
+    """
+    if not jobs or not has_gpu(device):
+        # One at a time: padding would change sums in the last bit, so that the result
+        # would depend on the other recordings.
+        return [training for job in jobs for training in train_batch([job])]
+    trained: dict[int, Training | MemoryError] = {}
+    for kind in dict.fromkeys(job.kind for job in jobs):
+        indices = [index for index, job in enumerate(jobs) if job.kind == kind]
+        batched = do_in_batches(
+            [jobs[index] for index in indices],
+            lambda job: job.learner.inputs.shape,
+            _train_on_gpu,
+            most=_MOST_ON_GPU,
+        )
+        trained.update(zip(indices, batched, strict=True))
+    return [
+        _train_on_cpu_instead(job, found, device)
+        if isinstance(found := trained[index], MemoryError)
+        else found
+        for index, job in enumerate(jobs)
+    ]
+
+
+def _train_on_gpu(jobs: Sequence[TrainingJob]) -> list[Training]:
+    import torch
+
+    with memory_errors():
+        return train_batch(jobs, lambda array: torch.from_numpy(array).cuda())
+
+
+def _train_on_cpu_instead(
+    job: TrainingJob, failure: MemoryError, device: Device
+) -> Training:
+    """Train a network that is too large for the GPU, unless a GPU was asked for."""
+    if device == "cuda":
+        raise MemoryError(f"{failure}; leave out --device cuda")
+    _logger.warning(
+        "a recording of %d windows is trained on the CPU (not enough memory: %s)",
+        len(job.learner.inputs),
+        failure,
+    )
+    (training,) = train_batch([job])
+    return training
+
+
+def train_batch(
+    jobs: Sequence[TrainingJob], place: Place = np.ascontiguousarray
 ) -> list[Training]:
     """Train networks in one batch.
 
     Parameters
     ----------
-    jobs : sequence of Train
-        With the same options.
+    jobs : sequence of TrainingJob
+        Of one kind.
     place : callable
         Puts an array where the networks are trained.
     """
@@ -192,7 +235,7 @@ def train_side_by_side(
 
 
 def _why_stop(
-    losses: Sequence[float], job: Train
+    losses: Sequence[float], job: TrainingJob
 ) -> Literal["eta", "max_steps", "no_gain", "diverged"] | None:
     """Return why training stops after these losses; None if it goes on."""
     if not isfinite(losses[-1]):
@@ -213,7 +256,7 @@ class _Batch:
     What is filled up has no gradient.
     """
 
-    def __init__(self, jobs: Sequence[Train], place: Place) -> None:
+    def __init__(self, jobs: Sequence[TrainingJob], place: Place) -> None:
         self.learners = [job.learner for job in jobs]
         self.inputs = place(_stack([one.inputs for one in self.learners]))
         self.network = Network(
@@ -283,77 +326,3 @@ def _stack(matrices: Sequence[Float32Array]) -> Float32Array:
 def _fetch(tensor: Tensor) -> Float32Array:
     """Return a copy of a tensor as an array of this machine's memory."""
     return np.array(tensor if isinstance(tensor, np.ndarray) else tensor.cpu().numpy())
-
-
-# ---- where -------------------------------------------------------------------------
-
-
-def _train_on_gpu(jobs: Sequence[Train]) -> list[Training]:
-    import torch
-
-    with memory_errors():
-        return train_side_by_side(jobs, lambda array: torch.from_numpy(array).cuda())
-
-
-@contextmanager
-def memory_errors() -> Iterator[None]:
-    """Turn torch's errors of an allocation into MemoryError."""
-    import torch
-
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        # How much was asked for; what more torch has to say fills a screen.
-        said = ". ".join(str(error).split(". ")[:2])
-        raise MemoryError(f"on the GPU: {said}") from error
-    except RuntimeError as error:
-        # On the CPU it has no error of its own.
-        if "can't allocate memory" not in str(error):
-            raise
-        raise MemoryError(str(error)) from error
-
-
-def _train_after_all(job: Train, *, failure: MemoryError) -> Training | MemoryError:
-    """Train on the CPU what is too large for the GPU, unless that was asked for."""
-    if job.device == "cuda":
-        return MemoryError(f"{failure}; leave out --device cuda")
-    _logger.warning(
-        "a recording of %d windows is trained on the CPU (not enough memory: %s)",
-        *(len(job.learner.inputs), failure),
-    )
-    try:
-        (training,) = train_side_by_side([job])
-    except MemoryError as error:
-        # Without the arrays of what failed, which its traceback would keep.
-        return MemoryError(str(error))
-    return training
-
-
-def has_gpu(device: Device) -> bool:
-    """Whether networks are trained on a GPU.
-
-    Parameters
-    ----------
-    device : {"auto", "cpu", "cuda"}
-        "auto" is the GPU if there is one.
-
-    Raises
-    ------
-    UsageError
-        If "cuda" is asked for and there is none.
-    """
-    if device == "cpu" or (device == "auto" and not _has_driver()):
-        return False
-    import torch
-
-    if torch.cuda.is_available():
-        return True
-    if device == "cuda":
-        raise UsageError("no CUDA device is available; use --device cpu")
-    return False
-
-
-def _has_driver() -> bool:
-    """Whether there may be a GPU; to ask torch for certain takes seconds to load it."""
-    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-    return sys.platform != "linux" or any(map(os.path.exists, drivers))

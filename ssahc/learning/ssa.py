@@ -1,13 +1,12 @@
-"""Self-supervised clustering of one recording (SSA).
+"""Self-supervised learning of a recording's affinity from its own clusters (SSA).
 
 Singh & Ganapathy, "Deep self-supervised hierarchical clustering for speaker
-diarization", Interspeech 2020: cluster the recording with the start of the network,
-train the network on triplets of these clusters, and use what it has learned as the
-affinity of the final clustering. `learn` is Figure 2 of the paper, step by step. No
-reference is ever read.
+diarization", Interspeech 2020: cluster the recording with the untrained network, train
+the network on triplets of these clusters, and cluster what it has learned. Figure 2 of
+the paper is `learn_batch`, step by step. No reference is ever read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf, isnan
 from typing import Literal
@@ -15,13 +14,20 @@ from typing import Literal
 import numpy as np
 
 from ssahc.backend.affinity import Affinity, cosine_affinity
+from ssahc.backend.prepared import PreparedXvectors
 from ssahc.clustering.ahc import link
 from ssahc.clustering.discriminative import DiscriminativeCost
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
-from ssahc.core.types import LARGEST, IntArray, Model, Progress, Recording, no_progress
+from ssahc.core.types import (
+    LARGEST,
+    ClusteringName,
+    IntArray,
+    Progress,
+    no_progress,
+)
 from ssahc.core.validation import check_fields, check_most
 from ssahc.learning.initialization import FirstLayer, SecondLayer, start_network
 from ssahc.learning.losses.options import (
@@ -38,9 +44,14 @@ from ssahc.learning.losses.ssa import (
     SampledTriplets,
     TripletForm,
 )
-from ssahc.learning.optimizer import Device, Learner, Train
+from ssahc.learning.optimizer import (
+    Learner,
+    Training,
+    TrainingJob,
+    train_networks,
+)
 from ssahc.learning.ssa_sampling import sample_triplets
-from ssahc.pipeline.clustering import ClusteringName, cluster_windows, make_windows
+from ssahc.runtime.device import Device
 
 _NOT_NEGATIVE = (
     *("threshold_step", "gamma", "gamma_step", "lr", "max_steps", "min_xvectors"),
@@ -203,47 +214,64 @@ class Period:
         return self.stopped in ("eta", "max_steps")
 
 
+# Clusters a recording, given its affinity, a stop, and all merges if they are known.
+ClusterFunction = Callable[[Affinity, Stop, MergeHistory | None], IntArray]
+
+
+@dataclass(frozen=True, eq=False)
+class LearningTask:
+    """A recording to learn the affinity of.
+
+    Parameters
+    ----------
+    recording_id : str
+        Together with the seed, it decides on what is sampled.
+    xvectors : PreparedXvectors
+    cluster : callable
+        The first clustering, which the network learns from: takes an affinity, a stop
+        and the history of average linkage (None if it was not computed), and returns
+        labels 0..K-1.
+    num_speakers : int, optional
+        N*, if known: no clustering leaves fewer clusters, and periods end there.
+    """
+
+    recording_id: str
+    xvectors: PreparedXvectors
+    cluster: ClusterFunction
+    num_speakers: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """The affinity of a recording after learning, and how it came about.
+    """The affinity of a recording after learning.
 
     Attributes
     ----------
     affinity : Affinity
-        Of the recording's N windows.
+        Affinity of the recording's N windows.
     periods : tuple of Period
-        Empty if nothing was to be learned.
+        What happened in each period; empty for systems that do not learn.
     """
 
     affinity: Affinity
     periods: tuple[Period, ...]
 
 
-async def learn(
-    recording: Recording,
-    model: Model,
+def learn(
+    task: LearningTask,
     options: LearningOptions = LearningOptions(),
     *,
     pca_dim: int = 10,
-    num_speakers: int | None = None,
     device: Device = "auto",
     progress: Progress = no_progress,
 ) -> Learned:
-    """Learn the affinity of one recording from its own clusters (Figure 2).
+    """Learn the affinity of one recording from its own clusters.
 
     Parameters
     ----------
-    recording : Recording
-    model : Model
-        Mean, whitening and PLDA, as far as they are there.
-    options : LearningOptions
-    pca_dim : int
-        Dimensions of the network's output, unless its start is "shrunk".
-    num_speakers : int, optional
-        N*, if known: no clustering leaves fewer clusters, and periods end there.
-    device : {"auto", "cpu", "cuda"}
-    progress : callable, optional
-        Told of every period as the step "learning".
+    task : LearningTask
+    options, pca_dim, device, progress
+        As for `learn_batch`.
 
     Returns
     -------
@@ -251,120 +279,184 @@ async def learn(
         Where nothing can be learned, or learning fails, the affinity is the last one
         before that, and the period says why.
     """
-    # 1. The network starts as whitening, length normalisation and a projection
-    # (Section 3).
-    start = start_network(
-        recording.xvectors,
-        model,
-        start=options.start,
-        projection=options.projection,
-        pca_dim=pca_dim,
+    (learned,) = learn_batch(
+        [task], options, pca_dim=pca_dim, device=device, progress=progress
     )
-    affinity: Affinity = cosine_affinity(start.vectors)
-    if len(recording) < options.min_xvectors:
-        return Learned(affinity, (Period(0, (), "too_few_xvectors"),))
-    if num_speakers == 1:
-        return Learned(affinity, (Period(0, (), "one_speaker"),))
-    # 2. Single windows are merged to N^0 clusters, or clustered in another way.
-    history = None
-    if options.guard or options.clustering == "ahc":
-        history = link(affinity)
-    clusters = cluster_windows(
-        make_windows(recording, model, affinity, options.clustering),
-        _stop(options, 0, num_speakers),
-        options.clustering,
-        history=history,
-        seed=options.seed,
-    )
-    first_count = _count(clusters)
-    if first_count in (1, len(recording)):
-        reason: Stopped = "one_cluster" if first_count == 1 else "no_pairs"
-        return Learned(affinity, (Period(first_count, (), reason),))
-    counts = _counts_to_judge(num_speakers, first_count)
-    judge = affinity
-    separation = -inf
-    if options.guard and history is not None:
-        separation = _separation(judge, history, counts)
-    learner = Learner.at_start(start.inputs, start.first, start.second)
-    generator = np.random.default_rng([options.seed, *recording.id.encode()])
-    periods: list[Period] = []
-    for p in range(1, options.periods + 1):
-        progress("learning", p - 1, options.periods)
-        # 3. The loss is that of the clusters of period p - 1,
-        if _count(clusters) < fewest_classes(options.loss):
-            periods.append(Period(_count(clusters), (), "two_clusters"))
-            break
-        gamma = options.gamma + (p - 1) * options.gamma_step
-        loss = _make_loss(clusters, len(start.second), gamma, options, generator)
-        # 4. the network is trained by it,
-        training = await Train(
-            *(learner, loss, options.lr, options.eta, options.max_steps, device)
-        )
-        learner = training.learner
-        period = Period(_count(clusters), training.losses, training.stopped)
-        # 5. and its output gives new affinities, unless they make worse clusters.
-        learned = affinity
-        if period.learned:
-            learned = cosine_affinity(training.embeddings)
-        if period.learned and options.guard:
-            history = link(learned)
-            found = _separation(judge, history, counts)
-            if found < separation:
-                period = replace(period, stopped="worse_clusters")
-            separation = found
-        periods.append(period)
-        if not period.learned:
-            break
-        affinity = learned
-        if p == options.periods:
-            break
-        # 6. By these the clusters are merged on, to N^p; if that is N*, or nothing is
-        # left to tell apart, no further period follows.
-        cost = options.cost(first_count)
-        history = link(affinity, start=clusters, cost=cost)
-        clusters = history.cut(_stop(options, p, num_speakers))[clusters]
-        if _count(clusters) in (1, num_speakers):
-            break
-    progress("learning", options.periods, options.periods)
-    return Learned(affinity, tuple(periods))
+    return learned
 
 
-def _counts_to_judge(num_speakers: int | None, first_count: int) -> Sequence[int]:
-    """Return into how many clusters recordings are cut to see how far they stand apart.
+def learn_batch(
+    tasks: Sequence[LearningTask],
+    options: LearningOptions = LearningOptions(),
+    *,
+    pca_dim: int = 10,
+    device: Device = "auto",
+    progress: Progress = no_progress,
+) -> list[Learned]:
+    """Learn the affinities of several recordings (Figure 2 of the paper).
 
-    That is the known number of speakers, or all up to that of the first clusters.
-    """
-    if num_speakers is not None:
-        return (num_speakers,)
-    return range(2, min(first_count, _MOST_JUDGED) + 1)
-
-
-def _separation(judge: Affinity, history: MergeHistory, counts: Sequence[int]) -> float:
-    """Return how far clusters stand apart, at the best of these counts.
-
-    The judge is the affinity of the start, which was not trained on clusters: in what
-    is learned from them they always stand apart, be they right or wrong.
+    Recordings are independent; a GPU trains their networks in batches.
 
     Parameters
     ----------
-    judge : Affinity
-        That of the start.
-    history : MergeHistory
-        Merges by any affinity.
-    counts : sequence of int
-        Numbers of clusters, 2 or more.
+    tasks : sequence of LearningTask
+    options : LearningOptions
+    pca_dim : int
+        Dimension of the network's output, unless its projection is "shrunk".
+    device : {"auto", "cpu", "cuda"}
+    progress : callable, optional
+        Called with every period of the step "learning".
+
+    Returns
+    -------
+    list of Learned
+        In the order of the tasks.
+
+    Raises
+    ------
+    DataError
+        If the dimensions of x-vectors and model disagree.
+    MemoryError
+        If there is not enough memory for one of the recordings.
     """
-    return max(mean_silhouette(judge, history.cut(Stop(count))) for count in counts)
+    # 1, 2. The untrained networks, and the clusters that they are trained on.
+    recordings = [_Recording(task, options, pca_dim) for task in tasks]
+    for period in range(1, options.periods + 1):
+        progress("learning", period - 1, options.periods)
+        # 3. The loss of period p is that of the clusters of period p - 1,
+        active = [one for one in recordings if one.can_be_trained()]
+        if not active:
+            break
+        jobs = [one.make_job(period) for one in active]
+        # 4. the networks are trained by it,
+        trained = train_networks(jobs, device)
+        # 5, 6. and what they have learned is clustered for the next period.
+        for recording, training in zip(active, trained, strict=True):
+            recording.end_period(period, training)
+    progress("learning", options.periods, options.periods)
+    return [Learned(one.affinity, tuple(one.periods)) for one in recordings]
 
 
-def _count(clusters: IntArray) -> int:
-    return int(clusters.max()) + 1
+class _Recording:
+    """One recording on its way through the periods of learning."""
 
+    def __init__(
+        self, task: LearningTask, options: LearningOptions, pca_dim: int
+    ) -> None:
+        self.task, self.options = task, options
+        self.clusters = np.zeros(0, np.int64)
+        self.periods: list[Period] = []
+        self.is_done = False
+        # 1. The network starts as whitening, length normalisation and a projection
+        # (Section 3).
+        start = start_network(
+            task.xvectors,
+            start=options.start,
+            projection=options.projection,
+            pca_dim=pca_dim,
+        )
+        self.learner = Learner.at_start(start.inputs, start.first, start.second)
+        self.dim = len(start.second)
+        self.affinity: Affinity = cosine_affinity(start.vectors)
+        count = len(task.xvectors)
+        if count < options.min_xvectors:
+            self._give_up("too_few_xvectors")
+            return
+        if task.num_speakers == 1:
+            self._give_up("one_speaker")
+            return
+        # 2. Single windows are merged to N^0 clusters, or clustered in another way.
+        history = None
+        if options.guard or options.clustering == "ahc":
+            history = link(self.affinity)
+        self.clusters = task.cluster(self.affinity, self._stop(0), history)
+        self.first_count = self.num_clusters
+        if self.first_count in (1, count):
+            self._give_up("one_cluster" if self.first_count == 1 else "no_pairs")
+            return
+        # The judge of the guard is the untrained network: by what was learned from
+        # clusters they always stand apart, be they right or wrong.
+        self.judge, self.separation = self.affinity, -inf
+        if options.guard and history is not None:
+            self.separation = self._separation(history)
+        self.generator = np.random.default_rng(
+            [options.seed, *task.recording_id.encode()]
+        )
 
-def _stop(options: LearningOptions, p: int, num_speakers: int | None) -> Stop:
-    """Return when the clustering of period p stops; 0 is the first."""
-    threshold = options.init_threshold - p * options.threshold_step
-    return Stop(threshold=threshold, min_speakers=num_speakers or 1)
+    @property
+    def num_clusters(self) -> int:
+        """Number of clusters that the network is trained on."""
+        return int(self.clusters.max(initial=-1)) + 1
+
+    def can_be_trained(self) -> bool:
+        """Whether there is a further period, with enough clusters for the loss."""
+        if self.is_done:
+            return False
+        if self.num_clusters < fewest_classes(self.options.loss):
+            self._give_up("two_clusters")
+        return not self.is_done
+
+    def make_job(self, period: int) -> TrainingJob:
+        """Return the training of a period."""
+        options = self.options
+        gamma = options.gamma + (period - 1) * options.gamma_step
+        loss = _make_loss(self.clusters, self.dim, gamma, options, self.generator)
+        return TrainingJob(
+            self.learner, loss, options.lr, options.eta, options.max_steps
+        )
+
+    def end_period(self, period: int, training: Training) -> None:
+        """Take over what was learned, and cluster it for the next period."""
+        options = self.options
+        self.learner = training.learner
+        stopped: Stopped = training.stopped
+        outcome = Period(self.num_clusters, training.losses, stopped)
+        # 5. The network's output gives new affinities, unless they make worse clusters.
+        learned = self.affinity
+        if outcome.learned:
+            learned = cosine_affinity(training.embeddings)
+            if options.guard:
+                separation = self._separation(link(learned))
+                if separation < self.separation:
+                    outcome = replace(outcome, stopped="worse_clusters")
+                self.separation = separation
+        self.periods.append(outcome)
+        if not outcome.learned:
+            self.is_done = True
+            return
+        self.affinity = learned
+        if period == options.periods:
+            return
+        # 6. By these the clusters are merged on, to N^p; if that is N*, or nothing is
+        # left to tell apart, no further period follows.
+        cost = options.cost(self.first_count)
+        history = link(learned, start=self.clusters, cost=cost)
+        self.clusters = history.cut(self._stop(period))[self.clusters]
+        self.is_done = self.num_clusters in (1, self.task.num_speakers)
+
+    def _give_up(self, reason: Stopped) -> None:
+        """End learning before a period's training."""
+        self.periods.append(Period(self.num_clusters, (), reason))
+        self.is_done = True
+
+    def _stop(self, period: int) -> Stop:
+        """Return when the clustering of a period stops; 0 is the first."""
+        options = self.options
+        threshold = options.init_threshold - period * options.threshold_step
+        return Stop(threshold=threshold, min_speakers=self.task.num_speakers or 1)
+
+    def _separation(self, history: MergeHistory) -> float:
+        """Return how far clusters stand apart by the judge.
+
+        That is at the known number of speakers, or at the best of all numbers up to
+        that of the first clusters.
+        """
+        counts: Sequence[int] = range(2, min(self.first_count, _MOST_JUDGED) + 1)
+        if self.task.num_speakers is not None:
+            counts = (self.task.num_speakers,)
+        return max(
+            mean_silhouette(self.judge, history.cut(Stop(count))) for count in counts
+        )
 
 
 def _make_loss(

@@ -1,4 +1,4 @@
-"""The clusterings there are: all take the windows of a recording and return labels.
+"""One recording from affinities to labels, by any of the clusterings.
 
 Each finds the number of speakers by a rule of its own, unless it is known:
 
@@ -7,33 +7,41 @@ Each finds the number of speakers by a rule of its own, unless it is known:
   an effective metric learning pipeline for speaker diarization", ICASSP 2019);
 - xmeans: splits that raise an information criterion (`ssahc.clustering.xmeans`);
 - spectral: the eigengap of a graph of nearest windows (`ssahc.clustering.spectral`);
-- vb: the evidence of a VB-HMM that starts from ahc (`ssahc.resegmentation.resegment`).
+- vb: the evidence of a VB-HMM that starts from ahc (`ssahc.resegmentation`).
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from ssahc.backend.affinity import Affinity
-from ssahc.backend.plda import speaker_space
-from ssahc.backend.preprocess import center, whiten_and_normalize
-from ssahc.clustering.ahc import link
+from ssahc.backend.prepared import PreparedXvectors
+from ssahc.clustering.ahc import AhcOptions, agglomerative_cluster, is_steered, link
+from ssahc.clustering.discriminative import DiscriminativeCost
 from ssahc.clustering.kmeans import features_of, kmeans_cluster
 from ssahc.clustering.merge_history import MergeHistory, by_appearance
 from ssahc.clustering.spectral import spectral_cluster
 from ssahc.clustering.stopping import Stop
 from ssahc.clustering.xmeans import xmeans_cluster
 from ssahc.core.errors import DataError, UsageError
-from ssahc.core.types import FloatArray, IntArray, Model, Recording
+from ssahc.core.types import (
+    ClusteringName,
+    FloatArray,
+    IntArray,
+    Model,
+    Progress,
+    Recording,
+    no_progress,
+)
 from ssahc.resegmentation.resegment import (
     DEFAULT_THRESHOLD,
+    Resegmentation,
     ResegmentationOptions,
     resegment,
 )
 
-ClusteringName = Literal["ahc", "kmeans", "xmeans", "spectral", "vb"]
-# What works on the vectors behind affinities, which a matrix of scores has not.
+# Clusterings of the vectors behind affinities, which a matrix of scores does not have.
 ON_VECTORS = ("kmeans", "xmeans")
 
 
@@ -44,19 +52,19 @@ class Windows:
     Parameters
     ----------
     affinity : Affinity
-        Of the N windows.
+        Affinities of the N windows.
     segments : (N, 2) array
-        Their start and end, in seconds.
+        Start and end of every window, in seconds.
     latent : (N, D) array, optional
-        For vb alone: x-vectors whose variance within speakers is 1
+        Only for vb: x-vectors whose variance within speakers is 1
         (`ssahc.backend.plda.speaker_space`).
     psi : (D,) array, optional
-        For vb alone: their variance between speakers along each dimension.
+        Only for vb: their variance between speakers along each dimension.
 
     Raises
     ------
     DataError
-        If they are not of as many windows.
+        If the numbers of windows differ.
     """
 
     affinity: Affinity
@@ -77,6 +85,26 @@ class Windows:
         return len(self.affinity)
 
 
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """Labels of the windows of a recording, and what they can be cut from anew.
+
+    Attributes
+    ----------
+    labels : (N,) int array
+        0..K-1.
+    history : MergeHistory or None
+        All merges; None for clusterings that do not merge, and where Kaldi's
+        max-spk-fraction or two passes steer the merges.
+    resegmentation : Resegmentation or None
+        The evidence for every number of speakers; only for vb.
+    """
+
+    labels: IntArray
+    history: MergeHistory | None = None
+    resegmentation: Resegmentation | None = None
+
+
 def make_windows(
     recording: Recording, model: Model, affinity: Affinity, method: ClusteringName
 ) -> Windows:
@@ -86,9 +114,9 @@ def make_windows(
     ----------
     recording : Recording
     model : Model
-        Mean, whitening and PLDA, as far as they are there; for vb alone.
+        Mean, whitening and PLDA, as far as they are given; used by vb only.
     affinity : Affinity
-        Of the recording's windows.
+        Affinities of the recording's windows.
     method : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
 
     Raises
@@ -96,14 +124,23 @@ def make_windows(
     DataError
         If the recording and the model do not fit together.
     UsageError
-        If there is no such clustering.
+        If the method is unknown.
     """
+    xvectors = PreparedXvectors(recording.xvectors, model)
+    return prepare_windows(xvectors, recording.segments, affinity, method)
+
+
+def prepare_windows(
+    xvectors: PreparedXvectors,
+    segments: FloatArray,
+    affinity: Affinity,
+    method: ClusteringName,
+) -> Windows:
+    """Do as `make_windows`, with x-vectors that are prepared already."""
     _check_method(method)
     if method != "vb":
-        return Windows(affinity, recording.segments)
-    centered = center(recording.xvectors, model.mean)
-    latent, psi = speaker_space(whiten_and_normalize(centered, model), model)
-    return Windows(affinity, recording.segments, latent, psi)
+        return Windows(affinity, segments)
+    return Windows(affinity, segments, xvectors.latent, xvectors.psi)
 
 
 def cluster_windows(
@@ -121,67 +158,133 @@ def cluster_windows(
     ----------
     windows : Windows
     stop : Stop
-        The known number of speakers, or its bounds. The threshold is ahc's; all others
-        estimate the number by their own rule.
+        The known number of speakers, or bounds on it. The threshold is one on
+        affinities, for ahc; all others estimate the number by a rule of their own.
     method : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
-    history : MergeHistory, optional
-        All merges of the windows, where ahc or vb need not make them again.
-    seed : int
-        Of kmeans.
-    resegmentation : ResegmentationOptions
-        Of vb.
+    history, seed, resegmentation
+        As for `run_clustering`.
 
     Returns
     -------
     (N,) int array
         0..K-1: for ahc in Kaldi's order, for vb in order of first appearance in time,
-        else in order of first appearance. Where as many speakers are wanted as there
-        are windows, or more, each has its own. Where more are wanted than there are
+        else in order of first appearance. Each window is a speaker if as many speakers
+        are wanted as there are windows, or more. If more are wanted than there are
         different windows, kmeans, xmeans and spectral may find fewer.
 
     Raises
     ------
     DataError
-        If affinities cannot be clustered so.
+        If the affinities cannot be clustered this way.
     UsageError
-        If there is no such clustering, or vb lacks what it works on.
+        If the method is unknown, or vb lacks its latent vectors.
     """
     _check_method(method)
-    if (stop.num_speakers or stop.min_speakers) >= len(windows):
+    if _is_one_each(windows, stop):
         return np.arange(len(windows))
-    match method:
-        case "ahc":
-            return (history or link(windows.affinity)).cut(stop)
-        case "vb":
-            history = history or link(windows.affinity)
-            return _cut_by_evidence(windows, history, stop, resegmentation)
-        case "spectral":
-            return spectral_cluster(
-                windows.affinity.dense(),
-                num_speakers=stop.num_speakers,
-                min_speakers=stop.min_speakers,
-                max_speakers=stop.max_speakers,
-            )
-        case "xmeans":
-            return _xmeans(windows, stop)
-        case "kmeans":
-            count = stop.num_speakers
-            if count is None:
-                count = int(_xmeans(windows, stop).max()) + 1
-            # In time, so that what is drawn is not another for another order.
-            order = np.lexsort(windows.segments.T[::-1])
-            labels = np.empty(len(windows), np.int64)
-            vectors = features_of(windows.affinity)[order]
-            labels[order] = kmeans_cluster(vectors, count, seed=seed)
-            return by_appearance(labels)
+    if method == "vb" and stop.threshold is not None:
+        stop = replace(stop, threshold=DEFAULT_THRESHOLD)
+    return run_clustering(
+        windows,
+        stop,
+        method,
+        history=history,
+        seed=seed,
+        resegmentation=resegmentation,
+    ).labels
+
+
+def run_clustering(
+    windows: Windows,
+    stop: Stop,
+    method: ClusteringName,
+    *,
+    history: MergeHistory | None = None,
+    seed: int = 0,
+    cost: DiscriminativeCost | None = None,
+    ahc: AhcOptions = AhcOptions(),  # noqa: B008
+    resegmentation: ResegmentationOptions = ResegmentationOptions(),  # noqa: B008
+    progress: Progress = no_progress,
+) -> Clustering:
+    """Cluster the windows of one recording, and keep what leads to the labels.
+
+    Parameters
+    ----------
+    windows : Windows
+    stop : Stop
+        As for `cluster_windows`, but for vb the threshold is one on the evidence, in
+        nats.
+    method : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
+    history : MergeHistory, optional
+        All merges of the windows, if ahc or vb need not compute them again.
+    seed : int
+        Seed of kmeans.
+    cost : DiscriminativeCost, optional
+        Merging cost of ahc and vb (Eq. 2); the nearest pair is merged if not given.
+    ahc : AhcOptions
+        Options of ahc and vb.
+    resegmentation : ResegmentationOptions
+        Options of vb.
+    progress : callable, optional
+        Called with the steps "clustering" and "resegmenting".
+
+    Raises
+    ------
+    DataError
+        If the affinities cannot be clustered this way.
+    UsageError
+        If vb lacks its latent vectors, or its merges are steered by `ahc`.
+    """
+    progress("clustering", 0, 1)
+    if method in ("ahc", "vb"):
+        clustering = _merge(windows, stop, history, cost, ahc)
+    elif _is_one_each(windows, stop):
+        clustering = Clustering(np.arange(len(windows)))
+    elif method == "spectral":
+        labels = spectral_cluster(
+            windows.affinity.dense(),
+            num_speakers=stop.num_speakers,
+            min_speakers=stop.min_speakers,
+            max_speakers=stop.max_speakers,
+        )
+        clustering = Clustering(labels)
+    elif method == "xmeans":
+        clustering = Clustering(_xmeans(windows, stop))
+    else:
+        clustering = Clustering(_kmeans(windows, stop, seed))
+    progress("clustering", 1, 1)
+    if method == "vb":
+        progress("resegmenting", 0, 1)
+        clustering = _resegment(windows, clustering.history, stop, resegmentation)
+        progress("resegmenting", 1, 1)
+    return clustering
+
+
+def _merge(
+    windows: Windows,
+    stop: Stop,
+    history: MergeHistory | None,
+    cost: DiscriminativeCost | None,
+    ahc: AhcOptions,
+) -> Clustering:
+    if is_steered(windows.affinity, stop, ahc):
+        matrix = windows.affinity.dense()
+        return Clustering(agglomerative_cluster(matrix, stop, ahc, cost=cost))
+    history = history or link(windows.affinity, cost=cost)
+    return Clustering(history.cut(stop), history)
 
 
 def _check_method(method: str) -> None:
     if method not in get_args(ClusteringName):
         raise UsageError(
-            f"there is no clustering {method!r}; there are "
+            f"unknown clustering {method!r}; choose one of "
             f"{', '.join(get_args(ClusteringName))}"
         )
+
+
+def _is_one_each(windows: Windows, stop: Stop) -> bool:
+    """Whether as many speakers are wanted as there are windows, or more."""
+    return (stop.num_speakers or stop.min_speakers) >= len(windows)
 
 
 def _xmeans(windows: Windows, stop: Stop) -> IntArray:
@@ -193,20 +296,31 @@ def _xmeans(windows: Windows, stop: Stop) -> IntArray:
     )
 
 
-def _cut_by_evidence(
+def _kmeans(windows: Windows, stop: Stop, seed: int) -> IntArray:
+    count = stop.num_speakers
+    if count is None:
+        count = int(_xmeans(windows, stop).max()) + 1
+    # In order of time, so that the random starts do not depend on the order of rows.
+    order = np.lexsort(windows.segments.T[::-1])
+    labels = np.empty(len(windows), np.int64)
+    vectors = features_of(windows.affinity)[order]
+    labels[order] = kmeans_cluster(vectors, count, seed=seed)
+    return by_appearance(labels)
+
+
+def _resegment(
     windows: Windows,
-    history: MergeHistory,
+    history: MergeHistory | None,
     stop: Stop,
     options: ResegmentationOptions,
-) -> IntArray:
-    """Return the labels of a VB-HMM, with its own threshold for one of affinities."""
+) -> Clustering:
+    if history is None:
+        raise UsageError("vb needs all merges, but max-spk-fraction steers them")
     if windows.latent is None or windows.psi is None:
         raise UsageError(
             "vb clusters windows in the space of a PLDA or of whitened x-vectors; give "
-            "their latent vectors and psi (ssahc.pipeline.clustering.make_windows)"
+            "their latent vectors and psi (see make_windows)"
         )
-    if stop.threshold is not None:
-        stop = replace(stop, threshold=DEFAULT_THRESHOLD)
     found = resegment(
         windows.latent,
         windows.psi,
@@ -216,4 +330,4 @@ def _cut_by_evidence(
         stop,
         options,
     )
-    return found.cut(stop)
+    return Clustering(found.cut(stop), history, found)

@@ -1,21 +1,16 @@
-"""One recording from x-vectors to speaker turns; the only module that joins stages."""
+"""One recording from x-vectors to speaker turns: the module that joins all stages."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix, cosine_affinity
 from ssahc.backend.fusion import fuse
-from ssahc.backend.plda import PldaOptions, plda_affinity, speaker_space
-from ssahc.backend.preprocess import center, project_recording, whiten_and_normalize
-from ssahc.clustering.ahc import (
-    agglomerative_cluster,
-    has_factored_linkage,
-    is_steered,
-    link,
-)
+from ssahc.backend.plda import PldaOptions, plda_affinity
+from ssahc.backend.prepared import PreparedXvectors
+from ssahc.clustering.ahc import has_factored_linkage, is_steered
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import DataError
@@ -23,6 +18,7 @@ from ssahc.core.model import check_model
 from ssahc.core.turns import make_turns, to_annotation
 from ssahc.core.types import (
     NO_MODEL,
+    Centroid,
     Float32Array,
     FloatArray,
     IntArray,
@@ -32,12 +28,19 @@ from ssahc.core.types import (
     Turn,
     no_progress,
 )
-from ssahc.learning.ssa import Learned, Period, learn
-from ssahc.pipeline.clustering import Windows, cluster_windows
+from ssahc.learning.ssa import (
+    Learned,
+    LearningOptions,
+    LearningTask,
+    Period,
+    learn,
+    learn_batch,
+)
+from ssahc.pipeline.clustering import cluster_windows, prepare_windows, run_clustering
 from ssahc.pipeline.memory_model import working_set
-from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions, settle
-from ssahc.resegmentation.resegment import Resegmentation, resegment
-from ssahc.runtime.batching import work_alone
+from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle
+from ssahc.resegmentation.resegment import Resegmentation
+from ssahc.runtime.device import Device
 from ssahc.runtime.memory import check_room
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Diarization:
-    """The answer for one recording.
+    """Who speaks when in one recording.
 
     Attributes
     ----------
@@ -61,15 +64,17 @@ class Diarization:
         Speaker of every window, 0..K-1 in Kaldi's order (in order of first appearance
         for clusterings that do not merge, and after resegmentation).
     affinity : Affinity
-        What was clustered.
+        Affinities that were clustered.
     history : MergeHistory or None
-        All merges, to be cut elsewhere; None for clusterings that do not merge, and
-        where Kaldi's ``max-spk-fraction`` or two passes steered them.
+        All merges, which can be cut at other thresholds; None for clusterings that do
+        not merge, and where Kaldi's ``max-spk-fraction`` or two passes steer merges.
     resegmentation : Resegmentation or None
-        The evidence for every number of speakers, to be cut elsewhere as well; None if
-        the labels are those of the clustering.
+        The evidence for every number of speakers, which can be cut at other thresholds
+        as well; None if the labels are those of the clustering.
     learning : tuple of Period
-        What was learned; empty for systems that do not learn.
+        What happened in each period of learning; empty for systems that do not learn.
+    centroids : tuple of Centroid
+        One per speaker, in the order of the labels; empty where they were not computed.
     """
 
     recording_id: str
@@ -80,6 +85,7 @@ class Diarization:
     history: MergeHistory | None
     resegmentation: Resegmentation | None
     learning: tuple[Period, ...]
+    centroids: tuple[Centroid, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -122,10 +128,10 @@ def diarize_recording(
     ----------
     recording : Recording
     model : Model
-        Mean, whitening and PLDA, as far as they are there.
+        Mean, whitening and PLDA, as far as they are given.
     options : DiarizeOptions
     plda_scores : (N, N) array, optional
-        Scores that take the place of those of the model's PLDA.
+        Scores that replace those of the model's PLDA.
     progress : callable, optional
         Called with the step ("scoring", "learning", "clustering", "resegmenting"), how
         much of it is done, and how much there is.
@@ -139,29 +145,44 @@ def diarize_recording(
     DataError
         If the recording, the model and the scores do not fit together.
     UsageError
-        If options contradict each other or the system lacks what it needs.
-    """
-    steps = diarize_steps(
-        recording, model, options, plda_scores=plda_scores, progress=progress
-    )
-    return work_alone(steps)
-
-
-async def diarize_steps(
-    recording: Recording,
-    model: Model = NO_MODEL,
-    options: DiarizeOptions = DiarizeOptions(),  # noqa: B008
-    *,
-    plda_scores: Float32Array | FloatArray | None = None,
-    progress: Progress = no_progress,
-) -> Diarization:
-    """Do as `diarize_recording`, side by side with other recordings.
-
-    To be run by `ssahc.runtime.batching.work_together`.
+        If options contradict each other or the system lacks an input.
     """
     warn_of_excess(recording.id, len(recording), options.speakers.stop())
-    prepared = _Prepared(recording, model, plda_scores, progress)
-    return await prepared.diarize(options)
+    return _Stages(recording, model, plda_scores, progress).diarize(options)
+
+
+def diarize_batch(
+    recordings: Sequence[Recording],
+    model: Model,
+    options: Sequence[DiarizeOptions],
+) -> list[Diarization]:
+    """Say who speaks when in several recordings, their networks trained in batches.
+
+    The answers are those of `diarize_recording`, but for the last bits of affinities. A
+    GPU is faster this way; a CPU is not.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+    model : Model
+    options : sequence of DiarizeOptions
+        For each recording; they may differ in the number of speakers.
+
+    Raises
+    ------
+    DataError, MemoryError
+        If one of the recordings cannot be diarized.
+    UsageError
+        As `diarize_recording`.
+    """
+    all_stages = [_Stages(recording, model, None) for recording in recordings]
+    for one, its_options in zip(all_stages, options, strict=True):
+        warn_of_excess(one.recording.id, len(one.xvectors), its_options.speakers.stop())
+    _learn_together(all_stages, options)
+    return [
+        one.diarize(its_options)
+        for one, its_options in zip(all_stages, options, strict=True)
+    ]
 
 
 def prepare_recording(
@@ -184,88 +205,175 @@ def prepare_recording(
     Raises
     ------
     DataError
-        If there are not as many scores as windows, or nothing can be computed with the
-        model.
+        If there are not as many scores as windows, or the model is unusable.
     """
-    prepared = _Prepared(recording, model, plda_scores, progress)
-    return lambda options: work_alone(prepared.diarize(options))
+    return _Stages(recording, model, plda_scores, progress).diarize
 
 
-class _Prepared:
-    """A recording, and what was computed of it for any options so far."""
+@dataclass(frozen=True)
+class _LearningKey:
+    """The options that learning depends on."""
+
+    options: LearningOptions
+    num_speakers: int | None
+    pca_dim: int
+    device: Device
+
+    @classmethod
+    def of(cls, options: DiarizeOptions) -> "_LearningKey":
+        return cls(
+            options.learning,
+            options.speakers.num_speakers,
+            options.pca_dim,
+            options.device,
+        )
+
+
+class _Stages:
+    """The stages of one recording, and what they have computed so far."""
 
     def __init__(
         self,
         recording: Recording,
         model: Model,
         plda_scores: Float32Array | FloatArray | None,
-        progress: Progress,
+        progress: Progress = no_progress,
     ) -> None:
         check_model(model)
-        self.recording, self.model, self.progress = recording, model, progress
-        self.given: ScoreMatrix | None = None
+        self.recording, self.progress = recording, progress
+        self.xvectors = PreparedXvectors(recording.xvectors, model)
+        self.given_scores: ScoreMatrix | None = None
         if plda_scores is not None:
-            self.given = _score_matrix(plda_scores, len(recording))
-        self._scores: dict[PldaOptions, Affinity] = {}
-        self._learned: dict[DiarizeOptions, Learned] = {}
+            self.given_scores = _score_matrix(plda_scores, len(recording))
+        self.scores: dict[PldaOptions, Affinity] = {}
+        self.learned: dict[_LearningKey, Learned] = {}
 
-    @cached_property
-    def whitened(self) -> FloatArray:
-        """The x-vectors, whitened and length-normalised."""
-        centered = center(self.recording.xvectors, self.model.mean)
-        return whiten_and_normalize(centered, self.model)
-
-    async def diarize(self, options: DiarizeOptions) -> Diarization:
-        """Diarize the recording."""
-        has_scores = self.given is not None
-        options = settle(options, self.model, has_scores=has_scores)
+    def settle(self, options: DiarizeOptions) -> DiarizeOptions:
+        """Return the options with a system, if there is room in memory for it."""
+        has_scores = self.given_scores is not None
+        options = settle(options, self.xvectors.model, has_scores=has_scores)
         count, dim = self.recording.xvectors.shape
         needed = working_set(count, dim, options, has_scores=has_scores)
         check_room(needed, options.max_bytes(), f"the work on {count} windows")
-        learned = await self._compute_affinity(options)
-        options = _without_steered_resegmentation(
-            self.recording.id, learned.affinity, options
-        )
-        clustered = _cluster(self.recording, learned, options, self.progress)
-        if options.resegmentation.resegmentation == "none":
-            return clustered
-        latent, psi = speaker_space(self.whitened, self.model)
-        return _resegment(clustered, latent, psi, options, self.progress)
+        return options
 
-    async def _compute_affinity(self, options: DiarizeOptions) -> Learned:
-        """Compute what the chosen system clusters; no periods if it does not learn."""
-        if options.system in ("cosine", "spectral"):
-            vectors = project_recording(
-                self.recording.xvectors, self.model, options.pca_dim
-            )
-            return Learned(cosine_affinity(vectors), ())
+    def diarize(self, options: DiarizeOptions) -> Diarization:
+        """Diarize the recording."""
+        options = self.settle(options)
+        learned = self._compute_affinity(options)
+        return self._cluster(learned, options)
+
+    def _compute_affinity(self, options: DiarizeOptions) -> Learned:
+        """Compute the affinity of a system; no periods if it does not learn."""
         if options.system == "plda":
             return Learned(self._score(options.plda), ())
+        if options.system not in LEARNING:
+            return Learned(cosine_affinity(self.xvectors.project(options.pca_dim)), ())
         if options.system == "ssahc":
-            return await self._learn(options)
-        scores = self._score(options.plda)
-        learned = await self._learn(options)
+            return self._learn(options)
+        scores, learned = self._score(options.plda), self._learn(options)
         return Learned(fuse(learned.affinity, scores, options.fusion), learned.periods)
 
     def _score(self, options: PldaOptions) -> Affinity:
-        if self.given is not None:
-            return self.given
-        if self.model.plda is None:
+        if self.given_scores is not None:
+            return self.given_scores
+        if self.xvectors.model.plda is None:
             raise AssertionError("settle lets nothing pass without a PLDA")
-        if options not in self._scores:
+        if options not in self.scores:
             self.progress("scoring", 0, 1)
-            scores = plda_affinity(self.whitened, self.model.plda, options)
-            self._scores[options] = scores
-            self.progress("scoring", 1, 1)
-        return self._scores[options]
-
-    async def _learn(self, options: DiarizeOptions) -> Learned:
-        options = _about_learning(options)
-        if options not in self._learned:
-            self._learned[options] = await _learn(
-                self.recording, self.model, options, self.progress
+            self.scores[options] = plda_affinity(
+                self.xvectors.whitened, self.xvectors.model.plda, options
             )
-        return self._learned[options]
+            self.progress("scoring", 1, 1)
+        return self.scores[options]
+
+    def _learn(self, options: DiarizeOptions) -> Learned:
+        key = _LearningKey.of(options)
+        if key not in self.learned:
+            self.learned[key] = learn(
+                self.learning_task(options),
+                options.learning,
+                pca_dim=options.pca_dim,
+                device=options.device,
+                progress=self.progress,
+            )
+            _log_learning(self.recording.id, self.learned[key])
+        return self.learned[key]
+
+    def learning_task(self, options: DiarizeOptions) -> LearningTask:
+        """Return what the network of this recording is trained on."""
+        return make_learning_task(
+            self.recording,
+            self.xvectors,
+            options.learning,
+            options.speakers.num_speakers,
+        )
+
+    def _cluster(self, learned: Learned, options: DiarizeOptions) -> Diarization:
+        recording, affinity = self.recording, learned.affinity
+        options = _without_steered_resegmentation(recording.id, affinity, options)
+        resegments = options.resegmentation.resegmentation == "vb"
+        method = "vb" if resegments else options.final_method()
+        if method in ("ahc", "vb") and has_factored_linkage(affinity):
+            _logger.debug(
+                "recording %r: %d windows, clustered without the matrix of all pairs",
+                recording.id,
+                len(affinity),
+            )
+        # Eq. 2 decides below the number of clusters that were learned from.
+        below = learned.periods[0].num_clusters if learned.periods else 0
+        clustering = run_clustering(
+            prepare_windows(self.xvectors, recording.segments, affinity, method),
+            options.stop(),
+            method,
+            seed=options.learning.seed,
+            cost=options.learning.cost(below),
+            ahc=options.ahc,
+            resegmentation=options.resegmentation,
+            progress=self.progress,
+        )
+        if clustering.resegmentation is not None:
+            _log_evidence(recording.id, clustering.resegmentation)
+        return Diarization(
+            recording.id,
+            recording.utterances,
+            recording.segments,
+            clustering.labels,
+            affinity,
+            clustering.history,
+            clustering.resegmentation,
+            learned.periods,
+        )
+
+
+def make_learning_task(
+    recording: Recording,
+    xvectors: PreparedXvectors,
+    options: LearningOptions,
+    num_speakers: int | None = None,
+) -> LearningTask:
+    """Return what the network of a recording is trained on.
+
+    Parameters
+    ----------
+    recording : Recording
+    xvectors : PreparedXvectors
+        Those of the recording.
+    options : LearningOptions
+    num_speakers : int, optional
+        If known.
+    """
+
+    def cluster(
+        affinity: Affinity, stop: Stop, history: MergeHistory | None
+    ) -> IntArray:
+        method = options.clustering
+        windows = prepare_windows(xvectors, recording.segments, affinity, method)
+        return cluster_windows(
+            windows, stop, method, history=history, seed=options.seed
+        )
+
+    return LearningTask(recording.id, xvectors, cluster, num_speakers)
 
 
 def _without_steered_resegmentation(
@@ -277,7 +385,7 @@ def _without_steered_resegmentation(
         return options
     _logger.warning(
         "recording %r: not resegmented, since max-spk-fraction or two passes "
-        "(--first-pass-max-utterances) steer its merges; a --threshold is one on "
+        "(--first-pass-max-utterances) steer its merges; --threshold applies to "
         "affinities here",
         recording_id,
     )
@@ -285,100 +393,59 @@ def _without_steered_resegmentation(
     return replace(options, resegmentation=none)
 
 
-def _about_learning(options: DiarizeOptions) -> DiarizeOptions:
-    """Return the options with only what learning depends on, all else as by default."""
-    return DiarizeOptions(
-        pca_dim=options.pca_dim,
-        device=options.device,
-        max_memory=options.max_memory,
-        learning=options.learning,
-        speakers=SpeakerOptions(options.speakers.num_speakers),
-    )
-
-
-def _cluster(
-    recording: Recording, learned: Learned, options: DiarizeOptions, progress: Progress
-) -> Diarization:
-    stop, affinity, method = options.stop(), learned.affinity, options.final_method()
-    history = None
-    progress("clustering", 0, 1)
-    if method != "ahc":
-        labels = cluster_windows(
-            Windows(affinity, recording.segments),
-            stop,
-            method,
-            seed=options.learning.seed,
+def _learn_together(
+    all_stages: Sequence[_Stages], options: Sequence[DiarizeOptions]
+) -> None:
+    """Train the networks of recordings with equal options in batches."""
+    groups: dict[_LearningKey, list[tuple[_Stages, DiarizeOptions]]] = {}
+    for stages, its_options in zip(all_stages, options, strict=True):
+        settled = stages.settle(its_options)
+        if settled.system in LEARNING:
+            shared = replace(_LearningKey.of(settled), num_speakers=None)
+            groups.setdefault(shared, []).append((stages, settled))
+    for shared, members in groups.items():
+        found = learn_batch(
+            [stages.learning_task(settled) for stages, settled in members],
+            shared.options,
+            pca_dim=shared.pca_dim,
+            device=shared.device,
         )
-    else:
-        # Eq. 2 decides below the number of clusters that were learned from.
-        below = learned.periods[0].num_clusters if learned.periods else 0
-        cost = options.learning.cost(below)
-        if is_steered(affinity, stop, options.ahc):
-            labels = agglomerative_cluster(
-                affinity.dense(), stop, options.ahc, cost=cost
-            )
-        else:
-            if has_factored_linkage(affinity):
-                _logger.debug(
-                    "recording %r: %d windows, clustered without the matrix of all "
-                    "their pairs",
-                    *(recording.id, len(affinity)),
-                )
-            history = link(affinity, cost=cost)
-            labels = history.cut(stop)
-    progress("clustering", 1, 1)
-    return Diarization(
-        recording.id,
-        recording.utterances,
-        recording.segments,
-        labels,
-        affinity,
-        history,
-        None,
-        learned.periods,
-    )
+        for (stages, settled), learned in zip(members, found, strict=True):
+            stages.learned[_LearningKey.of(settled)] = learned
+            _log_learning(stages.recording.id, learned)
 
 
-def _resegment(
-    clustered: Diarization,
-    latent: FloatArray,
-    psi: FloatArray,
-    options: DiarizeOptions,
-    progress: Progress,
-) -> Diarization:
-    """Refine the labels of a clustering, and log what was found."""
-    if clustered.history is None:
-        raise AssertionError("only a full history of merges can be refined")
-    stop = options.stop()
-    progress("resegmenting", 0, 1)
-    found = resegment(
-        latent,
-        psi,
-        clustered.segments,
-        clustered.affinity,
-        clustered.history,
-        stop,
-        options.resegmentation,
-    )
-    labels = found.cut(stop)
-    progress("resegmenting", 1, 1)
+def _log_learning(recording_id: str, learned: Learned) -> None:
+    for number, period in enumerate(learned.periods, start=1):
+        _logger.debug(
+            "recording %r, period %d: %d clusters, losses %s, %s: %s",
+            recording_id,
+            number,
+            period.num_clusters,
+            " ".join(f"{loss:.3f}" for loss in period.losses) or "none",
+            "learned" if period.learned else "the affinities stay as they were",
+            period.stopped.replace("_", " "),
+        )
+
+
+def _log_evidence(recording_id: str, found: Resegmentation) -> None:
     _logger.debug(
         "recording %r, resegmentation: noise %.2f, evidence %s",
-        clustered.recording_id,
+        recording_id,
         found.noise,
         ", ".join(
             f"{answer.num_speakers}: {answer.evidence - found.path[-1].evidence:.0f}"
             for answer in reversed(found.path)
         ),
     )
-    return replace(clustered, labels=labels, resegmentation=found)
 
 
 def _score_matrix(scores: Float32Array | FloatArray, count: int) -> ScoreMatrix:
     if scores.shape != (count, count):
         raise DataError(
-            f"PLDA scores must be one row and one column a window, {count} x {count}, "
-            f"found {' x '.join(map(str, scores.shape))}; score these x-vectors again"
+            f"PLDA scores must have one row and one column per window, {count} x "
+            f"{count}, found {' x '.join(map(str, scores.shape))}; score these "
+            "x-vectors again"
         )
     return ScoreMatrix(scores)
 
@@ -395,35 +462,9 @@ def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
     wanted = stop.num_speakers or stop.min_speakers
     if wanted > num_windows:
         _logger.warning(
-            "recording %r: %d speakers wanted, but %d windows there; each becomes a "
-            "speaker of its own",
+            "recording %r: %d speakers wanted, but there are %d windows; each becomes "
+            "a speaker of its own",
             recording_id,
             wanted,
             num_windows,
         )
-
-
-async def _learn(
-    recording: Recording, model: Model, options: DiarizeOptions, progress: Progress
-) -> Learned:
-    """Learn an affinity, and log what happened."""
-    learned = await learn(
-        recording,
-        model,
-        options.learning,
-        pca_dim=options.pca_dim,
-        num_speakers=options.speakers.num_speakers,
-        device=options.device,
-        progress=progress,
-    )
-    for number, period in enumerate(learned.periods, start=1):
-        _logger.debug(
-            "recording %r, period %d: %d clusters, losses %s, %s: %s",
-            recording.id,
-            number,
-            period.num_clusters,
-            " ".join(f"{loss:.3f}" for loss in period.losses) or "none",
-            "learned" if period.learned else "the affinities stay as they were",
-            period.stopped.replace("_", " "),
-        )
-    return learned

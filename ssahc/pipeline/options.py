@@ -10,13 +10,13 @@ from ssahc.backend.plda import PldaOptions
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
-from ssahc.core.types import Model
+from ssahc.core.types import ClusteringName, Model
 from ssahc.core.validation import changed_fields, check_fields
 from ssahc.learning.initialization import check_start
-from ssahc.learning.optimizer import Device
 from ssahc.learning.ssa import LearningOptions
-from ssahc.pipeline.clustering import ON_VECTORS, ClusteringName
+from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.resegmentation.resegment import DEFAULT_THRESHOLD, ResegmentationOptions
+from ssahc.runtime.device import Device
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
 _NEEDS_PLDA = ("plda", "ssahc+plda")

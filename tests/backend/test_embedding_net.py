@@ -10,6 +10,7 @@ import torch
 from ssahc.backend.affinity import cosine_affinity
 from ssahc.backend.embedding_net import apply_metric, as_metric, layers_of, run_layers
 from ssahc.backend.plda import project_to_latent
+from ssahc.backend.prepared import PreparedXvectors
 from ssahc.backend.preprocess import whiten_and_normalize
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import Metric, Model
@@ -17,7 +18,7 @@ from ssahc.learning.embedding_training import start_layers
 from ssahc.learning.initialization import check_start, start_network
 from ssahc.learning.losses.options import MetricOptions
 from ssahc.learning.losses.ssa import ExpectedTriplets
-from ssahc.learning.optimizer import Learner, Train
+from ssahc.learning.optimizer import Learner, TrainingJob, train_networks
 
 DIM = 24
 
@@ -159,9 +160,8 @@ def test_recordings_start_from_what_the_metric_gives(
     recording, model, rng, start, hidden, columns, projection
 ):
     known = with_metric(model, rng, hidden, columns)
-    begun = start_network(
-        recording.xvectors, known, start=start, projection=projection, pca_dim=5
-    )
+    xvectors = PreparedXvectors(recording.xvectors, known)
+    begun = start_network(xvectors, start=start, projection=projection, pca_dim=5)
     given = apply_metric(recording.xvectors - model.mean, known.metric)
     if start == "model":
         np.testing.assert_array_equal(begun.vectors, given)
@@ -174,7 +174,7 @@ def test_recordings_start_from_what_the_metric_gives(
     # Before the first step the network gives what is clustered first.
     learner = Learner.at_start(begun.inputs, begun.first, begun.second)
     loss = ExpectedTriplets(np.arange(len(recording)) % 2, 0.4)
-    output = Train.do_all([Train(learner, loss, 0.0, 0.0, 0)])[0].embeddings
+    output = train_networks([TrainingJob(learner, loss, 0.0, 0.0, 0)])[0].embeddings
     np.testing.assert_allclose(
         output @ output.T, cosine_affinity(begun.vectors).dense(), atol=2e-5
     )
@@ -188,4 +188,4 @@ def test_a_network_of_two_layers_has_no_place_for_more(recording, model, rng):
     check_start("model", with_metric(model, rng, 0, 0))
     options = {"start": "model", "projection": "pca", "pca_dim": 5}
     with pytest.raises(UsageError, match="has hidden layers"):
-        start_network(recording.xvectors, deep, **options)
+        start_network(PreparedXvectors(recording.xvectors, deep), **options)

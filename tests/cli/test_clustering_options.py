@@ -4,11 +4,11 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from learn_alone import learn_alone
 
 import ssahc
 from ssahc.core.errors import UsageError
 from ssahc.core.types import NO_MODEL, Model
-from ssahc.learning import ssa
 from ssahc.learning.ssa import LearningOptions
 from ssahc.pipeline.clustering import (
     ClusteringName,
@@ -17,7 +17,6 @@ from ssahc.pipeline.clustering import (
     make_windows,
 )
 from ssahc.pipeline.options import settle
-from ssahc.runtime.batching import work_alone
 
 METHODS = get_args(ClusteringName)
 
@@ -26,8 +25,8 @@ METHODS = get_args(ClusteringName)
 def test_any_clustering_gives_the_triplets(recording, model, method):
     options = LearningOptions(clustering=method)
     for known in (None, 3):
-        steps = ssa.learn(recording, model, options, num_speakers=known, device="cpu")
-        (period,) = work_alone(steps).periods
+        learned = learn_alone(recording, model, options, num_speakers=known)
+        (period,) = learned.periods
         assert period.num_clusters >= (known or 1)
         assert period.losses or period.stopped in ("one_cluster", "no_pairs")
 

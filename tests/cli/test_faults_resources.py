@@ -68,20 +68,20 @@ def _(here):
 
 @fault("a recording too large for the memory")
 def _(here):
-    steps = pipeline.diarize_steps
+    whole = pipeline.diarize_recording
 
-    async def run_out(recording, *arguments, **options):
+    def run_out(recording, *arguments, **options):
         if recording.id == "a001":
             raise MemoryError("Unable to allocate 6.71 GiB")
-        return await steps(recording, *arguments, **options)
+        return whole(recording, *arguments, **options)
 
-    here.patch.setattr("ssahc.cli.inputs.diarize_steps", run_out)
+    here.patch.setattr("ssahc.cli.inputs.diarize_recording", run_out)
     return here.run()
 
 
 def on_gpu(here, too_much, *options):
     """Diarize on what passes for a GPU, where it is full for some recordings."""
-    together = optimizer.train_side_by_side
+    together = optimizer.train_batch
 
     def run_out(jobs, place=None):
         if place is not None and too_much([len(job.learner.inputs) for job in jobs]):
@@ -90,7 +90,7 @@ def on_gpu(here, too_much, *options):
             )
         return together(jobs)
 
-    here.patch.setattr(optimizer, "train_side_by_side", run_out)
+    here.patch.setattr(optimizer, "train_batch", run_out)
     here.patch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)
     for module in (optimizer, diarize):
         here.patch.setattr(module, "has_gpu", lambda device: device != "cpu")

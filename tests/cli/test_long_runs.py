@@ -122,7 +122,7 @@ def test_what_is_done_is_not_done_again(folder, run, monkeypatch):
     assert run("out").returncode == 0
     before = contents(folder / "out")
     with monkeypatch.context() as patch:
-        patch.setattr("ssahc.cli.inputs.diarize_steps", None)
+        patch.setattr("ssahc.cli.inputs.diarize_recording", None)
         again = run("out", "--resume")
     assert again.returncode == 0
     assert "3 recordings were done before" in again.stderr
@@ -298,14 +298,14 @@ def test_refusals_leave_nothing(folder, run):
 
 
 def test_a_recording_too_large_costs_only_itself(run, monkeypatch):
-    diarize_steps = diarize.diarize_steps
+    whole = diarize.diarize_recording
 
-    async def run_out_of_memory(recording, *arguments, **options):
+    def run_out_of_memory(recording, *arguments, **options):
         if recording.id == "a001":
             raise MemoryError("Unable to allocate 6.71 GiB")
-        return await diarize_steps(recording, *arguments, **options)
+        return whole(recording, *arguments, **options)
 
-    monkeypatch.setattr("ssahc.cli.inputs.diarize_steps", run_out_of_memory)
+    monkeypatch.setattr("ssahc.cli.inputs.diarize_recording", run_out_of_memory)
     result = run("out")
     assert result.returncode == 1
     assert "recording 'a001': not enough memory: Unable to" in result.stderr

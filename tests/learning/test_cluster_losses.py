@@ -7,21 +7,23 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from learn_alone import learn_alone
 
 from ssahc.api import make_options
+from ssahc.backend.prepared import PreparedXvectors
 from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
 from ssahc.io.ark import read_archive
-from ssahc.learning import optimizer, ssa
+from ssahc.learning import optimizer
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import LossName, LossOptions
 from ssahc.learning.losses.recording import ClusterLoss
 from ssahc.learning.mining import Sampling
 from ssahc.learning.network import Network
-from ssahc.learning.optimizer import Learner, Train
-from ssahc.learning.ssa import LearningOptions
-from ssahc.runtime.batching import work_alone, work_together
+from ssahc.learning.optimizer import Learner, TrainingJob, train_networks
+from ssahc.learning.ssa import LearningOptions, learn_batch
+from ssahc.pipeline.diarize import make_learning_task
 
 LOSSES = get_args(LossName)
 # Every loss, and with every sampling where it has one.
@@ -38,10 +40,6 @@ WITH_WEIGHTS = {
 }
 
 
-def learn(*what, **options):
-    return work_alone(ssa.learn(*what, device="cpu", **options))
-
-
 def options_of(loss, sampling="random", **values):
     triplets = "sampled" if loss == "ssa" else "expected"
     objective = LossOptions(sampling=sampling)
@@ -56,7 +54,7 @@ def objective_of(loss, sampling="random"):
 @pytest.fixture
 def start(recording, model):
     """What is clustered first."""
-    return learn(recording, model, LearningOptions(min_xvectors=10_000)).affinity
+    return learn_alone(recording, model, LearningOptions(min_xvectors=10_000)).affinity
 
 
 # ---- every loss --------------------------------------------------------------------
@@ -66,14 +64,14 @@ def start(recording, model):
 def learned_by(corpus):
     """What is learned of a recording in every case."""
     recording, model = corpus["a"].conversations[0].recording, corpus["b"].model
-    return {case: learn(recording, model, options_of(*case)) for case in CASES}
+    return {case: learn_alone(recording, model, options_of(*case)) for case in CASES}
 
 
 @pytest.mark.parametrize(("loss", "sampling"), CASES)
 def test_every_loss_learns(recording, model, start, learned_by, loss, sampling):
     options, learned = options_of(loss, sampling), learned_by[loss, sampling]
     again, other = (
-        learn(recording, model, replace(options, seed=seed)) for seed in (0, 1)
+        learn_alone(recording, model, replace(options, seed=seed)) for seed in (0, 1)
     )
     (period,) = learned.periods
     assert period.learned
@@ -108,7 +106,7 @@ def gpu(monkeypatch):
 def test_recordings_side_by_side_are_learned_as_alone(
     corpus, monkeypatch, loss, sampling
 ):
-    counts, together = [], optimizer.train_side_by_side
+    counts, together = [], optimizer.train_batch
 
     def count(jobs, place):
         counts.append(len(jobs))
@@ -118,11 +116,13 @@ def test_recordings_side_by_side_are_learned_as_alone(
     recordings = [item.recording for item in corpus["a"].conversations[:2]]
     model = corpus["b"].model
     options = options_of(loss, sampling, guard=False)
-    alone = [learn(one, model, options) for one in recordings]
-    monkeypatch.setattr(optimizer, "train_side_by_side", count)
-    beside = work_together(
-        ssa.learn(one, model, options, device="cuda") for one in recordings
-    )
+    alone = [learn_alone(one, model, options) for one in recordings]
+    monkeypatch.setattr(optimizer, "train_batch", count)
+    tasks = [
+        make_learning_task(one, PreparedXvectors(one.xvectors, model), options)
+        for one in recordings
+    ]
+    beside = learn_batch(tasks, options, device="cuda")
     assert counts == [2]
     for ours, theirs in zip(beside, alone, strict=True):
         assert ours.periods[0].stopped == theirs.periods[0].stopped
@@ -211,7 +211,7 @@ def test_training_is_that_of_torch(parts, loss):
     expected = Oracle(parts, objective, LABELS).train(6, 1e-2)
     one = ClusterLoss(objective, LABELS, 4, 11)
     learner = Learner.at_start(*parts)
-    (found,) = Train.do_all([Train(learner, one, 1e-2, 0.0, 6)])
+    (found,) = train_networks([TrainingJob(learner, one, 1e-2, 0.0, 6)])
     assert found.losses == pytest.approx(expected, rel=1e-3)
     # A loss with weights of its own has learned them.
     still = Oracle(parts, objective, LABELS)
@@ -237,7 +237,7 @@ class _WithFixed:
 
 def test_a_loss_is_learned_anew_in_every_period(recording, model):
     options = options_of("aam-softmax", periods=3, init_threshold=0.5, guard=False)
-    learned = learn(recording, model, options)
+    learned = learn_alone(recording, model, options)
     counts = [period.num_clusters for period in learned.periods]
     assert len(counts) == 3
     assert counts == sorted(counts, reverse=True)
@@ -253,7 +253,7 @@ def test_ssa_with_hard_negatives_begins_at_a_loss_by_hand(
     recording, model, start, form
 ):
     options = options_of("ssa", "hard", triplet_form=form, gamma=0.3)
-    period = learn(recording, model, options).periods[0]
+    period = learn_alone(recording, model, options).periods[0]
     affinity = start.dense().astype(float)
     clusters = average_linkage(start.dense()).cut(Stop(threshold=0.2))
     costs = []
@@ -282,16 +282,20 @@ def test_ssa_with_hard_negatives_begins_at_a_loss_by_hand(
 
 def test_quadruplets_need_three_clusters(recording, model, start):
     few = {"init_threshold": -2.0, "guard": False}
-    learned = learn(recording, model, options_of("quadruplet", **few), num_speakers=2)
+    learned = learn_alone(
+        recording, model, options_of("quadruplet", **few), num_speakers=2
+    )
     (period,) = learned.periods
     assert (period.num_clusters, period.losses) == (2, ())
     assert period.stopped == "two_clusters"
     assert not period.learned
     np.testing.assert_array_equal(learned.affinity.features, start.features)
-    three = learn(recording, model, options_of("quadruplet", **few), num_speakers=3)
+    three = learn_alone(
+        recording, model, options_of("quadruplet", **few), num_speakers=3
+    )
     assert three.periods[0].learned
     for loss in ("triplet", "softmax"):
-        two = learn(recording, model, options_of(loss, **few), num_speakers=2)
+        two = learn_alone(recording, model, options_of(loss, **few), num_speakers=2)
         assert two.periods[0].learned
 
 
@@ -299,12 +303,12 @@ def test_the_period_after_which_two_are_left_is_the_last(recording, model):
     options = options_of(
         "quadruplet", periods=9, init_threshold=0.5, threshold_step=0.3, guard=False
     )
-    learned = learn(recording, model, options)
+    learned = learn_alone(recording, model, options)
     stopped = [period.stopped for period in learned.periods]
     assert stopped[-1] == "two_clusters"
     assert learned.periods[-1].num_clusters == 2
     assert set(stopped[:-1]) <= {"max_steps", "eta"}
-    until = learn(recording, model, replace(options, periods=len(stopped) - 1))
+    until = learn_alone(recording, model, replace(options, periods=len(stopped) - 1))
     np.testing.assert_array_equal(learned.affinity.features, until.affinity.features)
 
 
@@ -338,7 +342,7 @@ def test_all_is_reached_from_the_command_line(run, folder, corpus):
     assert (status, errors) == (0, [])
     objective = LossOptions("all", "adaptive-floored", 0.3, distance="plain")
     options = LearningOptions(loss="triplet", objective=objective, guard=False)
-    expected = learn(recording, model, options).affinity.dense()
+    expected = learn_alone(recording, model, options).affinity.dense()
     np.testing.assert_allclose(scores[recording.id], expected, atol=1e-4)
     stored = tomllib.loads((folder / "out" / "config.toml").read_text())
     wanted = {"loss": "triplet", "sampling": "all", "margin": "adaptive-floored"}

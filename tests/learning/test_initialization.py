@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from learn_alone import learn_alone
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from sklearn.metrics import roc_auc_score
@@ -13,21 +14,16 @@ from sklearn.metrics import roc_auc_score
 from ssahc.api import DataError, Stop, make_options
 from ssahc.backend.affinity import cosine_affinity
 from ssahc.backend.plda import project_to_latent
+from ssahc.backend.prepared import PreparedXvectors
 from ssahc.backend.preprocess import center, project_recording, whiten_and_normalize
 from ssahc.backend.shrinkage import shrunk_directions
 from ssahc.clustering.ahc import average_linkage
 from ssahc.core.types import NO_MODEL, Model, Plda
-from ssahc.learning import ssa
 from ssahc.learning.initialization import start_network
 from ssahc.learning.losses.ssa import ExpectedTriplets
-from ssahc.learning.optimizer import Learner, Train, Training
+from ssahc.learning.optimizer import Learner, Training, TrainingJob, train_networks
 from ssahc.learning.ssa import LearningOptions
-from ssahc.runtime.batching import work_alone
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
-
-
-def learn(*what, **options):
-    return work_alone(ssa.learn(*what, **options))
 
 
 def plant(rng, count, dim, strengths):
@@ -115,9 +111,8 @@ def test_shrinkage_knows_no_unit(seed, scale):
 )
 def test_too_little_to_tell_from_noise_starts_from_principal_directions(vectors):
     assert len(shrunk_directions(vectors)) == 0
-    start = start_network(
-        vectors, NO_MODEL, start="whitened", projection="shrunk", pca_dim=2
-    )
+    xvectors = PreparedXvectors(vectors, NO_MODEL)
+    start = start_network(xvectors, start="whitened", projection="shrunk", pca_dim=2)
     assert start.second.shape == (min(2, len(vectors)), vectors.shape[1])
     assert np.isfinite(start.vectors).all()
 
@@ -139,15 +134,14 @@ def test_the_network_starts_as_what_is_clustered_first(
     recording, model, which, start, projection
 ):
     begun = start_network(
-        recording.xvectors,
-        variants(model)[which],
+        PreparedXvectors(recording.xvectors, variants(model)[which]),
         start=start,
         projection=projection,
         pca_dim=5,
     )
     learner = Learner.at_start(begun.inputs, begun.first, begun.second)
     loss = ExpectedTriplets(np.arange(len(recording)) % 2, 0.4)
-    output = Train.do_all([Train(learner, loss, 0.0, 0.0, 0)])[0].embeddings
+    output = train_networks([TrainingJob(learner, loss, 0.0, 0.0, 0)])[0].embeddings
     np.testing.assert_allclose(
         output @ output.T, cosine_affinity(begun.vectors).dense(), atol=2e-5
     )
@@ -157,9 +151,8 @@ def test_the_network_starts_as_what_is_clustered_first(
 
 
 def test_x_vectors_are_whitened_by_the_plda(recording, model):
-    begun = start_network(
-        recording.xvectors, model, start="whitened", projection="pca", pca_dim=5
-    )
+    xvectors = PreparedXvectors(recording.xvectors, model)
+    begun = start_network(xvectors, start="whitened", projection="pca", pca_dim=5)
     whitened = whiten_and_normalize(center(recording.xvectors, model.mean), model)
     np.testing.assert_array_equal(begun.inputs, project_to_latent(whitened, model.plda))
     np.testing.assert_array_equal(begun.first, np.eye(len(model.plda.psi)))
@@ -168,16 +161,14 @@ def test_x_vectors_are_whitened_by_the_plda(recording, model):
 def test_a_plda_of_another_dimension_is_refused(recording, model):
     other = Model(plda=Plda(np.zeros(5), np.eye(5), np.ones(5)))
     with pytest.raises(DataError, match="the PLDA has 5; use the model that"):
-        learn(recording, other)
+        learn_alone(recording, other)
 
 
 def test_learning_does_not_depend_on_the_scale_of_the_whitening(recording, model):
     bare = Model(model.mean, model.transform)
     larger = Model(model.mean, 100 * model.transform)
     options = LearningOptions(guard=False)
-    first, second = (
-        learn(recording, which, options, device="cpu") for which in (bare, larger)
-    )
+    first, second = (learn_alone(recording, which, options) for which in (bare, larger))
     assert first.periods[0].learned
     np.testing.assert_allclose(
         first.affinity.dense(), second.affinity.dense(), atol=1e-4
@@ -201,7 +192,7 @@ def test_the_guard_keeps_what_stands_apart_in_the_start(corpus, known, lr):
     model, kept = corpus["b"].model, []
     for item in corpus["a"].conversations:
         start, end, guarded = (
-            learn(item.recording, model, options, num_speakers=known, device="cpu")
+            learn_alone(item.recording, model, options, num_speakers=known)
             for options in (
                 LearningOptions(min_xvectors=10_000),
                 LearningOptions(lr=lr, guard=False),
@@ -229,16 +220,16 @@ def test_the_guard_keeps_what_stands_apart_in_the_start(corpus, known, lr):
 
 
 def test_the_guard_refuses_what_is_ruined(recording, model, monkeypatch):
-    def ruin(jobs):
+    def ruin(jobs, device):
         spoilt = jobs[0].learner.inputs[:, :3].astype(float)
         return [Training((1.0, 0.5), "max_steps", spoilt, jobs[0].learner)]
 
-    monkeypatch.setattr(Train, "do_all", staticmethod(ruin))
-    start = learn(recording, model, LearningOptions(min_xvectors=10_000))
-    guarded = learn(recording, model, LearningOptions(periods=3), device="cpu")
+    monkeypatch.setattr("ssahc.learning.ssa.train_networks", ruin)
+    start = learn_alone(recording, model, LearningOptions(min_xvectors=10_000))
+    guarded = learn_alone(recording, model, LearningOptions(periods=3))
     assert [period.stopped for period in guarded.periods] == ["worse_clusters"]
     np.testing.assert_array_equal(guarded.affinity.dense(), start.affinity.dense())
-    ruined = learn(recording, model, LearningOptions(guard=False), device="cpu")
+    ruined = learn_alone(recording, model, LearningOptions(guard=False))
     assert ruined.periods[0].learned
     assert not np.allclose(ruined.affinity.dense(), start.affinity.dense(), atol=0.1)
 
@@ -260,7 +251,7 @@ def test_presets_do_what_they_did_before_there_were_other_starts(
     """Figures of the commit before; then x-vectors were the same to the last bit."""
     options, model = make_options(preset).learning, corpus["b"].model
     for item, loss, total in zip(corpus["a"].conversations, losses, sums, strict=True):
-        learned = learn(item.recording, model, options, num_speakers=2, device="cpu")
+        learned = learn_alone(item.recording, model, options, num_speakers=2)
         assert learned.affinity.features.shape[1] == 10
         assert learned.periods[0].losses[-1] == pytest.approx(loss, abs=2e-5)
         assert learned.affinity.dense().sum() == pytest.approx(total, abs=0.05)
@@ -289,7 +280,7 @@ def test_defaults_tell_speakers_apart_better_than_the_paper():
     for options in (make_options("paper-ssa1").learning, LearningOptions()):
         found = []
         for item in corpus["a"].conversations:
-            learned = learn(item.recording, model, options, device="cpu")
+            learned = learn_alone(item.recording, model, options)
             rows, speakers = alone(item)
             pairs = np.triu_indices(len(rows), 1)
             same = (speakers[:, None] == speakers)[pairs]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from learn_alone import learn_alone
 from torch.nn.functional import normalize
 
 from ssahc.api import make_options
@@ -20,17 +21,12 @@ from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
 from ssahc.core.types import Model
-from ssahc.learning import ssa
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
-from ssahc.learning.optimizer import Learner, Train, has_gpu, train_side_by_side
+from ssahc.learning.optimizer import Learner, TrainingJob, train_batch, train_networks
 from ssahc.learning.ssa_sampling import sample_triplets
-from ssahc.runtime.batching import work_alone
+from ssahc.runtime.device import has_gpu
 
 FORMS = ["authors", "paper"]
-
-
-def learn(*what, **options):
-    return work_alone(ssa.learn(*what, **options))
 
 
 def naive_loss(unit, triplets, gamma, form):
@@ -216,9 +212,9 @@ def test_network_starts_as_whitening_and_pca(rng, columns):
 def train(*learners_and_labels, gamma=0.4, lr=1e-2, eta=0.0, max_steps=4):
     """Train learners, each followed by its labels, side by side."""
     pairs = zip(learners_and_labels[::2], learners_and_labels[1::2], strict=True)
-    return Train.do_all(
+    return train_networks(
         [
-            Train(learner, ExpectedTriplets(labels, gamma), lr, eta, max_steps)
+            TrainingJob(learner, ExpectedTriplets(labels, gamma), lr, eta, max_steps)
             for learner, labels in pairs
         ]
     )
@@ -260,13 +256,13 @@ def test_networks_are_trained_side_by_side_on_tensors(rng):
     for _ in range(2):
         jobs = [
             [
-                Train(learner, ExpectedTriplets(labels, 0.4), 1e-2, 0.9, 6)
+                TrainingJob(learner, ExpectedTriplets(labels, 0.4), 1e-2, 0.9, 6)
                 for learner, (_, _, labels) in zip(learners, made, strict=True)
             ]
             for learners in (alone, beside)
         ]
-        ours = Train.do_all(jobs[0])
-        theirs = train_side_by_side(jobs[1], torch.from_numpy)
+        ours = train_networks(jobs[0])
+        theirs = train_batch(jobs[1], torch.from_numpy)
         for one, other in zip(ours, theirs, strict=True):
             assert one.stopped == other.stopped
             assert one.losses == pytest.approx(other.losses, abs=1e-5)
@@ -366,6 +362,6 @@ def test_periods_by_hand(recording, model):
         gamma=0.4,
         gamma_step=0.2,
     )
-    learned = learn(recording, model, options, device="cpu")
+    learned = learn_alone(recording, model, options)
     assert [period.num_clusters for period in learned.periods] == counts
     np.testing.assert_allclose(learned.affinity.dense(), affinity.dense(), atol=1e-5)

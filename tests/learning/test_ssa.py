@@ -2,19 +2,13 @@
 
 import numpy as np
 import pytest
+from learn_alone import learn_alone
 
 from ssahc.api import diarize_recording, make_options
 from ssahc.core.errors import UsageError
 from ssahc.core.types import NO_MODEL, Model, Recording
-from ssahc.learning import ssa
-from ssahc.learning.optimizer import Train, Training
+from ssahc.learning.optimizer import Training, train_networks
 from ssahc.learning.ssa import LearningOptions
-from ssahc.runtime.batching import work_alone
-
-
-def learn(*what, **options):
-    return work_alone(ssa.learn(*what, **options))
-
 
 UNTRAINED = LearningOptions(min_xvectors=10_000)
 
@@ -29,7 +23,7 @@ def test_a_mean_may_be_written_as_an_offset(recording, model, start):
     )
     options = LearningOptions(start=start)
     ours, theirs = (
-        learn(recording, which, options, device="cpu").affinity.dense()
+        learn_alone(recording, which, options).affinity.dense()
         for which in (affine, model)
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
@@ -38,12 +32,12 @@ def test_a_mean_may_be_written_as_an_offset(recording, model, start):
 @pytest.mark.parametrize("triplets", ["expected", "sampled"])
 def test_learning_pulls_speakers_apart(recording, model, triplets):
     options = LearningOptions(triplets=triplets)
-    learned = learn(recording, model, options, num_speakers=2, device="cpu")
+    learned = learn_alone(recording, model, options, num_speakers=2)
     (period,) = learned.periods
     assert period.learned
     assert period.num_clusters >= 2
     assert period.losses[-1] < period.losses[0]
-    untrained = learn(recording, model, UNTRAINED, device="cpu")
+    untrained = learn_alone(recording, model, UNTRAINED)
     assert not np.allclose(learned.affinity.features, untrained.affinity.features)
 
 
@@ -51,8 +45,7 @@ def test_learning_pulls_speakers_apart(recording, model, triplets):
 def test_same_seed_same_bytes(recording, model, triplets):
     options = LearningOptions(triplets=triplets, seed=5)
     first, second = (
-        learn(recording, model, options, device="cpu").affinity.features
-        for _ in range(2)
+        learn_alone(recording, model, options).affinity.features for _ in range(2)
     )
     assert first.tobytes() == second.tobytes()
 
@@ -60,7 +53,7 @@ def test_same_seed_same_bytes(recording, model, triplets):
 def test_seeds_matter_only_to_sampling(recording, model):
     def features(triplets, seed):
         options = LearningOptions(triplets=triplets, seed=seed)
-        return learn(recording, model, options, device="cpu").affinity.features
+        return learn_alone(recording, model, options).affinity.features
 
     assert np.array_equal(features("expected", 0), features("expected", 1))
     assert not np.array_equal(features("sampled", 0), features("sampled", 1))
@@ -76,7 +69,7 @@ def part(recording, count):
 
 
 def test_guard_returns_the_start(recording, model):
-    start = learn(recording, model, UNTRAINED, device="cpu").affinity
+    start = learn_alone(recording, model, UNTRAINED).affinity
     for options, known, reason in (
         (LearningOptions(min_xvectors=10_000), None, "too_few_xvectors"),
         (LearningOptions(), 1, "one_speaker"),
@@ -84,7 +77,7 @@ def test_guard_returns_the_start(recording, model):
         (LearningOptions(init_threshold=2.0), None, "no_pairs"),
         (LearningOptions(lr=1e30), None, "no_gain"),
     ):
-        learned = learn(recording, model, options, num_speakers=known, device="cpu")
+        learned = learn_alone(recording, model, options, num_speakers=known)
         assert learned.periods[0].stopped == reason
         assert not learned.periods[0].learned
         assert np.array_equal(learned.affinity.features, start.features)
@@ -93,18 +86,17 @@ def test_guard_returns_the_start(recording, model):
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("with_model", [True, False])
 def test_few_windows(recording, model, count, with_model):
-    learned = learn(
+    learned = learn_alone(
         part(recording, count),
         model if with_model else NO_MODEL,
         LearningOptions(min_xvectors=0),
-        device="cpu",
     )
     assert np.isfinite(learned.affinity.dense()).all()
 
 
 def test_known_speakers_are_the_floor_of_the_first_clustering(recording, model):
     options = LearningOptions(init_threshold=-2.0)
-    learned = learn(recording, model, options, num_speakers=3, device="cpu")
+    learned = learn_alone(recording, model, options, num_speakers=3)
     assert learned.periods[0].num_clusters == 3
 
 
@@ -113,8 +105,7 @@ def test_without_a_model_scale_does_not_matter(recording):
         recording.id, recording.utterances, recording.segments, 8 * recording.xvectors
     )
     first, second = (
-        learn(item, NO_MODEL, device="cpu").affinity.dense()
-        for item in (recording, louder)
+        learn_alone(item, NO_MODEL).affinity.dense() for item in (recording, louder)
     )
     np.testing.assert_allclose(first, second, atol=1e-5)
 
@@ -152,23 +143,22 @@ def test_wrong_options_are_refused(wrong):
 
 def test_periods_fall_and_end_at_the_known_number(recording, model):
     options = LearningOptions(periods=8, init_threshold=0.6, threshold_step=0.1)
-    learned = learn(recording, model, options, num_speakers=2, device="cpu")
+    learned = learn_alone(recording, model, options, num_speakers=2)
     counts = [period.num_clusters for period in learned.periods]
     assert len(counts) > 2
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1] > 2
     assert len(counts) < 8, "2 clusters, the number known, ended it"
-    unknown = learn(recording, model, options, device="cpu")
+    unknown = learn_alone(recording, model, options)
     assert len(unknown.periods) >= len(counts)
 
 
 def test_one_period_is_the_first_of_several(recording, model):
     one, three = (
-        learn(
+        learn_alone(
             recording,
             model,
             LearningOptions(periods=periods, init_threshold=0.6),
-            device="cpu",
         )
         for periods in (1, 3)
     )
@@ -178,18 +168,18 @@ def test_one_period_is_the_first_of_several(recording, model):
 
 
 def test_a_period_that_fails_keeps_the_last_affinities(recording, model, monkeypatch):
-    good = learn(recording, model, LearningOptions(init_threshold=0.6), device="cpu")
-    train_once, calls = Train.do_all, []
+    good = learn_alone(recording, model, LearningOptions(init_threshold=0.6))
+    calls = []
 
-    def fail_later(jobs):
+    def fail_later(jobs, device):
         calls.append(1)
         if len(calls) == 1:
-            return train_once(jobs)
+            return train_networks(jobs, device)
         return [Training((1.0, float("nan")), "diverged", np.array([]), None)]
 
-    monkeypatch.setattr(Train, "do_all", staticmethod(fail_later))
+    monkeypatch.setattr("ssahc.learning.ssa.train_networks", fail_later)
     options = LearningOptions(periods=5, init_threshold=0.6)
-    learned = learn(recording, model, options, device="cpu")
+    learned = learn_alone(recording, model, options)
     assert [period.learned for period in learned.periods] == [True, False]
     np.testing.assert_array_equal(learned.affinity.dense(), good.affinity.dense())
 
@@ -208,11 +198,10 @@ def test_the_merging_cost_reaches_the_last_clustering(recording, model):
 
 def test_the_merging_cost_reaches_the_periods(recording, model):
     plain, steered = (
-        learn(
+        learn_alone(
             recording,
             model,
             LearningOptions(periods=3, init_threshold=0.7, lambda_=weight),
-            device="cpu",
         )
         for weight in (0.0, 1.0)
     )

@@ -18,7 +18,8 @@ from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.scp import read_scp
 from ssahc.io.text import read_labels, read_reco2num_spk, read_segments, read_spk2utt
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.pipeline.diarize import DiarizeOptions, SpeakerOptions, diarize_recording
+from ssahc.pipeline.diarize import diarize_recording
+from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
 from ssahc.scoring.der import Score, ScoringOptions, score_recording
 
 FOLDERS = {

@@ -19,7 +19,7 @@ from ssahc import (
     sweep_recording,
 )
 from ssahc.core.errors import DataError, UsageError
-from ssahc.pipeline import diarize
+from ssahc.pipeline import clustering, diarize
 from ssahc.pipeline.tune import check_grid, cross_validate
 
 THRESHOLDS = [-300.0, -0.2, 0.0, 0.1, 0.3, 2.0]
@@ -108,9 +108,10 @@ def test_what_is_shared_is_computed_once(conversation, model, monkeypatch):
 
         return call
 
-    for name in ("learn", "plda_affinity", "link", "fuse"):
-        function = counted(name, getattr(diarize, name))
-        monkeypatch.setattr(diarize, name, function)
+    stages = {diarize: ("learn", "plda_affinity", "fuse"), clustering: ("link",)}
+    for module, names in stages.items():
+        for name in names:
+            monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
     scorer = LabelScorer(conversation.recording.segments, conversation.turns)
     grid = {"gamma": [0.2, 0.6], "fusion_weight": WEIGHTS, "threshold": THRESHOLDS}
     sweep = sweep_recording(conversation.recording, scorer, grid, model)

@@ -154,15 +154,15 @@ def test_devices_are_compared_by_their_labels(load, corpus, monkeypatch, capsys)
 
     assert compare() == []
     assert "the same in 3 of 3 recordings" in capsys.readouterr().out
-    diarize = gpu.diarize_steps
+    diarize_batch = gpu.diarize_batch
 
-    async def other_labels(recording, model, options):
-        answer = await diarize(recording, model, options)
-        if options.device == "auto" and recording is recordings[1]:
-            answer.labels[0] = 9
-        return answer
+    def other_labels(recordings, model, options):
+        answers = diarize_batch(recordings, model, options)
+        if options[1].device == "auto":
+            answers[1].labels[0] = 9
+        return answers
 
-    monkeypatch.setattr(gpu, "diarize_steps", other_labels)
+    monkeypatch.setattr(gpu, "diarize_batch", other_labels)
     assert compare() == [recordings[1].id]
     assert "the same in 2 of 3 recordings" in capsys.readouterr().out
 

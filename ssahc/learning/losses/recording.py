@@ -16,7 +16,7 @@ from ssahc.core.types import IntArray
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.ssa import Loss, Losses, Place
 from ssahc.learning.network import Pass, Tensor
-from ssahc.learning.optimizer import memory_errors
+from ssahc.runtime.device import memory_errors
 
 
 @dataclass(frozen=True, eq=False)
