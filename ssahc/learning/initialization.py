@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from ssahc.backend.embedding_net import apply_metric
+from ssahc.backend.embedding_net import apply_embedding_net
 from ssahc.backend.plda import project_to_latent
 from ssahc.backend.preprocess import (
     center,
@@ -15,7 +15,7 @@ from ssahc.backend.preprocess import (
 )
 from ssahc.backend.shrinkage import shrunk_directions
 from ssahc.core.errors import UsageError
-from ssahc.core.types import FloatArray, Metric, Model
+from ssahc.core.types import EmbeddingNet, FloatArray, Model
 
 FirstLayer = Literal["model", "whitened"]
 SecondLayer = Literal["pca", "shrunk"]
@@ -88,7 +88,7 @@ def start_network(
     else:
         inputs = vectors
         if model.metric is not None:
-            inputs = apply_metric(centered, model.metric)
+            inputs = apply_embedding_net(centered, model.metric)
         elif model.plda is not None:
             inputs = project_to_latent(vectors, model.plda)
         vectors, first = length_normalize(inputs), np.eye(inputs.shape[1])
@@ -115,10 +115,12 @@ def check_start(start: FirstLayer, model: Model) -> None:
         )
 
 
-def _start_as_metric(centered: FloatArray, metric: Metric) -> Start:
+def _start_as_metric(centered: FloatArray, metric: EmbeddingNet) -> Start:
     """Return the network that has the two layers of a metric."""
     inputs, first = _absorb_offset(centered, metric.whitening)
-    return Start(inputs, first, metric.projection, apply_metric(centered, metric))
+    return Start(
+        inputs, first, metric.projection, apply_embedding_net(centered, metric)
+    )
 
 
 def _absorb_offset(
