@@ -127,7 +127,7 @@ def train_metric(
         triplets=options.triplets,
         triplet_form=options.triplet_form,
     )
-    parameters = objective.start(group.embed(layers), group.labels)
+    parameters = objective.initial_parameters(group.embed(layers), group.labels)
     state = State(layers, parameters, generator, options.lr)
     if checkpoint is not None:
         state.restore(checkpoint)

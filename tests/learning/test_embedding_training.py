@@ -126,13 +126,13 @@ def test_hidden_layers_learn(data, mean):
 @pytest.mark.parametrize("loss", ["softmax", "aam-softmax", "ge2e"])
 def test_training_is_that_of_torch(data, mean, monkeypatch, loss):
     spy, started = Spy(monkeypatch, *data, mean.mean), []
-    begin = Objective.start
+    begin = Objective.initial_parameters
 
     def note(objective, *at):
         started.extend(begin(objective, *at))
         return begin(objective, *at)
 
-    monkeypatch.setattr(Objective, "start", note)
+    monkeypatch.setattr(Objective, "initial_parameters", note)
     trained = train_metric(*data, mean, replace(FAST, loss=loss, epochs=2))
     monkeypatch.undo()
     layers = [torch.eye(DIM, requires_grad=True) for _ in range(2)]
