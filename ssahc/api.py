@@ -14,15 +14,7 @@ from ssahc.backend.affinity import Affinity
 from ssahc.backend.fusion import FusionOptions
 from ssahc.backend.plda import PldaOptions
 from ssahc.backend.training import TrainingOptions, fit_model
-from ssahc.backend.trials import (
-    Verification,
-    VerificationOptions,
-    embed,
-    equal_error_rate,
-    min_dcf,
-    score_trials,
-    verify,
-)
+from ssahc.backend.trials import embed, score_trials
 from ssahc.backend.unsupervised import fit_unlabelled
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.merge_history import MergeHistory
@@ -30,8 +22,8 @@ from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import DataError, FormatError, SsahcError, UsageError
 from ssahc.core.types import (
     NO_MODEL,
+    EmbeddingNet,
     Fault,
-    Metric,
     Model,
     Plda,
     Progress,
@@ -55,6 +47,13 @@ from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
 from ssahc.runtime.device import Device
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
 from ssahc.scoring.der import Score, ScoringOptions, score_corpus, score_recording
+from ssahc.scoring.detection import (
+    Verification,
+    VerificationOptions,
+    equal_error_rate,
+    min_dcf,
+    verify,
+)
 from ssahc.scoring.label_scorer import LabelScorer
 
 if TYPE_CHECKING:
@@ -66,6 +65,7 @@ __all__ = [
     "DataError",
     "Diarization",
     "DiarizeOptions",
+    "EmbeddingNet",
     "Fault",
     "FormatError",
     "FusionOptions",
@@ -122,6 +122,9 @@ __all__ = [
     "write_model_dir",
     "write_rttm",
 ]
+
+# The earlier name.
+Metric = EmbeddingNet
 
 
 def diarize(

@@ -1,13 +1,16 @@
-"""The network of a metric that is trained once.
+"""The embedding network trained once on labelled x-vectors (`EmbeddingNet`).
 
-As `ssahc.learning`, the lines here run on numpy arrays and on torch tensors.
+`run_network` works on numpy arrays and on torch tensors. The network of a recording
+(`ssahc.learning.network`) has the same two layers but shares no code with it: it is
+learned without torch, for batches of recordings, so it keeps what its hand-written
+gradient needs; this one may have hidden layers, and torch differentiates it.
 """
 
 from math import sqrt
 from typing import Any
 
 from ssahc.core.errors import DataError
-from ssahc.core.types import FloatArray, Metric
+from ssahc.core.types import EmbeddingNet, FloatArray
 
 # A numpy array or a torch tensor.
 Tensor = Any
@@ -16,14 +19,14 @@ Tensor = Any
 _SHORTEST = 1e-12
 
 
-def apply_metric(centered: FloatArray, metric: Metric) -> FloatArray:
-    """Return what a metric makes of x-vectors, not scaled to length 1.
+def apply_embedding_net(centered: FloatArray, net: EmbeddingNet) -> FloatArray:
+    """Return the embeddings of x-vectors, not scaled to unit length.
 
     Parameters
     ----------
     centered : (N, D) array
-        Minus the mean that belongs to the metric.
-    metric : Metric
+        X-vectors minus the mean of the network's model.
+    net : EmbeddingNet
 
     Returns
     -------
@@ -34,44 +37,44 @@ def apply_metric(centered: FloatArray, metric: Metric) -> FloatArray:
     DataError
         If dimensions disagree.
     """
-    dim = len(metric.whitening)
+    dim = len(net.whitening)
     if centered.shape[1] != dim:
         raise DataError(
             f"x-vectors have {centered.shape[1]} dimensions, the metric has {dim}; "
             "use the model that belongs to the extractor"
         )
-    return run_layers(centered, layers_of(metric))
+    return run_network(centered, weights_of(net))
 
 
-def layers_of(metric: Metric) -> list[FloatArray]:
-    """Return the weights of a metric, from its input to its output."""
-    hidden = [weights for layer in metric.hidden for weights in layer]
-    return [metric.whitening, *hidden, metric.projection]
+def weights_of(net: EmbeddingNet) -> list[FloatArray]:
+    """Return the weights of a network, from its input to its output."""
+    hidden = [weights for layer in net.hidden for weights in layer]
+    return [net.whitening, *hidden, net.projection]
 
 
-def as_metric(layers: list[FloatArray]) -> Metric:
-    """Return the metric with these weights; the inverse of `layers_of`."""
-    whitening, *hidden, projection = layers
-    return Metric(whitening, _pairs(hidden), projection)
+def as_embedding_net(weights: list[FloatArray]) -> EmbeddingNet:
+    """Return the network with these weights; the inverse of `weights_of`."""
+    whitening, *hidden, projection = weights
+    return EmbeddingNet(whitening, _in_pairs(hidden), projection)
 
 
-def run_layers(inputs: Tensor, layers: list[Tensor]) -> Tensor:
-    """Run the network on centred x-vectors (N, D)."""
-    whitening, *hidden, projection = layers
-    mapped = _affine(inputs, whitening)
-    # Limited before the root, whose gradient at 0 is none.
-    square = (mapped * mapped).sum(axis=1)[:, None].clip(min=_SHORTEST**2)
-    mapped = mapped * (sqrt(mapped.shape[1]) / square**0.5)
-    for inner, outer in _pairs(hidden):
-        mapped = mapped + _affine(mapped, inner).clip(min=0.0) @ outer.T
-    return mapped @ projection.T
+def run_network(inputs: Tensor, weights: list[Tensor]) -> Tensor:
+    """Return the outputs (N, d) of a network for centred x-vectors (N, D)."""
+    whitening, *hidden, projection = weights
+    whitened = _affine(inputs, whitening)
+    # Clipped before the root, which has no finite gradient at 0.
+    square = (whitened * whitened).sum(axis=1)[:, None].clip(min=_SHORTEST**2)
+    normalized = whitened * (sqrt(whitened.shape[1]) / square**0.5)
+    for inner, outer in _in_pairs(hidden):
+        normalized = normalized + _affine(normalized, inner).clip(min=0.0) @ outer.T
+    return normalized @ projection.T
 
 
-def _pairs(hidden: list[Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
+def _in_pairs(hidden: list[Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
     return tuple(zip(hidden[::2], hidden[1::2], strict=True))
 
 
 def _affine(inputs: Tensor, weights: Tensor) -> Tensor:
-    """Apply weights of which a column beyond the inputs' is an offset."""
+    """Apply weights (H, D), or (H, D + 1) with an offset in the last column."""
     dim = inputs.shape[1]
     return inputs @ weights[:, :dim].T + weights[:, dim:].sum(axis=1)

@@ -1,286 +1,32 @@
-"""Speaker verification: scores of trials, equal error rate, detection cost.
+"""Scores of speaker verification trials, by cosine or PLDA.
 
-A trial asks whether a test utterance is of an enrolled speaker. It is accepted if its
-score is not below a threshold. Misses are targets that are rejected, false alarms
-nontargets that are accepted.
+A trial asks whether a test utterance is of an enrolled speaker.
 """
-
-from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ssahc.backend.embedding_net import apply_metric
+from ssahc.backend.embedding_net import apply_embedding_net
 from ssahc.backend.plda import normalize_latent, project_to_latent
 from ssahc.backend.preprocess import center, whiten_and_normalize
-from ssahc.core.errors import DataError, UsageError
+from ssahc.core.errors import DataError
 from ssahc.core.model import check_model
-from ssahc.core.types import (
-    LARGEST,
-    FloatArray,
-    IntArray,
-    Model,
-    Plda,
-    as_matrix,
-    as_numbers,
-)
-from ssahc.core.validation import check_fields
+from ssahc.core.types import FloatArray, Model, Plda, as_matrix
 
-# Trials that are scored at once: their vectors should fit into the processor's cache.
+# Trials scored at once: their vectors should fit into the processor's cache.
 _BLOCK = 1024
 
 
-@dataclass(frozen=True)
-class VerificationOptions:
-    """What errors cost, as in NIST's speaker recognition evaluations.
-
-    Parameters
-    ----------
-    p_target : float
-        Prior probability that a trial is a target.
-    c_miss : float
-        Cost of rejecting a target.
-    c_fa : float
-        Cost of accepting a nontarget.
-    """
-
-    p_target: float = 0.01
-    c_miss: float = 1.0
-    c_fa: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not 0 < self.p_target < 1:
-            raise UsageError(
-                f"p-target must be between 0 and 1, found {self.p_target:g}"
-            )
-        for name in ("c_miss", "c_fa"):
-            if not 0 < getattr(self, name) < inf:
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be finite and above 0, found "
-                    f"{getattr(self, name):g}"
-                )
-        # Products of these, and shares of them, must be numbers above 0.
-        values = self.p_target, self.c_miss, self.c_fa
-        if not (1 / LARGEST <= min(values) and max(values) <= LARGEST):
-            raise UsageError(
-                f"p-target, c-miss and c-fa must be from {1 / LARGEST:g} to "
-                f"{LARGEST:g}, found {', '.join(format(v, 'g') for v in values)}"
-            )
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How well scores tell targets from nontargets.
-
-    Attributes
-    ----------
-    num_target, num_nontarget : int
-        Trials of each kind.
-    eer : float
-        Equal error rate, 0 to 1.
-    eer_threshold : float
-        See `equal_error_rate`.
-    min_dcf : float
-        Smallest normalised detection cost, 0 to 1.
-    min_dcf_threshold : float
-        See `min_dcf`.
-    """
-
-    num_target: int
-    num_nontarget: int
-    eer: float
-    eer_threshold: float
-    min_dcf: float
-    min_dcf_threshold: float
-
-
-def verify(
-    targets: ArrayLike,
-    nontargets: ArrayLike,
-    options: VerificationOptions = VerificationOptions(),
-) -> Verification:
-    """Say how well scores tell targets from nontargets.
-
-    Parameters
-    ----------
-    targets, nontargets : (K,) array
-        Scores, the higher the more alike.
-    options : VerificationOptions
-
-    Returns
-    -------
-    Verification
-
-    Raises
-    ------
-    DataError
-        If there are no targets or no nontargets, or a score is not finite.
-    """
-    cost, cost_threshold = min_dcf(
-        targets,
-        nontargets,
-        p_target=options.p_target,
-        c_miss=options.c_miss,
-        c_fa=options.c_fa,
-    )
-    rate, rate_threshold = equal_error_rate(targets, nontargets)
-    return Verification(
-        num_target=np.size(targets),
-        num_nontarget=np.size(nontargets),
-        eer=rate,
-        eer_threshold=rate_threshold,
-        min_dcf=cost,
-        min_dcf_threshold=cost_threshold,
-    )
-
-
-def equal_error_rate(targets: ArrayLike, nontargets: ArrayLike) -> tuple[float, float]:
-    """Return the rate at which misses and false alarms are equally frequent.
-
-    That is where the two rates cross on the ROC, whose vertices are the rates at every
-    distinct score, joined by straight lines.
-
-    Parameters
-    ----------
-    targets, nontargets : (K,) array
-        Scores, the higher the more alike.
-
-    Returns
-    -------
-    rate : float
-        0 to 1.
-    threshold : float
-        The score at which, accepted from there on, both rates are closest to each
-        other; the lower one of two such.
-
-    Raises
-    ------
-    DataError
-        If there are no targets or no nontargets, or a score is not finite.
-    """
-    roc = _trace_roc(targets, nontargets)
-    # Whole numbers, so that rates that are equal are found to be. The difference grows
-    # from vertex to vertex.
-    excess = roc.misses * roc.num_nontarget - roc.alarms * roc.num_target
-    after = int(np.searchsorted(excess, 0))
-    before = after - 1
-    share = -excess[before] / (excess[after] - excess[before])
-    misses = roc.misses[before] + share * (roc.misses[after] - roc.misses[before])
-    nearest = before if -excess[before] <= excess[after] else after
-    return float(misses / roc.num_target), float(roc.thresholds[nearest])
-
-
-def min_dcf(
-    targets: ArrayLike,
-    nontargets: ArrayLike,
-    *,
-    p_target: float = VerificationOptions.p_target,
-    c_miss: float = VerificationOptions.c_miss,
-    c_fa: float = VerificationOptions.c_fa,
-) -> tuple[float, float]:
-    """Return the smallest detection cost over all thresholds.
-
-    The cost is ``c_miss p_target P_miss + c_fa (1 - p_target) P_fa``, over that of the
-    better one of accepting all and rejecting all (NIST).
-
-    Parameters
-    ----------
-    targets, nontargets : (K,) array
-        Scores, the higher the more alike.
-    p_target, c_miss, c_fa : float
-        See `VerificationOptions`.
-
-    Returns
-    -------
-    cost : float
-        0 to 1.
-    threshold : float
-        The score from which on trials are accepted, the lowest of several; inf if it
-        is best to reject all.
-
-    Raises
-    ------
-    DataError
-        If there are no targets or no nontargets, or a score is not finite.
-    UsageError
-        If the prior is not between 0 and 1, or a cost is not above 0.
-    """
-    options = VerificationOptions(p_target, c_miss, c_fa)
-    roc = _trace_roc(targets, nontargets)
-    miss_cost = options.c_miss * options.p_target
-    alarm_cost = options.c_fa * (1 - options.p_target)
-    costs = miss_cost * (roc.misses / roc.num_target)
-    costs += alarm_cost * (roc.alarms / roc.num_nontarget)
-    best = int(np.argmin(costs))
-    return float(costs[best] / min(miss_cost, alarm_cost)), float(roc.thresholds[best])
-
-
-@dataclass(frozen=True, eq=False)
-class _Roc:
-    """Errors at every threshold that makes a difference, the lowest first.
-
-    Attributes
-    ----------
-    thresholds : (V,) array
-        The distinct scores, then infinity. The first accepts all, the last nothing.
-    misses, alarms : (V,) array of int
-        Targets below each threshold, and nontargets that are not.
-    num_target, num_nontarget : int
-    """
-
-    thresholds: FloatArray
-    misses: IntArray
-    alarms: IntArray
-    num_target: int
-    num_nontarget: int
-
-
-def _trace_roc(targets: ArrayLike, nontargets: ArrayLike) -> _Roc:
-    wanted = _sort_scores(targets, "target")
-    others = _sort_scores(nontargets, "nontarget")
-    thresholds = np.append(np.unique(np.concatenate([wanted, others])), inf)
-    return _Roc(
-        thresholds,
-        np.searchsorted(wanted, thresholds),
-        len(others) - np.searchsorted(others, thresholds),
-        len(wanted),
-        len(others),
-    )
-
-
-def _sort_scores(values: ArrayLike, what: str) -> FloatArray:
-    scores = as_numbers(values, f"{what} scores")
-    if scores.ndim != 1:
-        raise DataError(
-            f"{what} scores must be a list of numbers, found {scores.ndim} axes"
-        )
-    if len(scores) == 0:
-        raise DataError(
-            f"there are no {what} trials; errors need both targets and nontargets"
-        )
-    unusable = ~np.isfinite(scores)
-    if unusable.any():
-        row = int(np.argmax(unusable))
-        raise DataError(
-            f"{what} scores must be finite, found {scores[row]} at position {row} "
-            f"({unusable.sum()} such of {len(scores)}); score these trials again or "
-            "leave them out"
-        )
-    return np.sort(scores)
-
-
 def embed(xvectors: FloatArray, model: Model) -> FloatArray:
-    """Return x-vectors as cosines compare them.
+    """Return the embeddings of x-vectors, whose cosines are scores.
 
-    That is as the model's metric embeds them, or without one centred, whitened and
-    length-normalised (which is what a PLDA takes).
+    These are the outputs of the model's embedding network; without one, x-vectors are
+    centred, whitened and length-normalised, which is also the input of a PLDA.
 
     Parameters
     ----------
     xvectors : (N, D) array
-        As extracted, or means of those of one speaker.
+        As extracted, or means over the utterances of a speaker.
     model : Model
         Without a mean, that of `xvectors` is subtracted.
 
@@ -291,12 +37,12 @@ def embed(xvectors: FloatArray, model: Model) -> FloatArray:
     Raises
     ------
     DataError
-        If dimensions disagree, or nothing can be computed with the model.
+        If dimensions disagree, or the model is unusable.
     """
     check_model(model)
     centered = center(as_matrix(xvectors, "x-vectors"), model.mean)
     if model.metric is not None:
-        return apply_metric(centered, model.metric)
+        return apply_embedding_net(centered, model.metric)
     return whiten_and_normalize(centered, model)
 
 
@@ -307,16 +53,16 @@ def score_trials(
     trials: ArrayLike,
     plda: Plda | None = None,
 ) -> FloatArray:
-    """Score trials: by PLDA log-likelihood ratio, or without one by cosine.
+    """Score trials by PLDA log-likelihood ratio, or without a PLDA by cosine.
 
     Parameters
     ----------
     enrolled : (E, D) array
-        Of each enrolled speaker, what `embed` makes of the mean of the x-vectors.
+        From `embed`: the mean x-vector of each enrolled speaker.
     counts : (E,) array of int
-        Of how many x-vectors each is the mean; the cosine does not depend on it.
+        Number of x-vectors in each mean; the cosine does not depend on it.
     tests : (T, D) array
-        What `embed` makes of the test utterances' x-vectors.
+        From `embed`: the x-vectors of the test utterances.
     trials : (K, 2) array of int
         Row of `enrolled`, row of `tests`.
     plda : Plda, optional
@@ -329,7 +75,7 @@ def score_trials(
     Raises
     ------
     DataError
-        If dimensions disagree, a count is below 1 or a trial points nowhere.
+        If dimensions disagree, a count is below 1 or a row is out of range.
     """
     check_model(Model(plda=plda))
     speakers = as_matrix(enrolled, "enrolled speakers")
@@ -357,9 +103,10 @@ def score_trials(
             f"{pairs.min(axis=0)} to {pairs.max(axis=0)}"
         )
     if plda is None:
-        left, right, scores = _unit(speakers), _unit(utterances), np.zeros(len(pairs))
+        left, right = _scale_to_unit(speakers), _scale_to_unit(utterances)
+        scores = np.zeros(len(pairs))
     else:
-        left, right, constants = _factor(speakers, numbers, utterances, plda)
+        left, right, constants = _factor_ratios(speakers, numbers, utterances, plda)
         scores = constants[pairs[:, 0]]
     for start in range(0, len(pairs), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -368,22 +115,22 @@ def score_trials(
     return scores
 
 
-def _unit(vectors: FloatArray) -> FloatArray:
+def _scale_to_unit(vectors: FloatArray) -> FloatArray:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: FloatArray = vectors / np.where(lengths > 0, lengths, 1.0)
     return scaled
 
 
-def _factor(
+def _factor_ratios(
     speakers: FloatArray, counts: FloatArray, utterances: FloatArray, plda: Plda
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return what gives a trial's log-likelihood ratio: inner product plus constant.
+    """Write log-likelihood ratios as inner products plus a constant per speaker.
 
-    Given the mean y of n vectors, a test vector x of the same speaker has, a dimension,
-    mean ``m = n psi / (1 + n psi) y`` and variance ``v = 1 + psi / (1 + n psi)``; of
-    any speaker it has mean 0 and variance ``1 + psi``. The ratio of the two densities
-    is, in powers of x, ``x m / v + x^2 (1 / (1 + psi) - 1 / v) / 2
-    - m^2 / (2 v) + log((1 + psi) / v) / 2``.
+    Given the mean y of n vectors, a test vector x of the same speaker has, in each
+    dimension, mean ``m = n psi / (1 + n psi) y`` and variance
+    ``v = 1 + psi / (1 + n psi)``; of any speaker it has mean 0 and variance
+    ``1 + psi``. In powers of x, the log ratio of the two densities is ``x m / v
+    + x^2 (1 / (1 + psi) - 1 / v) / 2 - m^2 / (2 v) + log((1 + psi) / v) / 2``.
     """
     # Kaldi passes the projected vectors on in float32.
     enrolled, tests = (

@@ -12,13 +12,7 @@ from typing import Any, Literal
 import click
 import numpy as np
 
-from ssahc.backend.trials import (
-    Verification,
-    VerificationOptions,
-    embed,
-    score_trials,
-    verify,
-)
+from ssahc.backend.trials import embed, score_trials
 from ssahc.cli.inputs import ModelFiles, find_inputs, load_model
 from ssahc.cli.options import PATH, Verb, options_of
 from ssahc.cli.runner import print_errors
@@ -37,6 +31,7 @@ from ssahc.io.trials import (
     write_trial_scores,
 )
 from ssahc.io.xvectors import SCP
+from ssahc.scoring.detection import Verification, VerificationOptions, verify
 
 _logger = logging.getLogger("ssahc")
 _READY = "ready-made"

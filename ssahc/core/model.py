@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ssahc.core.errors import DataError
-from ssahc.core.types import LARGEST, FloatArray, Metric, Model, Plda
+from ssahc.core.types import LARGEST, EmbeddingNet, FloatArray, Model, Plda
 
 _SINGULAR = 1e-12
 _PLDA_AGAIN = "train the PLDA again"
@@ -112,7 +112,7 @@ def find_plda_fault(plda: Plda, *, thorough: bool = False) -> str | None:
     return None
 
 
-def find_metric_fault(metric: Metric) -> str | None:
+def find_metric_fault(metric: EmbeddingNet) -> str | None:
     """Say why nothing can be computed with a metric; None if it can."""
     hidden = (matrix for layer in metric.hidden for matrix in layer)
     matrices = (metric.whitening, *hidden, metric.projection)

@@ -281,19 +281,19 @@ class Plda:
 
 
 @dataclass(frozen=True, eq=False)
-class Metric:
-    """A network that was trained on labelled x-vectors; the cosine of what it gives.
+class EmbeddingNet:
+    """An embedding network trained on labelled x-vectors; outputs compare by cosine.
 
     ``z = W2 h`` with ``h = sqrt(D) u / |u|`` and ``u = W1 (x - mean)``: the two-layer
-    network of Singh & Ganapathy (Interspeech 2020). A deeper one has, between the two,
-    layers that add to h: ``h + V max(0, U h + b)``.
+    network of Singh & Ganapathy (Interspeech 2020). A deeper one has residual layers
+    between the two: ``h + V max(0, U h + b)``.
 
     Parameters
     ----------
     whitening : (D, D) or (D, D + 1) array
         W1; a last column beyond D is an offset.
     hidden : tuple of (H, D + 1) and (D, H) arrays
-        U with b as its last column, and V, of each layer in between.
+        U with b as its last column, and V, of each residual layer.
     projection : (d, D) array
         W2.
     """
@@ -315,14 +315,14 @@ class Model:
         Whitening; a last column beyond D is an offset (affine transform).
     plda : Plda, optional
         Trained on vectors that were centred, whitened and length-normalised.
-    metric : Metric, optional
+    metric : EmbeddingNet, optional
         Trained on vectors that were centred.
     """
 
     mean: FloatArray | None = None
     transform: FloatArray | None = None
     plda: Plda | None = None
-    metric: Metric | None = None
+    metric: EmbeddingNet | None = None
 
 
 NO_MODEL = Model()

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.core.errors import FormatError
-from ssahc.core.types import LARGEST, FloatArray, Metric
+from ssahc.core.types import LARGEST, EmbeddingNet, FloatArray
 from ssahc.io.ark import Array, read_archive, write_entry
 from ssahc.io.files import atomic_write
 
 _WHITENING, _PROJECTION = "whitening", "projection"
 
 
-def read_metric(path: Path) -> Metric:
+def read_metric(path: Path) -> EmbeddingNet:
     """Read a metric and check that its layers fit together.
 
     Raises
@@ -56,10 +56,10 @@ def read_metric(path: Path) -> Metric:
                 key=key,
             )
     hidden = tuple((layers[i], layers[o]) for i, o in _hidden_keys(depth))
-    return Metric(layers[_WHITENING], hidden, layers[_PROJECTION])
+    return EmbeddingNet(layers[_WHITENING], hidden, layers[_PROJECTION])
 
 
-def write_metric(path: Path, metric: Metric) -> None:
+def write_metric(path: Path, metric: EmbeddingNet) -> None:
     """Write a metric: a binary archive in float32."""
     keyed = [(_WHITENING, metric.whitening)]
     for keys, layer in zip(

@@ -18,10 +18,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ssahc.backend.affinity import cosine_affinity
-from ssahc.backend.embedding_net import as_metric, run_layers
+from ssahc.backend.embedding_net import as_embedding_net, run_network
 from ssahc.backend.preprocess import center
 from ssahc.backend.training import as_labelled, fit_model
-from ssahc.backend.trials import verify
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.model import check_model
 from ssahc.core.types import LARGEST, NO_MODEL, FloatArray, IntArray, Model
@@ -29,6 +28,7 @@ from ssahc.learning.embedding_state import Checkpoint, Epoch, State, best_epoch
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import MetricOptions, fewest_classes
 from ssahc.runtime.device import Device, has_gpu
+from ssahc.scoring.detection import verify
 
 # All pairs of so many held-out x-vectors at most are the trials of an epoch.
 _MOST_VALIDATED = 1000
@@ -127,7 +127,7 @@ def train_metric(
         triplets=options.triplets,
         triplet_form=options.triplet_form,
     )
-    parameters = objective.start(group.embed(layers), group.labels)
+    parameters = objective.initial_parameters(group.embed(layers), group.labels)
     state = State(layers, parameters, generator, options.lr)
     if checkpoint is not None:
         state.restore(checkpoint)
@@ -138,7 +138,7 @@ def train_metric(
         epoch = Epoch(len(state.epochs), _train_epoch(group, objective, state, options))
         state.end_epoch(trials.judge(layers, epoch))
         on_epoch(state.keep())
-    metric = as_metric([layer.astype(np.float64) for layer in state.best])
+    metric = as_embedding_net([layer.astype(np.float64) for layer in state.best])
     return TrainedMetric(
         replace(model, metric=metric), tuple(state.epochs), best_epoch(state.epochs)
     )
@@ -163,7 +163,7 @@ def _train_epoch(
     for batch in _draw_batches(group.labels, options, state.generator):
         inputs = group.inputs[torch.from_numpy(batch).to(group.inputs.device)]
         loss = objective.evaluate(
-            run_layers(inputs, state.layers),
+            run_network(inputs, state.layers),
             group.labels[batch],
             state.parameters,
             state.generator,
@@ -267,7 +267,7 @@ class _Group:
         """Return embeddings (N, d), made a block of rows at a time."""
         with torch.no_grad():
             blocks = torch.split(self.inputs, _BLOCK)
-            return torch.cat([run_layers(block, layers) for block in blocks])
+            return torch.cat([run_network(block, layers) for block in blocks])
 
     def judge(self, layers: list[Tensor], epoch: Epoch) -> Epoch:
         """Return the epoch with error rates, if there are speakers to judge it by."""

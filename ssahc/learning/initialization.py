@@ -5,12 +5,12 @@ from typing import Literal
 
 import numpy as np
 
-from ssahc.backend.embedding_net import apply_metric
+from ssahc.backend.embedding_net import apply_embedding_net
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.backend.preprocess import length_normalize, principal_directions
 from ssahc.backend.shrinkage import shrunk_directions
 from ssahc.core.errors import UsageError
-from ssahc.core.types import FloatArray, Metric, Model
+from ssahc.core.types import EmbeddingNet, FloatArray, Model
 
 FirstLayer = Literal["model", "whitened"]
 SecondLayer = Literal["pca", "shrunk"]
@@ -79,7 +79,7 @@ def start_network(
         inputs, first = _absorb_offset(xvectors.centered, model.transform)
     else:
         if model.metric is not None:
-            inputs = apply_metric(xvectors.centered, model.metric)
+            inputs = apply_embedding_net(xvectors.centered, model.metric)
         elif model.plda is not None:
             inputs = xvectors.latent
         else:
@@ -109,11 +109,11 @@ def check_start(start: FirstLayer, model: Model) -> None:
         )
 
 
-def _start_as_metric(centered: FloatArray, metric: Metric) -> InitialNetwork:
+def _start_as_metric(centered: FloatArray, metric: EmbeddingNet) -> InitialNetwork:
     """Return the network that has the two layers of a trained one."""
     inputs, first = _absorb_offset(centered, metric.whitening)
     return InitialNetwork(
-        inputs, first, metric.projection, apply_metric(centered, metric)
+        inputs, first, metric.projection, apply_embedding_net(centered, metric)
     )
 
 

@@ -1,7 +1,7 @@
-"""Index tuples drawn from labels, by the distances between embeddings.
+"""Triplets and quadruplets of rows, drawn by labels and distances.
 
-Distances are plain Euclidean ones between rows scaled to unit length, so that they lie
-between 0 and 2. Of equally near or far rows the first is taken.
+Distances are Euclidean between rows scaled to unit length, so they lie between 0 and 2.
+Among equally distant rows the first is taken.
 """
 
 from typing import Literal
@@ -12,9 +12,10 @@ from ssahc.core.errors import UsageError
 from ssahc.core.types import FloatArray, IntArray
 
 Sampling = Literal["all", "random", "semi-hard", "hard", "distance-weighted"]
-# Nearer pairs are drawn as if they were this far apart; farther ones not at all.
+# In distance-weighted sampling, closer pairs are weighted as if this far apart, and
+# pairs at this distance or beyond are not drawn (Wu et al.).
 _NEAREST, _FARTHEST = 0.5, 1.4
-# Rows shorter than this are not scaled up to length 1.
+# Rows shorter than this are not scaled up to unit length.
 _SHORTEST = 1e-12
 
 
@@ -36,6 +37,36 @@ def all_pairs(labels: IntArray) -> tuple[IntArray, np.ndarray]:
     return pairs, first == second
 
 
+def draw_ssa_triplets(labels: IntArray, generator: np.random.Generator) -> IntArray:
+    """Return every pair of one cluster with one random negative, as SSA does.
+
+    The negative is uniform over all windows of the other clusters (the code of Singh &
+    Ganapathy). In contrast to `draw_triplets`, a pair has one anchor, not both in turn,
+    and no distances are needed.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        At least two clusters.
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    (T, 3) int array
+        Anchor, positive, negative; the anchor comes before the positive in time.
+    """
+    triplets = []
+    for cluster in np.unique(labels):
+        members = np.flatnonzero(labels == cluster)
+        others = np.flatnonzero(labels != cluster)
+        anchor, positive = np.triu_indices(len(members), 1)
+        negative = generator.integers(len(others), size=len(anchor))
+        triplets.append(
+            np.stack([members[anchor], members[positive], others[negative]], axis=1)
+        )
+    return np.concatenate(triplets)
+
+
 def draw_triplets(
     embeddings: FloatArray,
     labels: IntArray,
@@ -50,24 +81,24 @@ def draw_triplets(
         Of any length.
     labels : (N,) int array
     sampling : {"all", "random", "semi-hard", "hard", "distance-weighted"}
-        "all", "random", "semi-hard" and "distance-weighted" take every ordered pair
-        (a, p) of one class, "hard" one for each anchor:
+        All but "hard" take every ordered pair (a, p) of one class:
 
         - all: with every row of the other classes;
-        - random: with one of these, each as likely;
-        - semi-hard: with the nearest n for which d(a, n) > d(a, p), with the farthest
-          if there is none (Schroff et al., "FaceNet", CVPR 2015, as in TensorFlow);
-        - hard: the anchor's farthest positive with its nearest negative (Hermans et
-          al., "In defense of the triplet loss", 2017: batch-hard);
-        - distance-weighted: with one drawn by the inverse of how many rows of a sphere
-          are that far away (Wu et al., "Sampling matters", ICCV 2017).
+        - random: with one of these, uniformly drawn;
+        - semi-hard: with the nearest n such that d(a, n) > d(a, p), or with the
+          farthest if there is none (Schroff et al., "FaceNet", CVPR 2015, as
+          implemented in TensorFlow);
+        - hard: for each anchor, its farthest positive with its nearest negative
+          (batch-hard; Hermans et al., "In defense of the triplet loss", 2017);
+        - distance-weighted: with one drawn with probability inverse to the density of
+          distances on the sphere (Wu et al., "Sampling matters", ICCV 2017).
     generator : numpy.random.Generator
 
     Returns
     -------
     (T, 3) int array
-        Anchor, positive, negative, ordered by anchor and positive; none of them if
-        there is one class, or no class of two rows.
+        Anchor, positive, negative, ordered by anchor and positive; empty if there is
+        only one class, or no class with two rows.
     """
     return _draw_triplets(_Rows(embeddings, labels), sampling, generator)
 
@@ -76,7 +107,7 @@ def _draw_triplets(
     rows: "_Rows", sampling: Sampling, generator: np.random.Generator
 ) -> IntArray:
     none = np.empty((0, 3), np.int64)
-    if rows.count < 2:
+    if rows.num_classes < 2:
         return none
     anchor, positive = rows.farthest_pairs() if sampling == "hard" else rows.pairs()
     if len(anchor) == 0:
@@ -97,8 +128,8 @@ def draw_quadruplets(
 ) -> IntArray:
     """Return triplets, each with a second negative of a third class.
 
-    The second negative n2 is of another class than the anchor and the first negative
-    n1, and chosen as a negative of n1 (Narayanaswamy et al., ICASSP 2019).
+    The second negative n2 is chosen as a negative of the first, n1, outside the
+    anchor's class (Narayanaswamy et al., ICASSP 2019).
 
     Parameters
     ----------
@@ -106,16 +137,16 @@ def draw_quadruplets(
         Of any length.
     labels : (N,) int array
     sampling : {"random", "semi-hard", "hard", "distance-weighted"}
-        As for `draw_triplets`; a semi-hard n2 is the nearest to n1 for which
-        d(n1, n2) > d(a, p), a hard one the nearest to n1. (The authors' code has no
-        such choice of n2: it averages over all quadruplets within the margin.)
+        As for `draw_triplets`; a semi-hard n2 is the row nearest to n1 such that
+        d(n1, n2) > d(a, p), a hard n2 the row nearest to n1. (The authors' code does
+        not choose n2: it averages over all quadruplets within the margin.)
     generator : numpy.random.Generator
 
     Returns
     -------
     (T, 4) int array
-        Anchor, positive, first and second negative; none of them if there are fewer
-        than three classes, or no class of two rows.
+        Anchor, positive, first and second negative; empty if there are fewer than three
+        classes, or no class with two rows.
 
     Raises
     ------
@@ -129,7 +160,7 @@ def draw_quadruplets(
         )
     rows = _Rows(embeddings, labels)
     triplets = _draw_triplets(rows, sampling, generator)
-    if rows.count < 3 or len(triplets) == 0:
+    if rows.num_classes < 3 or len(triplets) == 0:
         return np.empty((0, 4), np.int64)
     anchor, positive, first = triplets.T
     limits = rows.distances[anchor, positive]
@@ -144,12 +175,9 @@ class _Rows:
     ----------
     distances : (N, N) array
     classes : (N,) int array
-        0..K-1.
-    count : int
-        K.
+        0..num_classes - 1.
     other : (N, N) bool array
         Whether two rows are of different classes.
-    dim : int
     """
 
     def __init__(self, embeddings: FloatArray, labels: IntArray) -> None:
@@ -158,22 +186,22 @@ class _Rows:
         unit = rows / np.maximum(lengths, _SHORTEST)
         self.distances = np.sqrt(np.maximum(2 - 2 * unit @ unit.T, 0))
         names, self.classes = np.unique(labels, return_inverse=True)
-        self.count = len(names)
+        self.num_classes = len(names)
         self.other = self.classes[:, None] != self.classes
         self.dim = rows.shape[1]
 
     def pairs(self) -> tuple[IntArray, IntArray]:
         """Return every ordered pair of one class."""
-        anchor, positive = np.nonzero(
-            ~self.other & ~np.eye(len(self.other), dtype=bool)
-        )
+        same = ~self.other
+        np.fill_diagonal(same, False)
+        anchor, positive = np.nonzero(same)
         return anchor, positive
 
     def farthest_pairs(self) -> tuple[IntArray, IntArray]:
-        """Return each row that is not alone with the farthest of its class."""
+        """Return each row of a class of several with the farthest of its class."""
         anchor = np.unique(self.pairs()[0])
         own = np.where(self.other, -1.0, self.distances)
-        # Where all of a class are one point, a row is no positive of its own.
+        # If a class is a single point, a row must still not be its own positive.
         np.fill_diagonal(own, -1.0)
         return anchor, own[anchor].argmax(axis=1)
 
@@ -191,28 +219,28 @@ class _Rows:
         ----------
         anchor : (T,) int array
         limits : (T,) array
-            Semi-hard negatives are farther away.
+            Semi-hard negatives are farther away than this.
         avoided : (T,) int array
-            A class that the negative must not be of; its own is avoided anyway.
+            Another class, besides the anchor's, that the negative must not be of.
         """
         if sampling == "random":
-            return self._draw(self._flat_weights(), anchor, avoided, generator)
+            return self._draw(self._uniform_weights(), anchor, avoided, generator)
         if sampling == "distance-weighted":
             return self._draw(self._distance_weights(), anchor, avoided, generator)
         if sampling == "hard":
             limits = np.full_like(limits, -np.inf)
         return self._nearest_beyond(anchor, limits, avoided)
 
-    # ---- drawn ---------------------------------------------------------------------
+    # ---- random draws --------------------------------------------------------------
 
-    def _flat_weights(self) -> FloatArray:
-        """Return the logarithms of weights that are alike."""
+    def _uniform_weights(self) -> FloatArray:
+        """Return logarithms of equal weights for all negatives."""
         return np.where(self.other, 0.0, -np.inf)
 
     def _distance_weights(self) -> FloatArray:
-        """Return the logarithms of weights that make all distances as likely.
+        """Return logarithms of weights that make all distances equally likely.
 
-        On the unit sphere of n dimensions the density of distances is proportional to
+        On the unit sphere in n dimensions the density of distances is proportional to
         d^(n-2) (1 - d^2/4)^((n-3)/2) (Wu et al., Section 4); this is its inverse.
         """
         clipped = self.distances.clip(_NEAREST, _FARTHEST)
@@ -228,13 +256,13 @@ class _Rows:
         avoided: IntArray,
         generator: np.random.Generator,
     ) -> IntArray:
-        """Draw a negative for each anchor: first its class, then one of that.
+        """Draw a class for each anchor, then a negative of this class.
 
         In 256 dimensions the logarithms of a row's weights span more than 180, so that
-        what is left of a row without one class may be nothing beside its largest
-        weight. Classes are therefore drawn by the logarithms of their sums, and only
-        the weights of one class are compared as they are. An anchor all of whose
-        weights are 0 gets any row of the allowed classes.
+        without the avoided class all of them may underflow beside the largest. Classes
+        are therefore drawn by the logarithms of their sums, and weights are only
+        compared within a class. An anchor with no positive weight gets any row of the
+        allowed classes.
 
         Parameters
         ----------
@@ -246,17 +274,16 @@ class _Rows:
         ends = np.cumsum(sizes)
         starts = ends - sizes
         weights = weights[:, by_class]
-        # (N, K): of every row, the largest weight in each class.
+        # (N, K): for each row, the largest weight of each class.
         largest = np.maximum.reduceat(weights, starts, axis=1)
         largest[np.isneginf(largest)] = 0.0
         relative = np.exp(weights - np.repeat(largest, sizes, axis=1))
         with np.errstate(divide="ignore"):
             sums = np.log(np.add.reduceat(relative, starts, axis=1)) + largest
 
-        tuples = np.arange(len(anchor))
         chances = sums[anchor]
-        chances[tuples, avoided] = -np.inf
-        # The largest of logarithms with Gumbel noise is a draw by their weights.
+        chances[np.arange(len(anchor)), avoided] = -np.inf
+        # The argmax of logarithms plus Gumbel noise is a draw by their weights.
         noise = generator.gumbel(size=chances.shape)
         drawn = (chances + noise).argmax(axis=1)
 
@@ -264,15 +291,16 @@ class _Rows:
         np.cumsum(relative, axis=1, out=cumulative[:, 1:])
         low, high = cumulative[anchor, starts[drawn]], cumulative[anchor, ends[drawn]]
         value = low + generator.random(len(anchor)) * (high - low)
-        # Rounding must not carry it into what follows the class.
+        # Rounding must not move it into the next class.
         value = np.minimum(value, np.nextafter(high, -np.inf))
         place = _count_up_to(cumulative, anchor, value) - 1
         negative = by_class[place.clip(max=len(by_class) - 1)]
 
         without = np.isneginf(chances).all(axis=1)
         if without.any():
+            uniform = self._uniform_weights()
             negative[without] = self._draw(
-                *(self._flat_weights(), anchor[without], avoided[without], generator)
+                uniform, anchor[without], avoided[without], generator
             )
         return negative
 
@@ -281,51 +309,51 @@ class _Rows:
     def _nearest_beyond(
         self, anchor: IntArray, limits: FloatArray, avoided: IntArray
     ) -> IntArray:
-        """Return the nearest negative beyond a limit, or else the farthest of all."""
+        """Return the nearest negative beyond a limit, or the farthest if none is."""
         outwards = np.where(self.other, self.distances, np.inf)
         order = np.argsort(outwards, axis=1, kind="stable")
         ascending = np.take_along_axis(outwards, order, axis=1)
         place = _count_up_to(ascending, anchor, limits)
-        nearest, there = self._from_place_on(order, place, anchor, avoided)
-        if there.all():
+        nearest, found = self._first_allowed(order, place, anchor, avoided)
+        if found.all():
             return nearest
         inwards = np.where(self.other, -self.distances, np.inf)
         order = np.argsort(inwards, axis=1, kind="stable")
-        farthest, _ = self._from_place_on(order, 0 * place, anchor, avoided)
-        return np.where(there, nearest, farthest)
+        farthest, _ = self._first_allowed(order, 0 * place, anchor, avoided)
+        return np.where(found, nearest, farthest)
 
-    def _from_place_on(
+    def _first_allowed(
         self, order: IntArray, place: IntArray, anchor: IntArray, avoided: IntArray
     ) -> tuple[IntArray, np.ndarray]:
-        """Return the first row that is not of an avoided class, and if there is one.
+        """Return the first row not of the avoided class, and whether there is one.
 
         Parameters
         ----------
         order : (N, N) int array
-            Of each anchor, all rows; those of its own class are last.
+            All rows in the order of each anchor, those of its own class last.
         place : (T,) int array
-            Where in that order to start.
+            Where to start in this order.
         anchor, avoided : (T,) int array
         """
         count = len(order)
         classes = self.classes[order]
-        # Where each run of rows of one class ends in that order.
+        # Where the run of rows of one class ends, for each place in the order.
         after = np.arange(1, count + 1) + np.zeros_like(order)
         after[:, :-1][classes[:, :-1] == classes[:, 1:]] = count
         after = np.minimum.accumulate(after[:, ::-1], axis=1)[:, ::-1]
         skips = classes[anchor, place] == avoided
         place = np.where(skips, after[anchor, place], place)
-        there = place < self.other.sum(axis=1)[anchor]
-        return order[anchor, place.clip(max=count - 1)], there
+        found = place < self.other.sum(axis=1)[anchor]
+        return order[anchor, place.clip(max=count - 1)], found
 
 
 def _count_up_to(ascending: FloatArray, rows: IntArray, values: FloatArray) -> IntArray:
-    """Return how many numbers of a row are no larger than a value, by bisection.
+    """Return how many entries of a row are at most a value, by bisection.
 
     Parameters
     ----------
     ascending : (N, M) array
-        Rows of ascending numbers.
+        Each row in ascending order.
     rows : (T,) int array
     values : (T,) array
     """

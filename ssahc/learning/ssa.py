@@ -44,13 +44,13 @@ from ssahc.learning.losses.ssa import (
     SampledTriplets,
     TripletForm,
 )
+from ssahc.learning.mining import draw_ssa_triplets
 from ssahc.learning.optimizer import (
     Learner,
     Training,
     TrainingJob,
     train_networks,
 )
-from ssahc.learning.ssa_sampling import sample_triplets
 from ssahc.runtime.device import Device
 
 _NOT_NEGATIVE = (
@@ -469,8 +469,8 @@ def _make_loss(
     """Return the loss of the network's output (N, dim) with clusters as labels."""
     if options.loss != "ssa" or options.objective.sampling != "random":
         # What SSA does not need, torch has to differentiate.
+        from ssahc.learning.losses.cluster_loss import ClusterLoss
         from ssahc.learning.losses.objective import Objective
-        from ssahc.learning.losses.recording import ClusterLoss
 
         objective = Objective(
             options.loss,
@@ -482,5 +482,5 @@ def _make_loss(
         return ClusterLoss(objective, clusters, dim, int(generator.integers(1 << 32)))
     if options.triplets == "expected":
         return ExpectedTriplets(clusters, gamma, options.triplet_form)
-    triplets = sample_triplets(clusters, generator)
+    triplets = draw_ssa_triplets(clusters, generator)
     return SampledTriplets(triplets, gamma, options.triplet_form)

@@ -8,12 +8,17 @@ import pytest
 import torch
 
 from ssahc.backend.affinity import cosine_affinity
-from ssahc.backend.embedding_net import apply_metric, as_metric, layers_of, run_layers
+from ssahc.backend.embedding_net import (
+    apply_embedding_net,
+    as_embedding_net,
+    run_network,
+    weights_of,
+)
 from ssahc.backend.plda import project_to_latent
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.backend.preprocess import whiten_and_normalize
 from ssahc.core.errors import DataError, UsageError
-from ssahc.core.types import Metric, Model
+from ssahc.core.types import EmbeddingNet, Model
 from ssahc.learning.embedding_training import start_layers
 from ssahc.learning.initialization import check_start, start_network
 from ssahc.learning.losses.options import MetricOptions
@@ -27,7 +32,7 @@ DIM = 24
 
 
 def draw_metric(rng, hidden, columns):
-    return Metric(
+    return EmbeddingNet(
         rng.standard_normal((5, 5 + columns)),
         tuple(
             (rng.standard_normal((7, 6)), rng.standard_normal((5, 7)))
@@ -38,7 +43,7 @@ def draw_metric(rng, hidden, columns):
 
 
 def naive(vector, metric):
-    """The formula of `Metric`, number by number."""
+    """The formula of `EmbeddingNet`, number by number."""
 
     def affine(weights, values):
         rows = []
@@ -60,14 +65,14 @@ def naive(vector, metric):
 @pytest.mark.parametrize("hidden", [0, 1, 2])
 def test_network_equals_a_naive_loop(rng, hidden, columns):
     metric, rows = draw_metric(rng, hidden, columns), rng.standard_normal((9, 5))
-    ours = apply_metric(rows, metric)
+    ours = apply_embedding_net(rows, metric)
     np.testing.assert_allclose(ours, [naive(row, metric) for row in rows.tolist()])
-    layers = layers_of(metric)
-    on_torch = run_layers(torch.from_numpy(rows), [*map(torch.from_numpy, layers)])
+    layers = weights_of(metric)
+    on_torch = run_network(torch.from_numpy(rows), [*map(torch.from_numpy, layers)])
     np.testing.assert_allclose(on_torch.numpy(), ours, rtol=1e-12)
-    again = as_metric(layers)
+    again = as_embedding_net(layers)
     assert len(again.hidden) == hidden
-    assert all(a is b for a, b in zip(layers_of(again), layers, strict=True))
+    assert all(a is b for a, b in zip(weights_of(again), layers, strict=True))
 
 
 def test_a_row_of_zeros_has_a_direction_of_none_and_gradients(rng):
@@ -75,9 +80,9 @@ def test_a_row_of_zeros_has_a_direction_of_none_and_gradients(rng):
     rows[1] = 0
     layers = [
         torch.from_numpy(layer).requires_grad_()
-        for layer in layers_of(draw_metric(rng, 0, 0))
+        for layer in weights_of(draw_metric(rng, 0, 0))
     ]
-    given = run_layers(rows, layers)
+    given = run_network(rows, layers)
     assert (given[1] == 0).all()
     gradients = torch.autograd.grad(given.square().sum(), layers)
     assert all(slope.isfinite().all() and slope.any() for slope in gradients)
@@ -85,14 +90,16 @@ def test_a_row_of_zeros_has_a_direction_of_none_and_gradients(rng):
 
 def test_network_knows_its_dimension(rng):
     with pytest.raises(DataError, match="4 dimensions, the metric has 5; use the mod"):
-        apply_metric(rng.standard_normal((2, 4)), draw_metric(rng, 0, 0))
+        apply_embedding_net(rng.standard_normal((2, 4)), draw_metric(rng, 0, 0))
 
 
 # ---- the start ---------------------------------------------------------------------
 
 
 def start(model, options, seed=0):
-    return as_metric(start_layers(model, DIM, options, np.random.default_rng(seed)))
+    return as_embedding_net(
+        start_layers(model, DIM, options, np.random.default_rng(seed))
+    )
 
 
 @pytest.mark.parametrize("columns", [0, 1])
@@ -103,13 +110,15 @@ def test_the_start_is_what_the_plda_makes_of_whitened_vectors(
     model = replace(model, transform=np.hstack([model.transform, offset]))
     centered = recording.xvectors - model.mean
     latent = project_to_latent(whiten_and_normalize(centered, model), model.plda)
-    given = apply_metric(centered, start(model, MetricOptions()))
+    given = apply_embedding_net(centered, start(model, MetricOptions()))
     np.testing.assert_allclose(
         given, latent + model.plda.transform @ model.plda.mean, atol=1e-9
     )
-    first = apply_metric(centered, start(model, MetricOptions(embedding_dim=3)))
+    first = apply_embedding_net(centered, start(model, MetricOptions(embedding_dim=3)))
     np.testing.assert_allclose(first, given[:, :3], atol=1e-12)
-    whitened = apply_metric(centered, start(model, MetricOptions(start="whitening")))
+    whitened = apply_embedding_net(
+        centered, start(model, MetricOptions(start="whitening"))
+    )
     np.testing.assert_allclose(
         whitened, whiten_and_normalize(centered, model), atol=1e-9
     )
@@ -122,7 +131,7 @@ def test_hidden_layers_add_nothing_at_first(recording, model):
     assert shapes == [((5, DIM + 1), (DIM, 5))] * 2
     plain = start(model, MetricOptions())
     np.testing.assert_array_equal(
-        apply_metric(centered, deep), apply_metric(centered, plain)
+        apply_embedding_net(centered, deep), apply_embedding_net(centered, plain)
     )
 
 
@@ -130,7 +139,7 @@ def test_a_random_start_depends_on_the_seed_only(model):
     options = MetricOptions(start="random")
     one, same, other = (start(model, options, seed) for seed in (0, 0, 1))
     bare = start(Model(), options, 0)
-    for ours, equal, different in zip(*map(layers_of, (one, same, other))):
+    for ours, equal, different in zip(*map(weights_of, (one, same, other))):
         np.testing.assert_array_equal(ours, equal)
         assert not np.isclose(ours, different).any()
     np.testing.assert_array_equal(one.projection, bare.projection)
@@ -147,7 +156,7 @@ def with_metric(model, rng, hidden, columns):
         for _ in range(hidden)
     )
     projection = model.plda.transform[:8]
-    metric = Metric(np.hstack([model.transform, offset]), layers, projection)
+    metric = EmbeddingNet(np.hstack([model.transform, offset]), layers, projection)
     return replace(model, metric=metric)
 
 
@@ -162,7 +171,7 @@ def test_recordings_start_from_what_the_metric_gives(
     known = with_metric(model, rng, hidden, columns)
     xvectors = PreparedXvectors(recording.xvectors, known)
     begun = start_network(xvectors, start=start, projection=projection, pca_dim=5)
-    given = apply_metric(recording.xvectors - model.mean, known.metric)
+    given = apply_embedding_net(recording.xvectors - model.mean, known.metric)
     if start == "model":
         np.testing.assert_array_equal(begun.vectors, given)
         np.testing.assert_array_equal(begun.second, known.metric.projection)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from ssahc.core.types import Metric, Plda
+from ssahc.core.types import EmbeddingNet, Plda
 from ssahc.io.ark import read_single, write_single
 from ssahc.io.embedding_net import write_metric
 from ssahc.io.plda import read_plda, write_plda
@@ -148,7 +148,7 @@ def cut_plda(broken):
 
 
 def follow_metric(broken):
-    write_metric(broken.model / "metric.ark", Metric(np.eye(24), (), np.eye(24)))
+    write_metric(broken.model / "metric.ark", EmbeddingNet(np.eye(24), (), np.eye(24)))
     broken.append("model/metric.ark", b"\0\0\0")
 
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 import ssahc
-from ssahc.backend.embedding_net import apply_metric, layers_of
+from ssahc.backend.embedding_net import apply_embedding_net, weights_of
 from ssahc.cli import cli
-from ssahc.core.types import LabelledXvectors, Metric
+from ssahc.core.types import EmbeddingNet, LabelledXvectors
 from ssahc.io.ark import read_archive
 from ssahc.io.embedding_net import read_metric, write_metric
 from ssahc.io.labelled import read_labelled, write_labelled
@@ -94,7 +94,7 @@ def test_a_folder_gives_what_arrays_give(train, corpus_dir, tmp_path):
     np.testing.assert_allclose(model.mean, expected.model.mean, rtol=1e-6)
     np.testing.assert_allclose(model.plda.psi, expected.model.plda.psi)
     for ours, theirs in zip(
-        layers_of(model.metric), layers_of(expected.model.metric), strict=True
+        weights_of(model.metric), weights_of(expected.model.metric), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -217,7 +217,7 @@ def test_diarize_starts_from_the_metric(scores, corpus_dir, without):
     file = ("--metric", corpus_dir / "out" / "metric.ark")
     beside = scores(*file, *two, model=without)
     for item in ssahc.read_recordings(ssahc.open_xvector_dir(corpus_dir / "a")):
-        given = apply_metric(item.xvectors - model.mean, model.metric)
+        given = apply_embedding_net(item.xvectors - model.mean, model.metric)
         np.testing.assert_allclose(alone[item.id], cosines(given), atol=1e-5)
         for start in learned.values():
             assert np.abs(start[item.id] - alone[item.id]).max() > 1e-3
@@ -272,7 +272,9 @@ def test_verify_scores_by_the_metric(ssahc_here, corpus_dir, without, tmp_path):
         return json.loads(result.stdout)["scoring"], np.array(written)
 
     model = ssahc.read_model_dir(corpus_dir / "out")
-    expected = cosines(apply_metric(labelled.xvectors - model.mean, model.metric))
+    expected = cosines(
+        apply_embedding_net(labelled.xvectors - model.mean, model.metric)
+    )
     for options in ((), ("--scoring", "cosine")):
         scoring, found = run(*options)
         assert scoring == "cosine"
@@ -296,7 +298,7 @@ def test_fit_does_not_write_beside_a_metric(ssahc_here, corpus_dir):
 def test_check_reads_the_metric(check, corpus_dir, tmp_path):
     assert check(corpus_dir / "a", "--model-dir", corpus_dir / "out")[0] == 0
     shutil.copytree(corpus_dir / "out", tmp_path / "out")
-    metric = Metric(np.eye(5), (), np.eye(5))
+    metric = EmbeddingNet(np.eye(5), (), np.eye(5))
     write_metric(tmp_path / "out" / "metric.ark", metric)
     status, _, errors = check(corpus_dir / "a", "--model-dir", tmp_path / "out")
     assert status == 2

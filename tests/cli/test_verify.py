@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from ssahc.backend.training import fit_model
-from ssahc.backend.trials import VerificationOptions, embed, score_trials, verify
+from ssahc.backend.trials import embed, score_trials
 from ssahc.core.errors import FormatError
 from ssahc.core.types import LabelledXvectors, Model
 from ssahc.io.labelled import read_labelled, write_labelled
 from ssahc.io.model import write_model_dir
 from ssahc.io.trials import read_trial_scores, read_trials, write_trial_scores
+from ssahc.scoring.detection import VerificationOptions, verify
 from ssahc.simulation.conversations import SimulateOptions, simulate_training
 
 NIST = VerificationOptions()

@@ -18,7 +18,7 @@ from fuzz_objects import make_state
 from harnesses import CUT, HARNESSES
 
 from ssahc.cli.train_metric import _write_checkpoint
-from ssahc.core.types import Metric, Model, Plda
+from ssahc.core.types import EmbeddingNet, Model, Plda
 from ssahc.io.ark import format_text, write_entry
 from ssahc.io.checkpoint import write_checkpoint
 from ssahc.io.embedding_net import write_metric
@@ -193,12 +193,14 @@ def pldas():
     }
 
 
-METRIC = Metric(np.eye(2, 3), ((np.ones((3, 3)), np.ones((2, 3))),), np.ones((1, 2)))
+METRIC = EmbeddingNet(
+    np.eye(2, 3), ((np.ones((3, 3)), np.ones((2, 3))),), np.ones((1, 2))
+)
 
 
 def metrics():
     """Return metrics."""
-    plain = Metric(np.eye(2), (), np.eye(2))
+    plain = EmbeddingNet(np.eye(2), (), np.eye(2))
     return {
         "good-deep": written(write_metric, METRIC),
         "good-two-layers": written(write_metric, plain),

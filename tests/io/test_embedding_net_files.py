@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ssahc.backend.embedding_net import layers_of
+from ssahc.backend.embedding_net import weights_of
 from ssahc.core.errors import FormatError
-from ssahc.core.types import Metric
+from ssahc.core.types import EmbeddingNet
 from ssahc.io.ark import write_entry
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
 from ssahc.io.embedding_net import read_metric, write_metric
@@ -80,9 +80,11 @@ def test_a_broken_metric_is_named(tmp_path, write, message):
 
 def test_a_truncated_metric_is_named_wherever_it_ends(tmp_path):
     path = tmp_path / "metric.ark"
-    layers = Metric(np.eye(3, 4), ((np.ones((2, 4)), np.ones((3, 2))),), np.eye(3))
+    layers = EmbeddingNet(
+        np.eye(3, 4), ((np.ones((2, 4)), np.ones((3, 2))),), np.eye(3)
+    )
     write_metric(path, layers)
-    for ours, theirs in zip(layers_of(read_metric(path)), layers_of(layers)):
+    for ours, theirs in zip(weights_of(read_metric(path)), weights_of(layers)):
         np.testing.assert_array_equal(ours, theirs)
     whole = path.read_bytes()
     for end in range(len(whole)):

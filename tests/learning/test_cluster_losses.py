@@ -16,9 +16,9 @@ from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
 from ssahc.io.ark import read_archive
 from ssahc.learning import optimizer
+from ssahc.learning.losses.cluster_loss import ClusterLoss
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import LossName, LossOptions
-from ssahc.learning.losses.recording import ClusterLoss
 from ssahc.learning.mining import Sampling
 from ssahc.learning.network import Network
 from ssahc.learning.optimizer import Learner, TrainingJob, train_networks
@@ -149,7 +149,7 @@ class Oracle:
             weight.requires_grad_()
         self.objective, self.labels = objective, labels
         self.generator = np.random.default_rng(11)
-        self.parameters = objective.start(self.embed(), labels)
+        self.parameters = objective.initial_parameters(self.embed(), labels)
 
     def embed(self):
         mapped = self.inputs @ self.weights[0].T + self.offset.sum(1)

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from ssahc.learning.losses.distances import directions, distances, root
+from ssahc.learning.losses.distances import distances, normalize_rows, safe_sqrt
 from ssahc.learning.losses.margins import choose_margin, second_margin
 
 
 def test_roots_have_no_gradient_at_0():
     squares = torch.tensor([4.0, 0.0, -1e-9], requires_grad=True)
-    roots = root(squares)
+    roots = safe_sqrt(squares)
     assert roots.tolist() == [2, 0, 0]
     roots.sum().backward()
     assert squares.grad.tolist() == [0.25, 0, 0]
@@ -47,7 +47,7 @@ def test_no_gradient_flows_through_a_margin():
 
 def test_a_row_of_length_0_has_no_direction_and_no_gradient():
     rows = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
-    unit = directions(rows)
+    unit = normalize_rows(rows)
     assert unit.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
     unit.sum().backward()
     assert rows.grad[1].tolist() == [0, 0]

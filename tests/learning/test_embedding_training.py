@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import ssahc
-from ssahc.backend.embedding_net import layers_of, run_layers
+from ssahc.backend.embedding_net import run_network, weights_of
 from ssahc.backend.training import fit_model
-from ssahc.backend.trials import embed, verify
+from ssahc.backend.trials import embed
 from ssahc.cli.train_metric import _read_checkpoint, _write_checkpoint
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import Model, Plda
@@ -21,6 +21,7 @@ from ssahc.learning import embedding_training
 from ssahc.learning.embedding_training import train_metric
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import LossName, LossOptions, MetricOptions
+from ssahc.scoring.detection import verify
 
 LOSSES = get_args(LossName)
 DIM = 16
@@ -78,13 +79,13 @@ class Spy:
         def run(inputs, layers):
             if torch.is_grad_enabled():
                 self.batches.append([bytes(row) for row in inputs.numpy()])
-            return run_layers(inputs, layers)
+            return run_network(inputs, layers)
 
         def note(objective, embeddings, labels, *rest):
             self.labels.append(labels.tolist())
             return evaluate(objective, embeddings, labels, *rest)
 
-        monkeypatch.setattr(embedding_training, "run_layers", run)
+        monkeypatch.setattr(embedding_training, "run_network", run)
         monkeypatch.setattr(Objective, "evaluate", note)
 
     def speakers(self):
@@ -125,13 +126,13 @@ def test_hidden_layers_learn(data, mean):
 @pytest.mark.parametrize("loss", ["softmax", "aam-softmax", "ge2e"])
 def test_training_is_that_of_torch(data, mean, monkeypatch, loss):
     spy, started = Spy(monkeypatch, *data, mean.mean), []
-    begin = Objective.start
+    begin = Objective.initial_parameters
 
     def note(objective, *at):
         started.extend(begin(objective, *at))
         return begin(objective, *at)
 
-    monkeypatch.setattr(Objective, "start", note)
+    monkeypatch.setattr(Objective, "initial_parameters", note)
     trained = train_metric(*data, mean, replace(FAST, loss=loss, epochs=2))
     monkeypatch.undo()
     layers = [torch.eye(DIM, requires_grad=True) for _ in range(2)]
@@ -188,7 +189,7 @@ def test_same_seed_same_bytes(data, mean):
     )
     assert one.epochs == same.epochs
     for ours, equal, different in zip(
-        *(layers_of(trained.model.metric) for trained in (one, same, other))
+        *(weights_of(trained.model.metric) for trained in (one, same, other))
     ):
         assert ours.tobytes() == equal.tobytes()
         assert not np.array_equal(ours, different)
@@ -217,7 +218,7 @@ def test_training_goes_on_from_any_epoch(data, mean, tmp_path, options):
         assert len(later) == len(checkpoints) - done
         assert (rest.epochs, rest.best) == (whole.epochs, whole.best)
         for ours, theirs in zip(
-            layers_of(rest.model.metric), layers_of(whole.model.metric), strict=True
+            weights_of(rest.model.metric), weights_of(whole.model.metric), strict=True
         ):
             assert ours.tobytes() == theirs.tobytes()
 
@@ -254,7 +255,7 @@ def test_the_best_epoch_is_kept(data, mean):
     assert trained.best is trained.epochs[best]
     until = train_metric(*data, mean, replace(options, epochs=best))
     for ours, theirs in zip(
-        layers_of(trained.model.metric), layers_of(until.model.metric), strict=True
+        weights_of(trained.model.metric), weights_of(until.model.metric), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -22,8 +22,8 @@ from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
 from ssahc.core.types import Model
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
+from ssahc.learning.mining import draw_ssa_triplets
 from ssahc.learning.optimizer import Learner, TrainingJob, train_batch, train_networks
-from ssahc.learning.ssa_sampling import sample_triplets
 from ssahc.runtime.device import has_gpu
 
 FORMS = ["authors", "paper"]
@@ -79,7 +79,7 @@ def look_at(losses, units, place=np.asarray):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_sampled_loss_and_gradient_equal_a_naive_loop(unit, rng, form):
-    triplets = sample_triplets(LABELS, rng)
+    triplets = draw_ssa_triplets(LABELS, rng)
     unit.requires_grad_()
     slow = naive_loss(unit, triplets.tolist(), 0.4, form)
     theirs = torch.autograd.grad(slow, unit)[0]
@@ -108,7 +108,7 @@ def test_expected_loss_and_gradient_are_the_expectation(unit, form):
 
 
 def test_expected_loss_is_the_mean_of_sampled_ones(unit, rng):
-    draws = [SampledTriplets(sample_triplets(LABELS, rng), 0.4) for _ in range(4000)]
+    draws = [SampledTriplets(draw_ssa_triplets(LABELS, rng), 0.4) for _ in range(4000)]
     sampled, _ = look_at(draws, [unit] * 4000)
     expected, _ = look_at([ExpectedTriplets(LABELS, 0.4)], [unit])
     assert np.mean(sampled) == pytest.approx(expected[0], abs=0.01)
@@ -120,7 +120,7 @@ def test_losses_do_not_depend_on_other_recordings_or_the_kind_of_arrays(rng, kin
     for labels in (LABELS, np.array([0, 0, 1]), np.repeat([1, 0, 2], 5)):
         rows = rng.standard_normal((len(labels), 3 + len(losses)))
         units.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-        what = labels if kind is ExpectedTriplets else sample_triplets(labels, rng)
+        what = labels if kind is ExpectedTriplets else draw_ssa_triplets(labels, rng)
         losses.append(kind(what, 0.1 * len(units)))
     for place in (np.asarray, torch.from_numpy):
         together = look_at(losses, units, place)
@@ -138,7 +138,7 @@ def test_losses_do_not_depend_on_other_recordings_or_the_kind_of_arrays(rng, kin
 )
 def test_triplets_are_all_pairs_with_a_foreign_negative(labels, seed):
     labels = np.array(labels)
-    triplets = sample_triplets(labels, np.random.default_rng(seed))
+    triplets = draw_ssa_triplets(labels, np.random.default_rng(seed))
     pairs = {(a, p) for a, p, _ in triplets.tolist()}
     expected = {
         (a, p)

@@ -20,8 +20,12 @@ from ssahc.learning.losses.options import (
     fewest_classes,
 )
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
-from ssahc.learning.mining import all_pairs, draw_quadruplets, draw_triplets
-from ssahc.learning.ssa_sampling import sample_triplets
+from ssahc.learning.mining import (
+    all_pairs,
+    draw_quadruplets,
+    draw_ssa_triplets,
+    draw_triplets,
+)
 
 LOSSES = get_args(LossName)
 LABELS = np.array([0, 1, 0, 2, 1, 1, 0, 3, 2, 2, 3, 0])
@@ -40,7 +44,7 @@ def generator():
 
 
 def evaluate(what, embeddings, labels=LABELS):
-    parameters = what.start(embeddings, labels)
+    parameters = what.initial_parameters(embeddings, labels)
     return what.evaluate(embeddings, labels, parameters, generator()), parameters
 
 
@@ -137,7 +141,7 @@ def test_ssa_with_sampled_triplets(embeddings):
     found, _ = evaluate(
         Objective("ssa", LossOptions(), 0.7, "sampled", "paper"), embeddings
     )
-    triplets = sample_triplets(LABELS, generator())
+    triplets = draw_ssa_triplets(LABELS, generator())
     assert found == pairwise.ssa(embeddings, SampledTriplets(triplets, 0.7, "paper"))
     hard = Objective("ssa", LossOptions(sampling="hard"), triplets="sampled")
     triplets = drawn(draw_triplets, embeddings, "hard").numpy()
@@ -181,14 +185,14 @@ def test_class_weights_start_at_mean_directions(embeddings):
     means = np.array([unit[LABELS == k].mean(axis=0) for k in range(4)])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     for loss in ("am-softmax", "aam-softmax", "congenerous-cosine"):
-        (weight,) = Objective(loss).start(embeddings, LABELS)
+        (weight,) = Objective(loss).initial_parameters(embeddings, LABELS)
         np.testing.assert_allclose(weight.detach(), means, atol=1e-12)
     # Logits of an embedding of average length are cosines times this.
     scale = sqrt(2) * log(3) / np.linalg.norm(rows, axis=1).mean()
-    weight, bias = Objective("softmax").start(embeddings, LABELS)
+    weight, bias = Objective("softmax").initial_parameters(embeddings, LABELS)
     np.testing.assert_allclose(weight.detach(), means * scale)
     assert bias.tolist() == [0, 0, 0, 0]
-    weight, centers = Objective("center").start(embeddings, LABELS)
+    weight, centers = Objective("center").initial_parameters(embeddings, LABELS)
     np.testing.assert_allclose(weight.detach(), means * scale)
     np.testing.assert_allclose(centers.detach(), means, atol=1e-12)
 
@@ -210,7 +214,7 @@ def test_starts_are_leaves_of_the_kind_of_the_embeddings(embeddings, loss, dtype
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_can_be_learned(embeddings, loss):
     what = Objective(loss)
-    parameters = what.start(embeddings, LABELS)
+    parameters = what.initial_parameters(embeddings, LABELS)
     values = []
     for _ in range(40):
         value = what.evaluate(embeddings, LABELS, parameters, generator())
@@ -274,8 +278,8 @@ def test_quadruplets_need_three_classes(embeddings):
     ],
 )
 def test_of_many_rows_a_part_is_looked_at(monkeypatch, loss, options):
-    monkeypatch.setattr(objective, "_MOST_ROWS", 40)
-    monkeypatch.setattr(objective, "_MOST_ROWS_FOR_ALL", 20)
+    monkeypatch.setattr(objective, "_MAX_ROWS", 40)
+    monkeypatch.setattr(objective, "_MAX_ROWS_FOR_ALL", 20)
     labels = np.arange(100) % 3
     rows = np.random.default_rng(1).standard_normal((100, 5))
     x = torch.tensor(rows, requires_grad=True)
@@ -293,12 +297,12 @@ def test_of_many_rows_a_part_is_looked_at(monkeypatch, loss, options):
 
 def test_the_expected_loss_looks_at_all_rows(monkeypatch, embeddings):
     before, _ = evaluate(Objective("ssa"), embeddings)
-    monkeypatch.setattr(objective, "_MOST_ROWS", 5)
+    monkeypatch.setattr(objective, "_MAX_ROWS", 5)
     assert evaluate(Objective("ssa"), embeddings)[0] == before
 
 
 def test_all_triplets_are_fewer_than_four_million():
-    most = objective._MOST_ROWS_FOR_ALL
+    most = objective._MAX_ROWS_FOR_ALL
     labels = np.arange(most) % 2
     sizes = np.bincount(labels)
     assert (sizes * (sizes - 1) * (most - sizes)).sum() < 4e6

@@ -16,7 +16,7 @@ TORCH = {
     "learning.embedding_training",
     *(f"learning.losses.{name}" for name in ("classification", "distances", "margins")),
     *(f"learning.losses.{name}" for name in ("objective", "pairwise", "prototypical")),
-    "learning.losses.recording",
+    "learning.losses.cluster_loss",
 }
 PACKAGE = Path(ssahc.__file__).parent
 HEAVY = {

@@ -1,21 +1,31 @@
-"""Metric learning: losses of embeddings, the tuples they are taken over, margins.
+"""Losses of speaker embeddings.
 
-What the literature on speaker embeddings compares (Narayanaswamy et al., ICASSP 2019;
-Chung et al., Interspeech 2020; Coria et al., 2020), with SSA's loss beside it. All is
-reached through `ssahc.learning.losses.objective.Objective` and the options of
-`ssahc.learning.losses.options`.
+===================  ===============================================================
+`ssa`                SSA's triplet loss, for networks learned without torch
+`pairwise`           triplet, quadruplet and contrastive loss; SSA's in torch
+`classification`     softmax, AM-softmax, AAM-softmax, congenerous cosine, center loss
+`prototypical`       prototypical, angular prototypical, GE2E
+`distances`          distances and cosines that have finite gradients everywhere
+`margins`            fixed and adaptive margins of triplets and quadruplets
+`options`            names and options of all losses; needs no torch
+`objective`          any of these losses by name: its parameters, its value
+`cluster_loss`       any of these losses with the clusters of a recording as labels
+===================  ===============================================================
 
-The losses are written here and not taken from pytorch-metric-learning, good as it is:
+These are the losses compared in the literature on speaker embeddings (Narayanaswamy et
+al., ICASSP 2019; Chung et al., Interspeech 2020; Coria et al., 2020), and SSA's.
+The tuples they are taken over come from `ssahc.learning.mining`.
 
-- It lacks five of what is compared: quadruplet, center, prototypical and angular
-  prototypical, GE2E, and adaptive margins.
-- What it has differs from the sources in what cannot be seen: its triplet and
-  contrastive losses leave zeros out of the mean unless told otherwise, ArcFace takes
-  its margin in degrees, and its distance-weighted miner subtracts the maximum of a
-  whole batch, so that in 256 dimensions rows underflow to nothing.
-- What is left is three to ten lines a loss, which read beside their equation. That does
-  not pay for a dependency, and one half from there and one from here would be two ways
-  to say the same.
+pytorch-metric-learning is not used because:
 
-In return the tests hold each loss against a plain loop over its definition.
+- It lacks quadruplet, center, prototypical, angular prototypical and GE2E losses, and
+  adaptive margins.
+- Its defaults differ from the papers in ways that are easy to miss: triplet and
+  contrastive losses average over nonzero terms only, the margin of ArcFace is in
+  degrees, and the distance-weighted miner subtracts the maximum of a whole batch, so
+  that in 256 dimensions all weights of a row may underflow.
+- What remains is three to ten lines per loss, easier to read next to its equation than
+  through a dependency.
+
+The tests compare every loss with a plain loop over its definition.
 """

@@ -1,10 +1,12 @@
-"""Losses with a learnable weight vector for each class.
+"""Classification losses, with a learned weight vector for each class.
 
-All are a cross-entropy (CE), the mean over rows of ``-log softmax(logits)[y]`` with the
-row's class y, and differ in the logits. Of no rows a loss is 0, with gradients of 0; of
-one class the cross-entropy is 0.
+All are a cross-entropy (CE), the mean over rows of ``-log softmax(logits)[y]`` where y
+is the class of the row; they differ in the logits. Without rows a loss is 0 with
+gradients of 0; with a single class the cross-entropy is 0.
 
-x is an embedding, W_k the weights of class k, and theta_k the angle between them.
+x is an embedding, W_k the weight vector of class k, and theta_k the angle between them.
+Class weights may have any length except in `softmax` and `center`, whose logits depend
+on it.
 """
 
 from math import cos, log, pi, sin, sqrt
@@ -12,16 +14,14 @@ from math import cos, log, pi, sin, sqrt
 import torch
 from torch import Tensor
 
-from ssahc.learning.losses.distances import cosines, mean_cross_entropy, root
+from ssahc.learning.losses.distances import cosines, mean_cross_entropy, safe_sqrt
 
 
 def softmax(embeddings: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return the cross-entropy of a linear classifier.
-
-    ``CE(W x + b)``
+    """Return the softmax loss: ``CE(W x + b)``.
 
     Chung et al., "In defence of metric learning for speaker recognition", Interspeech
-    2020. Embeddings are taken as they are, not scaled to unit length.
+    2020. Embeddings are not scaled to unit length.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def am_softmax(
     CE with the logits ``scale (cos theta_y - margin)`` for the row's own class and
     ``scale cos theta_k`` for the others.
 
-    Chung et al., Interspeech 2020; margin and scale are those of their recipe.
+    Chung et al., Interspeech 2020, with margin and scale of their recipe.
 
     Parameters
     ----------
@@ -59,7 +59,6 @@ def am_softmax(
     labels : (N,) int tensor
         0..K-1.
     weight : (K, d) tensor
-        Of any length.
     margin : float
         A difference of cosines.
     scale : float
@@ -69,8 +68,8 @@ def am_softmax(
     scalar tensor
     """
     cosine = cosines(embeddings, weight)
-    own = _own(cosine, labels) - margin
-    return mean_cross_entropy(scale * _with_own(cosine, labels, own), labels)
+    own = _gather_own(cosine, labels) - margin
+    return mean_cross_entropy(scale * _replace_own(cosine, labels, own), labels)
 
 
 def aam_softmax(
@@ -84,12 +83,11 @@ def aam_softmax(
     """Return the additive angular margin softmax loss (ArcFace).
 
     CE with the logits ``scale cos(theta_y + margin)`` for the row's own class and
-    ``scale cos theta_k`` for the others. Where theta_y is beyond pi - margin, the
-    cosine would rise again; there the own logit is
-    ``scale (cos theta_y - margin sin margin)``.
+    ``scale cos theta_k`` for the others. Beyond theta_y = pi - margin, where the cosine
+    would increase again, the own logit is ``scale (cos theta_y - margin sin margin)``.
 
-    Chung et al., Interspeech 2020; margin and scale are those of their class, the
-    fallback is that of their code.
+    Chung et al., Interspeech 2020, with margin and scale of their implementation, which
+    also has this fallback.
 
     Parameters
     ----------
@@ -97,7 +95,6 @@ def aam_softmax(
     labels : (N,) int tensor
         0..K-1.
     weight : (K, d) tensor
-        Of any length.
     margin : float
         An angle in radians, 0 to pi.
     scale : float
@@ -107,21 +104,19 @@ def aam_softmax(
     scalar tensor
     """
     cosine = cosines(embeddings, weight)
-    own = _own(cosine, labels)
+    own = _gather_own(cosine, labels)
     # cos(theta + m) = cos theta cos m - sin theta sin m
-    beyond = own * cos(margin) - root(1 - own**2) * sin(margin)
-    own = torch.where(own > cos(pi - margin), beyond, own - margin * sin(margin))
-    return mean_cross_entropy(scale * _with_own(cosine, labels, own), labels)
+    shifted = own * cos(margin) - safe_sqrt(1 - own**2) * sin(margin)
+    own = torch.where(own > cos(pi - margin), shifted, own - margin * sin(margin))
+    return mean_cross_entropy(scale * _replace_own(cosine, labels, own), labels)
 
 
 def congenerous_cosine(
     embeddings: Tensor, labels: Tensor, weight: Tensor, *, scale: float | None = None
 ) -> Tensor:
-    """Return the congenerous cosine loss, a softmax of cosines.
+    """Return the congenerous cosine loss: ``CE(scale cos theta)``.
 
-    ``CE(scale cos theta)``
-
-    Coria et al., 2020.
+    Coria et al., 2020: a softmax of cosines.
 
     Parameters
     ----------
@@ -129,9 +124,8 @@ def congenerous_cosine(
     labels : (N,) int tensor
         0..K-1.
     weight : (K, d) tensor
-        Of any length.
     scale : float, optional
-        If not given, that of `adaptive_scale`.
+        `adaptive_scale` by default.
 
     Returns
     -------
@@ -145,8 +139,8 @@ def congenerous_cosine(
 def adaptive_scale(num_classes: int) -> float:
     """Return the scale of cosines for K classes, ``sqrt(2) ln(K - 1)``.
 
-    Zhang et al., "AdaCos", CVPR 2019. Of two classes it would be 0, so that nothing is
-    learned, and of one minus infinity; K - 1 is therefore taken to be 2 at least.
+    Zhang et al., "AdaCos", CVPR 2019. The formula gives 0 for two classes, so that
+    nothing would be learned; fewer than three classes are treated as three.
     """
     return sqrt(2) * log(max(num_classes - 1, 2))
 
@@ -159,12 +153,12 @@ def center(
     *,
     center_weight: float = 1.0,
 ) -> Tensor:
-    """Return the center loss beside the cross-entropy of a linear classifier.
+    """Return the center loss plus the cross-entropy of a linear classifier.
 
     ``CE(W x) + center_weight sum (1 - cos(x, c_y))^2 / (2 N)``
 
-    Coria et al., 2020: with cosines instead of Euclidean distances, without a bias, and
-    with centers c_k learned like the weights.
+    Coria et al., 2020: cosine instead of Euclidean distances, no bias, and centers c_k
+    learned like the weights.
 
     Parameters
     ----------
@@ -178,17 +172,17 @@ def center(
     -------
     scalar tensor
     """
-    apart = 1 - _own(cosines(embeddings, centers), labels)
+    apart = 1 - _gather_own(cosines(embeddings, centers), labels)
     spread = (apart**2).sum() / 2 / max(len(labels), 1)
     entropy = mean_cross_entropy(embeddings @ weight.T, labels)
     return entropy + center_weight * spread
 
 
-def _own(values: Tensor, labels: Tensor) -> Tensor:
-    """Return of each row (N, K) the value of its own class."""
+def _gather_own(values: Tensor, labels: Tensor) -> Tensor:
+    """Return the value of each row (N, K) for its own class."""
     return values.gather(1, labels[:, None])[:, 0]
 
 
-def _with_own(values: Tensor, labels: Tensor, own: Tensor) -> Tensor:
-    """Return rows (N, K) with other values for their own classes."""
+def _replace_own(values: Tensor, labels: Tensor, own: Tensor) -> Tensor:
+    """Return rows (N, K) with the values for their own classes replaced."""
     return values.scatter(1, labels[:, None], own[:, None])

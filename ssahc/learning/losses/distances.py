@@ -1,8 +1,8 @@
-"""What several losses are made of.
+"""Distances, cosines and cross-entropy, the parts of many losses.
 
-Gradients are always finite: the distance of two rows has none where they point the same
-way, their angle none where they point the same or opposite ways, and the direction of a
-row none where its length is 0; there the gradient is taken to be 0.
+Gradients are always finite. Where one does not exist, it is taken to be 0: that of a
+distance between rows of equal direction, of an angle of 0 or 180 degrees, and of the
+direction of a zero row.
 """
 
 from math import inf
@@ -14,27 +14,27 @@ from torch.nn.functional import cross_entropy
 from ssahc.learning.losses.options import Distance
 
 
-def directions(rows: Tensor) -> Tensor:
-    """Return rows (N, d) scaled to unit length; those of length 0 stay 0."""
-    lengths = root((rows**2).sum(dim=1, keepdim=True))
+def normalize_rows(rows: Tensor) -> Tensor:
+    """Scale rows (N, d) to unit length; zero rows stay 0."""
+    lengths = safe_sqrt((rows**2).sum(dim=1, keepdim=True))
     return rows / torch.where(lengths > 0, lengths, inf)
 
 
 def cosines(rows: Tensor, others: Tensor) -> Tensor:
-    """Return the cosines of all rows (N, d) with all others (M, d) as (N, M)."""
-    return directions(rows) @ directions(others).T
+    """Return the cosines (N, M) between rows (N, d) and others (M, d)."""
+    return normalize_rows(rows) @ normalize_rows(others).T
 
 
 def distances(embeddings: Tensor, distance: Distance) -> Tensor:
-    """Return the distances between embeddings scaled to unit length.
+    """Return all distances between embeddings scaled to unit length.
 
-    With the cosine c of two rows ``|x - y|^2 = 2 - 2 c``.
+    With the cosine c of two rows, ``|x - y|^2 = 2 - 2 c``.
 
     Parameters
     ----------
     embeddings : (N, d) tensor
     distance : {"squared", "plain", "cosine"}
-        ``2 - 2 c``, its root, or ``1 - c``.
+        ``2 - 2 c``, its square root, or ``1 - c``.
 
     Returns
     -------
@@ -44,20 +44,23 @@ def distances(embeddings: Tensor, distance: Distance) -> Tensor:
     if distance == "cosine":
         return cosine
     squared = 2 * cosine
-    return squared if distance == "squared" else root(squared)
+    return squared if distance == "squared" else safe_sqrt(squared)
 
 
-def root(squares: Tensor) -> Tensor:
-    """Return square roots; at 0, and below by rounding, root and gradient are 0."""
+def safe_sqrt(squares: Tensor) -> Tensor:
+    """Return square roots; 0, with a gradient of 0, where the argument is not above 0.
+
+    Rounding may make a squared distance slightly negative.
+    """
     positive = squares > 0
-    # Where a root is not taken, its gradient must not be computed: 0 times infinity.
+    # Replaced before the root: an infinite gradient times 0 would be NaN.
     return torch.where(positive, squares, 1).sqrt() * positive
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean over rows of ``-log softmax(logits)[label]``.
 
-    Of no rows it is 0, and still depends on the logits, with a gradient of 0.
+    Without rows it is 0 with a gradient of 0.
 
     Parameters
     ----------

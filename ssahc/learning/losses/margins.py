@@ -1,4 +1,4 @@
-"""How far apart a loss wants negatives to be."""
+"""Margins of the triplet and quadruplet losses."""
 
 from torch import Tensor
 
@@ -8,15 +8,15 @@ from ssahc.learning.losses.options import MarginKind
 def choose_margin(
     kind: MarginKind, fixed: float, within: Tensor, across: Tensor
 ) -> float:
-    """Return the margin of one mini-batch.
+    """Return the margin for one mini-batch.
 
     Narayanaswamy et al., ICASSP 2019: "adaptive" is ``mean d(a,n) - mean d(a,p)`` over
-    the batch's tuples, as on their slides; "adaptive-floored" is the larger of that and
-    the fixed margin, as in their code. The bare form may be 0 or less as long as
-    nothing is learned, and grows with what it makes the loss learn.
+    the tuples of the batch (their slides), "adaptive-floored" is the larger of this and
+    the fixed margin (their code). The unfloored margin may be 0 or less before anything
+    is learned, and grows with what the loss has learned.
 
-    The margin is a number, so that no gradient flows through it: the loss would
-    otherwise fall by making the margin smaller.
+    The margin is a constant to the gradient: otherwise the loss would decrease by
+    shrinking the margin.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def choose_margin(
 
 
 def second_margin(margin: float) -> float:
-    """Return the margin between two negatives, half of that to the first of them.
+    """Return the margin between two negatives: half the first (Narayanaswamy et al.).
 
-    So in the code of Narayanaswamy et al., for fixed (0.8, 0.4) and adaptive margins.
+    Their code uses 0.8 and 0.4 as fixed margins, and the same ratio for adaptive ones.
     """
     return margin / 2

@@ -1,9 +1,9 @@
 """Losses over pairs, triplets and quadruplets of embeddings.
 
-Embeddings are scaled to unit length here. A loss is the mean over all tuples, those
-that cost nothing included; of no tuples it is 0, with a gradient of 0. Distances of all
-rows are computed at once, so that memory grows with N^2, and not with the dimensions of
-the embeddings times the number of tuples, of which there may be N^3.
+Embeddings are scaled to unit length. A loss is the mean over all tuples, including
+those that cost nothing; without tuples it is 0 with a gradient of 0. The distances of
+all rows are computed at once, so that memory grows with N^2 and not with d times the
+number of tuples, which may be of order N^3.
 
 a is the anchor, p its positive (a row of the same class), n a negative, and d a
 distance.
@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from ssahc.core.types import Float32Array
-from ssahc.learning.losses.distances import directions, distances
+from ssahc.learning.losses.distances import distances, normalize_rows
 from ssahc.learning.losses.options import Distance
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
 
 SsaLoss = TypeVar("SsaLoss", ExpectedTriplets, SampledTriplets)
-# Between squared distances (the code of Narayanaswamy et al.).
+# For squared distances (the code of Narayanaswamy et al.).
 MARGIN = 0.8
 
 
@@ -32,13 +32,11 @@ def triplet(
     margin: float = MARGIN,
     distance: Distance = "squared",
 ) -> Tensor:
-    """Return the triplet loss.
+    """Return the triplet loss: ``mean max(0, d(a,p) - d(a,n) + margin)``.
 
-    ``mean max(0, d(a,p) - d(a,n) + margin)``
-
-    Narayanaswamy et al., ICASSP 2019, with the squared distance and the margin 0.8 of
-    the authors' code. With the cosine distance, half the squared one, a margin of 0.4
-    is the same; this is the triplet loss of Coria et al. (2020), up to a factor of 2.
+    Narayanaswamy et al., ICASSP 2019, with the squared distance and margin of their
+    code. A cosine distance is half the squared distance: with a margin of 0.4 the loss
+    is half as large, and it is the triplet loss of Coria et al. (2020).
 
     Parameters
     ----------
@@ -46,7 +44,7 @@ def triplet(
     triplets : (T, 3) int tensor
         Rows of anchor, positive, negative.
     margin : float
-        In the unit of the distance.
+        In units of the distance.
     distance : {"squared", "plain", "cosine"}
 
     Returns
@@ -63,7 +61,7 @@ def quadruplet(
     quadruplets: Tensor,
     *,
     margin: float = MARGIN,
-    second_margin: float = 0.4,
+    second_margin: float = MARGIN / 2,
     distance: Distance = "squared",
 ) -> Tensor:
     """Return the quadruplet loss.
@@ -71,17 +69,16 @@ def quadruplet(
     ``mean max(0, d(a,p) - d(a,n1) + margin)
     + mean max(0, d(a,p) - d(n1,n2) + second_margin)``
 
-    Narayanaswamy et al., ICASSP 2019, with the squared distance and the margins of the
-    authors' code. The second term asks pairs of any class to be nearer than rows of two
-    other classes.
+    Narayanaswamy et al., ICASSP 2019, with the squared distance and margins of their
+    code. The second term makes positive pairs closer than pairs of two other classes.
 
     Parameters
     ----------
     embeddings : (N, d) tensor
     quadruplets : (T, 4) int tensor
-        Rows of anchor, positive, and two negatives of two classes.
+        Rows of anchor, positive, and two negatives of different classes.
     margin, second_margin : float
-        In the unit of the distance.
+        In units of the distance.
     distance : {"squared", "plain", "cosine"}
 
     Returns
@@ -101,8 +98,9 @@ def contrastive(
 ) -> Tensor:
     """Return the contrastive loss.
 
-    ``mean f(x, y) / 2`` with ``f = d^2`` for a pair of one class, and
-    ``f = max(0, margin - d)^2`` for others; d is the cosine distance 1 - cos(x, y).
+    ``mean f(x, y) / 2`` with ``f = d^2`` for a pair of one class and
+    ``f = max(0, margin - d)^2`` for other pairs; d is the cosine distance
+    1 - cos(x, y).
 
     Coria et al., "A comparison of metric learning loss functions for end-to-end speaker
     verification", 2020; their margin is a fifth of the largest distance, 2.
@@ -119,25 +117,24 @@ def contrastive(
     -------
     scalar tensor
     """
-    apart = distances(embeddings, "cosine")
     first, second = pairs.T
-    apart = apart[first, second]
+    apart = distances(embeddings, "cosine")[first, second]
     return _mean(torch.where(same, apart, relu(margin - apart)) ** 2) / 2
 
 
 def ssa(embeddings: Tensor, loss: SsaLoss) -> Tensor:
-    """Return SSA's triplet loss.
+    """Return SSA's triplet loss (`ssahc.learning.losses.ssa`) to be differentiated.
 
-    ``mean 1 - A(a,p) + gamma (A(a,n) + A(p,n))`` with A the cosine; in the form of the
-    paper without A(p,n).
+    ``mean 1 - A(a,p) + gamma (A(a,n) + A(p,n))`` with the cosine A; the form of the
+    paper has no A(p,n).
 
-    Singh & Ganapathy, Interspeech 2020, Eq. 3, see `ssahc.learning.losses.ssa`.
+    Singh & Ganapathy, Interspeech 2020, Eq. 3.
 
     Parameters
     ----------
     embeddings : (N, d) tensor
     loss : ExpectedTriplets or SampledTriplets
-        Of these rows; it has a triplet at least.
+        Over these rows.
 
     Returns
     -------
@@ -147,10 +144,10 @@ def ssa(embeddings: Tensor, loss: SsaLoss) -> Tensor:
     def place(array: Float32Array) -> Tensor:
         return torch.from_numpy(array).to(embeddings)
 
-    unit = directions(embeddings)[None]
+    unit = normalize_rows(embeddings)[None]
     quadratic = type(loss).stack([loss], len(embeddings), place)
-    # The gradient is linear in the embeddings: its product with them is the quadratic
-    # form, which torch can differentiate again.
+    # The gradient is linear in the embeddings; its product with them is the quadratic
+    # form, which torch can differentiate.
     return quadratic.values(unit, quadratic.gradient(unit))[0]
 
 
@@ -159,5 +156,5 @@ def _hinge(near: Tensor, far: Tensor, margin: float) -> Tensor:
 
 
 def _mean(costs: Tensor) -> Tensor:
-    """Return the mean; of nothing it is 0, and still depends on the embeddings."""
+    """Return the mean; without costs 0, which still has a gradient."""
     return costs.sum() / max(len(costs), 1)

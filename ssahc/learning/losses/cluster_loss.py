@@ -1,7 +1,7 @@
-"""Losses of metric learning for the networks of recordings.
+"""Any loss in per-recording learning, with clusters as labels.
 
-Torch differentiates the loss; the network has derivatives of its own
-(`ssahc.learning`).
+Torch differentiates the loss with respect to the network's output; the network has its
+own gradient (`ssahc.learning.network`).
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ class ClusterLoss(Loss):
     clusters : (N,) int array
         0..K-1, as many and as large as the objective needs.
     dim : int
-        Of the network's output; beyond it there are zeros where recordings are trained
-        side by side, which are no dimensions to draw by.
+        Dimensions of the network's output; in a batch of recordings, the zeros beyond
+        must not count where distances depend on the number of dimensions.
     seed : int
-        Of the tuples that are drawn, anew for every step.
+        For tuples, which are drawn anew in every step.
     """
 
     objective: Objective
@@ -42,24 +42,24 @@ class ClusterLoss(Loss):
 
     @property
     def is_steady(self) -> bool:
-        """Whether its values can be compared: not where a margin follows distances."""
+        """Whether values of different steps compare; not with an adaptive margin."""
         return self.objective.options.margin == "fixed"
 
     @classmethod
     def stack(cls, losses: Sequence[Self], count: int, place: Place) -> Losses:
         """Return the losses of B recordings."""
-        return _ClusterLosses([_Learning(loss) for loss in losses])
+        return _ClusterLosses([_LearnedLoss(loss) for loss in losses])
 
 
 class _ClusterLosses(Losses):
-    """Losses of B recordings, one after the other."""
+    """The losses of B recordings, evaluated one after the other."""
 
-    def __init__(self, recordings: list["_Learning"]) -> None:
+    def __init__(self, recordings: list["_LearnedLoss"]) -> None:
         self.recordings = recordings
 
     def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
         """Return the losses and their gradients, before the scaling to length 1."""
-        # As long as the rows of the paper's network, whose h has length sqrt(D).
+        # The network's h has length sqrt(D) in the paper, and 1 here.
         scale = sqrt(passed.normalized.shape[-1])
         embeddings = torch.as_tensor(scale * passed.unit_length * passed.unit)
         gradient = torch.zeros_like(embeddings)
@@ -74,13 +74,13 @@ class _ClusterLosses(Losses):
         return values, gradient
 
     def step(self, lr: float) -> None:
-        """Take one step with the class weights and the like."""
+        """Take one step with the losses' own parameters."""
         for recording in self.recordings:
             recording.step(lr)
 
 
-class _Learning:
-    """The loss of one recording with what it learns itself, by Adam as the network."""
+class _LearnedLoss:
+    """The loss of one recording and its own parameters, learned by Adam."""
 
     def __init__(self, loss: ClusterLoss) -> None:
         self.objective, self.clusters = loss.objective, loss.clusters
@@ -89,10 +89,12 @@ class _Learning:
         self.optimizer: torch.optim.Adam | None = None
 
     def evaluate(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss and its gradient at embeddings (N, d)."""
+        """Return the loss and its gradient for embeddings (N, d)."""
         embeddings = embeddings.clone().requires_grad_()
         if self.parameters is None:
-            self.parameters = self.objective.start(embeddings, self.clusters)
+            self.parameters = self.objective.initial_parameters(
+                embeddings, self.clusters
+            )
             if self.parameters:
                 self.optimizer = torch.optim.Adam(self.parameters)
         loss = self.objective.evaluate(
