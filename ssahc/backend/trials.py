@@ -7,6 +7,7 @@ nontargets that are accepted.
 
 from dataclasses import dataclass
 from math import inf
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,8 +15,9 @@ from numpy.typing import ArrayLike
 from ssahc.backend.embedding_net import apply_metric
 from ssahc.backend.plda import normalize_latent, project_to_latent
 from ssahc.backend.preprocess import center, whiten_and_normalize
-from ssahc.core.errors import DataError, UsageError
+from ssahc.core.errors import DataError
 from ssahc.core.model import check_model
+from ssahc.core.options import Options
 from ssahc.core.types import (
     LARGEST,
     FloatArray,
@@ -25,15 +27,15 @@ from ssahc.core.types import (
     as_matrix,
     as_numbers,
 )
-from ssahc.core.validation import check_fields
+from ssahc.core.validation import Interval
 
 # Trials that are scored at once: their vectors should fit into the processor's cache.
 _BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class VerificationOptions:
-    """What errors cost, as in NIST's speaker recognition evaluations.
+class VerificationOptions(Options, group="Scoring"):
+    """Costs of errors, as in NIST's speaker recognition evaluations.
 
     Parameters
     ----------
@@ -45,29 +47,10 @@ class VerificationOptions:
         Cost of accepting a nontarget.
     """
 
-    p_target: float = 0.01
-    c_miss: float = 1.0
-    c_fa: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not 0 < self.p_target < 1:
-            raise UsageError(
-                f"p-target must be between 0 and 1, found {self.p_target:g}"
-            )
-        for name in ("c_miss", "c_fa"):
-            if not 0 < getattr(self, name) < inf:
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be finite and above 0, found "
-                    f"{getattr(self, name):g}"
-                )
-        # Products of these, and shares of them, must be numbers above 0.
-        values = self.p_target, self.c_miss, self.c_fa
-        if not (1 / LARGEST <= min(values) and max(values) <= LARGEST):
-            raise UsageError(
-                f"p-target, c-miss and c-fa must be from {1 / LARGEST:g} to "
-                f"{LARGEST:g}, found {', '.join(format(v, 'g') for v in values)}"
-            )
+    # Products of these, and shares of them, must be numbers above 0.
+    p_target: Annotated[float, Interval(ge=1 / LARGEST, lt=1)] = 0.01
+    c_miss: Annotated[float, Interval(ge=1 / LARGEST, le=LARGEST)] = 1.0
+    c_fa: Annotated[float, Interval(ge=1 / LARGEST, le=LARGEST)] = 1.0
 
 
 @dataclass(frozen=True)

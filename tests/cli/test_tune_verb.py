@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ssahc.cli.sweep_grid import GridOptions, parse_numbers
 from ssahc.cli.sweep_table import read_sweep, write_sweep
 from ssahc.core.errors import FormatError, UsageError
+from ssahc.core.options import list_options
 from ssahc.core.types import Turn
-from ssahc.io.config import list_options
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.xvectors import write_xvector_dir

@@ -9,7 +9,7 @@ import torch
 
 import ssahc
 from ssahc.core.errors import UsageError
-from ssahc.io.config import list_options
+from ssahc.core.options import list_options
 from ssahc.learning.losses import classification, objective, pairwise, prototypical
 from ssahc.learning.losses.distances import distances
 from ssahc.learning.losses.objective import Objective
