@@ -31,8 +31,8 @@ class Stop:
 
     num_speakers: Annotated[int | None, Interval(ge=1)] = None
     threshold: float | None = None
-    min_speakers: int = 1
-    max_speakers: int | None = None
+    min_speakers: Annotated[int, Interval(ge=1)] = 1
+    max_speakers: Annotated[int | None, Interval(ge=1)] = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -52,11 +52,10 @@ class Stop:
             raise UsageError(
                 "bounds on the number of speakers conflict with an exact number"
             )
-        most = self.min_speakers if self.max_speakers is None else self.max_speakers
-        if not 1 <= self.min_speakers <= most:
+        if self.max_speakers is not None and self.max_speakers < self.min_speakers:
             raise UsageError(
-                "bounds on the number of speakers must satisfy 1 <= min <= max, found "
-                f"min {self.min_speakers} and max {self.max_speakers}"
+                f"--max-speakers must be --min-speakers, {self.min_speakers}, or more, "
+                f"found {self.max_speakers}"
             )
 
     def goes_on(self, left: int, best: np.float32) -> bool:

@@ -86,7 +86,8 @@ def check_fields(instance: Any) -> None:
         value = getattr(instance, name)
         wanted = expected.violated_by(value)
         if wanted is not None:
-            raise UsageError(f"{flag(name)} must be {wanted}, found {value!r}")
+            found = f"{value}" if isinstance(value, Real) else f"{value!r}"
+            raise UsageError(f"{flag(name)} must be {wanted}, found {found}")
 
 
 def changed_fields(instance: Any) -> dict[str, Any]:

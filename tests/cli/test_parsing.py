@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import astuple
+from math import nan
 from pathlib import Path
 from typing import get_args
 
@@ -11,12 +12,30 @@ import pytest
 from click.testing import CliRunner
 
 from ssahc.cli import VERBS, cli
+from ssahc.cli.cluster import ClusterConfig
 from ssahc.cli.diarize import DiarizeConfig
+from ssahc.cli.fit import FitConfig
 from ssahc.cli.inputs import CONFLICTS
 from ssahc.cli.parsing import resolve
+from ssahc.cli.train_metric import MetricConfig
+from ssahc.cli.tune import TuneConfig
+from ssahc.cli.verify import VerifyConfig
 from ssahc.core.errors import UsageError
-from ssahc.core.options import Group, list_options
+from ssahc.core.options import Group, build, list_options
 from ssahc.learning.losses.options import LossOptions
+from ssahc.runtime.executor import RunningOptions
+from ssahc.simulation.conversations import SimulateOptions
+
+CONFIGS = (
+    DiarizeConfig,
+    ClusterConfig,
+    FitConfig,
+    MetricConfig,
+    TuneConfig,
+    VerifyConfig,
+    RunningOptions,
+    SimulateOptions,
+)
 
 # ---- sources of options ------------------------------------------------------------
 
@@ -72,6 +91,22 @@ def test_a_loss_displaces_options_it_does_not_use(diarize_config):
     assert config.method.learning.objective == LossOptions()
     with pytest.raises(UsageError, match="not to softmax; leave it out"):
         diarize_config(text, {"loss": "softmax", "sampling": "hard"})
+
+
+@pytest.mark.parametrize("options_class", CONFIGS)
+def test_every_number_is_checked(options_class):
+    # Options are written to config.toml, which holds 64 bits, and NaN is never sensible.
+    wrong = {int: 2**63, float: nan}
+    for option in list_options(options_class):
+        if option.type in wrong:
+            with pytest.raises(UsageError, match=rf"{option.flag} must be .*, found"):
+                build(options_class, {option.name: wrong[option.type]})
+
+
+@pytest.mark.parametrize(("name", "value"), [("lambda", -0.1), ("kc", 0), ("eta", 2)])
+def test_numbers_out_of_range_are_refused(name, value):
+    with pytest.raises(UsageError, match=f"--{name} must be"):
+        resolve(DiarizeConfig, {name: value})
 
 
 # ---- help --------------------------------------------------------------------------
