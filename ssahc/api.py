@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -20,6 +19,7 @@ from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import DataError, FormatError, SsahcError, UsageError
+from ssahc.core.options import check_values, combine
 from ssahc.core.types import (
     NO_MODEL,
     EmbeddingNet,
@@ -32,7 +32,6 @@ from ssahc.core.types import (
     as_matrix,
     no_progress,
 )
-from ssahc.io.config import check_values, resolve
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.text import read_attributes
@@ -43,6 +42,7 @@ from ssahc.learning.ssa import LearningOptions, Period
 from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows
 from ssahc.pipeline.diarize import Diarization, diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
+from ssahc.pipeline.presets import load_preset
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
 from ssahc.runtime.device import Device
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
@@ -272,7 +272,8 @@ def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:
         if value is not None
     }
     try:
-        checked = check_values(plain, DiarizeOptions, Path("make_options"))
+        checked = check_values(plain, DiarizeOptions, "make_options")
     except FormatError as error:
         raise UsageError(str(error)) from error
-    return resolve(DiarizeOptions, checked, preset=preset, displaces=DISPLACED_BY_LOSS)
+    sources = [] if preset is None else [load_preset(preset, DiarizeOptions)]
+    return combine(DiarizeOptions, [*sources, checked], DISPLACED_BY_LOSS)

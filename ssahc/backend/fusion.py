@@ -1,40 +1,32 @@
 """The learned affinity and PLDA scores become one affinity."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from ssahc.backend.affinity import Affinity, weighted_sum
-from ssahc.core.errors import UsageError
-from ssahc.core.validation import check_fields
+from ssahc.core.options import Options
+from ssahc.core.validation import Interval
 
 # A standard deviation below this share of the mean is rounding noise.
 _NO_SPREAD = 1e-6
 
 
 @dataclass(frozen=True)
-class FusionOptions:
-    """How the learned affinity and the PLDA scores become one.
+class FusionOptions(Options, group="PLDA and fusion"):
+    """Options for fusing learned and PLDA affinities.
 
     Parameters
     ----------
     fusion : {"raw", "maxabs", "znorm"}
-        What is summed: cosine and log-likelihood ratio as they are (raw), each divided
-        by its largest absolute value in the recording (maxabs), or each minus its mean
-        and divided by its standard deviation (znorm). A threshold is in the unit of the
-        sum.
+        Scaling before the two affinities are summed: none (raw), by the largest
+        absolute value in the recording (maxabs), or standardization (znorm). It sets
+        the unit of --threshold.
     fusion_weight : float
-        Share of the learned affinity, 0 to 1; the rest is PLDA.
+        Weight of the learned affinity, 0 to 1; the rest is the PLDA's.
     """
 
     fusion: Literal["raw", "maxabs", "znorm"] = "raw"
-    fusion_weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not 0 <= self.fusion_weight <= 1:
-            raise UsageError(
-                f"fusion-weight must be between 0 and 1, found {self.fusion_weight:g}"
-            )
+    fusion_weight: Annotated[float, Interval(ge=0, le=1)] = 0.5
 
 
 def fuse(

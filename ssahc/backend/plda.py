@@ -5,7 +5,7 @@ Scores are those of Kaldi's ``ivector-plda-scoring-dense``.
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from ssahc.backend.preprocess import (
     length_normalize,
     recording_pca,
 )
-from ssahc.core.errors import DataError, UsageError
+from ssahc.core.errors import DataError
+from ssahc.core.options import Options
 from ssahc.core.types import FloatArray, Model, Plda
-from ssahc.core.validation import check_fields
+from ssahc.core.validation import Interval
 
 # Share of the variance of whitened, length-normalised x-vectors that is between
 # speakers: that of the public PLDA of CALLHOME x-vectors.
@@ -28,28 +29,23 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class PldaOptions:
+class PldaOptions(Options, group="PLDA and fusion"):
     """How PLDA scores are computed.
+
+    The length norms "simple" and "none" are Kaldi's --simple-length-normalization and
+    --normalize-length=false.
 
     Parameters
     ----------
     target_energy : float
-        Share of a recording's energy that its PCA keeps; 1 means no PCA.
+        Share of a recording's energy that its PCA keeps; 1 disables the PCA.
     length_norm : {"plda", "simple", "none"}
-        Scale projected vectors by their length under the model (Kaldi's default), by
-        their plain length (``--simple-length-normalization``), or not at all
-        (``--normalize-length=false``).
+        Length normalization of projected vectors: by their length under the model
+        (plda, Kaldi's default), by their Euclidean length (simple), or none.
     """
 
-    target_energy: float = 0.1
+    target_energy: Annotated[float, Interval(ge=0, le=1)] = 0.1
     length_norm: Literal["plda", "simple", "none"] = "plda"
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not 0 <= self.target_energy <= 1:
-            raise UsageError(
-                f"target energy must be between 0 and 1, found {self.target_energy:g}"
-            )
 
 
 def project_plda(plda: Plda, directions: FloatArray) -> Plda:

@@ -7,7 +7,7 @@ recipe calls it), ``ivector-compute-plda``, ``ivector-copy-plda --smoothing`` an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ssahc.backend.plda import diagonalize
 from ssahc.backend.preprocess import center, whiten_and_normalize
 from ssahc.core.errors import DataError, UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import (
     LARGEST,
     FloatArray,
@@ -23,53 +24,34 @@ from ssahc.core.types import (
     as_matrix,
     find_unusable,
 )
-from ssahc.core.validation import changed_fields, check_fields, check_most
+from ssahc.core.validation import Interval, changed_fields
 
 # A variance below this share of the largest is rounding noise of float32 vectors.
 _NO_VARIANCE = 1e-12
-# Long before these nothing changes any more.
-_MOST = {
-    "num_em_iters": 10_000,
-    **dict.fromkeys(("smoothing", "within_covar_scale"), LARGEST),
-    "between_covar_scale": LARGEST,
-}
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(Options, group="Learning"):
     """How a PLDA is trained; names and values are those of Kaldi's programs.
 
     Parameters
     ----------
     num_em_iters : int
-        Iterations of expectation maximisation.
+        Number of EM iterations.
     smoothing : float
-        Adds this share of the between-class covariance to the within-class one.
+        Share of the between-class covariance that is added to the within-class one.
     within_covar_scale : float
-        Of the variance that vectors adapted to have beyond the model's, the share that
-        the within-class covariance takes on.
+        With --adapt-to: share of the excess variance of the adaptation data that is
+        added to the within-class covariance.
     between_covar_scale : float
-        Of that variance, the share that the between-class covariance takes on.
+        With --adapt-to: share of the excess variance of the adaptation data that is
+        added to the between-class covariance.
     """
 
-    num_em_iters: int = 10
-    smoothing: float = 0.0
-    within_covar_scale: float = 0.3
-    between_covar_scale: float = 0.7
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.num_em_iters < 0:
-            raise UsageError(
-                f"num-em-iters must be 0 or more, found {self.num_em_iters}"
-            )
-        for name in ("smoothing", "within_covar_scale", "between_covar_scale"):
-            if not 0 <= getattr(self, name) < inf:
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be finite and 0 or more, found "
-                    f"{getattr(self, name):g}"
-                )
-        check_most(self, **_MOST)
+    num_em_iters: Annotated[int, Interval(ge=0, le=10_000)] = 10
+    smoothing: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.0
+    within_covar_scale: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.3
+    between_covar_scale: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.7
 
 
 def fit_model(

@@ -15,34 +15,41 @@ from ssahc.cli.surroundings import check_working_directory
 from ssahc.core.errors import SsahcError
 from ssahc.runtime.memory import lack_of_memory
 
-VERBS = {
-    "check": "Check an x-vector folder and a model without running.",
-    "cluster": "Cluster ready-made score matrices, as Kaldi's agglomerative-cluster.",
-    "demo": "Simulate, diarize and score a small corpus; needs no data.",
-    "diarize": "Diarize an x-vector folder: who speaks when, as RTTM.",
-    "fit": "Train mean, whitening and PLDA on x-vectors.",
-    "plot": "Pictures: affinities, timelines with errors, error rates.",
-    "report": "One HTML page on a run: error rates, timelines, affinities, settings.",
-    "score": "Diarization error rate of an RTTM, equal to md-eval's.",
-    "simulate": "Make x-vector folders of synthetic conversations.",
-    "train-metric": "Train a network on x-vectors of known speakers, to start from.",
-    "tune": "Find the threshold and other options that serve a folder best.",
-    "verify": "Speaker verification: scores, EER and minDCF of a list of trials.",
+VERB_GROUPS = {
+    "Diarization": {
+        "diarize": "Diarize an x-vector folder: who speaks when, as RTTM.",
+        "score": "Score an RTTM: diarization error rate, as by md-eval.",
+        "report": "Write an HTML page on a run: error rates, timelines.",
+        "plot": "Draw affinities, timelines with errors, or error rates.",
+        "tune": "Tune the threshold and other options on labelled data.",
+        "cluster": "Cluster score matrices, as Kaldi's agglomerative-cluster does.",
+    },
+    "Models": {
+        "fit": "Estimate mean, whitening and PLDA from x-vectors.",
+        "train-metric": "Train an embedding network on x-vectors of known speakers.",
+        "verify": "Score speaker verification trials: EER and minDCF.",
+    },
+    "Data": {
+        "demo": "Simulate, diarize and score a small corpus; needs no data.",
+        "simulate": "Simulate conversations as x-vector folders.",
+        "check": "Check an x-vector folder and a model without diarizing.",
+    },
 }
+VERBS = {name: text for group in VERB_GROUPS.values() for name, text in group.items()}
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STDERR = 2
 
 
 class _ToStderr(logging.Handler):
-    """Writes to what is standard error now: a progress bar may have taken its place."""
+    """Writes to the current standard error, which a progress bar may replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(record.getMessage())
 
 
 class _Verbs(click.Group):
-    """Loads the module of a verb only when that verb is run."""
+    """Loads the module of a verb only when the verb is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -58,21 +65,23 @@ class _Verbs(click.Group):
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+        width = max(map(len, VERBS))
+        for title, verbs in VERB_GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), verbs[name]) for name in verbs])
 
 
 @click.group(
     cls=_Verbs,
     no_args_is_help=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="ssahc")
 def cli() -> None:
-    """Say who speaks when, from Kaldi x-vectors.
+    """Speaker diarization of Kaldi x-vectors.
 
     Self-supervised agglomerative hierarchical clustering (Singh & Ganapathy,
-    Interspeech 2020) with PLDA fusion; reads and writes Kaldi's files.
+    Interspeech 2020) with PLDA fusion. Reads and writes Kaldi's files.
     """
     logger = logging.getLogger("ssahc")
     logger.handlers = [_ToStderr()]
@@ -81,20 +90,20 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; exit 2 with one line on errors that the user can mend."""
-    # One recording's matrices are small: threads cost more than they bring (24 against
-    # 10 CPU seconds on 250 calls). The user's own setting wins.
+    """Run the command line; exit with 2 and one line on errors caused by user input."""
+    # A recording's matrices are small: threads cost more than they gain (24 instead of
+    # 10 CPU seconds on 250 calls). The user's setting takes precedence.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # Pictures are files: no window is opened, whatever is set for other programs.
+    # Pictures are files: never open a window.
     os.environ["MPLBACKEND"] = "agg"
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
-        # Names that a terminal cannot show must not end a run.
+        # Names that a terminal cannot show must not stop a run.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # As batch systems stop a job: what is done is kept, nothing half-made is left.
+    # Batch systems stop jobs by signals: keep results, leave no partial files.
     for number in _STOPS:
-        # nohup, and shells that put a job aside, have it ignore some of them.
+        # nohup and background jobs ignore some of them.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     try:
@@ -109,15 +118,15 @@ def main() -> None:
     except MemoryError as error:
         _fail(lack_of_memory(error))
     except OSError as error:
-        # A disk that fills up, a file that vanishes: nothing that a traceback explains.
+        # For a full disk or a vanished file, a traceback explains nothing.
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")
 
 
 def _open_closed() -> None:
-    """Open what is closed: the next file, a result, would take standard error's place.
+    """Open closed standard streams on the null device.
 
-    What is closed stays without a reader.
+    Otherwise the next file to be opened, a result, would become standard error.
     """
     while (handle := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
@@ -129,7 +138,7 @@ def _open_closed() -> None:
 
 
 def _stop(number: int, frame: Any) -> NoReturn:
-    # Once is enough: what is done is being put in order.
+    # Ignore further signals while results are stored.
     for other in _STOPS:
         signal.signal(other, _ignore)
     if number == signal.SIGINT:

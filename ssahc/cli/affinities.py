@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix
-from ssahc.cli.diarize import Run
+from ssahc.cli.diarize import DiarizeConfig
 from ssahc.cli.inputs import open_inputs, open_source
 from ssahc.cli.runner import as_fault
 from ssahc.core.errors import DataError, UsageError
@@ -35,7 +35,7 @@ class Clustered:
 
 
 def read_affinities(
-    run: Run, out_dir: Path, names: Collection[str]
+    run: DiarizeConfig, out_dir: Path, names: Collection[str]
 ) -> Iterator[Clustered | Fault]:
     """Yield the affinity of each recording that is named, in any order.
 
@@ -81,7 +81,7 @@ def _read_stored(
             yield Fault(name, str(error))
 
 
-def _compute(run: Run, folder: XvectorDir) -> Iterator[Clustered | Fault]:
+def _compute(run: DiarizeConfig, folder: XvectorDir) -> Iterator[Clustered | Fault]:
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     # What the run was allowed is nothing to those who draw.
     method = replace(run.method, max_memory=None)

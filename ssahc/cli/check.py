@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ssahc.cli.messages import say_error
-from ssahc.cli.options import PATH, Verb
+from ssahc.cli.parsing import PATH, Verb
 from ssahc.cli.runner import track
 from ssahc.core.errors import FormatError, printable
 from ssahc.core.types import NO_MODEL

@@ -11,15 +11,16 @@ import click
 import numpy as np
 
 from ssahc.cli.inputs import CONFLICTS, SpeakerTables, read_speakers
-from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cli.overwrite import read_earlier
+from ssahc.cli.parsing import PATH, Verb, config_option, options_of, resolve
 from ssahc.cli.runner import CONFIG, RttmOptions, work_through, write_results
 from ssahc.clustering.ahc import AhcOptions, agglomerative_cluster
 from ssahc.core.errors import DataError, FormatError
+from ssahc.core.options import Options
 from ssahc.core.turns import make_turns
 from ssahc.core.types import Fault, IntArray, Turn
 from ssahc.io.ark import Array, index_table, read_entries
-from ssahc.io.config import resolve, write_config
+from ssahc.io.config import write_config
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.folders import staged_output
 from ssahc.io.text import Segment, read_segments, read_spk2utt
@@ -32,15 +33,15 @@ _FILES = (CONFIG, "labels", "rttm")
 
 
 @dataclass(frozen=True)
-class ScoreFileOptions:
-    """Inputs beside scores and reco2utt.
+class ScoreFileOptions(Options, group="Input and output"):
+    """Inputs besides scores and reco2utt.
 
     Parameters
     ----------
     read_costs : bool
-        Scores are costs (smaller means more alike), and so is the threshold.
+        Scores and threshold are costs: smaller means more similar.
     segments : Path, optional
-        Segments of the utterances; if given, OUT_DIR also gets an rttm.
+        Segments of the utterances; with them, OUT_DIR also gets an rttm.
     """
 
     read_costs: bool = False
@@ -48,7 +49,7 @@ class ScoreFileOptions:
 
 
 @dataclass(frozen=True)
-class Run:
+class ClusterConfig:
     """All options of ``ssahc cluster``."""
 
     files: ScoreFileOptions = field(default_factory=ScoreFileOptions)
@@ -78,18 +79,18 @@ class _Clustered:
 @click.argument("scores", type=PATH)
 @click.argument("reco2utt", type=PATH)
 @click.argument("out_dir", type=PATH)
-@options_of(Run)
+@options_of(ClusterConfig)
 @config_option
 def command(
     scores: Path, reco2utt: Path, out_dir: Path, config: Path | None, **given: Any
 ) -> None:
     """Cluster the matrices of SCORES and write OUT_DIR/labels.
 
-    SCORES is an archive or an scp of one square matrix a recording, RECO2UTT lists each
-    recording's utterances in the order of the matrix's rows. Labels are those of
-    Kaldi's agglomerative-cluster with the options of the same names.
+    SCORES is an archive or scp with one square matrix per recording; RECO2UTT lists the
+    utterances of each recording in the order of the rows. Labels equal those of Kaldi's
+    agglomerative-cluster with the options of the same names.
     """
-    run = resolve(Run, given, config=config, displaces=CONFLICTS)
+    run = resolve(ClusterConfig, given, config=config, displaces=CONFLICTS)
     names = ("labels",) if run.files.segments is None else ("labels", "rttm")
 
     def find_stale() -> tuple[str, ...]:
@@ -103,7 +104,9 @@ def command(
     sys.exit(1 if faults else 0)
 
 
-def _cluster(scores: Path, reco2utt: Path, out_dir: Path, run: Run) -> list[Fault]:
+def _cluster(
+    scores: Path, reco2utt: Path, out_dir: Path, run: ClusterConfig
+) -> list[Fault]:
     speakers_of = read_speakers(run.tables, run.speakers)
     utterances = read_spk2utt(strip_rspecifier(reco2utt)[1])
     segments = None if run.files.segments is None else read_segments(run.files.segments)
@@ -161,7 +164,7 @@ def _read_scores(
 
 
 def _label(
-    scores: _Scores, utterances: list[str], speakers: SpeakerOptions, run: Run
+    scores: _Scores, utterances: list[str], speakers: SpeakerOptions, run: ClusterConfig
 ) -> IntArray:
     count = len(utterances)
     if scores.matrix.shape != (count, count) or count == 0:

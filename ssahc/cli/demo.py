@@ -5,8 +5,8 @@ from typing import get_args
 
 import click
 
-from ssahc.cli.options import PATH, Verb
 from ssahc.cli.overwrite import refuse_others
+from ssahc.cli.parsing import PATH, Verb
 from ssahc.cli.runner import CONFIG, track, write_results
 from ssahc.cli.simulate import refuse_what_is_not_simulated, write_corpus
 from ssahc.cli.tables import print_table

@@ -26,15 +26,17 @@ from ssahc.cli.inputs import (
 )
 from ssahc.cli.journal import SCORES, Plan, Unfinished, open_unfinished
 from ssahc.cli.memory_limit import method_of_workers, promised_memory
-from ssahc.cli.options import (
+from ssahc.cli.overwrite import read_earlier
+from ssahc.cli.parsing import (
     PATH,
+    GroupedOption,
     Verb,
     config_option,
     options_of,
     preset_option,
+    resolve,
     take_options,
 )
-from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.runner import (
     CONFIG,
     TUNING,
@@ -48,9 +50,9 @@ from ssahc.cli.runner import (
     write_results,
 )
 from ssahc.core.errors import UsageError
+from ssahc.core.options import Options
 from ssahc.core.turns import make_turns
 from ssahc.core.types import Fault, Float32Array, IntArray, Recording, Turn
-from ssahc.io.config import resolve
 from ssahc.io.files import refuse_input
 from ssahc.io.xvectors import XvectorDir, is_sound, read_recordings
 from ssahc.pipeline.diarize import Diarization
@@ -69,21 +71,21 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class OutputOptions:
-    """What is written beside rttm and labels.
+class OutputOptions(Options, group="Input and output"):
+    """What is written besides rttm and labels.
 
     Parameters
     ----------
     write_scores : bool
-        Also write scores.ark and scores.scp, which Kaldi's agglomerative-cluster reads.
+        Also write scores.ark and scores.scp, as Kaldi's agglomerative-cluster reads.
     """
 
     write_scores: bool = False
 
 
 @dataclass(frozen=True)
-class Run:
-    """What ``ssahc diarize`` does; where it is done (`RunningOptions`) is no matter."""
+class DiarizeConfig:
+    """All options of ``ssahc diarize`` that affect results."""
 
     source: Source = field(default_factory=Source)
     files: ModelFiles = field(default_factory=ModelFiles)
@@ -96,13 +98,15 @@ class Run:
 @click.command("diarize", cls=Verb)
 @click.argument("xvector_dir", type=PATH)
 @click.argument("out_dir", type=PATH)
-@options_of(Run, without={"xvector_dir"})
+@options_of(DiarizeConfig, without={"xvector_dir"})
 @options_of(RunningOptions)
 @click.option(
     "--resume",
+    cls=GroupedOption,
+    group="Execution",
     is_flag=True,
-    help="Keep what an earlier run with the same options has left in OUT_DIR, finished "
-    "or interrupted, and do the rest.",
+    help="Keep the results in OUT_DIR of an earlier run with the same options, finished"
+    " or interrupted, and process the remaining recordings.",
 )
 @preset_option
 @config_option
@@ -116,15 +120,13 @@ def command(
 ) -> None:
     """Diarize the recordings of XVECTOR_DIR and write OUT_DIR/rttm.
 
-    XVECTOR_DIR is what Kaldi's extract_xvectors.sh leaves: xvector.scp, segments,
-    utt2spk, spk2utt. OUT_DIR also gets labels and config.toml.
+    XVECTOR_DIR is the output of Kaldi's extract_xvectors.sh: xvector.scp, segments,
+    utt2spk, spk2utt. OUT_DIR also gets labels and config.toml. The number of speakers
+    is estimated unless --num-speakers or --reco2num-spk is given.
 
-    The number of speakers comes from --reco2num-spk, else --num-speakers, else
-    --threshold, else it is estimated, the last two within bounds if there are any.
-
-    Exit status: 0 all recordings done; 1 some failed, the others are written; 2 wrong
-    usage or nothing done, nothing is written. What an interrupted run has done is kept
-    in OUT_DIR/.unfinished for --resume.
+    Exit status: 0 if all recordings were processed; 1 if some failed (the others are
+    written); 2 on wrong usage or if all failed (nothing is written). The results of an
+    interrupted run are kept in OUT_DIR/.unfinished for --resume.
     """
     running = take_options(RunningOptions, given)
     if (out_dir / TUNING).exists():
@@ -133,7 +135,9 @@ def command(
             "choose another folder"
         )
     given["xvector_dir"] = xvector_dir
-    run = resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
+    run = resolve(
+        DiarizeConfig, given, config=config, preset=preset, displaces=CONFLICTS
+    )
     warn_of_other_system(given, config)
     scores = SCORES if run.output.write_scores else ()
 
@@ -150,7 +154,7 @@ def command(
 
 def _run(
     out_dir: Path,
-    run: Run,
+    run: DiarizeConfig,
     running: RunningOptions,
     *,
     resume: bool,
@@ -177,7 +181,7 @@ def _run(
     return faults
 
 
-def settle_system(run: Run, inputs: Inputs) -> Run:
+def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
     """Return the options with what there is input for; tell what is odd.
 
     Raises
@@ -269,7 +273,7 @@ class _Diarize:
 def _diarize(
     folder: XvectorDir,
     inputs: Inputs,
-    run: Run,
+    run: DiarizeConfig,
     running: RunningOptions,
     unfinished: Unfinished,
 ) -> list[Fault]:
@@ -318,7 +322,7 @@ def _diarize(
     return faults
 
 
-def _write(folder: XvectorDir, run: Run, unfinished: Unfinished) -> None:
+def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> None:
     """Write the results in spk2utt's order, in which Kaldi goes through them."""
     done = [name for name in folder.utterances if name in unfinished.labels]
     if run.output.write_scores:

@@ -10,12 +10,12 @@ import click
 
 from ssahc.backend.training import TrainingOptions, check_adaptation, fit_model
 from ssahc.backend.unsupervised import fit_unlabelled
-from ssahc.cli.options import PATH, Verb, config_option, options_of
+from ssahc.cli.parsing import PATH, Verb, config_option, options_of, resolve
 from ssahc.cli.runner import print_errors, print_faults, track
 from ssahc.core.errors import DataError, UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import Fault, FloatArray, Model, Recording
 from ssahc.core.validation import changed_fields
-from ssahc.io.config import resolve
 from ssahc.io.folders import staged_output
 from ssahc.io.labelled import read_labelled, read_xvectors
 from ssahc.io.model import METRIC, MODEL_FILES, ModelFormat, write_model_dir
@@ -25,21 +25,21 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What a model is learned from beside the training folder.
+class Sources(Options, group="Input and output"):
+    """What a model is estimated from besides the training folder.
 
     Parameters
     ----------
     whiten_from : Path, optional
-        X-vector folder that gives mean and whitening in place of XVECTOR_DIR, such as
-        one of recordings like those to be diarized; only its xvector.scp is read.
+        X-vector folder to estimate mean and whitening from instead of XVECTOR_DIR, such
+        as recordings like those to be diarized; only its xvector.scp is read.
     adapt_to : Path, optional
-        X-vector folder without labels to whose spread the PLDA is adapted, as by
-        ivector-adapt-plda; only its xvector.scp is read.
+        X-vector folder without labels to adapt the PLDA to, as ivector-adapt-plda does;
+        only its xvector.scp is read.
     unsupervised : bool
-        Learn from recordings without labels: XVECTOR_DIR is a folder to be diarized,
-        its segments are windows slid over speech, and neighbouring windows show how one
-        voice varies.
+        Estimate the model from recordings without labels: XVECTOR_DIR is a folder to be
+        diarized whose segments are sliding windows; neighbouring windows show the
+        variation within a speaker.
     """
 
     whiten_from: Path | None = None
@@ -48,21 +48,21 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class ModelOutput:
+class ModelOutput(Options, group="Input and output"):
     """How a model is written.
 
     Parameters
     ----------
     file_format : {"kaldi", "text", "binary"}
-        Files as Kaldi's programs write them (mean.vec as text, the others binary), or
-        all of one kind.
+        Format of the model's files: as Kaldi's programs write them (mean.vec as text,
+        the others binary), or all text, or all binary.
     """
 
     file_format: ModelFormat = "kaldi"
 
 
 @dataclass(frozen=True)
-class Run:
+class FitConfig:
     """All options of ``ssahc fit``."""
 
     sources: Sources = field(default_factory=Sources)
@@ -73,7 +73,7 @@ class Run:
         labelled_only = Sources(unsupervised=True), TrainingOptions()
         if self.sources.unsupervised and (self.sources, self.training) != labelled_only:
             raise UsageError(
-                "--unsupervised learns all from XVECTOR_DIR in one step; leave out "
+                "--unsupervised estimates the whole model from XVECTOR_DIR; leave out "
                 "--whiten-from, --adapt-to and the options of the PLDA's training"
             )
         check_adaptation(self.training, adapts=self.sources.adapt_to is not None)
@@ -82,21 +82,21 @@ class Run:
 @click.command("fit", cls=Verb)
 @click.argument("xvector_dir", type=PATH)
 @click.argument("model_dir", type=PATH)
-@options_of(Run)
+@options_of(FitConfig)
 @config_option
 def command(
     xvector_dir: Path, model_dir: Path, config: Path | None, **given: Any
 ) -> None:
     """Train a model on XVECTOR_DIR: MODEL_DIR/mean.vec, transform.mat and plda.
 
-    XVECTOR_DIR holds xvector.scp and utt2spk, which says who speaks. Mean, whitening
-    and PLDA equal those of ivector-mean, est-pca and ivector-compute-plda.
+    XVECTOR_DIR holds xvector.scp and utt2spk, with a speaker for each x-vector. Mean,
+    whitening and PLDA equal those of ivector-mean, est-pca and ivector-compute-plda.
 
-    Exit status: 0 all x-vectors were used; 1 some are broken, each is named, and the
-    model is learned from the others; 2 wrong usage or nothing to learn from, nothing is
-    written.
+    Exit status: 0 if all x-vectors were used; 1 if some are broken (each is named, and
+    the model is estimated from the others); 2 on wrong usage or if none can be used
+    (nothing is written).
     """
-    run = resolve(Run, given, config=config)
+    run = resolve(FitConfig, given, config=config)
     if (model_dir / METRIC).exists():
         raise UsageError(
             f"{model_dir}: holds a metric of ssahc train-metric, which belongs to the "
@@ -112,7 +112,7 @@ def command(
     sys.exit(1 if faults else 0)
 
 
-def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
+def _fit_labelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
     """Return a model of known speakers, and how many x-vectors are broken."""
     labelled, faults = read_labelled(xvector_dir)
     others: list[FloatArray | None] = []
@@ -143,7 +143,7 @@ def _suspects(training: TrainingOptions) -> str:
     return f", or without {' and '.join(changed)}" if changed else ""
 
 
-def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
+def _fit_unlabelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
     """Return a model of nobody in particular, and how many recordings are broken."""
     folder = open_xvector_dir(xvector_dir)
     total = len(folder.utterances.keys() | folder.unlisted.keys())

@@ -1,4 +1,4 @@
-"""What verbs read beside x-vectors: the model, scores, numbers of speakers."""
+"""What verbs read besides x-vectors: the model, scores, numbers of speakers."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ssahc.core.errors import DataError, FormatError, UsageError
+from ssahc.core.options import Options, flatten, list_options
 from ssahc.core.types import Model, Recording
 from ssahc.io.ark import Array
-from ssahc.io.config import flatten, list_options, read_toml
+from ssahc.io.config import read_toml
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.model import MODEL_FILES, read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
@@ -31,42 +32,49 @@ from ssahc.pipeline.options import (
 
 _EXACT = {"reco2num_spk", "num_speakers"}
 _BOUNDS = {"min_speakers", "max_speakers"}
-_FREE = {"threshold", "reco2min_max"} | _BOUNDS
+_ESTIMATED = {"threshold", "reco2min_max"} | _BOUNDS
 _OF_MERGES = {
-    *("threshold", "resegmentation", "max_spk_fraction", "first_pass_max_utterances"),
+    "threshold",
+    "resegmentation",
+    "max_spk_fraction",
+    "first_pass_max_utterances",
 }
-# What the command line says displaces what a config file says and has no place beside
-# it: exact numbers of speakers beside a threshold, bounds or other exact numbers,
-# bounds for each recording beside bounds for all, ready-made scores beside a PLDA, what
-# is about merges beside a clustering that makes none, what a loss does not take.
-CONFLICTS = (
-    {name: (_EXACT | _FREE) - {name} for name in _EXACT}
-    | {name: _EXACT | {"reco2min_max"} for name in _BOUNDS}
-    | {"threshold": _EXACT, "reco2min_max": _EXACT | _BOUNDS}
-    | {"plda": {"plda_scores"}, "plda_scores": {"plda"}}
-    | {"system=spectral": {"final_clustering"} | _OF_MERGES}
-    | {
-        f"final_clustering={name}": _OF_MERGES
-        for name in ("kmeans", "xmeans", "spectral")
-    }
-    | {"final_clustering=vb": {"resegmentation"}}
-    | DISPLACED_BY_LOSS
-)
+# Options that a given option, or value, replaces if they are from a config file or a
+# preset, because they conflict with it: an exact number of speakers with a threshold,
+# bounds and other exact numbers; bounds per recording with bounds for all; PLDA scores
+# with a PLDA; clusterings without merges with the options of merges; and a loss with
+# the options it does not use.
+CONFLICTS = {
+    "reco2num_spk": {"num_speakers"} | _ESTIMATED,
+    "num_speakers": {"reco2num_spk"} | _ESTIMATED,
+    "threshold": _EXACT,
+    "min_speakers": _EXACT | {"reco2min_max"},
+    "max_speakers": _EXACT | {"reco2min_max"},
+    "reco2min_max": _EXACT | _BOUNDS,
+    "plda": {"plda_scores"},
+    "plda_scores": {"plda"},
+    "system=spectral": {"final_clustering"} | _OF_MERGES,
+    "final_clustering=kmeans": _OF_MERGES,
+    "final_clustering=xmeans": _OF_MERGES,
+    "final_clustering=spectral": _OF_MERGES,
+    "final_clustering=vb": {"resegmentation"},
+    **DISPLACED_BY_LOSS,
+}
 
 _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Options, group="Input and output"):
     """Which recordings are read.
 
     Parameters
     ----------
     xvector_dir : Path, optional
-        Folder that extract_xvectors.sh left.
+        X-vector folder, as written by extract_xvectors.sh.
     recordings : Path, optional
-        List of the recordings to read, the first field of every line (a piece of
-        spk2utt will do); the others are left out.
+        File that lists the recordings to read in the first field of each line, such as
+        a part of spk2utt. Default: all.
     """
 
     xvector_dir: Path | None = None
@@ -74,24 +82,24 @@ class Source:
 
 
 @dataclass(frozen=True)
-class ModelFiles:
-    """Where the model is.
+class ModelFiles(Options, group="Input and output"):
+    """Files of the model.
 
     Parameters
     ----------
     model_dir : Path, optional
-        Folder with mean.vec, transform.mat and, if there are, plda and metric.ark.
+        Folder with mean.vec, transform.mat and optionally plda and metric.ark.
     mean : Path, optional
-        Global mean instead of that of the model folder.
+        Global mean, instead of the model folder's.
     transform : Path, optional
-        Whitening transform instead of that of the model folder.
+        Whitening transform, instead of the model folder's.
     plda : Path, optional
-        PLDA instead of that of the model folder.
+        PLDA, instead of the model folder's.
     metric : Path, optional
-        Metric from ssahc train-metric instead of that of the model folder; no system
-        but ssahc and ssahc+plda makes use of it.
+        Embedding network of ssahc train-metric, for ssahc and ssahc+plda, instead of
+        the model folder's.
     plda_scores : Path, optional
-        Archive or scp of Kaldi score matrices that take the place of a PLDA model.
+        Archive or scp of Kaldi score matrices, used instead of a PLDA.
     """
 
     model_dir: Path | None = None
@@ -103,21 +111,19 @@ class ModelFiles:
 
     def __post_init__(self) -> None:
         if self.plda is not None and self.plda_scores is not None:
-            raise UsageError(
-                "--plda-scores takes the place of a PLDA model; leave out --plda"
-            )
+            raise UsageError("--plda-scores replaces a PLDA; leave out --plda")
 
 
 @dataclass(frozen=True)
-class SpeakerTables:
-    """Tables of how many speakers each recording has.
+class SpeakerTables(Options, group="Speakers"):
+    """Tables of the number of speakers in each recording.
 
     Parameters
     ----------
     reco2num_spk : Path, optional
         Kaldi's table of known numbers of speakers: "recording count" lines.
     reco2min_max : Path, optional
-        Bounds on the number that is estimated: "recording min max" lines.
+        Table of bounds on the estimated number of speakers: "recording min max" lines.
     """
 
     reco2num_spk: Path | None = None
@@ -126,14 +132,14 @@ class SpeakerTables:
 
 @dataclass(frozen=True)
 class SpeakersOf:
-    """How many speakers each recording has: a table of options, or one for all."""
+    """Options on the number of speakers: one for all recordings, or a table."""
 
     everywhere: SpeakerOptions
     table: Mapping[str, SpeakerOptions] | None = None
     path: Path | None = None
 
     def __call__(self, recording: str) -> SpeakerOptions:
-        """Return what is known of a recording.
+        """Return the options of a recording.
 
         Raises
         ------
@@ -150,22 +156,22 @@ class SpeakersOf:
 
 
 def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
-    """Warn of values in a config file that go with another system than is asked for.
+    """Warn of values in a config file that were chosen for another system.
 
     Parameters
     ----------
     given : mapping
-        What the command line says; None means "not given".
+        Values of the command line; None means "not given".
     config : Path, optional
-        What the config file says else holds all the same.
+        Its values are used all the same.
     """
     system = given["system"]
     stored = {} if config is None or system is None else read_toml(config)
     there = stored.get("system", system)
     if there == system or system == "spectral":
         return
-    # A threshold is in the unit of what a system clusters, and labels gain by another
-    # look where a system has learned.
+    # Thresholds have the unit of the affinity that a system clusters, and only systems
+    # that learn are resegmented by default.
     names = ["threshold"]
     if (there in LEARNING) != (system in LEARNING):
         names.append("resegmentation")
@@ -173,17 +179,22 @@ def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
     for name in kept:
         _logger.warning(
             "%s %s is from %s, where it goes with --system %s; --%s sets it for %s",
-            *(name, stored[name], config, there, name, system),
+            name,
+            stored[name],
+            config,
+            there,
+            name,
+            system,
         )
 
 
 def open_source(source: Source) -> XvectorDir:
-    """Read the tables of the x-vector folder, for the recordings that are wanted.
+    """Read the tables of the x-vector folder, restricted to the listed recordings.
 
     Raises
     ------
     DataError
-        If a recording of the list is not there.
+        If the folder lacks a recording of the list.
     FormatError
         If a file cannot be used.
     """
@@ -199,16 +210,16 @@ def open_source(source: Source) -> XvectorDir:
 
 
 def read_speakers(tables: SpeakerTables, speakers: SpeakerOptions) -> SpeakersOf:
-    """Read what the tables say of each recording, if there is one.
+    """Return the number of speakers of each recording, from a table if one is given.
 
     Raises
     ------
     UsageError
-        If other options or another table say something else.
+        If other options conflict with the table.
     """
     if tables.reco2num_spk is not None:
         says = "--reco2num-spk gives exact numbers of speakers"
-        _refuse_beside(says, _FREE, tables, speakers)
+        _refuse_beside(says, _ESTIMATED, tables, speakers)
         path = strip_rspecifier(tables.reco2num_spk)[1]
         exact = read_reco2num_spk(path)
         rows = {name: SpeakerOptions(count) for name, count in exact.items()}
@@ -241,19 +252,19 @@ def _refuse_beside(
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What there is beside x-vectors, ready to diarize with."""
+    """The model, scores and numbers of speakers to diarize with."""
 
     model: Model
     plda_scores: ScoreTable | None
     speakers_of: SpeakersOf
 
     def diarize(self, recording: Recording, options: DiarizeOptions) -> Diarization:
-        """Diarize a recording; the tables decide on its number of speakers.
+        """Diarize a recording, with the number of speakers from the tables.
 
         Raises
         ------
         DataError
-            If a table or the scores lack the recording, or what is there does not fit.
+            If a table or the scores lack the recording, or do not fit it.
         """
         options = replace(options, speakers=self.speakers_of(recording.id))
         scores = self.scores_of(recording, options.system)
@@ -270,7 +281,7 @@ class Inputs:
         return diarize_batch(recordings, self.model, each)
 
     def scores_of(self, recording: Recording, system: System | None) -> Array | None:
-        """Read the PLDA scores of a recording; None if there are none, or no use.
+        """Read the PLDA scores of a recording; None if the system does not use them.
 
         Raises
         ------
@@ -302,9 +313,9 @@ def open_inputs(
 
 
 def find_inputs(*options: Source | ModelFiles | SpeakerTables) -> list[Path]:
-    """Return the files that the options name; of a model folder, those it may hold.
+    """Return the files that the options name, and those a model folder may hold.
 
-    Those of an x-vector folder are not among them (see `XvectorDir.files`).
+    For those of an x-vector folder, see `XvectorDir.files`.
     """
     paths = []
     for name, value in (item for part in options for item in flatten(part).items()):
@@ -317,7 +328,7 @@ def find_inputs(*options: Source | ModelFiles | SpeakerTables) -> list[Path]:
 
 
 def load_model(options: ModelFiles) -> Model:
-    """Read the model that the options name; single files win over the folder's."""
+    """Read the model; single files override those of the model folder."""
     single = {
         "mean": options.mean,
         "transform": options.transform,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.diarize import Run
+from ssahc.cli.diarize import DiarizeConfig
 from ssahc.cli.inputs import (
     CONFLICTS,
     ModelFiles,
@@ -16,12 +16,18 @@ from ssahc.cli.inputs import (
     open_inputs,
 )
 from ssahc.cli.memory_limit import promised_memory
-from ssahc.cli.options import PATH, Verb, config_option, options_of, preset_option
+from ssahc.cli.parsing import (
+    PATH,
+    Verb,
+    config_option,
+    options_of,
+    preset_option,
+    resolve,
+)
 from ssahc.cli.plot_scored import speakers, timeline
 from ssahc.cli.sweep_table import draw_bars, draw_curves, read_sweep
 from ssahc.core.errors import DataError, printable
 from ssahc.core.types import Fault, Recording, Turn
-from ssahc.io.config import resolve
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline.options import DiarizeOptions, System, choose_system
@@ -51,9 +57,13 @@ def _diarizing(function: Callable[..., None]) -> Callable[..., None]:
     return options_of(_Shown)(preset_option(config_option(function)))
 
 
-def _resolve(given: Mapping[str, Any], preset: str | None, config: Path | None) -> Run:
+def _resolve(
+    given: Mapping[str, Any], preset: str | None, config: Path | None
+) -> DiarizeConfig:
     """Combine the sources of options as diarize does: its config.toml will do."""
-    return resolve(Run, given, config=config, preset=preset, displaces=CONFLICTS)
+    return resolve(
+        DiarizeConfig, given, config=config, preset=preset, displaces=CONFLICTS
+    )
 
 
 @command.command("affinity", cls=Verb)
@@ -86,7 +96,7 @@ def affinity(
 
 
 def _draw_affinities(
-    xvector_dir: Path, recording: str, ref_rttm: Path, picture: Path, run: Run
+    xvector_dir: Path, recording: str, ref_rttm: Path, picture: Path, run: DiarizeConfig
 ) -> None:
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     has_scores = inputs.plda_scores is not None

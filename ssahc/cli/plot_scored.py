@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.options import PATH, Verb, options_of
+from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.references import (
     Protocol,
     read_hypothesis,
@@ -14,7 +14,6 @@ from ssahc.cli.references import (
 )
 from ssahc.cli.runner import track
 from ssahc.core.errors import DataError, UsageError, printable
-from ssahc.io.config import resolve
 from ssahc.report.figure import check_picture
 from ssahc.scoring.breakdown import break_down, count_speakers
 from ssahc.scoring.der import score_corpus

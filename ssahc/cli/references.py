@@ -6,20 +6,21 @@ from pathlib import Path
 
 from ssahc.cli.runner import warn_of
 from ssahc.core.errors import DataError
+from ssahc.core.options import Options
 from ssahc.core.types import Turn
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
 from ssahc.scoring.der import Score, ScoringOptions, Spans
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """What of a corpus is scored.
+class Protocol(Options, group="Scoring"):
+    """What is scored.
 
     Parameters
     ----------
     uem : Path, optional
-        UEM file: the spans to score. Without, and where it lacks a recording, from the
-        first to the last reference turn.
+        UEM file of the regions to score. Default, also for recordings that it lacks:
+        from the first to the last reference turn.
     scoring : ScoringOptions
     """
 

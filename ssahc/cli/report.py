@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from ssahc.cli.affinities import read_affinities
-from ssahc.cli.diarize import Run
-from ssahc.cli.options import PATH, Verb, options_of
+from ssahc.cli.diarize import DiarizeConfig
+from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.references import (
     Protocol,
     References,
@@ -21,8 +21,9 @@ from ssahc.cli.references import (
 )
 from ssahc.cli.runner import CONFIG, print_faults, track
 from ssahc.core.errors import FormatError, SsahcError, UsageError, printable
+from ssahc.core.options import build, check_values
 from ssahc.core.types import Fault, Turn
-from ssahc.io.config import build, check_values, read_toml, resolve
+from ssahc.io.config import read_toml
 from ssahc.io.files import atomic_write, check_output
 from ssahc.report.page import Entry, Report, rank, render
 from ssahc.scoring.error_spans import Comparison, compare
@@ -195,7 +196,9 @@ def _draw_affinities(
     pictures: dict[str, bytes] = {}
     faults: list[Fault] = []
     try:
-        run = build(Run, check_values(settings, Run, out_dir / CONFIG))
+        run = build(
+            DiarizeConfig, check_values(settings, DiarizeConfig, out_dir / CONFIG)
+        )
         items = read_affinities(run, out_dir, names)
         for item in track(items, len(names), "drawing affinities"):
             if isinstance(item, Fault):

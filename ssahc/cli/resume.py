@@ -8,7 +8,8 @@ from typing import Any
 
 from ssahc.cli.runner import CONFIG
 from ssahc.core.errors import UsageError
-from ssahc.io.config import build, flatten, read_config, write_config
+from ssahc.core.options import build
+from ssahc.io.config import read_config, to_table, write_config
 from ssahc.io.folders import (
     UNFINISHED,
     clear_unfinished,
@@ -115,8 +116,10 @@ def check_same_run(earlier: Path, options: Any, inputs: Iterable[Path]) -> None:
 
 
 def _check_options(earlier: Path, options: Any) -> None:
-    stored = flatten(build(type(options), read_config(earlier / CONFIG, type(options))))
-    wanted = flatten(options)
+    stored = to_table(
+        build(type(options), read_config(earlier / CONFIG, type(options)))
+    )
+    wanted = to_table(options)
     for name in sorted(stored.keys() | wanted.keys()):
         there, here = stored.get(name, "not given"), wanted.get(name, "not given")
         if there != here:

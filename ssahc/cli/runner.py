@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from ssahc.cli.messages import say_error
 from ssahc.core.errors import DataError, UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import Fault, Turn
 from ssahc.io.rttm import write_rttm
 from ssahc.io.text import write_labels
@@ -53,7 +54,7 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class RttmOptions:
+class RttmOptions(Options, group="Input and output"):
     """How an RTTM is written.
 
     Parameters
@@ -65,6 +66,7 @@ class RttmOptions:
     rttm_channel: str = "0"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rttm_channel.split() != [self.rttm_channel]:
             raise UsageError(
                 f"--rttm-channel must be one word, found {self.rttm_channel!r}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.options import PATH, Verb, options_of
+from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.references import (
     Protocol,
     References,
@@ -22,7 +22,6 @@ from ssahc.cli.references import (
 from ssahc.cli.runner import track, warn_of
 from ssahc.cli.tables import print_markdown, print_table
 from ssahc.core.errors import DataError, UsageError, printable
-from ssahc.io.config import resolve
 from ssahc.io.text import read_attributes
 from ssahc.scoring.breakdown import (
     Group,

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from ssahc.cli.options import PATH, Verb, config_option, options_of
+from ssahc.cli.parsing import PATH, Verb, config_option, options_of, resolve
 from ssahc.core.errors import UsageError
 from ssahc.core.types import LabelledXvectors
-from ssahc.io.config import resolve
 from ssahc.io.files import atomic_write, open_regular
 from ssahc.io.folders import lock_folder, move_tree, refuse_links, staging_folder
 from ssahc.io.labelled import write_labelled

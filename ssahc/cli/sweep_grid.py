@@ -4,10 +4,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import floor, isfinite
-from typing import Any
+from typing import Annotated, Any
 
 from ssahc.core.errors import UsageError
-from ssahc.core.validation import check_fields
+from ssahc.core.options import Options
+from ssahc.core.validation import Interval, flag
 from ssahc.io.files import to_number
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.pipeline.tune import Grid, Point, Sweep, check_grid
@@ -20,18 +21,18 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class GridOptions:
-    """What is tried; every combination of it.
+class GridOptions(Options, group="Tuning"):
+    """Values to try; all combinations are.
 
-    The default thresholds suit every kind of affinity: in steps of 0.05 where cosines
-    are, and beyond, where only log-likelihood ratios get, in steps that grow with the
-    distance from zero. Thresholds cost next to nothing.
+    The default thresholds suit every kind of affinity: steps of 0.05 in the range of
+    cosines, and larger steps beyond, where only log-likelihood ratios are. Thresholds
+    cost almost nothing.
 
     Parameters
     ----------
     thresholds : str
-        Values of --threshold: numbers with commas between them; start:stop:step stands
-        for all from start to stop. Not for known numbers of speakers.
+        Values of --threshold, separated by commas; start:stop:step is a range. Not for
+        known numbers of speakers.
     fusion_weights : str, optional
         Values of --fusion-weight, written in the same way.
     init_thresholds : str, optional
@@ -39,20 +40,15 @@ class GridOptions:
     gammas : str, optional
         Values of --gamma.
     folds : int, optional
-        Also deal the recordings into so many folds, and score each of them with the
-        values that are best for the others.
+        Number of folds for cross-validation: score each fold with the values that are
+        best for the others.
     """
 
     thresholds: str = "-50:-10:5,-5:-1:0.5,-1:1:0.05,1:5:0.5,10:50:5"
     fusion_weights: str | None = None
     init_thresholds: str | None = None
     gammas: str | None = None
-    folds: int | None = None
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.folds is not None and self.folds < 2:
-            raise UsageError(f"--folds must be 2 or more, found {self.folds}")
+    folds: Annotated[int | None, Interval(ge=2)] = None
 
 
 # Options that can be swept, and where the values to try come from.
@@ -75,12 +71,8 @@ def refuse_single_values(given: Mapping[str, Any]) -> None:
     for name, source in _SOURCES.items():
         if given.get(name) is not None and given[source] is not None:
             raise UsageError(
-                f"{_flag(name)} has no use beside {_flag(source)}; leave it out"
+                f"{flag(name)} conflicts with {flag(source)}; leave it out"
             )
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def make_grid(options: GridOptions, method: DiarizeOptions, *, known: bool) -> Grid:
@@ -109,7 +101,7 @@ def make_grid(options: GridOptions, method: DiarizeOptions, *, known: bool) -> G
                 "values by --fusion-weights, --gammas or --init-thresholds"
             )
     grid = {
-        name: parse_numbers(_flag(_SOURCES[name]), text)
+        name: parse_numbers(flag(_SOURCES[name]), text)
         for name, text in texts.items()
         if text is not None
     }
@@ -136,7 +128,7 @@ def warn_of_edges(sweep: Sweep, best: Point) -> None:
                     value,
                     what,
                     beyond,
-                    _flag(_SOURCES[name]),
+                    flag(_SOURCES[name]),
                 )
 
 

@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ssahc.cli.options import PATH, Verb, config_option, options_of
 from ssahc.cli.overwrite import has_columns, refuse_others
+from ssahc.cli.parsing import (
+    PATH,
+    GroupedOption,
+    Verb,
+    config_option,
+    options_of,
+    resolve,
+)
 from ssahc.cli.resume import begin, check_same_run, is_interrupted, work_folder
 from ssahc.cli.runner import CONFIG, print_errors
 from ssahc.core.errors import DataError, FormatError
+from ssahc.core.options import Options
 from ssahc.core.types import LabelledXvectors
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
-from ssahc.io.config import resolve
 from ssahc.io.files import atomic_write, refuse_input
 from ssahc.io.folders import clear_unfinished
 from ssahc.io.labelled import read_labelled
@@ -40,19 +47,19 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What a metric is learned from.
+class Sources(Options, group="Input and output"):
+    """What an embedding network is trained on.
 
     Parameters
     ----------
     xvector_dir : Path, optional
         Folder with xvector.scp.
     utt2spk : Path, optional
-        Who speaks in each x-vector, if not the utt2spk of XVECTOR_DIR says so; those
-        that are not listed are left out.
+        Speaker of each x-vector; x-vectors that are not listed are not used. Default:
+        XVECTOR_DIR/utt2spk.
     model_dir : Path, optional
-        Model to start from, which is copied to OUT_DIR; without it, mean, whitening and
-        PLDA are estimated as by ssahc fit, from the speakers that are not held out.
+        Model to start from, which is copied to OUT_DIR. Default: mean, whitening and
+        PLDA are estimated as by ssahc fit from the speakers that are not held out.
     """
 
     xvector_dir: Path | None = None
@@ -61,20 +68,20 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Running:
-    """Where a metric is trained.
+class Running(Options, group="Execution"):
+    """Where a network is trained.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda"}
-        auto is the GPU if there is one.
+        Where the network is trained; auto uses a GPU if there is one.
     """
 
     device: Device = "auto"
 
 
 @dataclass(frozen=True)
-class Run:
+class MetricConfig:
     """All options of ``ssahc train-metric``."""
 
     sources: Sources = field(default_factory=Sources)
@@ -85,12 +92,14 @@ class Run:
 @click.command("train-metric", cls=Verb)
 @click.argument("xvector_dir", type=PATH)
 @click.argument("out_dir", type=PATH)
-@options_of(Run, without={"xvector_dir"})
+@options_of(MetricConfig, without={"xvector_dir"})
 @click.option(
     "--resume",
+    cls=GroupedOption,
+    group="Execution",
     is_flag=True,
-    help="Go on after the last epoch of a run that was interrupted, with the same "
-    "options; a finished one is left as it is.",
+    help="Continue after the last epoch of an interrupted run with the same options; a "
+    "finished run is left as it is.",
 )
 @config_option
 def command(
@@ -102,18 +111,18 @@ def command(
 ) -> None:
     """Train a network on x-vectors of known speakers: OUT_DIR/metric.ark.
 
-    XVECTOR_DIR holds xvector.scp and utt2spk, which says who speaks. OUT_DIR becomes a
-    model folder (mean.vec, transform.mat, plda, metric.ark) for ssahc diarize, whose
-    networks then start from what the metric makes of x-vectors, and for ssahc verify;
-    it also gets config.toml and training.csv, loss and error rates of every epoch.
+    XVECTOR_DIR holds xvector.scp and utt2spk, with a speaker for each x-vector. OUT_DIR
+    becomes a model folder (mean.vec, transform.mat, plda, metric.ark) for ssahc verify
+    and for ssahc diarize, whose networks then start from the embeddings; it also gets
+    config.toml and training.csv with loss and error rates of every epoch.
 
-    Exit status: 0 all x-vectors were used; 1 some are broken, each is named, and the
-    metric is learned from the others; 2 wrong usage or nothing to learn from, nothing
-    is written. What an interrupted run has learned is kept in OUT_DIR/.unfinished for
-    --resume, which leaves a finished run as it is.
+    Exit status: 0 if all x-vectors were used; 1 if some are broken (each is named, and
+    the network is trained on the others); 2 on wrong usage or without usable x-vectors
+    (nothing is written). The state of an interrupted run is kept in OUT_DIR/.unfinished
+    for --resume.
     """
     given["xvector_dir"] = xvector_dir
-    run = resolve(Run, given, config=config, displaces=DISPLACED_BY_LOSS)
+    run = resolve(MetricConfig, given, config=config, displaces=DISPLACED_BY_LOSS)
     # What is in the way is found out before x-vectors are read.
     has_gpu(run.running.device)
     # What was stopped at its very end has left a part of the model, which is its own.
@@ -147,7 +156,7 @@ def _is_finished(out_dir: Path) -> bool:
 
 @contextmanager
 def _open_training(
-    out_dir: Path, run: Run, *, resume: bool
+    out_dir: Path, run: MetricConfig, *, resume: bool
 ) -> Iterator[tuple[Path, "Checkpoint | None"]]:
     """Keep a checkpoint while a training run is under way; finish it on leaving.
 
@@ -207,7 +216,10 @@ def _model_files(sources: Sources) -> list[Path]:
 
 
 def _train(
-    labelled: LabelledXvectors, run: Run, folder: Path, checkpoint: "Checkpoint | None"
+    labelled: LabelledXvectors,
+    run: MetricConfig,
+    folder: Path,
+    checkpoint: "Checkpoint | None",
 ) -> None:
     """Train, and write a model folder and a table of the epochs."""
     from ssahc.learning.embedding_training import train_metric

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.diarize import Run, check_device, settle_system
+from ssahc.cli.diarize import DiarizeConfig, check_device, settle_system
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -18,15 +18,16 @@ from ssahc.cli.inputs import (
     warn_of_other_system,
 )
 from ssahc.cli.memory_limit import method_of_workers, promised_memory
-from ssahc.cli.options import (
+from ssahc.cli.overwrite import has_columns, refuse_others
+from ssahc.cli.parsing import (
     PATH,
     Verb,
     config_option,
     options_of,
     preset_option,
+    resolve,
     take_options,
 )
-from ssahc.cli.overwrite import has_columns, refuse_others
 from ssahc.cli.references import Protocol, References, read_references
 from ssahc.cli.runner import CONFIG, TUNING, work_through
 from ssahc.cli.sweep_grid import (
@@ -45,7 +46,7 @@ from ssahc.cli.sweep_table import (
 )
 from ssahc.core.errors import DataError, UsageError, printable
 from ssahc.core.types import Fault, Recording
-from ssahc.io.config import resolve, write_config
+from ssahc.io.config import write_config
 from ssahc.io.folders import staged_output
 from ssahc.io.xvectors import read_recordings
 from ssahc.pipeline.options import DiarizeOptions
@@ -70,10 +71,10 @@ _DISPLACES = CONFLICTS | {"thresholds": {"num_speakers", "reco2num_spk"}}
 
 
 @dataclass(frozen=True)
-class Tuning:
+class TuneConfig:
     """All options of ``ssahc tune``; of those of ``ssahc diarize`` it has most."""
 
-    run: Run = field(default_factory=Run)
+    run: DiarizeConfig = field(default_factory=DiarizeConfig)
     grid: GridOptions = field(default_factory=GridOptions)
     protocol: Protocol = field(default_factory=Protocol)
 
@@ -93,7 +94,7 @@ class _Tuned:
 @click.argument("ref_rttm", type=PATH)
 @click.argument("out_dir", type=PATH)
 @options_of(
-    Tuning, without={"xvector_dir", "threshold", "write_scores", "rttm_channel"}
+    TuneConfig, without={"xvector_dir", "threshold", "write_scores", "rttm_channel"}
 )
 @options_of(RunningOptions)
 @preset_option
@@ -125,7 +126,9 @@ def command(
     running = take_options(RunningOptions, given)
     given["xvector_dir"] = xvector_dir
     refuse_single_values(given)
-    options = resolve(Tuning, given, config=config, preset=preset, displaces=_DISPLACES)
+    options = resolve(
+        TuneConfig, given, config=config, preset=preset, displaces=_DISPLACES
+    )
     warn_of_other_system(given, config)
     _find_stale(out_dir)
     files = (TUNING, _FOLDS, _PICTURE, CONFIG)
@@ -186,7 +189,7 @@ class _SweepRecording:
 
 
 def _tune(
-    out_dir: Path, ref_rttm: Path, options: Tuning, running: RunningOptions
+    out_dir: Path, ref_rttm: Path, options: TuneConfig, running: RunningOptions
 ) -> _Tuned:
     run, protocol = options.run, options.protocol
     inputs = open_inputs(run.files, run.tables, run.method.speakers)

@@ -14,12 +14,13 @@ import numpy as np
 
 from ssahc.backend.trials import embed, score_trials
 from ssahc.cli.inputs import ModelFiles, find_inputs, load_model
-from ssahc.cli.options import PATH, Verb, options_of
+from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.runner import print_errors
 from ssahc.cli.tables import print_table
 from ssahc.core.errors import DataError, FormatError, UsageError
+from ssahc.core.options import Options, flatten
 from ssahc.core.types import FloatArray, IntArray
-from ssahc.io.config import flatten, resolve
+from ssahc.core.validation import flag
 from ssahc.io.files import check_output
 from ssahc.io.labelled import Xvectors, read_xvectors
 from ssahc.io.scp import read_scp
@@ -38,22 +39,21 @@ _READY = "ready-made"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Options, group="Input and output"):
     """How trials are scored.
 
     Parameters
     ----------
     scoring : {"cosine", "plda"}, optional
-        Cosine of x-vectors as a metric of ssahc train-metric embeds them, or without
-        one whitened; or log-likelihood ratio of a PLDA as by ivector-plda-scoring. Not
-        given: plda if the model has one and no metric, else cosine.
+        Cosine of embeddings by a network of ssahc train-metric, or of whitened
+        x-vectors; or PLDA log-likelihood ratio as by ivector-plda-scoring. Default:
+        plda if the model has a PLDA and no network, else cosine.
     enroll_spk2utt : Path, optional
-        Kaldi's table of the utterances of every enrolled speaker: the first field of
-        TRIALS is a speaker, whose x-vector is the mean of those of the utterances. Else
-        it is an utterance.
+        Kaldi's table of the utterances of each enrolled speaker, whose x-vector is
+        their mean; the first field of TRIALS is then a speaker, otherwise an utterance.
     enroll_dir : Path, optional
-        X-vector folder of the enrolled utterances, if they are not in that of the test
-        utterances; only its xvector.scp is read.
+        X-vector folder of the enrolled utterances; only its xvector.scp is read.
+        Default: that of the test utterances.
     write_scores : Path, optional
         File to write the scores to: "enrolled test score" lines.
     """
@@ -65,7 +65,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Run:
+class VerifyConfig:
     """All options of ``ssahc verify``."""
 
     model: ModelFiles = field(default_factory=ModelFiles)
@@ -76,27 +76,27 @@ class Run:
 @click.command("verify", cls=Verb)
 @click.argument("source", type=PATH)
 @click.argument("trials", type=PATH)
-@options_of(Run, without={"plda_scores"})
+@options_of(VerifyConfig, without={"plda_scores"})
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="How to print.  [default: text]",
+    help="Output format.  [default: text]",
 )
 def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     """Print equal error rate and minimum detection cost of a list of trials.
 
-    SOURCE is an x-vector folder, of which only xvector.scp is read, or a file of
-    ready-made scores: "enrolled test score" lines in any order. TRIALS has lines
-    "enrolled test target|nontarget"; with --write-scores it may lack the third field,
-    and trials are only scored.
+    SOURCE is an x-vector folder, of which only xvector.scp is read, or a file of scores
+    with "enrolled test score" lines in any order. TRIALS has "enrolled test
+    target|nontarget" lines; with --write-scores the third field may be missing, and
+    trials are only scored.
 
-    Exit status: 0 all trials were scored; 1 some lack an x-vector or a score, what is
-    missing is named, and the figures are those of the others; 2 wrong usage or no trial
-    could be scored.
+    Exit status: 0 if all trials were scored; 1 if some lack an x-vector or a score
+    (each is named, and the rates are those of the others); 2 on wrong usage or if no
+    trial could be scored.
     """
-    run = resolve(Run, given)
+    run = resolve(VerifyConfig, given)
     if run.comparison.write_scores is not None:
         check_output(run.comparison.write_scores, _find_inputs(source, trials, run))
     listed = read_trials(trials, need_targets=run.comparison.write_scores is None)
@@ -125,7 +125,7 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     sys.exit(1 if errors else 0)
 
 
-def _find_inputs(source: Path, trials: Path, run: Run) -> Iterator[Path]:
+def _find_inputs(source: Path, trials: Path, run: VerifyConfig) -> Iterator[Path]:
     """Yield the files that are read."""
     yield trials
     yield from find_inputs(run.model)
@@ -139,11 +139,11 @@ def _find_inputs(source: Path, trials: Path, run: Run) -> Iterator[Path]:
             yield path
 
 
-def _refuse_scoring(source: Path, run: Run) -> None:
+def _refuse_scoring(source: Path, run: VerifyConfig) -> None:
     """Raise a UsageError if options say how to score what has scores."""
     given = flatten(run.model) | flatten(run.comparison)
     if given:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        flags = " and ".join(map(flag, given))
         raise UsageError(
             f"{source}: is no folder of x-vectors, and a file of scores needs no "
             f"{flags}; give the folder or leave out the rest"
@@ -157,7 +157,7 @@ def _name_unscored(source: Path, trials: Trials, scores: FloatArray) -> Iterator
 
 
 def _score(
-    folder: Path, trials: Trials, run: Run
+    folder: Path, trials: Trials, run: VerifyConfig
 ) -> tuple[str, FloatArray, list[FormatError | str]]:
     """Return how trials were scored, the scores (NaN: not), and what is missing."""
     model, comparison = load_model(run.model), run.comparison

@@ -9,7 +9,7 @@ bit by bit; long recordings do without a matrix (`ssahc.clustering.factored_link
 """
 
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Annotated, TypeGuard
 
 import numpy as np
 
@@ -21,9 +21,9 @@ from ssahc.clustering.matrix import checked_affinity, symmetric_affinity
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
 from ssahc.clustering.two_pass import merge_in_pieces
-from ssahc.core.errors import UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import Float32Array, FloatArray, IntArray
-from ssahc.core.validation import check_fields
+from ssahc.core.validation import Interval
 
 # Up to so many windows, compiled loops on a matrix are faster than products of factors.
 LONGEST_DENSE = 1800
@@ -32,33 +32,21 @@ _KALDIS_FIRST_PASS = 32767
 
 
 @dataclass(frozen=True)
-class AhcOptions:
-    """Kaldi's further options of ``agglomerative-cluster``.
+class AhcOptions(Options, group="Clustering"):
+    """Further options of Kaldi's ``agglomerative-cluster``.
 
     Parameters
     ----------
     max_spk_fraction : float
-        No cluster grows beyond this share of the windows. As in Kaldi it acts only
-        with a known number of speakers, and only from 1 / number on.
+        Largest share of the windows in one cluster. As in Kaldi, used only with a known
+        number of speakers, and only if it is at least 1 / number.
     first_pass_max_utterances : int, optional
-        Longer recordings are clustered in pieces first, then the pieces' clusters. If
-        not given: as Kaldi, 32767 for scores from files; others are clustered whole.
+        Cluster longer recordings in pieces first, then the clusters of the pieces.
+        Default: 32767, as in Kaldi, for scores read from files; otherwise never.
     """
 
-    max_spk_fraction: float = 1.0
-    first_pass_max_utterances: int | None = None
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        longest = self.first_pass_max_utterances
-        if longest is not None and longest < 1:
-            raise UsageError(
-                f"first-pass-max-utterances must be 1 or more, found {longest}"
-            )
-        if not self.max_spk_fraction > 0:
-            raise UsageError(
-                f"max-spk-fraction must be positive, found {self.max_spk_fraction:g}"
-            )
+    max_spk_fraction: Annotated[float, Interval(gt=0)] = 1.0
+    first_pass_max_utterances: Annotated[int | None, Interval(ge=1)] = None
 
 
 def link(

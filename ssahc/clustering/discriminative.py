@@ -14,13 +14,12 @@ import numpy as np
 from ssahc.clustering.dense_linkage import Clusters
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
-from ssahc.core.errors import UsageError
 from ssahc.core.types import Float32Array, IntArray
 
 # Affinities that are held at once while rivals are looked for.
 _BLOCK = 1 << 20
-# The largest affinities, times this, stay within float32.
-_LARGEST_WEIGHT = 1e10
+# The largest affinities, times this weight, stay within float32.
+LARGEST_WEIGHT = 1e10
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,6 @@ class DiscriminativeCost:
     weight: float
     neighbors: int
     below: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight <= _LARGEST_WEIGHT:
-            raise UsageError(
-                f"lambda must be from 0 to {_LARGEST_WEIGHT:g}, found {self.weight:g}"
-            )
-        if self.neighbors < 1:
-            raise UsageError(f"kc must be 1 or more, found {self.neighbors}")
 
 
 def merge_discriminatively(

@@ -1,12 +1,13 @@
 """When clusters are no longer merged."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from ssahc.core.errors import UsageError
 from ssahc.core.types import LARGEST
-from ssahc.core.validation import check_fields
+from ssahc.core.validation import Interval, check_fields
 
 # Most speakers that clusterings without a threshold look for where no bound is given.
 MOST_SPEAKERS = 10
@@ -28,10 +29,10 @@ class Stop:
         Bounds on what the threshold decides.
     """
 
-    num_speakers: int | None = None
+    num_speakers: Annotated[int | None, Interval(ge=1)] = None
     threshold: float | None = None
-    min_speakers: int = 1
-    max_speakers: int | None = None
+    min_speakers: Annotated[int, Interval(ge=1)] = 1
+    max_speakers: Annotated[int | None, Interval(ge=1)] = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -40,28 +41,21 @@ class Stop:
                 "give either a number of speakers or a threshold, not "
                 + ("both" if self.threshold is not None else "neither")
             )
-        if self.num_speakers is not None and self.num_speakers < 1:
-            raise UsageError(
-                f"the number of speakers must be 1 or more, found {self.num_speakers}"
-            )
-        if self.threshold is not None and np.isnan(self.threshold):
-            raise UsageError("the threshold is NaN")
         if self.threshold is not None and LARGEST < abs(self.threshold) < np.inf:
             raise UsageError(
-                f"the threshold must be within {LARGEST:g} or infinite, found "
-                f"{self.threshold:g}"
+                f"--threshold must be infinite or between {-LARGEST:g} and "
+                f"{LARGEST:g}, found {self.threshold:g}"
             )
         if self.num_speakers is not None and (
             self.min_speakers != 1 or self.max_speakers is not None
         ):
             raise UsageError(
-                "bounds on the number of speakers have no place beside an exact number"
+                "bounds on the number of speakers conflict with an exact number"
             )
-        most = self.min_speakers if self.max_speakers is None else self.max_speakers
-        if not 1 <= self.min_speakers <= most:
+        if self.max_speakers is not None and self.max_speakers < self.min_speakers:
             raise UsageError(
-                "bounds on the number of speakers must satisfy 1 <= min <= max, found "
-                f"min {self.min_speakers} and max {self.max_speakers}"
+                f"--max-speakers must be --min-speakers, {self.min_speakers}, or more, "
+                f"found {self.max_speakers}"
             )
 
     def goes_on(self, left: int, best: np.float32) -> bool:

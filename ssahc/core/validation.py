@@ -1,16 +1,17 @@
-"""What all options classes refuse."""
+"""Checks of dataclasses against the annotations of their fields."""
 
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from math import inf
 from numbers import Integral, Real
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from ssahc.core.errors import UsageError
 
-# TOML has numbers of 64 bits, and options are written to config.toml.
-_FEWEST, _MOST = -(2**63), 2**63 - 1
-# What the values of a type are, numpy's among them, and how messages call them.
+# Options are written to config.toml, and TOML has integers of 64 bits.
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+# What counts as a value of a type (numpy's as well), and what messages call it.
 _VALUES: dict[type, tuple[type, str]] = {
     bool: (bool, "true or false"),
     int: (Integral, "a whole number"),
@@ -19,36 +20,124 @@ _VALUES: dict[type, tuple[type, str]] = {
 }
 
 
-def check_fields(options: Any) -> None:
-    """Check an options object against its own annotations.
+@dataclass(frozen=True)
+class Interval:
+    """Range of a number, as part of a field's annotation.
+
+    ``Annotated[float | None, Interval(ge=0, le=1)]`` allows None and 0 to 1. NaN lies
+    in no interval.
 
     Parameters
     ----------
-    options : dataclass instance
+    ge, gt : float, optional
+        Smallest value, or a value that must be exceeded.
+    le, lt : float, optional
+        Largest value, or a value that must not be reached.
+    """
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            (self.ge is None or value >= self.ge)
+            and (self.gt is None or value > self.gt)
+            and (self.le is None or value <= self.le)
+            and (self.lt is None or value < self.lt)
+        )
+
+    def __str__(self) -> str:
+        if self.ge is not None and self.le is not None:
+            return f"between {_number(self.ge)} and {_number(self.le)}"
+        parts = ["finite"] if self.lt == inf else []
+        if self.ge is not None:
+            parts.append(f"{_number(self.ge)} or more")
+        if self.gt is not None:
+            parts.append(f"above {_number(self.gt)}")
+        if self.le is not None:
+            parts.append(f"{_number(self.le)} or less")
+        if self.lt is not None and self.lt < inf:
+            parts.append(f"below {_number(self.lt)}")
+        return " and ".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def flag(name: str) -> str:
+    """Return the command line's name of a field: ``--lambda`` for ``lambda_``."""
+    return "--" + name.removesuffix("_").replace("_", "-")
+
+
+def check_fields(instance: Any) -> None:
+    """Check a dataclass instance against the annotations of its fields.
 
     Raises
     ------
     UsageError
-        If a value is not one of its field's choices or not of its type, or a whole
-        number of more than 64 bits.
+        If a value is not of its field's type, not one of its choices, outside its
+        `Interval`, NaN, or a whole number of more than 64 bits.
     """
-    options_class: type = type(options)
-    for name, field in _expectations(options_class).items():
-        value = getattr(options, name)
-        flag = _flag(name)
-        if value is None and field.may_be_none:
-            continue
-        if field.choices and value not in field.choices:
-            raise UsageError(
-                f"{flag} must be one of {', '.join(field.choices)}, found {value!r}"
-            )
-        if field.type is not None and not _is_of(value, field.type):
-            raise UsageError(f"{flag} must be {field.called}, found {value!r}")
-        if field.type is Integral and not _FEWEST <= value <= _MOST:
-            raise UsageError(
-                f"{flag} must be a whole number of at most 64 bits, as config.toml "
-                f"holds them, found one of {int(value).bit_length() + 1}"
-            )
+    options_class: type = type(instance)
+    for name, expected in _expectations(options_class).items():
+        value = getattr(instance, name)
+        wanted = expected.violated_by(value)
+        if wanted is not None:
+            found = f"{value}" if isinstance(value, Real) else f"{value!r}"
+            raise UsageError(f"{flag(name)} must be {wanted}, found {found}")
+
+
+def changed_fields(instance: Any) -> dict[str, Any]:
+    """Return the flags and values of the fields that are not at their defaults."""
+    return {
+        flag(field.name): getattr(instance, field.name)
+        for field in fields(instance)
+        if getattr(instance, field.name) != field.default
+    }
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What a field may hold.
+
+    Attributes
+    ----------
+    optional : bool
+        Whether None is allowed.
+    choices : tuple of str
+        Empty if there are no choices.
+    type : type, optional
+        None if the type is not checked.
+    called : str
+        What messages call a value of the type.
+    interval : Interval
+    """
+
+    optional: bool
+    choices: tuple[str, ...]
+    type: type | None
+    called: str
+    interval: Interval
+
+    def violated_by(self, value: Any) -> str | None:
+        """Return what was expected instead of a value; None if the value is fine."""
+        if value is None and self.optional:
+            return None
+        if self.choices and value not in self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.type is not None and not _is_of(value, self.type):
+            return self.called
+        if self.type is Integral and not _SMALLEST <= value <= _LARGEST:
+            return "a whole number of at most 64 bits"
+        if self.type in (Integral, Real):
+            if value not in self.interval:
+                return str(self.interval)
+            if value != value:
+                return self.called
+        return None
 
 
 def _is_of(value: Any, wanted: type) -> bool:
@@ -58,79 +147,25 @@ def _is_of(value: Any, wanted: type) -> bool:
     return isinstance(value, wanted)
 
 
-def check_most(options: Any, **most: float) -> None:
-    """Check that values are not beyond what can be of any use.
-
-    Parameters
-    ----------
-    options : dataclass instance
-    **most : float
-        The largest value of a field that is taken, by its name.
-
-    Raises
-    ------
-    UsageError
-        If a value is larger.
-    """
-    for name, largest in most.items():
-        value = getattr(options, name)
-        if value is not None and value > largest:
-            raise UsageError(
-                f"{_flag(name)} must be {largest:,} or less, found {value}"
-            )
-
-
-def changed_fields(options: Any) -> dict[str, Any]:
-    """Return what is not at its default: flags (``--name``) and values."""
-    return {
-        f"--{_flag(field.name)}": getattr(options, field.name)
-        for field in fields(options)
-        if getattr(options, field.name) != field.default
-    }
-
-
-def _flag(name: str) -> str:
-    return name.removesuffix("_").replace("_", "-")
-
-
-@dataclass(frozen=True)
-class _Field:
-    """What a field of an options class holds.
-
-    Attributes
-    ----------
-    choices : tuple of str
-        Empty if there are no such.
-    type : type, optional
-        None if values are told by the choices, or not checked.
-    called : str
-        What messages call a value of the type.
-    may_be_none : bool
-    """
-
-    choices: tuple[str, ...]
-    type: type | None
-    called: str
-    may_be_none: bool
-
-
 @cache
-def _expectations(options_class: type) -> dict[str, _Field]:
-    """Return what each field holds, from its annotation."""
-    expected: dict[str, _Field] = {}
-    for name, hint in get_type_hints(options_class).items():
-        parts = (hint, *get_args(hint)) if get_origin(hint) is not Literal else (hint,)
-        choices = tuple(
-            choice
-            for part in parts
-            if get_origin(part) is Literal
-            for choice in get_args(part)
-        )
-        plain, called = None, ""
-        for part in parts:
-            if part in _VALUES:
-                plain, called = _VALUES[part]
-            elif isinstance(part, type) and is_dataclass(part):
-                plain, called = part, f"of {part.__name__}"
-        expected[name] = _Field(choices, plain, called, NoneType in parts)
-    return expected
+def _expectations(options_class: type) -> dict[str, _Expected]:
+    hints = get_type_hints(options_class, include_extras=True)
+    return {field.name: _expect(hints[field.name]) for field in fields(options_class)}
+
+
+def _expect(hint: Any) -> _Expected:
+    interval = Interval()
+    if get_origin(hint) is Annotated:
+        hint, *extras = get_args(hint)
+        interval = next(extra for extra in extras if isinstance(extra, Interval))
+    parts = (hint,) if get_origin(hint) is Literal else (hint, *get_args(hint))
+    choices: tuple[str, ...] = ()
+    kind, called = None, ""
+    for part in parts:
+        if get_origin(part) is Literal:
+            choices = get_args(part)
+        elif part in _VALUES:
+            kind, called = _VALUES[part]
+        elif isinstance(part, type) and is_dataclass(part):
+            kind, called = part, f"of {part.__name__}"
+    return _Expected(NoneType in parts, choices, kind, called, interval)

@@ -8,19 +8,19 @@ the paper is `learn_batch`, step by step. No reference is ever read.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf, isnan
-from typing import Literal
+from math import inf
+from typing import Annotated, Literal
 
 import numpy as np
 
 from ssahc.backend.affinity import Affinity, cosine_affinity
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.clustering.ahc import link
-from ssahc.clustering.discriminative import DiscriminativeCost
+from ssahc.clustering.discriminative import LARGEST_WEIGHT, DiscriminativeCost
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
-from ssahc.core.errors import UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import (
     LARGEST,
     ClusteringName,
@@ -28,7 +28,7 @@ from ssahc.core.types import (
     Progress,
     no_progress,
 )
-from ssahc.core.validation import check_fields, check_most
+from ssahc.core.validation import Interval
 from ssahc.learning.initialization import FirstLayer, SecondLayer, start_network
 from ssahc.learning.losses.options import (
     LossName,
@@ -53,17 +53,8 @@ from ssahc.learning.optimizer import (
 )
 from ssahc.runtime.device import Device
 
-_NOT_NEGATIVE = (
-    *("threshold_step", "gamma", "gamma_step", "lr", "max_steps", "min_xvectors"),
-    "seed",
-)
 # Most clusters that are judged where the number of speakers is not known.
 _MOST_JUDGED = 10
-# Beyond these nothing is learned any more.
-_MOST = {
-    **dict.fromkeys(("threshold_step", "gamma", "gamma_step", "lr"), LARGEST),
-    **{"periods": 1_000, "max_steps": 1_000_000},
-}
 # Why the network was not trained, or why its training stopped.
 Stopped = Literal[
     "eta",
@@ -80,108 +71,92 @@ Stopped = Literal[
 
 
 @dataclass(frozen=True)
-class LearningOptions:
-    """How the network of a recording is learned.
+class LearningOptions(Options, group="Learning"):
+    """How the network of a recording is trained.
 
     Parameters
     ----------
     start : {"model", "whitened"}
-        The network's first layer starts as the model's whitening (the paper), or as the
-        identity on x-vectors that are whitened before, by the PLDA as well if there is
-        one: windows of one speaker then vary alike in all directions.
+        Initial first layer: the model's whitening (model, as in the paper), or the
+        identity on x-vectors already whitened by the model and its PLDA (whitened).
     projection : {"pca", "shrunk"}
-        Its second layer starts as the recording's first pca-dim principal directions
-        (the paper), or as all that stand out from noise, scaled by their share of
-        signal.
+        Initial second layer: the recording's first --pca-dim principal directions (pca,
+        as in the paper), or all that stand out from noise, scaled by their share of
+        signal (shrunk).
     periods : int
-        Most periods of training and clustering (Figure 2 of the paper).
+        Maximum number of periods of training and clustering (Figure 2 of the paper).
     clustering : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
-        The first clustering, which the network learns from. All but ahc find the number
-        of clusters by a rule of their own (--final-clustering), never fewer than the
-        known speakers; vb resegments with its options' defaults.
+        First clustering, which provides the training labels. All but ahc find at least
+        the known number of clusters, as in --final-clustering; vb uses the default
+        resegmentation options.
     init_threshold : float
-        The first clustering, if it is ahc, merges while the best average cosine is at
-        or above it; less threshold-step, so do those between periods.
+        Average cosine down to which the first clustering, if it is ahc, merges. Later
+        periods subtract --threshold-step.
     threshold_step : float
-        By so much that threshold falls from period to period.
+        Decrease of --init-threshold per period.
     loss : LossName
-        What the network learns by: ssa is the paper's loss, all others are those of
-        ssahc.learning.losses.
+        Loss function: ssa is the paper's, the others are in ssahc.learning.losses.
     triplets : {"expected", "sampled"}
-        The loss ssa in expectation over the random negative, or with negatives drawn
-        for each pair: random ones once a period, as the authors do, others (--sampling)
-        anew in every step.
+        Triplets of the loss ssa: the expectation over a random negative, or negatives
+        sampled for each pair (random ones once per period, others in every step; see
+        --sampling).
     triplet_form : {"authors", "paper"}
-        In the loss ssa, negatives repel both members of a pair, or the anchor alone
-        (Eq. 3).
+        In the loss ssa, negatives repel both members of a pair (authors) or only the
+        anchor (paper, Eq. 3).
     gamma : float
         Weight of the negatives in the loss ssa, in the first period.
     gamma_step : float
-        By so much gamma rises from period to period.
+        Increase of gamma per period.
     lambda_ : float
-        Weight of the nearest other clusters in the merging cost (Eq. 2); with 0 the
-        nearest pair is merged. It decides on merges below the number of first clusters,
-        those of the last clustering included.
+        Weight of the neighbouring clusters in the merging cost (Eq. 2); 0 merges the
+        closest pair. It applies below the number of first clusters, in the final
+        clustering as well.
     kc : int
-        How many nearest other clusters that cost looks at.
+        Number of neighbouring clusters in the merging cost (Eq. 2).
     eta : float
         Training stops when the loss is below this share of its first value; with a
-        margin that is not fixed it has no such share, and takes all steps.
+        margin that is not fixed, all steps are taken.
     lr : float
         Learning rate of Adam.
     max_steps : int
-        Most steps of Adam.
+        Maximum number of Adam steps.
     guard : bool
-        What was learned is used only if its clusters stand apart at least as well as
-        those before, by the affinities of the start.
+        Use the trained network only if its clusters are separated at least as well as
+        those before training, measured by the initial affinities.
     min_xvectors : int
-        Recordings with fewer x-vectors keep the start: they hold too little to learn.
+        Recordings with fewer x-vectors are not trained: too few windows.
     seed : int
-        Of the sampled negatives, of which each recording draws its own from seed and
-        id; and of the starts of k-means.
+        Random seed for the negatives of each recording (together with its id) and for
+        the initial centers of k-means.
     objective : LossOptions
-        Of the loss.
+        Options of the loss.
     """
 
     start: FirstLayer = "whitened"
     projection: SecondLayer = "shrunk"
-    periods: int = 1
+    periods: Annotated[int, Interval(ge=1, le=1_000)] = 1
     clustering: ClusteringName = "ahc"
     init_threshold: float = 0.2
-    threshold_step: float = 0.1
+    threshold_step: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.1
     loss: LossName = "ssa"
     triplets: Triplets = "expected"
     triplet_form: TripletForm = "authors"
-    gamma: float = 0.4
-    gamma_step: float = 0.1
-    lambda_: float = 0.0
-    kc: int = 1
-    eta: float = 0.5
-    lr: float = 3e-4
-    max_steps: int = 10
+    gamma: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.4
+    gamma_step: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.1
+    lambda_: Annotated[float, Interval(ge=0, le=LARGEST_WEIGHT)] = 0.0
+    kc: Annotated[int, Interval(ge=1)] = 1
+    eta: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    lr: Annotated[float, Interval(ge=0, le=LARGEST)] = 3e-4
+    max_steps: Annotated[int, Interval(ge=0, le=1_000_000)] = 10
     guard: bool = True
-    min_xvectors: int = 20
-    seed: int = 0
+    min_xvectors: Annotated[int, Interval(ge=0)] = 20
+    seed: Annotated[int, Interval(ge=0)] = 0
     objective: LossOptions = field(default_factory=LossOptions)
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        for name in _NOT_NEGATIVE:
-            if not 0 <= getattr(self, name) < inf:
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be finite and not negative, "
-                    f"found {getattr(self, name)}"
-                )
-        check_most(self, **_MOST)
-        if not 0 <= self.eta <= 1:
-            raise UsageError(f"eta must be between 0 and 1, found {self.eta:g}")
-        if isnan(self.init_threshold):
-            raise UsageError("init-threshold is NaN")
-        if self.periods < 1:
-            raise UsageError(f"periods must be 1 or more, found {self.periods}")
+        super().__post_init__()
         check_taken(self.loss, self)
         check_loss(self.loss, self.objective, self.triplets)
-        self.cost(below=0)
 
     def cost(self, below: int) -> DiscriminativeCost:
         """Return the merging cost of Eq. 2 for merges from `below` clusters on."""

@@ -3,15 +3,16 @@
 import re
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Literal
+from typing import Annotated, Literal
 
 from ssahc.backend.fusion import FusionOptions
 from ssahc.backend.plda import PldaOptions
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import ClusteringName, Model
-from ssahc.core.validation import changed_fields, check_fields
+from ssahc.core.validation import Interval, changed_fields
 from ssahc.learning.initialization import check_start
 from ssahc.learning.ssa import LearningOptions
 from ssahc.pipeline.clustering import ON_VECTORS
@@ -27,7 +28,7 @@ _RULES = {"kmeans": "x-means", "xmeans": "BIC", "spectral": "eigengap"}
 
 
 @dataclass(frozen=True)
-class SpeakerOptions:
+class SpeakerOptions(Options, group="Speakers"):
     """How many speakers a recording has.
 
     Parameters
@@ -36,13 +37,12 @@ class SpeakerOptions:
         Known number of speakers, the same for all recordings.
     threshold : float, optional
         Merge while the best average affinity is at or above it; with resegmentation,
-        find the number of speakers with the most evidence, to which each speaker adds
-        so many nats. If not given: -1 with resegmentation; 0.1 for ssahc unless it
-        starts as the model; else 0.
+        nats added to the evidence per speaker. Default: -1 with resegmentation, 0.1 for
+        ssahc with --start whitened, else 0.
     min_speakers : int
-        Never fewer speakers than this.
+        Minimum number of speakers.
     max_speakers : int, optional
-        Never more speakers than this.
+        Maximum number of speakers.
     """
 
     num_speakers: int | None = None
@@ -51,7 +51,7 @@ class SpeakerOptions:
     max_speakers: int | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         self.stop()
 
     def stop(self, *, sign: float = 1.0, default: float = 0.0) -> Stop:
@@ -78,47 +78,45 @@ class SpeakerOptions:
 
 
 @dataclass(frozen=True)
-class DiarizeOptions:
-    """What is done to a recording.
+class DiarizeOptions(Options, group="System"):
+    """How a recording is diarized.
 
     Parameters
     ----------
     system : {"cosine", "plda", "spectral", "ssahc", "ssahc+plda"}, optional
-        Affinity that is clustered; "spectral" is that of "cosine", clustered
-        spectrally. If not given: ssahc+plda if there is a PLDA or its scores, else
-        ssahc.
+        Affinity that is clustered; spectral is spectral clustering of cosines. Default:
+        ssahc+plda if there is a PLDA or its scores, else ssahc.
     final_clustering : {"ahc", "kmeans", "xmeans", "spectral", "vb"}, optional
-        How the affinity is clustered in the end; without a known number, ahc merges
-        down to the threshold, kmeans asks x-means for the number, xmeans splits while
-        BIC rises, spectral looks for the eigengap, and vb is ahc with resegmentation
-        vb. If not given: spectral for the system of that name, else ahc.
+        Final clustering. The number of speakers is found by --threshold (ahc), x-means
+        (kmeans), BIC (xmeans) or the eigengap (spectral); vb is ahc with
+        --resegmentation vb. Default: spectral for that system, else ahc.
     pca_dim : int
-        Dimensions of the recording's PCA for cosine, spectral and the network.
+        Dimension of the recording's PCA for cosine, spectral and the network.
     device : {"auto", "cpu", "cuda"}
-        Where networks are trained; auto is the GPU if there is one.
+        Where networks are trained; auto uses a GPU if there is one.
     max_memory : str, optional
-        Most memory that this process may take in all, such as 4G or 500M; others that
-        it starts, the same each. A recording that needs more is refused.
+        Memory limit per process, such as 4G or 500M. Recordings that need more are
+        skipped with a message.
     plda : PldaOptions
-        Of the PLDA scores.
+        Options of the PLDA scores.
     learning : LearningOptions
-        Of the network.
+        Options for training the network.
     fusion : FusionOptions
-        Of the two.
+        Options for fusing learned and PLDA affinities.
     speakers : SpeakerOptions
-        When merging stops.
+        Number of speakers.
     ahc : AhcOptions
-        Kaldi's further options of the clustering; where they steer merges, there is no
-        resegmentation.
+        Further options of Kaldi's clustering; where they change merges, labels are not
+        resegmented.
     resegmentation : ResegmentationOptions
-        Of the labels.
+        Options for refining the labels.
     """
 
     system: System | None = None
     final_clustering: ClusteringName | None = None
-    pca_dim: int = 10
-    device: Device = "auto"
-    max_memory: str | None = None
+    pca_dim: Annotated[int, Interval(ge=1)] = 10
+    device: Device = field(default="auto", metadata={"group": "Execution"})
+    max_memory: str | None = field(default=None, metadata={"group": "Execution"})
     plda: PldaOptions = field(default_factory=PldaOptions)
     learning: LearningOptions = field(default_factory=LearningOptions)
     fusion: FusionOptions = field(default_factory=FusionOptions)
@@ -127,47 +125,46 @@ class DiarizeOptions:
     resegmentation: ResegmentationOptions = field(default_factory=ResegmentationOptions)
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if self.pca_dim < 1:
-            raise UsageError(f"pca-dim must be 1 or more, found {self.pca_dim}")
+        super().__post_init__()
         self.max_bytes()
         self._check_final_clustering()
 
     def _check_final_clustering(self) -> None:
         given, asked = self.final_clustering, self.resegmentation.resegmentation
-        method, kind = self.final_method(), "clustering"
-        flag = f"--final-clustering {given}"
-        if self.system == "spectral":
-            if given not in (None, "spectral"):
-                raise UsageError(
-                    f"--system spectral is clustered spectrally, which {flag} is not; "
-                    "use --system cosine, or leave one of them out"
-                )
-            flag, kind = "--system spectral", "system"
-        if method in _RULES and self.speakers.threshold is not None:
+        if self.system == "spectral" and given not in (None, "spectral"):
             raise UsageError(
-                f"{flag} knows no --threshold: it finds the number of speakers by "
-                f"{_RULES[method]}; leave it out, or give bounds or a number"
-            )
-        steering = changed_fields(self.ahc)
-        if method in _RULES and steering:
-            raise UsageError(
-                f"{flag} makes no merges that {' and '.join(steering)} could steer; "
-                "leave that out"
-            )
-        if method in _RULES and asked == "vb":
-            raise UsageError(
-                f"--resegmentation vb starts from merges, and {flag} makes none; use "
-                f"another {kind}"
+                f"--system spectral conflicts with --final-clustering {given}; use "
+                "--system cosine, or leave one of them out"
             )
         if given == "vb" and asked == "none":
             raise UsageError(
-                f"{flag} is ahc with --resegmentation vb, and --resegmentation none "
-                "stands beside it; leave one of them out"
+                "--final-clustering vb conflicts with --resegmentation none; leave one "
+                "of them out"
+            )
+        method = self.final_method()
+        if method not in _RULES:
+            return
+        chosen = f"--final-clustering {given}"
+        if self.system == "spectral":
+            chosen = "--system spectral"
+        if self.speakers.threshold is not None:
+            raise UsageError(
+                f"{chosen} does not use --threshold: it finds the number of speakers "
+                f"by {_RULES[method]}; leave it out, or give bounds or a number"
+            )
+        if unused := changed_fields(self.ahc):
+            raise UsageError(
+                f"{chosen} does not use {' and '.join(unused)}, which apply to merges; "
+                "leave that out"
+            )
+        if asked == "vb":
+            raise UsageError(
+                f"--resegmentation vb starts from merges, and {chosen} makes none; "
+                "leave one of them out"
             )
 
     def final_method(self) -> ClusteringName:
-        """Return how the affinity is clustered; ahc for vb, which refines that."""
+        """Return how the affinity is clustered; ahc for vb, which refines it."""
         if self.system == "spectral":
             return "spectral"
         if self.final_clustering is None or self.final_clustering == "vb":
@@ -187,8 +184,8 @@ class DiarizeOptions:
             size = float(found[1]) * 1024.0**unit
         if size == inf:
             raise UsageError(
-                "max-memory must be a number of bytes, or one with K, M, G or T after "
-                f"it such as 4G, found {self.max_memory!r}"
+                "--max-memory must be a number of bytes, optionally with K, M, G or T "
+                f"as in 4G, found {self.max_memory!r}"
             )
         return size
 

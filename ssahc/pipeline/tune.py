@@ -16,6 +16,7 @@ from ssahc.backend.fusion import FusionOptions
 from ssahc.backend.plda import PldaOptions
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.core.errors import DataError, UsageError
+from ssahc.core.options import build, flatten, list_options
 from ssahc.core.types import (
     NO_MODEL,
     Float32Array,
@@ -23,7 +24,6 @@ from ssahc.core.types import (
     Model,
     Recording,
 )
-from ssahc.io.config import build, flatten, list_options
 from ssahc.learning.ssa import LearningOptions
 from ssahc.pipeline.diarize import Diarization, prepare_recording
 from ssahc.pipeline.options import DiarizeOptions, System, settle

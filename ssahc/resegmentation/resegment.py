@@ -12,7 +12,7 @@ no less apart in the affinities that were clustered.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isqrt
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from ssahc.backend.affinity import Affinity
 from ssahc.clustering.merge_history import MergeHistory, by_appearance
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
-from ssahc.core.errors import UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import FloatArray, IntArray
-from ssahc.core.validation import check_fields
+from ssahc.core.validation import Interval
 from ssahc.resegmentation.merge_path import (
     Hypotheses,
     Hypothesis,
@@ -49,44 +49,34 @@ DEFAULT_THRESHOLD = -1.0
 # So much of the variance between speakers is taken to be alike in all directions: the
 # PLDA was trained on others.
 _ISOTROPIC_SHARE = 0.3
-# Of the options; beyond, floats overflow.
-_LARGEST = 1e6
+# Larger or smaller options make floats overflow.
+_RANGE = Interval(ge=1e-6, le=1e6)
 
 
 @dataclass(frozen=True)
-class ResegmentationOptions:
-    """How labels are refined by a VB-HMM, which also decides how many speakers.
+class ResegmentationOptions(Options, group="Resegmentation"):
+    """How labels are refined by a VB-HMM, which also estimates how many speakers.
 
     Parameters
     ----------
     resegmentation : {"none", "vb"}, optional
-        vb refines the labels by a VB-HMM in the PLDA's space, or that of whitened
-        x-vectors. If not given: vb for ssahc and ssahc+plda where the model has a PLDA
-        or a whitening transform, else none.
+        vb refines the labels by a VB-HMM in the space of the PLDA or of whitened
+        x-vectors. Default: vb for ssahc and ssahc+plda if the model has a PLDA or a
+        whitening transform, else none.
     fa : float
-        For how many independent observations a window counts that shares its time with
-        no other; one that does counts for less.
+        Effective number of independent observations per non-overlapping window;
+        overlapping windows count less.
     fb : float
-        Weight of the prior of the speakers' means (F_B of VBx): more finds fewer
+        Weight of the prior of the speaker means (F_B of VBx); larger values find fewer
         speakers.
     loop_seconds : float
-        The probability that the speaker goes on for t seconds is exp(-t /
-        loop_seconds).
+        The same speaker goes on for t seconds with probability exp(-t / loop_seconds).
     """
 
     resegmentation: Literal["none", "vb"] | None = None
-    fa: float = 1.0
-    fb: float = 1.0
-    loop_seconds: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        for name in ("fa", "fb", "loop_seconds"):
-            if not 1 / _LARGEST <= getattr(self, name) <= _LARGEST:
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be between {1 / _LARGEST:g} and "
-                    f"{_LARGEST:g}, found {getattr(self, name):g}"
-                )
+    fa: Annotated[float, _RANGE] = 1.0
+    fb: Annotated[float, _RANGE] = 1.0
+    loop_seconds: Annotated[float, _RANGE] = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,10 +21,11 @@ from concurrent.futures import (
 )
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, Self
 
 from ssahc.core.errors import UsageError
-from ssahc.core.validation import check_fields, check_most
+from ssahc.core.options import Options
+from ssahc.core.validation import Interval
 from ssahc.runtime.memory import lack_of_memory
 from ssahc.runtime.worker import (
     Done,
@@ -48,33 +49,29 @@ _AHEAD = 2
 _CLUSTER = "dask://"
 _PATIENCE = 30.0
 _KILLED = "every process that worked on it was killed; is there enough memory for it?"
-# More than there are cores in one machine.
-_MOST_PROCESSES = 4096
 
 _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class RunningOptions:
-    """Where recordings are worked on; the results are the same everywhere.
+class RunningOptions(Options, group="Execution"):
+    """Where recordings are processed; the results are the same everywhere.
 
     Parameters
     ----------
     nj : int
-        Number of processes on this machine.
+        Number of local processes.
     cluster : str, optional
-        Scheduler of a Dask cluster (dask://HOST:PORT), whose workers take the place of
-        processes on this machine; ssahc must be installed there.
+        Scheduler of a Dask cluster (dask://HOST:PORT) whose workers replace local
+        processes; ssahc must be installed there.
     """
 
-    nj: int = 1
+    # More than there are cores in one machine.
+    nj: Annotated[int, Interval(ge=1, le=4096)] = 1
     cluster: str | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        check_most(self, nj=_MOST_PROCESSES)
-        if self.nj < 1:
-            raise UsageError(f"--nj must be 1 or more, found {self.nj}")
+        super().__post_init__()
         if self.cluster is not None and self.nj > 1:
             raise UsageError(
                 "--cluster works on the cluster's processes; leave out --nj"

@@ -22,14 +22,15 @@ reference speakers; of pooled recordings, over the reference speakers of all of 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from ssahc.core.errors import DataError, UsageError
+from ssahc.core.errors import DataError
+from ssahc.core.options import Options
 from ssahc.core.turns import to_annotation
 from ssahc.core.types import FloatArray, Turn
-from ssahc.core.validation import check_fields
+from ssahc.core.validation import Interval
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation, Timeline
@@ -38,7 +39,7 @@ Spans = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class ScoringOptions:
+class ScoringOptions(Options, group="Scoring"):
     """What is scored.
 
     Parameters
@@ -47,18 +48,12 @@ class ScoringOptions:
         Seconds on each side of every reference boundary that are not scored (md-eval
         -c).
     ignore_overlaps : bool
-        Leave out, or score, where two reference turns or more overlap (md-eval -1).
+        Exclude, or score, regions where two or more reference speakers talk (md-eval
+        -1).
     """
 
-    collar: float = 0.25
+    collar: Annotated[float, Interval(ge=0, lt=inf)] = 0.25
     ignore_overlaps: bool = field(default=True, metadata={"off": "score_overlaps"})
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not 0 <= self.collar < inf:
-            raise UsageError(
-                f"the collar must be finite and not negative, found {self.collar:g}"
-            )
 
 
 @dataclass(frozen=True)

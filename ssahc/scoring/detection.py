@@ -7,17 +7,19 @@ nontargets.
 
 from dataclasses import dataclass
 from math import inf
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ssahc.core.errors import DataError, UsageError
+from ssahc.core.errors import DataError
+from ssahc.core.options import Options
 from ssahc.core.types import LARGEST, FloatArray, IntArray, as_numbers
-from ssahc.core.validation import check_fields
+from ssahc.core.validation import Interval
 
 
 @dataclass(frozen=True)
-class VerificationOptions:
+class VerificationOptions(Options, group="Scoring"):
     """Costs of errors, as in NIST's speaker recognition evaluations.
 
     Parameters
@@ -30,29 +32,10 @@ class VerificationOptions:
         Cost of accepting a nontarget.
     """
 
-    p_target: float = 0.01
-    c_miss: float = 1.0
-    c_fa: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not 0 < self.p_target < 1:
-            raise UsageError(
-                f"p-target must be between 0 and 1, found {self.p_target:g}"
-            )
-        for name in ("c_miss", "c_fa"):
-            if not 0 < getattr(self, name) < inf:
-                raise UsageError(
-                    f"{name.replace('_', '-')} must be finite and above 0, found "
-                    f"{getattr(self, name):g}"
-                )
-        # Products of these, and shares of them, must be numbers above 0.
-        values = self.p_target, self.c_miss, self.c_fa
-        if not (1 / LARGEST <= min(values) and max(values) <= LARGEST):
-            raise UsageError(
-                f"p-target, c-miss and c-fa must be from {1 / LARGEST:g} to "
-                f"{LARGEST:g}, found {', '.join(format(v, 'g') for v in values)}"
-            )
+    # Products of these, and shares of them, must be numbers above 0.
+    p_target: Annotated[float, Interval(ge=1 / LARGEST, lt=1)] = 0.01
+    c_miss: Annotated[float, Interval(ge=1 / LARGEST, le=LARGEST)] = 1.0
+    c_fa: Annotated[float, Interval(ge=1 / LARGEST, le=LARGEST)] = 1.0
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from ssahc.core.errors import UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import (
     LARGEST,
     FloatArray,
@@ -26,7 +27,7 @@ from ssahc.core.types import (
     Recording,
     Turn,
 )
-from ssahc.core.validation import check_fields, check_most
+from ssahc.core.validation import Interval
 
 WINDOW, SHIFT = 1.5, 0.75
 # Shares of the between-class variance: speakers around their recording, recordings.
@@ -41,110 +42,75 @@ _NOISE_CORRELATION = 0.45
 _TURN_FLOOR, _TURN_SHAPE = 0.4, 1.5
 # How far the two halves' means and whitenings are apart, in standard deviations.
 _HALF_MISMATCH = 0.1
-# More than any corpus of conversations has; a corpus is held in memory as a whole.
-_MOST = {
-    **{"recordings": 10_000, "duration": 604_800, "most_speakers": 1_000},
-    **{"train_speakers": 100_000, "train_sessions": 10_000, "dim": 10_000},
-    "noise": LARGEST,
-}
 
 
 @dataclass(frozen=True)
-class SimulateOptions:
+class SimulateOptions(Options):
     """What is simulated.
 
     Parameters
     ----------
     recordings : int
-        Recordings in each half.
+        Number of recordings in each half.
     duration : float
-        Length of a recording, in seconds; it ends with the turn that crosses this, and
-        not before everybody has spoken.
+        Length of a recording, in seconds; it ends with the turn that exceeds this, and
+        not before every speaker has spoken.
     fewest_speakers, most_speakers : int
-        Range of the number of speakers, drawn evenly.
+        Range of the number of speakers, drawn uniformly.
     turn_seconds : float
         Mean length of a turn, in seconds.
     overlap : float
-        Chance that a turn begins before the one before it ends.
+        Probability that a turn begins before the previous one ends.
     windows : {"sliding", "turns"}
-        One x-vector a window of 1.5 s slid over speech, or one from each change of
-        speaker to the next.
+        One x-vector per 1.5 s window slid over speech, or per speaker turn.
     noise : float
         Variance of the noise in windows of 1.5 s; the within-class variance is 1.
     slow_noise : float
-        Share of the noise, 0 to 1, that changes slowly, for all speakers of a recording
-        alike: an Ornstein-Uhlenbeck process.
+        Share of the noise, 0 to 1, that changes slowly, in the same way for all
+        speakers of a recording: an Ornstein-Uhlenbeck process.
     slow_seconds : float
-        Time in which the correlation of the slow noise falls to 1/e.
+        Time in which the correlation of the slow noise falls to 1/e, in seconds.
     noise_dof : float
         Degrees of freedom of the noise, a multivariate Student's t of the same
-        variance: the fewer, the more outliers; inf is Gaussian.
+        variance; smaller values give more outliers, inf is Gaussian.
     train_speakers, train_sessions : int
-        Speakers of the labelled training x-vectors, and sessions (one x-vector each)
-        of every speaker; 0 speakers for no training x-vectors.
+        Number of speakers of the labelled training x-vectors, and of sessions (one
+        x-vector each) per speaker; 0 speakers for no training x-vectors.
     dim : int
-        Dimensions of the x-vectors.
+        Dimension of the x-vectors.
     seed : int
-        Same seed, same corpus.
+        Random seed; the same seed gives the same corpus.
     """
 
-    recordings: int = 10
-    duration: float = 120.0
-    fewest_speakers: int = 2
-    most_speakers: int = 5
-    turn_seconds: float = 3.4
-    overlap: float = 0.2
+    # More than any corpus has: a corpus is held in memory as a whole.
+    recordings: Annotated[int, Interval(ge=1, le=10_000)] = 10
+    duration: Annotated[float, Interval(ge=10, le=604_800)] = 120.0
+    fewest_speakers: Annotated[int, Interval(ge=1)] = 2
+    most_speakers: Annotated[int, Interval(ge=1, le=1_000)] = 5
+    turn_seconds: Annotated[float, Interval(gt=_TURN_FLOOR)] = 3.4
+    overlap: Annotated[float, Interval(ge=0, le=1)] = 0.2
     windows: Literal["sliding", "turns"] = "sliding"
-    noise: float = 1.5
-    slow_noise: float = 0.0
-    slow_seconds: float = 5.0
-    noise_dof: float = inf
-    train_speakers: int = 200
-    train_sessions: int = 10
-    dim: int = 128
-    seed: int = 0
+    noise: Annotated[float, Interval(ge=0, le=LARGEST)] = 1.5
+    slow_noise: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    slow_seconds: Annotated[float, Interval(gt=0, lt=inf)] = 5.0
+    # The variance is finite above 2.
+    noise_dof: Annotated[float, Interval(gt=2)] = inf
+    train_speakers: Annotated[int, Interval(ge=0, le=100_000)] = 200
+    train_sessions: Annotated[int, Interval(ge=1, le=10_000)] = 10
+    dim: Annotated[int, Interval(ge=2, le=10_000)] = 128
+    seed: Annotated[int, Interval(ge=0)] = 0
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        check_most(self, **_MOST)
-        if self.recordings < 1 or self.dim < 2 or self.seed < 0:
+        super().__post_init__()
+        if self.fewest_speakers > self.most_speakers:
             raise UsageError(
-                "expected recordings >= 1, dim >= 2 and seed >= 0, found "
-                f"{self.recordings}, {self.dim} and {self.seed}"
+                f"--fewest-speakers must be at most --most-speakers, "
+                f"{self.most_speakers}, found {self.fewest_speakers}"
             )
-        if self.train_speakers < 0 or self.train_sessions < 1:
+        if self.turn_seconds > self.duration:
             raise UsageError(
-                "expected train-speakers >= 0 and train-sessions >= 1, found "
-                f"{self.train_speakers} and {self.train_sessions}"
-            )
-        if not 10 <= self.duration < inf:
-            raise UsageError(
-                f"duration must be finite and 10 s or more, found {self.duration:g}"
-            )
-        if not 1 <= self.fewest_speakers <= self.most_speakers:
-            raise UsageError(
-                "expected 1 <= fewest-speakers <= most-speakers, found "
-                f"{self.fewest_speakers} and {self.most_speakers}"
-            )
-        if not _TURN_FLOOR < self.turn_seconds <= self.duration:
-            raise UsageError(
-                f"turn-seconds must be above {_TURN_FLOOR} and no more than the "
-                f"duration, {self.duration:g}, found {self.turn_seconds:g}"
-            )
-        if not (0 <= self.overlap <= 1 and 0 <= self.slow_noise <= 1):
-            raise UsageError(
-                "expected overlap and slow-noise from 0 to 1, found "
-                f"{self.overlap:g} and {self.slow_noise:g}"
-            )
-        if not (0 <= self.noise < inf and 0 < self.slow_seconds < inf):
-            raise UsageError(
-                "expected finite noise >= 0 and slow-seconds > 0, found "
-                f"{self.noise:g} and {self.slow_seconds:g}"
-            )
-        if not self.noise_dof > 2:
-            raise UsageError(
-                "noise-dof must be above 2, where the variance is finite, found "
-                f"{self.noise_dof:g}"
+                f"--turn-seconds must be at most --duration, {self.duration:g}, found "
+                f"{self.turn_seconds:g}"
             )
 
 

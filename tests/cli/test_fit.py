@@ -242,7 +242,7 @@ def test_recordings_are_no_speakers(fit, train, tmp_path):
             [],
             "2 x-vectors of 16 dimensions are too few",
         ),
-        (None, ["--num-em-iters", -1], "num-em-iters must be 0 or more"),
+        (None, ["--num-em-iters", -1], "num-em-iters must be between 0 and"),
         (None, ["--file-format", "xml"], "'xml' is not one of"),
         (None, ["--whiten-from", "/nowhere"], "/nowhere: no such folder"),
         (None, ["--unsupervised", "--smoothing", 0.1], "leave out --whiten-from"),

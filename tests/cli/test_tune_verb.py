@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ssahc.cli.sweep_grid import GridOptions, parse_numbers
 from ssahc.cli.sweep_table import read_sweep, write_sweep
 from ssahc.core.errors import FormatError, UsageError
+from ssahc.core.options import list_options
 from ssahc.core.types import Turn
-from ssahc.io.config import list_options
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.xvectors import write_xvector_dir
@@ -213,9 +213,9 @@ def test_without_matplotlib(data, tune, monkeypatch):
         (("--thresholds", "1e-320:1e-319:1e-320"), "are told apart by 10 decimals"),
         (("--thresholds", "\N{ARABIC-INDIC DIGIT ONE}"), "expected numbers like"),
         (("--thresholds", "1_0"), "expected numbers like"),
-        (("--gammas", "-1"), "gamma must be finite and not negative"),
+        (("--gammas", "-1"), "gamma must be between 0 and"),
         (("--fusion-weights", "0.5,1.1"), "between 0 and 1, found 1.1"),
-        (("--gammas", "0.1", "--gamma", "0.2"), "--gamma has no use beside --gammas"),
+        (("--gammas", "0.1", "--gamma", "0.2"), "--gamma conflicts with --gammas"),
         (("--system", "plda", "--gammas", "0.1"), "plda makes no use of gamma"),
         (("--system", "spectral"), "spectral makes no use of threshold"),
         (("--num-speakers", "2"), "no threshold to tune; give values"),

@@ -329,7 +329,11 @@ def test_an_option_that_cannot_be_met_is_named(run, here):
     (here / "scores").write_text("a x 1\n")
     for options, source, message in (
         (("--scoring", "plda"), "train", "--scoring plda needs a PLDA"),
-        (("--p-target", "1"), "train", "p-target must be between 0 and 1, found 1"),
+        (
+            ("--p-target", "1"),
+            "train",
+            "p-target must be 1e-30 or more",
+        ),
         (
             ("--scoring", "cosine", "--mean", here / "model/mean.vec"),
             "scores",

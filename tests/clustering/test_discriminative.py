@@ -6,7 +6,6 @@ import pytest
 from ssahc.clustering.ahc import AhcOptions, agglomerative_cluster, average_linkage
 from ssahc.clustering.discriminative import DiscriminativeCost
 from ssahc.clustering.stopping import Stop
-from ssahc.core.errors import UsageError
 
 
 def naive(affinity, stop, cost, largest=np.inf):
@@ -127,12 +126,6 @@ def test_the_second_of_two_passes_uses_the_cost(rng):
     np.testing.assert_array_equal(labels, naive(affinity, stop, cost)[0])
     plain = agglomerative_cluster(affinity, stop, options)
     assert not np.array_equal(labels, plain)
-
-
-@pytest.mark.parametrize(("weight", "neighbors"), [(-0.1, 1), (np.nan, 1), (0.1, 0)])
-def test_senseless_costs_are_refused(weight, neighbors):
-    with pytest.raises(UsageError):
-        DiscriminativeCost(weight, neighbors, 5)
 
 
 def test_continuing_from_clusters_is_continuing(rng):

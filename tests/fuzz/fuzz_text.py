@@ -14,18 +14,13 @@ from checks import (
 
 from ssahc.cli import cluster, diarize, fit, train_metric, tune
 from ssahc.cli.inputs import SpeakerTables, read_speakers
+from ssahc.cli.parsing import resolve
 from ssahc.cli.references import read_hypothesis, read_references
 from ssahc.cli.report import _read_settings
 from ssahc.cli.sweep_table import read_sweep, write_sweep
 from ssahc.core.errors import FormatError, SsahcError, UsageError
-from ssahc.io.config import (
-    build,
-    flatten,
-    read_config,
-    read_toml,
-    resolve,
-    write_config,
-)
+from ssahc.core.options import build
+from ssahc.io.config import read_config, read_toml, to_table, write_config
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     read_attributes,
@@ -270,7 +265,11 @@ def _check_trials(trials, lines):
 # ---- options and sweeps ------------------------------------------------------------
 
 _OPTIONS = (
-    *(diarize.Run, cluster.Run, fit.Run, train_metric.Run, tune.Tuning),
+    diarize.DiarizeConfig,
+    cluster.ClusterConfig,
+    fit.FitConfig,
+    train_metric.MetricConfig,
+    tune.TuneConfig,
     SimulateOptions,
 )
 
@@ -286,13 +285,13 @@ def read_configs(folder, size):
         except (FormatError, UsageError) as error:
             faults.append(error)
             continue
-        values = flatten(options)
+        values = to_table(options)
         for name, value in values.items():
             require(not (isinstance(value, float) and isnan(value)), f"{name} is NaN")
             require("\0" not in str(value), f"{name} is {value!r}")
         write_config(folder / "again.toml", options)
         again = build(options_class, read_config(folder / "again.toml", options_class))
-        require(flatten(again) == values, f"{values} became {flatten(again)}")
+        require(to_table(again) == values, f"{values} became {to_table(again)}")
     if len(faults) == len(_OPTIONS):
         raise faults[0]
 

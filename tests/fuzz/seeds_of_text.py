@@ -4,7 +4,7 @@ import numpy as np
 import tomli_w
 
 from ssahc.cli import diarize
-from ssahc.io.config import flatten
+from ssahc.core.options import flatten
 
 
 def make(archive, join, vector, matrix):
@@ -212,7 +212,7 @@ def trials(join):
 
 def configs():
     """Return config files."""
-    whole = tomli_w.dumps(flatten(diarize.Run())).encode()
+    whole = tomli_w.dumps(flatten(diarize.DiarizeConfig())).encode()
     return {
         "good-empty": b"",
         "good-all-defaults": whole,

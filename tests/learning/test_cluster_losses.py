@@ -366,23 +366,23 @@ def test_all_is_reached_from_the_command_line(run, folder, corpus):
     ("options", "message"),
     [
         (["--loss", "npairs"], "'npairs' is not one of"),
-        (["--sampling", "hard"], "sampling hard needs triplets that are sampled"),
+        (["--sampling", "hard"], "sampling hard needs --triplets sampled"),
         (
             ["--loss", "softmax", "--sampling", "hard"],
             "sampling hard applies to ssa, t",
         ),
         (
             ["--loss", "quadruplet", "--sampling", "all"],
-            "sampling all is not for quadr",
+            "sampling all does not work with",
         ),
         (["--loss", "ge2e", "--margin", "adaptive"], "margin adaptive applies to tri"),
         (["--loss", "ge2e", "--scale", 3], "scale 3.0 applies to congenerous-cosine"),
         (["--margin-size", 0.2], "margin-size 0.2 applies to triplet, quadruplet, con"),
-        (["--loss", "aam-softmax", "--margin-size", 3.2], "an angle in radians, below"),
+        (["--loss", "aam-softmax", "--margin-size", 3.2], "an angle in radians"),
         (["--loss", "triplet", "--margin-size", "nan"], "must be finite"),
         (
             ["--loss", "triplet", "--margin", "adaptive", "--margin-size", 0.2],
-            "margin adaptive has no margin-size",
+            "margin adaptive does not use --margin-size",
         ),
         (["--loss", "triplet", "--center-weight", 2], "applies to center, not to trip"),
     ],

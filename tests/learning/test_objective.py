@@ -9,7 +9,7 @@ import torch
 
 import ssahc
 from ssahc.core.errors import UsageError
-from ssahc.io.config import list_options
+from ssahc.core.options import list_options
 from ssahc.learning.losses import classification, objective, pairwise, prototypical
 from ssahc.learning.losses.distances import distances
 from ssahc.learning.losses.objective import Objective
@@ -317,10 +317,10 @@ def test_all_triplets_are_fewer_than_four_million():
         ({"sampling": "easy"}, "sampling must be one of all, random"),
         ({"margin": "none"}, "margin must be one of fixed"),
         ({"distance": "angle"}, "distance must be one of"),
-        ({"margin_size": -0.1}, "margin-size must be finite and not negative"),
+        ({"margin_size": -0.1}, "margin-size must be finite and 0 or more"),
         ({"margin_size": float("nan")}, "margin-size must be finite"),
         ({"center_weight": float("inf")}, "center-weight must be finite"),
-        ({"scale": 0.0}, "scale must be finite and positive"),
+        ({"scale": 0.0}, "scale must be finite and above 0"),
         ({"margin": "adaptive", "margin_size": 0.3}, "adaptive-floored"),
     ],
 )
@@ -336,12 +336,16 @@ def test_options_that_are_none(values, message):
         ("triplet", {"scale": 3.0}, "scale 3.0 applies to congenerous-cosine, am-"),
         ("ssa", {"scale": 3.0}, "not to ssa"),
         ("ssa", {"margin_size": 0.3}, "margin-size 0.3 applies to triplet, quad"),
-        ("ssa", {"sampling": "hard"}, "needs triplets that are sampled"),
-        ("quadruplet", {"sampling": "all"}, "choose random, semi-hard, hard or dist"),
+        ("ssa", {"sampling": "hard"}, "needs --triplets sampled"),
+        ("quadruplet", {"sampling": "all"}, "use random, semi-hard, hard or dist"),
         ("ge2e", {"sampling": "hard"}, "sampling hard applies to ssa, triplet and qu"),
         ("contrastive", {"distance": "plain"}, "distance plain applies to triplet"),
         ("softmax", {"center_weight": 0.5}, "center-weight 0.5 applies to center, not"),
-        ("aam-softmax", {"margin_size": 28.6}, "an angle in radians, below pi"),
+        (
+            "aam-softmax",
+            {"margin_size": 28.6},
+            "an angle in radians and must be below pi",
+        ),
     ],
 )
 def test_options_that_mean_nothing_to_a_loss(loss, values, message):
@@ -364,7 +368,7 @@ def test_options_that_mean_nothing_to_a_loss(loss, values, message):
 def test_options_of_ssa_mean_nothing_to_other_losses(values):
     (name,) = values
     with pytest.raises(
-        UsageError, match=f"^{name.replace('_', '-')} .* applies to ssa"
+        UsageError, match=f"^--{name.replace('_', '-')} .* applies to ssa"
     ):
         ssahc.make_options(loss="triplet", **values)
     assert ssahc.make_options(loss="ssa", **values)

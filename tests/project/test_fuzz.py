@@ -102,8 +102,6 @@ def test_every_reader_is_called(feed):
     finally:
         sys.setprofile(earlier)
     known = dict(readers())
-    # Presets are files of the package.
-    del known["ssahc.io.config.read_preset"]
     assert "ssahc.io.ark.read_archive" in known
     assert [name for name, code in known.items() if code not in called] == []
 

@@ -97,7 +97,7 @@ def test_hooks_are_programs_that_are_pinned():
 
 # What lies around in a folder that somebody works in.
 JUNK = (
-    *("ssahc/secret.key", "ssahc/notes.toml", "ssahc/presets/mine.toml.orig"),
+    *("ssahc/secret.key", "ssahc/notes.toml", "ssahc/pipeline/presets/mine.toml.orig"),
     *("ssahc/__pycache__/x.cpython-311.pyc", "ssahc/cluster/__pycache__/x.nbi"),
     *("tests/__pycache__/x.cpython-311.pyc", "tests/notes.txt", ".env", "notes.txt"),
     *("corpus/a/xvector.1.ark", "out/rttm", "exp/log", ".venv/lib/site.py", "x.py.swp"),

@@ -190,9 +190,9 @@ def test_a_killed_dask_worker_is_replaced(work, cluster, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"nj": 0}, "--nj must be 1 or more, found 0"),
+        ({"nj": 0}, "--nj must be between 1 and 4,096, found 0"),
         ({"nj": 10**20}, "nj must be a whole number of at most 64 bits"),
-        ({"nj": 10**10}, "nj must be 4,096 or less, found 10000000000"),
+        ({"nj": 10**10}, "nj must be between 1 and 4,096, found 10000000000"),
         ({"nj": 2, "cluster": "dask://host:1"}, "leave out --nj"),
         ({"cluster": "tcp://host:1"}, "must be dask://HOST:PORT"),
     ],

@@ -202,13 +202,13 @@ def test_unusable_scores_are_named(targets, nontargets, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"p_target": 0}, "p-target must be between 0 and 1, found 0"),
+        ({"p_target": 0}, "p-target must be .* below 1, found 0"),
         ({"p_target": nan}, "p-target"),
-        ({"c_miss": 0}, "c-miss must be"),
-        ({"c_miss": 1e-200}, "1e-200"),
-        ({"p_target": 1e-200}, "p-target"),
-        ({"c_fa": 1e200}, r"1e\+200"),
-        ({"c_fa": inf}, "c-fa must be"),
+        ({"c_miss": 0}, "c-miss must be between 1e-30 and"),
+        ({"c_miss": 1e-200}, "c-miss must be between 1e-30 and 1e[+]30, found 1e-200"),
+        ({"p_target": 1e-200}, "p-target must be 1e-30 or more"),
+        ({"c_fa": 1e200}, "c-fa must be between 1e-30 and 1e[+]30"),
+        ({"c_fa": inf}, "c-fa must be between"),
     ],
 )
 def test_costs_out_of_range_are_rejected(values, message):

@@ -3,11 +3,12 @@
 import dataclasses
 from dataclasses import dataclass
 from math import inf, pi
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from ssahc.core.errors import UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import LARGEST
-from ssahc.core.validation import check_fields, check_most
+from ssahc.core.validation import Interval, flag
 from ssahc.learning.losses.ssa import TripletForm
 from ssahc.learning.mining import Sampling
 
@@ -45,69 +46,54 @@ _TAKEN_BY: dict[str, tuple[LossName, ...]] = {
     "gamma": ("ssa",),
     "gamma_step": ("ssa",),
 }
-# What a loss has no place for, as sources of options are combined (`ssahc.io.config`).
+# What a loss displaces from lower sources (`ssahc.core.options.combine`).
 DISPLACED_BY_LOSS = {
     f"loss={loss}": {name for name, losses in _TAKEN_BY.items() if loss not in losses}
     for loss in get_args(LossName)
 }
-# More than any network of speakers has had.
-_MOST = {
-    **{"embedding_dim": 10_000, "hidden_layers": 100, "hidden_dim": 10_000},
-    **{"speakers_per_batch": 10_000, "utterances_per_speaker": 10_000},
-    "epochs": 100_000,
-}
 
 
 @dataclass(frozen=True)
-class LossOptions:
-    """How a loss of metric learning is taken.
+class LossOptions(Options, group="Loss functions"):
+    """Options of the losses of metric learning.
 
     Parameters
     ----------
     sampling : {"all", "random", "semi-hard", "hard", "distance-weighted"}
-        How the negatives of a pair are chosen, for ssa (with sampled triplets), triplet
-        and quadruplet: every one (all; not for quadruplet), any one (random), the
-        nearest that is farther away than the positive (semi-hard), the nearest one to
-        the farthest positive (hard), or one drawn so that all distances occur alike
-        (distance-weighted).
+        Negatives of each pair for triplet, quadruplet and ssa with sampled triplets:
+        all (not for quadruplet), a random one, the nearest beyond the positive
+        (semi-hard), the nearest with the farthest positive (hard), or one drawn
+        uniformly over distances.
     margin : {"fixed", "adaptive", "adaptive-floored"}
-        The margin of triplet and quadruplet is margin-size, or by how much negatives
-        are farther away on average than positives, or the larger of the two.
+        Margin of triplet and quadruplet: --margin-size, the mean distance of negatives
+        minus that of positives, or the larger of the two.
     margin_size : float, optional
-        Margin of triplet, quadruplet, contrastive, am-softmax and aam-softmax (there an
-        angle in radians); if not given, that of the loss's source (0.8 for plain
-        distances as for squared ones, which are the source's).
+        Margin of triplet, quadruplet, contrastive, am-softmax and aam-softmax (an angle
+        in radians). Default: that of the loss's paper (0.8 for squared and plain
+        distances).
     scale : float, optional
-        What cosines are multiplied by in am-softmax, aam-softmax and
-        congenerous-cosine; if not given, that of the loss's source.
+        Scale of the cosines in am-softmax, aam-softmax and congenerous-cosine. Default:
+        that of the loss's paper.
     distance : {"squared", "plain", "cosine"}
-        Between embeddings of unit length, for triplet and quadruplet: the square of the
-        Euclidean distance, the distance itself, or 1 minus the cosine.
+        Distance of unit-length embeddings in triplet and quadruplet: squared Euclidean,
+        Euclidean (plain), or 1 minus the cosine.
     center_weight : float
         Weight of the distances from the centers in the center loss.
     """
 
     sampling: Sampling = "random"
     margin: MarginKind = "fixed"
-    margin_size: float | None = None
-    scale: float | None = None
+    margin_size: Annotated[float | None, Interval(ge=0, lt=inf)] = None
+    scale: Annotated[float | None, Interval(gt=0, lt=inf)] = None
     distance: Distance = "squared"
-    center_weight: float = 1.0
+    center_weight: Annotated[float, Interval(ge=0, lt=inf)] = 1.0
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        for name in ("margin_size", "center_weight"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < inf:
-                raise UsageError(
-                    f"{_flag(name)} must be finite and not negative, found {value:g}"
-                )
-        if self.scale is not None and not 0 < self.scale < inf:
-            raise UsageError(f"scale must be finite and positive, found {self.scale:g}")
+        super().__post_init__()
         if self.margin == "adaptive" and self.margin_size is not None:
             raise UsageError(
-                "margin adaptive has no margin-size; leave it out, or give it as the "
-                "least margin with margin adaptive-floored"
+                "--margin adaptive does not use --margin-size; leave it out, or use "
+                "--margin adaptive-floored, whose smallest margin it is"
             )
 
 
@@ -137,18 +123,18 @@ def check_loss(
     check_taken(loss, options)
     if loss == "ssa" and triplets == "expected" and options.sampling != "random":
         raise UsageError(
-            f"sampling {options.sampling} needs triplets that are sampled; triplets "
-            "expected stands for all random ones"
+            f"--sampling {options.sampling} needs --triplets sampled; --triplets "
+            "expected averages over all random negatives"
         )
     if loss == "quadruplet" and options.sampling == "all":
         raise UsageError(
-            "sampling all is not for quadruplet: there are too many; choose random, "
-            "semi-hard, hard or distance-weighted"
+            "--sampling all does not work with --loss quadruplet, which has too many "
+            "negatives; use random, semi-hard, hard or distance-weighted"
         )
     if loss == "aam-softmax" and (options.margin_size or 0) >= pi:
         raise UsageError(
-            "margin-size of aam-softmax is an angle in radians, below pi; found "
-            f"{options.margin_size:g}"
+            "--margin-size of aam-softmax is an angle in radians and must be below pi, "
+            f"found {options.margin_size:g}"
         )
 
 
@@ -171,13 +157,9 @@ def check_taken(loss: LossName, options: Any) -> None:
         takers = _TAKEN_BY.get(field.name, (loss,))
         if value != field.default and loss not in takers:
             raise UsageError(
-                f"{_flag(field.name)} {value} applies to {_listed(takers)}, not to "
+                f"{flag(field.name)} {value} applies to {_listed(takers)}, not to "
                 f"{loss}; leave it out"
             )
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _listed(losses: tuple[LossName, ...]) -> str:
@@ -186,89 +168,73 @@ def _listed(losses: tuple[LossName, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class MetricOptions:
-    """How a metric is trained once, on labelled x-vectors.
+class MetricOptions(Options, group="Learning"):
+    """How an embedding network is trained on labelled x-vectors.
 
     Parameters
     ----------
     loss : LossName
-        What the network learns by.
+        Loss function of the training.
     triplets : {"expected", "sampled"}
-        The loss ssa in expectation over the random negative, or with negatives drawn
-        for each pair.
+        Triplets of the loss ssa: the expectation over a random negative (expected), or
+        negatives drawn for each pair (sampled).
     triplet_form : {"authors", "paper"}
-        In the loss ssa, negatives repel both members of a pair, or the anchor alone.
+        In the loss ssa, negatives repel both members of a pair (authors) or only the
+        anchor (paper).
     gamma : float
         Weight of the negatives in the loss ssa.
     start : {"plda", "whitening", "random"}
-        The network starts as whitening, length normalisation and the PLDA's transform
-        (between windows of one speaker, all directions then vary alike), as whitening
-        and length normalisation alone, or drawn at random.
+        Initial network: whitening, length normalization and the PLDA's transform
+        (plda), whitening and length normalization alone (whitening), or random weights.
     embedding_dim : int, optional
-        Dimensions of what the network gives; as many as x-vectors have if not given.
+        Dimension of the embeddings. Default: that of the x-vectors.
     hidden_layers : int
-        Layers between the network's two, which add to what passes through them.
+        Number of residual layers between the network's two layers.
     hidden_dim : int
-        Units of each of these.
+        Number of units in each residual layer.
     speakers_per_batch : int
-        Speakers of a batch; quadruplet needs three.
+        Speakers per batch; quadruplet needs three.
     utterances_per_speaker : int
-        X-vectors of each of these; fewer where a speaker has not so many.
+        X-vectors per speaker in a batch; fewer for speakers that have fewer.
     lr : float
         Learning rate of Adam.
     epochs : int
-        Most epochs.
+        Maximum number of epochs.
     patience : int
-        Training stops after so many epochs without a lower EER of the speakers held
-        out; the network of the best epoch is kept.
+        Training stops after this many epochs without a lower EER on the held-out
+        speakers; the network of the best epoch is kept.
     validation_share : float
-        Share of the speakers that are held out; with 0 none are, and all epochs are
-        trained.
+        Share of the speakers that are held out; 0 holds out none and trains all epochs.
     seed : int
-        Of the speakers held out, of batches, and of what is drawn for a loss.
+        Random seed for the held-out speakers, the batches and the sampled negatives.
     objective : LossOptions
     """
 
+    # Upper bounds are beyond any network of speakers that was published.
     loss: LossName = "aam-softmax"
     triplets: Triplets = "expected"
     triplet_form: TripletForm = "authors"
-    gamma: float = 0.4
+    gamma: Annotated[float, Interval(ge=0, lt=LARGEST)] = 0.4
     start: Literal["plda", "whitening", "random"] = "plda"
-    embedding_dim: int | None = None
-    hidden_layers: int = 0
-    hidden_dim: int = 256
-    speakers_per_batch: int = 64
-    utterances_per_speaker: int = 4
-    lr: float = 1e-4
-    epochs: int = 50
-    patience: int = 5
-    validation_share: float = 0.1
-    seed: int = 0
+    embedding_dim: Annotated[int | None, Interval(ge=1, le=10_000)] = None
+    hidden_layers: Annotated[int, Interval(ge=0, le=100)] = 0
+    hidden_dim: Annotated[int, Interval(ge=1, le=10_000)] = 256
+    speakers_per_batch: Annotated[int, Interval(ge=2, le=10_000)] = 64
+    utterances_per_speaker: Annotated[int, Interval(ge=2, le=10_000)] = 4
+    lr: Annotated[float, Interval(gt=0, lt=LARGEST)] = 1e-4
+    epochs: Annotated[int, Interval(ge=1, le=100_000)] = 50
+    patience: Annotated[int, Interval(ge=1)] = 5
+    validation_share: Annotated[float, Interval(ge=0, le=0.5)] = 0.1
+    seed: Annotated[int, Interval(ge=0)] = 0
     objective: LossOptions = dataclasses.field(default_factory=LossOptions)
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        check_most(self, **_MOST)
+        super().__post_init__()
         check_taken(self.loss, self)
         check_loss(self.loss, self.objective, self.triplets)
-        fewest = {
-            **{"embedding_dim": 1, "hidden_layers": 0, "hidden_dim": 1, "epochs": 1},
-            **{"utterances_per_speaker": 2, "patience": 1, "seed": 0},
-            **{"speakers_per_batch": fewest_classes(self.loss)},
-        }
-        for name, least in fewest.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(
-                    f"{_flag(name)} must be {least} or more, found {value}"
-                )
-        if not (0 < self.lr < LARGEST and 0 <= self.gamma < LARGEST):
+        fewest = fewest_classes(self.loss)
+        if self.speakers_per_batch < fewest:
             raise UsageError(
-                f"expected lr above 0 and gamma of 0 or more, both below {LARGEST:g}, "
-                f"found {self.lr:g} and {self.gamma:g}"
-            )
-        if not 0 <= self.validation_share <= 0.5:
-            raise UsageError(
-                "validation-share must be from 0 to 0.5, found "
-                f"{self.validation_share:g}"
+                f"--speakers-per-batch must be {fewest} or more, found "
+                f"{self.speakers_per_batch}, for --loss {self.loss}"
             )

@@ -1,0 +1,48 @@
+"""The presets are the rows of Table 1 of the paper, in full."""
+
+import pytest
+
+from ssahc.backend.fusion import FusionOptions
+from ssahc.core.errors import UsageError
+from ssahc.core.options import build, list_options
+from ssahc.learning.losses.options import LossOptions
+from ssahc.learning.ssa import LearningOptions
+from ssahc.pipeline.options import DiarizeOptions
+from ssahc.pipeline.presets import list_presets, load_preset
+
+# gamma and lambda
+ROWS = {
+    "paper-ssa1": (0.4, 0.0),
+    "paper-ssa1-lambda0.1": (0.4, 0.1),
+    "paper-ssa1-lambda0.2": (0.4, 0.2),
+    "paper-ssa2": (0.5, 0.0),
+    "paper-ssa2-lambda0.1": (0.5, 0.1),
+    "paper-ssa2-lambda0.2": (0.5, 0.2),
+}
+
+
+def test_presets_are_the_rows_of_the_paper():
+    assert list_presets() == tuple(ROWS)
+    for name, (gamma, weight) in ROWS.items():
+        learning = build(DiarizeOptions, load_preset(name, DiarizeOptions)).learning
+        assert (learning.gamma, learning.lambda_) == (gamma, weight)
+        assert (learning.init_threshold, learning.periods, learning.kc) == (0.1, 1, 1)
+        assert (learning.eta, learning.lr, learning.max_steps) == (0.5, 1e-3, 10)
+        assert learning.min_xvectors == 0
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_presets_leave_nothing_of_the_method_to_defaults(name):
+    values = load_preset(name, DiarizeOptions)
+    pinned = list_names(LearningOptions) | list_names(FusionOptions)
+    of_other_losses = list_names(LossOptions) - {"sampling"}
+    assert pinned - values.keys() == {"seed"} | of_other_losses
+
+
+def list_names(options_class):
+    return {option.name for option in list_options(options_class)}
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(UsageError, match="'paper'; there are paper-ssa1"):
+        load_preset("paper", DiarizeOptions)
