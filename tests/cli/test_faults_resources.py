@@ -216,18 +216,6 @@ def _(here):
     return log_to(here, env=without, stderr=subprocess.PIPE, text=True)
 
 
-@fault("a `.numba_config.yaml` in the working directory")
-def _(here):
-    (here.folder / ".numba_config.yaml").write_text("developer_mode: 1\n")
-    return log_to(here, cwd=here.folder, stderr=subprocess.PIPE, text=True)
-
-
-@fault("a `matplotlibrc` there that is no UTF-8")
-def _(here):
-    (here.folder / "matplotlibrc").write_bytes(b"# gr\xf6\xdfe\n")
-    return log_to(here, cwd=here.folder, stderr=subprocess.PIPE, text=True)
-
-
 @fault("the log goes to a full disk")
 def _(here):
     with open("/dev/full", "w") as stderr:
