@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import click
 
 from ssahc.cli.messages import say, say_error
-from ssahc.cli.surroundings import check_working_directory
 from ssahc.core.errors import SsahcError
 from ssahc.runtime.memory import lack_of_memory
 
@@ -86,7 +85,6 @@ def cli() -> None:
     logger = logging.getLogger("ssahc")
     logger.handlers = [_ToStderr()]
     logger.setLevel(logging.INFO)
-    check_working_directory()
 
 
 def main() -> None:

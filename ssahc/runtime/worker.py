@@ -1,11 +1,15 @@
-"""What runs in a process that others send work to."""
+"""What runs in a worker: a process that takes batches from another."""
 
 import logging
 import multiprocessing
 import os
+import pickle
 import threading
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -24,19 +28,6 @@ class Done(Generic[Result]):
     log: list[tuple[int, str]]
 
 
-class _Recorder(logging.Handler):
-    """Keeps what this thread logs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.log: list[tuple[int, str]] = []
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.log.append((record.levelno, record.getMessage()))
-
-
 @dataclass(frozen=True)
 class Settings:
     """What a worker takes over from the process that sends work."""
@@ -53,40 +44,57 @@ def own_settings() -> Settings:
     )
 
 
+class _Recorder(logging.Handler):
+    """Keeps what this thread logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[tuple[int, str]] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.log.append((record.levelno, record.getMessage()))
+
+
 def work_on(
     work: Work[Item, Result], batch: list[Item], settings: Settings
 ) -> Done[Result]:
-    """Do the work on a batch as the process that sent it would."""
+    """Process a batch as the process that sent it would."""
     from threadpoolctl import threadpool_limits
 
     recorder = _Recorder()
     _logger.setLevel(settings.log_level)
     _logger.addHandler(recorder)
     try:
-        # Sums depend on the number of threads in their last bits.
+        # The last bits of sums depend on the number of threads.
         with threadpool_limits(settings.threads):
             return Done(work(batch), recorder.log)
     finally:
         _logger.removeHandler(recorder)
 
 
-# The work of this worker process, sent once and not with every batch.
-_held: list[Any] = []
-
-
-def start_worker(work: Work[Any, Any]) -> None:
-    """Keep the work, and see to it that this process does not outlive its parent."""
-    _held[:] = [work]
+def serve(connection: Connection) -> None:
+    """Receive the work, then batches, and answer each with its results or an error."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # An end of the pipe is the end of the work.
+    with suppress(EOFError, ConnectionError):
+        work: Work[Any, Any] = connection.recv()
+        while True:
+            connection.send_bytes(_answer(work, connection.recv_bytes()))
+
+
+def _answer(work: Work[Any, Any], message: bytes) -> bytes:
+    try:
+        return pickle.dumps(work_on(work, *pickle.loads(message)))
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        return pickle.dumps(error)
 
 
 def _end_with_parent() -> None:
+    """End even in the middle of work, of which nobody will hear."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def work_on_held(batch: list[Any], settings: Settings) -> Done[Any]:
-    """Do the work that `start_worker` has kept."""
-    return work_on(_held[0], batch, settings)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +22,8 @@ from ssahc.cli import diarize
 from ssahc.io.rttm import read_rttm
 from ssahc.learning import optimizer
 from ssahc.pipeline import diarize as pipeline
+from ssahc.runtime.pools import Pool, ProcessKilled
+from ssahc.runtime.worker import Done
 
 fault = Faults()
 
@@ -29,40 +31,36 @@ fault = Faults()
 # ---- memory ------------------------------------------------------------------------
 
 
-class Killed:
-    """In place of processes: whoever gets one of these recordings is killed."""
+def killed_by(wanted):
+    """Have whoever gets one of these recordings be killed, in place of processes."""
 
-    def __init__(self, wanted):
-        self.wanted = wanted
+    @contextmanager
+    def workers(work, count):
+        def submit(batch):
+            future = Future()
+            if any(wanted(recording.id) for recording in batch):
+                future.set_exception(ProcessKilled())
+            else:
+                future.set_result(Done(work(batch), []))
+            return future
 
-    def __call__(self, count, context, initializer, initargs):
-        self.work = initargs[0]
-        return self
+        yield Pool(submit, lambda: count, ProcessKilled)
 
-    def submit(self, function, batch, settings):
-        future = Future()
-        if any(self.wanted(recording.id) for recording in batch):
-            future.set_exception(BrokenProcessPool("killed"))
-        else:
-            future.set_result(SimpleNamespace(results=self.work(batch), log=[]))
-        return future
-
-    def shutdown(self, **_):
-        pass
+    return workers
 
 
 @fault("a process runs out of memory and is killed")
 def _(here):
     times = iter(["a001"])
-    pool = Killed(lambda name: name == "a001" and next(times, None) is not None)
-    here.patch.setattr("ssahc.runtime.executor.ProcessPoolExecutor", pool)
+    pool = killed_by(lambda name: name == "a001" and next(times, None) is not None)
+    here.patch.setattr("ssahc.runtime.executor.local_workers", pool)
     return here.run("--nj", 2)
 
 
 @fault("a recording that every process is killed by")
 def _(here):
-    pool = Killed("a001".__eq__)
-    here.patch.setattr("ssahc.runtime.executor.ProcessPoolExecutor", pool)
+    pool = killed_by("a001".__eq__)
+    here.patch.setattr("ssahc.runtime.executor.local_workers", pool)
     return here.run("--nj", 2)
 
 
@@ -216,18 +214,6 @@ def log_to(here, **streams):
 def _(here):
     without = os.environ | {"PYTHONOPTIMIZE": "1"}
     return log_to(here, env=without, stderr=subprocess.PIPE, text=True)
-
-
-@fault("a `.numba_config.yaml` in the working directory")
-def _(here):
-    (here.folder / ".numba_config.yaml").write_text("developer_mode: 1\n")
-    return log_to(here, cwd=here.folder, stderr=subprocess.PIPE, text=True)
-
-
-@fault("a `matplotlibrc` there that is no UTF-8")
-def _(here):
-    (here.folder / "matplotlibrc").write_bytes(b"# gr\xf6\xdfe\n")
-    return log_to(here, cwd=here.folder, stderr=subprocess.PIPE, text=True)
 
 
 @fault("the log goes to a full disk")

@@ -358,9 +358,9 @@ def test_matrices_that_cannot_be_read_are_made_again(folder, options, run):
 def test_the_same_bytes_from_other_processes(request, folder, run, where):
     archive = folder / "x" / "xvector.ark"
     archive.write_bytes(archive.read_bytes()[:-200])
-    here = run("here")
+    here = run("here", "-q")
     value = 2 if where == "--nj" else request.getfixturevalue("cluster")
-    elsewhere = run("elsewhere", where, value)
+    elsewhere = run("elsewhere", where, value, "-q")
     assert here.returncode == elsewhere.returncode == 1
     assert elsewhere.stderr == here.stderr
     assert contents(folder / "elsewhere") == contents(folder / "here")

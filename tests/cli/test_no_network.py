@@ -199,4 +199,4 @@ def test_only_the_cluster_needs_a_library_of_the_network():
             for name in names:
                 if name.split(".")[0] in NETWORK_LIBRARIES:
                     found.add((path.relative_to(PACKAGE).as_posix(), name))
-    assert found == {("runtime/executor.py", "distributed")}
+    assert found == {("runtime/pools.py", "distributed")}

@@ -1,4 +1,4 @@
-"""What tests/test_parallel.py has other processes do; they import it by name."""
+"""What tests/runtime/test_executor.py has workers do; they import it by name."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ import signal
 import struct
 import sys
 import time
+from pathlib import Path
 
 
 def square(number):
@@ -43,10 +44,26 @@ def killed_while_sending(poison, folder, number):
     if number == poison and not (folder / "died").exists():
         (folder / "died").touch()
         frame = sys._getframe()
-        while "result_queue" not in frame.f_locals:
+        while "connection" not in frame.f_locals:
             frame = frame.f_back
-        queue = frame.f_locals["result_queue"]
-        queue._wlock.acquire()
-        os.write(queue._writer.fileno(), struct.pack("!i", 1000) + b"half of it")
+        pipe = frame.f_locals["connection"].fileno()
+        os.write(pipe, struct.pack("!i", 1000) + b"half of it")
         os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def slow(number):
+    if number:
+        time.sleep(60)
+    return number
+
+
+def note_and_sleep(folder, number):
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def interrupt_itself(number):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
     return number

@@ -2,9 +2,9 @@
 
 import importlib
 import io
-import signal
+import os
+import subprocess
 import sys
-import threading
 import time
 import weakref
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from ssahc.cli import runner
 from ssahc.cli.memory_limit import method_of_workers
 from ssahc.core.errors import UsageError
 from ssahc.pipeline.options import DiarizeOptions
-from ssahc.runtime import executor
 from ssahc.runtime.executor import Each, RunningOptions, Undone, map_unordered
 
 
@@ -143,40 +142,60 @@ def test_a_fault_of_the_program_is_not_hidden(work, running):
         run(partial(work.fail_at, 7), 20, running)
 
 
-def test_the_work_of_a_killed_process_is_done_again(work, tmp_path, caplog):
+def test_the_work_of_a_killed_process_is_retried(work, tmp_path, caplog):
     done = run(partial(work.killed_at, 7, tmp_path), 40, RunningOptions(nj=2))
     assert done == {n: n for n in range(40)}
-    assert "what it had in hand is done again" in caplog.text
+    assert "a worker was killed; its work is retried" in caplog.text
 
 
-def test_a_process_killed_while_it_sends_does_not_hold_up_the_others(
-    work, tmp_path, caplog, monkeypatch
-):
-    monkeypatch.setattr(executor, "_PATIENCE", 0.3)
+def test_a_process_killed_while_it_sends_costs_the_others_nothing(work, tmp_path):
     dies_once = partial(work.killed_while_sending, 7, tmp_path)
     done = run(dies_once, 40, RunningOptions(nj=2))
     assert done == {n: n for n in range(40)}
-    assert "what it had in hand is done again" in caplog.text
+    assert (tmp_path / "died").exists()
 
 
-def test_an_end_does_not_wait_for_half_a_result(work, tmp_path):
-    def interrupt():
-        while not (tmp_path / "died").exists():
-            time.sleep(0.01)
-        # A little later half a result has come.
-        time.sleep(0.2)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    dies = partial(work.killed_while_sending, 0, tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        run(dies, 400, RunningOptions(nj=2))
-
-
-def test_what_kills_every_process_is_found_out(work, caplog):
+def test_an_item_that_kills_every_process_is_reported(work):
     done = run(partial(work.killed_at, 7, None), 40, RunningOptions(nj=2))
-    assert done.pop(7) == Undone(executor._KILLED)
+    assert "every process that worked on it was killed" in done.pop(7).reason
     assert done == {n: n for n in range(40) if n != 7}
+
+
+def test_abandoned_work_is_killed_at_once(work):
+    done = map_unordered(Each(work.slow), range(8), RunningOptions(nj=2), total=8)
+    assert next(done) == (0, 0)
+    start = time.monotonic()
+    done.close()
+    assert time.monotonic() - start < 5
+
+
+def test_workers_end_with_their_parent(work, tmp_path, wait_until):
+    """Killed, the parent tells nobody; its workers are in the middle of their work."""
+    code = (
+        "import work; from functools import partial\n"
+        "from ssahc.runtime.executor import Each, RunningOptions, map_unordered\n"
+        "if __name__ == '__main__':\n"
+        f"    each = Each(partial(work.note_and_sleep, {str(tmp_path)!r}))\n"
+        "    list(map_unordered(each, range(2), RunningOptions(nj=2), total=8))\n"
+    )
+    path = os.pathsep.join([str(Path(work.__file__).parent), *sys.path])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}
+    )
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not any(map(is_alive, tmp_path.iterdir())))
+
+
+def is_alive(note):
+    stat = Path("/proc", note.name, "stat")
+    return stat.exists() and " Z " not in stat.read_text()
+
+
+def test_ctrl_c_is_left_to_the_parent(work):
+    results = run(work.interrupt_itself, 4, RunningOptions(nj=2))
+    assert results == {n: n for n in range(4)}
 
 
 def test_a_killed_dask_worker_is_replaced(work, cluster, tmp_path):
@@ -210,12 +229,12 @@ def test_workers_that_are_busy(work, cluster, monkeypatch):
         raise TimeoutError
 
     monkeypatch.setattr(Future, "result", wait)
-    with pytest.raises(UsageError, match="no worker has answered for 30 s; wait until"):
+    with pytest.raises(UsageError, match="no worker has answered for 30 s"):
         run(work.square, 3, RunningOptions(cluster=cluster))
 
 
 def test_a_scheduler_that_is_not_there(work, monkeypatch):
-    monkeypatch.setattr("ssahc.runtime.executor._PATIENCE", 1.0)
+    monkeypatch.setattr("ssahc.runtime.pools.PATIENCE", 1.0)
     running = RunningOptions(cluster="dask://127.0.0.1:1")
     with pytest.raises(UsageError, match="no Dask scheduler answers there"):
         run(work.square, 3, running)
