@@ -1,4 +1,4 @@
-"""The learned affinity and PLDA scores become one affinity."""
+"""Fusion of the learned affinity with PLDA scores."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,17 +13,16 @@ _NO_SPREAD = 1e-6
 
 @dataclass(frozen=True)
 class FusionOptions:
-    """How the learned affinity and the PLDA scores become one.
+    """Options for fusing the learned affinity with PLDA scores.
 
     Parameters
     ----------
     fusion : {"raw", "maxabs", "znorm"}
-        What is summed: cosine and log-likelihood ratio as they are (raw), each divided
-        by its largest absolute value in the recording (maxabs), or each minus its mean
-        and divided by its standard deviation (znorm). A threshold is in the unit of the
-        sum.
+        Normalisation before the weighted sum: none (raw), division by the largest
+        absolute value in the recording (maxabs), or zero mean and unit variance
+        (znorm). A threshold applies to the sum.
     fusion_weight : float
-        Share of the learned affinity, 0 to 1; the rest is PLDA.
+        Weight of the learned affinity, 0 to 1; PLDA scores get the rest.
     """
 
     fusion: Literal["raw", "maxabs", "znorm"] = "raw"
@@ -42,8 +41,8 @@ def fuse(
 ) -> Affinity:
     """Return the weighted sum of two affinities of one recording.
 
-    The statistics that scale them are taken over pairs of different windows. Scores
-    that are all equal (all zero, for "maxabs") have no scale and stay as they are.
+    Statistics for normalisation are taken over pairs of different windows. An affinity
+    without spread (or, for "maxabs", all zero) is not normalised.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from ssahc.backend.embedding_net import apply_metric
 from ssahc.backend.plda import normalize_latent, project_to_latent
-from ssahc.backend.preprocess import center, whiten_and_normalize
+from ssahc.backend.preprocess import center, unit_rows, whiten_and_normalize
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.model import check_model
 from ssahc.core.types import (
@@ -357,7 +357,8 @@ def score_trials(
             f"{pairs.min(axis=0)} to {pairs.max(axis=0)}"
         )
     if plda is None:
-        left, right, scores = _unit(speakers), _unit(utterances), np.zeros(len(pairs))
+        left, right = unit_rows(speakers), unit_rows(utterances)
+        scores = np.zeros(len(pairs))
     else:
         left, right, constants = _factor(speakers, numbers, utterances, plda)
         scores = constants[pairs[:, 0]]
@@ -366,12 +367,6 @@ def score_trials(
         first, second = pairs[block].T
         scores[block] += np.einsum("kd,kd->k", left[first], right[second])
     return scores
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: FloatArray = vectors / np.where(lengths > 0, lengths, 1.0)
-    return scaled
 
 
 def _factor(
