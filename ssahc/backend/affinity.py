@@ -242,7 +242,14 @@ def check_matrix(matrix: FloatArray | Float32Array, what: str = "affinities") ->
 
 
 def symmetrize(matrix: FloatArray | Float32Array) -> Float32Array:
-    """Mirror the upper triangle, in float32, and set the diagonal to zero."""
+    """Check a matrix, mirror its upper triangle in float32, set the diagonal to 0.
+
+    Raises
+    ------
+    DataError
+        As `check_matrix`.
+    """
+    check_matrix(matrix)
     upper = np.triu(matrix.astype(np.float32, copy=False), 1)
     return upper + upper.T
 

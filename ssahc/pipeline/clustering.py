@@ -20,7 +20,8 @@ from ssahc.backend.plda import speaker_space
 from ssahc.backend.preprocess import center, whiten_and_normalize
 from ssahc.clustering.ahc import link
 from ssahc.clustering.kmeans import features_of, kmeans_cluster
-from ssahc.clustering.merge_history import MergeHistory, by_appearance
+from ssahc.clustering.labels import by_appearance
+from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.spectral import spectral_cluster
 from ssahc.clustering.stopping import Stop
 from ssahc.clustering.xmeans import xmeans_cluster

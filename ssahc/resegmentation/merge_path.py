@@ -13,7 +13,7 @@ from math import inf
 
 import numpy as np
 
-from ssahc.clustering.merge_history import renumber
+from ssahc.clustering.labels import close_gaps
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.resegmentation.vbhmm import (
@@ -52,7 +52,7 @@ class Hypothesis:
     @classmethod
     def of(cls, posterior: Posterior) -> "Hypothesis":
         """Return the most likely speaker of every window, without those of none."""
-        labels = renumber(posterior.labels, len(posterior.priors))
+        labels = close_gaps(posterior.labels, len(posterior.priors))
         return cls(labels, posterior.evidence)
 
     @cached_property

@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 
 from ssahc.backend.affinity import Affinity
-from ssahc.clustering.merge_history import MergeHistory, by_appearance
+from ssahc.clustering.labels import by_appearance
+from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
