@@ -27,7 +27,7 @@ from tables import show
 
 from ssahc import make_options
 from ssahc.core.types import FloatArray
-from ssahc.resegmentation.merge_path import Hypotheses
+from ssahc.resegmentation.merge_path import MergePath
 
 _STEPS = "ssahc.resegmentation.resegment"
 
@@ -52,7 +52,7 @@ def no_difference(*_: Any) -> float:
     return 0.0
 
 
-def as_it_is(path: Hypotheses, *_: Any) -> Hypotheses:
+def as_it_is(path: MergePath, *_: Any) -> MergePath:
     """Let no noise last."""
     return path
 
@@ -84,9 +84,9 @@ ROWS = {
     "clusters of the network alone": Part({"system": "ssahc"}),
     "target energy 0.3": Part({"target_energy": 0.3}),
     "no resegmentation": Part({"resegmentation": "none"}),
-    "every window counts 1/2": Part(steps={"count_observations": half_each}),
+    "every window counts 1/2": Part(steps={"observation_weights": half_each}),
     "noise as modelled": Part(steps={"noise_variance": as_modelled}),
-    "no noise that lasts": Part(steps={"explain_lasting_noise": as_it_is}),
+    "no noise that lasts": Part(steps={"add_lasting_noise": as_it_is}),
     "staying whatever the time": Part(steps={"stay_probabilities": same_for_all}),
     "the PLDA's directions only": Part(steps={"_ISOTROPIC_SHARE": 0.0}),
     "affinities are not asked": Part(steps={"mean_silhouette": no_difference}),

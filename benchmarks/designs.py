@@ -20,8 +20,8 @@ from ssahc import (
     make_options,
     train_metric,
 )
+from ssahc.backend.plda_training import train_plda
 from ssahc.backend.preprocess import center, whiten_and_normalize
-from ssahc.backend.training import train_plda
 from ssahc.core.types import FloatArray
 from ssahc.simulation.conversations import SimulateOptions, simulate_training
 

@@ -22,13 +22,9 @@ from typing import Any
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from ssahc.backend.plda_training import covariances, train_plda
 from ssahc.backend.preprocess import center, whiten_and_normalize
-from ssahc.backend.training import (
-    covariances,
-    estimate_whitening,
-    fit_model,
-    train_plda,
-)
+from ssahc.backend.training import estimate_whitening, fit_model
 from ssahc.core.types import FloatArray, LabelledXvectors, Model
 from ssahc.io.labelled import read_labelled, write_labelled
 

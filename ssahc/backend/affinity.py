@@ -1,10 +1,10 @@
 """Affinities between the windows of a recording.
 
-An affinity is a similarity: larger means more likely the same speaker. All that ssahc
-computes have the form ``A[i, j] = z_i . z_j + b_i + b_j + c``, so that the average
-affinity of two clusters follows from the clusters' sums, and a weighted sum of two
-affinities has the same form again. Only scores that are read from a file are a matrix
-from the start.
+An affinity is a similarity: larger means more likely the same speaker. All affinities
+that ssahc computes have the form ``A[i, j] = z_i . z_j + b_i + b_j + c``
+(`FactoredAffinity`). The average affinity of two clusters then follows from sums over
+the clusters, and a weighted sum of two affinities has the same form again. Only scores
+that are read from a file are stored as a matrix (`ScoreMatrix`).
 """
 
 from abc import ABC, abstractmethod
@@ -13,10 +13,11 @@ from typing import Self
 
 import numpy as np
 
+from ssahc.backend.preprocess import unit_rows
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import LARGEST_AFFINITY, Float32Array, FloatArray
 
-# Entries that are computed at once where all of them are looked at.
+# Number of entries that are computed at once in `FactoredAffinity.largest`.
 _BLOCK = 1 << 22
 
 
@@ -47,7 +48,7 @@ class Affinity(ABC):
 
     @abstractmethod
     def rescaled(self, scale: float, shift: float = 0.0) -> Self:
-        """Return ``scale * A + shift``; the scale is not negative."""
+        """Return ``scale * A + shift``; the scale must not be negative."""
 
     @abstractmethod
     def moments(self) -> tuple[float, float]:
@@ -65,11 +66,11 @@ class FactoredAffinity(Affinity):
     Parameters
     ----------
     features : (N, d) array
-        One row a window.
+        One row per window.
     bias : (N,) array
-        What a window adds to its affinities with all others.
+        Added to all affinities of a window.
     constant : float
-        What is added to every entry.
+        Added to all affinities.
     """
 
     features: FloatArray
@@ -84,7 +85,7 @@ class FactoredAffinity(Affinity):
         return self._rows(slice(None)).astype(np.float32)
 
     def sums_to(self, member: FloatArray) -> FloatArray:
-        """Return the (N, K) sums of affinities to clusters, from their sums."""
+        """Return the (N, K) sums of affinities, computed from sums of features."""
         sums = self.features @ (self.features.T @ member)
         sums += (self.bias + self.constant)[:, None] * member.sum(axis=0)
         sums += self.bias @ member
@@ -96,7 +97,7 @@ class FactoredAffinity(Affinity):
         return np.asarray(squares + 2 * self.bias + self.constant)
 
     def rescaled(self, scale: float, shift: float = 0.0) -> "FactoredAffinity":
-        """Return ``scale * A + shift``; the scale is not negative."""
+        """Return ``scale * A + shift``; the scale must not be negative."""
         return FactoredAffinity(
             np.sqrt(scale) * self.features,
             scale * self.bias,
@@ -104,19 +105,18 @@ class FactoredAffinity(Affinity):
         )
 
     def moments(self) -> tuple[float, float]:
-        """Return mean and standard deviation over pairs, from sums in O(N d^2)."""
+        """Return mean and standard deviation over pairs, in O(N d^2)."""
         pairs = len(self) * (len(self) - 1)
         if pairs == 0:
             return 0.0, 0.0
-        # Around their centre terms are as small as the spread of their sums, so that
-        # little cancels.
+        # Centring first avoids cancellation of large terms.
         centered = self.centered()
         mean = centered._sums()[0] / pairs
         squares = centered.rescaled(1.0, -mean)._sums()[1]
         return mean, float(np.sqrt(max(squares, 0.0) / pairs))
 
     def largest(self) -> float:
-        """Return the largest absolute value over pairs, a block of rows at a time."""
+        """Return the largest absolute value over pairs, block by block of rows."""
         count, largest = len(self), 0.0
         step = _BLOCK // count + 1
         for begin in range(0, count, step):
@@ -127,11 +127,11 @@ class FactoredAffinity(Affinity):
         return largest
 
     def centered(self) -> "FactoredAffinity":
-        """Return the same affinities, features and bias without their means."""
-        middle = self.features.mean(axis=0)
-        features = self.features - middle
-        bias = self.bias + features @ middle
-        constant = self.constant + middle @ middle + 2 * bias.mean()
+        """Return the same affinities with features and bias of zero mean."""
+        mean = self.features.mean(axis=0)
+        features = self.features - mean
+        bias = self.bias + features @ mean
+        constant = self.constant + mean @ mean + 2 * bias.mean()
         return FactoredAffinity(features, bias - bias.mean(), float(constant))
 
     def _rows(self, rows: slice) -> FloatArray:
@@ -142,7 +142,7 @@ class FactoredAffinity(Affinity):
 
     def _sums(self) -> tuple[float, float]:
         """Return the sum and the sum of squares over pairs of different windows."""
-        # A = left @ right.T, so that both follow from (d + 2) x (d + 2) products.
+        # A = left @ right.T, so both sums follow from (d + 2) x (d + 2) matrices.
         one = np.ones(len(self))
         left = np.column_stack([self.features, self.bias + self.constant, one])
         right = np.column_stack([self.features, one, self.bias])
@@ -154,7 +154,7 @@ class FactoredAffinity(Affinity):
 
 @dataclass(frozen=True, eq=False)
 class ScoreMatrix(Affinity):
-    """Scores that were computed elsewhere; the upper triangle gives the statistics.
+    """Scores that were computed elsewhere; statistics are of the upper triangle.
 
     Parameters
     ----------
@@ -163,21 +163,13 @@ class ScoreMatrix(Affinity):
     Raises
     ------
     DataError
-        If the matrix is not square or not finite.
+        As `check_matrix`.
     """
 
     matrix: Float32Array | FloatArray
 
     def __post_init__(self) -> None:
-        if self.matrix.ndim != 2 or self.matrix.shape[0] != self.matrix.shape[1]:
-            raise DataError(
-                f"scores must be a square matrix, found shape {self.matrix.shape}"
-            )
-        if not (np.abs(self.matrix) < LARGEST_AFFINITY).all():
-            raise DataError(
-                f"scores hold NaN, infinity or a value beyond {LARGEST_AFFINITY:g}; "
-                "compute them again"
-            )
+        check_matrix(self.matrix, "scores")
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -188,7 +180,7 @@ class ScoreMatrix(Affinity):
 
     def sums_to(self, member: FloatArray) -> FloatArray:
         """Return the (N, K) sums of affinities to clusters."""
-        # In float32 if the scores are: a copy in float64 would be as large again.
+        # Stay in float32 if the scores are: a float64 copy would double the memory.
         sums = self.matrix @ member.astype(self.matrix.dtype)
         return np.asarray(sums, np.float64)
 
@@ -197,7 +189,7 @@ class ScoreMatrix(Affinity):
         return np.asarray(np.diagonal(self.matrix), np.float64)
 
     def rescaled(self, scale: float, shift: float = 0.0) -> "ScoreMatrix":
-        """Return ``scale * A + shift``; the scale is not negative."""
+        """Return ``scale * A + shift``; the scale must not be negative."""
         return ScoreMatrix(scale * self.matrix + shift)
 
     def moments(self) -> tuple[float, float]:
@@ -215,16 +207,61 @@ class ScoreMatrix(Affinity):
         return self.matrix[np.triu_indices(len(self), 1)].astype(np.float64)
 
 
+def check_range(size: float | FloatArray | Float32Array, what: str) -> None:
+    """Check that affinities are finite and small enough to be summed in float32.
+
+    Parameters
+    ----------
+    size : float or array
+        Their absolute values, or bounds on these.
+    what : str
+        Their name in the message.
+
+    Raises
+    ------
+    DataError
+    """
+    if not np.all(size < LARGEST_AFFINITY):
+        raise DataError(
+            f"{what} hold NaN, infinity or a value beyond {LARGEST_AFFINITY:g}; "
+            "compute them again"
+        )
+
+
+def check_matrix(matrix: FloatArray | Float32Array, what: str = "affinities") -> None:
+    """Check that a matrix of affinities can be clustered.
+
+    Raises
+    ------
+    DataError
+        If it is not square, or its values fail `check_range`.
+    """
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise DataError(f"{what} must be a square matrix, found shape {matrix.shape}")
+    check_range(np.abs(matrix), what)
+
+
+def symmetrize(matrix: FloatArray | Float32Array) -> Float32Array:
+    """Check a matrix, mirror its upper triangle in float32, set the diagonal to 0.
+
+    Raises
+    ------
+    DataError
+        As `check_matrix`.
+    """
+    check_matrix(matrix)
+    upper = np.triu(matrix.astype(np.float32, copy=False), 1)
+    return upper + upper.T
+
+
 def cosine_affinity(vectors: FloatArray) -> FactoredAffinity:
-    """Cosine of the angle between rows; a row of zeros has affinity 0 with all.
+    """Return the cosines between rows; a row of zeros has affinity 0 to all others.
 
     Parameters
     ----------
     vectors : (N, d) array
     """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(lengths > 0, lengths, 1.0)
-    return FactoredAffinity(unit, np.zeros(len(vectors)))
+    return FactoredAffinity(unit_rows(vectors), np.zeros(len(vectors)))
 
 
 def weighted_sum(first: Affinity, second: Affinity, weight: float) -> Affinity:
@@ -240,12 +277,12 @@ def weighted_sum(first: Affinity, second: Affinity, weight: float) -> Affinity:
     Returns
     -------
     Affinity
-        Factored if both are, else a matrix.
+        A `FactoredAffinity` if both are, else a `ScoreMatrix`.
 
     Raises
     ------
     UsageError
-        If the weight is not from 0 to 1.
+        If the weight is not between 0 and 1.
     """
     if not 0 <= weight <= 1:
         raise UsageError(f"the weight must be between 0 and 1, found {weight:g}")

@@ -1,4 +1,4 @@
-"""The learned affinity and PLDA scores become one affinity."""
+"""Fusion of the learned affinity with PLDA scores."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -34,8 +34,8 @@ def fuse(
 ) -> Affinity:
     """Return the weighted sum of two affinities of one recording.
 
-    The statistics that scale them are taken over pairs of different windows. Scores
-    that are all equal (all zero, for "maxabs") have no scale and stay as they are.
+    Statistics for normalisation are taken over pairs of different windows. An affinity
+    without spread (or, for "maxabs", all zero) is not normalised.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
-"""PLDA: its diagonal form, and scores of the windows of one recording.
+"""PLDA scoring of the windows of one recording, as ``ivector-plda-scoring-dense``.
 
-Scores are those of Kaldi's ``ivector-plda-scoring-dense``.
+The two-covariance model is used in its latent space, where the within-class covariance
+is I and the between-class covariance diag(psi) (`ssahc.core.types.Plda`).
 """
 
 import logging
@@ -11,6 +12,7 @@ import numpy as np
 
 from ssahc.backend.affinity import FactoredAffinity
 from ssahc.backend.preprocess import (
+    check_dim,
     energy_dim,
     leading_pca,
     length_normalize,
@@ -21,8 +23,8 @@ from ssahc.core.options import Options
 from ssahc.core.types import FloatArray, Model, Plda
 from ssahc.core.validation import Interval
 
-# Share of the variance of whitened, length-normalised x-vectors that is between
-# speakers: that of the public PLDA of CALLHOME x-vectors.
+# Between-speaker share of the variance of whitened, length-normalised x-vectors, as in
+# the public PLDA of CALLHOME x-vectors.
 _SPEAKER_SHARE = 0.3
 
 _logger = logging.getLogger(__name__)
@@ -48,8 +50,57 @@ class PldaOptions(Options, group="PLDA and fusion"):
     length_norm: Literal["plda", "simple", "none"] = "plda"
 
 
+def plda_affinity(
+    vectors: FloatArray, plda: Plda, options: PldaOptions = PldaOptions()
+) -> FactoredAffinity:
+    """Return the log-likelihood ratios of all pairs of windows of one recording.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+        Centred, whitened, length-normalised (`ssahc.backend.preprocess`).
+    plda : Plda
+    options : PldaOptions
+
+    Returns
+    -------
+    FactoredAffinity
+        Entry (i, j) is the log-likelihood ratio of "same speaker" to "different
+        speakers"; the diagonal holds each window's score with itself.
+
+    Raises
+    ------
+    DataError
+        If the dimensions of vectors and model disagree.
+    """
+    check_dim(vectors, len(plda.mean), "the PLDA")
+    # Kaldi's ApproxEqual(target_energy, 1): this close to 1 there is no PCA.
+    if abs(options.target_energy - 1) > 0.001 * (options.target_energy + 1):
+        energies, directions = leading_pca(vectors)
+        kept = energy_dim(energies, options.target_energy)
+        if kept > len(directions):
+            directions = recording_pca(vectors)[1]
+        if kept > vectors.shape[1]:
+            _logger.warning(
+                "target energy %g keeps all %d dimensions (Kaldi would abort)",
+                options.target_energy,
+                vectors.shape[1],
+            )
+        directions = directions[:kept]
+        vectors = vectors @ directions.T
+        plda = project_plda(plda, directions)
+    latent = project_to_latent(vectors, plda)
+    if options.length_norm == "plda":
+        latent = normalize_latent(latent, plda.psi, np.ones(1))
+    elif options.length_norm == "simple":
+        latent = length_normalize(latent)
+    # Kaldi stores the projected vectors in float32. Also rounding the earlier steps, as
+    # its programs do, brings scores no closer to Kaldi's (measured).
+    return log_likelihood_ratios(latent.astype(np.float32).astype(np.float64), plda.psi)
+
+
 def project_plda(plda: Plda, directions: FloatArray) -> Plda:
-    """Return the model of ``directions @ x``.
+    """Return the model of ``directions @ x``, as Kaldi's ``Plda::ApplyTransform``.
 
     Parameters
     ----------
@@ -71,13 +122,15 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
 
 
 def diagonalize(mean: FloatArray, within: FloatArray, between: FloatArray) -> Plda:
-    """Return the model with these covariances in the space where both are diagonal.
+    """Return the model with these covariances, in the space where both are diagonal.
+
+    Source: Kaldi's ``PldaEstimator::GetOutput``.
 
     Parameters
     ----------
     mean : (D,) array
     within, between : (D, D) array
-        Covariance of the vectors of one speaker, and of speakers.
+        Within-class and between-class covariance.
 
     Raises
     ------
@@ -98,57 +151,8 @@ def _singular() -> DataError:
     )
 
 
-def plda_affinity(
-    vectors: FloatArray, plda: Plda, options: PldaOptions = PldaOptions()
-) -> FactoredAffinity:
-    """Log-likelihood ratios of all pairs of windows of one recording.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-        Centred, whitened, length-normalised (`ssahc.backend.preprocess`).
-    plda : Plda
-    options : PldaOptions
-
-    Returns
-    -------
-    FactoredAffinity
-        Entry (i, j) is the log-likelihood ratio of "same speaker" against "different
-        speakers"; the diagonal holds each window's score with itself.
-
-    Raises
-    ------
-    DataError
-        If the dimensions of vectors and model disagree.
-    """
-    _check_dim(vectors, plda)
-    # Kaldi's ApproxEqual(target_energy, 1): so close to 1 there is no PCA.
-    if abs(options.target_energy - 1) > 0.001 * (options.target_energy + 1):
-        energies, directions = leading_pca(vectors)
-        kept = energy_dim(energies, options.target_energy)
-        if kept > len(directions):
-            directions = recording_pca(vectors)[1]
-        if kept > vectors.shape[1]:
-            _logger.warning(
-                "target energy %g keeps all %d dimensions (here Kaldi aborts)",
-                options.target_energy,
-                vectors.shape[1],
-            )
-        directions = directions[:kept]
-        vectors = vectors @ directions.T
-        plda = project_plda(plda, directions)
-    latent = project_to_latent(vectors, plda)
-    if options.length_norm == "plda":
-        latent = normalize_latent(latent, plda.psi, np.ones(1))
-    elif options.length_norm == "simple":
-        latent = length_normalize(latent)
-    # Kaldi stores the projected vectors in float32. Rounding before that too, as its
-    # programs do between them, brings scores no closer to Kaldi's (measured).
-    return log_likelihood_ratios(latent.astype(np.float32).astype(np.float64), plda.psi)
-
-
 def project_to_latent(vectors: FloatArray, plda: Plda) -> FloatArray:
-    """Return vectors in the space where a PLDA is diagonal.
+    """Project vectors into the latent space of a PLDA.
 
     Parameters
     ----------
@@ -165,7 +169,7 @@ def project_to_latent(vectors: FloatArray, plda: Plda) -> FloatArray:
     DataError
         If the dimensions of vectors and model disagree.
     """
-    _check_dim(vectors, plda)
+    check_dim(vectors, len(plda.mean), "the PLDA")
     return (vectors - plda.mean) @ plda.transform.T
 
 
@@ -179,10 +183,9 @@ def normalize_latent(
     Parameters
     ----------
     latent : (N, d) array
-        Within-class covariance I, between-class covariance diag(psi).
     psi : (d,) array
     counts : (N,) or (1,) array
-        Of how many vectors of one speaker each row is the mean.
+        Number of vectors of one speaker that each row is the mean of.
 
     Returns
     -------
@@ -194,45 +197,41 @@ def normalize_latent(
     return scaled
 
 
-def _check_dim(vectors: FloatArray, plda: Plda) -> None:
-    if vectors.shape[1] != len(plda.mean):
-        raise DataError(
-            f"x-vectors have {vectors.shape[1]} dimensions, the PLDA has "
-            f"{len(plda.mean)}; use the model that belongs to the extractor"
-        )
+def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> FactoredAffinity:
+    """Return the PLDA log-likelihood ratios of vectors in the latent space.
 
-
-def isotropic_plda(dim: int) -> Plda:
-    """Return what is known of whitened x-vectors where no PLDA was trained.
-
-    Along every dimension, speakers have the same share of the variance, which whitening
-    has made 1.
+    With one enrolment vector, the ratio of x and y is the sum over dimensions of
+    ``log((1+psi)^2 / (1+2 psi)) / 2 + psi/(1+2 psi) x y
+    - psi^2 / (2 (1+psi) (1+2 psi)) (x^2 + y^2)`` (Kaldi's
+    ``Plda::LogLikelihoodRatio``).
 
     Parameters
     ----------
-    dim : int
-        D, that of the x-vectors.
+    latent : (N, d) array
+    psi : (d,) array
     """
-    within = 1 - _SPEAKER_SHARE
-    psi = np.full(dim, _SPEAKER_SHARE / within)
-    return Plda(np.zeros(dim), np.eye(dim) / np.sqrt(within), psi)
+    cross = psi / (1 + 2 * psi)
+    square = -0.5 * psi**2 / ((1 + psi) * (1 + 2 * psi))
+    constant = 0.5 * np.log((1 + psi) ** 2 / (1 + 2 * psi)).sum()
+    features = latent * np.sqrt(cross)
+    return FactoredAffinity(features, latent**2 @ square, float(constant))
 
 
 def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatArray]:
-    """Return vectors where the variance within speakers is 1 in all directions.
+    """Return vectors in a space where the within-speaker covariance is I.
 
     Parameters
     ----------
     vectors : (N, D) array
         Centred, whitened, length-normalised (`ssahc.backend.preprocess`).
     model : Model
-        Without a PLDA, `isotropic_plda` takes its place.
+        Without a PLDA, `isotropic_plda` is used.
 
     Returns
     -------
     latent : (N, d) array
     psi : (d,) array
-        Variance between speakers along each dimension.
+        Between-speaker variance along each dimension.
 
     Raises
     ------
@@ -243,21 +242,17 @@ def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatA
     return project_to_latent(vectors, plda), plda.psi
 
 
-def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> FactoredAffinity:
-    """PLDA log-likelihood ratios of vectors in the model's latent space.
+def isotropic_plda(dim: int) -> Plda:
+    """Return a generic PLDA for whitened x-vectors when none was trained.
 
-    With one enrolment vector the ratio is, a dimension,
-    ``log((1+psi)^2 / (1+2 psi)) / 2 + psi/(1+2 psi) x y
-    - psi^2 / (2 (1+psi) (1+2 psi)) (x^2 + y^2)``.
+    The total covariance is I, as whitening makes it, and the between-speaker share is
+    the same in all directions.
 
     Parameters
     ----------
-    latent : (N, d) array
-        Within-class covariance I, between-class covariance diag(psi).
-    psi : (d,) array
+    dim : int
+        Dimension of the x-vectors.
     """
-    cross = psi / (1 + 2 * psi)
-    square = -0.5 * psi**2 / ((1 + psi) * (1 + 2 * psi))
-    constant = 0.5 * np.log((1 + psi) ** 2 / (1 + 2 * psi)).sum()
-    features = latent * np.sqrt(cross)
-    return FactoredAffinity(features, latent**2 @ square, float(constant))
+    within = 1 - _SPEAKER_SHARE
+    psi = np.full(dim, _SPEAKER_SHARE / within)
+    return Plda(np.zeros(dim), np.eye(dim) / np.sqrt(within), psi)

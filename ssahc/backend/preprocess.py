@@ -1,8 +1,8 @@
-"""From raw x-vectors to length-normalised ones, and the PCA of one recording.
+"""Preprocessing of x-vectors: centring, whitening, length normalisation, PCA.
 
 Sources: Kaldi's ``ivector-subtract-global-mean``, ``transform-vec``,
 ``ivector-normalize-length`` and the PCA inside ``ivector-plda-scoring-dense``.
-Everything here is float64; Kaldi rounds each step to float32.
+Everything is computed in float64; Kaldi rounds each step to float32.
 """
 
 import numpy as np
@@ -16,11 +16,34 @@ _NO_SPREAD = 1e-6
 _RANK = 1e-9
 
 
-def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
-    """Subtract the global mean, or without one the recording's own.
+def check_dim(vectors: FloatArray, expected: int, part: str) -> None:
+    """Check that x-vectors have the dimension of the model that is applied to them.
 
-    Vectors that are all equal are returned as they are when there is no global mean:
-    nothing but rounding noise would be left of them.
+    Parameters
+    ----------
+    vectors : (N, D) array
+    expected : int
+        Dimension of the model.
+    part : str
+        Part of the model, as named in the message.
+
+    Raises
+    ------
+    DataError
+        If the dimensions differ.
+    """
+    if vectors.shape[1] != expected:
+        raise DataError(
+            f"x-vectors have {vectors.shape[1]} dimensions, {part} has {expected}; "
+            "use the model that belongs to the extractor"
+        )
+
+
+def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
+    """Subtract the global mean, or the recording's own mean if there is none.
+
+    Without a global mean, vectors that are all equal are returned unchanged: centring
+    would leave nothing but rounding noise.
 
     Parameters
     ----------
@@ -34,10 +57,10 @@ def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
     Raises
     ------
     DataError
-        If dimensions disagree.
+        If the dimensions disagree.
     """
     if mean is not None:
-        _check_dim(xvectors, len(mean), "the model's mean")
+        check_dim(xvectors, len(mean), "the model's mean")
         return xvectors - mean
     centered = xvectors - xvectors.mean(axis=0)
     if np.abs(centered).max() <= _NO_SPREAD * np.abs(xvectors).max():
@@ -52,7 +75,7 @@ def apply_transform(vectors: FloatArray, transform: FloatArray | None) -> FloatA
     ----------
     vectors : (N, D) array
     transform : (D, D) or (D, D + 1) array, or None
-        None leaves the vectors as they are; a last column is added as an offset.
+        An extra last column is the offset. None returns the vectors unchanged.
 
     Returns
     -------
@@ -61,17 +84,17 @@ def apply_transform(vectors: FloatArray, transform: FloatArray | None) -> FloatA
     Raises
     ------
     DataError
-        If dimensions disagree.
+        If the dimensions disagree.
     """
     if transform is None:
         return vectors
     dim = transform.shape[0]
-    _check_dim(vectors, dim, "the model's transform")
+    check_dim(vectors, dim, "the model's transform")
     return vectors @ transform[:, :dim].T + transform[:, dim:].sum(axis=1)
 
 
-def length_normalize(vectors: FloatArray) -> FloatArray:
-    """Scale each row to length sqrt(D); rows of zeros stay zero.
+def unit_rows(vectors: FloatArray) -> FloatArray:
+    """Scale each row to length 1; rows of zeros stay zero.
 
     Parameters
     ----------
@@ -81,9 +104,30 @@ def length_normalize(vectors: FloatArray) -> FloatArray:
     -------
     (N, D) array
     """
+    return vectors / _nonzero_lengths(vectors)
+
+
+def length_normalize(vectors: FloatArray) -> FloatArray:
+    """Scale each row to length sqrt(D); rows of zeros stay zero.
+
+    Source: Kaldi's ``ivector-normalize-length``. This is not ``sqrt(D) * unit_rows``,
+    which differs in the last bits.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+
+    Returns
+    -------
+    (N, D) array
+    """
+    return vectors * (np.sqrt(vectors.shape[1]) / _nonzero_lengths(vectors))
+
+
+def _nonzero_lengths(vectors: FloatArray) -> FloatArray:
+    """Return the lengths of the rows as a column, 1 for rows of zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scale = np.sqrt(vectors.shape[1]) / np.where(lengths > 0, lengths, 1.0)
-    return vectors * scale
+    return np.where(lengths > 0, lengths, 1.0)
 
 
 def whiten_and_normalize(centered: FloatArray, model: Model) -> FloatArray:
@@ -104,16 +148,16 @@ def whiten_and_normalize(centered: FloatArray, model: Model) -> FloatArray:
     Raises
     ------
     DataError
-        If dimensions disagree.
+        If the dimensions disagree.
     """
     return length_normalize(apply_transform(centered, model.transform))
 
 
 def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Principal directions of one recording.
+    """Return the principal directions of one recording.
 
-    The covariance is that of the centred vectors with 1/N; the directions are meant to
-    be applied without centring (as Kaldi's ``EstPca`` and ``ApplyPca`` do).
+    The covariance is that of the centred vectors, divided by N. The directions are
+    meant to be applied without centring, as Kaldi's ``EstPca`` and ``ApplyPca`` do.
 
     Parameters
     ----------
@@ -124,7 +168,7 @@ def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
     energies : (D,) array
         Eigenvalues, decreasing.
     directions : (D, D) array
-        One direction a row.
+        One direction per row.
     """
     centered = vectors - vectors.mean(axis=0)
     energies, columns = np.linalg.eigh(centered.T @ centered / len(vectors))
@@ -132,9 +176,9 @@ def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def leading_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return those of `recording_pca` that have energy, in less time for few vectors.
+    """Return the directions of `recording_pca` that have energy, faster for small N.
 
-    The products of few vectors have the same eigenvalues, and are a smaller matrix. One
+    For N <= D, the N x N Gram matrix has the same eigenvalues as the covariance. One
     of them is 0, since the vectors are centred.
     """
     count, dim = vectors.shape
@@ -148,13 +192,13 @@ def leading_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def principal_directions(vectors: FloatArray, dim: int) -> FloatArray:
-    """Return the first principal directions of one recording, one a row.
+    """Return the first principal directions of one recording, one per row.
 
     Parameters
     ----------
     vectors : (N, D) array
     dim : int
-        Directions to return; no more than N or D are there.
+        Number of directions; at most min(N, D) are returned.
     """
     pca = leading_pca if dim < len(vectors) else recording_pca
     return pca(vectors)[1][: min(dim, len(vectors))]
@@ -169,12 +213,12 @@ def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> Float
         As extracted.
     model : Model
     pca_dim : int
-        Dimensions to keep; no more than N or D are there.
+        Dimension d to keep; at most min(N, D).
 
     Returns
     -------
     (N, d) array
-        Along the principal directions of the recording.
+        Coordinates along the principal directions of the recording.
 
     Raises
     ------
@@ -188,9 +232,9 @@ def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> Float
 def energy_dim(energies: FloatArray, target_energy: float) -> int:
     """Return how many directions Kaldi keeps for a share of the energy.
 
-    Kaldi's loop counts one direction more than is needed. That can be one more than
-    there are, where Kaldi aborts: it is for the caller to keep all then. A recording
-    without energy (one vector, or equal ones) keeps one.
+    The loop of ``ivector-plda-scoring-dense`` counts one direction more than it needs.
+    The result can therefore exceed D by one, where Kaldi aborts; the caller then keeps
+    all directions. A recording without energy (one vector, or equal ones) keeps one.
 
     Parameters
     ----------
@@ -204,11 +248,3 @@ def energy_dim(energies: FloatArray, target_energy: float) -> int:
         return 1
     needed = int(np.searchsorted(np.cumsum(energies) / total, target_energy, "right"))
     return needed + 2
-
-
-def _check_dim(vectors: FloatArray, expected: int, what: str) -> None:
-    if vectors.shape[1] != expected:
-        raise DataError(
-            f"x-vectors have {vectors.shape[1]} dimensions, {what} has {expected}; "
-            "use the model that belongs to the extractor"
-        )

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from ssahc.backend.embedding_net import apply_embedding_net
 from ssahc.backend.plda import normalize_latent, project_to_latent
-from ssahc.backend.preprocess import center, whiten_and_normalize
+from ssahc.backend.preprocess import center, unit_rows, whiten_and_normalize
 from ssahc.core.errors import DataError
 from ssahc.core.model import check_model
 from ssahc.core.types import FloatArray, Model, Plda, as_matrix
@@ -103,7 +103,7 @@ def score_trials(
             f"{pairs.min(axis=0)} to {pairs.max(axis=0)}"
         )
     if plda is None:
-        left, right = _scale_to_unit(speakers), _scale_to_unit(utterances)
+        left, right = unit_rows(speakers), unit_rows(utterances)
         scores = np.zeros(len(pairs))
     else:
         left, right, constants = _factor_ratios(speakers, numbers, utterances, plda)
@@ -113,12 +113,6 @@ def score_trials(
         first, second = pairs[block].T
         scores[block] += np.einsum("kd,kd->k", left[first], right[second])
     return scores
-
-
-def _scale_to_unit(vectors: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: FloatArray = vectors / np.where(lengths > 0, lengths, 1.0)
-    return scaled
 
 
 def _factor_ratios(

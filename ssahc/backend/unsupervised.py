@@ -1,9 +1,9 @@
-"""A model from recordings of which nobody has said who speaks when.
+"""Training of a model (mean, whitening, PLDA) on recordings without speaker labels.
 
-Within one stretch of speech, windows that follow each other without overlap are mostly
-of one speaker: half the covariance of their differences is that of one voice. What
-x-vectors vary beyond it is due to speakers. That holds for windows slid over speech,
-not where segments are whole turns, so it is tested first.
+Consecutive windows within one stretch of speech that do not overlap are mostly of one
+speaker, so half the covariance of their differences estimates the within-speaker
+covariance. The rest of the total covariance is attributed to speakers. This holds for
+windows slid over speech, not for segments that are whole turns; a test refuses those.
 """
 
 import logging
@@ -18,13 +18,13 @@ from ssahc.backend.training import estimate_whitening
 from ssahc.core.errors import DataError
 from ssahc.core.types import Fault, FloatArray, Model, Plda, Recording
 
-# Windows closer in time than this, in seconds, touch: files round times.
+# Windows with a gap of at most this many seconds touch: times in files are rounded.
 _TOUCHING = 0.02
-# Pairs of neighbours wanted for every dimension.
+# Required number of neighbouring pairs per dimension.
 _PAIRS_PER_DIM = 2
-# By how many standard errors neighbours must be closer than other windows.
+# Neighbours must be closer than other windows by this many standard errors.
 _CERTAINTY = 3.0
-# Share of the variances between speakers that may come out as 0 without a warning.
+# Share of the between-speaker variances that may be clipped to 0 without a warning.
 _MOST_LOST = 0.25
 
 _logger = logging.getLogger(__name__)
@@ -36,48 +36,30 @@ def fit_unlabelled(recordings: Iterable[Recording | Fault]) -> Model:
     Parameters
     ----------
     recordings : iterable of Recording
-        Their segments are windows slid over speech, each shorter than a turn. A Fault
-        among them, as `read_recordings` yields, is refused.
+        Their segments must be windows slid over speech, shorter than turns. A Fault, as
+        yielded by `read_recordings`, is refused.
 
     Returns
     -------
     Model
-        Mean and whitening are those of all x-vectors.
+        Mean and whitening are estimated on all x-vectors.
 
     Raises
     ------
     DataError
-        If there are too few windows that follow each other in one stretch of speech,
-        if these are no closer to each other than to other windows of their recording,
-        if dimensions disagree, or if one is no recording.
+        If there are too few neighbouring windows, if these are no closer to each other
+        than to other windows of their recording, if dimensions disagree, or if an item
+        is not a Recording.
     """
     usable = [_checked(item) for item in recordings]
     if not usable:
         raise DataError("there is no recording; give some to learn from")
-    first = usable[0]
-    dim = first.xvectors.shape[1]
-    for recording in usable:
-        if recording.xvectors.shape[1] != dim:
-            raise DataError(
-                f"recording {recording.id!r} has x-vectors of "
-                f"{recording.xvectors.shape[1]} dimensions, {first.id!r} of {dim}; "
-                "extract both with one network"
-            )
+    dim = _common_dim(usable)
     xvectors = np.concatenate([recording.xvectors for recording in usable])
     mean = xvectors.mean(axis=0)
     model = Model(mean, estimate_whitening(xvectors))
     vectors = whiten_and_normalize(center(xvectors, mean), model)
-    ends = np.cumsum([len(recording) for recording in usable])
-    earlier, later, other = (
-        np.concatenate(rows)
-        for rows in zip(
-            *(
-                _pair(recording.segments, int(end) - len(recording))
-                for recording, end in zip(usable, ends, strict=True)
-            ),
-            strict=True,
-        )
-    )
+    earlier, later, other = _pair_windows(usable)
     if len(earlier) < _PAIRS_PER_DIM * dim:
         raise DataError(
             f"found {len(earlier)} pairs of neighbouring windows within one stretch of "
@@ -88,24 +70,12 @@ def fit_unlabelled(recordings: Iterable[Recording | Fault]) -> Model:
     differences = vectors[earlier] - vectors[later]
     _check_closer(differences, vectors[earlier] - vectors[other])
     within = differences.T @ differences / (2 * len(differences))
-    middle = vectors.mean(axis=0)
-    total = (vectors - middle).T @ (vectors - middle) / len(vectors)
-    # Negative variances between speakers become 0.
-    plda = diagonalize(middle, within, total - within)
-    _report(len(differences), plda)
+    centroid = vectors.mean(axis=0)
+    total = (vectors - centroid).T @ (vectors - centroid) / len(vectors)
+    # `diagonalize` clips negative between-speaker variances to 0.
+    plda = diagonalize(centroid, within, total - within)
+    _log_quality(len(differences), plda)
     return Model(mean, model.transform, plda)
-
-
-def _report(num_pairs: int, plda: Plda) -> None:
-    """Log how much was learned from, and warn if it seems to be too little."""
-    _logger.info("learned from %d pairs of neighbouring windows", num_pairs)
-    lost = int((plda.psi == 0).sum())
-    if lost > _MOST_LOST * len(plda.psi):
-        _logger.warning(
-            "%d of %d variances between speakers came out as 0: more recordings would "
-            "help",
-            *(lost, len(plda.psi)),
-        )
 
 
 def _checked(item: Recording | Fault) -> Recording:
@@ -119,21 +89,45 @@ def _checked(item: Recording | Fault) -> Recording:
     return item
 
 
-def _pair(segments: FloatArray, offset: int) -> tuple[NDArray[np.intp], ...]:
-    """Return windows, their neighbours, and windows from elsewhere in the recording.
+def _common_dim(recordings: list[Recording]) -> int:
+    first = recordings[0]
+    dim = first.xvectors.shape[1]
+    for recording in recordings:
+        if recording.xvectors.shape[1] != dim:
+            raise DataError(
+                f"recording {recording.id!r} has x-vectors of "
+                f"{recording.xvectors.shape[1]} dimensions, {first.id!r} of {dim}; "
+                "extract both with one network"
+            )
+    return dim
+
+
+def _pair_windows(recordings: list[Recording]) -> list[NDArray[np.intp]]:
+    """Return rows of windows, their neighbours, and other windows, of all recordings.
+
+    Rows count through the recordings; see `_pair_within` for one of them.
+    """
+    begin, pairs = 0, []
+    for recording in recordings:
+        pairs.append([rows + begin for rows in _pair_within(recording.segments)])
+        begin += len(recording)
+    return [np.concatenate(rows) for rows in zip(*pairs, strict=True)]
+
+
+def _pair_within(segments: FloatArray) -> tuple[NDArray[np.intp], ...]:
+    """Pair windows of one recording with a neighbour and with some other window.
 
     Parameters
     ----------
     segments : (N, 2) array
-        Of one recording, in seconds.
-    offset : int
-        Row of its first window.
+        In seconds.
 
     Returns
     -------
-    three (n,) int arrays
-        Rows of windows; of the first that begins after each of them ends, in the same
-        stretch of speech; of what is another's neighbour, half of the pairs further on.
+    windows, neighbours, others : (n,) int arrays
+        Rows. The neighbour is the first window that begins after the end of a window,
+        in the same stretch of speech. The others are the neighbours of the windows half
+        a list away.
     """
     order = np.argsort(segments[:, 0], kind="stable")
     starts, ends = segments[order].T
@@ -142,8 +136,8 @@ def _pair(segments: FloatArray, offset: int) -> tuple[NDArray[np.intp], ...]:
     after = np.searchsorted(starts, ends - _TOUCHING)
     within = after < len(starts)
     within[within] = stretch[after[within]] == stretch[within]
-    earlier, later = order[within] + offset, order[after[within]] + offset
-    return earlier, later, np.roll(later, len(later) // 2)
+    windows, neighbours = order[within], order[after[within]]
+    return windows, neighbours, np.roll(neighbours, len(neighbours) // 2)
 
 
 def _check_closer(neighbours: FloatArray, others: FloatArray) -> None:
@@ -157,4 +151,17 @@ def _check_closer(neighbours: FloatArray, others: FloatArray) -> None:
             "theirs): the segments seem to be whole turns, where the neighbour is "
             "another speaker, or every recording has one speaker. Give windows slid "
             "over speech, or train on labelled x-vectors"
+        )
+
+
+def _log_quality(num_pairs: int, plda: Plda) -> None:
+    """Log the amount of training data; warn if it seems to be too little."""
+    _logger.info("learned from %d pairs of neighbouring windows", num_pairs)
+    lost = int((plda.psi == 0).sum())
+    if lost > _MOST_LOST * len(plda.psi):
+        _logger.warning(
+            "%d of %d variances between speakers came out as 0: more recordings would "
+            "help",
+            lost,
+            len(plda.psi),
         )

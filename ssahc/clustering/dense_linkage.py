@@ -1,7 +1,7 @@
-"""Clusters while they are being merged by average linkage.
+"""Average linkage on a matrix, with the arithmetic of ``agglomerative-cluster``.
 
-All arithmetic is float32 on sums of affinities, in the order of Kaldi's
-``agglomerative-cluster``, so that merges are Kaldi's bit by bit.
+Sums of affinities are kept in float32 and added in Kaldi's order, so that merges equal
+Kaldi's bit for bit.
 """
 
 import numpy as np
@@ -11,18 +11,18 @@ from ssahc.clustering.stopping import Stop
 from ssahc.core.types import Float32Array, IntArray
 from ssahc.runtime.jit import compiled
 
-# So many merges are made at once, and a quarter of the windows.
+# Merges per call of the compiled loop: this many plus a quarter of the windows.
 _AT_ONCE = 500
-# No cluster has an id or a size beyond this.
+# Above any cluster id or size.
 _NO_LIMIT = np.iinfo(np.int64).max
 
 
-class Clusters:
+class DenseClusters:
     """The clusters of one recording while they are being merged.
 
-    A cluster lives in the slot of its first part; the slot of the other part dies, and
-    its sums are no longer kept. The diagonal is minus infinity, which survives all
-    additions, so that no cluster is its own partner.
+    Each cluster has a slot, a row of `sums`. A union takes the slot of its first part;
+    the slot of the other part is no longer used. The diagonal is minus infinity, which
+    survives all additions, so that no cluster is its own partner.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Clusters:
         sums : (K, K) float32 array
             Symmetric sums of the affinities between clusters; overwritten.
         sizes : (K,) int array, optional
-            Windows a cluster, all 1 by default.
+            Number of windows in each cluster, 1 by default.
         largest : int, optional
-            Two clusters of more windows together than this are never merged.
+            Maximum number of windows in a union.
         """
         count = len(sums)
         self.sums, self.largest = sums, largest
@@ -52,21 +52,25 @@ class Clusters:
         np.fill_diagonal(sums, -np.inf)
 
     def merge_until(self, stop: Stop, *, fewest: int = 1) -> None:
-        """Merge the best pair again and again until `stop`, or nothing is left.
+        """Merge the best pair repeatedly until `stop`, or until no pair may merge.
 
         Parameters
         ----------
         stop : Stop
         fewest : int
-            Also stop when so many clusters are left.
+            Also stop when this many clusters are left.
         """
         fewest = max(fewest, stop.num_speakers or stop.min_speakers)
         left = goal = len(self.ids) - self.num_merges
-        # Compiled loops cannot be interrupted: now and then they come back here.
+        # A compiled loop cannot be interrupted (Ctrl-C), so it returns now and then.
         while left == goal > fewest:
             goal = max(fewest, left - len(self.ids) // 4 - _AT_ONCE)
             self.num_merges = _merge_best(
-                *(self.sums, self.sizes, self.ids, self._merges, self._averages),
+                self.sums,
+                self.sizes,
+                self.ids,
+                self._merges,
+                self._averages,
                 self.survivors(),
                 goal,
                 np.float32(-np.inf if stop.threshold is None else stop.threshold),
@@ -81,7 +85,7 @@ class Clusters:
         return MergeHistory(len(self.ids), self._merges[:done], self._averages[:done])
 
     def survivors(self) -> IntArray:
-        """Return the slots of the clusters that are left, by increasing id."""
+        """Return the slots of the remaining clusters, by increasing id."""
         merged = self._merges[: self.num_merges].ravel()
         slots = np.flatnonzero(~np.isin(self.ids, merged))
         return slots[np.argsort(self.ids[slots])]
@@ -100,20 +104,20 @@ def _merge_best(
     most: int,
     largest: int,
 ) -> int:
-    """Merge the best pair again and again; return the number of all merges made.
+    """Merge the best pair repeatedly; return the number of all merges made.
 
-    Merging goes on while more than `fewest` clusters are left, and the best average is
-    at or above the threshold or more than `most` are left. All arrays are overwritten;
-    `living` has the slots that are alive.
+    Merging goes on while more than `fewest` clusters are left, and either the best
+    average is at least the threshold or more than `most` clusters are left. All arrays
+    are overwritten; `living` holds the slots in use.
     """
     count, left = len(ids), len(living)
     nothing = np.float32(-np.inf)
-    # The best partner of every slot, and the average affinity to it. Which of several
-    # equal ones does not matter: ties are broken by ids.
+    # The best partner of each slot, and the average affinity to it. It does not matter
+    # which of several equal partners: ties are broken by ids below.
     partner, best = np.zeros(count, np.int64), np.full(count, nothing)
     lost, num_lost = living.copy(), left
     while True:
-        # Those who have lost their partner find another one.
+        # Slots that have lost their partner search a new one.
         for place in range(num_lost):
             slot = lost[place]
             best[slot] = nothing

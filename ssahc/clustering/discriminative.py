@@ -1,22 +1,22 @@
-"""Merging by the discriminative cost of Singh & Ganapathy (Interspeech 2020), Eq. 2.
+"""Merging by the discriminative cost, Eq. 2 of Singh & Ganapathy (Interspeech 2020).
 
 The pair (i, j) with the smallest ``-A(C_i, C_j) + lambda sum_k A(C_i u C_j, C_k)`` is
 merged, where A is the average affinity of two clusters and k runs over the Kc clusters
-nearest to the union, other than i and j themselves. All pairs and all neighbours are
-looked at; where fewer than Kc others are left, those count. The threshold is compared
-with the largest average affinity, never with the cost.
+nearest to the union, excluding i and j. All pairs and all neighbours are considered; if
+fewer than Kc other clusters are left, all of them count. The threshold is compared with
+the largest average affinity, never with the cost.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from ssahc.clustering.dense_linkage import Clusters
+from ssahc.clustering.dense_linkage import DenseClusters
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import Float32Array, IntArray
 
-# Affinities that are held at once while rivals are looked for.
+# Number of affinities that are held at once in the search for rivals.
 _BLOCK = 1 << 20
 # The largest affinities, times this weight, stay within float32.
 LARGEST_WEIGHT = 1e10
@@ -24,7 +24,7 @@ LARGEST_WEIGHT = 1e10
 
 @dataclass(frozen=True)
 class DiscriminativeCost:
-    """When and how Eq. 2 decides.
+    """Parameters of Eq. 2, and where it takes over from plain linkage.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class DiscriminativeCost:
     neighbors : int
         Kc of Eq. 2.
     below : int
-        Merges that start from more clusters than this are plain (N0 of the paper).
+        Number of clusters from which on merges follow Eq. 2 (N0 of the paper).
     """
 
     weight: float
@@ -41,25 +41,35 @@ class DiscriminativeCost:
     below: int
 
 
-def merge_discriminatively(
-    clusters: Clusters, stop: Stop, cost: DiscriminativeCost
+def merge_by_cost(
+    clusters: DenseClusters, stop: Stop, cost: DiscriminativeCost | None
 ) -> MergeHistory:
-    """Merge what plain merging has left, by Eq. 2, until `stop`.
+    """Merge until `stop`: by plain linkage, then by the cost from `cost.below` on.
 
     Parameters
     ----------
-    clusters : Clusters
-        Left as they are.
+    clusters : DenseClusters
+        Modified by plain linkage.
     stop : Stop
-    cost : DiscriminativeCost
+    cost : DiscriminativeCost, optional
 
     Returns
     -------
     MergeHistory
-        Of all merges, those made before included.
+        All merges, including those made before.
     """
+    if cost is None or cost.weight == 0:
+        clusters.merge_until(stop)
+        return clusters.history()
+    clusters.merge_until(stop, fewest=cost.below)
+    return _merge_by_eq2(clusters, stop, cost)
+
+
+def _merge_by_eq2(
+    clusters: DenseClusters, stop: Stop, cost: DiscriminativeCost
+) -> MergeHistory:
     # Rows are clusters by increasing id, so that the first minimum of the upper
-    # triangle is the pair that Kaldi's rule for ties picks.
+    # triangle is the pair that Kaldi's tie-breaking rule picks.
     slots = clusters.survivors()
     sums = clusters.sums[np.ix_(slots, slots)]
     sizes, ids = clusters.sizes[slots], clusters.ids[slots]
@@ -71,7 +81,7 @@ def merge_discriminatively(
         if clusters.largest is not None:
             affinity[sizes[:, None] + sizes > clusters.largest] = -np.inf
         best = affinity.max()
-        if not stop.goes_on(len(ids), best):
+        if not stop.allows_merge(len(ids), best):
             break
         penalty = rivals.penalties(sums, sizes)
         criterion = -affinity + np.float32(cost.weight) * penalty  # Eq. 2
@@ -91,27 +101,28 @@ def merge_discriminatively(
 
 
 class _Rivals:
-    """The Kc clusters nearest to the union of every pair of clusters.
+    """The rivals of each pair of clusters: the Kc clusters nearest to its union.
 
-    A pair is looked at again only if one of its rivals was merged. That is exact: the
-    affinity of a union to a merged cluster is a mean of those to its two parts, so what
-    was not near before is not near afterwards.
+    Rivals of a pair are searched again only if one of them was merged. This is exact:
+    the affinity to a merged cluster is a mean of those to its two parts, so a merge of
+    two non-rivals does not make a rival.
     """
 
     def __init__(self, count: int, neighbors: int) -> None:
         self.neighbors = neighbors
-        # Affinity of the farthest rival of each pair; NaN where rivals are not known.
+        # Affinity of the farthest rival of each pair; NaN if rivals are not known.
         self.farthest = np.full((count, count), np.nan, np.float32)
         self.penalty = self.farthest.copy()
 
     def penalties(self, sums: Float32Array, sizes: IntArray) -> Float32Array:
-        """Return the sum of the affinities of each pair's rivals (upper triangle)."""
+        """Return the sum over k in Eq. 2 for each pair (upper triangle)."""
         count = len(sums)
         known = min(self.neighbors, count)
         first, second = np.nonzero(np.triu(np.isnan(self.farthest), 1))
-        for pairs in _blocks(len(first), _BLOCK // count + 1):
-            i, j = first[pairs], second[pairs]
-            # The pair's own columns are minus infinity, as the diagonal of `sums` is.
+        step = _BLOCK // count + 1
+        for begin in range(0, len(first), step):
+            i, j = first[begin : begin + step], second[begin : begin + step]
+            # The pair's own columns are minus infinity, like the diagonal of `sums`.
             affinity = _union_affinities(sums, sizes, i, j)
             rivals = np.partition(affinity, count - known, axis=1)[:, count - known :]
             self.farthest[i, j] = rivals.min(axis=1)
@@ -119,7 +130,7 @@ class _Rivals:
         return self.penalty
 
     def merge(self, sums: Float32Array, sizes: IntArray, i: int, j: int) -> None:
-        """Forget the pairs that had i or j as a rival; i and j become one, the last."""
+        """Merge i and j into the last row; forget the pairs that had them as rivals."""
         count = len(sums)
         for merged in (i, j):
             near = (sums[:, merged, None] + sums[:, merged]) / (
@@ -143,12 +154,8 @@ def _union_affinities(
 def _replace(
     matrix: Float32Array, i: int, j: int, row: Float32Array, corner: float
 ) -> Float32Array:
-    """Take out rows and columns i and j, and put `row` in as the last of both."""
+    """Remove rows and columns i and j, and append `row` as the last of both."""
     kept = np.delete(np.arange(len(matrix)), [i, j])
     matrix = np.pad(matrix[np.ix_(kept, kept)], (0, 1), constant_values=corner)
     matrix[-1, :-1] = matrix[:-1, -1] = row[kept]
     return matrix
-
-
-def _blocks(count: int, size: int) -> list[slice]:
-    return [slice(begin, begin + size) for begin in range(0, count, size)]

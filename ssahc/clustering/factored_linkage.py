@@ -1,48 +1,47 @@
-"""Average linkage of a factored affinity, exact and without its N x N matrix.
+"""Exact average linkage of a factored affinity, without its N x N matrix.
 
 The average affinity of two clusters follows from the means of their features and
-biases, so that N rows are all that is kept, and a matrix product gives averages.
-Average linkage is reducible: the average affinity to a union is never above the larger
-of those to its parts. So two clusters that are each other's nearest will be merged,
-whatever is merged before, and all such pairs are merged at once, round by round; a
-cluster whose nearest was not merged keeps it. At the end the merges are put in order.
+biases, so only N rows are stored, and averages are matrix products. Average linkage is
+reducible: the average affinity to a union never exceeds the larger of those to its
+parts. Two clusters that are each other's nearest neighbour (reciprocal nearest
+neighbours) are therefore merged sooner or later, whatever is merged before. Each round
+merges all such pairs; a cluster whose nearest neighbour was not merged keeps it. At the
+end the merges are sorted by average.
 """
 
 import numpy as np
 
-from ssahc.backend.affinity import FactoredAffinity
+from ssahc.backend.affinity import FactoredAffinity, check_range
 from ssahc.clustering.merge_history import MergeHistory
-from ssahc.core.errors import DataError
-from ssahc.core.types import LARGEST_AFFINITY, Float32Array, FloatArray, IntArray
+from ssahc.core.types import Float32Array, FloatArray, IntArray
 
 _Means = FloatArray | Float32Array
 
-# Averages that are held at once: 1024 rows by 256 columns stay in a core's cache.
+# Averages are computed in tiles of 1024 rows by 256 columns, which fit a core's cache.
 _ROWS, _TILE = 1024, 256
-# Of the clusters without a nearest one, the best half is searched in a round: what is
-# far from all others would only lose its nearest again. Where few are merged in a
-# round, few are searched, so that N rounds of one merge stay quadratic.
+# Each round searches the nearest neighbour of the most promising half of the clusters
+# without one: a cluster far from all others would only lose its neighbour again. Where
+# a round merges few pairs, few are searched, so that N such rounds stay quadratic.
 _SHARE, _PER_MERGE, _FEWEST = 0.5, 8, 256
 
 
 def merge_factored(
     affinity: FactoredAffinity, *, start: IntArray | None = None
 ) -> MergeHistory:
-    """Merge the two nearest clusters until one is left, in O(N d) memory.
+    """Merge the nearest clusters until one is left, in O(N d) memory.
 
     Parameters
     ----------
     affinity : FactoredAffinity
     start : (N,) int array, optional
-        Clusters 0..K-1 to go on from; single windows if not given.
+        Initial clusters 0..K-1; single windows by default.
 
     Returns
     -------
     MergeHistory
-        Of the windows, or of the K clusters of `start`: that of the dense matrix, but
-        for what its float32 sums round. Equal averages are merged in Kaldi's order,
-        except that of more than two windows equally near those next to each other are
-        merged first.
+        Of the windows, or of the K clusters of `start`: as on the dense matrix, except
+        for the rounding of its float32 sums. Ties are broken as in Kaldi, except that
+        among more than two equally near windows adjacent ones are merged first.
 
     Raises
     ------
@@ -50,9 +49,9 @@ def merge_factored(
         If an affinity is not finite, or too large to be summed.
     """
     if start is None:
-        clusters = _LiveClusters(affinity, np.ones(len(affinity), np.int64))
+        clusters = _FactoredClusters(affinity, np.ones(len(affinity), np.int64))
     else:
-        clusters = _LiveClusters(*group(affinity, start))
+        clusters = _FactoredClusters(*group(affinity, start))
     return clusters.merge_all().by_average()
 
 
@@ -65,7 +64,7 @@ def group(
     ----------
     affinity : FactoredAffinity
     labels : (N,) int array
-        0..K-1, all of them there.
+        0..K-1, all of them used.
 
     Returns
     -------
@@ -81,40 +80,36 @@ def group(
     return FactoredAffinity(features, bias, affinity.constant), sizes
 
 
-class _LiveClusters:
-    """The clusters that are left, one row each in arrays without gaps."""
+class _FactoredClusters:
+    """The remaining clusters, one row each in arrays without gaps."""
 
     def __init__(self, affinity: FactoredAffinity, sizes: IntArray) -> None:
-        # How far an average may be off: in float64 by what rounding has left of the
-        # affinity as it was given, in float32 by the search's own rounding.
+        # Bounds on the rounding error of an average: in float64 of the affinity as
+        # given, in float32 of the centred one.
         given = _scale(affinity) + abs(affinity.constant)
-        if not given < LARGEST_AFFINITY:
-            raise DataError(
-                "affinities hold NaN, infinity or a value beyond "
-                f"{LARGEST_AFFINITY:g}; compute them again"
-            )
+        check_range(given, "affinities")
         affinity = affinity.centered()
         terms = affinity.features.shape[1] + 4
         self.slack = float(np.finfo(np.float64).eps) * terms * given
         self.narrow_slack = float(np.finfo(np.float32).eps) * terms * _scale(affinity)
-        # A cluster's mean features, then its mean bias.
+        # Mean features of each cluster, then its mean bias.
         self.means = np.column_stack([affinity.features, affinity.bias])
         self.constant = affinity.constant
         self.narrow = self.means.astype(np.float32)
         count = len(sizes)
         self.sizes, self.ids = sizes.astype(np.float64), np.arange(count)
-        # The nearest cluster, -1 where it must be searched; the average affinity to
-        # it; and what no average affinity to any other exceeds.
+        # The nearest cluster, or -1 if not known; the average affinity to it; an upper
+        # bound on the average affinity to all others.
         self.nearest = np.full(count, -1)
         self.best, self.bound = np.full(count, np.inf), np.full(count, np.inf)
 
     def merge_all(self) -> MergeHistory:
-        """Merge until one cluster is left; merges are in no order but parts first."""
+        """Merge until one cluster is left; parts come before their union."""
         from threadpoolctl import threadpool_limits
 
         count = made = len(self.ids)
         merges, averages = [np.empty((0, 2), np.int64)], [np.empty(0)]
-        # Products of one tile are too small to be shared: on two busy cores two
+        # The product of one tile is too small for threads: on two busy cores, two
         # threads took five times as long as one.
         with threadpool_limits(1, "blas"):
             while len(self.ids) > 1:
@@ -129,14 +124,14 @@ class _LiveClusters:
         )
 
     def _search(self, most: int) -> None:
-        """Find the nearest of those that have none, the most promising ones first."""
+        """Find the nearest neighbours of up to `most` clusters without one."""
         rows = np.flatnonzero(self.nearest < 0)
         most = max(min(int(_SHARE * len(rows)), most), _FEWEST)
         if len(rows) > most:
             promising = np.argpartition(-self.bound[rows], most)[:most]
             rows = np.sort(rows[promising])
-        # In float32 first, which is twice as fast, to know where the nearest must be.
-        # Where another tile could hold it as well, float64 decides.
+        # Scan in float32, which is twice as fast, for the tile with the nearest
+        # neighbour; scan again in float64 if another tile could have it.
         tile, others = self._scan(rows, self.narrow, self.narrow_slack)
         self._settle(rows, tile, others)
         shift = self.means[rows, -1] + self.constant
@@ -164,8 +159,8 @@ class _LiveClusters:
             for tile in range(tiles):
                 averages, own = self._averages(left, some, means, tile)
                 largest = averages[each, averages.argmax(axis=1)]
-                # Of equal averages that of a row's own tile counts, so that of many
-                # equal windows not all choose the same one.
+                # Ties go to the row's own tile, so that many equal windows do not all
+                # choose the same neighbour.
                 needed = best + slack
                 needed[own] -= 2 * slack
                 better = largest > needed
@@ -176,7 +171,7 @@ class _LiveClusters:
         return best_tile, others
 
     def _settle(self, rows: IntArray, tile: IntArray, others: FloatArray) -> None:
-        """Find the nearest of each row within a tile, in float64."""
+        """Find the nearest neighbour of each row within its tile, in float64."""
         order = np.argsort(tile, kind="stable")
         borders = np.flatnonzero(np.diff(tile[order], prepend=-1))
         for members in np.split(order, borders[1:]) if len(order) else []:
@@ -191,8 +186,8 @@ class _LiveClusters:
             for row in np.flatnonzero(second >= best - self.slack).tolist():
                 averages[row, column[row]] = best[row]
                 equal = np.flatnonzero(averages[row] >= best[row] - self.slack)
-                # The exclusive or is one number for both of a pair, so that no circle
-                # of equal pairs arises, and many of them are reciprocal.
+                # The exclusive or is symmetric, so that tied pairs form no cycle and
+                # many of them are reciprocal.
                 column[row] = equal[np.argmin(some[row] ^ (equal + first * _TILE))]
             shift = self.means[some, -1] + self.constant
             self.nearest[some] = column + first * _TILE
@@ -206,9 +201,9 @@ class _LiveClusters:
         means: _Means,
         tile: int,
     ) -> tuple[_Means, slice]:
-        """Return average affinities of rows to a tile, and the rows that are in it.
+        """Return the average affinities of rows to a tile, and the rows within it.
 
-        Their affinities to themselves are minus infinity.
+        Affinities of clusters to themselves are minus infinity.
         """
         begin, end = tile * _TILE, min((tile + 1) * _TILE, len(means))
         averages: _Means = left @ means[begin:end].T
@@ -217,12 +212,12 @@ class _LiveClusters:
         return averages, own
 
     def _reciprocal(self) -> tuple[IntArray, IntArray]:
-        """Return the pairs of clusters that are each other's nearest."""
+        """Return the pairs of reciprocal nearest neighbours."""
         each = np.arange(len(self.ids))
         mutual = (self.nearest > each) & (self.nearest[self.nearest] == each)
         low = np.flatnonzero(mutual)
         if len(low) == 0 and (self.nearest >= 0).all():
-            # Rounding has closed a circle of equal averages: any of them will do.
+            # Rounding made a cycle of equal averages: take any of them.
             best = self.best.argmax()
             low = np.minimum(best, self.nearest[[best]])
             self.nearest[low] = np.maximum(best, self.nearest[best])
@@ -241,7 +236,7 @@ class _LiveClusters:
         self._remove(high)
 
     def _update_neighbors(self, low: IntArray, high: IntArray) -> None:
-        """Keep the union as nearest where its average is above all others' bound."""
+        """Replace merged neighbours by their union where it must be the nearest."""
         union = np.full(len(self.ids), -1)
         union[low] = union[high] = low
         lost = np.flatnonzero((self.nearest >= 0) & (union[self.nearest] >= 0))
@@ -269,13 +264,13 @@ class _LiveClusters:
 
 
 def _scale(affinity: FactoredAffinity) -> float:
-    """Return what no product or bias exceeds."""
+    """Return an upper bound on all products plus biases."""
     lengths = np.einsum("ij,ij->i", affinity.features, affinity.features)
     return float(lengths.max() + np.abs(affinity.bias).max())
 
 
 def _left(means: _Means, rows: IntArray) -> _Means:
-    """Return rows whose product with others adds the others' bias."""
+    """Return rows with bias 1, whose product with others adds the others' bias."""
     left = means[rows]
     left[:, -1] = 1
     return left

@@ -1,30 +1,26 @@
 """K-means on the vectors behind an affinity.
 
-An affinity ``z_i . z_j + b_i + b_j + c`` has a vector for each window: of cosines the
-unit vector, so that squared distances are ``2 - 2 cos``; of PLDA scores the latent
-vector with each dimension scaled by what it tells of speakers. What a window adds to
-its affinities with all others (b) has no part in the distances.
+An affinity ``z_i . z_j + b_i + b_j + c`` provides a vector z for each window. For
+cosines it is the unit vector, so that squared distances are ``2 - 2 cos``; for PLDA
+scores it is the latent vector, each dimension scaled by how well it tells speakers
+apart. The biases b are not used.
 """
 
 import warnings
 
 import numpy as np
 
-from ssahc.backend.affinity import Affinity, FactoredAffinity
-from ssahc.clustering.merge_history import by_appearance
+from ssahc.backend.affinity import Affinity, FactoredAffinity, check_range
+from ssahc.clustering.labels import by_appearance
 from ssahc.core.errors import DataError
-from ssahc.core.types import LARGEST_AFFINITY, FloatArray, IntArray
+from ssahc.core.types import FloatArray, IntArray
 
-# The best of so many k-means++ starts is taken.
+# Number of k-means++ initialisations; the best result is returned.
 _STARTS = 10
 
 
 def features_of(affinity: Affinity) -> FloatArray:
-    """Return the (N, d) vectors that k-means and x-means work on.
-
-    Parameters
-    ----------
-    affinity : Affinity
+    """Return the (N, d) vectors that k-means and x-means cluster.
 
     Raises
     ------
@@ -37,33 +33,28 @@ def features_of(affinity: Affinity) -> FloatArray:
             "are given ready-made are a matrix without any; cluster by ahc, vb or "
             "spectral, or give the PLDA itself"
         )
-    if not (affinity.features**2 < LARGEST_AFFINITY).all():
-        raise DataError(
-            f"affinities hold NaN, infinity or a value beyond {LARGEST_AFFINITY:g}; "
-            "compute them again"
-        )
+    check_range(affinity.features**2, "affinities")
     return affinity.features
 
 
 def kmeans_cluster(
     vectors: FloatArray, start: int | FloatArray, *, seed: int = 0
 ) -> IntArray:
-    """Cluster vectors by k-means: Lloyd's iterations, as scikit-learn does them.
+    """Cluster vectors by k-means (Lloyd's algorithm, from scikit-learn).
 
     Parameters
     ----------
     vectors : (N, d) array
     start : int or (K, d) array
-        The number of clusters, for which the best of ten k-means++ starts is taken; or
-        the centres to start from.
+        Number of clusters, for ten k-means++ initialisations; or the initial centres.
     seed : int
-        Of the k-means++ starts.
+        Of the k-means++ initialisations.
 
     Returns
     -------
     (N,) int array
-        0..K-1 in order of first appearance; fewer, if there are not as many different
-        vectors: equal ones cannot be told apart.
+        0..K-1 in order of first appearance; fewer clusters if there are fewer distinct
+        vectors.
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -74,7 +65,7 @@ def kmeans_cluster(
         count = min(start, len(vectors))
         kmeans = KMeans(count, n_init=_STARTS, random_state=seed)
     with warnings.catch_warnings():
-        # Fewer different vectors than clusters.
+        # Raised if there are fewer distinct vectors than clusters.
         warnings.simplefilter("ignore", ConvergenceWarning)
         labels = kmeans.fit_predict(vectors)
     return by_appearance(labels)

@@ -1,29 +1,30 @@
-"""The merges of a clustering, to be cut as often as needed."""
+"""The merges of an agglomerative clustering, which can be cut at any stop."""
 
 import heapq
 from dataclasses import dataclass
 
 import numpy as np
 
+from ssahc.clustering.labels import close_gaps
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import Float32Array, IntArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MergeHistory:
-    """Merges in order, mostly from single windows to one cluster.
+    """Merges in order, usually from single windows to one cluster.
 
     Parameters
     ----------
     num_leaves : int
-        What was there at the start: windows, or clusters of windows.
+        Number N of initial clusters, usually the windows; their ids are 0..N-1.
     merges : (M, 2) array
-        Ids of the merged clusters, the smaller first.
+        Ids of the merged clusters, the smaller first; merge m makes cluster N + m.
     averages : (M,) float32 array
-        Largest average affinity of any two clusters before each merge, which is what
-        a threshold is compared with. It never rises, whichever pair is merged: the
-        average affinity to a merged cluster is a mean of those to its parts. Plain
-        average linkage merges the two that have it.
+        Largest average affinity of any two clusters before each merge, to compare with
+        a threshold. It never increases, whichever pair is merged: the average affinity
+        to a merged cluster is a mean of those to its parts. Plain average linkage
+        merges the pair that attains it.
     """
 
     num_leaves: int
@@ -45,7 +46,7 @@ class MergeHistory:
         (N,) int array
             As `labels`.
         """
-        return self._until(self.merges_until(stop)).labels()
+        return self._first_merges(self.merges_until(stop)).labels()
 
     def labels(self) -> IntArray:
         """Return the labels after all merges.
@@ -58,27 +59,26 @@ class MergeHistory:
         cluster = np.arange(self.num_leaves + len(self.merges))
         parents = np.arange(len(self.merges)) + self.num_leaves
         cluster[self.merges.ravel()] = np.repeat(parents, 2)
-        # Each round doubles how far up everything points.
+        # Pointer jumping: each round doubles the number of levels that are skipped.
         while not np.array_equal(above := cluster[cluster], cluster):
             cluster = above
         leaves = cluster[: self.num_leaves]
-        return renumber(leaves, len(cluster))
+        return close_gaps(leaves, len(cluster))
 
     def first(self, clusters: int) -> "MergeHistory":
-        """Return the merges until so many clusters are left."""
-        return self._until(max(self.num_leaves - clusters, 0))
+        """Return the merges until `clusters` clusters are left."""
+        return self._first_merges(max(self.num_leaves - clusters, 0))
 
     def by_average(self) -> "MergeHistory":
-        """Return the merges in the order in which Kaldi makes them.
+        """Return the merges, which may be in any valid order, in that of Kaldi.
 
-        They may be in any order that has the parts before their union. The largest
-        average comes first, of equal ones that with the smallest lower id, then that
-        with the smallest higher id; a union never comes before its parts.
+        The largest average comes first; ties go to the smallest lower id, then to the
+        smallest higher id. A union still never comes before its parts.
         """
         count, merges = self.num_leaves, np.sort(self.merges, axis=1).tolist()
         costs = (-self.averages).tolist()
         ids = list(range(count + len(merges)))
-        # The merge that a cluster is a part of, and how many parts a merge waits for.
+        # The merge that uses a cluster, and the number of parts a merge waits for.
         union = {part: index for index, pair in enumerate(merges) for part in pair}
         missing = (self.merges >= count).sum(axis=1).tolist()
         ready = [
@@ -107,7 +107,7 @@ class MergeHistory:
         )
 
     def followed_by(self, later: "MergeHistory") -> "MergeHistory":
-        """Return these merges and then those of the clusters that they leave.
+        """Return these merges, then those of the clusters that they leave.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class MergeHistory:
             np.concatenate([self.averages, later.averages]),
         )
 
-    def _until(self, count: int) -> "MergeHistory":
+    def _first_merges(self, count: int) -> "MergeHistory":
         return MergeHistory(self.num_leaves, self.merges[:count], self.averages[:count])
 
     def num_clusters(self, stop: Stop) -> int:
@@ -140,35 +140,3 @@ class MergeHistory:
         if stop.max_speakers is not None:
             count = max(count, self.num_leaves - stop.max_speakers)
         return max(min(count, self.num_leaves - stop.min_speakers, available), 0)
-
-
-def renumber(labels: IntArray, count: int) -> IntArray:
-    """Return labels without gaps between them, in the same order.
-
-    Parameters
-    ----------
-    labels : (N,) int array
-        From 0 to `count` - 1, not all of them there.
-    count : int
-
-    Returns
-    -------
-    (N,) int array
-        0..K-1, all of them there.
-    """
-    there = np.bincount(labels, minlength=count) > 0
-    renumbered: IntArray = (np.cumsum(there) - 1)[labels]
-    return renumbered
-
-
-def by_appearance(labels: IntArray) -> IntArray:
-    """Return labels numbered 0..K-1 in order of first appearance.
-
-    Parameters
-    ----------
-    labels : (N,) int array
-        Any numbers.
-    """
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    numbers: IntArray = np.argsort(np.argsort(first))[inverse]
-    return numbers

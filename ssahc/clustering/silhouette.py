@@ -1,4 +1,4 @@
-"""How well clusters stand apart."""
+"""Silhouette of clusters in an affinity."""
 
 import numpy as np
 
@@ -7,23 +7,23 @@ from ssahc.core.types import IntArray
 
 
 def mean_silhouette(affinity: Affinity, labels: IntArray) -> float:
-    """Return by how much windows are nearer to their own cluster than to the next.
+    """Return the mean silhouette (Rousseeuw, 1987) on average affinities.
 
-    Rousseeuw's silhouette (1987) on average affinities, without his scaling, which
-    assumes distances.
+    The silhouette is not divided by the larger of the two terms, as Rousseeuw does:
+    affinities, unlike distances, can be negative.
 
     Parameters
     ----------
     affinity : Affinity
         Of N windows.
     labels : (N,) int array
-        0..K-1, all of them there, K at least 2.
+        0..K-1, all of them used, K at least 2.
 
     Returns
     -------
     float
-        Mean over windows of the average affinity to the others of their own cluster (0
-        if there are none) minus that to the nearest other cluster.
+        Mean over windows of the average affinity to the rest of their own cluster (0
+        for a cluster of one) minus that to the nearest other cluster.
     """
     count = len(labels)
     member = np.eye(labels.max() + 1)[labels]

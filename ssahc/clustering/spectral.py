@@ -1,33 +1,35 @@
-"""Spectral clustering that tunes itself by the normalised maximum eigengap.
+"""Auto-tuning spectral clustering by the normalised maximum eigengap (NME-SC).
 
 Park, Han, Kumar & Narayanan, "Auto-tuning spectral clustering for speaker diarization
-using normalized maximum eigengap", IEEE Signal Processing Letters 27 (2020): every
-window is tied to its p nearest windows, itself included; the p with the clearest
-eigengap for its size is taken, and the place of that gap is the number of speakers.
+using normalized maximum eigengap", IEEE Signal Processing Letters 27 (2020). Each
+window is connected to its p nearest windows, including itself. The p with the largest
+normalised eigengap is chosen, and the position of the gap is the number of speakers.
 
-What the paper leaves open is settled here so that labels depend neither on the order of
-the windows nor on a seed: windows as near as the p-th are tied as well; no more
-speakers are looked for than could have p windows each; where no graph has a gap (all
-fall into more parts than there may be speakers, and which of them belong together is
-arbitrary), larger p are tried; and k-means starts from the rows that a pivoted QR
-factorisation picks.
+Choices that the paper leaves open are made so that labels depend neither on the order
+of the windows nor on a seed:
+
+- windows as near as the p-th nearest are connected as well;
+- the number of speakers is at most N / p;
+- if no graph has an eigengap (all have more components than there may be speakers),
+  larger p are tried;
+- k-means starts from the rows selected by a pivoted QR factorisation.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from ssahc.backend.affinity import symmetrize
 from ssahc.clustering.kmeans import kmeans_cluster
-from ssahc.clustering.matrix import symmetric_affinity
 from ssahc.clustering.stopping import MOST_SPEAKERS
 from ssahc.core.errors import DataError
 from ssahc.core.types import Float32Array, FloatArray, IntArray
 
-# The largest p is this share of the windows (Park et al.), ...
+# Largest p as a share of the number of windows (Park et al.).
 _LARGEST_SHARE = 0.25
-# ... and so many values up to it, evenly spaced, are tried.
+# Number of evenly spaced values of p that are tried.
 _VALUES_TRIED = 20
-# A gap below this share of the largest eigenvalue is none: rounding parts the two.
+# A gap below this share of the largest eigenvalue is due to rounding.
 _ZERO = 1e-9
 
 
@@ -38,18 +40,17 @@ def spectral_cluster(
     min_speakers: int = 1,
     max_speakers: int | None = None,
 ) -> IntArray:
-    """Cluster one recording by the eigenvectors of its graph of nearest windows.
+    """Cluster one recording by the eigenvectors of its nearest-neighbour graph.
 
     Parameters
     ----------
     affinity : (N, N) array
         Similarities. Only the upper triangle is read.
     num_speakers : int, optional
-        Known number of speakers; more than there are windows means one each.
+        Known number of speakers; if it exceeds N, each window is a cluster.
     min_speakers, max_speakers : int, optional
-        Bounds on the number that is estimated without it. What the eigengap says is
-        moved to the nearest bound; without `max_speakers` it says at most 10, and of
-        fewer than six windows it always says 1.
+        Bounds that the estimated number is clipped to. Without `max_speakers` the
+        estimate is at most 10; for fewer than six windows it is 1.
 
     Returns
     -------
@@ -59,9 +60,9 @@ def spectral_cluster(
     Raises
     ------
     DataError
-        If the matrix is not square or not finite, or has no eigenvectors.
+        If the matrix is not square or not finite, or the eigensolver fails.
     """
-    matrix = symmetric_affinity(affinity).astype(np.float64)
+    matrix = symmetrize(affinity).astype(np.float64)
     count = len(matrix)
     if (num_speakers or min_speakers) >= count:
         return np.arange(count)
@@ -77,16 +78,16 @@ def spectral_cluster(
 
 @dataclass(frozen=True)
 class _Eigengap:
-    """What the eigenvalues of the graph of p nearest windows say of speakers.
+    """The largest eigengap of the graph of p nearest windows.
 
     Attributes
     ----------
     neighbors : int
         p of the paper.
     num_speakers : int
-        Eigenvalues before the largest gap.
+        Number of eigenvalues below the gap.
     gap : float
-        g_p of the paper: that gap as a share of the largest eigenvalue.
+        g_p of the paper: the gap as a share of the largest eigenvalue.
     """
 
     neighbors: int
@@ -106,10 +107,10 @@ def _best_eigengap(matrix: FloatArray, fewest: int, most: int) -> _Eigengap:
 
 
 def _neighbors_to_try(count: int) -> tuple[list[int], list[int]]:
-    """Return the values of p up to the largest share, and those up to all windows."""
-    # Graphs of nearest neighbours hang together from about log N neighbours on (von
-    # Luxburg, "A tutorial on spectral clustering", 2007, Section 8).
-    # With all N of them a graph says nothing.
+    """Return the values of p up to `_LARGEST_SHARE` N, and those up to N."""
+    # Nearest-neighbour graphs are connected from about log N neighbours on (von
+    # Luxburg, "A tutorial on spectral clustering", 2007, Section 8). The graph of all N
+    # neighbours has no information.
     fewest = min(max(3, int(np.ceil(np.log2(count)))), count - 1)
     most = max(int(_LARGEST_SHARE * count), fewest)
     usual = np.linspace(fewest, most, _VALUES_TRIED).astype(int)
@@ -121,7 +122,7 @@ def _find_eigengap(
     matrix: FloatArray, neighbors: int, fewest: int, most: int
 ) -> _Eigengap:
     eigenvalues = _eigh(_laplacian(matrix, neighbors))[0]
-    # Speakers that are tied to p windows of their own have p at least.
+    # A speaker connected to p of their own windows has at least p.
     most = max(min(most, len(matrix) // neighbors), fewest)
     gaps = np.diff(eigenvalues)[fewest - 1 : most]
     gap = gaps.max() / max(eigenvalues[-1], _ZERO)
@@ -129,12 +130,12 @@ def _find_eigengap(
 
 
 def _laplacian(matrix: FloatArray, neighbors: int) -> FloatArray:
-    """Return D - W of the graph that ties every window to its nearest ones."""
+    """Return D - W of the symmetrised graph of the p nearest windows."""
     near = matrix.copy()
     np.fill_diagonal(near, np.inf)
     farthest = np.partition(near, -neighbors, axis=1)[:, [-neighbors]]
-    tied = (near >= farthest).astype(np.float64)
-    laplacian = -(tied + tied.T) / 2
+    connected = (near >= farthest).astype(np.float64)
+    laplacian = -(connected + connected.T) / 2
     np.fill_diagonal(laplacian, 0.0)
     np.fill_diagonal(laplacian, -laplacian.sum(axis=1))
     return laplacian
@@ -143,8 +144,8 @@ def _laplacian(matrix: FloatArray, neighbors: int) -> FloatArray:
 def _eigh(laplacian: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return eigenvalues, increasing, and eigenvectors in columns."""
     try:
-        # LAPACK's divide and conquer. The solvers that compute a few eigenvectors only
-        # fail on some graphs that fall into parts.
+        # All eigenvectors, by divide and conquer: LAPACK's solvers for a subset of them
+        # fail on some disconnected graphs.
         values, vectors = np.linalg.eigh(laplacian)
     except np.linalg.LinAlgError as error:
         raise DataError(
@@ -154,7 +155,7 @@ def _eigh(laplacian: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _label(laplacian: FloatArray, num_speakers: int) -> IntArray:
-    """Group the rows of the first eigenvectors by k-means."""
+    """Cluster the rows of the first eigenvectors by k-means."""
     from scipy.linalg import qr
 
     if num_speakers == 1:

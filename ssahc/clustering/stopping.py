@@ -1,4 +1,4 @@
-"""When clusters are no longer merged."""
+"""Stopping criterion of agglomerative clustering."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,7 +9,7 @@ from ssahc.core.errors import UsageError
 from ssahc.core.types import LARGEST
 from ssahc.core.validation import Interval, check_fields
 
-# Most speakers that clusterings without a threshold look for where no bound is given.
+# Default for the maximum number of speakers of clusterings without a threshold.
 MOST_SPEAKERS = 10
 
 
@@ -22,11 +22,12 @@ class Stop:
     Parameters
     ----------
     num_speakers : int, optional
-        Known number of speakers; more than there are windows means one each.
+        Known number of speakers; if it exceeds the number of windows, each window is a
+        cluster.
     threshold : float, optional
-        Merge while the best average affinity is at or above it.
+        Merge while the largest average affinity is at least this.
     min_speakers, max_speakers : int, optional
-        Bounds on what the threshold decides.
+        Bounds on the number that the threshold decides.
     """
 
     num_speakers: Annotated[int | None, Interval(ge=1)] = None
@@ -58,7 +59,7 @@ class Stop:
                 f"found {self.max_speakers}"
             )
 
-    def goes_on(self, left: int, best: np.float32) -> bool:
+    def allows_merge(self, left: int, best: np.float32) -> bool:
         """Whether another merge is made.
 
         Parameters

@@ -1,24 +1,25 @@
-"""X-means: k-means that finds the number of clusters.
+"""X-means: k-means that estimates the number of clusters.
 
 Pelleg & Moore, "X-means: extending k-means with efficient estimation of the number of
-clusters", ICML 2000. From one cluster on, each is split in two where the Bayesian
-information criterion (Schwarz) of its windows says so, and k-means goes on from the
-new centres, until no split is left to make. The paper starts a split along a random
-direction, ssahc along the first principal ones (Hamerly & Elkan, "Learning the k in
-k-means", NIPS 2003, take one), so that nothing depends on a seed or on the order of
-the windows.
+clusters", ICML 2000. Starting from one cluster, each cluster is split in two if that
+raises the Bayesian information criterion (BIC) of its windows; k-means then continues
+from the new centres, until no cluster is split. Splits start along the first principal
+directions (Hamerly & Elkan, "Learning the k in k-means", NIPS 2003) instead of a random
+direction, so that labels depend neither on a seed nor on the order of the windows.
 
-Each cluster is a Gaussian with the same variance in all directions, which all clusters
-share. The paper divides the squared distances by R - K alone where that variance is one
-of M dimensions, and pyclustering takes off the penalty once for each cluster, so that
-splits are made too rarely; here the variance is the unbiased one, and the penalty is
-taken off once. It grows with M: among a hundred windows in a hundred dimensions, few
-speakers are found. And it is made for many windows that are Gaussian: ten windows of
-one speaker are split one time in ten, fifteen or more hardly ever (measured), but on
-vectors that lie on a curve, such as PLDA's of two or three dimensions, whose lengths
-are normalised, splits go on to the most that are allowed. A split is judged within its
-cluster alone: eight speakers or more, all equally far from each other in about as many
-dimensions, look like one Gaussian, and are not split at all.
+All clusters are Gaussians with one shared isotropic variance. Two details differ from
+other implementations. The variance estimate is unbiased, with squared distances divided
+by M (R - K) for M dimensions, not by R - K as in the paper. The penalty is subtracted
+once, not once per cluster as in pyclustering, where splits become too rare.
+
+Limits (measured):
+
+- The penalty grows with M: few speakers are found among 100 windows in 100 dimensions.
+- Ten windows of one speaker are split one time in ten, fifteen or more hardly ever.
+- Vectors on a curve, such as length-normalised PLDA vectors of two or three dimensions,
+  are split up to the maximum number of clusters.
+- Eight or more equidistant speakers in about as many dimensions look like one Gaussian
+  and are not split.
 """
 
 from dataclasses import dataclass
@@ -31,9 +32,9 @@ from ssahc.clustering.kmeans import kmeans_cluster
 from ssahc.clustering.stopping import MOST_SPEAKERS
 from ssahc.core.types import FloatArray, IntArray
 
-# A variance below this share of the mean square is one of rounding errors.
+# A variance below this share of the mean square is due to rounding.
 _ROUNDING = 1e-12
-# Principal directions that a cluster may be split along; the best split counts.
+# Number of principal directions along which splits of a cluster are tried.
 _DIRECTIONS = 3
 
 
@@ -44,24 +45,23 @@ def xmeans_cluster(
     min_speakers: int = 1,
     max_speakers: int | None = None,
 ) -> IntArray:
-    """Cluster vectors into as many clusters as raise the information criterion.
+    """Cluster vectors into the number of clusters that the BIC selects.
 
     Parameters
     ----------
     vectors : (N, d) array
     num_speakers : int, optional
-        Known number of speakers; more than there are windows means one each.
+        Known number of speakers; if it exceeds N, each window is a cluster.
     min_speakers, max_speakers : int, optional
-        Bounds on the number that is estimated without it; without `max_speakers` there
-        are at most 10, or `min_speakers` if that is more. Of more splits than there may
-        be, those that gain the most are made; where none gains and there are fewer than
-        the fewest, those that lose the least are made up to it.
+        Bounds on the estimated number; without `max_speakers` it is at most 10, or
+        `min_speakers` if that is larger. To stay below the maximum, the splits with the
+        largest gains are made; to reach the minimum, those with the smallest losses.
 
     Returns
     -------
     (N,) int array
-        0..K-1 in order of first appearance; fewer than are wanted, if there are not as
-        many different vectors.
+        0..K-1 in order of first appearance; fewer clusters than required if there are
+        fewer distinct vectors.
     """
     count = len(vectors)
     fewest = num_speakers or min_speakers
@@ -75,15 +75,15 @@ def xmeans_cluster(
         ranked = _rank_splits(clusters)
         chosen = [split for split in ranked if split.gain > 0][: most - found]
         if not chosen and found < fewest:
-            # From here on, no more than are wanted at least.
+            # No split gains any more: go on to the minimum only.
             chosen, most = ranked[:1], fewest
         if not chosen:
             break
-        centers = {place: inside.mean(axis=0) for place, inside in enumerate(clusters)}
-        centers |= {split.place: split.centers for split in chosen}
+        centers = {index: inside.mean(axis=0) for index, inside in enumerate(clusters)}
+        centers |= {split.cluster: split.centers for split in chosen}
         improved = kmeans_cluster(vectors, np.vstack([*centers.values()]))
         if improved.max() < found:
-            # Centres were lost again: too few vectors are different.
+            # Centres were lost: there are too few distinct vectors.
             break
         labels, found = improved, int(improved.max()) + 1
     return labels
@@ -91,39 +91,38 @@ def xmeans_cluster(
 
 @dataclass(frozen=True, eq=False)
 class _Split:
-    """A cluster parted in two.
+    """A cluster split in two.
 
     Attributes
     ----------
-    place : int
-        Which cluster.
+    cluster : int
     gain : float
-        By how much that raises the information criterion of its windows.
+        Increase of the BIC of its windows.
     errors : float
-        Their squared distances to the cluster's mean.
+        Sum of their squared distances to the mean of the cluster.
     centers : (2, d) array
-        The means of the two parts.
+        Means of the two parts.
     """
 
-    place: int
+    cluster: int
     gain: float
     errors: float
     centers: FloatArray
 
 
 def _rank_splits(clusters: list[FloatArray]) -> list[_Split]:
-    """Return what can be split, the largest gain first; of equal ones the widest."""
+    """Return the best split of each cluster, by decreasing gain, then by width."""
     splits = [
         split
-        for place, inside in enumerate(clusters)
-        for split in _split(place, inside)
+        for cluster, inside in enumerate(clusters)
+        for split in _split(cluster, inside)
     ]
-    # Of two windows no split gains anything: minus infinity for all of them.
+    # Splits of two windows all tie: their gain is minus infinity.
     return sorted(splits, key=lambda split: (split.gain, split.errors), reverse=True)
 
 
-def _split(place: int, inside: FloatArray) -> list[_Split]:
-    """Return the best split of a cluster; none if all its vectors are equal."""
+def _split(cluster: int, inside: FloatArray) -> list[_Split]:
+    """Return the best split of a cluster, or none if all its vectors are equal."""
     one = np.zeros(len(inside), np.int64)
     parent, errors = information_criterion(inside, one), _squared_errors(inside, one)
     splits = []
@@ -132,15 +131,15 @@ def _split(place: int, inside: FloatArray) -> list[_Split]:
         if two.max() == 1:
             gain = information_criterion(inside, two) - parent
             centers = np.array([inside[two == part].mean(axis=0) for part in (0, 1)])
-            splits.append(_Split(place, gain, errors, centers))
+            splits.append(_Split(cluster, gain, errors, centers))
     return sorted(splits, key=lambda split: split.gain)[-1:]
 
 
 def _starts(vectors: FloatArray) -> list[FloatArray]:
-    """Return (2, d) centres along the principal directions.
+    """Return pairs of initial centres, one for each of the first principal directions.
 
-    They are the means of the halves of a Gaussian that is cut across the direction,
-    sqrt(2 / pi) standard deviations out.
+    They are the means of the halves of a Gaussian: sqrt(2 / pi) standard deviations
+    from the mean.
     """
     if len(vectors) < 2:
         return []
@@ -154,21 +153,21 @@ def _starts(vectors: FloatArray) -> list[FloatArray]:
 
 
 def information_criterion(vectors: FloatArray, labels: IntArray) -> float:
-    """Return the Bayesian information criterion of clusters; larger is better.
+    """Return the Bayesian information criterion (BIC) of clusters; larger is better.
 
-    Log-likelihood minus p / 2 ln R, where p = (K - 1) + M K + 1 counts the shares of
-    the clusters, their centres, and the variance SSE / (M (R - K)).
+    Log-likelihood minus p / 2 ln R, where the p = (K - 1) + M K + 1 parameters are the
+    weights of the clusters, their centres, and the variance SSE / (M (R - K)).
 
     Parameters
     ----------
     vectors : (R, M) array
     labels : (R,) int array
-        0..K-1, all of them there.
+        0..K-1, all of them used.
 
     Returns
     -------
     float
-        Minus infinity where R = K leaves nothing to estimate a variance from.
+        Minus infinity if R = K, where the variance cannot be estimated.
     """
     count, dim = vectors.shape
     sizes = np.bincount(labels)

@@ -20,7 +20,8 @@ from ssahc.backend.prepared import PreparedXvectors
 from ssahc.clustering.ahc import AhcOptions, agglomerative_cluster, is_steered, link
 from ssahc.clustering.discriminative import DiscriminativeCost
 from ssahc.clustering.kmeans import features_of, kmeans_cluster
-from ssahc.clustering.merge_history import MergeHistory, by_appearance
+from ssahc.clustering.labels import by_appearance
+from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.spectral import spectral_cluster
 from ssahc.clustering.stopping import Stop
 from ssahc.clustering.xmeans import xmeans_cluster

@@ -1,9 +1,9 @@
-"""An answer for every number of speakers, and what speaks for it.
+"""A candidate labelling for every number of speakers, with its evidence.
 
-From more clusters than there can be speakers, inference
-(`ssahc.resegmentation.vbhmm`) and the merging of speakers take turns, down to a
-single one. The evidence of what is found on the way is in nats, and means the same in
-every recording.
+From more clusters than there can be speakers, VB-HMM inference
+(`ssahc.resegmentation.vbhmm`) and merging of speakers alternate down to one speaker.
+The evidence (ELBO, in nats) of the candidates on this path is comparable within a
+recording, so that a threshold on it decides the number of speakers.
 """
 
 from collections.abc import Sequence
@@ -13,36 +13,32 @@ from math import inf
 
 import numpy as np
 
-from ssahc.clustering.merge_history import renumber
+from ssahc.clustering.labels import close_gaps
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import FloatArray, IntArray
-from ssahc.resegmentation.vbhmm import (
-    Observations,
-    Posterior,
-    infer,
-    lasting_noise,
-    merge_gains,
-)
+from ssahc.resegmentation.observations import Observations
+from ssahc.resegmentation.vbhmm import Posterior, infer, merge_gains
 
-# Iterations after a merge.
+# Iterations of inference after each merge.
 _ITERATIONS = 2
-# Of more speakers than this, one iteration after a merge is enough, and one in so many
-# is merged at a time.
+# With more speakers than this, one iteration is enough, and at least one speaker in
+# _MANY is merged at a time.
 _MANY = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Hypothesis:
-    """One answer, with so many speakers.
+class Candidate:
+    """A labelling of the windows of a recording, and its evidence.
 
     Attributes
     ----------
     labels : (N,) int array
-        0..K-1, all of them there.
+        0..K-1, all of them used.
     evidence : float
         In nats, up to a constant of the recording.
     inflation : float
-        By how much noise that lasts makes the variance of a speaker's mean larger.
+        Variance inflation of speakers' means by noise that lasts
+        (`ssahc.resegmentation.noise.lasting_noise`).
     """
 
     labels: IntArray
@@ -50,9 +46,9 @@ class Hypothesis:
     inflation: float = 1.0
 
     @classmethod
-    def of(cls, posterior: Posterior) -> "Hypothesis":
-        """Return the most likely speaker of every window, without those of none."""
-        labels = renumber(posterior.labels, len(posterior.priors))
+    def of(cls, posterior: Posterior) -> "Candidate":
+        """Return the most likely speaker of each window; drop speakers without any."""
+        labels = close_gaps(posterior.labels, len(posterior.priors))
         return cls(labels, posterior.evidence)
 
     @cached_property
@@ -62,35 +58,30 @@ class Hypothesis:
 
     @property
     def responsibilities(self) -> FloatArray:
-        """The labels as probabilities (N, K), for inference to go on from."""
+        """The labels as (N, K) one-hot rows, to start inference from."""
         return np.eye(self.num_speakers)[self.labels]
 
-    def weigh(self, threshold: float) -> float:
-        """Return the evidence with what a threshold in nats gives each speaker."""
-        return self.evidence + threshold * self.num_speakers
+
+# One candidate for each number of speakers on the path, the largest number first.
+MergePath = tuple[Candidate, ...]
 
 
-# An answer for every number of speakers that was passed, the largest first.
-Hypotheses = tuple[Hypothesis, ...]
-
-
-def count_speakers(path: Hypotheses, stop: Stop) -> int:
+def count_speakers(path: MergePath, stop: Stop) -> int:
     """Return the number of speakers at a stop.
 
-    A threshold is one on the evidence, in nats: the number K is taken that has the
-    largest sum of evidence and threshold x K. Bounds hold; beyond the numbers on the
-    path, the nearest that there are windows for.
+    A threshold, in nats, is added to the evidence for each speaker: the number K with
+    the largest evidence + K * threshold is chosen.
 
     Parameters
     ----------
-    path : Hypotheses
-        The largest first, down to one speaker.
+    path : MergePath
+        Down to one speaker.
     stop : Stop
 
     Returns
     -------
     int
-        A known number as it is, but for no more speakers than windows.
+        Within the bounds of the stop, and at most the number of windows.
     """
     num_windows = len(path[0].labels)
     if stop.num_speakers is not None:
@@ -99,21 +90,20 @@ def count_speakers(path: Hypotheses, stop: Stop) -> int:
     if threshold is None:
         raise AssertionError("a stop has a number of speakers or a threshold")
     most = num_windows if stop.max_speakers is None else stop.max_speakers
-    within = [
-        answer for answer in path if stop.min_speakers <= answer.num_speakers <= most
-    ]
+    within = [c for c in path if stop.min_speakers <= c.num_speakers <= most]
     if not within:
         fewest = min(stop.min_speakers, num_windows)
         return min(max(path[0].num_speakers, fewest), most)
     if abs(threshold) == inf:
         return within[0 if threshold > 0 else -1].num_speakers
-    return max(within, key=lambda answer: answer.weigh(threshold)).num_speakers
+    best = max(within, key=lambda c: c.evidence + threshold * c.num_speakers)
+    return best.num_speakers
 
 
 def merge_to_one(
     observations: Observations, start: Posterior, goals: Sequence[int]
-) -> Hypotheses:
-    """Merge speakers until one is left; return an answer for the numbers passed.
+) -> MergePath:
+    """Merge speakers until one is left.
 
     Parameters
     ----------
@@ -121,19 +111,19 @@ def merge_to_one(
     start : Posterior
         Of more speakers than there can be.
     goals : sequence of int
-        Numbers of speakers, the largest first, at which the merging of many at once
-        halts. Below the last, they are merged one by one.
+        Decreasing numbers of speakers. Many speakers are merged at once, but each goal
+        gets a candidate; below the last one, speakers are merged one by one.
 
     Returns
     -------
-    Hypotheses
-        The largest first, down to one speaker.
+    MergePath
+        Down to one speaker.
     """
     posterior = infer(observations, start.responsibilities, _ITERATIONS, start.priors)
-    path: list[Hypothesis] = []
+    path: list[Candidate] = []
     while True:
         posterior = _without_silent(posterior)
-        path.append(Hypothesis.of(posterior))
+        path.append(Candidate.of(posterior))
         left = len(posterior.priors)
         if left == 1:
             return tuple(path)
@@ -147,15 +137,13 @@ def merge_to_one(
 def _merge_best(
     observations: Observations, posterior: Posterior, merges: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Merge the best pair, and others that raise the evidence, each speaker once.
+    """Merge up to `merges` disjoint pairs of speakers, in order of their gain.
 
-    Of many speakers, one in `_MANY` is merged at least.
+    Pairs that lower the evidence are merged only for the first one in `_MANY` speakers.
     """
     gains = merge_gains(observations, posterior)
-    responsibilities, priors = (
-        posterior.responsibilities.copy(),
-        posterior.priors.copy(),
-    )
+    responsibilities = posterior.responsibilities.copy()
+    priors = posterior.priors.copy()
     gone: list[int] = []
     for merge in range(merges):
         low, high = np.unravel_index(gains.argmax(), gains.shape)
@@ -169,7 +157,7 @@ def _merge_best(
 
 
 def _without_silent(posterior: Posterior) -> Posterior:
-    """Drop speakers to whom no window is given."""
+    """Drop speakers that are the most likely one of no window."""
     speaking = np.bincount(posterior.labels, minlength=len(posterior.priors)) > 0
     if speaking.all():
         return posterior
@@ -177,35 +165,3 @@ def _without_silent(posterior: Posterior) -> Posterior:
     responsibilities /= responsibilities.sum(axis=1, keepdims=True)
     priors = posterior.priors[speaking]
     return Posterior(responsibilities, priors / priors.sum(), posterior.evidence)
-
-
-def explain_lasting_noise(
-    path: Hypotheses, observations: Observations, blocks: IntArray
-) -> Hypotheses:
-    """Add to the evidence what noise that lasts explains better than speakers.
-
-    Parameters
-    ----------
-    path : Hypotheses
-    observations : Observations
-        That the path was found with.
-    blocks : (N,) int array
-        In which block of time each window is, 0..B-1.
-
-    Returns
-    -------
-    Hypotheses
-        With the same labels, and with their inflation.
-    """
-    most = max(path, key=lambda answer: answer.evidence)
-    # Still more speakers are made of noise that lasts, not of what it leaves: they are
-    # given what those with the most evidence are.
-    common = lasting_noise(observations, most.labels, blocks)
-
-    def explain(answer: Hypothesis) -> Hypothesis:
-        gain, inflation = common
-        if answer.num_speakers < most.num_speakers:
-            gain, inflation = lasting_noise(observations, answer.labels, blocks)
-        return Hypothesis(answer.labels, answer.evidence + gain, inflation)
-
-    return tuple(map(explain, path))

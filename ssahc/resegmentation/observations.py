@@ -1,22 +1,65 @@
-"""What the times of windows say before their x-vectors are looked at."""
+"""The windows of a recording as the VB-HMM sees them.
+
+Besides its x-vector, each window has a weight (`observation_weights`) and a probability
+that the speaker stays until the next window (`stay_probabilities`). Both are computed
+from the times of the windows alone.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from ssahc.core.types import FloatArray
 
-# A speaker may change between any two windows, be they at the same time.
-_NEVER_CERTAIN = 1 - 1e-6
-# Nothing counts for less than this, windows of no length included.
-_LEAST = 1e-3
+# Upper bound on the probability of staying: a speaker may change between any windows.
+_MOST_CERTAIN = 1 - 1e-6
+# Lower bound on weights, for windows of no length.
+_LEAST_WEIGHT = 1e-3
 
 
-def count_observations(segments: FloatArray) -> FloatArray:
-    """Return for how many independent observations each window counts.
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """The windows of one recording, in order of time.
 
-    The noise of x-vectors is of the speech in their windows: measured on real ones,
-    windows correlate by just the share of time they have in common, and vary more the
-    shorter they are. So time that several windows cover is shared out evenly, and what
-    a window holds alone is measured by the length of a usual one.
+    Parameters
+    ----------
+    latent : (N, D) array
+        X-vectors in the latent space of a PLDA, with within-speaker covariance I.
+    psi : (D,) array
+        Between-speaker variance along each dimension.
+    weights : (N,) array
+        Effective number of independent observations per window; in place of the
+        constant F_A of VBx.
+    stay : (N - 1,) array
+        Probability that the speaker stays from each window to the next.
+    fb : float
+        F_B of VBx: weight of the prior of the speakers' means.
+    """
+
+    latent: FloatArray
+    psi: FloatArray
+    weights: FloatArray
+    stay: FloatArray
+    fb: float = 1.0
+
+    @cached_property
+    def weighted(self) -> FloatArray:
+        """The x-vectors (N, D), times their weights."""
+        return self.latent * self.weights[:, None]
+
+    def rescaled(self, noise: float) -> "Observations":
+        """Return the windows with weights for another variance of the noise."""
+        return replace(self, weights=self.weights / noise)
+
+
+def observation_weights(segments: FloatArray) -> FloatArray:
+    """Return the effective number of independent observations per window.
+
+    On real x-vectors, the noise of two windows correlates by the share of time they
+    have in common, and its variance grows as windows get shorter (measured). The time
+    that several windows cover is therefore divided evenly among them, and what a window
+    gets is measured in median window lengths.
 
     Parameters
     ----------
@@ -26,8 +69,8 @@ def count_observations(segments: FloatArray) -> FloatArray:
     Returns
     -------
     (N,) array
-        Above 0, up to 1 for a window of the median length, or beyond, that is alone in
-        its time; 1 for all if the median length is 0.
+        Above 0 and at most 1, which is the weight of a non-overlapping window of at
+        least the median length; all 1 if the median length is 0.
     """
     starts, ends = segments.T
     lengths = ends - starts
@@ -39,24 +82,24 @@ def count_observations(segments: FloatArray) -> FloatArray:
     covering -= np.searchsorted(np.sort(ends), edges[:-1], "right")
     until = np.append(0.0, np.cumsum(np.diff(edges) / np.maximum(covering, 1)))
     own = until[np.searchsorted(edges, ends)] - until[np.searchsorted(edges, starts)]
-    # Of a window longer than usual, only the share that is its own counts.
-    return np.maximum(own / np.maximum(lengths, usual), _LEAST)
+    # A window longer than the median still counts as one observation at most.
+    return np.maximum(own / np.maximum(lengths, usual), _LEAST_WEIGHT)
 
 
 def stay_probabilities(segments: FloatArray, loop_seconds: float) -> FloatArray:
-    """Return how likely the speaker stays from each window to the next.
+    """Return the probability that the speaker stays from each window to the next.
 
     Parameters
     ----------
     segments : (N, 2) array
         In order of time, in seconds.
     loop_seconds : float
-        After t seconds (between the middles of the windows) the speaker has stayed for
-        certain with probability ``exp(-t / loop_seconds)``; else anybody may speak.
+        For windows whose centres are t seconds apart, the probability is
+        ``exp(-t / loop_seconds)``; otherwise the next speaker is drawn anew.
 
     Returns
     -------
     (N - 1,) array
     """
     elapsed = np.maximum(np.diff(segments.mean(axis=1)), 0.0)
-    return np.minimum(np.exp(-elapsed / loop_seconds), _NEVER_CERTAIN)
+    return np.minimum(np.exp(-elapsed / loop_seconds), _MOST_CERTAIN)

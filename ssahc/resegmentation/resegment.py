@@ -1,12 +1,17 @@
-"""Who speaks when, and how many speakers there are, by the evidence of a VB-HMM.
+"""Resegmentation: refinement of speaker labels by the evidence of a VB-HMM.
 
-Clusters are a start. From many of them speakers are merged down to a single one
-(`ssahc.resegmentation.merge_path`), and the evidence on this path says how many there
-are. With their number settled, two answers compete: what the path has found, and what
-inference makes of the clusters of just that number. The one with the higher evidence is
-taken, unless fewer speakers are known to be there than the evidence says. Then the PLDA
-takes something else for a speaker, such as noise, and the path's answer must also stand
-no less apart in the affinities that were clustered.
+`resegment` computes candidates for all numbers of speakers from x-vectors, times of
+windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
+
+1. Windows become `Observations`; AHC clusters, more than there can be speakers, start
+   inference, which also measures the noise.
+2. Merging down to one speaker gives the path of candidates (`merge_to_one`). Refined
+   AHC clusters of the same number replace candidates with less evidence.
+3. The evidence, corrected for noise that lasts, decides the number of speakers.
+4. For that number, the refined candidate of the path and the refined AHC clusters
+   compete, and the one with more evidence is taken. One exception: if the known number
+   is below what the evidence says, the PLDA takes something else for a speaker, such as
+   noise; then the candidate must also have no smaller silhouette in the affinity.
 """
 
 from collections.abc import Callable
@@ -17,37 +22,42 @@ from typing import Annotated, Literal
 import numpy as np
 
 from ssahc.backend.affinity import Affinity
-from ssahc.clustering.merge_history import MergeHistory, by_appearance
+from ssahc.clustering.labels import by_appearance
+from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
 from ssahc.core.options import Options
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.core.validation import Interval
 from ssahc.resegmentation.merge_path import (
-    Hypotheses,
-    Hypothesis,
+    Candidate,
+    MergePath,
     count_speakers,
-    explain_lasting_noise,
     merge_to_one,
 )
-from ssahc.resegmentation.observations import count_observations, stay_probabilities
-from ssahc.resegmentation.vbhmm import Observations, infer, noise_variance
+from ssahc.resegmentation.noise import add_lasting_noise, noise_variance
+from ssahc.resegmentation.observations import (
+    Observations,
+    observation_weights,
+    stay_probabilities,
+)
+from ssahc.resegmentation.vbhmm import infer
 
-# Iterations at the first clusters, and of what may be the answer.
+# Iterations of inference on initial clusters, and on final labels.
 _ITERATIONS_AT_FIRST, _ITERATIONS_AT_LAST = 3, 10
-# The path starts at no fewer clusters, of which many are merged at once down to this
-# number, then one by one; where there are as many speakers, it is walked from more.
+# The path starts with at least _FEWEST_FIRST clusters. Many speakers are merged at once
+# down to _ONE_BY_ONE, then one by one; if as many are found, a longer path is computed.
 _FEWEST_FIRST, _ONE_BY_ONE = 40, 15
-# So many numbers of speakers are compared with what clusters give.
+# Numbers of speakers for which the path is compared with refined AHC clusters.
 _COMPARED = 20
-# Noise that lasts is looked for in blocks of this length; from this ratio of variances
-# on, who speaks is asked again.
+# Length of the blocks of lasting noise, and the variance inflation from which on labels
+# are computed anew.
 _BLOCK_SECONDS, _LASTING = 20.0, 1.3
-# What a merge may cost in nats where no threshold is given: so much of what a further
-# speaker gains is the choice among many windows.
+# Default threshold on the evidence, in nats per speaker: part of the gain from another
+# speaker is due to selection among many windows.
 DEFAULT_THRESHOLD = -1.0
-# So much of the variance between speakers is taken to be alike in all directions: the
-# PLDA was trained on others.
+# Share of the between-speaker variance that is made equal in all directions, since the
+# PLDA was trained on other speakers.
 _ISOTROPIC_SHARE = 0.3
 # Larger or smaller options make floats overflow.
 _RANGE = Interval(ge=1e-6, le=1e6)
@@ -81,27 +91,27 @@ class ResegmentationOptions(Options, group="Resegmentation"):
 
 @dataclass(frozen=True, eq=False)
 class Resegmentation:
-    """What the evidence says of one recording, to be cut at any stop.
+    """Candidates for all numbers of speakers of one recording, to be cut at any stop.
 
     Attributes
     ----------
-    path : tuple of Hypothesis
-        What was found for every number of speakers, the largest first; windows in
-        order of time. The evidence is that of the first labels, where labels were found
-        anew because noise lasts.
+    path : tuple of Candidate
+        One candidate for each number of speakers, the largest first; windows in order
+        of time. If labels were computed anew because of lasting noise, the evidence is
+        still that of the first labels.
     noise : float
-        Variance of the windows around their speakers, where the model says 1.
+        Variance of the windows around their speakers' means; 1 in the model.
     observations : Observations
-        The windows in order of time, as they count with this noise.
+        The windows in order of time, with weights for this noise.
     order : (N,) int array
-        The windows in order of time, by their places in the recording.
+        Indices that sort the windows of the recording by time.
     history : MergeHistory
-        All merges of the windows, as they stand in the recording.
+        All AHC merges of the windows, in the order of the recording.
     affinity : Affinity
-        What was clustered.
+        The affinity that was clustered.
     """
 
-    path: Hypotheses
+    path: MergePath
     noise: float
     observations: Observations
     order: IntArray
@@ -122,34 +132,36 @@ class Resegmentation:
         Returns
         -------
         (N,) int array
-            0..K-1 in order of first appearance in time; with a known number, just so
-            many.
+            0..K-1 in order of first appearance in time; K is a known number of speakers
+            exactly.
         """
         count = self.num_clusters(stop)
         threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold
-        doubtful = count < self.num_clusters(Stop(threshold=threshold))
+        too_few = count < self.num_clusters(Stop(threshold=threshold))
         clusters = self.history.cut(Stop(count))
-        answer = _refine(clusters[self.order], self.observations, _ITERATIONS_AT_LAST)
-        for found in self.path:
-            if found.num_speakers == count:
-                rival = _refine(found.labels, self.observations, _ITERATIONS_AT_LAST)
-                better = rival.evidence > answer.evidence
-                if better and not (doubtful and self._is_less_apart(rival, answer)):
-                    answer = rival
+        best = _refine(clusters[self.order], self.observations, _ITERATIONS_AT_LAST)
+        for candidate in self.path:
+            if candidate.num_speakers == count:
+                rival = _refine(
+                    candidate.labels, self.observations, _ITERATIONS_AT_LAST
+                )
+                better = rival.evidence > best.evidence
+                if better and not (too_few and self._is_less_apart(rival, best)):
+                    best = rival
         labels = np.empty_like(clusters)
-        labels[self.order] = by_appearance(answer.labels)
+        labels[self.order] = by_appearance(best.labels)
         return labels
 
-    def _is_less_apart(self, first: Hypothesis, second: Hypothesis) -> bool:
-        """Whether the first answer's speakers stand less apart in the affinities."""
+    def _is_less_apart(self, first: Candidate, second: Candidate) -> bool:
+        """Whether the first candidate has a smaller silhouette in the affinity."""
         if first.num_speakers == 1:
             return False
-        in_rows = np.argsort(self.order)
-        apart = [
-            mean_silhouette(self.affinity, answer.labels[in_rows])
-            for answer in (first, second)
+        rows = np.argsort(self.order)
+        silhouettes = [
+            mean_silhouette(self.affinity, candidate.labels[rows])
+            for candidate in (first, second)
         ]
-        return apart[0] < apart[1]
+        return silhouettes[0] < silhouettes[1]
 
 
 def resegment(
@@ -161,106 +173,104 @@ def resegment(
     stop: Stop,
     options: ResegmentationOptions = ResegmentationOptions(),
 ) -> Resegmentation:
-    """Weigh the evidence for every number of speakers in one recording.
+    """Compute candidates and their evidence for all numbers of speakers.
 
     Parameters
     ----------
     latent : (N, D) array
-        X-vectors in the space where a PLDA is diagonal, variance 1 within speakers.
+        X-vectors in the latent space of a PLDA, with within-speaker covariance I.
     psi : (D,) array
-        Variance between speakers along each dimension.
+        Between-speaker variance along each dimension.
     segments : (N, 2) array
         Start and end of every window, in seconds.
     affinity : Affinity
-        What was clustered.
+        The affinity that was clustered.
     history : MergeHistory
         Its merges, from single windows to one cluster.
     stop : Stop
-        Known or bounded numbers of speakers, for which the path must be long enough.
+        Its known number or bounds determine how long the path must be.
     options : ResegmentationOptions
 
     Returns
     -------
     Resegmentation
-        To be cut at this stop; or at any threshold, if the stop is one, with the same
-        bounds.
+        To be cut at this stop; if the stop is a threshold, at any other threshold with
+        the same bounds.
     """
     order = np.lexsort((segments[:, 1], segments[:, 0]))
     in_time = segments[order]
     observations = Observations(
         latent[order],
         (1 - _ISOTROPIC_SHARE) * psi + _ISOTROPIC_SHARE * psi.mean(),
-        options.fa * count_observations(in_time),
+        options.fa * observation_weights(in_time),
         stay_probabilities(in_time, options.loop_seconds),
         options.fb,
     )
-    since = in_time[:, 0] - in_time[0, 0]
-    blocks = np.unique(since // _BLOCK_SECONDS, return_inverse=True)[1]
+    elapsed = in_time[:, 0] - in_time[0, 0]
+    blocks = np.unique(elapsed // _BLOCK_SECONDS, return_inverse=True)[1]
 
     def cluster(count: int) -> IntArray:
         return history.cut(Stop(min(count, len(order))))[order]
 
     known = stop.num_speakers
     if known is None:
-        # What is found must be the same for all thresholds, to be cut at any.
+        # The path must be the same for all thresholds, to be cut at any of them.
         stop = replace(stop, threshold=DEFAULT_THRESHOLD)
     one_by_one = _ONE_BY_ONE if known else max(_ONE_BY_ONE, 2 * stop.min_speakers)
     while True:
         goals = sorted({one_by_one, max(known or 1, one_by_one)}, reverse=True)
         first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * goals[0])
-        start = Hypothesis(cluster(first)).responsibilities
-        begun = infer(observations, start, _ITERATIONS_AT_FIRST)
-        noise = noise_variance(observations, begun)
-        weighed = observations.rescaled(noise)
-        path = merge_to_one(weighed, begun, goals)
-        path = _compare(path, cluster, weighed)
-        path = explain_lasting_noise(path, weighed, blocks)
+        clusters = Candidate(cluster(first))
+        start = infer(observations, clusters.responsibilities, _ITERATIONS_AT_FIRST)
+        noise = noise_variance(observations, start)
+        rescaled = observations.rescaled(noise)
+        path = merge_to_one(rescaled, start, goals)
+        path = _compare_with_clusters(path, cluster, rescaled)
+        path = add_lasting_noise(path, rescaled, blocks)
         count = count_speakers(path, stop)
         if known or count < one_by_one or first >= len(order):
             break
         one_by_one = 2 * count
-    inflation = next(a.inflation for a in path if a.num_speakers <= count)
+    inflation = next(c.inflation for c in path if c.num_speakers <= count)
     if inflation >= _LASTING:
-        # How many speakers there are is settled; who speaks is asked again.
-        noise, weighed = noise * inflation, weighed.rescaled(inflation)
-        path = _relabelled(path, merge_to_one(weighed, begun, goals))
-    return Resegmentation(path, noise, weighed, order, history, affinity)
+        # The number of speakers is settled; compute their labels anew.
+        noise, rescaled = noise * inflation, rescaled.rescaled(inflation)
+        path = _relabel(path, merge_to_one(rescaled, start, goals))
+    return Resegmentation(path, noise, rescaled, order, history, affinity)
 
 
-def _relabelled(path: Hypotheses, anew: Hypotheses) -> Hypotheses:
-    """Return the path with the labels found anew for the same numbers of speakers."""
-    labels = {answer.num_speakers: answer.labels for answer in anew}
-    return tuple(
-        replace(answer, labels=labels.get(answer.num_speakers, answer.labels))
-        for answer in path
-    )
+def _compare_with_clusters(
+    path: MergePath, cluster: Callable[[int], IntArray], observations: Observations
+) -> MergePath:
+    """Replace candidates by refined AHC clusters where these have more evidence.
 
-
-def _compare(
-    path: Hypotheses, cluster: Callable[[int], IntArray], observations: Observations
-) -> Hypotheses:
-    """Put what inference makes of the clusters where it has more evidence.
-
-    That is asked for about as many speakers as there seem to be, and fewer.
+    Only for up to one speaker more than the evidence says, and not for far fewer.
     """
-    most = max(path, key=lambda answer: answer.evidence).num_speakers + 1
+    most = max(path, key=lambda candidate: candidate.evidence).num_speakers + 1
     compared = []
-    for answer in path:
-        if max(1, most - _COMPARED) < answer.num_speakers <= most:
-            clusters = cluster(answer.num_speakers)
+    for candidate in path:
+        if max(1, most - _COMPARED) < candidate.num_speakers <= most:
+            clusters = cluster(candidate.num_speakers)
             rival = _refine(clusters, observations, _ITERATIONS_AT_FIRST)
-            if rival.evidence > answer.evidence:
-                answer = rival
-        compared.append(answer)
+            if rival.evidence > candidate.evidence:
+                candidate = rival
+        compared.append(candidate)
     return tuple(compared)
 
 
-def _refine(
-    labels: IntArray, observations: Observations, iterations: int
-) -> Hypothesis:
-    """Return what inference makes of labels; if that loses a speaker, the labels."""
-    start = Hypothesis(labels)
-    found = Hypothesis.of(infer(observations, start.responsibilities, iterations))
+def _relabel(path: MergePath, anew: MergePath) -> MergePath:
+    """Return the path with the labels of another one, where the numbers agree."""
+    labels = {candidate.num_speakers: candidate.labels for candidate in anew}
+    return tuple(
+        replace(candidate, labels=labels.get(candidate.num_speakers, candidate.labels))
+        for candidate in path
+    )
+
+
+def _refine(labels: IntArray, observations: Observations, iterations: int) -> Candidate:
+    """Refine labels by inference, or keep them if that would lose a speaker."""
+    start = Candidate(labels)
+    found = Candidate.of(infer(observations, start.responsibilities, iterations))
     if found.num_speakers == start.num_speakers:
         return found
     evidence = infer(observations, start.responsibilities, 1).evidence

@@ -6,15 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ssahc
-from ssahc.backend.training import (
-    TrainingOptions,
+from ssahc.backend.plda_training import (
     adapt_plda,
     covariances,
-    estimate_whitening,
-    fit_model,
     smooth_plda,
     train_plda,
 )
+from ssahc.backend.training import TrainingOptions, estimate_whitening, fit_model
 from ssahc.core.errors import DataError, UsageError
 from ssahc.io.ark import read_single, read_table
 from ssahc.io.plda import read_plda

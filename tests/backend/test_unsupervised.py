@@ -8,7 +8,7 @@ import pytest
 from scipy.linalg import eigh
 
 from ssahc.backend import unsupervised
-from ssahc.backend.training import covariances
+from ssahc.backend.plda_training import covariances
 from ssahc.backend.unsupervised import fit_unlabelled
 from ssahc.core.errors import DataError
 from ssahc.core.types import Fault, Plda, Recording

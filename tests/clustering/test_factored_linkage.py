@@ -302,9 +302,9 @@ def test_every_merge_among_equals_is_a_best_one(rows):
 @pytest.mark.parametrize("noise", [0.0, 1e-16])
 def test_equal_windows_are_merged_in_few_rounds(monkeypatch, noise):
     rounds = []
-    merge = factored_linkage._LiveClusters._merge
+    merge = factored_linkage._FactoredClusters._merge
     monkeypatch.setattr(
-        factored_linkage._LiveClusters,
+        factored_linkage._FactoredClusters,
         "_merge",
         lambda self, *pairs: (rounds.append(1), merge(self, *pairs)),
     )
@@ -324,14 +324,14 @@ def test_equal_windows_are_merged_in_few_rounds(monkeypatch, noise):
 
 def test_one_thread_whatever_the_caller_has(monkeypatch):
     found = set()
-    merge = factored_linkage._LiveClusters._merge
+    merge = factored_linkage._FactoredClusters._merge
 
     def watched(self, *pairs):
         blas = (lib for lib in threadpool_info() if lib["user_api"] == "blas")
         found.update(lib["num_threads"] for lib in blas)
         merge(self, *pairs)
 
-    monkeypatch.setattr(factored_linkage._LiveClusters, "_merge", watched)
+    monkeypatch.setattr(factored_linkage._FactoredClusters, "_merge", watched)
     with threadpool_limits(2, "blas"):
         merge_factored(make_affinity(5)[0])
     assert found == {1}

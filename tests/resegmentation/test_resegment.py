@@ -15,13 +15,13 @@ from ssahc.core.errors import UsageError
 from ssahc.core.types import Model, Recording
 from ssahc.io.model import write_model_dir
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.resegmentation.merge_path import Hypothesis
+from ssahc.resegmentation.merge_path import Candidate
+from ssahc.resegmentation.observations import Observations
 from ssahc.resegmentation.resegment import (
     Resegmentation,
     ResegmentationOptions,
     resegment,
 )
-from ssahc.resegmentation.vbhmm import Observations
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 
@@ -230,7 +230,7 @@ def test_speakers_of_directions_that_the_plda_does_not_know(rng):
 def test_a_threshold_weighs_the_evidence_of_each_speaker():
     counts, evidence = np.array([5, 3, 2, 1]), np.array([106.0, 105.0, 90.0, 0.0])
     path = tuple(
-        Hypothesis(np.arange(8) % count, value)
+        Candidate(np.arange(8) % count, value)
         for count, value in zip(counts, evidence, strict=True)
     )
     found = Resegmentation(path, 1.0, None, np.arange(8), None, None)
@@ -266,9 +266,9 @@ def cut_at_two(rng, *, clusters, path, affinity, third, stop=KNOWN):
         return np.where(rows[:, None] == rows, 1.0, -1.0).astype(np.float32)
 
     answers = [
-        Hypothesis(THREE, 53.0 + third),
-        Hypothesis(np.array(path)[np.arange(15) if len(path) == 15 else THREE], 53.0),
-        Hypothesis(np.zeros(15, int), 0.0),
+        Candidate(THREE, 53.0 + third),
+        Candidate(np.array(path)[np.arange(15) if len(path) == 15 else THREE], 53.0),
+        Candidate(np.zeros(15, int), 0.0),
     ]
     history = average_linkage(alike(clusters))
     judge = ScoreMatrix(alike(affinity))
@@ -298,8 +298,8 @@ def test_clusters_count_where_the_path_has_gone_astray(monkeypatch):
     latent = np.array([[-4.0], [-0.4], [4.0]])[THREE] * [[1.0, 1.0]]
     affinity = np.where(labels[:, None] == labels, 1.0, -1.0).astype(np.float32)
     astray = (
-        Hypothesis(np.array(LAST_TWO)[THREE], 1.0),
-        Hypothesis(np.zeros(15, int), 0.0),
+        Candidate(np.array(LAST_TWO)[THREE], 1.0),
+        Candidate(np.zeros(15, int), 0.0),
     )
     monkeypatch.setattr(
         "ssahc.resegmentation.resegment.merge_to_one", lambda *_: astray

@@ -12,15 +12,13 @@ from ssahc.backend.affinity import ScoreMatrix
 from ssahc.backend.plda import log_likelihood_ratios
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.resegmentation import vbhmm
-from ssahc.resegmentation.observations import count_observations, stay_probabilities
-from ssahc.resegmentation.vbhmm import (
+from ssahc.resegmentation.noise import lasting_noise, noise_variance
+from ssahc.resegmentation.observations import (
     Observations,
-    Posterior,
-    infer,
-    lasting_noise,
-    merge_gains,
-    noise_variance,
+    observation_weights,
+    stay_probabilities,
 )
+from ssahc.resegmentation.vbhmm import Posterior, infer, merge_gains
 
 
 def observe(generator, count=30, dim=4, speakers=3, **changes):
@@ -192,7 +190,7 @@ def test_counts_by_ticks(spans):
         value / max(length, usual) if usual else 1.0
         for value, (_, length) in zip(own, spans, strict=True)
     ]
-    counts = count_observations(segments)
+    counts = observation_weights(segments)
     np.testing.assert_allclose(counts, np.maximum(expected, 1e-3))
     assert (counts <= 1 + 1e-12).all()
 
@@ -201,7 +199,7 @@ def test_sliding_windows_count_for_the_time_they_hold_alone():
     starts = 0.75 * np.arange(10)
     segments = np.column_stack([starts, starts + 1.5])
     segments = np.vstack([segments, [[20.0, 20.5]]])
-    counts = count_observations(segments)
+    counts = observation_weights(segments)
     assert counts[1:9] == pytest.approx(0.5)
     assert counts[[0, 9]] == pytest.approx(0.75)
     assert counts[10] == pytest.approx(1 / 3)

@@ -13,12 +13,11 @@ from ssahc.core.errors import UsageError
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.simulation.conversations import (
-    SHIFT,
-    WINDOW,
     SimulateOptions,
     simulate_corpus,
     simulate_training,
 )
+from ssahc.simulation.turns import SHIFT, WINDOW
 
 
 def test_same_seed_same_corpus():

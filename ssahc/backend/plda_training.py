@@ -1,0 +1,208 @@
+"""Training, smoothing and adaptation of a PLDA, as Kaldi's programs do it.
+
+Sources: ``ivector-compute-plda``, ``ivector-copy-plda --smoothing`` and
+``ivector-adapt-plda``. Everything is computed in float64; Kaldi rounds vectors to
+float32.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssahc.backend.plda import diagonalize
+from ssahc.core.errors import DataError
+from ssahc.core.types import FloatArray, Plda
+
+# A variance below this share of the largest is rounding noise of float32 vectors.
+_NO_VARIANCE = 1e-12
+
+
+def train_plda(
+    vectors: FloatArray, speakers: Sequence[str], iterations: int = 10
+) -> Plda:
+    """Train a two-covariance PLDA by expectation maximisation.
+
+    Source: ``ivector-compute-plda``. Each iteration works in the latent space of the
+    previous model, where all posteriors are diagonal.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+        Centred, whitened, length-normalised.
+    speakers : sequence of N str
+    iterations : int
+
+    Returns
+    -------
+    Plda
+
+    Raises
+    ------
+    DataError
+        If there are too few vectors, fewer than two speakers, or no speaker has more
+        than one vector.
+    """
+    check_one_each(vectors, speakers)
+    total = principal_variances(vectors, "a PLDA")[0].sum()
+    _, member, counts = np.unique(
+        np.asarray(speakers), return_inverse=True, return_counts=True
+    )
+    if len(counts) < 2:
+        raise DataError(
+            f"all {len(vectors)} x-vectors are of one speaker; a PLDA needs two or "
+            "more, to see how voices differ"
+        )
+    if counts.max() == 1:
+        raise DataError(
+            f"each of the {len(counts)} speakers has one x-vector; a PLDA needs "
+            "speakers with several, to see how one voice varies"
+        )
+    means = _sum_by_speaker(member, vectors, len(counts)) / counts[:, None]
+    rest = vectors - means[member]
+    scatter = rest.T @ rest
+    if np.trace(scatter) <= _NO_VARIANCE * total * len(vectors):
+        raise DataError(
+            "the x-vectors of each speaker are all equal; give different ones"
+        )
+    # Kaldi's mean weights all speakers equally, however many vectors they have.
+    mean = means.mean(axis=0)
+    dim = len(mean)
+    plda = Plda(mean, np.eye(dim), np.ones(dim))
+    for _ in range(iterations):
+        plda = _em_step(plda, means, counts, scatter)
+    return diagonalize(mean, *covariances(plda))
+
+
+def check_one_each(vectors: FloatArray, speakers: Sequence[str]) -> None:
+    """Raise a DataError unless there is one speaker for each vector."""
+    if len(speakers) != len(vectors):
+        raise DataError(
+            f"every x-vector needs one speaker: found {len(vectors)} x-vectors and "
+            f"{len(speakers)} speakers"
+        )
+
+
+def _sum_by_speaker(
+    member: NDArray[np.intp], vectors: FloatArray, num_speakers: int
+) -> FloatArray:
+    order = np.argsort(member, kind="stable")
+    starts = np.searchsorted(member[order], np.arange(num_speakers))
+    sums: FloatArray = np.add.reduceat(vectors[order], starts, axis=0)
+    return sums
+
+
+def _em_step(
+    plda: Plda, means: FloatArray, counts: NDArray[np.intp], scatter: FloatArray
+) -> Plda:
+    """Return the model after one EM iteration.
+
+    In each latent dimension, the posterior of a speaker with n vectors of mean z has
+    variance ``psi / (1 + n psi)`` and mean ``n psi / (1 + n psi) z``.
+    """
+    latent = (means - plda.mean) @ plda.transform.T
+    weight = counts[:, None]
+    variance = plda.psi / (1 + weight * plda.psi)
+    speaker = weight * variance * latent
+    residual = np.sqrt(weight) * (latent - speaker)
+    between = np.diag(variance.sum(axis=0)) + speaker.T @ speaker
+    within = plda.transform @ scatter @ plda.transform.T + residual.T @ residual
+    within += np.diag((weight * variance).sum(axis=0))
+    step = diagonalize(plda.mean, within / counts.sum(), between / len(counts))
+    return Plda(plda.mean, step.transform @ plda.transform, step.psi)
+
+
+def covariances(plda: Plda) -> tuple[FloatArray, FloatArray]:
+    """Return the within-class and the between-class covariance of a model."""
+    loading = np.linalg.inv(plda.transform)
+    return loading @ loading.T, (loading * plda.psi) @ loading.T
+
+
+def smooth_plda(plda: Plda, smoothing: float) -> Plda:
+    """Add a share of the between-class covariance to the within-class one.
+
+    Source: ``ivector-copy-plda --smoothing``.
+    """
+    within = 1 + smoothing * plda.psi
+    return Plda(plda.mean, plda.transform / np.sqrt(within)[:, None], plda.psi / within)
+
+
+def adapt_plda(
+    plda: Plda,
+    vectors: FloatArray,
+    *,
+    within_scale: float = 0.3,
+    between_scale: float = 0.7,
+) -> Plda:
+    """Adapt a PLDA to unlabelled vectors whose variance exceeds what it expects.
+
+    Source: ``ivector-adapt-plda``. The mean becomes that of the vectors.
+
+    Parameters
+    ----------
+    plda : Plda
+    vectors : (N, D) array
+        Centred, whitened and length-normalised like the vectors to be scored.
+    within_scale, between_scale : float
+        Shares of the excess variance added to the within-class and the between-class
+        covariance.
+
+    Raises
+    ------
+    DataError
+        If dimensions disagree or there are not more vectors than dimensions.
+    """
+    if vectors.shape[1] != len(plda.mean):
+        raise DataError(
+            f"expected x-vectors of {len(plda.mean)} dimensions to adapt to, found a "
+            f"matrix of shape {vectors.shape}; use those of the same extractor"
+        )
+    _check_enough(
+        vectors, "adapting a PLDA, which needs their spread in every direction"
+    )
+    mean = vectors.mean(axis=0)
+    centered = vectors - mean
+    shift = mean - plda.mean
+    spread = centered.T @ centered / len(vectors) + np.outer(shift, shift)
+    # In this space the total covariance of the model is I.
+    total = plda.transform / np.sqrt(1 + plda.psi)[:, None]
+    variances, columns = np.linalg.eigh(total @ spread @ total.T)
+    excess = np.maximum(variances - 1, 0.0)
+    within = (columns.T / (1 + plda.psi)) @ columns + np.diag(within_scale * excess)
+    between = (columns.T * (plda.psi / (1 + plda.psi))) @ columns
+    between += np.diag(between_scale * excess)
+    adapted = diagonalize(mean, within, between)
+    return Plda(mean, adapted.transform @ columns.T @ total, adapted.psi)
+
+
+def principal_variances(
+    vectors: FloatArray, purpose: str
+) -> tuple[FloatArray, FloatArray]:
+    """Return the variances (1/N, decreasing) along principal directions, one per row.
+
+    Raises
+    ------
+    DataError
+        If the vectors do not vary in all D directions; the message names the purpose.
+    """
+    _check_enough(vectors, purpose)
+    count, dim = vectors.shape
+    centered = vectors - vectors.mean(axis=0)
+    variances, columns = np.linalg.eigh(centered.T @ centered / count)
+    rank = int((variances > _NO_VARIANCE * variances[-1]).sum())
+    if rank < dim:
+        raise DataError(
+            f"{count} x-vectors of {dim} dimensions vary in {rank} directions only, "
+            f"too few for {purpose}; are some of them copies? Give different ones"
+        )
+    return variances[::-1], columns.T[::-1]
+
+
+def _check_enough(vectors: FloatArray, purpose: str) -> None:
+    """Raise a DataError unless there are more vectors than dimensions."""
+    count, dim = vectors.shape
+    if count <= dim:
+        raise DataError(
+            f"{count} x-vectors of {dim} dimensions are too few for {purpose}; give "
+            f"more than {dim}"
+        )

@@ -1,0 +1,118 @@
+"""How the noise of a recording differs from what the PLDA model says.
+
+The VB-HMM assumes that windows of one speaker have covariance I and are independent but
+for the time they share. `noise_variance` measures the variance; `lasting_noise` looks
+for noise that is common to all windows of a speaker in a block of time.
+"""
+
+import numpy as np
+
+from ssahc.core.types import IntArray
+from ssahc.resegmentation.merge_path import Candidate, MergePath
+from ssahc.resegmentation.observations import Observations
+from ssahc.resegmentation.vbhmm import Posterior, gather, infer_speakers
+
+# Variances r of the shifts that are tried, in units of the variance of the model.
+_SHIFTS = np.array([0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
+# Below this variance there is no noise to measure.
+_LEAST_NOISE = 1e-12
+
+
+def noise_variance(observations: Observations, posterior: Posterior) -> float:
+    """Return the variance of windows around their speakers' means; 1 in the model.
+
+    Parameters
+    ----------
+    observations : Observations
+    posterior : Posterior
+        Of these observations.
+    """
+    latent, weights = observations.latent, observations.weights
+    counts, sums = gather(observations, posterior.responsibilities)
+    means, penalties, _ = infer_speakers(
+        counts, sums, observations.psi, observations.fb
+    )
+    distances = (latent**2).sum(axis=1)[:, None] - 2 * latent @ means.T + penalties
+    expected = (posterior.responsibilities * distances).sum(axis=1)
+    variance = float(weights @ expected / weights.sum() / latent.shape[1])
+    return variance if variance > _LEAST_NOISE else 1.0
+
+
+def lasting_noise(
+    observations: Observations, labels: IntArray, blocks: IntArray
+) -> tuple[float, float]:
+    """Return the gain in evidence from noise that lasts, and its variance inflation.
+
+    Such noise shifts all windows of a speaker within a block of time, so that they say
+    less about the speaker than independent windows. The shift is drawn from N(0, r I)
+    for each speaker and block. Speakers, shifts and noise are integrated out; r is
+    chosen to maximise the evidence.
+
+    Parameters
+    ----------
+    observations : Observations
+    labels : (N,) int array
+        Speakers 0..K-1 of the windows.
+    blocks : (N,) int array
+        Block of time of each window, 0..B-1.
+
+    Returns
+    -------
+    gain : float
+        In nats, relative to r = 0; not negative.
+    inflation : float
+        Variance of the mean of a speaker's windows in a block, relative to independent
+        windows; at least 1.
+    """
+    psi, weights = observations.psi, observations.weights
+    pairs = labels * (blocks.max() + 1) + blocks
+    order = np.argsort(pairs, kind="stable")
+    first = np.flatnonzero(np.diff(pairs[order], prepend=-1))
+    member = np.eye(labels.max() + 1)[labels[order[first]]]
+    counts = np.add.reduceat(weights[order], first)
+    means = np.add.reduceat(observations.weighted[order], first)
+    means /= counts[:, None]
+    # One row for each r. Given the speaker, the mean over a block has this variance;
+    # precision and weighted sum of the means of each speaker follow.
+    variances = _SHIFTS[:, None] + 1 / counts
+    precisions = (1 / variances) @ member
+    sums = (member.T / variances[:, None, :]) @ means
+    scales = 1 + precisions[..., None] * psi
+    evidence = (sums**2 * psi / scales - np.log(scales)).sum(axis=(1, 2))
+    evidence -= ((means**2).sum(axis=1) / variances).sum(axis=1)
+    evidence -= len(psi) * np.log(variances).sum(axis=1)
+    best = int(evidence.argmax())
+    inflation = 1 + _SHIFTS[best] * (counts @ counts) / counts.sum()
+    return 0.5 * float(evidence[best] - evidence[0]), float(inflation)
+
+
+def add_lasting_noise(
+    path: MergePath, observations: Observations, blocks: IntArray
+) -> MergePath:
+    """Add the gain from lasting noise to the evidence of each candidate.
+
+    Parameters
+    ----------
+    path : MergePath
+    observations : Observations
+        With which the path was computed.
+    blocks : (N,) int array
+        As for `lasting_noise`.
+
+    Returns
+    -------
+    MergePath
+        The same labels, with new evidence and inflation.
+    """
+    likeliest = max(path, key=lambda candidate: candidate.evidence)
+    # More speakers than these would explain lasting noise by speakers of their own, so
+    # they are given the gain of these.
+    limit = lasting_noise(observations, likeliest.labels, blocks)
+
+    def explain(candidate: Candidate) -> Candidate:
+        gain, inflation = limit
+        if candidate.num_speakers < likeliest.num_speakers:
+            gain, inflation = lasting_noise(observations, candidate.labels, blocks)
+        return Candidate(candidate.labels, candidate.evidence + gain, inflation)
+
+    return tuple(map(explain, path))

@@ -1,0 +1,94 @@
+"""Turns of simulated conversations, and the windows that are cut from them."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from ssahc.core.types import FloatArray, Turn
+
+# Length and shift of sliding windows, in seconds.
+WINDOW, SHIFT = 1.5, 0.75
+# Minimum length of a turn, in seconds; the rest follows a gamma distribution.
+TURN_FLOOR, _TURN_SHAPE = 0.4, 1.5
+
+
+def draw_turns(
+    count: int,
+    generator: np.random.Generator,
+    *,
+    duration: float,
+    mean_seconds: float,
+    overlap: float,
+) -> list[Turn]:
+    """Draw turns of `count` speakers, all of whom speak; times are rounded to 10 ms.
+
+    Parameters are those of `ssahc.simulation.conversations.SimulateOptions`.
+    """
+    scale = (mean_seconds - TURN_FLOOR) / _TURN_SHAPE
+    talkativeness = generator.dirichlet(np.full(count, 3.0))
+    turns: list[Turn] = []
+    # Each speaker has one turn first; then speakers are drawn by talkativeness.
+    queue = list(generator.permutation(count))
+    speaker, clock = -1, float(generator.exponential(0.5))
+    while clock < duration or queue:
+        if queue:
+            speaker = int(queue.pop())
+        elif count > 1:
+            odds = talkativeness.copy()
+            odds[speaker] = 0
+            speaker = int(generator.choice(count, p=odds / odds.sum()))
+        end = clock + TURN_FLOOR + float(generator.gamma(_TURN_SHAPE, scale))
+        turns.append(Turn(round(clock, 2), round(end, 2), f"s{speaker + 1}"))
+        if count > 1 and generator.random() < overlap:
+            clock = end - float(generator.uniform(0.1, 0.5)) * (end - clock)
+        else:
+            clock = end + float(generator.exponential(0.4))
+    return turns
+
+
+def cut_windows(turns: list[Turn], kind: str) -> FloatArray:
+    """Cut every stretch of speech into windows.
+
+    Parameters
+    ----------
+    turns : list of Turn
+    kind : {"sliding", "turns"}
+
+    Returns
+    -------
+    (N, 2) array
+        Start and end, in seconds.
+    """
+    stretches: list[list[float]] = []
+    for turn in sorted(turns):
+        if stretches and turn.start <= stretches[-1][1]:
+            stretches[-1][1] = max(stretches[-1][1], turn.end)
+        else:
+            stretches.append([turn.start, turn.end])
+    windows: list[tuple[float, float]] = []
+    for begin, end in stretches:
+        if kind == "turns":
+            starts = [turn.start for turn in turns if begin <= turn.start < end]
+            windows += pairwise([*starts, end])
+        else:
+            windows += _slide(begin, end)
+    return np.array(windows)
+
+
+def _slide(begin: float, end: float) -> Iterator[tuple[float, float]]:
+    """Slide windows over a stretch of speech; the last one may be shorter."""
+    count = 1 + max(int(np.ceil((end - begin - WINDOW) / SHIFT - 1e-9)), 0)
+    for start in begin + SHIFT * np.arange(count):
+        yield round(start, 2), round(min(start + WINDOW, end), 2)
+
+
+def speaker_shares(segments: FloatArray, turns: list[Turn], count: int) -> FloatArray:
+    """Return the (N, count) shares of the speakers in the speech of each window."""
+    seconds = np.zeros((len(segments), count))
+    for turn in turns:
+        shared = np.minimum(segments[:, 1], turn.end) - np.maximum(
+            segments[:, 0], turn.start
+        )
+        seconds[:, int(turn.speaker[1:]) - 1] += np.maximum(shared, 0)
+    return seconds / seconds.sum(axis=1, keepdims=True)
