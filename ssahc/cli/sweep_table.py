@@ -64,10 +64,13 @@ def read_sweep(path: Path) -> Sweep:
                 path=path,
                 line=number,
             )
-        values = [
-            parse_number(field.strip(BLANKS), name, path, number)
-            for name, field in zip(header, fields, strict=True)
-        ]
+        try:
+            values = [
+                parse_number(field.strip(BLANKS), name)
+                for name, field in zip(header, fields, strict=True)
+            ]
+        except ValueError as error:
+            raise FormatError(str(error), path=path, line=number) from error
         seconds = scored, missed, false_alarm, confusion = values[-len(_SECONDS) :]
         score = Score(scored, missed, false_alarm, confusion)
         if min(seconds) < 0 or not isfinite(score.der):

@@ -204,7 +204,7 @@ def _find_inputs(sources: Sources) -> list[Path]:
     if sources.xvector_dir is None:
         raise AssertionError("the folder of x-vectors is an argument")
     scp = sources.xvector_dir / SCP
-    archives = {entry.archive for entry in read_scp(scp)}
+    archives = {entry.archive for entry in read_scp(scp).values()}
     speakers = sources.utt2spk or sources.xvector_dir / UTT2SPK
     return [scp, speakers, *archives, *_model_files(sources)]
 

@@ -134,7 +134,7 @@ def _find_inputs(source: Path, trials: Path, run: VerifyConfig) -> Iterator[Path
     for path in (source, run.comparison.enroll_dir):
         if path is not None and path.is_dir():
             yield path / SCP
-            yield from {entry.archive for entry in read_scp(path / SCP)}
+            yield from {entry.archive for entry in read_scp(path / SCP).values()}
         elif path is not None:
             yield path
 

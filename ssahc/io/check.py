@@ -1,7 +1,7 @@
-"""All problems of an x-vector folder, found without diarizing it.
+"""Find all problems of an x-vector folder without diarizing it.
 
-What is wrong with one line or one vector is said by the readers and by `io.xvectors`;
-here it is gathered, and what only follows from another problem is left out.
+The readers and `io.xvectors` find the problem of a single line or vector. They are
+collected here, without those that only follow from another problem.
 """
 
 import logging
@@ -13,14 +13,16 @@ from typing import Generic, TypeVar
 
 from ssahc.core.errors import FormatError
 from ssahc.core.types import NO_MODEL, Model, find_unusable
-from ssahc.io.ark import Array, as_double, read_entries
-from ssahc.io.scp import ScpEntry, scan_scp
+from ssahc.io.ark import Array, read_entries
+from ssahc.io.files import OnFault
+from ssahc.io.objects import as_double
+from ssahc.io.scp import ScpEntry, read_scp
 from ssahc.io.text import (
     Segment,
-    scan_reco2num_spk,
-    scan_segments,
-    scan_spk2utt,
-    scan_utt2spk,
+    read_reco2num_spk,
+    read_segments,
+    read_spk2utt,
+    read_utt2spk,
 )
 from ssahc.io.xvectors import (
     SCP,
@@ -42,7 +44,7 @@ from ssahc.io.xvectors import (
 
 _logger = logging.getLogger(__name__)
 RECO2NUM_SPK = "reco2num_spk"
-# A table that is wrong from end to end would fill the memory with problems.
+# A table with a fault in every line must not fill the memory with problems.
 _MOST_KEPT = 1000
 
 T = TypeVar("T")
@@ -52,20 +54,20 @@ Track = Callable[[Vectors, int], Vectors]
 
 @dataclass(frozen=True)
 class Report:
-    """What an x-vector folder holds, and what is wrong with it.
+    """Contents and problems of an x-vector folder.
 
     Attributes
     ----------
     problems : list of FormatError
-        Empty if every recording can be diarized and all have one dimension; where
-        there are more than a thousand, the first of them.
+        The first thousand. Empty if every recording can be diarized and all have one
+        dimension.
     num_problems : int
-        Those that are not listed included.
+        Including those that are not listed.
     recordings : int
     xvectors : int
-        Those that recordings use and that could be read.
+        Number of readable x-vectors of recordings.
     dim : int
-        Dimension of most of them; 0 if there is none.
+        The most frequent dimension; 0 without x-vectors.
     seconds : float
         Time covered by windows, overlap counted once.
     """
@@ -80,7 +82,7 @@ class Report:
 
 @dataclass
 class _Problems:
-    """The problems that were found, so far."""
+    """The problems found so far, each once."""
 
     kept: dict[FormatError, None] = field(default_factory=dict)
     count: int = 0
@@ -99,14 +101,14 @@ class _Problems:
 
 @dataclass(frozen=True)
 class _Table(Generic[T]):
-    """The sound lines of a table, and which keys cannot be judged by it."""
+    """The sound lines of a table, and the keys of the others."""
 
     entries: dict[str, T] = field(default_factory=dict)
     at_fault: set[str] = field(default_factory=set)
     lost: bool = False
 
     def spoils(self, key: str) -> bool:
-        """Whether it is a fault already reported that the table lacks this key."""
+        """Whether a reported fault explains that the table lacks this key."""
         return self.lost or key in self.at_fault
 
 
@@ -116,10 +118,10 @@ def find_problems(
     *,
     progress: Track = lambda vectors, _: vectors,
 ) -> Report:
-    """Read an x-vector folder and report everything that is wrong with it.
+    """Read an x-vector folder and report all its problems.
 
-    Vectors are read once, front to back, and are not kept. What does not hinder a
-    diarization is logged as a warning.
+    Vectors are read once, front to back, and are not kept. What does not keep a
+    recording from being diarized is logged as a warning.
 
     Parameters
     ----------
@@ -127,7 +129,7 @@ def find_problems(
     model : Model, optional
         The x-vectors must have its dimension.
     progress : callable, optional
-        Is given the vectors and their number, and passes them on.
+        Takes the vectors and their number, and passes them on.
 
     Returns
     -------
@@ -138,10 +140,10 @@ def find_problems(
     except FormatError as error:
         return Report([error], 1)
     problems = _Problems()
-    entries = _gather(scan_scp(path / SCP), problems)
-    segments = _gather(scan_segments(path / SEGMENTS), problems)
-    utterances = _gather(scan_spk2utt(path / SPK2UTT), problems)
-    speaker_of = _gather(scan_utt2spk(path / UTT2SPK), problems)
+    entries = _read(read_scp, path / SCP, problems)
+    segments = _read(read_segments, path / SEGMENTS, problems)
+    utterances = _read(read_spk2utt, path / SPK2UTT, problems)
+    speaker_of = _read(read_utt2spk, path / UTT2SPK, problems)
     folder = XvectorDir(path, utterances.entries, segments.entries, entries.entries)
     if not utterances.lost:
         try:
@@ -155,7 +157,7 @@ def find_problems(
         warn_of_unused(folder)
     _warn_of_no_length(folder)
     if (path / RECO2NUM_SPK).exists():
-        counts = _gather(scan_reco2num_spk(path / RECO2NUM_SPK), problems)
+        counts = _read(read_reco2num_spk, path / RECO2NUM_SPK, problems)
         problems.add(_check_counts(folder, counts))
     dims = _Dimensions()
     problems.add(_check_vectors(folder, dims, progress))
@@ -170,22 +172,21 @@ def find_problems(
     )
 
 
-def _gather(
-    lines: Iterable[tuple[str, T | FormatError]], problems: _Problems
+def _read(
+    read: Callable[[Path, OnFault], dict[str, T]], path: Path, problems: _Problems
 ) -> _Table[T]:
-    """Part the sound lines from those at fault, whose faults go to `problems`."""
-    table: _Table[T] = _Table()
+    """Read the sound lines of a table; the faults of the others go to `problems`."""
+    at_fault = set()
+
+    def note(key: str, error: FormatError) -> None:
+        problems.add([error])
+        at_fault.add(key)
+
     try:
-        for key, entry in lines:
-            if isinstance(entry, FormatError):
-                problems.add([entry])
-                table.at_fault.add(key)
-            else:
-                table.entries[key] = entry
+        return _Table(read(path, note), at_fault)
     except FormatError as error:
         problems.add([error])
         return _Table(lost=True)
-    return table
 
 
 # ---- tables ------------------------------------------------------------------------
@@ -194,7 +195,7 @@ def _gather(
 def _compare(
     folder: XvectorDir, utterances: _Table[list[str]], speaker_of: _Table[str]
 ) -> Iterator[FormatError]:
-    """Yield disagreements between lines that are sound in both tables."""
+    """Yield disagreements between sound lines of both tables."""
 
     def sound(table: dict[str, str]) -> dict[str, str]:
         return {
@@ -214,7 +215,7 @@ def _find_gaps(
     segments: _Table[Segment],
     entries: _Table[ScpEntry],
 ) -> Iterator[FormatError]:
-    """Yield what recordings lack or list twice, and segments that none lists."""
+    """Yield missing or repeated entries of recordings, and unlisted segments."""
     for recording in folder.unlisted:
         if not utterances.spoils(recording):
             yield from find_unlisted(folder, recording)
@@ -233,7 +234,7 @@ def _warn_of_no_length(folder: XvectorDir) -> None:
     empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
     if empty:
         _logger.warning(
-            "%s: %d segments have no length, the first of them %r",
+            "%s: %d segments have zero length, the first of them %r",
             folder.path / SEGMENTS,
             len(empty),
             empty[0],
@@ -241,7 +242,7 @@ def _warn_of_no_length(folder: XvectorDir) -> None:
 
 
 def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatError]:
-    """Yield recordings without a number of speakers; warn of too large numbers."""
+    """Yield recordings without a number of speakers; warn of excessive numbers."""
     path = folder.path / RECO2NUM_SPK
     for recording, group in folder.utterances.items():
         wanted = counts.entries.get(recording, 0)
@@ -276,7 +277,7 @@ def _covered(folder: XvectorDir, utterances: Iterable[str]) -> float:
 
 @dataclass
 class _Dimensions:
-    """How many x-vectors have which dimension, and examples."""
+    """The number of x-vectors of each dimension, and an example per recording."""
 
     counts: Counter[int] = field(default_factory=Counter)
     examples: dict[tuple[int, str | None], str] = field(default_factory=dict)
@@ -287,11 +288,11 @@ class _Dimensions:
 
     @property
     def usual(self) -> int:
-        """The dimension of most x-vectors; 0 if there is none."""
+        """The most frequent dimension; 0 without x-vectors."""
         return max(self.counts, key=self.counts.__getitem__, default=0)
 
     def find_problems(self, folder: XvectorDir, model: Model) -> Iterator[FormatError]:
-        """Yield one problem for each recording with another dimension than most."""
+        """Yield a problem for each recording without the usual dimension."""
         if not self.counts:
             return
         usual = self.usual
@@ -311,8 +312,8 @@ class _Dimensions:
 def _check_vectors(
     folder: XvectorDir, dims: _Dimensions, progress: Track
 ) -> Iterator[FormatError]:
-    """Yield vectors that cannot be read or used; count the dimensions of all others."""
-    # Without spk2utt it is unknown which are used: all are read.
+    """Yield vectors that cannot be read or used; count the dimensions of the others."""
+    # Without spk2utt all vectors are read, since it is unknown which are used.
     recording_of: Mapping[str, str | None] = folder.recording_of
     if not recording_of:
         recording_of = dict.fromkeys(folder.entries)

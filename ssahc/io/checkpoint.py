@@ -1,4 +1,4 @@
-"""Arrays that an interrupted computation goes on from: a zip of ``.npy`` files."""
+"""Checkpoints of interrupted computations: arrays in a zip of ``.npy`` files."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -15,29 +15,21 @@ from ssahc.core.errors import FormatError
 from ssahc.core.types import Float32Array
 from ssahc.io.files import atomic_write, open_regular, unreadable
 
-# What says, as text, all that is no array.
+# The name of the text.
 _RECORD = "record"
 
 
 def write_checkpoint(
     path: Path, arrays: Mapping[str, Float32Array], record: str
 ) -> None:
-    """Write arrays by name, and a text.
-
-    Parameters
-    ----------
-    path : Path
-        Takes the place of the file there once it is complete.
-    arrays : mapping
-    record : str
-    """
+    """Write arrays by name, and a text for everything else."""
     with atomic_write(path, "wb") as file:
         stored: dict[str, Any] = {_RECORD: np.array(record), **arrays}
         np.savez(file, **stored)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
-    """Read arrays by name, and the text. Nothing that is pickled is read.
+    """Read arrays by name, and the text. Pickled objects are refused.
 
     Raises
     ------
@@ -47,7 +39,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
     try:
         with open_regular(path) as file, ZipFile(file) as stored:
             parts = stored.infolist()
-            # Nothing is compressed, so that no more comes out than there is.
+            # Refusing compression protects from zip bombs.
             if any(part.compress_size != part.file_size for part in parts):
                 raise ValueError("compressed")
             if sum(part.file_size for part in parts) > path.stat().st_size:
@@ -58,12 +50,12 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
             }
         record = str(arrays.pop(_RECORD))
         if any(array.dtype != np.float32 for array in arrays.values()):
-            raise ValueError("not all arrays are of float32")
+            raise ValueError("not float32")
     except OSError as error:
         raise unreadable(path, error) from error
     except MemoryError:
         raise
-    # Nobody says what zipfile, zlib and numpy raise on a broken file, all in all.
+    # What zipfile, zlib and numpy raise on broken files is not documented.
     except Exception as error:
         raise FormatError(
             "is broken, or no checkpoint of ssahc; remove its folder to start anew",
@@ -73,7 +65,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
 
 
 def _decode(data: bytes) -> NDArray[Any]:
-    """Return the array of a ``.npy`` file whose header promises what is there."""
+    """Return the array of a ``.npy`` file, whose size must match its header."""
     stream = BytesIO(data)
     if npy.read_magic(stream) != (1, 0):
         raise ValueError("not what np.savez writes")

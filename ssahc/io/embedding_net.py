@@ -1,7 +1,7 @@
-"""A trained metric as a Kaldi archive of matrices.
+"""A trained embedding network (``metric.ark``) as a Kaldi archive of matrices.
 
-The keys are ``whitening``, for each layer in between ``hidden1.inner`` and
-``hidden1.outer``, and ``projection``.
+The keys are ``whitening``, ``hidden1.inner`` and ``hidden1.outer`` of each layer in
+between, and ``projection``.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ _WHITENING, _PROJECTION = "whitening", "projection"
 
 
 def read_metric(path: Path) -> EmbeddingNet:
-    """Read a metric and check that its layers fit together.
+    """Read a network and check that its layers fit together.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def read_metric(path: Path) -> EmbeddingNet:
         if isinstance(matrix, FormatError):
             raise matrix
         if key in layers:
-            raise FormatError("stands there twice; train again", path=path, key=key)
+            raise FormatError("duplicate key; train again", path=path, key=key)
         layers[key] = _checked(matrix, path, key)
     depth = max(len(layers) - 2, 0) // 2
     expected = [_WHITENING, *(k for pair in _hidden_keys(depth) for k in pair)]
@@ -60,16 +60,18 @@ def read_metric(path: Path) -> EmbeddingNet:
 
 
 def write_metric(path: Path, metric: EmbeddingNet) -> None:
-    """Write a metric: a binary archive in float32."""
-    keyed = [(_WHITENING, metric.whitening)]
-    for keys, layer in zip(
-        _hidden_keys(len(metric.hidden)), metric.hidden, strict=True
-    ):
-        keyed += zip(keys, layer, strict=True)
-    keyed.append((_PROJECTION, metric.projection))
+    """Write a network as a binary archive in float32."""
     with atomic_write(path, "wb") as file:
-        for key, matrix in keyed:
+
+        def write(key: str, matrix: FloatArray) -> None:
             write_entry(file, key, matrix.astype(np.float32))
+
+        write(_WHITENING, metric.whitening)
+        keys = _hidden_keys(len(metric.hidden))
+        for (inner, outer), layer in zip(keys, metric.hidden, strict=True):
+            write(inner, layer[0])
+            write(outer, layer[1])
+        write(_PROJECTION, metric.projection)
 
 
 def _hidden_keys(depth: int) -> list[tuple[str, str]]:

@@ -5,15 +5,16 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TypeVar
+from typing import IO, Any, BinaryIO
 
 from ssahc.core.errors import FormatError, UsageError
 
-T = TypeVar("T")
-# What parts fields and makes a blank line; all other white space belongs to a field.
+# Takes the key and the error of a malformed line of a table; the line is skipped.
+OnFault = Callable[[str, FormatError], None]
+# White space that separates fields; all other white space is part of a field.
 BLANKS = " \t\r\f\v"
 _FIELD = re.compile(f"[^{BLANKS}]+")
 # Python counts these ASCII characters to white space, Kaldi does not.
@@ -169,20 +170,9 @@ def to_number(text: str) -> float:
     return float(text)
 
 
-def gather(lines: Iterable[tuple[str, T | FormatError]]) -> dict[str, T]:
-    """Return keys and entries of scanned lines as a table.
-
-    Raises
-    ------
-    FormatError
-        The first that stands for a line.
-    """
-    table: dict[str, T] = {}
-    for key, entry in lines:
-        if isinstance(entry, FormatError):
-            raise entry
-        table[key] = entry
-    return table
+def raise_fault(key: str, error: FormatError) -> None:
+    """Raise the error of a malformed line (see `OnFault`)."""
+    raise error
 
 
 def strip_rspecifier(path: Path) -> tuple[str, Path]:

@@ -1,6 +1,6 @@
-"""Folders of x-vectors of speakers: ``xvector.scp`` and, if labelled, ``utt2spk``.
+"""Folders of training x-vectors: ``xvector.scp`` and, if labelled, ``utt2spk``.
 
-Here "speaker" is a speaker, not a recording, and an utterance is not placed in time.
+Here ``utt2spk`` names speakers, not recordings, and utterances have no times.
 """
 
 import logging
@@ -14,18 +14,18 @@ import numpy as np
 
 from ssahc.core.errors import FormatError
 from ssahc.core.types import FloatArray, LabelledXvectors, find_unusable
-from ssahc.io.ark import ArchiveWriter, Array, as_double, read_entries
-from ssahc.io.files import atomic_write
+from ssahc.io.ark import Array, read_entries
 from ssahc.io.folders import make_folder
+from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
 from ssahc.io.text import read_segments, read_utt2spk
 from ssahc.io.xvectors import (
     SCP,
     SEGMENTS,
-    SPK2UTT,
     UTT2SPK,
     differing_dimension,
     unusable_xvector,
+    write_vectors,
 )
 
 _logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Xvectors:
         The N utterance ids.
     xvectors : (N, D) array
     faults : list of FormatError
-        One for each x-vector that cannot be used and is left out.
+        One for each x-vector that is left out because it cannot be used.
     """
 
     utterances: tuple[str, ...]
@@ -50,12 +50,12 @@ class Xvectors:
 
 
 def read_xvectors(folder: Path) -> Xvectors:
-    """Read the x-vectors of a folder; what is broken is left out and named.
+    """Read the x-vectors of a folder, without those that cannot be used.
 
     Parameters
     ----------
     folder : Path
-        Of its files only ``xvector.scp`` and the archives are read.
+        Only its ``xvector.scp`` and the archives are read.
 
     Raises
     ------
@@ -68,23 +68,23 @@ def read_xvectors(folder: Path) -> Xvectors:
 def read_labelled(
     folder: Path, *, utt2spk: Path | None = None
 ) -> tuple[LabelledXvectors, list[FormatError]]:
-    """Read the x-vectors of a folder and who speaks in them.
+    """Read the x-vectors of a folder and their speakers.
 
-    As Kaldi does, utterances without an x-vector and x-vectors without a speaker are
-    left out; a warning counts them.
+    As in Kaldi, utterances without an x-vector and x-vectors without a speaker are left
+    out, with a warning.
 
     Parameters
     ----------
     folder : Path
         Holds ``xvector.scp`` and ``utt2spk``.
     utt2spk : Path, optional
-        A table that takes the place of the folder's ``utt2spk``.
+        A table to use instead of the folder's ``utt2spk``.
 
     Returns
     -------
     labelled : LabelledXvectors
     faults : list of FormatError
-        One for each x-vector that cannot be used and is left out.
+        One for each x-vector that is left out because it cannot be used.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def read_labelled(
 def _read_entries(folder: Path) -> dict[str, ScpEntry]:
     if not folder.is_dir():
         raise FormatError(f"no such folder; it should hold {SCP}", path=folder)
-    return {entry.key: entry for entry in read_scp(folder / SCP)}
+    return read_scp(folder / SCP)
 
 
 def _refuse_recordings(folder: Path, utt2spk: Path, speaker_of: dict[str, str]) -> None:
@@ -133,7 +133,10 @@ def _warn_of_unmatched(
     if unmatched:
         _logger.warning(
             "%s: %d utterances %s and are left out, the first of them %r",
-            *(path, len(unmatched), what, unmatched[0]),
+            path,
+            len(unmatched),
+            what,
+            unmatched[0],
         )
 
 
@@ -147,7 +150,7 @@ def _read(folder: Path, entries: dict[str, ScpEntry]) -> Xvectors:
             faults.append(unusable_xvector(entries[key], "is empty"))
         else:
             vectors[key] = vector
-    # An odd one among them must not decide on the dimension.
+    # The majority decides on the dimension, not the first.
     counts = Counter(len(vector) for vector in vectors.values())
     usual = max(counts, key=counts.__getitem__, default=0)
     one = next((key for key, vector in vectors.items() if len(vector) == usual), "")
@@ -158,7 +161,7 @@ def _read(folder: Path, entries: dict[str, ScpEntry]) -> Xvectors:
     matrix = as_double(list(vectors.values())).reshape(len(keys), usual)
     usable = np.ones(len(keys), bool)
     for rows, fault in find_unusable(matrix):
-        # What is all NaN is found twice.
+        # A vector of NaN alone is found twice.
         for row in rows[usable[rows]].tolist():
             faults.append(unusable_xvector(entries[keys[row]], fault))
         usable[rows] = False
@@ -171,18 +174,7 @@ def _read(folder: Path, entries: dict[str, ScpEntry]) -> Xvectors:
 def write_labelled(folder: Path, labelled: LabelledXvectors) -> None:
     """Write x-vectors and their speakers: float32 archive, both tables in order."""
     make_folder(folder)
-    with ArchiveWriter(folder / "xvector.ark", folder / SCP) as archive:
-        for utterance, vector in zip(
-            labelled.utterances, labelled.xvectors, strict=True
-        ):
-            archive.write(utterance, vector.astype(np.float32))
-    utterances: dict[str, list[str]] = {}
-    with atomic_write(folder / UTT2SPK) as utt2spk:
-        for utterance, speaker in zip(
-            labelled.utterances, labelled.speakers, strict=True
-        ):
-            utterances.setdefault(speaker, []).append(utterance)
-            utt2spk.write(f"{utterance} {speaker}\n")
-    with atomic_write(folder / SPK2UTT) as spk2utt:
-        for speaker, group in utterances.items():
-            spk2utt.write(f"{speaker} {' '.join(group)}\n")
+    write_vectors(
+        folder,
+        zip(labelled.utterances, labelled.speakers, labelled.xvectors, strict=True),
+    )

@@ -10,15 +10,16 @@ import numpy as np
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.model import find_faults, find_mean_fault, find_transform_fault
 from ssahc.core.types import Model
-from ssahc.io.ark import as_double, read_single, write_single
+from ssahc.io.ark import read_single, write_single
 from ssahc.io.embedding_net import read_metric, write_metric
 from ssahc.io.folders import make_folder
+from ssahc.io.objects import as_double
 from ssahc.io.plda import read_plda, write_plda
 
-MEAN, TRANSFORM, PLDA, METRIC = MODEL_FILES = (
-    *("mean.vec", "transform.mat", "plda", "metric.ark"),
-)
-_FILES = dict(zip(("mean", "transform", "plda", "metric"), MODEL_FILES, strict=True))
+MEAN, TRANSFORM, PLDA, METRIC = "mean.vec", "transform.mat", "plda", "metric.ark"
+MODEL_FILES = (MEAN, TRANSFORM, PLDA, METRIC)
+# By the attribute of a `Model`.
+_FILES = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA, "metric": METRIC}
 ModelFormat = Literal["kaldi", "text", "binary"]
 
 
@@ -36,8 +37,8 @@ def read_model(
     FormatError
         If a file is unreadable or its dimension disagrees with the others.
     UsageError
-        If there is a PLDA but no mean or no transform, or a metric but no mean: they
-        were trained on vectors that were centred and, for the PLDA, whitened.
+        If a PLDA has no mean or no transform, or a metric no mean: they were trained on
+        vectors that were centred and, for the PLDA, whitened.
     """
     if plda is not None and (mean is None or transform is None):
         raise UsageError(
@@ -82,13 +83,12 @@ def read_model_dir(folder: Path | str, **instead: Path | None) -> Model:
     ----------
     folder : Path or str
     **instead : Path, optional
-        A file to read in place of the folder's, by part: mean, transform, plda,
-        metric.
+        A file to read instead of the folder's, by part: mean, transform, plda, metric.
 
     Raises
     ------
-    FormatError
-        If the folder or a part of it is missing, or see `read_model`.
+    FormatError, UsageError
+        If the folder or a part of it is missing, or as `read_model`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -98,40 +98,44 @@ def read_model_dir(folder: Path | str, **instead: Path | None) -> Model:
             path=folder,
         )
     parts: dict[str, Path | None] = {
-        "mean": folder / MEAN,
-        "transform": folder / TRANSFORM,
-        "plda": folder / PLDA if (folder / PLDA).exists() else None,
-        "metric": folder / METRIC if (folder / METRIC).exists() else None,
+        part: folder / name
+        for part, name in _FILES.items()
+        if part in ("mean", "transform") or (folder / name).exists()
     }
-    parts.update({part: path for part, path in instead.items() if path is not None})
+    parts |= {part: path for part, path in instead.items() if path is not None}
     return read_model(**parts)
 
 
 def write_model_dir(
     folder: Path | str, model: Model, *, file_format: ModelFormat = "kaldi"
 ) -> None:
-    """Write the parts of a model, in place of those that are there.
+    """Write the parts of a model and replace those in the folder.
 
     Parameters
     ----------
     folder : Path or str
-        Made if missing.
+        Created if missing.
     model : Model
     file_format : {"kaldi", "text", "binary"}
-        As Kaldi's programs do by default (the mean as text, the others binary), or all
-        of one kind; a metric is always binary.
+        By default as Kaldi's programs: the mean as text, the others binary. A metric is
+        always binary.
 
     Raises
     ------
     DataError
-        If `read_model_dir` would refuse what is to be written; then nothing is.
+        If `read_model_dir` would refuse the model; then nothing is written.
     UsageError
-        If the folder has a PLDA or a metric and the model has none.
+        If the folder has a PLDA or a metric, and the model has none.
     """
     folder = Path(folder)
     for name, fault in _find_faults(model):
         raise DataError(f"{name}: {fault}")
-    _refuse_other_parts(folder, model)
+    for part, name in _FILES.items():
+        if getattr(model, part) is None and (folder / name).exists():
+            raise UsageError(
+                f"{folder / name}: is of another model, and would be read with this "
+                "one; remove it, or choose another folder"
+            )
     make_folder(folder)
     binary = file_format != "text"
     if model.mean is not None:
@@ -146,29 +150,13 @@ def write_model_dir(
         write_metric(folder / METRIC, model.metric)
 
 
-def _refuse_other_parts(folder: Path, model: Model) -> None:
-    """Refuse a folder with parts that would be read beside those of the model.
-
-    Raises
-    ------
-    UsageError
-        If it has a PLDA or a metric and the model has none.
-    """
-    for part, name in _FILES.items():
-        if getattr(model, part) is None and (folder / name).exists():
-            raise UsageError(
-                f"{folder / name}: is of another model, and would be read with this "
-                "one; remove it, or choose another folder"
-            )
-
-
 def _find_faults(model: Model) -> Iterator[tuple[str, str]]:
-    """Yield files that `read_model_dir` would refuse or miss, and why."""
+    """Yield the files that `read_model_dir` would refuse or miss, and why."""
     for part, fault in find_faults(model, thorough=True):
         yield _FILES[part], fault
     for part in ("mean", "transform"):
         if getattr(model, part) is None:
-            yield _FILES[part], "is missing, and no model folder is without it"
+            yield _FILES[part], "is missing, and a model folder needs it"
 
 
 def _refuse(fault: str | None, path: Path) -> None:

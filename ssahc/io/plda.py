@@ -9,8 +9,9 @@ import numpy as np
 from ssahc.core.errors import FormatError
 from ssahc.core.model import find_plda_fault
 from ssahc.core.types import FloatArray, Plda
-from ssahc.io.ark import Kind, as_double, format_text, read_object, refuse_rest
+from ssahc.io.ark import read_object
 from ssahc.io.files import atomic_write, open_regular, unreadable
+from ssahc.io.objects import Kind, as_double, format_text, refuse_rest
 
 _MARK, _OPEN, _CLOSE = b"\0B", b"<Plda> ", b"</Plda>"
 _PARTS: tuple[tuple[str, Kind], ...] = (
@@ -44,7 +45,7 @@ def read_plda(path: Path) -> Plda:
     body = body[len(_OPEN) :]
     parts: dict[str, FloatArray] = {}
     for name, kind in _PARTS:
-        # Only the whole object bears a binary mark, its parts do not.
+        # Only the whole object has a binary mark, its parts do not.
         stream = BytesIO(mark + body)
         try:
             part = read_object(stream, len(mark) + len(body), kind)
@@ -52,29 +53,26 @@ def read_plda(path: Path) -> Plda:
             raise FormatError(str(error), path=path, key=name) from error
         parts[name] = as_double(part)
         body = body[stream.tell() - len(mark) :]
-    if not body.startswith(_CLOSE):
-        raise FormatError(
-            f"expected </Plda> after the three parts, found {body[:24]!r}", path=path
-        )
     try:
-        refuse_rest(BytesIO(body[len(_CLOSE) :]), len(body) - len(_CLOSE))
+        if not body.startswith(_CLOSE):
+            raise ValueError(
+                f"expected </Plda> after the three parts, found {body[:24]!r}"
+            )
+        rest = body[len(_CLOSE) :]
+        refuse_rest(BytesIO(rest), len(rest))
     except ValueError as error:
         raise FormatError(str(error), path=path) from error
-    _check_shapes(parts, path)
     plda = Plda(**parts)
-    if fault := find_plda_fault(plda, thorough=True):
+    if fault := _find_fault(plda):
         raise FormatError(fault, path=path)
     return plda
 
 
-def _check_shapes(parts: dict[str, FloatArray], path: Path) -> None:
-    dim = len(parts["mean"])
-    shapes = parts["transform"].shape, parts["psi"].shape
-    if shapes != ((dim, dim), (dim,)) or dim == 0:
-        raise FormatError(
-            f"parts disagree: mean of {dim}, transform {shapes[0]}, psi {shapes[1]}",
-            path=path,
-        )
+def _find_fault(plda: Plda) -> str | None:
+    rows, columns = plda.transform.shape
+    if rows != columns:
+        return f"expected a square transform, found {rows} x {columns}"
+    return find_plda_fault(plda, thorough=True)
 
 
 def write_plda(path: Path, plda: Plda, *, binary: bool = True) -> None:

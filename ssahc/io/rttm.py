@@ -13,8 +13,11 @@ from pathlib import Path
 
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import Turn
-from ssahc.io.files import atomic_write, is_word, read_fields
-from ssahc.io.text import parse_time
+from ssahc.io.files import atomic_write, is_word
+from ssahc.io.text import parse_lines, parse_time
+
+Uem = dict[str, dict[str, list[tuple[float, float]]]]
+_COMMENTS = (";", "#")
 
 
 @dataclass(frozen=True)
@@ -44,27 +47,11 @@ def read_rttm(path: Path | str) -> Rttm:
     """
     path, rttm = Path(path), Rttm()
     others = 0
-    for number, line, fields in read_fields(path):
-        if fields[0].upper() != "SPEAKER":
-            others += not fields[0].startswith((";", "#"))
+    for number, entry in parse_lines(path, _parse_turn, comments=_COMMENTS):
+        if entry is None:
+            others += 1
             continue
-        if len(fields) not in (9, 10):
-            raise FormatError(
-                "expected 9 or 10 fields in a SPEAKER line, "
-                f"found {len(fields)}: {line.strip()[:80]!r}",
-                path=path,
-                line=number,
-            )
-        recording, channel, speaker = fields[1], fields[2], fields[7]
-        start = parse_time(fields[3], "start", path, number)
-        duration = parse_time(fields[4], "duration", path, number)
-        if start < 0 or duration < 0:
-            raise FormatError(
-                f"negative time: start {start:g}, duration {duration:g}; correct or "
-                "remove the line",
-                path=path,
-                line=number,
-            )
+        recording, channel, turn = entry
         if rttm.channels.setdefault(recording, channel) != channel:
             raise FormatError(
                 f"recording {recording!r} is on channel {channel!r} here and on "
@@ -72,11 +59,29 @@ def read_rttm(path: Path | str) -> Rttm:
                 path=path,
                 line=number,
             )
-        turns = rttm.turns.setdefault(recording, [])
-        turns.append(Turn(start, start + duration, speaker))
+        rttm.turns.setdefault(recording, []).append(turn)
     if others and not rttm.turns:
         raise FormatError("holds no SPEAKER line; is this an RTTM file?", path=path)
     return rttm
+
+
+def _parse_turn(fields: list[str], line: str) -> tuple[str, str, Turn] | None:
+    """Return recording, channel and turn of a SPEAKER line; None for other types."""
+    if fields[0].upper() != "SPEAKER":
+        return None
+    if len(fields) not in (9, 10):
+        raise ValueError(
+            "expected 9 or 10 fields in a SPEAKER line, "
+            f"found {len(fields)}: {line.strip()[:80]!r}"
+        )
+    start = parse_time(fields[3], "start")
+    duration = parse_time(fields[4], "duration")
+    if start < 0 or duration < 0:
+        raise ValueError(
+            f"negative time: start {start:g}, duration {duration:g}; correct or remove "
+            "the line"
+        )
+    return fields[1], fields[2], Turn(start, start + duration, fields[7])
 
 
 def write_rttm(
@@ -87,7 +92,7 @@ def write_rttm(
     Raises
     ------
     DataError
-        If a line would not be read back as it was meant; then nothing is written.
+        If a line would not be read back unchanged; then nothing is written.
     """
     with atomic_write(Path(path)) as file:
         for recording in sorted(turns):
@@ -100,58 +105,41 @@ def write_rttm(
 
 
 def _refuse_unreadable(recording: str, turns: Sequence[Turn]) -> None:
-    """Raise a DataError for what an RTTM cannot hold."""
+    """Raise a DataError for names and times that RTTM cannot represent."""
     for name in {recording, *(turn.speaker for turn in turns)}:
         if not is_word(name):
             raise DataError(
-                "an RTTM has words for recordings and speakers, without white space, "
-                f"found {name!r}"
+                "RTTM needs recording and speaker names without white space, found "
+                f"{name!r}"
             )
     for turn in turns:
         if not 0 <= turn.start <= turn.end < inf:
             raise DataError(
-                f"an RTTM has turns with 0 <= start <= end in seconds, found {turn} in "
+                f"RTTM needs turns with 0 <= start <= end in seconds, found {turn} in "
                 f"{recording!r}"
             )
 
 
-def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
+def read_uem(path: Path) -> Uem:
     """Read a UEM file: recording, channel, start, end (seconds).
 
     Returns
     -------
     dict
-        Recording to channel to spans, sorted. Channels are in lower case: md-eval
-        takes A and a for one.
+        Recording to channel to sorted spans. Channels are in lower case, since to
+        md-eval A and a are the same.
 
     Raises
     ------
     FormatError
         On a malformed line, or spans of a channel that overlap.
     """
-    uem: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for number, line, fields in read_fields(path):
-        if fields[0].startswith((";", "#")):
-            continue
-        if len(fields) != 4:
-            raise FormatError(
-                f"expected 'recording channel start end', found {line.strip()[:80]!r}",
-                path=path,
-                line=number,
-            )
-        recording, channel = fields[:2]
-        start = parse_time(fields[2], "start", path, number)
-        end = parse_time(fields[3], "end", path, number)
-        if not 0 <= start < end:
-            raise FormatError(
-                f"expected 0 <= start < end, found {start:g} and {end:g}; correct or "
-                "remove the line",
-                path=path,
-                line=number,
-            )
+    uem: Uem = {}
+    for number, entry in parse_lines(path, _parse_span, comments=_COMMENTS):
+        recording, channel, start, end = entry
         spans = uem.setdefault(recording, {}).setdefault(channel.lower(), [])
         place = bisect(spans, (start, end))
-        # None overlaps another so far, so that only its neighbours can overlap it.
+        # The spans so far do not overlap, so only the neighbours can overlap this one.
         beside = spans[max(place - 1, 0) : place + 1]
         if any(start < other[1] and other[0] < end for other in beside):
             raise FormatError(
@@ -161,3 +149,18 @@ def read_uem(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
             )
         spans.insert(place, (start, end))
     return uem
+
+
+def _parse_span(fields: list[str], line: str) -> tuple[str, str, float, float]:
+    if len(fields) != 4:
+        raise ValueError(
+            f"expected 'recording channel start end', found {line.strip()[:80]!r}"
+        )
+    recording, channel, first, last = fields
+    start, end = parse_time(first, "start"), parse_time(last, "end")
+    if not 0 <= start < end:
+        raise ValueError(
+            f"expected 0 <= start < end, found {start:g} and {end:g}; correct or "
+            "remove the line"
+        )
+    return recording, channel, start, end

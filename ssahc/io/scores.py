@@ -1,4 +1,4 @@
-"""Score matrices of recordings, one by one: archive or scp, and whose rows they are."""
+"""Score matrices of recordings, and the utterances of their rows."""
 
 import logging
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ _SPK2UTT = "spk2utt"
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Where the score matrix of every recording is.
+    """The locations of the score matrices of recordings.
 
     Attributes
     ----------
     path : Path
         The archive or scp.
     entries : dict
-        Recording to the place of its matrix.
+        Recording to the location of its matrix.
     fault : FormatError or None
         Why the rest of the archive cannot be read, if it cannot.
     rows : dict or None
-        Recording to the utterances of its rows; None if nothing tells.
+        Recording to the utterances of its rows; None if unknown.
     """
 
     path: Path
@@ -38,26 +38,22 @@ class ScoreTable:
 
     @property
     def files(self) -> list[Path]:
-        """What the scores come from: archives, scp, and what says whose rows they are.
-
-        Not all of them need be there.
-        """
+        """The archives, the scp and the ``spk2utt``; not all need to exist."""
         archives = {entry.archive for entry in self.entries.values()}
         return [self.path, self.path.parent / _SPK2UTT, *archives]
 
 
 def open_scores(path: Path, *, rows: dict[str, list[str]] | None = None) -> ScoreTable:
-    """Find the matrices of an archive or scp, as ``score_plda.sh`` leaves them.
+    """Locate the matrices of an archive or scp as ``score_plda.sh`` writes them.
 
-    Matrices carry no utterance ids. The ``spk2utt`` beside them, which that script
-    writes, says whose their rows are.
+    Matrices have no utterance ids. The ``spk2utt`` that the script writes beside them
+    lists the utterances of their rows.
 
     Parameters
     ----------
     path : Path
     rows : dict, optional
-        Recording to the utterances of its rows, if they are known; then no ``spk2utt``
-        is looked for.
+        Recording to the utterances of its rows, instead of the ``spk2utt``.
 
     Raises
     ------
@@ -71,7 +67,7 @@ def open_scores(path: Path, *, rows: dict[str, list[str]] | None = None) -> Scor
         rows = read_spk2utt(beside)
     if rows is None:
         _logger.info(
-            "%s: no %s beside it: rows are taken to be in the order of that of the "
+            "%s: no %s beside it: assuming that rows are in the order of that of the "
             "x-vectors",
             path,
             _SPK2UTT,
@@ -87,7 +83,7 @@ def read_scores(table: ScoreTable, recording: str, utterances: Sequence[str]) ->
     table : ScoreTable
     recording : str
     utterances : sequence of str
-        What its N rows must stand for, in order.
+        The N utterances that its rows must stand for, in order.
 
     Returns
     -------
@@ -96,13 +92,13 @@ def read_scores(table: ScoreTable, recording: str, utterances: Sequence[str]) ->
     Raises
     ------
     DataError
-        If there is no matrix, it cannot be read, it has another size, or its rows are
-        others.
+        If the matrix is missing, unreadable, or of another size, or its rows are of
+        other utterances.
     """
     entry = table.entries.get(recording)
     if entry is None:
-        reason = f"{table.path}: has no score matrix for this recording; score it"
-        raise DataError(str(table.fault or reason))
+        missing = f"{table.path}: has no score matrix for this recording; score it"
+        raise DataError(str(table.fault or missing))
     ((_, matrix),) = read_entries([entry], "matrix")
     if isinstance(matrix, FormatError):
         raise DataError(str(matrix))

@@ -1,22 +1,21 @@
-"""Kaldi's scripts (scp): where in which archive the object of each key is."""
+"""Kaldi's scp files, which map keys to places in archives."""
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
 from ssahc.core.errors import FormatError
-from ssahc.io.files import BLANKS, gather, read_lines
+from ssahc.io.files import BLANKS, OnFault, raise_fault, read_lines
 
 _BLANK = re.compile(f"[{BLANKS}]+")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 _OFFSET = re.compile(r"(.+):(-?[0-9]+)", re.DOTALL)
 
 
 class ScpEntry(NamedTuple):
-    """One line of an scp file: where the object of `key` is stored."""
+    """A line of an scp file: the archive and offset of the object of `key`."""
 
     key: str
     archive: Path
@@ -29,80 +28,57 @@ class ScpEntry(NamedTuple):
         return FormatError(message, path=self.archive, key=self.key)
 
 
-def scan_scp(path: Path) -> Iterator[tuple[str, ScpEntry | FormatError]]:
+def read_scp(path: Path, on_fault: OnFault = raise_fault) -> dict[str, ScpEntry]:
     """Read an scp file: ``key archive:offset`` lines.
 
-    A relative archive path is taken from the scp's own folder if the file is there,
-    else from the working directory (Kaldi's rule).
+    A relative archive path starts at the scp's own folder if the file is there, else at
+    the working directory (Kaldi's rule). Whether the archive exists shows when it is
+    read.
 
-    Yields
-    ------
-    (str, ScpEntry or FormatError)
-        An error stands for a malformed line, a duplicate key, a pipe, a range, an
-        address or a gzipped archive. An archive that does not exist is noticed when it
-        is read.
+    Parameters
+    ----------
+    path : Path
+    on_fault : callable, optional
+        Takes the key and the error of each malformed line; by default it is raised.
 
     Raises
     ------
     FormatError
-        If the file as a whole is unusable.
+        On a malformed line, a duplicate key, a pipe, a range, a URL or a gzipped
+        archive.
     """
-    seen: dict[str, int] = {}
+    entries: dict[str, ScpEntry] = {}
     archives: dict[str, Path] = {}
     for number, line in read_lines(path):
         name, *rest = _BLANK.split(line.strip(BLANKS), maxsplit=1)
         key = intern(name)
         try:
             if not rest:
-                raise FormatError(
-                    f"expected 'key path:offset', found {line[:80]!r}",
-                    path=path,
-                    line=number,
-                )
-            if key in seen:
-                raise FormatError(
-                    f"key already stands in line {seen[key]}; keep one of the two",
-                    path=path,
-                    line=number,
-                    key=key,
-                )
-            seen[key] = number
-            archive, offset = _split_offset(rest[0], path, number)
+                raise ValueError(f"expected 'key path:offset', found {line[:80]!r}")
+            if key in entries:
+                first = entries[key].line
+                raise ValueError(f"already in line {first}; keep one of the two")
+            archive, offset = _split_offset(rest[0])
             if archive not in archives:
-                archives[archive] = _find_archive(archive, path, number)
-        except FormatError as error:
-            yield key, error
-        else:
-            yield key, ScpEntry(key, archives[archive], offset, path, number)
+                archives[archive] = _find_archive(archive, path.parent)
+            entries[key] = ScpEntry(key, archives[archive], offset, path, number)
+        except ValueError as error:
+            on_fault(key, FormatError(str(error), path=path, line=number, key=key))
+    return entries
 
 
-def read_scp(path: Path) -> list[ScpEntry]:
-    """Read an scp file: ``key archive:offset`` lines.
-
-    Raises
-    ------
-    FormatError
-        The first that `scan_scp` meets.
-    """
-    return list(gather(scan_scp(path)).values())
-
-
-def _split_offset(location: str, scp: Path, line: int) -> tuple[str, int | None]:
+def _split_offset(location: str) -> tuple[str, int | None]:
     match = _OFFSET.fullmatch(location)
     if match is None:
         return location, None
     name, digits = match.groups()
     # No file has a number of bytes of more digits.
     if digits.startswith("-") or len(digits) > 18:
-        raise FormatError(
-            f"offset {digits[:24]} is in no file; make the scp again",
-            path=scp,
-            line=line,
-        )
+        raise ValueError(f"invalid offset {digits[:24]}; make the scp again")
     return name, int(digits)
 
 
-def _find_archive(name: str, scp: Path, line: int) -> Path:
+def _find_archive(name: str, folder: Path) -> Path:
     reason = None
     if "|" in name:
         reason = "is a pipe, which would run a shell; store the objects in an archive"
@@ -110,13 +86,13 @@ def _find_archive(name: str, scp: Path, line: int) -> Path:
         reason = "is a range of rows; copy the rows into an archive of their own"
     elif name == "-":
         reason = "is standard input; store the objects in an archive"
-    elif _ADDRESS.match(name):
-        reason = "is an address of the net; fetch the archive first"
+    elif _URL.match(name):
+        reason = "is a URL; download the archive first"
     elif name.endswith(".gz"):
         reason = "is gzipped; unpack it first"
     if reason is not None:
-        raise FormatError(f"{name[:80]!r} {reason}", path=scp, line=line)
-    beside = scp.parent / name
+        raise ValueError(f"{name[:80]!r} {reason}")
+    beside = folder / name
     # os.path.exists, since Path's raises on names too long for the system.
     if not os.path.exists(beside) and os.path.exists(name):
         return Path(name)

@@ -1,18 +1,22 @@
 """Kaldi's text tables: segments, utt2spk, spk2utt, reco2num_spk, labels and the like.
 
-A ``scan_`` function yields a fault in place of each line that has one; the ``read_``
-function of the same table raises the first.
+Readers raise the error of the first malformed line, unless `on_fault` takes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple, TypeVar
 
 from ssahc.core.errors import FormatError
-from ssahc.io.files import atomic_write, gather, read_fields, to_number
+from ssahc.io.files import (
+    OnFault,
+    atomic_write,
+    raise_fault,
+    read_fields,
+    to_number,
+)
 
 T = TypeVar("T")
 # Seconds: three years, longer than any recording.
@@ -27,221 +31,178 @@ class Segment(NamedTuple):
     end: float
 
 
-def parse_number(text: str, what: str, path: Path, line: int) -> float:
-    """Return `text` as a finite number, or raise a FormatError that names it."""
+# ---- fields ------------------------------------------------------------------------
+
+
+def parse_number(text: str, what: str) -> float:
+    """Return `text` as a finite number, or raise a ValueError that names it."""
     try:
         value = to_number(text)
     except ValueError:
         value = float("nan")
     if not isfinite(value):
-        raise FormatError(
-            f"expected a number for the {what}, found {text[:24]!r}",
-            path=path,
-            line=line,
-        )
+        raise ValueError(f"expected a number for the {what}, found {text[:24]!r}")
     return value
 
 
-def parse_time(text: str, what: str, path: Path, line: int) -> float:
-    """Return `text` as a time in seconds, or raise a FormatError that names it.
-
-    It may be negative.
-    """
-    value = parse_number(text, what, path, line)
+def parse_time(text: str, what: str) -> float:
+    """Return `text` as seconds, maybe negative, or raise a ValueError that names it."""
+    value = parse_number(text, what)
     if value > LONGEST:
-        raise FormatError(
+        raise ValueError(
             f"expected seconds, found {value:g} for the {what}, which is years; are "
-            "these samples or milliseconds?",
-            path=path,
-            line=line,
+            "these samples or milliseconds?"
         )
     return value
 
 
-@dataclass(slots=True)
-class _Line:
-    """The line of a table that is being read: its key and what follows.
-
-    One object goes through the whole table: a new one for each line would take as long
-    as reading it.
-    """
-
-    path: Path
-    number: int = 0
-    key: str = ""
-    values: list[str] = field(default_factory=list)
-
-    def fault(self, message: str) -> FormatError:
-        """Return an error that names file, line and key."""
-        return FormatError(message, path=self.path, line=self.number, key=self.key)
+def parse_count(text: str) -> int | None:
+    """Return a whole number of at most nine digits; None if `text` is not one."""
+    whole = text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if whole else None
 
 
-def _scan(
-    path: Path, form: str, count: int | None, parse: Callable[[_Line], T]
-) -> Iterator[tuple[str, T | FormatError]]:
-    """Yield key and entry of every line; `count` values each (None: any number)."""
-    seen: dict[str, int] = {}
-    line = _Line(path)
-    for number, text, (name, *values) in read_fields(path):
-        # Tables share the ids, of which each would hold a copy of its own.
-        key = intern(name)
-        line.number, line.key, line.values = number, key, values
-        try:
-            if count is not None and len(values) != count:
-                raise FormatError(
-                    f"expected '{form}', found {text.strip()[:80]!r}",
-                    path=path,
-                    line=number,
-                )
-            if key in seen:
-                raise line.fault(
-                    f"stands in line {seen[key]} already; keep one of the two"
-                )
-            seen[key] = number
-            entry = parse(line)
-        except FormatError as error:
-            yield key, error
-        else:
-            yield key, entry
+# ---- tables ------------------------------------------------------------------------
 
 
-def scan_segments(path: Path) -> Iterator[tuple[str, Segment | FormatError]]:
-    """Read a ``segments`` file: utterance, recording, start, end (seconds).
+def parse_lines(
+    path: Path,
+    parse: Callable[[list[str], str], T],
+    *,
+    comments: tuple[str, ...] = (),
+) -> Iterator[tuple[int, T]]:
+    """Yield the number of each line and what `parse` returns for its fields and text.
 
-    Yields
-    ------
-    (str, Segment or FormatError)
-        Utterance and segment; an error stands for a malformed line, a duplicate
-        utterance, a negative time, or an end before its start. Zero-length segments
-        are let through.
+    Parameters
+    ----------
+    path : Path
+    parse : callable
+        Raises a ValueError if the line is malformed.
+    comments : tuple of str
+        Lines that start with one of these are skipped.
 
     Raises
     ------
     FormatError
-        If the file as a whole is unusable.
+        If the file is unusable, or naming the line, if it is malformed.
     """
-    return _scan(path, "utterance recording start end", 3, _parse_segment)
+    for number, text, fields in read_fields(path):
+        if fields[0].startswith(comments):
+            continue
+        try:
+            entry = parse(fields, text)
+        except ValueError as error:
+            raise FormatError(str(error), path=path, line=number) from error
+        yield number, entry
 
 
-def _parse_segment(line: _Line) -> Segment:
-    recording, first, last = line.values
-    start = parse_time(first, "start", line.path, line.number)
-    end = parse_time(last, "end", line.path, line.number)
+def _read_table(
+    path: Path,
+    form: str,
+    count: int | None,
+    parse: Callable[[list[str]], T],
+    on_fault: OnFault = raise_fault,
+) -> dict[str, T]:
+    """Read lines with unique keys and `count` values each (None: any number).
+
+    `parse` makes an entry of the values, or raises a ValueError.
+    """
+    table: dict[str, T] = {}
+    lines: dict[str, int] = {}
+    for number, text, (name, *values) in read_fields(path):
+        # Tables share ids, of which each would hold a copy of its own.
+        key = intern(name)
+        try:
+            if count is not None and len(values) != count:
+                raise ValueError(f"expected '{form}', found {text.strip()[:80]!r}")
+            if key in lines:
+                raise ValueError(f"already in line {lines[key]}; keep one of the two")
+            lines[key] = number
+            table[key] = parse(values)
+        except ValueError as error:
+            on_fault(key, FormatError(str(error), path=path, line=number, key=key))
+    return table
+
+
+def read_segments(path: Path, on_fault: OnFault = raise_fault) -> dict[str, Segment]:
+    """Read ``segments``: utterance, recording, start, end (seconds).
+
+    A segment may have no length.
+
+    Raises
+    ------
+    FormatError
+        On a malformed line, a duplicate utterance, a negative time, or an end before
+        its start.
+    """
+    form = "utterance recording start end"
+    return _read_table(path, form, 3, _parse_segment, on_fault)
+
+
+def _parse_segment(values: list[str]) -> Segment:
+    recording, first, last = values
+    start, end = parse_time(first, "start"), parse_time(last, "end")
     if not 0 <= start <= end:
-        raise line.fault(
+        raise ValueError(
             f"expected 0 <= start <= end, found start {start:g} and end {end:g}; "
             "correct or remove the line"
         )
     return Segment(intern(recording), start, end)
 
 
-def read_segments(path: Path) -> dict[str, Segment]:
-    """Read a ``segments`` file: utterance, recording, start, end (seconds).
-
-    Raises
-    ------
-    FormatError
-        The first that `scan_segments` meets.
-    """
-    return gather(scan_segments(path))
-
-
-def scan_spk2utt(path: Path) -> Iterator[tuple[str, list[str] | FormatError]]:
+def read_spk2utt(path: Path, on_fault: OnFault = raise_fault) -> dict[str, list[str]]:
     """Read ``spk2utt`` (or ``reco2utt``): key, then its utterances in order.
 
-    Yields
-    ------
-    (str, list of str or FormatError)
-        An error stands for a duplicate key.
-
     Raises
     ------
     FormatError
-        If the file as a whole is unusable.
+        On a duplicate key.
     """
-    return _scan(path, "recording utterance...", None, _intern_values)
+
+    def parse(values: list[str]) -> list[str]:
+        return [intern(value) for value in values]
+
+    return _read_table(path, "recording utterance...", None, parse, on_fault)
 
 
-def _intern_values(line: _Line) -> list[str]:
-    return [intern(value) for value in line.values]
-
-
-def read_spk2utt(path: Path) -> dict[str, list[str]]:
-    """Read ``spk2utt`` (or ``reco2utt``): key, then its utterances in order."""
-    return gather(scan_spk2utt(path))
-
-
-def scan_utt2spk(path: Path) -> Iterator[tuple[str, str | FormatError]]:
+def read_utt2spk(path: Path, on_fault: OnFault = raise_fault) -> dict[str, str]:
     """Read ``utt2spk``: utterance, then its speaker (here: recording).
 
-    Yields
+    Raises
     ------
-    (str, str or FormatError)
-        An error stands for a malformed line or a duplicate utterance.
+    FormatError
+        On a malformed line or a duplicate utterance.
+    """
+    form = "utterance recording"
+    return _read_table(path, form, 1, lambda values: values[0], on_fault)
+
+
+def read_reco2num_spk(path: Path, on_fault: OnFault = raise_fault) -> dict[str, int]:
+    """Read ``reco2num_spk``: recording, then its number of speakers.
 
     Raises
     ------
     FormatError
-        If the file as a whole is unusable.
+        On a malformed line, a duplicate recording, or a number below 1.
     """
-    return _scan(path, "utterance recording", 1, lambda line: line.values[0])
+    parse = _whole_number(1, "a whole number of speakers, 1 or more")
+    return _read_table(path, "recording count", 1, parse, on_fault)
 
 
-def read_utt2spk(path: Path) -> dict[str, str]:
-    """Read ``utt2spk``: utterance, then its speaker (here: recording)."""
-    return gather(scan_utt2spk(path))
+def _whole_number(least: int, what: str) -> Callable[[list[str]], int]:
+    """Return a parser of whole numbers of at least `least`."""
 
-
-def _whole_number(fewest: int, what: str) -> Callable[[_Line], int]:
-    """Return a parser of numbers that are not below `fewest`."""
-
-    def parse(line: _Line) -> int:
-        (text,) = line.values
-        number = parse_count(text)
-        if number is None or number < fewest:
-            raise line.fault(f"expected {what}, found {text[:24]!r}")
+    def parse(values: list[str]) -> int:
+        number = parse_count(values[0])
+        if number is None or number < least:
+            raise ValueError(f"expected {what}, found {values[0][:24]!r}")
         return number
 
     return parse
 
 
-def parse_count(text: str) -> int | None:
-    """Return a whole number of at most nine digits; None if `text` is no such."""
-    whole = text.isascii() and text.isdigit() and len(text) < 10
-    return int(text) if whole else None
-
-
-def scan_reco2num_spk(path: Path) -> Iterator[tuple[str, int | FormatError]]:
-    """Read ``reco2num_spk``: recording, then its number of speakers.
-
-    Yields
-    ------
-    (str, int or FormatError)
-        An error stands for a malformed line, a duplicate recording, or a number
-        below 1.
-
-    Raises
-    ------
-    FormatError
-        If the file as a whole is unusable.
-    """
-    parse = _whole_number(1, "a whole number of speakers, 1 or more")
-    return _scan(path, "recording count", 1, parse)
-
-
-def read_reco2num_spk(path: Path) -> dict[str, int]:
-    """Read ``reco2num_spk``: recording, then its number of speakers.
-
-    Raises
-    ------
-    FormatError
-        The first that `scan_reco2num_spk` meets.
-    """
-    return gather(scan_reco2num_spk(path))
-
-
 def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
-    """Read ``reco2min_max``: recording, then fewest and most speakers it may have.
+    """Read ``reco2min_max``: recording, then its bounds on the number of speakers.
 
     Raises
     ------
@@ -249,54 +210,49 @@ def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
         On a malformed line, a duplicate recording, or bounds other than
         1 <= min <= max.
     """
-    return gather(_scan(path, "recording min max", 2, _parse_bounds))
+    return _read_table(path, "recording min max", 2, _parse_bounds)
 
 
-def _parse_bounds(line: _Line) -> tuple[int, int]:
-    fewest, most = map(parse_count, line.values)
+def _parse_bounds(values: list[str]) -> tuple[int, int]:
+    fewest, most = map(parse_count, values)
     if fewest is None or most is None or not 1 <= fewest <= most:
-        raise line.fault(
+        raise ValueError(
             "expected whole numbers of speakers with 1 <= min <= max, found "
-            f"{' '.join(line.values)[:48]!r}"
+            f"{' '.join(values)[:48]!r}"
         )
     return fewest, most
 
 
-def read_names(path: Path) -> dict[str, int]:
+def read_names(path: Path) -> list[str]:
     """Read the first field of every line, such as the recordings of a ``spk2utt``.
-
-    Returns
-    -------
-    dict
-        Name to the number of its line, in the file's order.
 
     Raises
     ------
     FormatError
-        If a name stands there twice.
+        On a duplicate name.
     """
-    return gather(_scan(path, "name ...", None, lambda line: line.number))
+    return list(_read_table(path, "name ...", None, bool))
 
 
 def read_attributes(path: Path | str) -> dict[str, str]:
-    """Read a table of what recordings are: recording, then its language, domain, ...
+    """Read an attribute of recordings, such as their language: recording, then value.
 
-    Everything after the recording is the value, with single spaces between words.
+    The value is the rest of the line, with single spaces between words.
 
     Raises
     ------
     FormatError
         On a recording without a value, or a duplicate recording.
     """
-    return gather(_scan(Path(path), "recording value", None, _parse_attribute))
+    return _read_table(Path(path), "recording value", None, _parse_attribute)
 
 
-def _parse_attribute(line: _Line) -> str:
-    if not line.values:
-        raise line.fault(
+def _parse_attribute(values: list[str]) -> str:
+    if not values:
+        raise ValueError(
             "expected 'recording value', found no value; add one or remove the line"
         )
-    return " ".join(line.values)
+    return " ".join(values)
 
 
 def read_labels(path: Path) -> dict[str, int]:
@@ -307,7 +263,7 @@ def read_labels(path: Path) -> dict[str, int]:
     FormatError
         On a malformed line or a duplicate utterance.
     """
-    return gather(_scan(path, "utterance label", 1, _whole_number(0, "a label")))
+    return _read_table(path, "utterance label", 1, _whole_number(0, "a label"))
 
 
 def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:
@@ -320,13 +276,9 @@ def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:
         Utterance and 0-based cluster; the file counts from 1.
     """
     with atomic_write(path) as file:
-        file.writelines(_label_lines(labels))
+        file.write(format_labels(labels))
 
 
 def format_labels(labels: Iterable[tuple[str, int]]) -> str:
     """Return the lines of ``labels``; Kaldi ends each with a space."""
-    return "".join(_label_lines(labels))
-
-
-def _label_lines(labels: Iterable[tuple[str, int]]) -> Iterator[str]:
-    return (f"{utterance} {label + 1} \n" for utterance, label in labels)
+    return "".join(f"{utterance} {label + 1} \n" for utterance, label in labels)

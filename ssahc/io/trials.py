@@ -1,4 +1,4 @@
-"""Trials of speaker verification, and their scores, as Kaldi's recipes keep them.
+"""Trials of speaker verification and their scores, as in Kaldi's recipes.
 
 ``trials`` has lines "enrolled test target|nontarget", ``scores`` lines "enrolled test
 score". Both may have millions: names are kept once, and lines are rows of arrays.
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ssahc.core.errors import FormatError
 from ssahc.core.types import FloatArray, IntArray
-from ssahc.io.files import atomic_write, read_fields
-from ssahc.io.text import parse_number
+from ssahc.io.files import atomic_write
+from ssahc.io.text import parse_lines, parse_number
 
 _IS_TARGET = {"target": True, "nontarget": False}
 
@@ -57,13 +57,13 @@ class Trials:
 def read_trials(path: Path | str, *, need_targets: bool = True) -> Trials:
     """Read a list of trials.
 
-    A trial that stands there more than once counts as often; a warning tells.
+    A repeated trial counts each time, with a warning.
 
     Parameters
     ----------
     path : Path or str
     need_targets : bool
-        If not, the third field may be missing from all lines.
+        If False, the third field may be missing from all lines.
 
     Raises
     ------
@@ -76,23 +76,25 @@ def read_trials(path: Path | str, *, need_targets: bool = True) -> Trials:
     pairs: list[int] = []
     targets: list[bool] = []
     lines: list[int] = []
-    fields = 3 if need_targets else 0
-    for number, text, values in read_fields(path):
+    count = 3 if need_targets else 0
+
+    def parse(fields: list[str], text: str) -> list[str]:
+        nonlocal count
         # The first line decides for all.
-        fields = fields or (2 if len(values) == 2 else 3)
-        if len(values) != fields:
-            raise _malformed(path, number, text, fields)
-        if fields == 3:
-            if values[2] not in _IS_TARGET:
-                raise FormatError(
-                    "expected target or nontarget in the third field, found "
-                    f"{values[2][:24]!r}",
-                    path=path,
-                    line=number,
-                )
-            targets.append(_IS_TARGET[values[2]])
-        pairs.append(enrolled.setdefault(values[0], len(enrolled)))
-        pairs.append(tests.setdefault(values[1], len(tests)))
+        count = count or (2 if len(fields) == 2 else 3)
+        label = " target|nontarget" if count == 3 else ""
+        _check_fields(fields, count, f"enrolled test{label}", text)
+        if count == 3 and fields[2] not in _IS_TARGET:
+            raise ValueError(
+                "expected target or nontarget in the third field, found "
+                f"{fields[2][:24]!r}"
+            )
+        return fields
+
+    for number, (first, second, *label) in parse_lines(path, parse):
+        targets += [_IS_TARGET[text] for text in label]
+        pairs.append(enrolled.setdefault(first, len(enrolled)))
+        pairs.append(tests.setdefault(second, len(tests)))
         lines.append(number)
     if not lines:
         raise FormatError("lists no trial", path=path)
@@ -100,7 +102,7 @@ def read_trials(path: Path | str, *, need_targets: bool = True) -> Trials:
         tuple(enrolled),
         tuple(tests),
         np.array(pairs, np.int64).reshape(-1, 2),
-        np.array(targets) if fields == 3 else None,
+        np.array(targets) if count == 3 else None,
     )
     labels = np.zeros(len(trials)) if trials.is_target is None else trials.is_target
     repeats, contradicting = _find_repeats(_codes(trials), labels)
@@ -115,18 +117,16 @@ def read_trials(path: Path | str, *, need_targets: bool = True) -> Trials:
     if repeats:
         _logger.warning(
             "%s: %d of %d lines repeat a trial; each line counts",
-            *(path, repeats, len(trials)),
+            path,
+            repeats,
+            len(trials),
         )
     return trials
 
 
-def _malformed(path: Path, line: int, text: str, fields: int) -> FormatError:
-    label = " target|nontarget" if fields == 3 else ""
-    return FormatError(
-        f"expected 'enrolled test{label}', found {text.strip()[:80]!r}",
-        path=path,
-        line=line,
-    )
+def _check_fields(fields: list[str], count: int, form: str, text: str) -> None:
+    if len(fields) != count:
+        raise ValueError(f"expected '{form}', found {text.strip()[:80]!r}")
 
 
 def _codes(trials: Trials) -> IntArray:
@@ -145,7 +145,7 @@ def _find_repeats(codes: IntArray, values: NDArray[Any]) -> tuple[int, int | Non
 
 
 def read_trial_scores(path: Path | str, trials: Trials) -> FloatArray:
-    """Read the scores of trials; scores of others are passed over.
+    """Read the scores of trials; scores of other trials are ignored.
 
     Parameters
     ----------
@@ -169,25 +169,17 @@ def read_trial_scores(path: Path | str, trials: Trials) -> FloatArray:
     codes: list[int] = []
     scores: list[float] = []
     lines: list[int] = []
-    for number, text, values in read_fields(path):
-        if len(values) != 3:
-            raise FormatError(
-                f"expected 'enrolled test score', found {text.strip()[:80]!r}",
-                path=path,
-                line=number,
-            )
-        score = parse_number(values[2], "score", path, number)
-        first, second = enrolled.get(values[0]), tests.get(values[1])
-        if first is not None and second is not None:
-            codes.append(first * len(tests) + second)
+    for number, (first, second, score) in parse_lines(path, _parse_score):
+        if first in enrolled and second in tests:
+            codes.append(enrolled[first] * len(tests) + tests[second])
             scores.append(score)
             lines.append(number)
     known, found = np.array(codes, np.int64), np.array(scores, np.float64)
     contradicting = _find_repeats(known, found)[1]
     if contradicting is not None:
-        first, second = divmod(codes[contradicting], len(tests))
+        row, column = divmod(codes[contradicting], len(tests))
         raise FormatError(
-            f"another score of {trials.enrolled[first]!r} and {trials.tests[second]!r} "
+            f"another score of {trials.enrolled[row]!r} and {trials.tests[column]!r} "
             "than in a line above; keep one of them",
             path=path,
             line=lines[contradicting],
@@ -200,6 +192,11 @@ def read_trial_scores(path: Path | str, trials: Trials) -> FloatArray:
     return np.where(known[place] == wanted, found[place], np.nan)
 
 
+def _parse_score(fields: list[str], text: str) -> tuple[str, str, float]:
+    _check_fields(fields, 3, "enrolled test score", text)
+    return fields[0], fields[1], parse_number(fields[2], "score")
+
+
 def write_trials(path: Path, trials: Iterable[tuple[str, str, bool]]) -> None:
     """Write trials: enrolled, test, and whether that is a target."""
     with atomic_write(path) as file:
@@ -208,13 +205,10 @@ def write_trials(path: Path, trials: Iterable[tuple[str, str, bool]]) -> None:
 
 
 def write_trial_scores(path: Path, trials: Trials, scores: FloatArray) -> None:
-    """Write the scores of trials, with seven digits as Kaldi; NaN are left out."""
+    """Write the scores of trials with seven digits, as Kaldi does, but no NaN."""
     with atomic_write(path) as file:
-        file.writelines(_format_lines(trials, scores))
-
-
-def _format_lines(trials: Trials, scores: FloatArray) -> Iterable[str]:
-    rows = zip(trials.pairs.tolist(), scores.tolist(), strict=True)
-    for (first, second), score in rows:
-        if not isnan(score):
-            yield f"{trials.enrolled[first]} {trials.tests[second]} {score:.7g}\n"
+        rows = zip(trials.pairs.tolist(), scores.tolist(), strict=True)
+        for (first, second), score in rows:
+            if not isnan(score):
+                names = trials.enrolled[first], trials.tests[second]
+                file.write(f"{names[0]} {names[1]} {score:.7g}\n")

@@ -6,7 +6,7 @@ where "speaker" means recording.
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.core.errors import DataError, FormatError
-from ssahc.core.types import Fault, Recording
-from ssahc.io.ark import ArchiveWriter, Array, as_double, read_entries
-from ssahc.io.files import atomic_write, gather
+from ssahc.core.types import Fault, FloatArray, Recording
+from ssahc.io.ark import ArchiveWriter, Array, read_entries
+from ssahc.io.files import atomic_write
 from ssahc.io.folders import make_folder
-from ssahc.io.scp import ScpEntry, scan_scp
+from ssahc.io.objects import as_double
+from ssahc.io.scp import ScpEntry, read_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
 from ssahc.runtime.memory import check_room, lack_of_memory
 
@@ -39,7 +40,7 @@ class XvectorDir:
     segments : dict
         Utterance to its segment.
     entries : dict
-        Utterance to its place in an archive.
+        Utterance to its location in an archive.
     """
 
     path: Path
@@ -48,12 +49,12 @@ class XvectorDir:
     entries: dict[str, ScpEntry]
 
     def select(self, names: Collection[str]) -> "XvectorDir":
-        """Return the folder as if it held these recordings alone.
+        """Return the folder reduced to these recordings.
 
         Raises
         ------
         DataError
-            If it does not hold one of them.
+            If one of them is not in the folder.
         """
         held = self.utterances.keys() | self.unlisted.keys()
         for name in names:
@@ -68,7 +69,7 @@ class XvectorDir:
         utterances = {key: v for key, v in self.utterances.items() if key in names}
         segments = {key: v for key, v in self.segments.items() if v.recording in names}
         listed = {utterance for group in utterances.values() for utterance in group}
-        # An utterance that lies with another recording in segments is that one's fault.
+        # A listed utterance is kept even if segments gives it to another recording.
         segments |= {key: self.segments[key] for key in listed & self.segments.keys()}
         entries = {key: entry for key, entry in self.entries.items() if key in listed}
         return XvectorDir(self.path, utterances, segments, entries)
@@ -81,7 +82,7 @@ class XvectorDir:
 
     @cached_property
     def recording_of(self) -> dict[str, str]:
-        """Utterance to its recording, by ``spk2utt``."""
+        """Utterance to its recording, according to ``spk2utt``."""
         return {
             utterance: recording
             for recording, group in self.utterances.items()
@@ -108,7 +109,7 @@ def open_xvector_dir(path: Path | str) -> XvectorDir:
     """
     path = Path(path)
     require_folder(path)
-    entries = gather(scan_scp(path / SCP))
+    entries = read_scp(path / SCP)
     segments = read_segments(path / SEGMENTS)
     utterances = read_spk2utt(path / SPK2UTT)
     speaker_of = read_utt2spk(path / UTT2SPK)
@@ -133,17 +134,17 @@ def require_recordings(path: Path, utterances: dict[str, list[str]]) -> None:
     """Raise a FormatError if ``spk2utt`` is empty."""
     if not utterances:
         raise FormatError(
-            f"lists no recording; make it again from {UTT2SPK}", path=path / SPK2UTT
+            f"lists no recordings; make it again from {UTT2SPK}", path=path / SPK2UTT
         )
 
 
 def warn_of_unused(folder: XvectorDir) -> None:
-    """Log a warning if there are x-vectors that no recording uses."""
+    """Log a warning if there are x-vectors of no recording."""
     unused = [key for key in folder.entries if key not in folder.recording_of]
     if unused:
         _logger.warning(
-            "%s: %d x-vectors are in no recording of %s and are not used, the first of "
-            "them %r",
+            "%s: ignoring %d x-vectors of utterances that %s does not list, the first "
+            "of them %r",
             folder.path / SCP,
             len(unused),
             SPK2UTT,
@@ -151,13 +152,13 @@ def warn_of_unused(folder: XvectorDir) -> None:
         )
 
 
-# ---- what can be wrong -------------------------------------------------------------
+# ---- faults ------------------------------------------------------------------------
 
 
 def find_disagreements(
     path: Path, listed: dict[str, str], speaker_of: dict[str, str]
 ) -> Iterator[FormatError]:
-    """Yield where ``spk2utt``, from utterance to recording, and ``utt2spk`` differ."""
+    """Yield utterances whose recordings in ``spk2utt`` and ``utt2spk`` differ."""
     if listed == speaker_of:
         return
     for utterance in {**listed, **speaker_of}:
@@ -192,7 +193,7 @@ def find_listing_faults(folder: XvectorDir, recording: str) -> Iterator[FormatEr
     path = folder.path / SPK2UTT
     if not counts:
         yield FormatError(
-            "lists no utterance for it; remove the line", path=path, key=recording
+            "lists no utterances; remove the line", path=path, key=recording
         )
     for utterance, count in counts.items():
         if count > 1:
@@ -216,8 +217,8 @@ def find_segment_fault(
         )
     if segment.recording != recording:
         return FormatError(
-            f"utterance {utterance!r} belongs to {segment.recording!r} there; "
-            f"make {SPK2UTT} agree",
+            f"utterance {utterance!r} belongs to {segment.recording!r} here, but to "
+            f"{recording!r} in {SPK2UTT}; make them agree",
             path=folder.path / SEGMENTS,
         )
     return None
@@ -237,7 +238,7 @@ def find_missing_vector(folder: XvectorDir, utterance: str) -> FormatError | Non
 def differing_dimension(
     entry: ScpEntry, dim: int, other: str, other_dim: int
 ) -> FormatError:
-    """Return an error that says that two x-vectors differ in dimension."""
+    """Return the error of an x-vector with another dimension than another one."""
     return FormatError(
         f"the x-vector of {entry.key!r} has {dim} dimensions, that of {other!r} has "
         f"{other_dim}; extract both with one network",
@@ -246,14 +247,14 @@ def differing_dimension(
 
 
 def unusable_xvector(entry: ScpEntry, fault: str) -> FormatError:
-    """Return an error that says why an x-vector cannot be used."""
+    """Return the error of an x-vector that cannot be used."""
     return entry.fault(
         f"the x-vector {fault}; extract it again or remove the utterance"
     )
 
 
 def is_sound(folder: XvectorDir, recording: str) -> bool:
-    """Whether a recording is not at fault, as far as the tables tell."""
+    """Whether the tables have no fault in a recording."""
     return next(_find_faults(folder, recording), None) is None
 
 
@@ -276,18 +277,18 @@ def read_recordings(
     """Yield every recording, each as soon as its last vector has been read.
 
     Archives are read once, front to back, so recordings come in the archives' order.
-    A recording with a missing or broken part comes as a `Fault`, and only that one.
+    A recording with a missing or broken part comes as a `Fault`; the others are not
+    affected.
 
     Parameters
     ----------
     folder : XvectorDir
     max_bytes : float
-        What this process may take in all: a recording too large for it is a `Fault`,
-        and is not read.
+        Memory limit of this process. A recording that would exceed it comes as a
+        `Fault` and is not read.
     """
     recording_of: dict[str, str] = {}
     waiting: dict[str, dict[str, Array]] = {}
-    missing: dict[str, int] = {}
     for recording in sorted(folder.unlisted.keys() - folder.utterances.keys()):
         yield Fault(recording, str(next(find_unlisted(folder, recording))))
     for recording, utterances in folder.utterances.items():
@@ -295,7 +296,6 @@ def read_recordings(
         if fault is not None:
             yield Fault(recording, str(fault))
             continue
-        missing[recording] = len(utterances)
         waiting[recording] = {}
         recording_of.update(dict.fromkeys(utterances, recording))
     wanted = (entry for key, entry in folder.entries.items() if key in recording_of)
@@ -303,24 +303,20 @@ def read_recordings(
         recording = recording_of[utterance]
         if recording not in waiting:
             continue
-        if isinstance(vector, FormatError):
+        vectors, count = waiting[recording], len(folder.utterances[recording])
+        try:
+            if isinstance(vector, FormatError):
+                raise vector
+            if not vectors:
+                # As read, and once more as the rows of a float64 matrix.
+                needed = count * (vector.nbytes + 8 * vector.size)
+                check_room(needed, max_bytes, f"reading its {count} x-vectors")
+        except (DataError, FormatError) as error:
             del waiting[recording]
-            yield Fault(recording, str(vector))
+            yield Fault(recording, str(error))
             continue
-        if not waiting[recording]:
-            # As read, and all of them once more as the rows of a matrix in float64.
-            needed = missing[recording] * (vector.nbytes + 8 * vector.size)
-            try:
-                check_room(
-                    needed, max_bytes, f"reading its {missing[recording]} x-vectors"
-                )
-            except DataError as error:
-                del waiting[recording]
-                yield Fault(recording, str(error))
-                continue
-        waiting[recording][utterance] = vector
-        missing[recording] -= 1
-        if missing[recording] == 0:
+        vectors[utterance] = vector
+        if len(vectors) == count:
             yield _assemble(folder, recording, waiting.pop(recording))
 
 
@@ -328,17 +324,14 @@ def _assemble(
     folder: XvectorDir, recording: str, vectors: dict[str, Array]
 ) -> Recording | Fault:
     utterances = folder.utterances[recording]
-    for utterance in utterances:
-        if len(vectors[utterance]) == 0:
-            empty = unusable_xvector(folder.entries[utterance], "is empty")
-            return Fault(recording, str(empty))
     first = utterances[0]
     dim = len(vectors[first])
-    odd = next((u for u in utterances if len(vectors[u]) != dim), None)
-    if odd is not None:
-        entry = folder.entries[odd]
-        fault = differing_dimension(entry, len(vectors[odd]), first, dim)
-        return Fault(recording, str(fault))
+    for utterance in utterances:
+        entry, found = folder.entries[utterance], len(vectors[utterance])
+        if found == 0:
+            return Fault(recording, str(unusable_xvector(entry, "is empty")))
+        if found != dim > 0:
+            return Fault(recording, str(differing_dimension(entry, found, first, dim)))
     spans = [folder.segments[utterance][1:] for utterance in utterances]
     try:
         return Recording(
@@ -356,21 +349,42 @@ def _assemble(
 def write_xvector_dir(path: Path, recordings: list[Recording]) -> None:
     """Write recordings as an x-vector folder: float32 archive, tables in order."""
     make_folder(path)
-    with ArchiveWriter(path / "xvector.ark", path / SCP) as archive:
-        for recording in recordings:
+    write_vectors(
+        path,
+        (
+            (utterance, recording.id, vector)
+            for recording in recordings
             for utterance, vector in zip(
                 recording.utterances, recording.xvectors, strict=True
-            ):
-                archive.write(utterance, vector.astype(np.float32))
-    with (
-        atomic_write(path / SEGMENTS) as segments,
-        atomic_write(path / UTT2SPK) as utt2spk,
-        atomic_write(path / SPK2UTT) as spk2utt,
-    ):
+            )
+        ),
+    )
+    with atomic_write(path / SEGMENTS) as segments:
         for recording in recordings:
-            spk2utt.write(f"{recording.id} {' '.join(recording.utterances)}\n")
             for utterance, (start, end) in zip(
                 recording.utterances, recording.segments.tolist(), strict=True
             ):
                 segments.write(f"{utterance} {recording.id} {start:.3f} {end:.3f}\n")
-                utt2spk.write(f"{utterance} {recording.id}\n")
+
+
+def write_vectors(folder: Path, rows: Iterable[tuple[str, str, FloatArray]]) -> None:
+    """Write an archive in float32, its scp, ``utt2spk`` and ``spk2utt``.
+
+    Parameters
+    ----------
+    folder : Path
+    rows : iterable of (str, str, array)
+        Utterance, its speaker (or recording), and its x-vector.
+    """
+    groups: dict[str, list[str]] = {}
+    with (
+        ArchiveWriter(folder / "xvector.ark", folder / SCP) as archive,
+        atomic_write(folder / UTT2SPK) as utt2spk,
+    ):
+        for utterance, speaker, vector in rows:
+            archive.write(utterance, vector.astype(np.float32))
+            utt2spk.write(f"{utterance} {speaker}\n")
+            groups.setdefault(speaker, []).append(utterance)
+    with atomic_write(folder / SPK2UTT) as spk2utt:
+        for speaker, group in groups.items():
+            spk2utt.write(f"{speaker} {' '.join(group)}\n")

@@ -202,7 +202,7 @@ def test_a_recording_without_bounds_is_named(data, tmp_path):
         ("a000 0 1\n", "found '0 1'"),
         ("a000 2\n", "expected 'recording min max'"),
         ("a000 two 3\n", "found 'two 3'"),
-        ("a000 1 2\na000 1 2\n", "stands in line 1 already"),
+        ("a000 1 2\na000 1 2\n", "already in line 1"),
     ],
 )
 def test_malformed_bounds(data, tmp_path, text, message):

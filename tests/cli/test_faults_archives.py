@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from ssahc.core.errors import FormatError
-from ssahc.io.ark import format_text, read_archive, read_scp, read_single, read_table
+from ssahc.io.ark import read_archive, read_single, read_table
+from ssahc.io.objects import format_text
+from ssahc.io.scp import read_scp
 
 SECTION = "Kaldi archives and scp files"
 DIM = 24
@@ -126,7 +128,7 @@ FAULTS = {
     "a command that is to be written to": names("| touch pwned"),
     "a range": names("xvector.ark:{offset}[0:10]"),
     "a gzipped archive": names("xvector.ark.gz:{offset}"),
-    "an address of the net": names("http://host/xvector.ark:{offset}"),
+    "a URL": names("http://host/xvector.ark:{offset}"),
     "standard input": names("-"),
     "a line without a path": lambda b: b.line("xvector.scp", "{key}"),
     "a key twice": lambda b: b.line(
@@ -252,7 +254,7 @@ def test_only_kaldis_white_space_ends_a_key(tmp_path, space):
     archive = f"{key} ".encode() + VECTOR
     (tmp_path / "x.ark").write_bytes(archive)
     (tmp_path / "x.scp").write_text(f"{key}\tx.ark:{len(archive) - len(VECTOR)} \r\n")
-    assert [entry.key for entry in read_scp(tmp_path / "x.scp")] == [key]
+    assert list(read_scp(tmp_path / "x.scp")) == [key]
     for name in ("x.ark", "x.scp"):
         ((found, vector),) = read_table(tmp_path / name, "vector")
         assert found == key

@@ -251,7 +251,7 @@ def test_a_list_picks_recordings(folder, ssahc_here):
     ("text", "message"),
     [
         ("nobody\n", "has no recording 'nobody'; among its 3 recordings are a000"),
-        ("a000\na000 x\n", "list:2: key 'a000': stands in line 1 already"),
+        ("a000\na000 x\n", "list:2: key 'a000': already in line 1"),
         ("", "list: lists no recording"),
     ],
 )

@@ -14,14 +14,14 @@ from ssahc.core.errors import FormatError
 from ssahc.io import ark
 from ssahc.io.ark import (
     ArchiveWriter,
-    format_text,
     read_archive,
     read_entries,
-    read_scp,
     read_single,
     read_table,
     write_single,
 )
+from ssahc.io.objects import format_text
+from ssahc.io.scp import read_scp
 
 
 def read_all(path, kind="vector"):
@@ -49,37 +49,29 @@ def test_scp_archive_and_text_hold_the_same(golden, name):
         np.testing.assert_allclose(text[key], vector, rtol=1e-6)
 
 
-def test_archives_are_written_as_kaldi_does(golden, tmp_path):
-    source = golden / "plda_train" / "balanced.ark"
-    write_archive(tmp_path, read_all(source))
-    assert (tmp_path / "x.ark").read_bytes() == source.read_bytes()
-    scp = (tmp_path / "x.scp").read_text()
-    assert (
-        scp.replace("x.ark", "balanced.ark") == source.with_suffix(".scp").read_text()
-    )
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [("plda_train/balanced.ark", "vector"), ("ahc_random/scores.ark", "matrix")],
+)
+def test_archives_are_written_as_kaldi_does(golden, tmp_path, source, kind):
+    scp = write_archive(tmp_path, read_all(golden / source, kind))
+    assert (tmp_path / "x.ark").read_bytes() == (golden / source).read_bytes()
+    expected = (golden / source).with_suffix(".scp")
+    if expected.exists():
+        assert scp.read_text().replace("x.ark", "balanced.ark") == expected.read_text()
 
 
-def test_matrices_are_written_as_kaldi_does(golden, tmp_path):
-    source = golden / "ahc_random" / "scores.ark"
-    write_archive(tmp_path, read_all(source, "matrix"))
-    assert (tmp_path / "x.ark").read_bytes() == source.read_bytes()
+@pytest.mark.parametrize(
+    ("name", "kind", "binary"),
+    [("mean.vec", "vector", False), ("transform.mat", "matrix", True)],
+)
+def test_single_objects_are_written_as_kaldi_does(golden, tmp_path, name, kind, binary):
+    source = golden / "plda_train" / f"balanced.{name}"
+    write_single(tmp_path / name, read_single(source, kind), binary=binary)
+    assert (tmp_path / name).read_bytes() == source.read_bytes()
 
 
-def test_single_objects_survive_byte_for_byte(golden, tmp_path):
-    folder = golden / "plda_train"
-    mean = read_single(folder / "balanced.mean.vec", "vector")
-    write_single(tmp_path / "mean.vec", mean, binary=False)
-    assert (tmp_path / "mean.vec").read_bytes() == (
-        folder / "balanced.mean.vec"
-    ).read_bytes()
-    transform = read_single(folder / "balanced.transform.mat", "matrix")
-    write_single(tmp_path / "transform.mat", transform)
-    assert (tmp_path / "transform.mat").read_bytes() == (
-        folder / "balanced.transform.mat"
-    ).read_bytes()
-
-
-def test_text_is_that_of_kaldi(test_data):
+def test_text_is_formatted_as_kaldi_does(test_data):
     model = test_data / "golden" / "callhome_real" / "model" / "transform.txt"
     assert format_text(read_single(model, "matrix")) == model.read_text()
 
@@ -89,8 +81,9 @@ def test_text_is_that_of_kaldi(test_data):
 values = st.floats(-1e6, 1e6, width=32)
 
 
+@settings(max_examples=40)
 @given(arrays(st.sampled_from([np.float32, np.float64]), array_shapes(max_dims=2)))
-def test_written_is_read(tmp_path_factory, value):
+def test_archives_survive_a_round_trip(tmp_path_factory, value):
     folder = tmp_path_factory.mktemp("ark")
     kind = "vector" if value.ndim == 1 else "matrix"
     nothing = np.zeros((0,) * value.ndim, value.dtype)
@@ -101,32 +94,33 @@ def test_written_is_read(tmp_path_factory, value):
         np.testing.assert_array_equal(back[key], expected)
 
 
+@settings(max_examples=40)
 @given(arrays(np.float64, array_shapes(max_dims=2), elements=values))
-def test_text_round_trip(tmp_path_factory, value):
+def test_text_survives_a_round_trip(tmp_path_factory, value):
     path = tmp_path_factory.mktemp("ark") / "x"
     write_single(path, value, binary=False)
     kind = "vector" if value.ndim == 1 else "matrix"
     np.testing.assert_allclose(read_single(path, kind), value, rtol=1e-6)
 
 
-def test_archive_is_read_front_to_back_whatever_the_order(tmp_path):
+def test_archives_are_read_front_to_back(tmp_path):
     items = {f"k{i}": np.full(3, i, np.float32) for i in range(5)}
     scp = write_archive(tmp_path, items)
-    entries = read_scp(scp)
+    entries = list(read_scp(scp).values())
     assert [key for key, _ in read_entries(entries[::-1], "vector")] == list(items)
 
 
-# ---- vectors that are laid out alike -----------------------------------------------
+# ---- runs of vectors that are alike ------------------------------------------------
 
 
 def one_by_one(entries, kind):
-    """Read every entry by itself, so that none is taken to be like another."""
+    """Read every entry by itself, without the short cut for vectors that are alike."""
     archives = list(dict.fromkeys(entry.archive for entry in entries))
     order = sorted(entries, key=lambda e: (archives.index(e.archive), e.offset or 0))
     return [pair for entry in order for pair in read_entries([entry], kind)]
 
 
-def same_results(results, expected):
+def assert_same(results, expected):
     for (key, value), (other, wanted) in zip(results, expected, strict=True):
         assert key == other
         if isinstance(wanted, FormatError):
@@ -134,7 +128,6 @@ def same_results(results, expected):
         else:
             assert value.dtype == wanted.dtype
             assert np.array_equal(value, wanted)
-    return True
 
 
 FORMS = {
@@ -145,7 +138,7 @@ FORMS = {
     "big-endian": lambda n: b"\0BFV " + struct.pack(f">bi{n}f", 4, n, *range(n)),
     "rubbish": lambda n: b"x" * n,
 }
-# Mostly alike, so that there are runs for the odd ones to interrupt.
+# Mostly alike, so that the others interrupt runs.
 objects = st.lists(
     st.tuples(
         st.one_of(st.just("float"), st.sampled_from(sorted(FORMS))),
@@ -158,15 +151,14 @@ objects = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(
     objects,
     st.sampled_from(["vector", "vector", "matrix"]),
-    st.integers(2, 80),
     st.integers(0, 60),
     st.randoms(),
 )
-def test_runs_are_read_as_one_by_one(tmp_path_factory, items, kind, block, cut, random):
+def test_runs_are_read_as_one_by_one(tmp_path_factory, items, kind, cut, random):
     folder = tmp_path_factory.mktemp("runs")
     archives, lines = [b"", b""], []
     for number, (form, dim, shift, name, which) in enumerate(items):
@@ -178,13 +170,11 @@ def test_runs_are_read_as_one_by_one(tmp_path_factory, items, kind, block, cut, 
     (folder / "1.ark").write_bytes(archives[1][: len(archives[1]) - cut])
     random.shuffle(lines)
     (folder / "x.scp").write_text("".join(lines))
-    entries = read_scp(folder / "x.scp")
-    expected = one_by_one(entries, kind)
-    assert same_results(read_entries(entries, kind), expected)
-    assert same_results(read_entries(entries, kind, block=block), expected)
+    entries = list(read_scp(folder / "x.scp").values())
+    assert_same(read_entries(entries, kind), one_by_one(entries, kind))
 
 
-def test_a_vector_behind_a_matrix_is_no_matrix(tmp_path):
+def test_vector_is_not_read_as_a_matrix_like_the_one_before(tmp_path):
     items = {"m": np.ones((3, 1)), "v": np.ones(3), "w": np.ones(3)}
     results = read_all(write_archive(tmp_path, items), "matrix")
     assert np.array_equal(results["m"], items["m"])
@@ -192,7 +182,7 @@ def test_a_vector_behind_a_matrix_is_no_matrix(tmp_path):
         assert "expected a matrix (FM/DM), found b'DV '" in str(results[key])
 
 
-def test_only_the_first_of_a_run_takes_many_steps(tmp_path, monkeypatch):
+def test_only_the_first_of_a_run_is_decoded_step_by_step(tmp_path, monkeypatch):
     single = {f"k{i}": np.full(3, i, np.float32) for i in range(5)}
     double = {f"l{i}": np.full(3, i, np.float64) for i in range(5)}
     scp = write_archive(tmp_path, single | double)
@@ -204,15 +194,15 @@ def test_only_the_first_of_a_run_takes_many_steps(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ark, "read_object", counted)
     assert len(read_all(scp)) == 10
-    entries = {entry.key: entry for entry in read_scp(scp)}
+    entries = read_scp(scp)
     assert starts == [entries["k0"].offset, entries["l0"].offset]
 
 
 def test_memory_does_not_grow_with_the_archive(tmp_path):
     scp = write_archive(tmp_path, {f"k{i}": np.ones(1000) for i in range(1000)})
-    entries = read_scp(scp)
+    entries = read_scp(scp).values()
     tracemalloc.start()
-    # Vectors that wait for the rest of their recording keep nothing else alive.
+    # Vectors that wait for the rest of their recording keep no blocks alive.
     kept = [
         pair for i, pair in enumerate(read_entries(entries, "vector")) if i % 100 < 1
     ]
@@ -229,21 +219,8 @@ def compress(token, minimum, value_range, body, shape):
     return b"\0B" + token + struct.pack("<ffii", minimum, value_range, *shape) + body
 
 
-def test_one_byte_a_element_follows_quartiles(tmp_path):
-    # One column, quartile codes 0, 1/4, 3/4, 1 of the range -1..1.
-    quartiles = np.array([0, 65535 // 4, 3 * 65535 // 4, 65535], "<u2").tobytes()
-    codes = np.array([0, 32, 64, 128, 192, 255], "u1").tobytes()
-    path = tmp_path / "m"
-    path.write_bytes(compress(b"CM ", -1, 2, quartiles + codes, (6, 1)))
-    matrix = read_single(path, "matrix")
-    assert matrix.dtype == np.float32
-    np.testing.assert_allclose(
-        matrix[:, 0], [-1, -0.75, -0.5, 0, 0.5, 1], atol=2 / 65535
-    )
-
-
 def decode_element(code, quartiles, minimum, value_range):
-    """One element by Kaldi's rule: three straight lines through the quartiles."""
+    """Decode one element: Kaldi draws three straight lines through the quartiles."""
     p0, p25, p75, p100 = (minimum + value_range * q / 65535 for q in quartiles)
     if code <= 64:
         return p0 + (p25 - p0) * code / 64
@@ -252,7 +229,7 @@ def decode_element(code, quartiles, minimum, value_range):
     return p75 + (p100 - p75) * (code - 192) / 63
 
 
-def test_compressed_equals_the_definition(tmp_path, rng):
+def test_compressed_with_quartiles_equals_the_definition(tmp_path, rng):
     rows, columns = 256, 7
     quartiles = np.sort(rng.integers(0, 65536, (columns, 4)), axis=1).astype("<u2")
     codes = np.stack([rng.permutation(256) for _ in range(columns)]).astype("u1")
@@ -270,7 +247,7 @@ def test_compressed_equals_the_definition(tmp_path, rng):
 
 
 @pytest.mark.parametrize(("token", "dtype"), [(b"CM2 ", "<u2"), (b"CM3 ", "u1")])
-def test_evenly_compressed(tmp_path, token, dtype):
+def test_compressed_evenly(tmp_path, token, dtype):
     top = np.iinfo(dtype).max
     codes = np.array([[0, top], [top, 0]], dtype)
     path = tmp_path / "m"
@@ -305,84 +282,25 @@ def test_truncation_costs_only_the_tail(archive):
 
 
 def guarded(items):
-    """Yield until a FormatError is raised (a key cut in two)."""
+    """Yield until a FormatError is raised, as for a key cut in two."""
     try:
         yield from items
     except FormatError:
         return
 
 
-def test_a_shortened_vector_is_an_error_that_names_it(archive):
-    data = archive.with_suffix(".ark").read_bytes()
-    archive.with_suffix(".ark").write_bytes(data[:-2])
-    error = read_all(archive)["k2"]
-    assert isinstance(error, FormatError)
-    assert "x.ark: key 'k2': truncated" in str(error)
-
-
-def test_an_scp_of_another_archive_is_refused(archive):
-    lines = archive.read_text().splitlines()
-    swapped = [
-        lines[0].replace("k0", "k1"),
-        lines[1].replace("k1", "k0"),
-        lines[2].replace(":", ":1")[:-1],
-    ]
-    archive.write_text("\n".join(swapped))
-    for value in read_all(archive).values():
-        assert isinstance(value, FormatError)
-        assert "the scp belongs to another archive" in str(value)
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("k0", "expected 'key path:offset'"),
-        ("k0 copy-vector x.ark - |", "is a pipe"),
-        ("k0 x.ark:3[0:1]", "is a range"),
-        ("k0 x.ark.gz", "is gzipped"),
-        ("k0 x\0.ark:3", "holds a zero byte"),
-        ("k0 x.ark:-3", "offset -3 is in no file"),
-        ("k0 x.ark:" + "9" * 5000, "offset 999999999999999999999999 is in no file"),
-        ("k0 http://x/x.ark:3", "is an address of the net"),
-        ("k0 -", "is standard input"),
-        ("k0 x.ark:3\nk0 x.ark:3", "line 1"),
-    ],
-)
-def test_bad_scp_lines(archive, line, message):
-    archive.write_text(line + "\n")
-    with pytest.raises(FormatError, match=message) as caught:
-        read_scp(archive)
-    assert str(caught.value).startswith(f"{archive}:")
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "truncated"),
-        (b"rubbish", "expected a Kaldi vector"),
-        (b"\0BFM \4\1\0\0\0\4\1\0\0\0\0\0\0\0", "expected a vector"),
         (b"\0BFV \1\0\0\0\0", "header's dimensions"),
-        (b"\0BFV \4\xff\xff\xff\xff", "header's dimensions"),
-        (b"\0BFV \4\xff\xff\xff\x7f", "truncated: a vector of 2147483647"),
-        (b"\0BFV \4", "truncated in the header"),
-        (b" [ 1 2", "closing"),
-        (b" [ 1 x ]\n", "expected numbers"),
         (b" [ 1 2 ] 3\n", "unexpected text"),
-        (b" [\n 1 2\n 3 4 ]\n", "found a matrix"),
+        (b" [\n 1 2\n 3 4 ]\n", "found a matrix of 2 rows"),
     ],
 )
-def test_bad_objects(tmp_path, data, message):
-    path = tmp_path / "object"
-    path.write_bytes(data)
+def test_malformed_objects_are_refused(tmp_path, data, message):
+    (tmp_path / "object").write_bytes(data)
     with pytest.raises(FormatError, match=message):
-        read_single(path, "vector")
-
-
-def test_huge_header_is_refused_before_allocation(tmp_path):
-    path = tmp_path / "m"
-    path.write_bytes(b"\0BDM " + struct.pack("<bibi", 4, 2**31 - 1, 4, 2**31 - 1))
-    with pytest.raises(FormatError, match="truncated"):
-        read_single(path, "matrix")
+        read_single(tmp_path / "object", "vector")
 
 
 def test_relative_paths_start_at_the_scp(archive, tmp_path, monkeypatch):
@@ -398,20 +316,7 @@ def test_relative_paths_start_at_the_scp(archive, tmp_path, monkeypatch):
     assert read_all(moved)["k0"].tolist() == [0, 0, 0, 0]
 
 
-def test_a_missing_archive_costs_only_its_own(archive):
-    with archive.open("a") as file:
-        file.write("k3 gone.ark:3\n")
-    results = read_all(archive)
-    assert [key for key, v in results.items() if isinstance(v, FormatError)] == ["k3"]
-    assert f"{archive}:4: archive 'gone.ark' is neither at" in str(results["k3"])
-
-
-def test_absurd_offsets_are_refused(archive):
-    archive.write_text("k0 x.ark:999999999999999999\n")
-    assert "truncated" in str(read_all(archive)["k0"])
-
-
-def test_a_failed_write_leaves_nothing(tmp_path):
+def test_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):  # noqa: PT012
         with ArchiveWriter(tmp_path / "x.ark", tmp_path / "x.scp") as archive:
             archive.write("k", np.zeros(3))
@@ -419,7 +324,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_kaldi_io_changes_nothing_around_it(golden):
+def test_importing_kaldi_io_is_silent_and_leaves_the_environment(golden):
     code = (
         "import os; before = dict(os.environ)\n"
         "from pathlib import Path\n"
@@ -435,7 +340,7 @@ def test_kaldi_io_changes_nothing_around_it(golden):
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_without_asserts_nothing_is_misread(golden):
+def test_python_without_asserts_is_refused(golden):
     archive = golden / "plda_train" / "balanced.ark"
     code = (
         "from pathlib import Path\n"

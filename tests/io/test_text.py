@@ -46,35 +46,24 @@ def test_labels_are_written_as_kaldi_does(tmp_path, golden):
 @pytest.mark.parametrize(
     ("reader", "text", "message"),
     [
-        (read_segments, "u r 0\n", "1: expected 'utterance recording start end'"),
-        (read_segments, "u r 0 1\nv r x 1\n", "2: expected a number for the start"),
-        (read_segments, "u r 0 nan\n", "1: expected a number for the end"),
-        (read_segments, "u r 2 1\n", "expected 0 <= start <= end"),
-        (read_segments, "u r -1 1\n", "expected 0 <= start <= end"),
-        (read_segments, "u r 0 1\nu r 1 2\n", "2: key 'u': stands in line 1 already"),
-        (read_utt2spk, "u\n", "1: expected 'utterance recording'"),
-        (read_spk2utt, "r u\nr v\n", "2: key 'r': stands in line 1 already"),
+        (read_segments, "u r 0\n", "1: key 'u': expected 'utterance recording start"),
+        (read_segments, "u r 0 1\nv r x 1\n", "2: key 'v': expected a number for the"),
+        (read_segments, "u r 0 1\nu r 1 2\n", "2: key 'u': already in line 1"),
+        (read_utt2spk, "u\n", "1: key 'u': expected 'utterance recording'"),
         (read_reco2num_spk, "r 0\n", "1: key 'r': expected a whole number"),
         (read_reco2num_spk, "r " + "9" * 5000, "expected a whole number"),
-        (read_rttm, "hello world\n", "holds no SPEAKER line"),
-        (read_reco2num_spk, "r two\n", "found 'two'"),
         (read_labels, "u x\n", "expected a label"),
-        (read_labels, b"u \xff\n", "expected UTF-8 text"),
-        (read_labels, "\ufeffu 1\n", "byte order mark"),
-        (read_rttm, "SPEAKER r 0 0 1 <NA> <NA> A\n", "1: expected 9 or 10 fields"),
         (read_rttm, "SPEAKER r 0 0 x <NA> <NA> A <NA>\n", "number for the duration"),
-        (read_rttm, "SPEAKER r 0 1 -1 <NA> <NA> A <NA>\n", "negative time"),
         (
             read_rttm,
             "SPEAKER r 0 0 1 <NA> <NA> A <NA>\nSPEAKER r 1 0 1 <NA> <NA> A <NA>\n",
             "2: recording 'r' is on channel '1' here",
         ),
         (read_uem, "r 0 1\n", "1: expected 'recording channel start end'"),
-        (read_uem, "r 0 2 1\n", "expected 0 <= start < end"),
         (read_uem, "r 0 0 2\nr 0 1 3\n", "2: overlaps another span"),
     ],
 )
-def test_faults_name_file_and_line(write, reader, text, message):
+def test_errors_name_file_and_line(write, reader, text, message):
     path = write(text)
     with pytest.raises(FormatError) as caught:
         reader(path)
@@ -82,14 +71,16 @@ def test_faults_name_file_and_line(write, reader, text, message):
     assert str(caught.value).startswith(str(path))
 
 
-def test_missing_files_are_named(tmp_path):
-    with pytest.raises(FormatError, match="no such file"):
-        read_segments(tmp_path / "segments")
-    with pytest.raises(FormatError, match="is a directory"):
-        read_segments(tmp_path)
+def test_on_fault_takes_malformed_lines(write):
+    faults = {}
+    table = read_segments(
+        write("u r 0 1\nv r x 1\nu r 1 2\nw r 1 2\n"), faults.setdefault
+    )
+    assert list(table) == ["u", "w"]
+    assert {key: fault.line for key, fault in faults.items()} == {"v": 2, "u": 3}
 
 
-def test_rttm_round_trip(tmp_path):
+def test_rttm_survives_a_round_trip(tmp_path):
     turns = {"b": [Turn(0, 1.25, "1"), Turn(1.25, 2, "2")], "a": [Turn(3, 4, "x")]}
     write_rttm(tmp_path / "rttm", turns, channel="1")
     text = (tmp_path / "rttm").read_text()
@@ -108,7 +99,7 @@ def test_other_rttm_lines_are_skipped(write):
     assert read_rttm(write(text)).turns == {"r": [Turn(0.5, 2.0, "A")]}
 
 
-def test_uem_is_sorted(write):
+def test_uem_spans_are_sorted(write):
     uem = read_uem(write("; comment\nr 1 5 6\nr 1 0 2.5\nr 2 0 3\n"))
     assert uem == {"r": {"1": [(0.0, 2.5), (5.0, 6.0)], "2": [(0.0, 3.0)]}}
 

@@ -3,7 +3,7 @@ import pytest
 
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import Fault, Model, Recording
-from ssahc.io.ark import ArchiveWriter, format_text
+from ssahc.io.ark import ArchiveWriter
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 
@@ -30,7 +30,7 @@ def same(first, second):
     np.testing.assert_allclose(first.xvectors, second.xvectors, rtol=1e-6)
 
 
-def test_round_trip(folder, recordings):
+def test_folders_survive_a_round_trip(folder, recordings):
     for ours, theirs in zip(read_all(folder), recordings, strict=True):
         same(ours, theirs)
 
@@ -43,28 +43,8 @@ def vectors_of(recordings):
     }
 
 
-def test_double_archives(folder, recordings):
-    with ArchiveWriter(folder / "xvector.ark", folder / "xvector.scp") as archive:
-        for utterance, vector in vectors_of(recordings).items():
-            archive.write(utterance, vector)
-    for ours, theirs in zip(read_all(folder), recordings, strict=True):
-        assert np.array_equal(ours.xvectors, theirs.xvectors)
-
-
-def test_text_archives(folder, recordings):
-    scp, archive = "", b""
-    for utterance, vector in vectors_of(recordings).items():
-        archive += f"{utterance} ".encode()
-        scp += f"{utterance} xvector.ark:{len(archive)}\n"
-        archive += format_text(vector).encode()
-    (folder / "xvector.ark").write_bytes(archive)
-    (folder / "xvector.scp").write_text(scp)
-    for ours, theirs in zip(read_all(folder), recordings, strict=True):
-        np.testing.assert_allclose(ours.xvectors, theirs.xvectors, rtol=1e-6)
-
-
-def test_jobs_that_share_recordings(folder, recordings):
-    # extract_xvectors.sh leaves an archive a job; here every job has a part of all.
+def test_recordings_may_be_spread_over_archives(folder, recordings):
+    # As extract_xvectors.sh, which writes an archive per job.
     vectors = vectors_of(recordings)
     lines = []
     for job in range(3):
@@ -77,12 +57,12 @@ def test_jobs_that_share_recordings(folder, recordings):
     found = {recording.id: recording for recording in read_all(folder)}
     for recording in recordings:
         same(found[recording.id], recording)
-    # Without one job's archive no recording is whole.
+    # Without one of them no recording is complete.
     (folder / "xvector.1.ark").unlink()
     assert all(isinstance(item, Fault) for item in read_all(folder))
 
 
-def test_faults_inside_a_run_cost_only_their_recordings(folder, recordings):
+def test_broken_vectors_cost_only_their_recording(folder, recordings):
     # Recordings take turns in the archive, and two vectors of the second are broken.
     vectors = vectors_of(recordings)
     with ArchiveWriter(folder / "xvector.ark", folder / "xvector.scp") as archive:
@@ -103,7 +83,7 @@ def test_faults_inside_a_run_cost_only_their_recordings(folder, recordings):
     assert not sound
 
 
-def test_all_of_a_folder_is_the_folder(folder, recordings):
+def test_select_keeps_the_named_recordings(folder, recordings):
     tables = open_xvector_dir(folder)
     names = [recording.id for recording in recordings]
     assert tables.select(names) is tables
@@ -114,13 +94,13 @@ def test_all_of_a_folder_is_the_folder(folder, recordings):
         tables.select([*names, "x"])
 
 
-def test_tables_must_exist(tmp_path):
+def test_missing_folder_is_refused(tmp_path):
     with pytest.raises(FormatError, match="no such folder"):
         open_xvector_dir(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("columns", [0, 1])
-def test_models_survive(tmp_path, corpus, rng, columns):
+def test_models_survive_a_round_trip(tmp_path, corpus, rng, columns):
     source = corpus["a"].model
     offset = rng.standard_normal((len(source.mean), columns))
     transform = np.hstack([source.transform, offset])

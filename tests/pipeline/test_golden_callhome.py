@@ -102,7 +102,7 @@ def test_all_label_files_are_identical(test_data, kaldi):
 def test_preprocessing_is_within_float32_rounding(kaldi, calls, model):
     folder = kaldi / "processed"
     steps = {
-        name: dict(read_entries(read_scp(folder / f"{name}.scp"), "vector"))
+        name: dict(read_entries(read_scp(folder / f"{name}.scp").values(), "vector"))
         for name in ("1_submean", "2_transform", "3_norm")
     }
     for recording in calls.values():

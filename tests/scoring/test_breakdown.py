@@ -319,7 +319,7 @@ def test_speakers_are_those_of_the_scored_span(ssahc_here, corpus, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("r0 en\nr0 fr\n", "attributes:2: key 'r0': stands in line 1 already"),
+        ("r0 en\nr0 fr\n", "attributes:2: key 'r0': already in line 1"),
         ("r0 en\nr1\n", "attributes:2: key 'r1': expected 'recording value'"),
         ("", "attributes: lists no recording of the reference"),
         ("\n\n", "attributes: lists no recording of the reference"),
