@@ -1,13 +1,13 @@
-"""Results of a run that is under way, kept where no interruption can take them.
+"""Journal of a run of ``ssahc diarize``: results that survive any interruption.
 
-While ``ssahc diarize`` runs, ``OUT_DIR/.unfinished`` holds its options and, recording
-by recording as they are done, labels and scores. ``--resume`` reads back from there
-what was done. At the end the files of OUT_DIR are made from it and moved to their
-place, and the folder is removed.
+While the run is under way, ``OUT_DIR/.unfinished`` holds its options and, for every
+recording as soon as it is done, labels and scores. ``--resume`` reads them back. At the
+end the files of OUT_DIR are made there and moved into place, and the folder is removed.
 
-Every process that goes on with a run writes files of its own (``labels.0``, after an
-interruption ``labels.1``, ...). A recording counts as done when all of its utterances
-have a label and, where scores are wanted, its matrix is whole.
+Every process that continues a run writes new files (``labels.0``, after an interruption
+``labels.1``, ...) in the formats of OUT_DIR, so that one reader serves unfinished and
+finished runs. A recording is done if all of its utterances have a label and, where
+scores are wanted, its matrix is complete.
 """
 
 import logging
@@ -42,16 +42,16 @@ class Plan:
     Attributes
     ----------
     options : dataclass instance
-        What goes to config.toml.
+        Written to config.toml.
     utterances : mapping
         Recording to its utterances.
     inputs : collection of Path
         The files that the results depend on.
     with_scores : bool
-        Whether matrices are wanted as well as labels.
+        Whether score matrices are wanted as well as labels.
     is_sound : callable
-        Whether a recording can be done. One that cannot may list utterances of another,
-        whose labels are not its own.
+        Whether the tables allow a recording to be done. One that lists utterances of
+        another recording must not take over their labels.
     """
 
     options: Any
@@ -62,14 +62,14 @@ class Plan:
 
 
 class Unfinished:
-    """The results so far, and where the next ones are kept.
+    """The results so far; a context manager within which results are added.
 
     Parameters
     ----------
     folder : Path
-        Where they are; files of OUT_DIR are made here, too.
+        Where results are kept, and where the files of OUT_DIR are made.
     labels : dict
-        Recording to the 0-based labels of its utterances: what was done before.
+        Recording to the 0-based labels of its utterances.
     scores : dict
         Recording to the place of its matrix.
     """
@@ -86,17 +86,16 @@ class Unfinished:
         while any(map(os.path.lexists, self._paths(number))):
             number += 1
         labels, scores = self._paths(number)
-        self._labels_file = open(labels, "w", encoding="utf-8", opener=_open_new)
-        # kaldi_io insists on a file whose mode attribute is "wb", not "xb".
-        self._scores_file = open(scores, "wb", opener=_open_new)
+        self._labels_file = open(labels, "x", encoding="utf-8")
+        # Not "xb": kaldi_io insists on a file whose mode attribute is "wb".
+        self._scores_file = open(scores, "wb")
         return self
 
     def _paths(self, number: int) -> tuple[Path, Path]:
-        """Return where one process keeps labels and scores."""
         return self.folder / f"labels.{number}", self.folder / f"scores.{number}"
 
     def __exit__(self, *error: Any) -> None:
-        # What was flushed is there; what was not failed before, on a full disk.
+        # Results have been flushed; what could not be was reported by `add`.
         for file in (self._labels_file, self._scores_file):
             with suppress(OSError):
                 file.close()
@@ -108,14 +107,20 @@ class Unfinished:
         labels: IntArray,
         scores: Array | None,
     ) -> None:
-        """Keep what was found for a recording; `scores` is None if not wanted."""
+        """Keep the results of a recording.
+
+        Raises
+        ------
+        UsageError
+            If the disk is full, or the folder was removed.
+        """
         labelled = zip(utterances, labels.tolist(), strict=True)
         try:
             if scores is not None:
                 path = Path(self._scores_file.name)
                 offset = write_entry(self._scores_file, recording, scores)
                 self._scores_file.flush()
-                # Labels say that a matrix is whole; after a power failure, too.
+                # After a power failure, too, labels must imply a complete matrix.
                 os.fsync(self._scores_file.fileno())
                 self._scores[recording] = ScpEntry(recording, path, offset, path, 0)
             self._labels_file.write(format_labels(labelled))
@@ -126,10 +131,7 @@ class Unfinished:
                 f"{self.folder}: cannot be written ({error.strerror})"
             ) from error
         if is_lost:
-            raise UsageError(
-                f"{self.folder}: was removed while this run kept its results there; "
-                "start anew"
-            )
+            raise UsageError(f"{self.folder}: was removed during the run; start over")
         self.labels[recording] = labels
 
     def write_scores(self, recordings: Iterable[str]) -> None:
@@ -143,11 +145,6 @@ class Unfinished:
                 writer.write(recording, matrix)
 
 
-def _open_new(path: str, flags: int) -> int:
-    # What is new is not reached by a link.
-    return os.open(path, flags | os.O_EXCL, 0o666)
-
-
 @contextmanager
 def open_unfinished(
     out_dir: Path,
@@ -157,30 +154,29 @@ def open_unfinished(
     resume: bool,
     stale: Callable[[], Collection[str]] = tuple,
 ) -> Iterator[Unfinished]:
-    """Keep results in a folder while a run is under way; finish it on leaving.
+    """Keep the results of a run while it is under way; move its files at the end.
 
     Parameters
     ----------
     out_dir : Path
-        Made if missing, and taken away again if nothing could be kept.
+        Created if missing, and removed again if nothing is kept there.
     plan : Plan
     names : sequence of str
-        Files that may be moved from `Unfinished.folder` to `out_dir` at the end,
-        besides config.toml.
+        Files to move from `Unfinished.folder` to `out_dir`, besides config.toml.
     resume : bool
-        Start from what an interrupted or finished run with the same plan has left.
+        Start from the results of an interrupted or finished run with the same plan.
     stale : callable
         As for `work_folder`.
 
     Raises
     ------
     UsageError
-        If the folder cannot be written to, another run is writing there, or what an
-        earlier one has left has no place in this plan.
+        If the folder cannot be written to, another run is writing there, or an earlier
+        run there had other options or inputs.
     """
     with work_folder(out_dir, names, stale=stale) as folder:
         earlier = _find_earlier(out_dir, plan, resume=resume)
-        labels, scores = _read_back(earlier, plan)
+        labels, scores = read_back(earlier, plan)
         if not (folder / CONFIG).exists():
             begin(folder, plan.options, plan.inputs)
         with Unfinished(folder, labels, scores) as unfinished:
@@ -197,18 +193,17 @@ def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
     """Leave the results for a later run; if there are none, leave nothing."""
     if not unfinished.labels:
         (unfinished.folder / CONFIG).unlink(missing_ok=True)
-    if not (unfinished.folder / CONFIG).exists():
-        return
-    _logger.warning(
-        "%d of %d recordings are done and kept in %s; the same command with --resume "
-        "goes on from there",
-        len(unfinished.labels),
-        len(plan.utterances),
-        out_dir,
-    )
+    elif (unfinished.folder / CONFIG).exists():
+        _logger.warning(
+            "%d of %d recordings are done and kept in %s; run the same command with "
+            "--resume to continue",
+            len(unfinished.labels),
+            len(plan.utterances),
+            out_dir,
+        )
 
 
-# ---- what an earlier run has left --------------------------------------------------
+# ---- results of an earlier run -----------------------------------------------------
 
 
 def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
@@ -217,12 +212,12 @@ def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
     if is_interrupted(out_dir, resume=resume):
         check_same_run(folder, plan.options, plan.inputs)
         try:
-            # The interrupted run may itself have gone on from a finished one.
+            # The interrupted run may itself have continued a finished one.
             check_same_run(out_dir, plan.options, plan.inputs)
         except (FormatError, UsageError):
             return [folder]
         return [out_dir, folder]
-    # Without options nothing can be made of what else lies there.
+    # Without options, nothing else there can be used.
     clear_unfinished(folder)
     if resume and (out_dir / CONFIG).exists():
         check_same_run(out_dir, plan.options, plan.inputs)
@@ -230,10 +225,18 @@ def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
     return []
 
 
-def _read_back(
+def read_back(
     earlier: Iterable[Path], plan: Plan
 ) -> tuple[dict[str, IntArray], dict[str, ScpEntry]]:
-    """Return the labels and the places of matrices of what is done."""
+    """Read the results in the folders of an earlier run.
+
+    Returns
+    -------
+    labels : dict
+        Recording to the 0-based labels of its utterances, for those that are done.
+    scores : dict
+        Recording to the place of its matrix.
+    """
     label_of: dict[str, int] = {}
     scores: dict[str, ScpEntry] = {}
     for folder in earlier:
@@ -254,11 +257,11 @@ def _read_back(
 
 
 def _whole_matrices(path: Path) -> dict[str, ScpEntry]:
-    """Return the places of the matrices before the one that was torn off."""
+    """Return the places of the matrices that can be read."""
     try:
         entries, _ = index_table(path, "matrix")
     except FormatError:
-        # It cannot be read, or not even the first was begun well: all are made again.
+        # Not even the first can be read.
         return {}
     return {
         recording: entries[recording]
@@ -268,7 +271,7 @@ def _whole_matrices(path: Path) -> dict[str, ScpEntry]:
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield utterances and 0-based labels, but for a line that was torn off."""
+    """Yield utterances and 0-based labels, without a line that was cut off."""
     if not path.exists():
         return
     try:

@@ -1,4 +1,4 @@
-"""What is said on standard error."""
+"""Messages on standard error."""
 
 import sys
 from contextlib import suppress
@@ -9,14 +9,14 @@ from ssahc.core.errors import printable
 
 
 def say(message: str) -> None:
-    """Print a line, whatever it holds.
+    """Print a line, with control characters escaped.
 
-    One that nobody reads, or that has no room on a full disk, must not end a run.
+    A closed pipe or a full disk behind standard error must not end a run.
     """
     with suppress(OSError):
         click.echo(f"ssahc: {printable(message)}", file=sys.stderr)
 
 
 def say_error(message: str) -> None:
-    """Print a line that says what is wrong."""
+    """Print an error message."""
     say(f"error: {message}")

@@ -1,4 +1,4 @@
-"""What lies in an output folder: of an earlier run, or of others, who would lose it."""
+"""Detect output of other programs or runs that a run would overwrite."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +11,7 @@ from ssahc.io.config import read_toml
 from ssahc.io.files import open_regular
 from ssahc.io.folders import UNFINISHED
 
-# No line of columns is longer.
+# Bytes of a table's first line that are read.
 _LONGEST = 10_000
 
 
@@ -24,45 +24,44 @@ def read_earlier(out_dir: Path, names: Iterable[str], verb: str) -> dict[str, An
     names : iterable of str
         Files that will be written there, besides config.toml.
     verb : str
-        What writes them.
+        The verb that will write them.
 
     Returns
     -------
     dict
-        Empty if there is no such run.
+        Empty if the folder holds no such run.
 
     Raises
     ------
     UsageError
-        If there is none, and files of these names would be lost.
+        If it holds no such run, but files of these names.
     """
     earlier: dict[str, Any] = {}
     with suppress(FormatError):
         earlier = read_toml(out_dir / CONFIG)
-    # Of all verbs whose options are kept, only these and tune write an RTTM's channel.
+    # Of the verbs that keep their options, these two and tune have an RTTM channel.
     if "rttm_channel" in earlier and not (out_dir / TUNING).exists():
         return earlier
-    # Of a run that was stopped at its very end, options are what is moved last.
+    # A run that was stopped at its very end has moved all its files but the options.
     if not (out_dir / UNFINISHED / CONFIG).exists():
         refuse_others(out_dir, (*names, CONFIG), verb)
     return {}
 
 
 def has_columns(path: Path, names: Sequence[str]) -> bool:
-    """Whether a table is there whose last columns have these names."""
+    """Whether a CSV file exists whose last columns have these names."""
     if not path.is_file():
         return False
     with open_regular(path) as file:
-        return (
-            file.readline(_LONGEST).rstrip(b"\r\n").endswith(",".join(names).encode())
-        )
+        header = file.readline(_LONGEST).rstrip(b"\r\n")
+    return header.endswith(",".join(names).encode())
 
 
 def refuse_others(out_dir: Path, names: Iterable[str], verb: str) -> None:
-    """Raise a UsageError if there are files of these names, which would be lost."""
+    """Raise a UsageError if a folder holds files of these names."""
     for name in names:
         if (out_dir / name).is_file():
             raise UsageError(
-                f"{out_dir}: holds {name} that ssahc {verb} did not write, or not to "
-                "the end; choose another folder, or move it away"
+                f"{out_dir}: holds {name} that no completed run of ssahc {verb} wrote; "
+                "choose another folder, or move it away"
             )

@@ -1,4 +1,4 @@
-"""What verbs that can be resumed share: a work folder, and whose run it holds."""
+"""Resuming: the folder of an unfinished run, and whether a run may continue it."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -27,29 +27,24 @@ def work_folder(
     *,
     stale: Callable[[], Collection[str]] = tuple,
 ) -> Iterator[Path]:
-    """Make files in a folder of their own; move them to OUT_DIR on leaving.
+    """Yield a folder for the files of a run, which are moved to `out_dir` at the end.
 
-    After an error the folder stays if it holds a config.toml, and is removed if not.
+    config.toml has to be written there. After an error the folder is kept if it holds
+    one, and removed if not.
 
     Parameters
     ----------
     out_dir : Path
-        Made if missing, and taken away again if it stays empty.
+        Created if missing, and removed again if it stays empty.
     names : sequence of str
-        Files that are moved, besides config.toml.
+        Files to move, besides config.toml.
     stale : callable
-        Returns those of `names` that an earlier run has left: removed if not made anew.
-        Called when no other run can write there any more.
-
-    Yields
-    ------
-    Path
-        The folder; config.toml has to be written there.
+        As for `staged_output`.
 
     Raises
     ------
     UsageError
-        If it cannot be written to, or another run is writing there.
+        If `out_dir` cannot be written to, or another run is writing there.
     """
     with lock_folder(out_dir) as folder:
         refuse_odd(out_dir, (*names, CONFIG))
@@ -58,7 +53,7 @@ def work_folder(
             yield folder
             remove_stale(folder, out_dir, left)
             _remove_other_options(folder, out_dir)
-            # Options last: until they are gone, the folder can be resumed.
+            # Options last: as long as they are in the folder, it can be resumed.
             move_files(folder, out_dir, names)
             move_files(folder, out_dir, (CONFIG,))
         finally:
@@ -67,10 +62,10 @@ def work_folder(
 
 
 def _remove_other_options(folder: Path, out_dir: Path) -> None:
-    """Remove an earlier run's options, unless they are those of the files to come.
+    """Remove the options of an earlier run if they are not those of the new files.
 
-    Else, if this run is killed while it moves its files and is then given up, they
-    would say of these that they are the earlier run's.
+    If this run is killed while it moves its files, and never resumed, those options
+    must not stand beside them.
     """
     with suppress(FileNotFoundError):
         if (folder / CONFIG).read_bytes() != (out_dir / CONFIG).read_bytes():
@@ -78,86 +73,70 @@ def _remove_other_options(folder: Path, out_dir: Path) -> None:
 
 
 def is_interrupted(out_dir: Path, *, resume: bool) -> bool:
-    """Whether the folder holds a run that was interrupted.
+    """Whether a folder holds an interrupted run.
 
     Raises
     ------
     UsageError
-        If it does, and is not to be resumed.
+        If it does, and `resume` is false.
     """
     folder = out_dir / UNFINISHED
     if not (folder / CONFIG).exists():
         return False
     if not resume:
         raise UsageError(
-            f"{out_dir}: holds a run that was interrupted; go on with --resume, or "
-            f"remove {folder} to start anew"
+            f"{out_dir}: holds an interrupted run; continue it with --resume, or "
+            f"remove {folder} to start over"
         )
     return True
 
 
 def check_same_run(earlier: Path, options: Any, inputs: Iterable[Path]) -> None:
-    """Check that what lies in a folder was made with these options from these inputs.
+    """Check that an earlier run had the same options and the same inputs.
 
     Parameters
     ----------
     earlier : Path
-        Holds config.toml.
+        Folder with the config.toml that `begin` has written for that run.
     options : dataclass instance
     inputs : iterable of Path
 
     Raises
     ------
     UsageError
-        If an option differs, or a file has changed since.
+        If an option differs, or a file has changed since that run started.
     """
-    _check_options(earlier, options)
-    _check_inputs(earlier, inputs)
-
-
-def _check_options(earlier: Path, options: Any) -> None:
-    stored = to_table(
-        build(type(options), read_config(earlier / CONFIG, type(options)))
-    )
+    config = earlier / CONFIG
+    stored = to_table(build(type(options), read_config(config, type(options))))
     wanted = to_table(options)
     for name in sorted(stored.keys() | wanted.keys()):
-        there, here = stored.get(name, "not given"), wanted.get(name, "not given")
-        if there != here:
+        before, now = stored.get(name, "not given"), wanted.get(name, "not given")
+        if before != now:
             raise UsageError(
-                f"{earlier / CONFIG}: {name} is {there} there and {here} now, so these "
-                "results cannot be resumed; give the same options, or another folder"
+                f"{config}: {name} was {before} and is {now} now; give the same "
+                "options to resume, or another folder"
             )
-
-
-def _check_inputs(earlier: Path, inputs: Iterable[Path]) -> None:
-    began = (earlier / CONFIG).stat().st_mtime_ns
+    started = config.stat().st_mtime_ns
     for path in inputs:
-        if os.path.exists(path) and _last_change(path) > began:
+        if path.exists() and _last_change(path) > started:
             raise UsageError(
-                f"{path}: has changed since the run in {earlier} began; start anew in "
-                "another folder, or, if what was done is right all the same: touch "
-                f"{earlier / CONFIG}"
+                f"{path}: has changed since the run in {earlier} started; start over "
+                "in another folder, or, if the earlier results are still valid: touch "
+                f"{config}"
             )
 
 
 def begin(folder: Path, options: Any, inputs: Iterable[Path]) -> None:
-    """Write config.toml, which says with which options, and when, a run began.
-
-    Parameters
-    ----------
-    folder : Path
-    options : dataclass instance
-    inputs : iterable of Path
-    """
-    write_config(folder / CONFIG, options)
-    began = (folder / CONFIG).stat().st_mtime_ns
-    # A clock may have been set back since they were written.
-    there = filter(os.path.exists, inputs)
-    latest = max([began, *map(_last_change, there)])
-    os.utime(folder / CONFIG, ns=(latest, latest))
+    """Write config.toml: the options of a run and, by its date, when it started."""
+    config = folder / CONFIG
+    write_config(config, options)
+    # Inputs may have later dates if the clock was set back.
+    changes = [_last_change(path) for path in inputs if path.exists()]
+    started = max([config.stat().st_mtime_ns, *changes])
+    os.utime(config, ns=(started, started))
 
 
 def _last_change(path: Path) -> int:
-    """Return when a file was written, or an older one was put in its place."""
+    """Return when a file was written, renamed or replaced by an older one."""
     status = path.stat()
     return max(status.st_mtime_ns, status.st_ctime_ns)

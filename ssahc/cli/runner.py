@@ -1,9 +1,8 @@
-"""What the verbs that work through recordings share: counts, faults, output, status."""
+"""Run work on every recording: progress, faults, and the files of results."""
 
 import logging
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from ssahc.runtime.worker import Work
 
 
 class Named(Protocol):
-    """What is worked on: something with the id of its recording."""
+    """A unit of work: anything with the id of its recording."""
 
     @property
     def id(self) -> str:
@@ -41,14 +40,12 @@ T = TypeVar("T")
 Item = TypeVar("Item", bound=Named)
 Result = TypeVar("Result")
 
-# Many verbs write the first; the second is of tune alone.
+# Written by many verbs, and by tune alone.
 CONFIG, TUNING = "config.toml", "tuning.csv"
-# Seconds between two lines about progress, where there is no terminal.
+# Seconds between two lines of progress in a log.
 _SILENCE = 30.0
-# Errors of one kind that are printed one by one.
-_SHOWN = 5
-# Recordings that a warning names; of longer lists it says how many more there are.
-_NAMED = 5
+# Errors that are printed one by one, and recordings that a warning names.
+_SHOWN = _NAMED = 5
 
 _logger = logging.getLogger("ssahc")
 
@@ -81,19 +78,17 @@ class RttmOptions(Options, group="Input and output"):
 
 
 def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterator[T]:
-    """Yield items, and say how far it is.
-
-    On a terminal that is a bar, else a line in the log now and then.
+    """Yield items and show progress: a bar on a terminal, else lines in the log.
 
     Parameters
     ----------
     items : iterable
     total : int
-        Number of items, those that were done before included.
+        Number of items, including those that were done before.
     what : str
-        Said beside the bar.
+        Label of the bar.
     done : int
-        Number of items that were done before.
+        Number of items that were done before and are not among `items`.
     """
     if not sys.stderr.isatty():
         yield from _log_progress(items, total, what, done)
@@ -126,7 +121,7 @@ def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterat
 def _log_progress(items: Iterable[T], total: int, what: str, done: int) -> Iterator[T]:
     start = said = time.monotonic()
     count = 0
-    # Not by enumerate, which would hold on to the item while the next one is made.
+    # enumerate would hold on to the item while the next one is made.
     for item in items:
         yield item
         del item
@@ -149,15 +144,15 @@ def work_each(
     total: int,
     load: Load[Item] | None = None,
 ) -> Generator[tuple[str, Result] | Fault]:
-    """Do the work on every recording; a fault in one does not cost the others.
+    """Do the work on every recording; a fault affects that recording alone.
 
     Parameters
     ----------
     items : iterable
         Recordings, or faults in their place.
     work : callable
-        From a batch of recordings to their results, or faults. To run elsewhere it must
-        be picklable.
+        From a batch of recordings to their results or faults. Must be picklable to run
+        in other processes.
     running : RunningOptions
     total : int
         About how many recordings there are.
@@ -169,7 +164,7 @@ def work_each(
     (recording, result) or Fault
         As they are done, in any order.
     """
-    faults: deque[Fault] = deque()
+    faults: list[Fault] = []
 
     def sound() -> Iterator[Item]:
         for item in items:
@@ -177,12 +172,13 @@ def work_each(
                 faults.append(item)
             else:
                 yield item
-            # What is done is held nowhere while the next recording is read: each has
-            # all the memory that --max-memory allows.
+            # A recording may need all of --max-memory: the last one must not be held
+            # while the next is read.
             del item
 
     for item, result in map_unordered(work, sound(), running, total=total, load=load):
-        yield from _drain(faults)
+        while faults:
+            yield faults.pop(0)
         if isinstance(result, Undone):
             yield Fault(item.id, result.reason)
         elif isinstance(result, Fault):
@@ -190,11 +186,11 @@ def work_each(
         else:
             yield item.id, result
         del item, result
-    yield from _drain(faults)
+    yield from faults
 
 
 def as_fault(item: Named, error: DataError | MemoryError) -> Fault:
-    """Return what is said of a recording that could not be done."""
+    """Return the fault of a recording that could not be done."""
     if isinstance(error, MemoryError):
         return Fault(item.id, lack_of_memory(error))
     return Fault(item.id, str(error))
@@ -207,11 +203,6 @@ def _attempt(work: Callable[[Item], Result], item: Item) -> Result | Fault:
         return as_fault(item, error)
 
 
-def _drain(faults: deque[Fault]) -> Iterator[Fault]:
-    while faults:
-        yield faults.popleft()
-
-
 def work_through(
     items: Iterable[Item | Fault],
     work: Callable[[Item], Result],
@@ -221,23 +212,23 @@ def work_through(
     running: RunningOptions = RunningOptions(),  # noqa: B008
     load: Load[Item] | None = None,
 ) -> tuple[dict[str, Result], list[Fault]]:
-    """Do the work on every recording, with progress, and report what failed.
+    """Do the work on every recording, show progress, and print what failed.
 
     Parameters
     ----------
     items, total, running, load
         As for `work_each`.
     work : callable
-        From a recording to its result. Raises DataError for what cannot be done.
+        From a recording to its result. Raises DataError if it cannot be done.
     what : str
-        Said beside the progress bar.
+        Label of the progress bar.
 
     Returns
     -------
     done : dict
-        Recording to result, in the order in which they were done.
+        Recording to result, in order of completion.
     faults : list of Fault
-        They have been printed.
+        Already printed.
 
     Raises
     ------
@@ -260,12 +251,12 @@ def work_through(
 
 
 def nothing_done() -> DataError:
-    """Return the error of a run that did no recording."""
+    """Return the error of a run in which every recording failed."""
     return DataError("no recording could be done; nothing is written")
 
 
 def print_faults(faults: Iterable[Fault], total: int) -> None:
-    """Print the recordings that failed, those of one reason together."""
+    """Print the recordings that failed, grouped by reason."""
     by_reason: dict[str, list[str]] = {}
     for fault in faults:
         by_reason.setdefault(fault.reason, []).append(fault.recording)
@@ -280,8 +271,8 @@ def print_faults(faults: Iterable[Fault], total: int) -> None:
 
 
 def print_errors(errors: Iterable[object]) -> None:
-    """Print the first errors, and how many more there are."""
-    # A folder that is used twice has its faults twice.
+    """Print the first few errors and the number of others."""
+    # A folder that is given twice has its errors twice.
     messages = list(dict.fromkeys(map(str, errors)))
     for message in messages[:_SHOWN]:
         say_error(message)
@@ -290,7 +281,7 @@ def print_errors(errors: Iterable[object]) -> None:
 
 
 def warn_of(what: str, recordings: Iterable[str]) -> None:
-    """Name the first recordings, if there are any, and what is unusual about them."""
+    """Log a warning that names the first few recordings, if there are any."""
     names = sorted(recordings)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     if names:

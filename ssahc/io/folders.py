@@ -1,61 +1,60 @@
-"""Output folders: made, kept from other runs, filled all at once."""
+"""Output folders: created, locked against other runs, filled in one go."""
 
 import fcntl
 import logging
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
 from ssahc.core.errors import UsageError
 from ssahc.io.files import name_kind, odd_kind
 
-# What is not finished lies in a folder of its own in the output folder, beside a lock
-# that says whose it is.
+# Folder inside the output folder for the files of an unfinished run; the lock in it
+# names the process that is writing there.
 UNFINISHED, LOCK = ".unfinished", "lock"
 _STAGED = "staged"
-# No more is shown of what a lock says.
+# Characters of a lock file that an error message quotes.
 _LONGEST = 200
 
 _logger = logging.getLogger("ssahc")
+
+
+# ---- files that appear together ----------------------------------------------------
 
 
 @contextmanager
 def staged_output(
     path: Path, names: Sequence[str], *, stale: Callable[[], Collection[str]] = tuple
 ) -> Iterator[Path]:
-    """Write files to a folder all together or not at all.
+    """Write the files of an output folder all together or not at all.
 
-    Only a process that is killed while it moves them to their place may leave some of
+    Only a process that is killed while it moves the files into place can leave some of
     them beside those of an earlier run.
 
     Parameters
     ----------
     path : Path
-        The output folder; made if missing, and taken away again on failure.
+        The output folder; created if missing, and removed again on failure.
     names : sequence of str
         Files that may be written.
     stale : callable
-        Returns those of `names` that an earlier run is known to have left: they are
-        removed if they are not written anew, so that what lies in the folder belongs
-        together. Called when no other run can write there any more.
+        Returns which of `names` an earlier run has left. Those that are not written
+        again are removed. Called while the folder is locked.
 
     Yields
     ------
     Path
-        An empty folder; its files are moved to `path` when the block ends well.
+        An empty folder; its files are moved to `path` if the block succeeds.
 
     Raises
     ------
     UsageError
-        If `path` cannot be created or written to, or another run is writing there.
+        If `path` cannot be written to, or another run is writing there.
     """
     with lock_folder(path) as unfinished:
         refuse_odd(path, names)
@@ -68,20 +67,9 @@ def staged_output(
 
 @contextmanager
 def staging_folder(unfinished: Path) -> Iterator[Path]:
-    """Make files in a folder of their own; what is not moved from there is removed.
-
-    Parameters
-    ----------
-    unfinished : Path
-        From `lock_folder`.
-
-    Yields
-    ------
-    Path
-        An empty folder.
-    """
+    """Yield an empty folder within `unfinished`; remove what is not moved from it."""
     folder = unfinished / _STAGED
-    # A run that was killed may have left it.
+    # A killed run may have left it.
     _remove(folder)
     folder.mkdir()
     try:
@@ -90,36 +78,82 @@ def staging_folder(unfinished: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_stale(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Remove files of an earlier run from `target` that `source` does not replace."""
+    for name in names:
+        if not (source / name).exists():
+            (target / name).unlink(missing_ok=True)
+
+
+def move_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Move those of the files that exist to a folder of the same file system."""
+    for name in names:
+        if (source / name).exists():
+            (source / name).replace(target / name)
+    _sync_names(target)
+
+
+def move_tree(source: Path, target: Path) -> None:
+    """Move all files below a folder to the same places below another.
+
+    Raises
+    ------
+    UsageError
+        If a folder, pipe or device is in the place of a file; nothing is moved then.
+    """
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    refuse_odd(target, (str(path.relative_to(source)) for path in files))
+    for folder in sorted({path.parent for path in files}):
+        place = target / folder.relative_to(source)
+        names = [path.name for path in files if path.parent == folder]
+        make_folder(place)
+        move_files(folder, place, names)
+
+
+def _sync_names(folder: Path) -> None:
+    """Make the names in a folder survive a power failure, as the files do."""
+    # Not every file system supports it.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# ---- the lock ----------------------------------------------------------------------
+
+
 @contextmanager
 def lock_folder(path: Path) -> Iterator[Path]:
     """Keep other runs from writing to an output folder.
 
-    The lock is the system's, which takes it back when the process ends, however that
-    comes about: a file that is left behind keeps nobody out. Where a file system knows
-    no locks, a warning says so.
+    The operating system releases the lock when the process ends, however it ends, so a
+    lock file left behind blocks nobody. On a file system without locks, a warning is
+    logged.
 
     Parameters
     ----------
     path : Path
-        Made if missing, and taken away again if it stays empty.
+        Created if missing, and removed again if it stays empty.
 
     Yields
     ------
     Path
-        The folder in it for what is not finished; taken away unless files are left.
+        The folder for unfinished files in `path`; removed unless files are left there.
 
     Raises
     ------
     UsageError
         If the folder cannot be written to, or another run is writing there.
     """
-    with made_folder(path):
+    with _made_folder(path):
         folder = path / UNFINISHED
         with _open_lock(path, folder / LOCK) as lock:
             try:
                 yield folder
             finally:
-                # While it is held: nobody else's file is removed.
+                # While the lock is held: the file may not be another run's.
                 with suppress(OSError):
                     if _is_at(lock, folder / LOCK):
                         (folder / LOCK).unlink()
@@ -127,27 +161,28 @@ def lock_folder(path: Path) -> Iterator[Path]:
 
 
 def _open_lock(path: Path, lock: Path) -> IO[bytes]:
-    """Return the file of a lock that is held for as long as it is open."""
+    """Return the lock file of a folder, locked for as long as it is open."""
     try:
         with suppress(FileExistsError):
             lock.parent.mkdir()
-        _expect(stat.S_ISDIR, lock.parent, "a folder")
-        _expect(stat.S_ISREG, lock, "a file")
-        # Not buffered: on a full disk only the writing fails, and not the closing.
-        file = open(lock, "ab+", buffering=0, opener=_open_no_link)
+        _expect("a folder", lock.parent)
+        _expect("a file", lock)
+        # Unbuffered: on a full disk only the write fails, not the close.
+        file = open(lock, "ab+", buffering=0)
     except FileNotFoundError as error:
-        # The other run has ended just now.
+        # Another run has ended, and removed it, just now.
         raise _in_use(path, "") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The other run may have ended, and removed the file, just now.
+        # Another run may have ended, and removed the file, before it was locked.
         is_ours = _is_at(file, lock)
     except BlockingIOError:
         is_ours = False
     except OSError as error:
         _logger.warning(
-            "%s: cannot be locked (%s); see to it that no other run writes there",
-            *(path, error.strerror),
+            "%s: cannot be locked (%s); make sure that no other run writes there",
+            path,
+            error.strerror,
         )
         is_ours = True
     if not is_ours:
@@ -157,32 +192,26 @@ def _open_lock(path: Path, lock: Path) -> IO[bytes]:
         raise _in_use(path, holder)
     since = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
     whose = f"process {os.getpid()} on {os.uname().nodename} since {since}\n"
-    # The lock holds all the same; a full disk is told of where results are lost.
+    # The lock holds without it; a full disk is reported when results are lost.
     with suppress(OSError):
         file.truncate(0)
         file.write(whose.encode())
     return file
 
 
-def _expect(is_expected: Callable[[int], bool], path: Path, what: str) -> None:
-    """Raise a UsageError if something else is there than ssahc makes.
+def _expect(kind: str, path: Path) -> None:
+    """Raise a UsageError if something other than a file or folder of ours is there.
 
-    Whoever has packed or copied the folder may have put a link there: what it leads to
-    is not ours to remove or to write to.
+    An output folder that was copied or unpacked may hold a link, and what it leads to
+    is not ours to write to or remove.
     """
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return
-    if not is_expected(mode):
+    found = name_kind(path.lstat().st_mode)
+    if found != kind:
         raise UsageError(
-            f"{path}: is {name_kind(mode)}, expected {what} that ssahc makes; move it "
-            "away"
+            f"{path}: is {found}, expected {kind} made by ssahc; move it away"
         )
-
-
-def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _in_use(path: Path, holder: str) -> UsageError:
@@ -201,15 +230,18 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
         return False
 
 
+# ---- creating and clearing ---------------------------------------------------------
+
+
 def clear_unfinished(folder: Path) -> None:
-    """Remove all that lies in a folder of what is not finished, but its lock."""
+    """Remove everything but the lock from a folder for unfinished files."""
     for path in folder.glob("*"):
         if path.name != LOCK:
             _remove(path)
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder, a file, or a link but not what it leads to; or nothing."""
+    """Remove a folder, a file or a link (but not its target), if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -217,8 +249,8 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def made_folder(path: Path) -> Iterator[None]:
-    """Make a folder and its parents; take away again those that stay empty.
+def _made_folder(path: Path) -> Iterator[None]:
+    """Create a folder and its parents; remove those again that stay empty.
 
     Raises
     ------
@@ -230,77 +262,14 @@ def made_folder(path: Path) -> Iterator[None]:
         make_folder(path)
         yield
     finally:
-        # One that is not empty stays, and with it those above.
+        # A folder that is not empty stays, and so do those above it.
         with suppress(OSError):
             for folder in missing:
                 folder.rmdir()
 
 
-def refuse_links(path: Path, names: Iterable[str]) -> None:
-    """Raise a UsageError if a folder to be written to is a link: it is elsewhere."""
-    for name in names:
-        if (path / name).is_symlink():
-            raise UsageError(
-                f"{path / name}: is a link, expected a folder or nothing; remove it, "
-                "or choose another output folder"
-            )
-
-
-def refuse_odd(path: Path, names: Iterable[str]) -> None:
-    """Raise a UsageError if something else has the place of a file to be written.
-
-    That is a folder, a pipe or a device, or a link to one.
-    """
-    for name in names:
-        kind = odd_kind(path / name)
-        if kind is not None:
-            raise UsageError(f"{path / name}: is {kind}; move it away")
-
-
-def remove_stale(source: Path, target: Path, names: Iterable[str]) -> None:
-    """Remove files that an earlier run has left and that are not made anew."""
-    for name in names:
-        if not (source / name).exists():
-            (target / name).unlink(missing_ok=True)
-
-
-def move_files(source: Path, target: Path, names: Iterable[str]) -> None:
-    """Move the files that there are to another folder of the same file system."""
-    for name in names:
-        if (source / name).exists():
-            (source / name).replace(target / name)
-    _keep_names(target)
-
-
-def move_tree(source: Path, target: Path) -> None:
-    """Move all files of a folder, and of those in it, to the same places in another.
-
-    Raises
-    ------
-    UsageError
-        If something else has the place of a file; then nothing is moved.
-    """
-    files = sorted(path for path in source.rglob("*") if path.is_file())
-    names = [path.relative_to(source) for path in files]
-    refuse_odd(target, map(str, names))
-    for folder, group in groupby(names, key=attrgetter("parent")):
-        make_folder(target / folder)
-        move_files(source / folder, target / folder, [path.name for path in group])
-
-
-def _keep_names(folder: Path) -> None:
-    """Have the names in a folder outlive a power failure, as the files do."""
-    # Not every file system can; results are not given up for that.
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents where missing, and check it can be written.
+    """Create a folder and its parents where missing; check that it is writable.
 
     Raises
     ------
@@ -319,10 +288,28 @@ def make_folder(path: Path) -> None:
 
 
 def _find_obstacle(path: Path) -> str | None:
-    """Return what is in the place of a folder, or of one above it."""
+    """Return what is in the place of a folder or of one of its parents."""
     there = next(filter(os.path.lexists, (path, *path.parents)))
     if there.is_dir():
         return None
     if not there.exists():
         return f"{there} is a link that leads nowhere"
     return f"{there} is {name_kind(there.stat().st_mode)}"
+
+
+def refuse_links(path: Path, names: Iterable[str]) -> None:
+    """Raise a UsageError if a subfolder to write to is a link to somewhere else."""
+    for name in names:
+        if (path / name).is_symlink():
+            raise UsageError(
+                f"{path / name}: is a link, expected a folder or nothing; remove it, "
+                "or choose another output folder"
+            )
+
+
+def refuse_odd(path: Path, names: Iterable[str]) -> None:
+    """Raise a UsageError if a folder, pipe or device is in the place of a file."""
+    for name in names:
+        kind = odd_kind(path / name)
+        if kind is not None:
+            raise UsageError(f"{path / name}: is {kind}; move it away")

@@ -1,8 +1,9 @@
-"""Runs that are interrupted anywhere, resumed and hindered, in any order."""
+"""Runs that are interrupted at any step, resumed and hindered, in any order."""
 
 import contextlib
 import errno
 import io
+import itertools
 import os
 import shutil
 import signal
@@ -14,9 +15,10 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from kills import killed
 
-from ssahc.cli import inputs, journal, main
+from ssahc.cli import journal, main
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
@@ -25,81 +27,60 @@ ALL, BROKEN = frozenset(["a000", "a001", "a002"]), "a001"
 STATUS = {"interrupted": 130, "terminated": 143, "disk full": 2}
 
 
-class Killed(BaseException):
-    """The process is gone: nothing that it would have done after this is done."""
-
-
-def stop(how):
-    """Return what befalls a run at a step."""
+def stop(how, die):
     if how == "interrupted":
         raise KeyboardInterrupt
     if how == "terminated":
         signal.raise_signal(signal.SIGTERM)
     if how == "disk full":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    raise Killed
+    die()
 
 
-class Steps:
-    """Counts what a run does to files, and stops it at one step."""
+@contextlib.contextmanager
+def stopped_at(step, how, die):
+    """Stop a run before or after it keeps a result or moves a file.
 
-    def __init__(self, at, how, on_kill):
-        self.left, self.how, self.on_kill = at, how, on_kill
-        self.worked = []
+    Yields the list of the recordings whose results it had to keep.
+    """
+    steps, worked = itertools.count(1), []
+    add, replace = journal.Unfinished.add, Path.replace
 
-    def take(self):
-        if self.left is None:
-            return
-        self.left -= 1
-        if self.left == 0:
-            if self.how == "killed":
-                self.on_kill()
-            stop(self.how)
+    def take_step():
+        if next(steps) == step:
+            stop(how, die)
 
-    def __enter__(self):
-        self.patch = pytest.MonkeyPatch()
-        add, replace = journal.Unfinished.add, Path.replace
-        diarize = inputs.diarize_steps
+    def add_or_stop(unfinished, recording, *arguments):
+        worked.append(recording)
+        take_step()
+        add(unfinished, recording, *arguments)
+        take_step()
 
-        def add_or_stop(folder, *arguments):
-            self.take()
-            add(folder, *arguments)
-            self.take()
+    def replace_or_stop(path, target):
+        take_step()
+        replace(path, target)
+        take_step()
 
-        def replace_or_stop(path, target):
-            self.take()
-            replace(path, target)
-            self.take()
-
-        def work(recording, *arguments, **options):
-            self.worked.append(recording.id)
-            return diarize(recording, *arguments, **options)
-
-        self.patch.setattr(journal.Unfinished, "add", add_or_stop)
-        self.patch.setattr(Path, "replace", replace_or_stop)
-        self.patch.setattr(inputs, "diarize_steps", work)
-        return self
-
-    def __exit__(self, *_):
-        self.patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal.Unfinished, "add", add_or_stop)
+        patch.setattr(Path, "replace", replace_or_stop)
+        yield worked
 
 
-def call(root, name, out, *, resume=False, steps):
-    """Run the command line; return its exit status and what it says."""
+def call(root, name, out, *, resume=False, step=None, how=""):
+    """Diarize; return exit status, standard error, and the recordings worked on."""
     arguments = ["diarize", root / "x", out, "--system", "cosine"]
     arguments += [*OPTIONS[name], *(["--resume"] if resume else [])]
-    said, status = io.StringIO(), None
+    said, status, worked = io.StringIO(), "killed", []
     with contextlib.redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["ssahc", *map(str, arguments)])
-        with steps:
+        with killed(out) as die, stopped_at(step, how, die) as worked:
             try:
                 main()
             except SystemExit as stopped:
                 status = stopped.code or 0
-            except Killed:
-                status = "killed"
     assert "Traceback" not in said.getvalue()
-    return status, said.getvalue()
+    return status, said.getvalue(), worked
 
 
 def write_archive(root, *, broken):
@@ -113,7 +94,7 @@ def write_archive(root, *, broken):
 
 
 class Runs(RuleBasedStateMachine):
-    """One output folder, and all that may happen to it."""
+    """One output folder, and everything that may happen to it."""
 
     root: ClassVar[Path]
     references: ClassVar[dict]
@@ -122,19 +103,18 @@ class Runs(RuleBasedStateMachine):
         super().__init__()
         self.out = self.root / "out"
         shutil.rmtree(self.out, ignore_errors=True)
-        shutil.rmtree(self.root / "snapshot", ignore_errors=True)
         self.out.mkdir()
         write_archive(self.root, broken=False)
         self.clock = (self.root / "x" / "segments").stat().st_mtime + 1e6
         self.broken = self.torn = False
-        # Of what lies in the folder, and of what is not finished: the options, and
-        # whether the archive has changed since.
+        # Options of the finished and of the unfinished run in the folder, and whether
+        # the archive has changed since.
         self.finished = self.begun = None
         self.changed_finished = self.changed_begun = False
 
     def teardown(self):
-        """Whatever has happened: a run that goes on ends well."""
-        self.mend()
+        """Whatever has happened, an unfinished run can be completed."""
+        self.rewrite(broken=False)
         self.accept()
         if self.begun is not None:
             self.run(self.begun, True, None, "killed")
@@ -142,7 +122,7 @@ class Runs(RuleBasedStateMachine):
     # ---- what is known ---------------------------------------------------------------
 
     def kept(self):
-        """Return the recordings that a run need not do again."""
+        """Return the recordings that a run must not do again."""
         table = (self.root / "x" / "utt2spk").read_text()
         recordings = dict(line.split() for line in table.splitlines())
         sizes, found = Counter(recordings.values()), Counter()
@@ -171,25 +151,22 @@ class Runs(RuleBasedStateMachine):
         goes_on = resume and (self.begun or self.finished) is not None
         kept = self.kept() if goes_on and not refusal else set()
         before = files(self.out)
-        snapshot = self.root / "snapshot"
-        steps = Steps(at, how, lambda: shutil.copytree(self.out, snapshot))
-        status, said = call(self.root, name, self.out, resume=resume, steps=steps)
-        if status == "killed":
-            shutil.rmtree(self.out)
-            snapshot.rename(self.out)
+        status, said, worked = call(
+            self.root, name, self.out, resume=resume, step=at, how=how
+        )
         if refusal:
             assert status == 2
             assert refusal in said
             assert files(self.out) == before
             return
         if not self.torn:
-            assert not kept & set(steps.worked), "what was done is not done again"
-        assert len(steps.worked) == len(set(steps.worked))
+            assert not kept & set(worked), "done recordings are not done again"
+        assert len(worked) == len(set(worked))
         is_unfinished = (self.out / ".unfinished" / "config.toml").exists()
         if status in (0, 1):
             healthy = ALL - {BROKEN} if self.broken else ALL
-            # Of a torn file, nothing is known but what was worked on.
-            kept -= set(steps.worked) if self.torn else set()
+            # What a torn file still holds is known only by what was done again.
+            kept -= set(worked) if self.torn else set()
             done = frozenset(kept | healthy)
             assert status == (0 if len(done) == 3 else 1)
             assert files(self.out) == self.references[name, done]
@@ -200,7 +177,7 @@ class Runs(RuleBasedStateMachine):
         if is_unfinished:
             self.begun, self.changed_begun = name, False
         elif (self.out / "config.toml").exists() and files(self.out) != before:
-            # It was stopped when the very last file had found its place.
+            # It was stopped after the very last file had been moved.
             self.finished, self.begun, self.changed_finished = name, None, False
 
     def why_refused(self, name, resume):
@@ -208,52 +185,43 @@ class Runs(RuleBasedStateMachine):
         if earlier is None:
             return None
         if self.begun is not None and not resume:
-            return "holds a run that was interrupted; go on with --resume"
+            return "holds an interrupted run; continue it with --resume"
         if name != earlier:
-            return "so these results cannot be resumed"
+            return "give the same options to resume"
         changed = self.changed_finished if self.begun is None else self.changed_begun
         return "has changed since the run in" if changed else None
 
     @rule()
     def touch(self):
-        """Have the archive change."""
+        """Change the archive's date."""
         self.clock += 10
         os.utime(self.root / "x" / "xvector.ark", (self.clock, self.clock))
         self.changed_finished = self.changed_begun = True
 
     @rule()
     def accept(self):
-        """Say that what was done is right all the same."""
+        """Declare the earlier results valid, as the error message suggests."""
         for folder in (self.out, self.out / ".unfinished"):
             if (folder / "config.toml").exists():
                 os.utime(folder / "config.toml", (self.clock, self.clock))
         self.changed_finished = self.changed_begun = False
 
-    @precondition(lambda self: not self.broken)
-    @rule()
-    def breaks(self):
-        self.broken = True
-        write_archive(self.root, broken=True)
+    @rule(broken=st.booleans())
+    def rewrite(self, broken):
+        """Write the archive again, with or without a broken x-vector."""
+        self.broken = broken
+        write_archive(self.root, broken=broken)
         self.touch()
 
-    @precondition(lambda self: self.broken)
-    @rule()
-    def mend(self):
-        if self.broken:
-            self.broken = False
-            write_archive(self.root, broken=False)
-            self.touch()
-
-    @precondition(lambda self: self.begun is not None)
     @rule(
         which=st.sampled_from(["labels", "scores"]),
         lost=st.integers(1, 300),
         zeros=st.booleans(),
     )
     def tear(self, which, lost, zeros):
-        """Lose the end of a file, as when the power fails.
+        """Lose the end of a file in a power failure.
 
-        A file may then end in zeros; scores are on the disk before their labels are.
+        It may end in zeros then; but scores reach the disk before their labels.
         """
         zeros = zeros and which == "labels"
         paths = sorted((self.out / ".unfinished").glob(f"{which}.[0-9]*"))
@@ -266,7 +234,7 @@ class Runs(RuleBasedStateMachine):
     # ---- what always holds -----------------------------------------------------------
 
     @invariant()
-    def nothing_else_lies_there(self):
+    def only_files_of_ours_are_in_the_folder(self):
         names = {path.name for path in self.out.iterdir()}
         finals = {"labels", "rttm", "scores.ark", "scores.scp", "config.toml"}
         assert names <= finals | {".unfinished"}
@@ -274,8 +242,8 @@ class Runs(RuleBasedStateMachine):
             assert ".unfinished" not in names or is_stale(self.out)
 
     @invariant()
-    def what_is_finished_belongs_together(self):
-        """Only while files find their places are there those of two runs."""
+    def files_of_two_runs_are_not_mixed(self):
+        """But for a run that was killed while it moved its files."""
         finals = {
             name: text for name, text in files(self.out).items() if "/" not in name
         }
@@ -284,12 +252,12 @@ class Runs(RuleBasedStateMachine):
 
 
 def is_stale(out):
-    """Whether there is nothing but what a killed run has left that had not begun."""
+    """Whether a run was killed before it started, so that nothing there is used."""
     return not (out / ".unfinished" / "config.toml").exists()
 
 
 def files(folder):
-    """Return what is in a folder, without what no run will ever look at."""
+    """Return the files in a folder that a later run may use."""
     names = [path for path in folder.iterdir() if path.is_file()]
     if not is_stale(folder):
         names += folder.glob(".unfinished/*.[0-9]*")
@@ -309,7 +277,7 @@ def corpus(tmp_path_factory):
         for broken, done in ((True, ALL - {BROKEN}), (False, ALL)):
             write_archive(root, broken=broken)
             out = root / "reference"
-            status, _ = call(root, name, out, steps=Steps(None, "", None))
+            status, _, _ = call(root, name, out)
             assert status == int(broken)
             Runs.references[name, done] = files(out)
             shutil.rmtree(out)
@@ -317,7 +285,7 @@ def corpus(tmp_path_factory):
 
 TestRuns = Runs.TestCase
 TestRuns.settings = settings(
-    max_examples=40,
+    max_examples=30,
     stateful_step_count=20,
     deadline=None,
     derandomize=True,

@@ -151,7 +151,7 @@ def test_what_others_wrote_is_not_replaced(train, tmp_path, name):
     (tmp_path / "out" / name).write_text("mine")
     status, errors = train()
     assert status == 2
-    assert f"holds {name} that ssahc train-metric did not write" in errors[-1]
+    assert f"holds {name} that no completed run of ssahc train" in errors[-1]
     assert (tmp_path / "out" / name).read_text() == "mine"
 
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-RESUME = "holds a run that was interrupted; go on with --resume"
+RESUME = "holds an interrupted run; continue it with --resume"
 # The exit status, where the page does not give it.
 STATUS = {
     "everything": 0,

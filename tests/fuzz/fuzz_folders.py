@@ -4,7 +4,7 @@ import numpy as np
 from checks import check_array, check_finite, check_key, require, same
 
 from ssahc.cli.inputs import Source, open_source
-from ssahc.cli.journal import Plan, _read_back
+from ssahc.cli.journal import Plan, read_back
 from ssahc.core.errors import DataError, FormatError, SsahcError
 from ssahc.core.types import Fault, Recording
 from ssahc.io.ark import read_entries
@@ -103,7 +103,7 @@ def read_unfinished(folder, size):
     done = {}
     for with_scores in (False, True):
         plan = Plan(None, _UTTERANCES, (), with_scores, _UTTERANCES.__contains__)
-        done, scores = _read_back([folder], plan)
+        done, scores = read_back([folder], plan)
         for recording, labels in done.items():
             require(labels.dtype == np.int64, f"labels of {labels.dtype}")
             require(labels.shape == (len(_UTTERANCES[recording]),), "labels")

@@ -34,7 +34,7 @@ OTHERS = {
     "ssahc.cli.inputs": ("read_speakers", "open_source"),
     "ssahc.cli.report": ("_read_settings",),
     "ssahc.cli.train_metric": ("_read_checkpoint",),
-    "ssahc.cli.journal": ("_read_back",),
+    "ssahc.cli.journal": ("read_back",),
 }
 # Megabytes: a corpus is for all to fetch.
 LARGEST_CORPUS = 0.3

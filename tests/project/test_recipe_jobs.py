@@ -91,7 +91,7 @@ class TestDiarize:
         again = ["--nj", 2, "--resume", "true"]
         result = in_jobs(*again, options=["--target-energy", 0.5])
         assert result.returncode == 2
-        assert "target_energy is 0.1 there and 0.5 now" in result.stderr
+        assert "target_energy was 0.1 and is 0.5 now" in result.stderr
 
     def test_a_second_run_is_refused(self, folder, in_jobs):
         live = folder / "jobs" / "split2" / "1"

@@ -1,0 +1,180 @@
+"""Runs of ``ssahc diarize`` that are interrupted and resumed, one case at a time.
+
+All orders of interruptions are in test_interruptions, what is seen of each kind in
+test_faults_running.
+"""
+
+import os
+import shutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from kills import killed
+
+from ssahc.cli import resume
+from ssahc.cli.journal import Plan, read_back
+from ssahc.io.ark import read_entries
+from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+
+FILES = {"rttm", "labels", "scores.ark", "scores.scp", "config.toml"}
+PLAIN = ("--system", "plda", "--max-speakers", 4)
+
+
+def contents(out):
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+@pytest.fixture
+def kill_at_the_end(here):
+    """Kill a run when the first of its files has been moved into place."""
+
+    def kill(**options):
+        with killed(here.out) as die, here.patch.context() as patch:
+
+            def move_one(source, target, names):
+                (source / names[0]).replace(target / names[0])
+                die()
+
+            patch.setattr(resume, "move_files", move_one)
+            here.run(**options)
+
+    return kill
+
+
+def test_recordings_that_are_done_are_not_read_again(here):
+    assert here.run().returncode == 0
+    before = contents(here.out)
+    assert before.keys() == FILES
+    (here.folder / "x" / "xvector.ark").unlink()
+    again = here.run("--resume")
+    assert again.returncode == 0
+    assert "3 recordings were done before" in again.stderr
+    assert contents(here.out) == before
+
+
+def test_other_options_are_refused(here):
+    assert here.run().returncode == 0
+    before = contents(here.out)
+    for option, message in (
+        (("--target-energy", 0.5), "target_energy was 0.1 and is 0.5 now"),
+        (("--threshold", 0.5), "threshold was not given and is 0.5 now"),
+        (("--no-write-scores",), "write_scores was True and is False now"),
+    ):
+        result = here.run("--resume", *option)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert contents(here.out) == before
+
+
+def test_changed_inputs_are_refused(here):
+    """Whatever results depend on: tables, archives, models and scores of others."""
+    x, scored = here.folder / "x", here.folder / "scored"
+    assert here.run(out="scored").returncode == 0
+    shutil.copy(x / "spk2utt", scored)
+    (here.folder / "list").write_text("a000\na001\n")
+    options = ("--system", "plda", "--plda-scores", scored / "scores.scp")
+    options += ("--recordings", here.folder / "list")
+    assert here.run(options=options).returncode == 0
+    for path in (
+        here.folder / "list",
+        here.folder / "model" / "plda",
+        x / "segments",
+        x / "xvector.ark",
+        scored / "scores.ark",
+        scored / "spk2utt",
+    ):
+        # What has changed so far is accepted.
+        (here.out / "config.toml").touch()
+        before, later = path.stat(), time.time() + 10
+        os.utime(path, (later, later))
+        result = here.run("--resume", options=options)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert result.returncode == 2
+        assert f"{path}: has changed since the run" in result.stderr
+
+
+def test_utterances_that_start_with_unicode_white_space_are_found_again(here):
+    recordings = [
+        replace(item, utterances=tuple(f"\u00a0{name}" for name in item.utterances))
+        for item in read_recordings(open_xvector_dir(here.folder / "x"))
+    ]
+    write_xvector_dir(here.folder / "x", recordings)
+    assert here.run().returncode == 0
+    assert "3 recordings were done before" in here.run("--resume").stderr
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_recording_does_not_take_over_the_labels_of_another(here, place):
+    tables = [here.folder / "x" / name for name in ("spk2utt", "utt2spk")]
+    lines = tables[0].read_text().splitlines()
+    some = lines[1].split()[1:4]
+    lines.insert(place, f"other {' '.join(some)}")
+    tables[0].write_text("\n".join(lines) + "\n")
+    if place == 3:
+        # utt2spk has to agree with the last line that lists an utterance.
+        text = tables[1].read_text()
+        for utterance in some:
+            text = text.replace(f"{utterance} a001\n", f"{utterance} other\n")
+        tables[1].write_text(text)
+    results = []
+    for more in ((), ("--resume",)):
+        result = here.run(*more)
+        assert result.returncode == 1
+        assert "recording 'other': " in result.stderr
+        results.append(contents(here.out))
+    assert results[0] == results[1]
+
+
+def test_a_run_abandoned_at_its_end_leaves_no_options_of_the_run_before(
+    here, kill_at_the_end
+):
+    assert here.run().returncode == 0
+    before = (here.out / "labels").read_bytes()
+    kill_at_the_end(options=(*PLAIN, "--threshold", 5))
+    assert (here.out / "labels").read_bytes() != before
+    shutil.rmtree(here.out / ".unfinished")
+    refused = here.run("--resume")
+    assert refused.returncode == 2
+    assert "holds labels that no completed run of ssahc diarize" in refused.stderr
+
+
+def test_scores_of_an_earlier_run_are_removed_when_labels_are_replaced(
+    here, kill_at_the_end
+):
+    assert here.run().returncode == 0
+    kill_at_the_end(options=PLAIN)
+    result = here.run("--resume", options=PLAIN)
+    assert result.returncode == 0
+    assert "3 recordings were done before" in result.stderr
+    assert contents(here.out).keys() == {"rttm", "labels", "config.toml"}
+
+
+def test_a_journal_cut_off_anywhere_gives_whole_recordings_alone(here):
+    assert here.run().returncode == 0
+    utterances = open_xvector_dir(here.folder / "x").utterances
+    plans = [
+        Plan(None, utterances, (), with_scores, utterances.__contains__)
+        for with_scores in (False, True)
+    ]
+    whole, _ = read_back([here.out], plans[0])
+    assert whole.keys() == utterances.keys()
+    labels, scores = here.out / "labels", here.out / "scores.ark"
+    text, archive = labels.read_bytes(), scores.read_bytes()
+    ends = [text.index(names[-1].encode()) for names in utterances.values()]
+    ends = [text.index(b"\n", end) for end in ends]
+    for cut in range(0, len(text), 97):
+        for zeros in (b"", b"\0" * 50):
+            # After a power failure a file may end in zeros.
+            labels.write_bytes(text[:cut] + zeros)
+            done, _ = read_back([here.out], plans[0])
+            assert len(done) == sum(end < cut for end in ends)
+            assert all(np.array_equal(done[name], whole[name]) for name in done)
+    labels.write_bytes(text)
+    cuts = (archive[:cut] for cut in range(0, len(archive), len(archive) // 50))
+    for data in (bytes(len(archive)), *cuts):
+        scores.write_bytes(data)
+        done, places = read_back([here.out], plans[1])
+        matrices = dict(read_entries(places.values(), "matrix"))
+        assert done.keys() == matrices.keys() < utterances.keys()

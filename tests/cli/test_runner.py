@@ -1,0 +1,58 @@
+"""Progress, and recordings that are diarized by other processes."""
+
+import os
+import pty
+import sys
+
+import pytest
+
+from ssahc.cli.runner import track
+
+
+@pytest.mark.parametrize("where", ["--nj", "--cluster"])
+def test_other_processes_give_the_same_bytes(request, here, where):
+    archive = here.folder / "x" / "xvector.ark"
+    archive.write_bytes(archive.read_bytes()[:-200])
+    alone = here.run(out="alone")
+    with here.patch.context() as patch:
+        value = 2
+        if where == "--cluster":
+            value = request.getfixturevalue("cluster")
+            # What GPUs the workers have is not known here.
+            patch.setattr("ssahc.cli.diarize.has_gpu", None)
+        elsewhere = here.run(where, value, out="elsewhere")
+    assert alone.returncode == elsewhere.returncode == 1
+    assert elsewhere.stderr == alone.stderr
+    for name in ("rttm", "labels", "scores.ark", "scores.scp", "config.toml"):
+        paths = (here.folder / out / name for out in ("alone", "elsewhere"))
+        assert len({path.read_bytes() for path in paths}) == 1
+
+
+def test_no_gpu_is_looked_for_when_nothing_is_trained(here):
+    here.patch.setattr("ssahc.cli.diarize.has_gpu", None)
+    assert here.run().returncode == 0
+
+
+def test_progress_in_a_log(caplog, monkeypatch):
+    caplog.set_level("INFO", "ssahc")
+    seconds = iter(range(0, 400, 40))
+    monkeypatch.setattr("ssahc.cli.runner.time.monotonic", lambda: next(seconds))
+    assert list(track("abc", 5, "diarizing", done=2)) == ["a", "b", "c"]
+    assert caplog.messages == [
+        "diarizing: 3 of 5, 0.0/s, 0:01:20 left",
+        "diarizing: 4 of 5, 0.0/s, 0:00:40 left",
+        "diarizing: 5 of 5, 0.0/s, 0:00:00 left",
+    ]
+
+
+def test_progress_on_a_terminal(monkeypatch):
+    screen, terminal = pty.openpty()
+    with open(terminal, "w") as stderr, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stderr)
+        assert list(track("abc", 3, "diarizing")) == ["a", "b", "c"]
+        stderr.flush()
+        shown = os.read(screen, 4096)
+    os.close(screen)
+    assert b"diarizing" in shown
+    assert b"3/3" in shown
+    assert b"/s" in shown
