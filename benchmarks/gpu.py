@@ -10,8 +10,10 @@ import numpy as np
 
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.core.types import Model, Recording
-from ssahc.learning.ssa import LearningOptions, learn_batch
-from ssahc.pipeline.diarize import Diarization, diarize_batch, make_learning_task
+from ssahc.learning.options import LearningOptions
+from ssahc.learning.ssa import learn_batch
+from ssahc.pipeline.diarization import Diarization
+from ssahc.pipeline.diarize import diarize_batch, make_learning_task
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.runtime.device import Device
 

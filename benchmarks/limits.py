@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.io.xvectors import open_xvector_dir
-from ssahc.learning.ssa import LearningOptions
+from ssahc.learning.options import LearningOptions
 
 # Of the product and of the file that are timed.
 _SIDE, _BYTES = 2048, 1 << 26

@@ -38,9 +38,10 @@ from ssahc.io.text import read_attributes
 from ssahc.io.trials import read_trials
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS, LossOptions, MetricOptions
-from ssahc.learning.ssa import LearningOptions, Period
+from ssahc.learning.options import LearningOptions, Period
 from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows
-from ssahc.pipeline.diarize import Diarization, diarize_recording
+from ssahc.pipeline.diarization import Diarization
+from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
 from ssahc.pipeline.presets import load_preset
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording

@@ -4,11 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ssahc.backend.plda import speaker_space
-from ssahc.backend.preprocess import (
-    center,
-    principal_directions,
-    whiten_and_normalize,
-)
+from ssahc.backend.preprocess import center, principal_directions, whiten_and_normalize
 from ssahc.core.types import FloatArray, Model
 
 

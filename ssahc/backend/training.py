@@ -21,13 +21,7 @@ from ssahc.backend.plda_training import (
 from ssahc.backend.preprocess import center, whiten_and_normalize
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.options import Options
-from ssahc.core.types import (
-    LARGEST,
-    FloatArray,
-    Model,
-    as_matrix,
-    find_unusable,
-)
+from ssahc.core.types import LARGEST, FloatArray, Model, as_matrix, find_unusable
 from ssahc.core.validation import Interval, changed_fields
 
 # A variance below this share of the largest is rounding noise of float32 vectors.

@@ -22,7 +22,8 @@ from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_reco2num_spk
 from ssahc.io.xvectors import SCP, open_xvector_dir, read_recordings
-from ssahc.pipeline.diarize import Diarization, diarize_recording
+from ssahc.pipeline.diarization import Diarization
+from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions, System
 from ssahc.report.figure import can_draw
 from ssahc.scoring.der import Score, ScoringOptions, score_corpus

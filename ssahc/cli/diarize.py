@@ -55,7 +55,7 @@ from ssahc.core.turns import make_turns
 from ssahc.core.types import Fault, Float32Array, IntArray, Recording, Turn
 from ssahc.io.files import refuse_input
 from ssahc.io.xvectors import XvectorDir, is_sound, read_recordings
-from ssahc.pipeline.diarize import Diarization
+from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.runtime.batching import FAILURES
 from ssahc.runtime.device import has_gpu

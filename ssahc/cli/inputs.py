@@ -17,11 +17,8 @@ from ssahc.io.scores import ScoreTable, open_scores, read_scores
 from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
 from ssahc.io.xvectors import XvectorDir, open_xvector_dir
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS
-from ssahc.pipeline.diarize import (
-    Diarization,
-    diarize_batch,
-    diarize_recording,
-)
+from ssahc.pipeline.diarization import Diarization
+from ssahc.pipeline.diarize import diarize_batch, diarize_recording
 from ssahc.pipeline.options import (
     LEARNING,
     DiarizeOptions,

@@ -17,13 +17,7 @@ from ssahc.core.options import Options
 from ssahc.core.types import Fault, Turn
 from ssahc.io.rttm import write_rttm
 from ssahc.io.text import write_labels
-from ssahc.runtime.executor import (
-    Each,
-    Load,
-    RunningOptions,
-    Undone,
-    map_unordered,
-)
+from ssahc.runtime.executor import Each, Load, RunningOptions, Undone, map_unordered
 from ssahc.runtime.memory import lack_of_memory
 from ssahc.runtime.worker import Work
 
@@ -209,7 +203,7 @@ def work_through(
     *,
     total: int,
     what: str,
-    running: RunningOptions = RunningOptions(),  # noqa: B008
+    running: RunningOptions = RunningOptions(),
     load: Load[Item] | None = None,
 ) -> tuple[dict[str, Result], list[Fault]]:
     """Do the work on every recording, show progress, and print what failed.

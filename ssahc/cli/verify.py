@@ -25,12 +25,7 @@ from ssahc.io.files import check_output
 from ssahc.io.labelled import Xvectors, read_xvectors
 from ssahc.io.scp import read_scp
 from ssahc.io.text import read_spk2utt
-from ssahc.io.trials import (
-    Trials,
-    read_trial_scores,
-    read_trials,
-    write_trial_scores,
-)
+from ssahc.io.trials import Trials, read_trial_scores, read_trials, write_trial_scores
 from ssahc.io.xvectors import SCP
 from ssahc.scoring.detection import Verification, VerificationOptions, verify
 

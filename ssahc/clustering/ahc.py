@@ -14,12 +14,7 @@ from typing import Annotated, TypeGuard
 
 import numpy as np
 
-from ssahc.backend.affinity import (
-    Affinity,
-    FactoredAffinity,
-    check_matrix,
-    symmetrize,
-)
+from ssahc.backend.affinity import Affinity, FactoredAffinity, check_matrix, symmetrize
 from ssahc.clustering.dense_linkage import DenseClusters
 from ssahc.clustering.discriminative import DiscriminativeCost, merge_by_cost
 from ssahc.clustering.factored_linkage import group, merge_factored

@@ -10,13 +10,7 @@ from sys import intern
 from typing import NamedTuple, TypeVar
 
 from ssahc.core.errors import FormatError
-from ssahc.io.files import (
-    OnFault,
-    atomic_write,
-    raise_fault,
-    read_fields,
-    to_number,
-)
+from ssahc.io.files import OnFault, atomic_write, raise_fault, read_fields, to_number
 
 T = TypeVar("T")
 # Seconds: three years, longer than any recording.

@@ -60,7 +60,7 @@ def train_metric(
     xvectors: ArrayLike,
     speakers: Sequence[str],
     model: Model | None = None,
-    options: MetricOptions = MetricOptions(),  # noqa: B008
+    options: MetricOptions = MetricOptions(),
     *,
     device: Device = "auto",
     checkpoint: Checkpoint | None = None,

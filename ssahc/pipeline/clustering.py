@@ -151,7 +151,7 @@ def cluster_windows(
     *,
     history: MergeHistory | None = None,
     seed: int = 0,
-    resegmentation: ResegmentationOptions = ResegmentationOptions(),  # noqa: B008
+    resegmentation: ResegmentationOptions = ResegmentationOptions(),
 ) -> IntArray:
     """Cluster the windows of one recording.
 
@@ -203,8 +203,8 @@ def run_clustering(
     history: MergeHistory | None = None,
     seed: int = 0,
     cost: DiscriminativeCost | None = None,
-    ahc: AhcOptions = AhcOptions(),  # noqa: B008
-    resegmentation: ResegmentationOptions = ResegmentationOptions(),  # noqa: B008
+    ahc: AhcOptions = AhcOptions(),
+    resegmentation: ResegmentationOptions = ResegmentationOptions(),
     progress: Progress = no_progress,
 ) -> Clustering:
     """Cluster the windows of one recording, and keep what leads to the labels.

@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix, cosine_affinity
 from ssahc.backend.fusion import fuse
@@ -15,109 +13,33 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import DataError
 from ssahc.core.model import check_model
-from ssahc.core.turns import make_turns, to_annotation
 from ssahc.core.types import (
     NO_MODEL,
-    Centroid,
     Float32Array,
     FloatArray,
     IntArray,
     Model,
     Progress,
     Recording,
-    Turn,
     no_progress,
 )
-from ssahc.learning.ssa import (
-    Learned,
-    LearningOptions,
-    LearningTask,
-    Period,
-    learn,
-    learn_batch,
-)
+from ssahc.learning.options import LearningOptions
+from ssahc.learning.ssa import Learned, LearningTask, learn, learn_batch
 from ssahc.pipeline.clustering import cluster_windows, prepare_windows, run_clustering
+from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.memory_model import working_set
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle
 from ssahc.resegmentation.resegment import Resegmentation
 from ssahc.runtime.device import Device
 from ssahc.runtime.memory import check_room
 
-if TYPE_CHECKING:
-    from pyannote.core import Annotation
-
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Diarization:
-    """Who speaks when in one recording.
-
-    Attributes
-    ----------
-    recording_id : str
-    utterances : tuple of str
-        The N window ids.
-    segments : (N, 2) array
-        Start and end of every window, in seconds.
-    labels : (N,) int array
-        Speaker of every window, 0..K-1 in Kaldi's order (in order of first appearance
-        for clusterings that do not merge, and after resegmentation).
-    affinity : Affinity
-        Affinities that were clustered.
-    history : MergeHistory or None
-        All merges, which can be cut at other thresholds; None for clusterings that do
-        not merge, and where Kaldi's ``max-spk-fraction`` or two passes steer merges.
-    resegmentation : Resegmentation or None
-        The evidence for every number of speakers, which can be cut at other thresholds
-        as well; None if the labels are those of the clustering.
-    learning : tuple of Period
-        What happened in each period of learning; empty for systems that do not learn.
-    centroids : tuple of Centroid
-        One per speaker, in the order of the labels; empty where they were not computed.
-    """
-
-    recording_id: str
-    utterances: tuple[str, ...]
-    segments: FloatArray
-    labels: IntArray
-    affinity: Affinity
-    history: MergeHistory | None
-    resegmentation: Resegmentation | None
-    learning: tuple[Period, ...]
-    centroids: tuple[Centroid, ...] = ()
-
-    def __repr__(self) -> str:
-        return (
-            f"Diarization({self.recording_id!r}: {len(self.utterances)} windows, "
-            f"{self.num_speakers} speakers, {len(self.turns)} turns)"
-        )
-
-    @cached_property
-    def turns(self) -> list[Turn]:
-        """The speaker turns; speakers are named "1", "2", ... as Kaldi does."""
-        return make_turns(self.segments, [str(label + 1) for label in self.labels])
-
-    @cached_property
-    def annotation(self) -> "Annotation":
-        """The turns as a `pyannote.core.Annotation`."""
-        return to_annotation(self.turns, self.recording_id)
-
-    @property
-    def num_speakers(self) -> int:
-        """Number of speakers that were found."""
-        return int(self.labels.max()) + 1
-
-    @property
-    def labelled_utterances(self) -> list[tuple[str, int]]:
-        """Every window id with its label."""
-        return list(zip(self.utterances, self.labels.tolist(), strict=True))
 
 
 def diarize_recording(
     recording: Recording,
     model: Model = NO_MODEL,
-    options: DiarizeOptions = DiarizeOptions(),  # noqa: B008
+    options: DiarizeOptions = DiarizeOptions(),
     *,
     plda_scores: Float32Array | FloatArray | None = None,
     progress: Progress = no_progress,

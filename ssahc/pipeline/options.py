@@ -14,7 +14,7 @@ from ssahc.core.options import Options
 from ssahc.core.types import ClusteringName, Model
 from ssahc.core.validation import Interval, changed_fields
 from ssahc.learning.initialization import check_start
-from ssahc.learning.ssa import LearningOptions
+from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.resegmentation.resegment import DEFAULT_THRESHOLD, ResegmentationOptions
 from ssahc.runtime.device import Device

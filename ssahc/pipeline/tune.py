@@ -17,15 +17,10 @@ from ssahc.backend.plda import PldaOptions
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.options import build, flatten, list_options
-from ssahc.core.types import (
-    NO_MODEL,
-    Float32Array,
-    FloatArray,
-    Model,
-    Recording,
-)
-from ssahc.learning.ssa import LearningOptions
-from ssahc.pipeline.diarize import Diarization, prepare_recording
+from ssahc.core.types import NO_MODEL, Float32Array, FloatArray, Model, Recording
+from ssahc.learning.options import LearningOptions
+from ssahc.pipeline.diarization import Diarization
+from ssahc.pipeline.diarize import prepare_recording
 from ssahc.pipeline.options import DiarizeOptions, System, settle
 from ssahc.resegmentation.resegment import ResegmentationOptions
 from ssahc.scoring.der import Score
@@ -199,7 +194,7 @@ def sweep_recording(
     scorer: LabelScorer,
     grid: Grid,
     model: Model = NO_MODEL,
-    options: DiarizeOptions = DiarizeOptions(),  # noqa: B008
+    options: DiarizeOptions = DiarizeOptions(),
     *,
     plda_scores: Float32Array | FloatArray | None = None,
 ) -> Sweep:

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 
 from ssahc.core.types import Turn
 from ssahc.report.figure import label, plain_style, save
-from ssahc.report.palette import (
-    DISTINCT_COLORS,
-    ERROR_COLORS,
-    UNSCORED,
-    speaker_color,
-)
+from ssahc.report.palette import DISTINCT_COLORS, ERROR_COLORS, UNSCORED, speaker_color
 from ssahc.scoring.error_spans import ERROR_KINDS, Comparison
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ class LabelScorer:
         self,
         segments: FloatArray,
         reference: Sequence[Turn],
-        options: ScoringOptions = ScoringOptions(),  # noqa: B008
+        options: ScoringOptions = ScoringOptions(),
         *,
         uem: Spans | None = None,
     ) -> None:

@@ -6,12 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ssahc
-from ssahc.backend.plda_training import (
-    adapt_plda,
-    covariances,
-    smooth_plda,
-    train_plda,
-)
+from ssahc.backend.plda_training import adapt_plda, covariances, smooth_plda, train_plda
 from ssahc.backend.training import TrainingOptions, estimate_whitening, fit_model
 from ssahc.core.errors import DataError, UsageError
 from ssahc.io.ark import read_single, read_table

@@ -9,7 +9,7 @@ from learn_alone import learn_alone
 import ssahc
 from ssahc.core.errors import UsageError
 from ssahc.core.types import NO_MODEL, Model
-from ssahc.learning.ssa import LearningOptions
+from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.clustering import (
     ClusteringName,
     Windows,

@@ -1,7 +1,8 @@
 """Learning from one recording, without a pipeline around it."""
 
 from ssahc.backend.prepared import PreparedXvectors
-from ssahc.learning.ssa import LearningOptions, learn
+from ssahc.learning.options import LearningOptions
+from ssahc.learning.ssa import learn
 from ssahc.pipeline.diarize import make_learning_task
 
 DEFAULTS = LearningOptions()

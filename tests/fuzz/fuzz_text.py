@@ -4,13 +4,7 @@ from itertools import pairwise
 from math import isfinite, isnan
 
 import numpy as np
-from checks import (
-    check_key,
-    check_keys,
-    check_number,
-    require,
-    split_lines,
-)
+from checks import check_key, check_keys, check_number, require, split_lines
 
 from ssahc.cli import cluster, diarize, fit, train_metric, tune
 from ssahc.cli.inputs import SpeakerTables, read_speakers

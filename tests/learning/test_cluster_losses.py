@@ -22,7 +22,8 @@ from ssahc.learning.losses.options import LossName, LossOptions
 from ssahc.learning.mining import Sampling
 from ssahc.learning.network import Network
 from ssahc.learning.optimizer import Learner, TrainingJob, train_networks
-from ssahc.learning.ssa import LearningOptions, learn_batch
+from ssahc.learning.options import LearningOptions
+from ssahc.learning.ssa import learn_batch
 from ssahc.pipeline.diarize import make_learning_task
 
 LOSSES = get_args(LossName)

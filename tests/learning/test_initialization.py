@@ -22,7 +22,7 @@ from ssahc.core.types import NO_MODEL, Model, Plda
 from ssahc.learning.initialization import start_network
 from ssahc.learning.losses.ssa import ExpectedTriplets
 from ssahc.learning.optimizer import Learner, Training, TrainingJob, train_networks
-from ssahc.learning.ssa import LearningOptions
+from ssahc.learning.options import LearningOptions
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 

@@ -12,11 +12,7 @@ from torch.nn.functional import normalize
 
 from ssahc.api import make_options
 from ssahc.backend.affinity import cosine_affinity
-from ssahc.backend.preprocess import (
-    center,
-    recording_pca,
-    whiten_and_normalize,
-)
+from ssahc.backend.preprocess import center, recording_pca, whiten_and_normalize
 from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError

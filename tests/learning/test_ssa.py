@@ -8,7 +8,7 @@ from ssahc.api import diarize_recording, make_options
 from ssahc.core.errors import UsageError
 from ssahc.core.types import NO_MODEL, Model, Recording
 from ssahc.learning.optimizer import Training, train_networks
-from ssahc.learning.ssa import LearningOptions
+from ssahc.learning.options import LearningOptions
 
 UNTRAINED = LearningOptions(min_xvectors=10_000)
 

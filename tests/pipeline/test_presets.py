@@ -6,7 +6,7 @@ from ssahc.backend.fusion import FusionOptions
 from ssahc.core.errors import UsageError
 from ssahc.core.options import build, list_options
 from ssahc.learning.losses.options import LossOptions
-from ssahc.learning.ssa import LearningOptions
+from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.pipeline.presets import list_presets, load_preset
 

@@ -7,13 +7,7 @@ from pathlib import Path
 import pytest
 from joblib import Memory, Parallel
 
-from ssahc import (
-    Score,
-    SpeakerOptions,
-    diarize_recording,
-    make_options,
-    score_corpus,
-)
+from ssahc import Score, SpeakerOptions, diarize_recording, make_options, score_corpus
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SYSTEMS = {

@@ -14,11 +14,7 @@ if there is one class, or no class with two rows.
 import torch
 from torch import Tensor
 
-from ssahc.learning.losses.distances import (
-    cosines,
-    mean_cross_entropy,
-    normalize_rows,
-)
+from ssahc.learning.losses.distances import cosines, mean_cross_entropy, normalize_rows
 
 # Lower bound of the scale and, in GE2E, of cosines.
 _SMALLEST = 1e-6
