@@ -6,7 +6,7 @@ from typing import Any
 # A numpy array or a torch tensor.
 Tensor = Any
 
-# Rows shorter than this are not scaled up to length 1.
+# Rows shorter than this are not scaled to unit length.
 _SHORTEST = 1e-12
 
 
@@ -50,7 +50,7 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """What the network has made of inputs, kept for the way back.
+    """Activations of a forward pass, kept for the gradients.
 
     Attributes
     ----------

@@ -1,34 +1,34 @@
-"""How much memory the work on a recording takes, told before it begins.
+"""Estimate of the memory needed to diarize a recording.
 
-The numbers are above what was measured; `benchmarks/memory.py` shows whether they keep
-a run within its limit. What depends on the clusters that will be found is not in them.
+The constants are upper bounds of measurements (``python -m benchmarks memory``). Memory
+that depends on the clusters that will be found is not included.
 """
 
 from ssahc.clustering.ahc import LONGEST_DENSE, AhcOptions
 from ssahc.pipeline.options import LEARNING, DiarizeOptions
 
-# Arrays of a window's dimension in float64, and what it takes beside them.
+# Number of (N, D) arrays in float64, and other bytes per window.
 _ARRAYS, _ARRAYS_LEARNING = 3, 8
 _BYTES_A_WINDOW, _BYTES_A_WINDOW_LEARNING = 1000, 7000
-# Of a matrix of all pairs and its copies in the making: in average linkage, in spectral
-# clustering, and of lists of all pairs within clusters.
+# Bytes per pair of windows: average linkage on a matrix, spectral clustering, and lists
+# of all pairs within clusters.
 _DENSE, _SPECTRAL, _LISTED = 20, 54, 12
 
 
 def working_set(
     num_windows: int, dim: int, options: DiarizeOptions, *, has_scores: bool = False
 ) -> int:
-    """Return about how many bytes it takes to diarize a recording.
+    """Return roughly how many bytes are needed to diarize a recording.
 
     Parameters
     ----------
     num_windows : int
     dim : int
-        Of the x-vectors.
+        Dimension of the x-vectors.
     options : DiarizeOptions
-        Settled (`ssahc.pipeline.options.settle`).
+        Settled options (`ssahc.pipeline.options.settle`).
     has_scores : bool
-        Whether there are ready-made scores.
+        Whether ready-made PLDA scores are given.
     """
     learns = options.system in LEARNING
     arrays = _ARRAYS_LEARNING if learns else _ARRAYS

@@ -1,4 +1,4 @@
-"""What is done to a recording: the systems there are, and all their options."""
+"""Systems for diarizing a recording, and their options."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
 _NEEDS_PLDA = ("plda", "ssahc+plda")
 LEARNING = ("ssahc", "ssahc+plda")
 _LEARNED_THRESHOLD = 0.1
-# How the clusterings that know no threshold find the number of speakers.
+# How clusterings without a threshold find the number of speakers.
 _RULES = {"kmeans": "x-means", "xmeans": "BIC", "spectral": "eigengap"}
 
 
@@ -60,14 +60,14 @@ class SpeakerOptions(Options, group="Speakers"):
         Parameters
         ----------
         sign : float
-            -1 if the threshold is one on costs.
+            -1 if the threshold applies to costs.
         default : float
             Threshold if none is given.
 
         Raises
         ------
         UsageError
-            If an exact number stands beside a threshold or bounds.
+            If an exact number conflicts with a threshold or bounds.
         """
         threshold = self.threshold
         if self.num_speakers is None and threshold is None:
@@ -190,11 +190,11 @@ class DiarizeOptions(Options, group="System"):
         return size
 
     def stop(self) -> Stop:
-        """Return when merging stops, by a default where nothing is said of it.
+        """Return when merging stops, with a default threshold if none is given.
 
-        Of options that are settled (`settle`). The cosines that a network has learned
-        from whitened x-vectors lie higher than others; at 0, log-likelihood ratios and
-        cosines of centred vectors find "same" and "different" equally likely.
+        Only for settled options (`settle`). At 0, log-likelihood ratios and cosines of
+        centred vectors are equally likely for "same" and "different"; cosines of a
+        network trained on whitened x-vectors are higher.
         """
         default = 0.0
         if self.resegmentation.resegmentation == "vb":
@@ -207,14 +207,14 @@ class DiarizeOptions(Options, group="System"):
 def choose_system(
     system: System | None, model: Model, *, has_scores: bool = False
 ) -> System:
-    """Return the system to run: the one asked for, or the best there is input for.
+    """Return the system that was asked for, or the best one that the inputs allow.
 
     Parameters
     ----------
     system : str, optional
     model : Model
     has_scores : bool
-        Whether PLDA scores are given ready-made.
+        Whether ready-made PLDA scores are given.
 
     Raises
     ------
@@ -240,23 +240,23 @@ def uses_plda(system: System | None) -> bool:
 def settle(
     options: DiarizeOptions, model: Model, *, has_scores: bool = False
 ) -> DiarizeOptions:
-    """Return the options with a system, and whether labels are resegmented, decided.
+    """Resolve the options that depend on the inputs: system and resegmentation.
 
-    The final clustering vb is ahc and a resegmentation from here on.
+    Final clustering vb becomes ahc with resegmentation.
 
     Parameters
     ----------
     options : DiarizeOptions
     model : Model
     has_scores : bool
-        Whether PLDA scores are given ready-made.
+        Whether ready-made PLDA scores are given.
 
     Raises
     ------
     UsageError
-        If the system needs a PLDA that is not there; if vb is asked for and there is
-        nothing to know the x-vectors' space by; if k-means or x-means is, and there are
-        scores alone; if networks cannot start as they should (`check_start`).
+        If the system needs a PLDA and there is none; if vb needs a PLDA or a whitening
+        and there is none; if k-means or x-means would cluster ready-made scores; or if
+        networks cannot start as the model (`check_start`).
     """
     system = choose_system(options.system, model, has_scores=has_scores)
     if system in LEARNING:
@@ -284,7 +284,7 @@ def settle(
 
 
 def _refuse_vb(options: DiarizeOptions, *, learns: bool) -> None:
-    """Refuse a VB-HMM where there is no space for it."""
+    """Raise a UsageError for vb, which needs a PLDA or a whitening transform."""
     for flag, value, instead in (
         ("resegmentation", options.resegmentation.resegmentation, "none"),
         ("final-clustering", options.final_clustering, "ahc"),

@@ -1,7 +1,7 @@
-"""Choosing options by their error rates over a grid of values.
+"""Tuning of options by their error rates over a grid of values.
 
-A recording is learned from once for all fusion weights, clustered once for all
-thresholds, and cut at each of them.
+The network of a recording is trained once for all fusion weights. The recording is
+clustered once for all thresholds, and cut at each of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +18,7 @@ from ssahc.clustering.ahc import AhcOptions
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.options import build, flatten, list_options
 from ssahc.core.types import NO_MODEL, Float32Array, FloatArray, Model, Recording
+from ssahc.core.validation import flag
 from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import prepare_recording
@@ -31,9 +32,9 @@ Grid = Mapping[str, Sequence[float]]
 # One value of every option of a grid.
 Point = tuple[float, ...]
 _THRESHOLD = "threshold"
-# Of no use to clusterings that do not merge.
+# Options that clusterings without merges do not use.
 _OF_MERGES = (_THRESHOLD, AhcOptions, ResegmentationOptions)
-# Systems that make use of an option, or of those of a class; the others concern all.
+# Systems that use an option, or the options of a class; all use the others.
 _USERS: dict[str | type, tuple[System, ...]] = {
     "pca_dim": ("cosine", "spectral", "ssahc", "ssahc+plda"),
     "device": ("ssahc", "ssahc+plda"),
@@ -62,10 +63,10 @@ class Sweep:
     scores: Mapping[Point, Score]
 
     def best(self) -> Point:
-        """Return the values of the lowest error rate.
+        """Return the values with the lowest error rate.
 
-        Of several, the middle ones: of the first option, then among those that are left
-        of the next.
+        Among several, take the middle value of the first option, then of the next among
+        those that are left, and so on.
 
         Raises
         ------
@@ -91,7 +92,7 @@ class Sweep:
         return list(dict.fromkeys(point[place] for point in self.scores))
 
     def options_at(self, point: Point, options: DiarizeOptions) -> DiarizeOptions:
-        """Return the options with the values of a point in their place."""
+        """Return the options with the values of a point."""
         return _vary(options, dict(zip(self.names, point, strict=True)))
 
 
@@ -100,20 +101,20 @@ def _vary(options: DiarizeOptions, values: Mapping[str, float]) -> DiarizeOption
 
 
 def check_grid(grid: Grid, options: DiarizeOptions) -> None:
-    """Refuse a grid that cannot be swept.
+    """Check that a grid can be swept.
 
     Parameters
     ----------
     grid : mapping
         Option to its values.
     options : DiarizeOptions
-        All other options, with a system.
+        All other options; the system must be set.
 
     Raises
     ------
     UsageError
-        If there is nothing to sweep, or an option is unknown, makes no difference to
-        the system, or cannot have one of its values.
+        If there is nothing to sweep, or an option is unknown, not used by the system,
+        or out of range.
     """
     _check_names(grid, options)
     for name, values in grid.items():
@@ -130,49 +131,40 @@ def _check_names(
     for name in grid:
         if name not in known:
             raise UsageError(f"unknown option {name!r}; there are {', '.join(known)}")
-        users = _find_users(name)
-        if options.system not in users:
+        if (obstacle := _find_obstacle(name, options, has_scores)) is not None:
+            cause, remedy = obstacle
             raise UsageError(
-                f"--system {options.system} makes no use of {name.replace('_', '-')}, "
-                f"so there is nothing to sweep; use {' or '.join(users)}"
-            )
-        method = options.final_method()
-        if method != "ahc" and any(_concerns(key, name) for key in _OF_MERGES):
-            raise UsageError(
-                f"--final-clustering {method} makes no use of "
-                f"{name.replace('_', '-')}, so there is nothing to sweep; use "
-                "--final-clustering ahc"
-            )
-        refines = options.resegmentation.resegmentation != "none"
-        if _is_of(name, ResegmentationOptions) and not refines:
-            raise UsageError(
-                f"nothing makes use of {name.replace('_', '-')} where there is no "
-                "resegmentation, so there is nothing to sweep; use --resegmentation vb"
-            )
-        if (part := _unlearned(name, options.learning)) is not None:
-            raise UsageError(
-                f"{part} makes no use of {name.replace('_', '-')}, so there is nothing "
-                "to sweep; leave one of them out"
-            )
-        if has_scores and _is_of(name, PldaOptions):
-            raise UsageError(
-                f"--system {options.system} makes no use of {name.replace('_', '-')} "
-                "where PLDA scores are given; leave out the scores"
+                f"{cause} does not use {flag(name)}, so there is nothing to sweep; "
+                f"{remedy}"
             )
 
 
-def _unlearned(name: str, options: LearningOptions) -> str | None:
-    """Return what makes an option of learning mean nothing, if something does."""
-    if name in ("gamma", "gamma_step") and options.loss != "ssa":
-        return f"--loss {options.loss}"
-    merges = options.clustering == "ahc" or options.periods > 1
+def _find_obstacle(
+    name: str, options: DiarizeOptions, has_scores: bool
+) -> tuple[str, str] | None:
+    """Return which option makes another one useless, and what to do about it."""
+    system, method = f"--system {options.system}", options.final_method()
+    learning = options.learning
+    users = _find_users(name)
+    if options.system not in users:
+        return system, f"use --system {' or '.join(users)}"
+    if method != "ahc" and any(_concerns(key, name) for key in _OF_MERGES):
+        return f"--final-clustering {method}", "use --final-clustering ahc"
+    refines = options.resegmentation.resegmentation != "none"
+    if _is_of(name, ResegmentationOptions) and not refines:
+        return "--resegmentation none", "use --resegmentation vb"
+    if name in ("gamma", "gamma_step") and learning.loss != "ssa":
+        return f"--loss {learning.loss}", "leave one of them out"
+    merges = learning.clustering == "ahc" or learning.periods > 1
     if name == "init_threshold" and not merges:
-        return f"--clustering {options.clustering}"
+        return f"--clustering {learning.clustering}", "leave one of them out"
+    if has_scores and _is_of(name, PldaOptions):
+        return f"{system} with ready-made PLDA scores", "leave out the scores"
     return None
 
 
 def _find_users(name: str) -> tuple[System, ...]:
-    """Return the systems that make use of an option."""
+    """Return the systems that use an option."""
     for options, users in _USERS.items():
         if _concerns(options, name):
             return users

@@ -202,7 +202,7 @@ def test_kmeans_and_tuning(ssahc_here, folder):
     (folder / "ref.rttm").write_text("")
     result = ssahc_here("tune", folder / "x", folder / "ref.rttm", folder / "o", *given)
     assert result.returncode == 2
-    assert "--final-clustering kmeans makes no use of threshold" in result.stderr
+    assert "--final-clustering kmeans does not use --threshold" in result.stderr
 
 
 def test_the_end_displaces_what_has_no_place_beside_it(folder, ssahc_here):

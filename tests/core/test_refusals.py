@@ -91,7 +91,9 @@ def test_models_that_are_none_are_refused(parts, message):
 def test_clusterings_that_are_none_are_refused():
     affinity = ssahc.diarize(GOOD, TIMES).affinity
     windows = ssahc.Windows(affinity, TIMES)
-    with pytest.raises(ssahc.UsageError, match="unknown clustering 'kmean'; choose one of ahc"):
+    with pytest.raises(
+        ssahc.UsageError, match="unknown clustering 'kmean'; choose one of ahc"
+    ):
         ssahc.cluster_windows(windows, ssahc.Stop(2), "kmean")
     with pytest.raises(ssahc.DataError, match="4 windows, but segments of 3"):
         ssahc.Windows(affinity, TIMES[:3])

@@ -203,32 +203,36 @@ def test_a_fold_does_not_choose_for_itself():
         ({"system": "plda"}, {}, "nothing to sweep"),
         ({"system": "plda"}, {"threshold": []}, "nothing to sweep"),
         ({"system": "plda"}, {"treshold": [0.0]}, "unknown option 'treshold'"),
-        ({"system": "plda"}, {"gamma": [0.2]}, "plda makes no use of gamma"),
-        ({"system": "ssahc"}, {"target_energy": [0.2]}, "no use of target-energy"),
+        ({"system": "plda"}, {"gamma": [0.2]}, "plda does not use --gamma"),
+        ({"system": "ssahc"}, {"target_energy": [0.2]}, "does not use --target-energy"),
         (
             {"system": "ssahc", "loss": "softmax"},
             {"gamma": [0.2]},
-            "--loss softmax makes",
+            "--loss softmax does not use --gamma",
         ),
         (
             {"system": "ssahc", "clustering": "kmeans"},
             {"init_threshold": [0.2]},
-            "--clustering kmeans makes no use of init-threshold",
+            "--clustering kmeans does not use --init-threshold",
         ),
-        ({"system": "ssahc"}, {"fusion_weight": [0.2]}, r"use ssahc\+plda"),
-        ({"system": "spectral"}, {"threshold": [0.2]}, "no use of threshold"),
-        ({"system": "plda"}, {"pca_dim": [5, 10]}, "plda makes no use of pca-dim"),
+        ({"system": "ssahc"}, {"fusion_weight": [0.2]}, r"use --system ssahc\+plda"),
+        ({"system": "spectral"}, {"threshold": [0.2]}, "does not use --threshold"),
+        ({"system": "plda"}, {"pca_dim": [5, 10]}, "plda does not use --pca-dim"),
         (
             {"system": "plda", "resegmentation": "none"},
             {"fa": [0.5]},
-            "use of fa where there is no resegmentation",
+            "--resegmentation none does not use --fa",
         ),
-        ({"system": "spectral"}, {"loop_seconds": [2]}, "use of loop-seconds"),
-        ({"system": "spectral"}, {"max_spk_fraction": [0.5]}, "use of max-spk-fract"),
+        ({"system": "spectral"}, {"loop_seconds": [2]}, "not use --loop-seconds"),
+        (
+            {"system": "spectral"},
+            {"max_spk_fraction": [0.5]},
+            "not use --max-spk-fract",
+        ),
         (
             {"system": "spectral"},
             {"first_pass_max_utterances": [9]},
-            "no use of first-pass-max-utterances",
+            "does not use --first-pass-max-utterances",
         ),
         ({"system": "ssahc"}, {"gamma": [0.2, -1.0]}, "gamma must be"),
         ({"system": "cosine", "num_speakers": 2}, {"threshold": [0.0]}, "not both"),
@@ -250,7 +254,9 @@ def test_given_scores_leave_no_plda_to_sweep(conversation, model):
     scores = diarize_recording(recording, model, options).affinity.dense()
     grid = {"target_energy": [0.1, 0.3], "threshold": [0.0]}
     assert len(sweep_recording(recording, scorer, grid, model, options).scores) == 2
-    with pytest.raises(UsageError, match="makes no use of target-energy where PLDA"):
+    with pytest.raises(
+        UsageError, match="ready-made PLDA scores does not use --target-energy"
+    ):
         sweep_recording(recording, scorer, grid, model, options, plda_scores=scores)
 
 

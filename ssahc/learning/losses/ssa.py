@@ -32,7 +32,7 @@ class Loss(ABC):
 
     @property
     def is_steady(self) -> bool:
-        """Whether it is one function of the embeddings in all steps."""
+        """Whether it is the same function of the embeddings in every step."""
         return True
 
     @classmethod
@@ -53,7 +53,7 @@ class Losses(ABC):
         """
 
     def step(self, lr: float) -> None:  # noqa: B027
-        """Take one step with what a loss itself learns, if it learns something."""
+        """Take one step with the loss's own parameters, if it has any."""
 
 
 class QuadraticLoss(Losses):
@@ -62,7 +62,7 @@ class QuadraticLoss(Losses):
     Attributes
     ----------
     constant : (B,) tensor
-        Of the losses, what does not depend on the embeddings.
+        Part of the losses that does not depend on the embeddings.
     """
 
     constant: Tensor
