@@ -26,7 +26,6 @@ from ssahc.cli.inputs import (
     warn_of_other_system,
 )
 from ssahc.cli.journal import SCORES, Plan, Unfinished, open_unfinished
-from ssahc.cli.memory_limit import method_of_workers, promised_memory
 from ssahc.cli.options import (
     PATH,
     Verb,
@@ -143,8 +142,7 @@ def command(
 
     # What is in the way is found out before anything is read.
     find_stale()
-    with promised_memory(run.method):
-        faults = _run(out_dir, run, running, resume=resume, stale=find_stale)
+    faults = _run(out_dir, run, running, resume=resume, stale=find_stale)
     sys.exit(1 if faults else 0)
 
 
@@ -200,6 +198,13 @@ def check_device(method: DiarizeOptions, running: RunningOptions) -> None:
     """Refuse a GPU that is not there: it must not be found out after an hour."""
     if method.device == "cuda" and running.cluster is None:
         has_gpu(method.device)
+
+
+def method_of_workers(
+    method: DiarizeOptions, running: RunningOptions
+) -> DiarizeOptions:
+    """Return the options of workers; a cluster's have a memory limit of their own."""
+    return method if running.cluster is None else replace(method, max_memory=None)
 
 
 @dataclass(frozen=True, eq=False)

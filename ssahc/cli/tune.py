@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.diarize import Run, check_device, settle_system
+from ssahc.cli.diarize import Run, check_device, method_of_workers, settle_system
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -17,7 +17,6 @@ from ssahc.cli.inputs import (
     open_source,
     warn_of_other_system,
 )
-from ssahc.cli.memory_limit import method_of_workers, promised_memory
 from ssahc.cli.options import (
     PATH,
     Verb,
@@ -129,10 +128,7 @@ def command(
     warn_of_other_system(given, config)
     _find_stale(out_dir)
     files = (TUNING, _FOLDS, _PICTURE, CONFIG)
-    with (
-        promised_memory(options.run.method, "pyannote.metrics.diarization"),
-        staged_output(out_dir, files, stale=partial(_find_stale, out_dir)) as folder,
-    ):
+    with staged_output(out_dir, files, stale=partial(_find_stale, out_dir)) as folder:
         tuned = _tune(folder, ref_rttm, options, running)
     _print(tuned, options.protocol.scoring, out_dir)
     sys.exit(1 if tuned.faults else 0)

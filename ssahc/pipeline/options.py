@@ -97,8 +97,8 @@ class DiarizeOptions:
     device : {"auto", "cpu", "cuda"}
         Where networks are trained; auto is the GPU if there is one.
     max_memory : str, optional
-        Most memory that this process may take in all, such as 4G or 500M; others that
-        it starts, the same each. A recording that needs more is refused.
+        Skip recordings that are estimated to need more memory than this, such as 4G or
+        500M, in any one process, with what it takes already.
     plda : PldaOptions
         Of the PLDA scores.
     learning : LearningOptions

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ssahc.cli import runner
-from ssahc.cli.memory_limit import method_of_workers
+from ssahc.cli.diarize import method_of_workers
 from ssahc.core.errors import UsageError
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.runtime.executor import Each, RunningOptions, Undone, map_unordered
