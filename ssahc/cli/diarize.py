@@ -32,7 +32,6 @@ from ssahc.cli.options import (
     config_option,
     options_of,
     preset_option,
-    take_options,
 )
 from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.runner import (
@@ -47,6 +46,7 @@ from ssahc.cli.runner import (
     work_each,
     write_results,
 )
+from ssahc.cli.running import running_options, take_running
 from ssahc.core.errors import UsageError
 from ssahc.core.turns import make_turns
 from ssahc.core.types import Fault, Float32Array, IntArray, Recording, Turn
@@ -96,7 +96,7 @@ class Run:
 @click.argument("xvector_dir", type=PATH)
 @click.argument("out_dir", type=PATH)
 @options_of(Run, without={"xvector_dir"})
-@options_of(RunningOptions)
+@running_options
 @click.option(
     "--resume",
     is_flag=True,
@@ -125,7 +125,7 @@ def command(
     usage or nothing done, nothing is written. What an interrupted run has done is kept
     in OUT_DIR/.unfinished for --resume.
     """
-    running = take_options(RunningOptions, given)
+    running = take_running(given)
     if (out_dir / TUNING).exists():
         raise UsageError(
             f"{out_dir}: holds what ssahc tune wrote, whose {CONFIG} would be lost; "
@@ -196,7 +196,7 @@ def settle_system(run: Run, inputs: Inputs) -> Run:
 
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:
     """Refuse a GPU that is not there: it must not be found out after an hour."""
-    if method.device == "cuda" and running.cluster is None:
+    if method.device == "cuda" and running.dask is None:
         has_gpu(method.device)
 
 
@@ -204,7 +204,7 @@ def method_of_workers(
     method: DiarizeOptions, running: RunningOptions
 ) -> DiarizeOptions:
     """Return the options of workers; a cluster's have a memory limit of their own."""
-    return method if running.cluster is None else replace(method, max_memory=None)
+    return method if running.dask is None else replace(method, max_memory=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,7 +293,7 @@ def _diarize(
     work = _Diarize(inputs, method, run.output.write_scores)
     # What GPUs a cluster's workers have is not known here.
     load: Load[Recording] | None = None
-    if running.cluster is None:
+    if running.dask is None:
         load = partial(work.load, num_processes=running.nj)
     outcomes = work_each(
         read_recordings(waiting, max_bytes=run.method.max_bytes()),

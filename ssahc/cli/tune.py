@@ -23,11 +23,11 @@ from ssahc.cli.options import (
     config_option,
     options_of,
     preset_option,
-    take_options,
 )
 from ssahc.cli.overwrite import has_columns, refuse_others
 from ssahc.cli.references import Protocol, References, read_references
 from ssahc.cli.runner import CONFIG, TUNING, work_through
+from ssahc.cli.running import running_options, take_running
 from ssahc.cli.sweep_grid import (
     GridOptions,
     make_grid,
@@ -94,7 +94,7 @@ class _Tuned:
 @options_of(
     Tuning, without={"xvector_dir", "threshold", "write_scores", "rttm_channel"}
 )
-@options_of(RunningOptions)
+@running_options
 @preset_option
 @config_option
 def command(
@@ -121,7 +121,7 @@ def command(
     Exit status: 0 all recordings done; 1 some failed and are left out; 2 wrong usage or
     nothing done, nothing is written.
     """
-    running = take_options(RunningOptions, given)
+    running = take_running(given)
     given["xvector_dir"] = xvector_dir
     refuse_single_values(given)
     options = resolve(Tuning, given, config=config, preset=preset, displaces=_DISPLACES)

@@ -34,25 +34,23 @@ class RunningOptions:
     ----------
     nj : int
         Number of processes on this machine.
-    cluster : str, optional
+    dask : str, optional
         Scheduler of a Dask cluster (dask://HOST:PORT), whose workers take the place of
         processes on this machine; ssahc must be installed there.
     """
 
     nj: int = 1
-    cluster: str | None = None
+    dask: str | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
         check_most(self, nj=_MOST_PROCESSES)
         if self.nj < 1:
             raise UsageError(f"--nj must be 1 or more, found {self.nj}")
-        if self.cluster is not None and self.nj > 1:
-            raise UsageError("--cluster conflicts with --nj; leave out --nj")
-        if self.cluster is not None and not self.cluster.startswith(DASK):
-            raise UsageError(
-                f"--cluster must be {DASK}HOST:PORT, found {self.cluster!r}"
-            )
+        if self.dask is not None and self.nj > 1:
+            raise UsageError("--dask conflicts with --nj; leave out --nj")
+        if self.dask is not None and not self.dask.startswith(DASK):
+            raise UsageError(f"--dask must be {DASK}HOST:PORT, found {self.dask!r}")
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,11 @@ def map_unordered(
     UsageError
         If the cluster cannot be used.
     """
-    if running.nj == 1 and running.cluster is None:
+    if running.nj == 1 and running.dask is None:
         yield from _work_here(work, iter(items), total, load or (lambda item: 1.0))
         return
-    if running.cluster is not None:
-        workers = dask_workers(work, running.cluster)
+    if running.dask is not None:
+        workers = dask_workers(work, running.dask)
     else:
         workers = local_workers(work, running.nj)
     with workers as pool:

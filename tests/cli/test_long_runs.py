@@ -324,7 +324,7 @@ def test_what_gpus_a_cluster_has_is_not_asked_here(run, cluster, monkeypatch):
         raise AssertionError("the workers know")
 
     monkeypatch.setattr("ssahc.cli.diarize.has_gpu", ask)
-    assert run("out", "--cluster", cluster).returncode == 0
+    assert run("out", "--dask", cluster).returncode == 0
 
 
 def test_every_torn_file_gives_whole_recordings(folder, options, run):
@@ -354,7 +354,7 @@ def test_matrices_that_cannot_be_read_are_made_again(folder, options, run):
     assert contents(folder / "out") == contents(folder / "whole")
 
 
-@pytest.mark.parametrize("where", ["--nj", "--cluster"])
+@pytest.mark.parametrize("where", ["--nj", "--dask"])
 def test_the_same_bytes_from_other_processes(request, folder, run, where):
     archive = folder / "x" / "xvector.ark"
     archive.write_bytes(archive.read_bytes()[:-200])
@@ -389,3 +389,10 @@ def test_progress_on_a_terminal(folder, options):
     assert b"diarizing" in shown
     assert b"3/3" in shown
     assert b"/s" in shown
+
+
+def test_the_old_spelling_of_dask_is_taken_with_a_warning(run):
+    result = run("out", "--cluster", "host:1")
+    assert result.returncode == 2
+    assert "use --dask" in result.stderr
+    assert "--dask must be dask://HOST:PORT, found 'host:1'" in result.stderr
