@@ -1,4 +1,4 @@
-"""Does ``--max-memory`` keep its promise? Peak memory of whole runs beside the limit.
+"""How good is the estimate of ``--max-memory``? Peak memory of runs beside the limit.
 
     python benchmarks/memory.py FOLDER [--limits 256M 512M 1G]
 

@@ -25,7 +25,6 @@ from ssahc.cli.inputs import (
     warn_of_other_system,
 )
 from ssahc.cli.journal import SCORES, Plan, Unfinished, open_unfinished
-from ssahc.cli.memory_limit import method_of_workers, promised_memory
 from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.parsing import (
     PATH,
@@ -35,7 +34,6 @@ from ssahc.cli.parsing import (
     options_of,
     preset_option,
     resolve,
-    take_options,
 )
 from ssahc.cli.runner import (
     CONFIG,
@@ -49,6 +47,7 @@ from ssahc.cli.runner import (
     work_each,
     write_results,
 )
+from ssahc.cli.running import running_options, take_running
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
 from ssahc.core.turns import make_turns
@@ -99,7 +98,7 @@ class DiarizeConfig:
 @click.argument("xvector_dir", type=PATH)
 @click.argument("out_dir", type=PATH)
 @options_of(DiarizeConfig, without={"xvector_dir"})
-@options_of(RunningOptions)
+@running_options
 @click.option(
     "--resume",
     cls=GroupedOption,
@@ -128,7 +127,7 @@ def command(
     written); 2 on wrong usage or if all failed (nothing is written). The results of an
     interrupted run are kept in OUT_DIR/.unfinished for --resume.
     """
-    running = take_options(RunningOptions, given)
+    running = take_running(given)
     if (out_dir / TUNING).exists():
         raise UsageError(
             f"{out_dir}: holds what ssahc tune wrote, whose {CONFIG} would be lost; "
@@ -147,8 +146,7 @@ def command(
 
     # What is in the way is found out before anything is read.
     find_stale()
-    with promised_memory(run.method):
-        faults = _run(out_dir, run, running, resume=resume, stale=find_stale)
+    faults = _run(out_dir, run, running, resume=resume, stale=find_stale)
     sys.exit(1 if faults else 0)
 
 
@@ -202,8 +200,15 @@ def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
 
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:
     """Refuse a GPU that is not there: it must not be found out after an hour."""
-    if method.device == "cuda" and running.cluster is None:
+    if method.device == "cuda" and running.dask is None:
         has_gpu(method.device)
+
+
+def method_of_workers(
+    method: DiarizeOptions, running: RunningOptions
+) -> DiarizeOptions:
+    """Return the options of workers; a cluster's have a memory limit of their own."""
+    return method if running.dask is None else replace(method, max_memory=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,7 +294,7 @@ def _diarize(
     work = _Diarize(inputs, method, run.output.write_scores)
     # What GPUs a cluster's workers have is not known here.
     load: Load[Recording] | None = None
-    if running.cluster is None:
+    if running.dask is None:
         load = partial(work.load, num_processes=running.nj)
     outcomes = work_each(
         read_recordings(waiting, max_bytes=run.method.max_bytes()),

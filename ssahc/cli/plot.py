@@ -15,7 +15,6 @@ from ssahc.cli.inputs import (
     find_inputs,
     open_inputs,
 )
-from ssahc.cli.memory_limit import promised_memory
 from ssahc.cli.parsing import (
     PATH,
     Verb,
@@ -89,15 +88,7 @@ def affinity(
     PICTURE ends in .png, .svg or .pdf.
     """
     run = _resolve(given, preset, config)
-    inputs = find_inputs(run.files, run.tables)
-    check_picture(picture, [ref_rttm, config, *inputs])
-    with promised_memory(run.method, "matplotlib.figure"):
-        _draw_affinities(xvector_dir, recording, ref_rttm, picture, run)
-
-
-def _draw_affinities(
-    xvector_dir: Path, recording: str, ref_rttm: Path, picture: Path, run: DiarizeConfig
-) -> None:
+    check_picture(picture, [ref_rttm, config, *find_inputs(run.files, run.tables)])
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     has_scores = inputs.plda_scores is not None
     systems: tuple[System, ...] = ("cosine", "ssahc")

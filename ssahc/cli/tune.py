@@ -9,7 +9,12 @@ from typing import Any
 
 import click
 
-from ssahc.cli.diarize import DiarizeConfig, check_device, settle_system
+from ssahc.cli.diarize import (
+    DiarizeConfig,
+    check_device,
+    method_of_workers,
+    settle_system,
+)
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -17,7 +22,6 @@ from ssahc.cli.inputs import (
     open_source,
     warn_of_other_system,
 )
-from ssahc.cli.memory_limit import method_of_workers, promised_memory
 from ssahc.cli.overwrite import has_columns, refuse_others
 from ssahc.cli.parsing import (
     PATH,
@@ -26,10 +30,10 @@ from ssahc.cli.parsing import (
     options_of,
     preset_option,
     resolve,
-    take_options,
 )
 from ssahc.cli.references import Protocol, References, read_references
 from ssahc.cli.runner import CONFIG, TUNING, work_through
+from ssahc.cli.running import running_options, take_running
 from ssahc.cli.sweep_grid import (
     GridOptions,
     make_grid,
@@ -96,7 +100,7 @@ class _Tuned:
 @options_of(
     TuneConfig, without={"xvector_dir", "threshold", "write_scores", "rttm_channel"}
 )
-@options_of(RunningOptions)
+@running_options
 @preset_option
 @config_option
 def command(
@@ -123,7 +127,7 @@ def command(
     Exit status: 0 all recordings done; 1 some failed and are left out; 2 wrong usage or
     nothing done, nothing is written.
     """
-    running = take_options(RunningOptions, given)
+    running = take_running(given)
     given["xvector_dir"] = xvector_dir
     refuse_single_values(given)
     options = resolve(
@@ -132,10 +136,7 @@ def command(
     warn_of_other_system(given, config)
     _find_stale(out_dir)
     files = (TUNING, _FOLDS, _PICTURE, CONFIG)
-    with (
-        promised_memory(options.run.method, "pyannote.metrics.diarization"),
-        staged_output(out_dir, files, stale=partial(_find_stale, out_dir)) as folder,
-    ):
+    with staged_output(out_dir, files, stale=partial(_find_stale, out_dir)) as folder:
         tuned = _tune(folder, ref_rttm, options, running)
     _print(tuned, options.protocol.scoring, out_dir)
     sys.exit(1 if tuned.faults else 0)

@@ -95,8 +95,8 @@ class DiarizeOptions(Options, group="System"):
     device : {"auto", "cpu", "cuda"}
         Where networks are trained; auto uses a GPU if there is one.
     max_memory : str, optional
-        Memory limit per process, such as 4G or 500M. Recordings that need more are
-        skipped with a message.
+        Skip recordings estimated to need more memory per process than this, such as 4G
+        or 500M.
     plda : PldaOptions
         Options of the PLDA scores.
     learning : LearningOptions

@@ -33,23 +33,21 @@ class RunningOptions(Options, group="Execution"):
     ----------
     nj : int
         Number of local processes.
-    cluster : str, optional
+    dask : str, optional
         Scheduler of a Dask cluster (dask://HOST:PORT) whose workers replace local
         processes; ssahc must be installed there.
     """
 
     # More than there are cores in one machine.
     nj: Annotated[int, Interval(ge=1, le=4096)] = 1
-    cluster: str | None = None
+    dask: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.cluster is not None and self.nj > 1:
-            raise UsageError("--cluster conflicts with --nj; leave out --nj")
-        if self.cluster is not None and not self.cluster.startswith(DASK):
-            raise UsageError(
-                f"--cluster must be {DASK}HOST:PORT, found {self.cluster!r}"
-            )
+        if self.dask is not None and self.nj > 1:
+            raise UsageError("--dask conflicts with --nj; leave out --nj")
+        if self.dask is not None and not self.dask.startswith(DASK):
+            raise UsageError(f"--dask must be {DASK}HOST:PORT, found {self.dask!r}")
 
 
 @dataclass(frozen=True)
@@ -109,11 +107,11 @@ def map_unordered(
     UsageError
         If the cluster cannot be used.
     """
-    if running.nj == 1 and running.cluster is None:
+    if running.nj == 1 and running.dask is None:
         yield from _work_here(work, iter(items), total, load or (lambda item: 1.0))
         return
-    if running.cluster is not None:
-        workers = dask_workers(work, running.cluster)
+    if running.dask is not None:
+        workers = dask_workers(work, running.dask)
     else:
         workers = local_workers(work, running.nj)
     with workers as pool:

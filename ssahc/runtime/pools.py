@@ -143,9 +143,7 @@ def dask_workers(
     try:
         from distributed import Client, KilledWorker
     except ImportError as error:
-        raise UsageError(
-            "--cluster needs Dask: pip install 'ssahc[cluster]'"
-        ) from error
+        raise UsageError("--dask needs Dask: pip install 'ssahc[cluster]'") from error
     try:
         client = Client("tcp://" + address.removeprefix(DASK), timeout=PATIENCE)
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ssahc.cli import runner
-from ssahc.cli.memory_limit import method_of_workers
+from ssahc.cli.diarize import method_of_workers
 from ssahc.core.errors import UsageError
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.runtime.executor import Each, RunningOptions, Undone, map_unordered
@@ -35,7 +35,7 @@ def run(function, count, running):
 @pytest.fixture(params=["here", "processes", "dask"])
 def running(request):
     if request.param == "dask":
-        return RunningOptions(cluster=request.getfixturevalue("cluster"))
+        return RunningOptions(dask=request.getfixturevalue("cluster"))
     return RunningOptions(nj=2 if request.param == "processes" else 1)
 
 
@@ -129,7 +129,7 @@ def test_what_is_done_is_not_held_while_the_next_is_read(monkeypatch, terminal):
 def test_workers_of_a_cluster_have_a_limit_of_their_own():
     method = DiarizeOptions(max_memory="1G")
     assert method_of_workers(method, RunningOptions(nj=2)) == method
-    elsewhere = RunningOptions(cluster="dask://host:1")
+    elsewhere = RunningOptions(dask="dask://host:1")
     assert method_of_workers(method, elsewhere).max_memory is None
 
 
@@ -200,9 +200,7 @@ def test_ctrl_c_is_left_to_the_parent(work):
 
 def test_a_killed_dask_worker_is_replaced(work, cluster, tmp_path):
     dies_once = partial(work.killed_at, 7, tmp_path)
-    assert run(dies_once, 40, RunningOptions(cluster=cluster)) == {
-        n: n for n in range(40)
-    }
+    assert run(dies_once, 40, RunningOptions(dask=cluster)) == {n: n for n in range(40)}
     assert (tmp_path / "died").exists()
 
 
@@ -212,8 +210,8 @@ def test_a_killed_dask_worker_is_replaced(work, cluster, tmp_path):
         ({"nj": 0}, "--nj must be between 1 and 4,096, found 0"),
         ({"nj": 10**20}, "nj must be a whole number of at most 64 bits"),
         ({"nj": 10**10}, "nj must be between 1 and 4,096, found 10000000000"),
-        ({"nj": 2, "cluster": "dask://host:1"}, "leave out --nj"),
-        ({"cluster": "tcp://host:1"}, "must be dask://HOST:PORT"),
+        ({"nj": 2, "dask": "dask://host:1"}, "leave out --nj"),
+        ({"dask": "tcp://host:1"}, "must be dask://HOST:PORT"),
     ],
 )
 def test_wrong_options(options, message):
@@ -230,11 +228,11 @@ def test_workers_that_are_busy(work, cluster, monkeypatch):
 
     monkeypatch.setattr(Future, "result", wait)
     with pytest.raises(UsageError, match="no worker has answered for 30 s"):
-        run(work.square, 3, RunningOptions(cluster=cluster))
+        run(work.square, 3, RunningOptions(dask=cluster))
 
 
 def test_a_scheduler_that_is_not_there(work, monkeypatch):
     monkeypatch.setattr("ssahc.runtime.pools.PATIENCE", 1.0)
-    running = RunningOptions(cluster="dask://127.0.0.1:1")
+    running = RunningOptions(dask="dask://127.0.0.1:1")
     with pytest.raises(UsageError, match="no Dask scheduler answers there"):
         run(work.square, 3, running)
