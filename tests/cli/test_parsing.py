@@ -95,7 +95,7 @@ def test_a_loss_displaces_options_it_does_not_use(diarize_config):
 
 @pytest.mark.parametrize("options_class", CONFIGS)
 def test_every_number_is_checked(options_class):
-    # config.toml holds integers of 64 bits, and NaN is never sensible.
+    # config.toml holds numbers of 64 bits, and NaN is no value of any option.
     wrong = {int: 2**63, float: nan}
     for option in list_options(options_class):
         if option.type in wrong:

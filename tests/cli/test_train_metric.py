@@ -336,7 +336,7 @@ def test_broken_vectors_are_named_and_the_rest_is_used(train, corpus_dir, tmp_pa
     ("options", "message"),
     [
         (["--loss", "arcface"], "'arcface' is not one of"),
-        (["--lr", 0], "expected lr above 0"),
+        (["--lr", 0], "lr must be above 0"),
         (
             ["--sampling", "hard"],
             "sampling hard applies to ssa, triplet and quadruplet",

@@ -344,7 +344,7 @@ def test_options_that_are_none(values, message):
         (
             "aam-softmax",
             {"margin_size": 28.6},
-            "an angle in radians and must be below pi",
+            "an angle in radians and must be",
         ),
     ],
 )

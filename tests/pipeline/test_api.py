@@ -236,7 +236,7 @@ def test_everything_can_be_imported_at_once():
         ({"gama": 0.4}, "did you mean 'gamma'"),
         ({"gamma": "much"}, "expected a value of type float"),
         ({"num_speakers": 2, "threshold": 0.1}, "not both"),
-        ({"system": "spectral", "threshold": 0.1}, "knows no --threshold"),
+        ({"system": "spectral", "threshold": 0.1}, "does not use --threshold"),
         ({"preset": "paper-ssa9"}, "unknown preset"),
     ],
 )

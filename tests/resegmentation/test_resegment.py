@@ -333,7 +333,7 @@ def test_options_are_checked():
     for name in ("fa", "fb", "loop_seconds"):
         with pytest.raises(UsageError, match="must be between 1e-06 and 1e"):
             ssahc.make_options(**{name: 0.0})
-    with pytest.raises(UsageError, match="makes none; use another system"):
+    with pytest.raises(UsageError, match="makes none; leave one of them out"):
         ssahc.make_options(system="spectral", resegmentation="vb")
 
 
