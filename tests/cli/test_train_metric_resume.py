@@ -1,15 +1,16 @@
-"""Training of metrics that is interrupted and resumed; checkpoints that are broken."""
+"""Metric training that is interrupted and resumed; broken checkpoints."""
 
+import itertools
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+from kills import killed
 
+from ssahc.cli import main
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
 from ssahc.io.labelled import write_labelled
 from ssahc.io.model import MODEL_FILES
@@ -41,11 +42,19 @@ def train(ssahc_here, source, tmp_path):
     return run
 
 
-@pytest.fixture
-def whole(train, tmp_path):
-    """What a run leaves that is not interrupted."""
-    assert train(out="whole")[0] == 0
-    return contents(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(source):
+    """The files of a run that is not interrupted."""
+    call_main("train-metric", source, source.parent / "whole", *OPTIONS)
+    return contents(source.parent / "whole")
+
+
+def call_main(*arguments):
+    """Run the command line where `ssahc_here` cannot: for all tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["ssahc", *map(str, arguments)])
+        with pytest.raises(SystemExit):
+            main()
 
 
 def contents(folder):
@@ -54,44 +63,36 @@ def contents(folder):
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
-DIE = """
-import os, signal, sys
-from ssahc.cli import train_metric
-tell = train_metric._tell
-def tell_and_die(epoch):
-    tell(epoch)
-    if epoch.number == 1: os.kill(os.getpid(), signal.SIGKILL)
-train_metric._tell = tell_and_die
-sys.argv = {arguments!r}
-import ssahc.__main__
-"""
-
-
 @pytest.fixture(scope="module")
-def killed(source):
-    """A folder that a run has left that was killed after its first epoch."""
-    out = source.parent / "killed"
-    arguments = ("ssahc", "train-metric", source, out, *OPTIONS)
-    code = DIE.format(arguments=[str(argument) for argument in arguments])
-    process = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert process.returncode == -signal.SIGKILL, process.stderr
-    assert "epoch 1: loss" in process.stderr
+def stopped(source):
+    """The output folder of a run that was killed after its first epoch."""
+    out, epochs = source.parent / "killed", itertools.count()
+    with killed(out) as die, pytest.MonkeyPatch.context() as patch:
+
+        def write_and_die(*arguments):
+            write_checkpoint(*arguments)
+            if next(epochs) == 1:
+                die()
+
+        patch.setattr("ssahc.cli.train_metric.write_checkpoint", write_and_die)
+        call_main("train-metric", source, out, *OPTIONS)
+    assert (out / ".unfinished" / "checkpoint.npz").exists()
     return out
 
 
 @pytest.fixture
-def unfinished(killed, tmp_path):
-    """A copy of it, where `train` writes to."""
-    shutil.copytree(killed, tmp_path / "out")
+def unfinished(stopped, tmp_path):
+    """A copy of it in the folder that `train` writes to."""
+    shutil.copytree(stopped, tmp_path / "out")
+    # Other tests may have touched what was read.
+    (tmp_path / "out" / ".unfinished" / "config.toml").touch()
     return tmp_path / "out" / ".unfinished"
 
 
 def test_a_killed_run_is_resumed(train, unfinished, whole, tmp_path):
     status, errors = train()
     assert status == 2
-    assert "holds a run that was interrupted; go on with --resume, or" in errors[-1]
+    assert "holds an interrupted run; continue it with --resume, or" in errors[-1]
     status, errors = train("--resume")
     assert status == 0
     assert errors[0] == "ssahc: epoch 1 was reached before"
@@ -99,17 +100,16 @@ def test_a_killed_run_is_resumed(train, unfinished, whole, tmp_path):
     assert contents(tmp_path / "out") == whole
 
 
-@pytest.mark.parametrize("last", ["mean.vec", "plda", "training.csv"])
-def test_a_run_that_was_killed_at_its_end_is_resumed(
-    train, unfinished, whole, tmp_path, last
+@pytest.mark.parametrize("last", ["mean.vec", "training.csv"])
+def test_a_run_killed_while_its_files_were_moved_is_resumed(
+    train, unfinished, whole, last
 ):
-    """As moving the files one by one has left it."""
     names = [*MODEL_FILES, "training.csv"]
     for name in names[: names.index(last) + 1]:
-        shutil.copy(tmp_path / "whole" / name, tmp_path / "out")
-    assert "go on with --resume" in train()[1][-1]
+        (unfinished.parent / name).write_bytes(whole[name])
+    assert "continue it with --resume" in train()[1][-1]
     assert train("--resume")[0] == 0
-    assert contents(tmp_path / "out") == whole
+    assert contents(unfinished.parent) == whole
 
 
 def test_a_finished_run_is_left_as_it_is(train, unfinished, whole, tmp_path):
@@ -118,17 +118,15 @@ def test_a_finished_run_is_left_as_it_is(train, unfinished, whole, tmp_path):
     assert status == 0
     assert errors == [f"ssahc: {tmp_path / 'out'}: the run was finished before"]
     assert contents(tmp_path / "out") == whole
-    status, errors = train("--resume", "--lr", 0.1)
-    assert status == 2
-    assert "lr is 0.01 there and 0.1 now" in errors[-1]
 
 
-def test_other_options_are_not_mixed(train, unfinished, whole, tmp_path):
-    for option, message in (
-        (("--lr", 0.1), "lr is 0.01 there and 0.1 now"),
-        (("--loss", "ge2e"), "loss is aam-softmax there and ge2e now"),
-        (("--margin-size", 0.1), "margin_size is not given there and 0.1 now"),
-    ):
+def test_other_options_are_refused(train, unfinished, whole, tmp_path):
+    options = {
+        ("--lr", 0.1): "lr was 0.01 and is 0.1 now",
+        ("--loss", "ge2e"): "loss was aam-softmax and is ge2e now",
+        ("--margin-size", 0.1): "margin_size was not given and is 0.1 now",
+    }
+    for option, message in options.items():
         status, errors = train("--resume", *option)
         assert status == 2
         assert len(errors) == 1
@@ -137,32 +135,31 @@ def test_other_options_are_not_mixed(train, unfinished, whole, tmp_path):
     assert contents(tmp_path / "out") == whole
 
 
-@pytest.mark.parametrize("name", ["xvector.ark", "xvector.scp", "utt2spk"])
-def test_other_inputs_are_not_mixed(train, killed, unfinished, source, name):
-    path = source / name
-    before = path.stat()
-    later = time.time() + 1
-    os.utime(path, (later, later))
-    status, errors = train("--resume")
-    # As one puts an older file in its place: its own time does not tell.
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert train("--resume") == (status, errors)
-    (killed / ".unfinished" / "config.toml").touch()
-    assert status == 2
-    assert f"{path}: has changed since the run" in errors[-1]
+def test_changed_inputs_are_refused(train, unfinished, source):
+    for name in ("xvector.ark", "xvector.scp", "utt2spk"):
+        # What has changed so far is accepted.
+        (unfinished / "config.toml").touch()
+        path, later = source / name, time.time() + 1
+        before = path.stat()
+        os.utime(path, (later, later))
+        status, errors = train("--resume")
+        assert status == 2
+        assert f"{path}: has changed since the run" in errors[-1]
+        # Nor does the date of an older file hide that it was put in its place.
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert train("--resume") == (status, errors)
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "is broken, or no ch"),
-        (lambda path: path.write_bytes(b""), "is broken, or no checkpoint of ssahc"),
-        (lambda path: path.write_text("no zip"), "is broken, or no checkpoint of ssah"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "is broken, or no"),
+        (lambda path: path.write_text("no zip"), "is broken, or no checkpoint"),
         (lambda path: np.savez(path, layer0=np.eye(2)), "is broken, or no checkpoint"),
         (lambda path: write_checkpoint(path, {}, "{}"), "of this version of ssahc"),
         (
             lambda path: write_checkpoint(path, {}, '{"epochs": [], "generator": ""}'),
-            "no checkpoint of this version of ssahc; remove its folder to start anew",
+            "of this version of ssahc; remove its folder",
         ),
         (
             lambda path: write_checkpoint(path, {}, read_checkpoint(path)[1]),
@@ -170,7 +167,7 @@ def test_other_inputs_are_not_mixed(train, killed, unfinished, source, name):
         ),
     ],
 )
-def test_a_broken_checkpoint_is_one_line(train, unfinished, spoil, message):
+def test_a_broken_checkpoint_is_refused_in_one_line(train, unfinished, spoil, message):
     spoil(unfinished / "checkpoint.npz")
     status, errors = train("--resume")
     assert status == 2
@@ -179,7 +176,7 @@ def test_a_broken_checkpoint_is_one_line(train, unfinished, spoil, message):
 
 
 class Trap:
-    """Makes a file where it is unpickled."""
+    """Makes a folder when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -188,7 +185,7 @@ class Trap:
         return os.mkdir, (str(self.path),)
 
 
-def test_nothing_pickled_is_read(train, unfinished, tmp_path):
+def test_nothing_is_unpickled(train, unfinished, tmp_path):
     path = unfinished / "checkpoint.npz"
     arrays, record = read_checkpoint(path)
     trap = np.array([Trap(tmp_path / "sprung")], dtype=object)
@@ -205,10 +202,10 @@ def test_nothing_pickled_is_read(train, unfinished, tmp_path):
     assert train("--resume")[0] == 2
     assert not (tmp_path / "sprung").exists()
     np.load(path, allow_pickle=True)
-    assert (tmp_path / "sprung").exists(), "the trap is one"
+    assert (tmp_path / "sprung").exists(), "the trap works"
 
 
-def test_a_run_killed_before_it_learned_begins_anew(train, unfinished, whole):
+def test_a_run_killed_before_its_first_checkpoint_starts_over(train, unfinished, whole):
     (unfinished / "checkpoint.npz").unlink()
     status, errors = train("--resume")
     assert status == 0
@@ -216,7 +213,7 @@ def test_a_run_killed_before_it_learned_begins_anew(train, unfinished, whole):
     assert contents(unfinished.parent) == whole
 
 
-def test_what_lies_there_without_options_is_not_taken(train, unfinished, monkeypatch):
+def test_a_checkpoint_without_options_is_removed(train, unfinished, monkeypatch):
     (unfinished / "config.toml").unlink()
 
     def stop(*_, **__):
@@ -224,7 +221,7 @@ def test_what_lies_there_without_options_is_not_taken(train, unfinished, monkeyp
 
     monkeypatch.setattr("ssahc.learning.embedding_training.train_metric", stop)
     assert train()[0] == 130
-    assert not unfinished.exists(), "no later run may take it for its own"
+    assert not unfinished.exists()
 
 
 def test_a_run_that_diverged_leaves_nothing(train, tmp_path):
@@ -235,14 +232,15 @@ def test_a_run_that_diverged_leaves_nothing(train, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_interrupted_run_says_what_it_has(train, tmp_path, monkeypatch):
-    def stop(_):
+def test_an_interrupted_run_names_resume(train, whole, tmp_path, monkeypatch):
+    def write_and_stop(*arguments):
+        write_checkpoint(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ssahc.cli.train_metric._tell", stop)
+        patch.setattr("ssahc.cli.train_metric.write_checkpoint", write_and_stop)
         status, errors = train()
     assert status == 130
-    assert any("the same command with --resume goes on from" in line for line in errors)
+    assert any("the same command with --resume" in line for line in errors)
     assert train("--resume")[0] == 0
-    contents(tmp_path / "out")
+    assert contents(tmp_path / "out") == whole
