@@ -1,7 +1,7 @@
-"""Harnesses of the readers of folders: x-vectors, scores, and what a run has left."""
+"""Readers of folders: x-vectors, scores, and the results of an interrupted run."""
 
 import numpy as np
-from checks import check_array, check_finite, check_key, require, same
+from checks import as_written, check_array, check_finite, check_key, require, same
 
 from ssahc.cli.inputs import Source, open_source
 from ssahc.cli.journal import Plan, read_back
@@ -15,7 +15,7 @@ from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_d
 
 
 def read_xvector_dirs(folder, size):
-    """Read a folder of x-vectors; `ssahc check` must know of all that is wrong."""
+    """Read an x-vector folder; `ssahc check` must find whatever is refused."""
     report = find_problems(folder)
     require(report.seconds >= 0, f"{report.seconds} s")
     try:
@@ -36,24 +36,17 @@ def read_xvector_dirs(folder, size):
         check_key(recording.id)
         utterances = tuple(opened.utterances[recording.id])
         require(recording.utterances == utterances, "another order")
-    _write_again(folder, recordings)
+    if recordings:
+        write_xvector_dir(folder / "again", recordings)
+        again = list(read_recordings(open_xvector_dir(folder / "again")))
+        for one, other in zip(recordings, again, strict=True):
+            is_same = same(as_written(one.xvectors), other.xvectors)
+            require(one.id == other.id and is_same, one.id)
+            require(np.allclose(one.segments, other.segments, 1e-12, 6e-4), one.id)
     if (folder / "recordings").exists():
-        some = open_source(Source(folder, folder / "recordings"))
-        list(read_recordings(some))
+        list(read_recordings(open_source(Source(folder, folder / "recordings"))))
     if faults:
         raise DataError(faults[0].reason)
-
-
-def _write_again(folder, recordings):
-    if not recordings:
-        return
-    write_xvector_dir(folder / "again", recordings)
-    again = list(read_recordings(open_xvector_dir(folder / "again")))
-    require(len(again) == len(recordings), "a recording is lost")
-    for one, other in zip(recordings, again):
-        xvectors = one.xvectors.astype("f4").astype(float)
-        require(one.id == other.id and same(xvectors, other.xvectors), one.id)
-        require(np.allclose(one.segments, other.segments, 1e-12, 6e-4), one.id)
 
 
 def read_labelled_dirs(folder, size):
@@ -70,13 +63,13 @@ def read_labelled_dirs(folder, size):
     again, _ = read_labelled(folder / "again")
     require(again.utterances == labelled.utterances, "utterances differ")
     require(again.speakers == labelled.speakers, "speakers differ")
-    require(same(again.xvectors, labelled.xvectors.astype("f4").astype(float)), "")
+    require(same(again.xvectors, as_written(labelled.xvectors)), "x-vectors differ")
     if faults:
         raise faults[0]
 
 
 def read_score_tables(folder, size):
-    """Find score matrices, and read each."""
+    """Locate score matrices, and read each."""
     table = open_scores(folder / "scores.ark")
     rows = {} if table.rows is None else table.rows
     faults = [] if table.fault is None else [table.fault]
@@ -94,14 +87,14 @@ def read_score_tables(folder, size):
         raise faults[0]
 
 
-# What a run was to do: two recordings.
+# What the interrupted run was to do.
 _UTTERANCES = {"r1": ("a", "b"), "r2": ("c", "d", "e")}
 
 
 def read_unfinished(folder, size):
-    """Read back what an interrupted run has left; at least one recording must be."""
-    done = {}
-    for with_scores in (False, True):
+    """Read back the results of an interrupted run; there must be one recording."""
+
+    def read(with_scores):
         plan = Plan(None, _UTTERANCES, (), with_scores, _UTTERANCES.__contains__)
         done, scores = read_back([folder], plan)
         for recording, labels in done.items():
@@ -113,8 +106,9 @@ def read_unfinished(folder, size):
             ((_, matrix),) = read_entries([entry], "matrix")
             require(not isinstance(matrix, FormatError), f"{matrix}")
             check_array(matrix, 2, size)
-        if not with_scores:
-            labelled = done
-    require(done.keys() <= labelled.keys(), "done with scores alone")
+        return done.keys()
+
+    labelled = read(with_scores=False)
+    require(read(with_scores=True) <= labelled, "done with scores alone")
     if not labelled:
         raise DataError("nothing is done")

@@ -1,10 +1,10 @@
-"""Harnesses of the readers of text."""
+"""Readers of text."""
 
 from itertools import pairwise
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 
 import numpy as np
-from checks import check_key, check_keys, check_number, require, split_lines
+from checks import check_key, check_number, require, split_lines
 
 from ssahc.cli import cluster, diarize, fit, train_metric, tune
 from ssahc.cli.inputs import SpeakerTables, read_speakers
@@ -25,10 +25,6 @@ from ssahc.io.text import (
     read_segments,
     read_spk2utt,
     read_utt2spk,
-    scan_reco2num_spk,
-    scan_segments,
-    scan_spk2utt,
-    scan_utt2spk,
     write_labels,
 )
 from ssahc.io.trials import (
@@ -43,62 +39,36 @@ from ssahc.simulation.conversations import SimulateOptions
 # ---- tables of recordings and utterances -------------------------------------------
 
 
-def _check_segment(entry, values):
-    recording, start, end = entry
-    require(recording == values[0].decode(), "another recording")
-    check_number(values[1], start)
-    check_number(values[2], end)
-    require(0 <= start <= end and isfinite(end), f"from {start} to {end}")
+def _number(text):
+    value = float(text)
+    check_number(text.encode(), value)
+    return value
 
 
-def _check_words(entry, values):
-    require(entry == [value.decode() for value in values], f"{entry} of {values}")
-
-
-def _check_word(entry, values):
-    require([entry.encode()] == values, f"{entry!r} of {values}")
-
-
-def _check_count(entry, values):
-    require(1 <= entry < 10**9 and entry == int(values[0]), f"{entry} of {values}")
-
-
-def _check_bounds(entry, values):
-    require(1 <= entry[0] <= entry[1], f"{entry}")
-    require(list(entry) == [int(value) for value in values], f"{entry} of {values}")
-
-
-def _check_label(entry, values):
-    require(0 <= entry < 10**9 and entry == int(values[0]), f"{entry} of {values}")
-
-
-def _check_attribute(entry, values):
-    require(entry.encode() == b" ".join(values) != b"", f"{entry!r} of {values}")
-
-
-def _check_line(entry, values):
-    require(entry >= 1, f"line {entry}")
-
-
-# Reader, scanner if there is one, and check of an entry against the fields of its line.
-_TABLES = (
-    (read_segments, scan_segments, _check_segment),
-    (read_spk2utt, scan_spk2utt, _check_words),
-    (read_utt2spk, scan_utt2spk, _check_word),
-    (read_reco2num_spk, scan_reco2num_spk, _check_count),
-    (read_reco2min_max, None, _check_bounds),
-    (read_labels, None, _check_label),
-    (read_names, None, _check_line),
-    (read_attributes, None, _check_attribute),
-)
+# Reader, and whether an entry is what the values of its line say.
+_TABLES = {
+    read_segments: lambda entry, values: (
+        entry == (values[0], _number(values[1]), _number(values[2]))
+        and 0 <= entry.start <= entry.end < inf
+    ),
+    read_spk2utt: lambda entry, values: entry == values,
+    read_utt2spk: lambda entry, values: [entry] == values,
+    read_reco2num_spk: lambda entry, values: entry == int(values[0]) >= 1,
+    read_reco2min_max: lambda entry, values: (
+        list(entry) == [int(value) for value in values] and 1 <= entry[0] <= entry[1]
+    ),
+    read_labels: lambda entry, values: entry == int(values[0]) >= 0,
+    read_attributes: lambda entry, values: entry == " ".join(values) != "",
+}
+_WITH_ON_FAULT = (read_segments, read_spk2utt, read_utt2spk, read_reco2num_spk)
 
 
 def read_tables(folder, size):
     """Have all readers of tables read a file; at least one must take it."""
     path = folder / "table"
-    lines = split_lines(path.read_bytes())
+    lines = split_lines(path)
     faults = []
-    for read, scan, check in _TABLES:
+    for read, is_right in _TABLES.items():
         fault = None
         try:
             table = read(path)
@@ -106,11 +76,14 @@ def read_tables(folder, size):
             fault = error
             faults.append(error)
         else:
-            check_keys(table, lines)
-            for entry, (_, *values) in zip(table.values(), lines, strict=True):
-                check(entry, values)
-        if scan is not None:
-            _check_scan(scan, path, lines, fault)
+            words = [[field.decode() for field in fields] for fields in lines]
+            require(list(table) == [key for key, *_ in words], f"keys {list(table)}")
+            require(read_names(path) == list(table), "names")
+            for key, *values in words:
+                check_key(key)
+                require(is_right(table[key], values), f"{table[key]} of {values}")
+        if read in _WITH_ON_FAULT:
+            _check_on_fault(read, path, lines, fault)
     for tables in (SpeakerTables(path), SpeakerTables(reco2min_max=path)):
         try:
             read_speakers(tables, SpeakerOptions())
@@ -127,15 +100,15 @@ def read_tables(folder, size):
     require(read_labels(again) == labels, "labels differ")
 
 
-def _check_scan(scan, path, lines, fault):
-    """Check that a scanner yields every line, with the fault that the reader raises."""
+def _check_on_fault(read, path, lines, fault):
+    """Check that no line is lost, and that the first fault is the one raised."""
+    faults = []
     try:
-        scanned = list(scan(path))
+        table = read(path, lambda _, error: faults.append(error))
     except FormatError as error:
         require(str(error) == str(fault), f"{error} or {fault}")
         return
-    faults = [entry for _, entry in scanned if isinstance(entry, FormatError)]
-    require(len(scanned) == len(lines), "a line is lost")
+    require(len(table) + len(faults) == len(lines), "a line is lost")
     require(str(next(iter(faults), None)) == str(fault), f"{faults} or {fault}")
 
 
@@ -144,12 +117,8 @@ def _check_scan(scan, path, lines, fault):
 
 def read_rttms(folder, size):
     """Read an RTTM."""
-    _check_rttm(folder / "rttm", folder / "again.rttm")
-
-
-def _check_rttm(path, again):
-    rttm = read_rttm(path)
-    lines = split_lines(path.read_bytes())
+    rttm = read_rttm(folder / "rttm")
+    lines = split_lines(folder / "rttm")
     speaking = [line for line in lines if line[0].upper() == b"SPEAKER"]
     require(sum(map(len, rttm.turns.values())) == len(speaking), "a turn is lost")
     require(rttm.turns.keys() == rttm.channels.keys(), "channels")
@@ -163,8 +132,8 @@ def _check_rttm(path, again):
         require(turn.speaker.encode() == line[7], f"{turn}")
     for recording in rttm.turns:
         check_key(recording)
-    write_rttm(again, rttm.turns)
-    written = read_rttm(again).turns
+    write_rttm(folder / "again.rttm", rttm.turns)
+    written = read_rttm(folder / "again.rttm").turns
     require(written.keys() == rttm.turns.keys(), "recordings differ")
     for recording, turns in rttm.turns.items():
         for one, other in zip(turns, written[recording], strict=True):
@@ -176,29 +145,29 @@ def _check_rttm(path, again):
 
 def read_uems(folder, size):
     """Read a UEM."""
-    path = folder / "uem"
-    uem = read_uem(path)
-    lines = [line for line in split_lines(path.read_bytes())]
-    spoken = [line for line in lines if not line[0].startswith((b";", b"#"))]
-    count = 0
-    for recording, channels in uem.items():
+    uem = read_uem(folder / "uem")
+    expected = {}
+    for recording, channel, start, end in (
+        line
+        for line in split_lines(folder / "uem")
+        if not line[0].startswith((b";", b"#"))
+    ):
+        check_number(start, float(start))
+        check_number(end, float(end))
+        spans = expected.setdefault((recording.decode(), channel.decode().lower()), [])
+        spans.append((float(start), float(end)))
+    found = {
+        (recording, channel): spans
+        for recording, channels in uem.items()
+        for channel, spans in channels.items()
+    }
+    require(found == {key: sorted(spans) for key, spans in expected.items()}, "spans")
+    for (recording, _), spans in found.items():
         check_key(recording)
-        for channel, spans in channels.items():
-            mine = [
-                line[2:]
-                for line in spoken
-                if line[0].decode() == recording and line[1].decode().lower() == channel
-            ]
-            require(sorted((float(a), float(b)) for a, b in mine) == spans, f"{spans}")
-            for start, end in spans:
-                require(0 <= start < end and isfinite(end), f"{start} to {end}")
-            for (_, end), (start, _) in pairwise(spans):
-                require(end <= start, "spans overlap")
-            count += len(spans)
-    require(count == len(spoken), "a span is lost")
-    for line in spoken:
-        check_number(line[2], float(line[2]))
-        check_number(line[3], float(line[3]))
+        for start, end in spans:
+            require(0 <= start < end and isfinite(end), f"{start} to {end}")
+        for (_, end), (start, _) in pairwise(spans):
+            require(end <= start, "spans overlap")
 
 
 def read_reference_sets(folder, size):
@@ -219,7 +188,7 @@ def read_reference_sets(folder, size):
 def read_trial_lists(folder, size):
     """Read trials and, if there are any, their scores."""
     path, again = folder / "trials", folder / "again.trials"
-    lines = split_lines(path.read_bytes())
+    lines = split_lines(path)
     try:
         trials = read_trials(path)
     except FormatError:
@@ -236,7 +205,7 @@ def read_trial_lists(folder, size):
         scores = read_trial_scores(folder / "scores", trials)
         require(scores.shape == (len(trials),) and scores.dtype == float, "scores")
         given = {}
-        for line in split_lines((folder / "scores").read_bytes()):
+        for line in split_lines(folder / "scores"):
             given[line[0], line[1]] = line[2]
         for row, score in enumerate(scores.tolist()):
             text = given.get(tuple(name.encode() for name in trials.names(row)))
@@ -291,7 +260,7 @@ def read_configs(folder, size):
 
 
 def read_sweeps(folder, size):
-    """Read what ssahc tune has found."""
+    """Read the table of ssahc tune."""
     path = folder / "tuning.csv"
     sweep = read_sweep(path)
     require(sweep.scores and len(set(sweep.names)) == len(sweep.names), "names")

@@ -1,4 +1,7 @@
-"""One reader under atheris, in a process of its own; `run.py` starts it."""
+"""Fuzz one reader with atheris; `run.py` starts a process for each.
+
+Arguments: reader, CPU seconds, an empty folder for its files, and those of libFuzzer.
+"""
 
 import itertools
 import logging
@@ -14,48 +17,41 @@ import atheris
 
 with atheris.instrument_imports(include=["ssahc"]):
     from checks import Unsound
-    from harnesses import HARNESSES, feed
+    from harnesses import feed
+    from seeds import make_seeds
 
-# Memory that one input may take: none is larger than 64 KiB. (libFuzzer's own limit is
-# on all that the process has, and atheris keeps some 100 bytes of every comparison of
-# arrays, which half an hour makes hundreds of megabytes of.)
+# Memory that an input, of 64 KiB at most, may take. libFuzzer's own limit is on the
+# whole process, of which atheris takes hundreds of megabytes in half an hour.
 _MORE_MB = 512
-# Inputs after which allocations are limited anew, by what the process has by then.
+# Allocations are limited anew after so many inputs.
 _BETWEEN = 1000
-# CPU seconds that one input may take, instrumented as the readers are.
+# CPU seconds that an input may take in instrumented readers.
 _LONGEST = 2.0
 
 
 class _Formats(logging.Handler):
-    """Makes every message, since only then is what is wrong with it found."""
+    """Formats every message, since a wrong format string fails only then."""
 
     def emit(self, record):
         record.getMessage()
 
 
 def main():
-    """Fuzz the reader NAME for SECONDS of CPU, its files in the empty folder PLACE.
-
-    What else is given goes to libFuzzer, the folder of the corpus last.
-    """
+    """Fuzz until the CPU seconds are spent."""
     name, seconds, place, *arguments = sys.argv[1:]
-    harness = HARNESSES[name]
+    folder = Path(place)
     warnings.simplefilter("error")
     logger = logging.getLogger("ssahc")
     logger.handlers, logger.propagate = [_Formats()], False
     logger.setLevel(logging.INFO)
-    folder, elsewhere = Path(place, "input"), Path(place, "elsewhere")
-    folder.mkdir()
-    elsewhere.mkdir()
-    words = elsewhere / "words"
-    words.write_text("".join(map(_escape, harness.words)))
+    numbers = itertools.count()
 
     def test_one(data):
         if next(numbers) % _BETWEEN == 0:
             _limit_memory()
         most, began = _peak(), time.process_time()
         signal.setitimer(signal.ITIMER_PROF, _LONGEST)
-        feed(harness, data, folder)
+        feed(name, data, folder)
         signal.setitimer(signal.ITIMER_PROF, 0)
         took = time.process_time() - began
         # A reader may have caught what `_stop` raised.
@@ -64,22 +60,18 @@ def main():
         if _peak() - most > _MORE_MB:
             raise Unsound(f"needed {_peak() - most} MB")
         if began + took > until:
-            # libFuzzer then prints its figures and ends.
+            # libFuzzer then prints its statistics and ends.
             os.kill(os.getpid(), signal.SIGUSR1)
 
     # The first call of a reader may import.
-    seeds = sorted(Path(arguments[-1]).iterdir())
-    for seed in seeds:
-        feed(harness, seed.read_bytes(), folder)
+    for seed in make_seeds()[name].values():
+        feed(name, seed, folder)
     signal.signal(signal.SIGPROF, _stop)
     until = time.process_time() + float(seconds)
-    # What hangs outside Python is ended by the system. By its count, which it makes at
-    # every tick of its clock, a process may have taken a fifth more than it has.
+    # The system ends what hangs outside Python.
     most = int(2 * until + 60)
     resource.setrlimit(resource.RLIMIT_CPU, (most, most))
-    numbers = itertools.count()
-    arguments.insert(0, "-rss_limit_mb=0")
-    atheris.Setup([name, f"-dict={words}", *arguments], test_one)
+    atheris.Setup([name, "-rss_limit_mb=0", *arguments], test_one)
     atheris.Fuzz()
 
 
@@ -88,19 +80,15 @@ def _stop(number, frame):
 
 
 def _peak():
-    """Return the most memory that this process has had, in MB."""
+    """Return the peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def _limit_memory():
-    """Have allocations fail that no input is large enough for."""
+    """Make allocations fail that are too large for any input."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + 2 * (_MORE_MB << 20)
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
-
-
-def _escape(word):
-    return '"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n'
 
 
 if __name__ == "__main__":
