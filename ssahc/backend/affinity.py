@@ -208,19 +208,7 @@ class ScoreMatrix(Affinity):
 
 
 def check_range(size: float | FloatArray | Float32Array, what: str) -> None:
-    """Check that affinities are finite and small enough to be summed in float32.
-
-    Parameters
-    ----------
-    size : float or array
-        Their absolute values, or bounds on these.
-    what : str
-        Their name in the message.
-
-    Raises
-    ------
-    DataError
-    """
+    """Raise a DataError unless absolute values are finite and not too large to sum."""
     if not np.all(size < LARGEST_AFFINITY):
         raise DataError(
             f"{what} hold NaN, infinity or a value beyond {LARGEST_AFFINITY:g}; "
@@ -229,26 +217,14 @@ def check_range(size: float | FloatArray | Float32Array, what: str) -> None:
 
 
 def check_matrix(matrix: FloatArray | Float32Array, what: str = "affinities") -> None:
-    """Check that a matrix of affinities can be clustered.
-
-    Raises
-    ------
-    DataError
-        If it is not square, or its values fail `check_range`.
-    """
+    """Raise a DataError unless a matrix is square and passes `check_range`."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise DataError(f"{what} must be a square matrix, found shape {matrix.shape}")
     check_range(np.abs(matrix), what)
 
 
 def symmetrize(matrix: FloatArray | Float32Array) -> Float32Array:
-    """Check a matrix, mirror its upper triangle in float32, set the diagonal to 0.
-
-    Raises
-    ------
-    DataError
-        As `check_matrix`.
-    """
+    """Check a matrix, mirror its upper triangle in float32, set the diagonal to 0."""
     check_matrix(matrix)
     upper = np.triu(matrix.astype(np.float32, copy=False), 1)
     return upper + upper.T

@@ -180,10 +180,7 @@ def principal_variances(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the variances (1/N, decreasing) along principal directions, one per row.
 
-    Raises
-    ------
-    DataError
-        If the vectors do not vary in all D directions; the message names the purpose.
+    Raises a DataError that names the purpose if the vectors do not vary in all of them.
     """
     _check_enough(vectors, purpose)
     count, dim = vectors.shape

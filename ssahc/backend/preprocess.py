@@ -17,21 +17,7 @@ _RANK = 1e-9
 
 
 def check_dim(vectors: FloatArray, expected: int, part: str) -> None:
-    """Check that x-vectors have the dimension of the model that is applied to them.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-    expected : int
-        Dimension of the model.
-    part : str
-        Part of the model, as named in the message.
-
-    Raises
-    ------
-    DataError
-        If the dimensions differ.
-    """
+    """Raise a DataError unless x-vectors have the dimension of a part of the model."""
     if vectors.shape[1] != expected:
         raise DataError(
             f"x-vectors have {vectors.shape[1]} dimensions, {part} has {expected}; "

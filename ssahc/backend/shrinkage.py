@@ -49,13 +49,7 @@ def shrunk_directions(vectors: FloatArray) -> FloatArray:
 
 
 def _median_noise_energy(ratio: float) -> float:
-    """Return the median of the Marchenko-Pastur distribution of unit variance.
-
-    Parameters
-    ----------
-    ratio : float
-        Smaller over larger side of the matrix, above 0 and at most 1.
-    """
+    """Return the median of the Marchenko-Pastur distribution of unit variance."""
     # The support is 1 + ratio +- 2 sqrt(ratio). In terms of an angle the density has no
     # steep ends; midpoint rule.
     angles = np.arange(1, 2 * _STEPS + 1) * np.pi / (2 * _STEPS)

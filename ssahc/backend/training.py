@@ -114,12 +114,7 @@ def fit_model(
 
 
 def check_adaptation(options: TrainingOptions, *, adapts: bool) -> None:
-    """Check that adaptation options are only given together with adaptation vectors.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Raise a UsageError if adaptation options are changed without `adapts`."""
     scales = {"--within-covar-scale", "--between-covar-scale"}
     given = [flag for flag in changed_fields(options) if flag in scales]
     if given and not adapts:
@@ -130,17 +125,9 @@ def check_adaptation(options: TrainingOptions, *, adapts: bool) -> None:
 
 
 def as_labelled(xvectors: ArrayLike, speakers: Sequence[str]) -> FloatArray:
-    """Return x-vectors of known speakers as a matrix of usable rows.
+    """Return x-vectors as a matrix; raise a DataError if rows or speakers are unusable.
 
-    Parameters
-    ----------
-    xvectors : (N, D) array
-    speakers : sequence of N str
-
-    Raises
-    ------
-    DataError
-        If values are not finite, numbers disagree, or a speaker is not a str.
+    Values must be finite, and there must be one speaker, a str, for each row.
     """
     for row, speaker in enumerate(speakers):
         if not isinstance(speaker, str):

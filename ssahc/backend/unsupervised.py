@@ -103,10 +103,7 @@ def _common_dim(recordings: list[Recording]) -> int:
 
 
 def _pair_windows(recordings: list[Recording]) -> list[NDArray[np.intp]]:
-    """Return rows of windows, their neighbours, and other windows, of all recordings.
-
-    Rows count through the recordings; see `_pair_within` for one of them.
-    """
+    """Return what `_pair_within` does, with rows counted through all recordings."""
     begin, pairs = 0, []
     for recording in recordings:
         pairs.append([rows + begin for rows in _pair_within(recording.segments)])
@@ -115,19 +112,10 @@ def _pair_windows(recordings: list[Recording]) -> list[NDArray[np.intp]]:
 
 
 def _pair_within(segments: FloatArray) -> tuple[NDArray[np.intp], ...]:
-    """Pair windows of one recording with a neighbour and with some other window.
+    """Return rows of windows, their neighbours, and other windows, of one recording.
 
-    Parameters
-    ----------
-    segments : (N, 2) array
-        In seconds.
-
-    Returns
-    -------
-    windows, neighbours, others : (n,) int arrays
-        Rows. The neighbour is the first window that begins after the end of a window,
-        in the same stretch of speech. The others are the neighbours of the windows half
-        a list away.
+    The neighbour is the first window of the same stretch of speech that begins after
+    the end of a window; the other one is the neighbour of a window half a list away.
     """
     order = np.argsort(segments[:, 0], kind="stable")
     starts, ends = segments[order].T

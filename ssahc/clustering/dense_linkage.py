@@ -52,14 +52,7 @@ class DenseClusters:
         np.fill_diagonal(sums, -np.inf)
 
     def merge_until(self, stop: Stop, *, fewest: int = 1) -> None:
-        """Merge the best pair repeatedly until `stop`, or until no pair may merge.
-
-        Parameters
-        ----------
-        stop : Stop
-        fewest : int
-            Also stop when this many clusters are left.
-        """
+        """Merge the best pair repeatedly until `stop`, or until `fewest` are left."""
         fewest = max(fewest, stop.num_speakers or stop.min_speakers)
         left = goal = len(self.ids) - self.num_merges
         # A compiled loop cannot be interrupted (Ctrl-C), so it returns now and then.

@@ -1,4 +1,4 @@
-"""Affinities as sums: statistics and fusion against the matrices themselves."""
+"""Affinities and their fusion: equal to the same operations on matrices."""
 
 import numpy as np
 import pytest
@@ -33,11 +33,35 @@ def affinities(draw, count=None):
     )
 
 
-@settings(deadline=None)
-@given(affinities())
-def test_statistics_from_sums_are_those_of_the_matrix(affinity):
+def matrix_of(affinity):
     matrix = affinity.features @ affinity.features.T + affinity.constant
-    matrix += affinity.bias[:, None] + affinity.bias
+    return matrix + affinity.bias[:, None] + affinity.bias
+
+
+def test_cosines_are_those_of_the_angles(rng):
+    vectors = rng.standard_normal((5, 3))
+    vectors[1] = 0
+    dense = cosine_affinity(vectors).dense()
+    lengths = np.linalg.norm(vectors, axis=1)
+    expected = vectors[0] @ vectors[2] / lengths[0] / lengths[2]
+    assert dense[0, 2] == pytest.approx(expected)
+    assert not dense[1].any()
+    assert np.array_equal(dense, dense.T)
+
+
+def test_a_weighted_sum_equals_that_of_the_matrices(rng):
+    first = cosine_affinity(rng.standard_normal((6, 3)))
+    second = weighted_sum(first, cosine_affinity(rng.standard_normal((6, 4))), 0.3)
+    for weight in (0.0, 0.25, 1.0):
+        expected = weight * first.dense() + (1 - weight) * second.dense()
+        fused = weighted_sum(first, second, weight).dense()
+        np.testing.assert_allclose(fused, expected, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(affinities())
+def test_statistics_of_factors_equal_those_of_the_matrix(affinity):
+    matrix = matrix_of(affinity)
     values = off_diagonal(matrix)
     mean, deviation = affinity.moments()
     size = np.abs(matrix).max()
@@ -49,39 +73,37 @@ def test_statistics_from_sums_are_those_of_the_matrix(affinity):
     assert scores.largest() == pytest.approx(affinity.largest())
 
 
-def test_statistics_survive_what_all_windows_share(rng):
+def test_large_common_terms_do_not_cancel_in_statistics(rng):
     features = 1e4 + rng.normal(size=(30, 3))
     affinity = FactoredAffinity(features, 1e3 + rng.normal(size=30), -5e3)
-    matrix = features @ features.T + affinity.constant
-    matrix += affinity.bias[:, None] + affinity.bias
-    values = off_diagonal(matrix)
+    values = off_diagonal(matrix_of(affinity))
     mean, deviation = affinity.moments()
     assert mean == pytest.approx(values.mean(), rel=1e-12)
     assert deviation == pytest.approx(values.std(), rel=1e-6)
 
 
-def test_one_pair_is_left_as_it_is():
+def test_one_pair_is_not_normalised():
     pair = FactoredAffinity(np.array([[1.0, 0.5], [0.4, 0.2]]), np.array([0.1, 0.3]))
     fused = fuse(pair, pair, FusionOptions("znorm"))
     np.testing.assert_allclose(fused.dense(), pair.dense(), rtol=1e-6)
 
 
-def test_the_largest_value_is_found_in_any_block(monkeypatch, rng):
+def test_the_largest_value_is_found_in_every_block(monkeypatch, rng):
     monkeypatch.setattr("ssahc.backend.affinity._BLOCK", 20)
-    for _ in range(20):
+    for _ in range(5):
         affinity = FactoredAffinity(rng.normal(size=(13, 3)), rng.normal(size=13))
         values = off_diagonal(affinity.dense())
         assert affinity.largest() == pytest.approx(np.abs(values).max(), rel=1e-6)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(
     affinities(count=9),
     affinities(count=9),
     st.sampled_from(MODES),
     st.sampled_from([0.0, 0.3, 0.5, 1.0]),
 )
-def test_fusion_is_that_of_the_matrices(learned, scores, mode, weight):
+def test_fusion_equals_that_of_the_matrices(learned, scores, mode, weight):
     def normalized(affinity):
         matrix = affinity.dense().astype(np.float64)
         values = off_diagonal(matrix)
@@ -104,7 +126,7 @@ def test_fusion_is_that_of_the_matrices(learned, scores, mode, weight):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_equal_windows_have_no_scale(mode, count):
+def test_fusion_of_equal_windows_stays_finite(mode, count):
     equal = cosine_affinity(np.ones((count, 3)))
     nothing = FactoredAffinity(np.zeros((count, 3)), np.zeros(count))
     for first, second in ((equal, equal), (equal, nothing), (nothing, nothing)):
@@ -113,22 +135,17 @@ def test_equal_windows_have_no_scale(mode, count):
         assert np.abs(fused).max() <= 1 + 1e-6
 
 
-def test_scores_are_taken_from_the_upper_triangle():
+def test_scores_are_read_from_the_upper_triangle():
     matrix = np.array([[9.0, 1.0, 2.0], [50.0, 9.0, 3.0], [60.0, 70.0, 9.0]])
     scores = ScoreMatrix(matrix)
     assert scores.largest() == 3
     assert scores.moments() == pytest.approx((2.0, np.std([1, 2, 3])))
+    for wrong in (np.ones((2, 3)), np.ones(4), np.full((2, 2), np.inf)):
+        with pytest.raises(DataError):
+            ScoreMatrix(wrong)
 
 
-@pytest.mark.parametrize(
-    "wrong", [np.ones((2, 3)), np.ones(4), np.full((2, 2), np.inf)]
-)
-def test_senseless_scores_are_refused(wrong):
-    with pytest.raises(DataError):
-        ScoreMatrix(wrong)
-
-
-def test_weights_are_shares():
+def test_weights_must_be_between_0_and_1():
     affinity = cosine_affinity(np.eye(3))
     for weight in (-0.1, 1.1, np.nan):
         with pytest.raises(UsageError):

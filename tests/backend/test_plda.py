@@ -1,3 +1,5 @@
+"""PLDA scores: equal to Kaldi and to joint Gaussians; Kaldi's PLDA files."""
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -29,7 +31,7 @@ def brute_force_ratio(x, y, psi):
     return same - single.logpdf(x) - single.logpdf(y)
 
 
-def test_ratio_is_that_of_the_joint_gaussians(rng):
+def test_scores_equal_the_ratio_of_joint_gaussians(rng):
     psi = np.array([3.0, 1.0, 0.2, 0.0])
     latent = rng.standard_normal((6, 4))
     scores = log_likelihood_ratios(latent, psi).dense()
@@ -59,7 +61,7 @@ def test_projection_keeps_the_covariances(rng):
 
 @pytest.mark.parametrize("name", ["balanced", "unbalanced"])
 @pytest.mark.parametrize("target_energy", [0.5, 0.8, 1.0])
-def test_scores_equal_kaldis(golden, name, target_energy):
+def test_scores_equal_kaldi(golden, name, target_energy):
     folder = golden / "plda_train"
     vectors = dict(read_table(folder / f"{name}.ark", "vector"))
     scores = folder / f"{name}.scores_te{target_energy}.ark"
@@ -85,8 +87,8 @@ def test_few_windows_give_finite_scores(rng, count):
         assert np.isfinite(affinity.dense()).all()
 
 
-def test_all_directions_needed_keeps_all(rng, caplog):
-    # Kaldi aborts here, because its loop counts one direction more than there are.
+def test_all_directions_are_kept_where_kaldi_aborts(rng, caplog):
+    # Kaldi's loop counts one direction more than there are.
     vectors = rng.standard_normal((40, 16))
     plda = Plda(np.zeros(16), np.eye(16), np.ones(16))
     affinity = plda_affinity(vectors, plda, PldaOptions(0.99))
@@ -94,28 +96,19 @@ def test_all_directions_needed_keeps_all(rng, caplog):
     assert "keeps all 16 dimensions" in caplog.text
 
 
-def test_dimensions_must_agree():
+def test_unusable_models_are_refused(rng):
     plda = Plda(np.zeros(6), np.eye(6), np.ones(6))
     with pytest.raises(DataError, match="x-vectors have 5 dimensions, the PLDA has 6"):
         plda_affinity(np.ones((3, 5)), plda)
-
-
-def test_singular_model_is_refused(rng):
-    plda = Plda(np.zeros(3), np.zeros((3, 3)), np.ones(3))
+    singular = Plda(np.zeros(3), np.zeros((3, 3)), np.ones(3))
     with pytest.raises(DataError, match="singular"):
-        project_plda(plda, recording_pca(rng.standard_normal((9, 3)))[1][:2])
-
-
-def test_target_energy_is_a_share():
+        project_plda(singular, recording_pca(rng.standard_normal((9, 3)))[1][:2])
     with pytest.raises(UsageError, match=r"between 0 and 1, found 1\.5"):
         PldaOptions(1.5)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["balanced", "unbalanced", "adapted", "balanced.whitened", "unbalanced.whitened"],
-)
-def test_files_survive_byte_for_byte(golden, tmp_path, name):
+@pytest.mark.parametrize("name", ["balanced", "adapted", "unbalanced.whitened"])
+def test_files_are_written_as_kaldi_writes_them(golden, tmp_path, name):
     source = golden / "plda_train" / f"{name}.plda"
     plda = read_plda(source)
     write_plda(tmp_path / "plda", plda)
@@ -126,10 +119,10 @@ def test_files_survive_byte_for_byte(golden, tmp_path, name):
     np.testing.assert_allclose(read_plda(text).transform, plda.transform, rtol=1e-5)
 
 
-def test_every_truncation_is_named(golden, tmp_path):
+def test_truncated_files_are_named(golden, tmp_path):
     data = (golden / "plda_train" / "balanced.plda").read_bytes()
     path = tmp_path / "plda"
-    for cut in range(0, len(data) - 1, 13):
+    for cut in range(0, len(data) - 1, 41):
         path.write_bytes(data[:cut])
         with pytest.raises(FormatError, match=str(path)):
             read_plda(path)

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from ssahc.backend.affinity import cosine_affinity, weighted_sum
 from ssahc.backend.preprocess import (
     apply_transform,
     center,
@@ -12,6 +11,7 @@ from ssahc.backend.preprocess import (
     leading_pca,
     length_normalize,
     recording_pca,
+    unit_rows,
     whiten_and_normalize,
 )
 from ssahc.core.errors import DataError
@@ -24,11 +24,12 @@ def test_affine_transform_adds_its_last_column(rng):
     np.testing.assert_allclose(apply_transform(vectors, matrix), expected)
 
 
-def test_lengths_become_the_root_of_the_dimension(rng):
+def test_rows_get_length_1_or_the_root_of_the_dimension(rng):
     vectors = rng.standard_normal((4, 9))
     vectors[2] = 0
-    lengths = np.linalg.norm(length_normalize(vectors), axis=1)
-    np.testing.assert_allclose(lengths, [3, 3, 0, 3])
+    for scaled, length in ((unit_rows(vectors), 1), (length_normalize(vectors), 3)):
+        lengths = np.linalg.norm(scaled, axis=1)
+        np.testing.assert_allclose(lengths, [length, length, 0, length])
 
 
 def test_without_a_mean_the_recording_is_centred(rng):
@@ -55,7 +56,7 @@ def test_pca_equals_scikit_learn(rng):
 
 
 def kaldi_loop(energies, target):
-    """The rule as Kaldi's program runs through it."""
+    """As in ivector-plda-scoring-dense."""
     dim, energy = 1, 0.0
     while energy / energies.sum() <= target and dim <= len(energies):
         energy += energies[dim - 1]
@@ -67,40 +68,14 @@ def kaldi_loop(energies, target):
     st.lists(st.integers(1, 1000), min_size=1, max_size=20),
     st.floats(0, 0.98),
 )
-def test_energy_rule_is_kaldis(energies, target):
+def test_energy_dim_equals_the_loop_of_kaldi(energies, target):
     energies = np.sort(np.array(energies, float))[::-1]
     assert energy_dim(energies, target) == kaldi_loop(energies, target)
+    assert energy_dim(0 * energies, target) == 1
 
 
-def test_no_energy_keeps_one_dimension():
-    assert energy_dim(np.zeros(5), 0.1) == 1
-
-
-def test_cosine(rng):
-    vectors = rng.standard_normal((5, 3))
-    vectors[1] = 0
-    dense = cosine_affinity(vectors).dense()
-    assert dense[0, 2] == pytest.approx(
-        vectors[0]
-        @ vectors[2]
-        / np.linalg.norm(vectors[0])
-        / np.linalg.norm(vectors[2])
-    )
-    assert not dense[1].any()
-    assert np.array_equal(dense, dense.T)
-
-
-def test_weighted_sum_is_that_of_the_matrices(rng):
-    first = cosine_affinity(rng.standard_normal((6, 3)))
-    second = weighted_sum(first, cosine_affinity(rng.standard_normal((6, 4))), 0.3)
-    for weight in (0.0, 0.25, 1.0):
-        expected = weight * first.dense() + (1 - weight) * second.dense()
-        fused = weighted_sum(first, second, weight).dense()
-        np.testing.assert_allclose(fused, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("count", [2, 5, 11, 12, 13, 40])
-def test_directions_with_energy_from_the_smaller_matrix(rng, count):
+@pytest.mark.parametrize("count", [2, 12, 13, 40])
+def test_leading_pca_equals_the_full_pca(rng, count):
     vectors = rng.standard_normal((count, 12)) * np.arange(1, 13) + 5
     energies, directions = leading_pca(vectors)
     expected, others = recording_pca(vectors)
@@ -117,7 +92,7 @@ def test_directions_with_energy_from_the_smaller_matrix(rng, count):
 
 
 @pytest.mark.parametrize("count", [1, 3, 6])
-def test_where_vectors_are_equal_all_directions_are_there(count):
+def test_leading_pca_of_equal_vectors_is_finite(count):
     for rank in (0, 1):
         vectors = np.ones((count, 8))
         vectors[:, 0] += rank * np.arange(count)

@@ -1,4 +1,4 @@
-"""Learning without labels: what it finds, and when it must not be used."""
+"""Training without labels: equal to the definition, refused on unsuitable data."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ def windows_of(conversations):
 
 
 def whole_turns(conversations, rng):
-    """One x-vector a turn, each turn up to the next: neighbours are other people."""
+    """One x-vector per turn, each up to the next: neighbours are other speakers."""
     recordings = []
     for item in conversations:
         voices = {turn.speaker: rng.standard_normal(12) for turn in item.turns}
@@ -40,7 +40,7 @@ def whole_turns(conversations, rng):
     return recordings
 
 
-def test_covariances_are_those_of_the_definition(conversations):
+def test_covariances_equal_the_definition(conversations):
     # The same by a plain double loop over windows.
     recordings = windows_of(conversations)
     model = fit_unlabelled(recordings)
@@ -65,7 +65,7 @@ def test_covariances_are_those_of_the_definition(conversations):
     middle = np.mean(differences, axis=0)
     within = (within + np.outer(middle, middle)) / 2
     total = np.cov(np.concatenate(everything).T, bias=True)
-    # What is negative of the variance between speakers is taken as 0.
+    # Negative between-speaker variances are clipped to 0.
     psi, columns = eigh(total - within, within)
     assert psi.min() < 0 < psi[1]
     loading = np.linalg.inv(columns.T)
@@ -75,7 +75,7 @@ def test_covariances_are_those_of_the_definition(conversations):
     np.testing.assert_allclose(ours[1], between, atol=1e-9)
 
 
-def test_order_of_windows_does_not_matter(conversations, rng):
+def test_the_order_of_windows_does_not_matter(conversations, rng):
     recordings = windows_of(conversations)
     shuffled = []
     for recording in recordings:
@@ -83,16 +83,16 @@ def test_order_of_windows_does_not_matter(conversations, rng):
         names = tuple(recording.utterances[row] for row in order)
         segments, xvectors = recording.segments[order], recording.xvectors[order]
         shuffled.append(Recording(recording.id, names, segments, xvectors))
-    one, two = fit_unlabelled(recordings), fit_unlabelled(shuffled)
+    one, two = fit_unlabelled(recordings), fit_unlabelled(iter(shuffled))
     np.testing.assert_allclose(one.plda.psi, two.plda.psi)
 
 
-def test_whole_turns_are_recognised(conversations, rng):
+def test_whole_turns_are_refused(conversations, rng):
     with pytest.raises(DataError, match="the segments seem to be whole turns"):
         fit_unlabelled(whole_turns(conversations, rng))
 
 
-def test_one_voice_a_recording_is_recognised():
+def test_one_speaker_per_recording_is_refused():
     options = SimulateOptions(
         recordings=12, duration=60, dim=12, fewest_speakers=1, most_speakers=1
     )
@@ -101,7 +101,7 @@ def test_one_voice_a_recording_is_recognised():
         fit_unlabelled(recordings)
 
 
-def test_pauses_leave_no_neighbours(conversations):
+def test_windows_apart_are_no_neighbours(conversations):
     apart = []
     for recording in windows_of(conversations):
         starts = 5.0 * np.arange(len(recording))
@@ -111,7 +111,7 @@ def test_pauses_leave_no_neighbours(conversations):
         fit_unlabelled(apart)
 
 
-def test_little_data_is_refused(conversations):
+def test_too_little_data_is_refused(conversations):
     recordings = windows_of(conversations)
     with pytest.raises(DataError, match="there is no recording"):
         fit_unlabelled([])
@@ -126,17 +126,11 @@ def test_little_data_is_refused(conversations):
         fit_unlabelled([short])
 
 
-def test_dimensions_must_agree(conversations):
-    first, second = windows_of(conversations)[:2]
+def test_unusable_recordings_are_refused(conversations):
+    first, second = recordings = windows_of(conversations)[:2]
     odd = replace(second, xvectors=second.xvectors[:, :5])
     with pytest.raises(DataError, match="'a001' has x-vectors of 5 dimensions, 'a000'"):
         fit_unlabelled([first, odd])
-
-
-def test_any_iterable_of_recordings_will_do(conversations):
-    recordings = windows_of(conversations)
-    one, two = fit_unlabelled(recordings), fit_unlabelled(iter(recordings))
-    np.testing.assert_array_equal(one.plda.psi, two.plda.psi)
     broken = Fault("a007", "its x-vector holds NaN")
     with pytest.raises(DataError, match="'a007' cannot be used: its x-vec"):
         fit_unlabelled(iter([*recordings, broken]))
@@ -145,7 +139,9 @@ def test_any_iterable_of_recordings_will_do(conversations):
 
 
 @pytest.mark.parametrize(("psi", "warned"), [([2, 1, 1, 0], 0), ([2, 1, 0, 0], 1)])
-def test_lost_variances_are_warned_of(conversations, monkeypatch, caplog, psi, warned):
+def test_clipped_variances_are_warned_of(
+    conversations, monkeypatch, caplog, psi, warned
+):
     plda = Plda(np.zeros(4), np.eye(4), np.array(psi, float))
     monkeypatch.setattr(unsupervised, "diagonalize", lambda *_: plda)
     with caplog.at_level("INFO", "ssahc"):

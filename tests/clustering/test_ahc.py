@@ -1,12 +1,13 @@
-import json
+"""AHC on matrices: equal to Kaldi, to scipy, and to the definition."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
+from sklearn.metrics import adjusted_rand_score
 
 from ssahc.backend.affinity import ScoreMatrix, cosine_affinity, weighted_sum
 from ssahc.backend.plda import log_likelihood_ratios
@@ -21,8 +22,6 @@ from ssahc.clustering.ahc import (
 from ssahc.clustering.discriminative import DiscriminativeCost
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import DataError, UsageError
-from ssahc.io.ark import read_table
-from ssahc.io.text import read_labels, read_reco2num_spk, read_spk2utt
 
 
 def naive_labels(affinity, stop):
@@ -52,7 +51,7 @@ def naive_labels(affinity, stop):
 
 
 # Sums of a few small multiples of 1/4 are exact in float32, so that ties are ties in
-# any order of addition; sizes stay below 2^k boundaries that would need rounding.
+# any order of addition.
 grid = st.integers(-8, 8).map(lambda value: value / 4)
 
 
@@ -75,72 +74,35 @@ def stops(draw):
     )
 
 
+@settings(deadline=None, max_examples=60)
 @given(matrices(), stops())
-def test_equals_the_definition(affinity, stop):
+def test_labels_equal_the_definition(affinity, stop):
     labels = average_linkage(affinity).cut(stop)
     assert labels.tolist() == naive_labels(affinity, stop).tolist()
 
 
+@settings(deadline=None, max_examples=30)
 @given(matrices(largest=20), stops())
-def test_history_replays_direct_clustering(affinity, stop):
+def test_cutting_the_history_equals_stopping_early(affinity, stop):
     direct = agglomerative_cluster(affinity, stop)
     history = average_linkage(affinity)
     assert history.cut(stop).tolist() == direct.tolist()
     assert history.num_clusters(stop) == direct.max() + 1
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_equals_scipy(seed):
-    rng = np.random.default_rng(seed)
+def test_merges_equal_scipy(rng):
     points = rng.standard_normal((60, 4))
     distance = np.linalg.norm(points[:, None] - points, axis=2)
     tree = linkage(squareform(distance, checks=False), "average")
     history = average_linkage(-distance.astype(np.float32))
     for count in (1, 2, 5, 20, 60):
-        ours = history.cut(Stop(num_speakers=count))
         theirs = fcluster(tree, count, "maxclust")
-        assert same_partition(ours, theirs)
+        assert adjusted_rand_score(history.cut(Stop(count)), theirs) == 1
     np.testing.assert_allclose(-history.averages, tree[:, 2], rtol=1e-5)
 
 
-def same_partition(first, second):
-    return np.array_equal(
-        first[:, None] == first[None, :], second[:, None] == second[None, :]
-    )
-
-
-def golden_runs(golden):
-    return json.loads((golden / "ahc_random" / "runs.json").read_text())
-
-
-def run_golden(folder, name, arguments):
-    """Yield (recording, our labels, Kaldi's) for one set of Kaldi's options."""
-    given_options = dict(argument[2:].split("=", 1) for argument in arguments)
-    sign = -1 if given_options.get("read-costs") == "true" else 1
-    counts = None
-    if table := given_options.get("reco2num-spk-rspecifier"):
-        counts = read_reco2num_spk(folder / table.removeprefix("ark,t:"))
-    options = AhcOptions(
-        float(given_options.get("max-spk-fraction", 1)),
-        int(given_options.get("first-pass-max-utterances", 32767)),
-    )
-    theirs = read_labels(folder / f"labels_{name}")
-    utterances = read_spk2utt(folder / "reco2utt")
-    for recording, matrix in read_table(folder / "scores.ark", "matrix"):
-        if counts is None:
-            stop = Stop(threshold=sign * float(given_options["threshold"]))
-        else:
-            stop = Stop(num_speakers=counts[recording])
-        ours = agglomerative_cluster(sign * matrix, stop, options)
-        yield recording, ours + 1, [theirs[u] for u in utterances[recording]]
-
-
-def test_golden_runs_are_complete(golden):
-    assert len(golden_runs(golden)) == 27
-
-
 @pytest.mark.parametrize(
-    "name",
+    "names",
     [
         "t-1 t-0.5 t0 t0.5 t1 costs_t-0.5 costs_t0 costs_t0.5",
         "t-0.25_fp1 t-0.25_fp2 t-0.25_fp5 t-0.25_fp12 t-0.25_fp30",
@@ -149,30 +111,22 @@ def test_golden_runs_are_complete(golden):
         "k1_fp11 k2_fp12 k2_fp30 k2_fp30_frac0.6",
     ],
 )
-def test_labels_equal_kaldis(golden, name):
-    runs = golden_runs(golden)
-    for run in name.split():
-        results = list(run_golden(golden / "ahc_random", run, runs[run]))
-        assert len(results) == 52
-        for recording, ours, theirs in results:
-            assert ours.tolist() == theirs, f"{run} {recording}"
+def test_labels_equal_kaldi(kaldi_runs, names):
+    for name in names.split():
+        for run in kaldi_runs(name):
+            labels = agglomerative_cluster(run.affinity, run.stop, run.options)
+            assert labels.tolist() == run.labels, f"{name} {run.recording}"
 
 
-def test_bounds_are_kept(rng):
-    affinity = rng.standard_normal((30, 30)).astype(np.float32)
-    history = average_linkage(affinity)
-    assert history.num_clusters(Stop(threshold=-9.0, min_speakers=4)) == 4
-    assert history.num_clusters(Stop(threshold=9.0, max_speakers=3)) == 3
-
-
-def test_two_passes_keep_bounds(rng):
+def test_bounds_hold_in_one_and_two_passes(rng):
     affinity = rng.standard_normal((60, 60)).astype(np.float32)
-    options = AhcOptions(first_pass_max_utterances=25)
+    pieces = AhcOptions(first_pass_max_utterances=25)
     for stop, expected in (
         (Stop(threshold=-9.0, min_speakers=4), 4),
         (Stop(threshold=9.0, max_speakers=3), 3),
     ):
-        assert agglomerative_cluster(affinity, stop, options).max() + 1 == expected
+        assert average_linkage(affinity).num_clusters(stop) == expected
+        assert agglomerative_cluster(affinity, stop, pieces).max() + 1 == expected
 
 
 def test_more_speakers_than_windows_gives_one_each():
@@ -180,18 +134,17 @@ def test_more_speakers_than_windows_gives_one_each():
     assert labels.tolist() == [0, 1, 2]
 
 
-def test_no_state_between_calls(rng):
+def test_calls_share_no_state(rng):
     first = rng.standard_normal((12, 12)).astype(np.float32)
-    second = rng.standard_normal((9, 9)).astype(np.float32)
     stop, kept = Stop(threshold=0.0), first.copy()
     once = agglomerative_cluster(first, stop)
-    agglomerative_cluster(second, stop)
+    agglomerative_cluster(first[:9, :9] + 1, stop)
     assert np.array_equal(agglomerative_cluster(first, stop), once)
     assert np.array_equal(first, kept)
 
 
 @pytest.mark.parametrize("stop", [Stop(num_speakers=1), Stop(threshold=-0.1)])
-def test_merging_may_be_interrupted_now_and_then(rng, monkeypatch, stop):
+def test_returning_from_the_compiled_loop_changes_nothing(rng, monkeypatch, stop):
     affinity = rng.standard_normal((60, 60)).astype(np.float32).round(1)
     whole = agglomerative_cluster(affinity, stop).tolist()
     history = average_linkage(affinity)
@@ -200,7 +153,7 @@ def test_merging_may_be_interrupted_now_and_then(rng, monkeypatch, stop):
     assert average_linkage(affinity).merges.tolist() == history.merges.tolist()
 
 
-def test_steering_options_are_recognised():
+def test_options_that_steer_merges_are_recognised(monkeypatch):
     known, threshold = Stop(num_speakers=2), Stop(threshold=0.0)
     whole = cosine_affinity(np.eye(10))
     assert not is_steered(whole, known, AhcOptions())
@@ -208,28 +161,23 @@ def test_steering_options_are_recognised():
     assert not is_steered(whole, known, AhcOptions(max_spk_fraction=0.4))
     assert not is_steered(whole, threshold, AhcOptions(max_spk_fraction=0.6))
     assert is_steered(whole, threshold, AhcOptions(first_pass_max_utterances=9))
-
-
-@pytest.mark.parametrize("given", [True, False], ids=["scores from a file", "factors"])
-def test_kaldis_first_pass_is_only_for_scores_from_files(monkeypatch, given):
+    # Kaldi's default is for scores from files only.
     monkeypatch.setattr("ssahc.clustering.ahc._KALDIS_FIRST_PASS", 9)
-    affinity = cosine_affinity(np.eye(10))
-    if given:
-        affinity = ScoreMatrix(affinity.dense())
-    assert is_steered(affinity, Stop(threshold=0.0), AhcOptions()) == given
+    assert not is_steered(whole, threshold, AhcOptions())
+    assert is_steered(ScoreMatrix(whole.dense()), threshold, AhcOptions())
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
-@pytest.mark.parametrize("gone_on", [False, True])
-def test_long_recordings_are_clustered_alike_without_a_matrix(
-    rng, monkeypatch, weight, gone_on
+@pytest.mark.parametrize("from_clusters", [False, True])
+def test_linkage_on_factors_equals_that_on_a_matrix(
+    rng, monkeypatch, weight, from_clusters
 ):
-    """Both ways of `link`, with Eq. 2 from 12 clusters on, and from given clusters."""
+    """Both ways of `link`, with Eq. 2 from 12 clusters on."""
     centres = rng.standard_normal((6, 8))
     vectors = centres[rng.integers(6, size=300)] + rng.standard_normal((300, 8))
     scores = log_likelihood_ratios(vectors, np.linspace(3, 0.1, 8))
     affinity = weighted_sum(cosine_affinity(vectors), scores, 0.5)
-    start = np.r_[np.arange(40), rng.integers(40, size=260)] if gone_on else None
+    start = np.r_[np.arange(40), rng.integers(40, size=260)] if from_clusters else None
     cost = DiscriminativeCost(weight, 2, 12)
     dense = link(affinity, start=start, cost=cost)
     assert not has_factored_linkage(affinity)
@@ -252,7 +200,7 @@ def test_long_recordings_are_clustered_alike_without_a_matrix(
         {"threshold": 0.0, "max_speakers": 0},
     ],
 )
-def test_contradictions_are_refused(arguments):
+def test_contradictory_stops_are_refused(arguments):
     with pytest.raises(UsageError):
         Stop(**arguments)
 

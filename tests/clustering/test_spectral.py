@@ -1,11 +1,10 @@
-"""Spectral clustering against an implementation by loops, and on clear blocks."""
+"""Spectral clustering: equal to a naive implementation, exact on clear blocks."""
 
 import math
 
 import numpy as np
 import pytest
 from scipy.linalg import eigh
-from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_rand_score
 
 from ssahc.clustering.spectral import spectral_cluster
@@ -74,87 +73,66 @@ def same(ours, theirs):
     return ours.max() == theirs.max() and adjusted_rand_score(ours, theirs) == 1
 
 
-def test_labels_of_200_random_affinities_equal_the_reference(rng):
+def test_labels_equal_the_naive_implementation(rng):
     different = []
-    for trial in range(200):
-        sizes = rng.integers(2, 14, size=rng.integers(1, 6))
+    for trial in range(80):
+        sizes = rng.integers(2, 12, size=rng.integers(1, 6))
         affinity, _ = talk(rng, sizes, rng.uniform(0.2, 1.0))
         known = int(rng.integers(1, 5)) if trial % 2 else None
         known = None if known is not None and known >= len(affinity) else known
         ours = spectral_cluster(affinity, num_speakers=known)
-        theirs = naive(affinity, known)
-        if not same(ours, theirs):
+        if not same(ours, naive(affinity, known)):
             different.append(trial)
     assert different == []
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
-@pytest.mark.parametrize("blocks", range(1, 11))
+@pytest.mark.parametrize("blocks", [1, 2, 3, 6, 10])
 def test_clear_blocks_are_counted_exactly(rng, blocks, noise):
-    for _ in range(3):
-        labels = np.repeat(np.arange(blocks), rng.integers(12, 30, size=blocks))
+    for _ in range(2):
+        labels = np.repeat(np.arange(blocks), rng.integers(12, 24, size=blocks))
         labels = rng.permutation(labels)
         affinity = np.where(labels[:, None] == labels, 0.8, 0.0)
         affinity += noise * rng.normal(size=affinity.shape)
         assert same(spectral_cluster(affinity), labels)
 
 
-def test_the_order_of_windows_does_not_matter(rng):
-    for _ in range(20):
-        affinity, _ = talk(rng, rng.integers(2, 14, size=4), 0.5)
-        affinity = affinity.astype(np.float32).astype(np.float64)
+@pytest.mark.parametrize(
+    ("groups", "spread", "known"),
+    [(4, 0.5, None), (4, 0.5, 3), (3, 0.1, 2), (6, 0.1, 4), (6, 0.1, 2)],
+)
+def test_the_order_of_windows_does_not_matter(rng, groups, spread, known):
+    for _ in range(5):
+        affinity, _ = talk(rng, rng.integers(2, 14, size=groups), spread)
+        affinity = affinity.astype(np.float32)
         order = rng.permutation(len(affinity))
-        for known in (None, 3):
-            labels = spectral_cluster(affinity, num_speakers=known)
-            shuffled = spectral_cluster(
-                affinity[np.ix_(order, order)], num_speakers=known
-            )
-            assert same(shuffled, labels[order])
+        labels = spectral_cluster(affinity, num_speakers=known)
+        shuffled = affinity[np.ix_(order, order)]
+        assert same(spectral_cluster(shuffled, num_speakers=known), labels[order])
 
 
-def test_labels_count_up_in_order_of_appearance(rng):
-    affinity, _ = talk(rng, [8, 9, 10], 0.3)
-    labels = spectral_cluster(affinity, num_speakers=3)
-    first = [labels.tolist().index(label) for label in range(3)]
-    assert first == sorted(first)
-    assert first[0] == 0
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("known", [None, 1, 2, 3, 7])
-def test_few_windows(rng, count, known):
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("known", [None, 1, 2, 7])
+def test_few_windows_are_one_speaker_unless_the_number_is_known(rng, count, known):
     affinity, _ = talk(rng, [count], 1.0)
     labels = spectral_cluster(affinity, num_speakers=known)
-    assert len(labels) == count
-    if known is None:
-        assert labels.max() == 0
-    if known is not None:
-        assert labels.max() + 1 == min(known, count)
+    assert labels.shape == (count,)
+    assert labels.max() + 1 == min(known or 1, count)
 
 
-def test_bounds_hold(rng):
-    affinity, _ = talk(rng, [10, 10, 10], 0.2)
-    for fewest, most in ((1, 2), (4, None), (5, 5), (3, 3), (40, None)):
+def test_bounds_hold_and_clip_the_estimate(rng):
+    affinity, _ = talk(rng, [12, 12, 12, 12], 0.2)
+    assert spectral_cluster(affinity).max() + 1 == 4
+    for fewest, most in ((1, 1), (1, 3), (2, 9), (5, None), (6, 6), (60, None)):
         labels = spectral_cluster(affinity, min_speakers=fewest, max_speakers=most)
-        found = labels.max() + 1
-        assert found >= min(fewest, 30)
-        assert most is None or found <= most
+        expected = min(max(4, fewest), most or 48)
+        assert labels.max() + 1 == expected
+        assert same(labels, spectral_cluster(affinity, num_speakers=expected))
 
 
-def test_a_bound_moves_the_estimate_no_further_than_it_must(rng):
-    for _ in range(5):
-        affinity, _ = talk(rng, [12, 12, 12, 12], 0.2)
-        assert spectral_cluster(affinity).max() + 1 == 4
-        for most in (1, 2, 3, 4, 9):
-            labels = spectral_cluster(affinity, max_speakers=most)
-            assert labels.max() + 1 == min(most, 4)
-            known = spectral_cluster(affinity, num_speakers=min(most, 4))
-            assert same(labels, known)
-
-
-def test_fewer_speakers_than_groups_join_the_nearest(rng):
+def test_with_fewer_speakers_than_groups_the_nearest_are_merged(rng):
     # Cosines of 0.9 between the first two groups and -0.9 to the third.
-    for _ in range(10):
+    for _ in range(5):
         labels = rng.permutation(np.repeat([0, 1, 2], 12))
         between = np.array([[1, 0.9, -0.9], [0.9, 1, -1.0], [-0.9, -1, 1]])
         affinity = between[np.ix_(labels, labels)]
@@ -163,24 +141,14 @@ def test_fewer_speakers_than_groups_join_the_nearest(rng):
         assert same(found, np.array([0, 0, 1])[labels])
 
 
-def test_the_order_of_windows_does_not_matter_in_clean_groups(rng):
-    for groups, known in ((3, 2), (6, 4), (6, 2)):
-        for _ in range(5):
-            affinity, _ = talk(rng, [9] * groups, 0.1)
-            affinity = affinity.astype(np.float32)
-            order = rng.permutation(len(affinity))
-            labels = spectral_cluster(affinity, num_speakers=known)
-            shuffled = affinity[np.ix_(order, order)]
-            shuffled = spectral_cluster(shuffled, num_speakers=known)
-            assert same(shuffled, labels[order])
-
-
-def test_equal_windows_are_one_speaker():
+def test_equal_windows_are_one_speaker_and_separate_components_two():
     assert spectral_cluster(np.ones((15, 15))).max() == 0
     assert spectral_cluster(np.zeros((15, 15))).max() == 0
+    affinity = np.kron(np.eye(2), np.ones((12, 12)))
+    assert same(spectral_cluster(affinity), np.repeat([0, 1], 12))
 
 
-def test_a_failing_eigensolver_costs_one_recording_only(rng, monkeypatch):
+def test_a_failing_eigensolver_is_an_error_of_the_recording(rng, monkeypatch):
     def fail(matrix):
         raise np.linalg.LinAlgError("did not converge")
 
@@ -190,15 +158,7 @@ def test_a_failing_eigensolver_costs_one_recording_only(rng, monkeypatch):
         spectral_cluster(affinity)
 
 
-def test_groups_without_ties_are_told_apart(rng):
-    # The graph itself falls into two parts: nothing is left to chance.
-    affinity = np.kron(np.eye(2), np.ones((12, 12)))
-    labels = spectral_cluster(affinity)
-    parts = connected_components(affinity)[1]
-    assert same(labels, parts)
-
-
 @pytest.mark.parametrize("wrong", [np.ones((2, 3)), np.full((4, 4), np.nan)])
-def test_senseless_matrices_are_refused(wrong):
+def test_unusable_matrices_are_refused(wrong):
     with pytest.raises(DataError):
         spectral_cluster(wrong)
