@@ -26,20 +26,19 @@ _logger = logging.getLogger("ssahc")
 
 @dataclass(frozen=True)
 class Sources:
-    """What a model is learned from beside the training folder.
+    """Data in addition to the training folder.
 
     Parameters
     ----------
     whiten_from : Path, optional
-        X-vector folder that gives mean and whitening in place of XVECTOR_DIR, such as
-        one of recordings like those to be diarized; only its xvector.scp is read.
+        X-vector folder to estimate mean and whitening from instead of XVECTOR_DIR, such
+        as one of the domain to be diarized; only its xvector.scp is read.
     adapt_to : Path, optional
-        X-vector folder without labels to whose spread the PLDA is adapted, as by
-        ivector-adapt-plda; only its xvector.scp is read.
+        Unlabelled x-vector folder to adapt the PLDA to, as by ivector-adapt-plda; only
+        its xvector.scp is read.
     unsupervised : bool
-        Learn from recordings without labels: XVECTOR_DIR is a folder to be diarized,
-        its segments are windows slid over speech, and neighbouring windows show how one
-        voice varies.
+        Train on unlabelled recordings: XVECTOR_DIR is a folder to be diarized, with
+        sliding windows as segments; neighbouring windows show within-speaker variation.
     """
 
     whiten_from: Path | None = None
@@ -49,13 +48,13 @@ class Sources:
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """How a model is written.
+    """Format of the model files.
 
     Parameters
     ----------
     file_format : {"kaldi", "text", "binary"}
-        Files as Kaldi's programs write them (mean.vec as text, the others binary), or
-        all of one kind.
+        As Kaldi's programs write them (mean.vec as text, the others binary), all text,
+        or all binary.
     """
 
     file_format: ModelFormat = "kaldi"
@@ -73,8 +72,8 @@ class Run:
         labelled_only = Sources(unsupervised=True), TrainingOptions()
         if self.sources.unsupervised and (self.sources, self.training) != labelled_only:
             raise UsageError(
-                "--unsupervised learns all from XVECTOR_DIR in one step; leave out "
-                "--whiten-from, --adapt-to and the options of the PLDA's training"
+                "--unsupervised learns everything from XVECTOR_DIR; leave out "
+                "--whiten-from, --adapt-to and the options of PLDA training"
             )
         check_adaptation(self.training, adapts=self.sources.adapt_to is not None)
 
@@ -89,18 +88,18 @@ def command(
 ) -> None:
     """Train a model on XVECTOR_DIR: MODEL_DIR/mean.vec, transform.mat and plda.
 
-    XVECTOR_DIR holds xvector.scp and utt2spk, which says who speaks. Mean, whitening
-    and PLDA equal those of ivector-mean, est-pca and ivector-compute-plda.
+    XVECTOR_DIR holds xvector.scp and utt2spk, the speaker of each x-vector. Mean,
+    whitening and PLDA equal those of ivector-mean, est-pca and ivector-compute-plda.
 
     Exit status: 0 all x-vectors were used; 1 some are broken, each is named, and the
-    model is learned from the others; 2 wrong usage or nothing to learn from, nothing is
+    model is trained on the others; 2 wrong usage or nothing to train on, nothing is
     written.
     """
     run = resolve(Run, given, config=config)
     if (model_dir / METRIC).exists():
         raise UsageError(
-            f"{model_dir}: holds a metric of ssahc train-metric, which belongs to the "
-            "model there; choose another folder"
+            f"{model_dir}: holds the network of ssahc train-metric (metric.ark), which "
+            "belongs to the model there; choose another folder"
         )
     with staged_output(model_dir, MODEL_FILES) as folder:
         fit = _fit_unlabelled if run.sources.unsupervised else _fit_labelled
@@ -113,7 +112,7 @@ def command(
 
 
 def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
-    """Return a model of known speakers, and how many x-vectors are broken."""
+    """Return a model trained on known speakers, and the number of broken x-vectors."""
     labelled, faults = read_labelled(xvector_dir)
     others: list[FloatArray | None] = []
     for folder in (run.sources.whiten_from, run.sources.adapt_to):
@@ -130,7 +129,7 @@ def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
         options=run.training,
     )
     _logger.info(
-        "learned from %d x-vectors of %d speakers",
+        "trained on %d x-vectors of %d speakers",
         len(labelled.utterances),
         len(set(labelled.speakers)),
     )
@@ -138,13 +137,13 @@ def _fit_labelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
 
 
 def _suspects(training: TrainingOptions) -> str:
-    """Return the options that may have made a model unusable, as the way out."""
+    """Name the changed options, which may have made the model unusable."""
     changed = [f"{flag} {value:g}" for flag, value in changed_fields(training).items()]
     return f", or without {' and '.join(changed)}" if changed else ""
 
 
 def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
-    """Return a model of nobody in particular, and how many recordings are broken."""
+    """Return a model of unlabelled recordings, and the number of broken recordings."""
     folder = open_xvector_dir(xvector_dir)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
     recordings: list[Recording] = []
@@ -157,7 +156,8 @@ def _fit_unlabelled(xvector_dir: Path, run: Run) -> tuple[Model, int]:
     print_faults(faults, total)
     model = fit_unlabelled(recordings)
     _logger.info(
-        "learned from %d recording%s without labels",
-        *(len(recordings), "" if len(recordings) == 1 else "s"),
+        "trained on %d unlabelled recording%s",
+        len(recordings),
+        "" if len(recordings) == 1 else "s",
     )
     return model, len(faults)

@@ -24,7 +24,7 @@ from ssahc.io.embedding_net import read_metric, write_metric
 from ssahc.io.model import read_model, read_model_dir, write_model_dir
 from ssahc.io.plda import read_plda, write_plda
 from ssahc.io.scp import read_scp, scan_scp
-from ssahc.learning.embedding_state import State
+from ssahc.learning.checkpoint import TrainingState
 
 _RANKS = {"vector": 1, "matrix": 2}
 
@@ -205,12 +205,12 @@ def _read_checkpoints(folder, path, size):
     require(text == record, f"record {record!r} became {text!r}")
     state = make_state()
     checkpoint = _read_checkpoint(path)
-    shapes = {name: array.shape for name, array in state.keep().arrays.items()}
+    shapes = {name: array.shape for name, array in state.checkpoint().arrays.items()}
     for epoch in checkpoint.epochs:
         numbers = [value for value in vars(epoch).values() if value is not None]
         require(all(map(isfinite, numbers)), f"{epoch}")
     state.restore(checkpoint)
-    kept = state.keep()
+    kept = state.checkpoint()
     require(kept.epochs == checkpoint.epochs, "epochs")
     for name in kept.arrays:
         require(kept.arrays[name].shape == shapes.get(name, ()), f"shape of {name}")
@@ -220,11 +220,11 @@ def _read_checkpoints(folder, path, size):
 
 def make_state():
     """Return what is trained, as small as can be, after one step."""
-    from ssahc.learning.embedding_state import Epoch
+    from ssahc.learning.checkpoint import Epoch
 
     layers = [torch.eye(2, requires_grad=True), torch.ones(1, 2, requires_grad=True)]
     parameters = [torch.zeros(1, requires_grad=True)]
-    state = State(layers, parameters, np.random.default_rng(0), lr=0.1)
+    state = TrainingState(layers, parameters, np.random.default_rng(0), lr=0.1)
     state.end_epoch(Epoch(0))
     state.step((layers[1] @ layers[0]).sum() * parameters[0])
     state.end_epoch(Epoch(1, loss=0.5, eer=0.25, min_dcf=1.0))

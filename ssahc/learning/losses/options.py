@@ -1,4 +1,4 @@
-"""Which loss learns the embeddings, and how; nothing here needs torch."""
+"""Names and options of the losses; nothing here needs torch."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -27,15 +27,19 @@ LossName = Literal[
 ]
 MarginKind = Literal["fixed", "adaptive", "adaptive-floored"]
 Distance = Literal["squared", "plain", "cosine"]
-# SSA's loss in expectation over the random negative, or on negatives that are drawn.
+# SSA's loss as an expectation over random negatives, or over drawn triplets.
 Triplets = Literal["expected", "sampled"]
 
-# The losses that an option has a meaning for.
+# The losses that use an option.
 _TAKEN_BY: dict[str, tuple[LossName, ...]] = {
     "sampling": ("ssa", "triplet", "quadruplet"),
     "margin": ("triplet", "quadruplet"),
     "margin_size": (
-        *("triplet", "quadruplet", "contrastive", "am-softmax", "aam-softmax"),
+        "triplet",
+        "quadruplet",
+        "contrastive",
+        "am-softmax",
+        "aam-softmax",
     ),
     "scale": ("congenerous-cosine", "am-softmax", "aam-softmax"),
     "distance": ("triplet", "quadruplet"),
@@ -45,7 +49,8 @@ _TAKEN_BY: dict[str, tuple[LossName, ...]] = {
     "gamma": ("ssa",),
     "gamma_step": ("ssa",),
 }
-# What a loss has no place for, as sources of options are combined (`ssahc.io.config`).
+# The options that a loss does not use: it displaces those of a preset or config file
+# (`ssahc.io.config`).
 DISPLACED_BY_LOSS = {
     f"loss={loss}": {name for name, losses in _TAKEN_BY.items() if loss not in losses}
     for loss in get_args(LossName)
@@ -60,31 +65,31 @@ _MOST = {
 
 @dataclass(frozen=True)
 class LossOptions:
-    """How a loss of metric learning is taken.
+    """Options of the losses.
 
     Parameters
     ----------
     sampling : {"all", "random", "semi-hard", "hard", "distance-weighted"}
-        How the negatives of a pair are chosen, for ssa (with sampled triplets), triplet
-        and quadruplet: every one (all; not for quadruplet), any one (random), the
-        nearest that is farther away than the positive (semi-hard), the nearest one to
-        the farthest positive (hard), or one drawn so that all distances occur alike
+        Choice of the negatives of a pair for ssa (with sampled triplets), triplet and
+        quadruplet: all (not for quadruplet), a random one, the nearest one farther away
+        than the positive (semi-hard), the nearest one with the farthest positive
+        (hard), or one drawn such that all distances are equally likely
         (distance-weighted).
     margin : {"fixed", "adaptive", "adaptive-floored"}
-        The margin of triplet and quadruplet is margin-size, or by how much negatives
-        are farther away on average than positives, or the larger of the two.
+        Margin of triplet and quadruplet: margin-size (fixed), the mean distance of
+        negatives minus that of positives (adaptive), or the larger of the two.
     margin_size : float, optional
-        Margin of triplet, quadruplet, contrastive, am-softmax and aam-softmax (there an
-        angle in radians); if not given, that of the loss's source (0.8 for plain
-        distances as for squared ones, which are the source's).
+        Margin of triplet, quadruplet, contrastive, am-softmax and aam-softmax (for the
+        last an angle in radians), by default that of the loss's paper (0.8, meant for
+        squared distances, also for plain ones).
     scale : float, optional
-        What cosines are multiplied by in am-softmax, aam-softmax and
-        congenerous-cosine; if not given, that of the loss's source.
+        Scale of the cosines in am-softmax, aam-softmax and congenerous-cosine, by
+        default that of the loss's paper.
     distance : {"squared", "plain", "cosine"}
-        Between embeddings of unit length, for triplet and quadruplet: the square of the
-        Euclidean distance, the distance itself, or 1 minus the cosine.
+        Distance between embeddings of unit length in triplet and quadruplet: squared
+        Euclidean, Euclidean (plain), or 1 minus the cosine.
     center_weight : float
-        Weight of the distances from the centers in the center loss.
+        Weight of the distances to the class centers in the center loss.
     """
 
     sampling: Sampling = "random"
@@ -112,14 +117,14 @@ class LossOptions:
 
 
 def fewest_classes(loss: LossName) -> int:
-    """Return how many classes a loss needs: with fewer there is nothing to learn."""
+    """Return how many classes a loss needs to learn anything."""
     return 3 if loss == "quadruplet" else 2
 
 
 def check_loss(
     loss: LossName, options: LossOptions, triplets: Triplets = "expected"
 ) -> None:
-    """Check that options were set only where the loss takes them.
+    """Check that only options the loss uses are set, to values it can take.
 
     Parameters
     ----------
@@ -131,8 +136,8 @@ def check_loss(
     Raises
     ------
     UsageError
-        If an option that means nothing to the loss is not at its default, or a value of
-        it is none for this loss.
+        If an option that the loss does not use is not at its default, or a value is
+        invalid for this loss.
     """
     check_taken(loss, options)
     if loss == "ssa" and triplets == "expected" and options.sampling != "random":
@@ -153,18 +158,18 @@ def check_loss(
 
 
 def check_taken(loss: LossName, options: Any) -> None:
-    """Check that a loss takes what was set.
+    """Check that only options the loss uses are set.
 
     Parameters
     ----------
     loss : LossName
     options : dataclass instance
-        Its fields that no loss, or every loss, has a use for are not looked at.
+        Fields that every loss uses are not checked.
 
     Raises
     ------
     UsageError
-        If an option that means nothing to the loss is not at its default.
+        If an option that the loss does not use is not at its default.
     """
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
@@ -187,45 +192,45 @@ def _listed(losses: tuple[LossName, ...]) -> str:
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """How a metric is trained once, on labelled x-vectors.
+    """Training of an embedding network on labelled x-vectors.
 
     Parameters
     ----------
     loss : LossName
-        What the network learns by.
+        Training loss.
     triplets : {"expected", "sampled"}
-        The loss ssa in expectation over the random negative, or with negatives drawn
+        The loss ssa as its expectation over random negatives, or with a negative drawn
         for each pair.
     triplet_form : {"authors", "paper"}
-        In the loss ssa, negatives repel both members of a pair, or the anchor alone.
+        In the loss ssa, negatives repel both members of a pair (authors) or only the
+        anchor (paper).
     gamma : float
         Weight of the negatives in the loss ssa.
     start : {"plda", "whitening", "random"}
-        The network starts as whitening, length normalisation and the PLDA's transform
-        (between windows of one speaker, all directions then vary alike), as whitening
-        and length normalisation alone, or drawn at random.
+        Initial network: whitening, length normalisation and the PLDA's transform (which
+        makes within-speaker variance equal in all directions), whitening and length
+        normalisation only, or random weights.
     embedding_dim : int, optional
-        Dimensions of what the network gives; as many as x-vectors have if not given.
+        Dimensions of the embeddings, by default those of the x-vectors.
     hidden_layers : int
-        Layers between the network's two, which add to what passes through them.
+        Residual layers between the network's two.
     hidden_dim : int
-        Units of each of these.
+        Units of each residual layer.
     speakers_per_batch : int
-        Speakers of a batch; quadruplet needs three.
+        Speakers per batch; quadruplet needs at least three.
     utterances_per_speaker : int
-        X-vectors of each of these; fewer where a speaker has not so many.
+        X-vectors of each speaker in a batch; fewer if a speaker has fewer.
     lr : float
         Learning rate of Adam.
     epochs : int
-        Most epochs.
+        Maximum number of epochs.
     patience : int
-        Training stops after so many epochs without a lower EER of the speakers held
-        out; the network of the best epoch is kept.
+        Number of epochs without a lower EER of the held-out speakers after which
+        training stops; the network of the best epoch is kept.
     validation_share : float
-        Share of the speakers that are held out; with 0 none are, and all epochs are
-        trained.
+        Share of the speakers that are held out; with 0, all epochs are trained.
     seed : int
-        Of the speakers held out, of batches, and of what is drawn for a loss.
+        Seed of held-out speakers, batches, and random draws of the loss.
     objective : LossOptions
     """
 
