@@ -58,7 +58,7 @@ from ssahc.scoring.detection import (
 from ssahc.scoring.label_scorer import LabelScorer
 
 if TYPE_CHECKING:
-    from ssahc.learning.embedding_training import TrainedMetric
+    from ssahc.learning.embedding_training import TrainedEmbeddingNet
 
 __all__ = [
     "Affinity",
@@ -203,8 +203,8 @@ def train_metric(
     model: Model | None = None,
     options: MetricOptions | None = None,
     device: Device = "auto",
-) -> TrainedMetric:
-    """Train a metric on x-vectors of known speakers, as ``ssahc train-metric`` does.
+) -> TrainedEmbeddingNet:
+    """Train an embedding network on labelled x-vectors, as ``ssahc train-metric`` does.
 
     Parameters
     ----------
@@ -213,15 +213,15 @@ def train_metric(
     speakers : sequence of N str
         Speaker of every x-vector.
     model : Model, optional
-        Mean, whitening and PLDA to start from; if not given, estimated from these
-        x-vectors but for those of the speakers held out.
+        Mean, whitening and PLDA to start from; by default estimated from the x-vectors
+        of the speakers that are not held out.
     options : MetricOptions, optional
     device : {"auto", "cpu", "cuda"}
 
     Returns
     -------
-    TrainedMetric
-        Its ``model`` is one to `diarize` with; its ``epochs`` tell how it came about.
+    TrainedEmbeddingNet
+        Its ``model`` is one to `diarize` with; its ``epochs`` are the training log.
 
     Raises
     ------
@@ -238,9 +238,9 @@ def train_metric(
     if device not in get_args(Device):
         raise UsageError(f"device must be auto, cpu or cuda, found {device!r}")
     # Here, since torch takes seconds to load.
-    from ssahc.learning.embedding_training import train_metric as train
+    from ssahc.learning.embedding_training import train_embedding_net
 
-    return train(xvectors, speakers, model, options, device=device)
+    return train_embedding_net(xvectors, speakers, model, options, device=device)
 
 
 def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:

@@ -99,8 +99,8 @@ def command(
     run = resolve(FitConfig, given, config=config)
     if (model_dir / METRIC).exists():
         raise UsageError(
-            f"{model_dir}: holds a metric of ssahc train-metric, which belongs to the "
-            "model there; choose another folder"
+            f"{model_dir}: holds the network of ssahc train-metric (metric.ark), which "
+            "belongs to the model there; choose another folder"
         )
     with staged_output(model_dir, MODEL_FILES) as folder:
         fit = _fit_unlabelled if run.sources.unsupervised else _fit_labelled
@@ -113,7 +113,7 @@ def command(
 
 
 def _fit_labelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
-    """Return a model of known speakers, and how many x-vectors are broken."""
+    """Return a model trained on known speakers, and the number of broken x-vectors."""
     labelled, faults = read_labelled(xvector_dir)
     others: list[FloatArray | None] = []
     for folder in (run.sources.whiten_from, run.sources.adapt_to):
@@ -130,7 +130,7 @@ def _fit_labelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
         options=run.training,
     )
     _logger.info(
-        "learned from %d x-vectors of %d speakers",
+        "trained on %d x-vectors of %d speakers",
         len(labelled.utterances),
         len(set(labelled.speakers)),
     )
@@ -138,13 +138,13 @@ def _fit_labelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
 
 
 def _suspects(training: TrainingOptions) -> str:
-    """Return the options that may have made a model unusable, as the way out."""
+    """Name the changed options, which may have made the model unusable."""
     changed = [f"{flag} {value:g}" for flag, value in changed_fields(training).items()]
     return f", or without {' and '.join(changed)}" if changed else ""
 
 
 def _fit_unlabelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
-    """Return a model of nobody in particular, and how many recordings are broken."""
+    """Return a model of unlabelled recordings, and the number of broken recordings."""
     folder = open_xvector_dir(xvector_dir)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
     recordings: list[Recording] = []
@@ -157,7 +157,8 @@ def _fit_unlabelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
     print_faults(faults, total)
     model = fit_unlabelled(recordings)
     _logger.info(
-        "learned from %d recording%s without labels",
-        *(len(recordings), "" if len(recordings) == 1 else "s"),
+        "trained on %d unlabelled recording%s",
+        len(recordings),
+        "" if len(recordings) == 1 else "s",
     )
     return model, len(faults)

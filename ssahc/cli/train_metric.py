@@ -1,13 +1,11 @@
 """``ssahc train-metric``."""
 
 import csv
-import json
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +36,7 @@ from ssahc.learning.losses.options import DISPLACED_BY_LOSS, MetricOptions
 from ssahc.runtime.device import Device, has_gpu, memory_errors
 
 if TYPE_CHECKING:
-    from ssahc.learning.embedding_state import Checkpoint, Epoch
+    from ssahc.learning.checkpoint import Checkpoint, Epoch
 
 _CHECKPOINT, _EPOCHS = "checkpoint.npz", "training.csv"
 _COLUMNS = ("epoch", "loss", "eer", "min_dcf")
@@ -109,7 +107,7 @@ def command(
     config: Path | None,
     **given: Any,
 ) -> None:
-    """Train a network on x-vectors of known speakers: OUT_DIR/metric.ark.
+    """Train an embedding network on labelled x-vectors: OUT_DIR/metric.ark.
 
     XVECTOR_DIR holds xvector.scp and utt2spk, with a speaker for each x-vector. OUT_DIR
     becomes a model folder (mean.vec, transform.mat, plda, metric.ark) for ssahc verify
@@ -125,28 +123,29 @@ def command(
     run = resolve(MetricConfig, given, config=config, displaces=DISPLACED_BY_LOSS)
     # What is in the way is found out before x-vectors are read.
     has_gpu(run.running.device)
-    # What was stopped at its very end has left a part of the model, which is its own.
+    # A run interrupted at its very end has already moved some files of its model.
     is_done = not is_interrupted(out_dir, resume=resume) and _is_finished(out_dir)
     if resume and is_done:
-        check_same_run(out_dir, run, _find_inputs(run.sources))
-        _logger.info("%s: the run was finished before", out_dir)
+        check_same_run(out_dir, run, _find_inputs(xvector_dir, run.sources))
+        _logger.info("%s: the run is already finished", out_dir)
         return
     for path in _model_files(run.sources):
         refuse_input(out_dir / path.name, [path], "choose another folder")
     labelled, faults = read_labelled(xvector_dir, utt2spk=run.sources.utt2spk)
     print_errors(faults)
-    with _open_training(out_dir, run, resume=resume) as (folder, checkpoint):
+    inputs = _find_inputs(xvector_dir, run.sources)
+    with _open_run(out_dir, run, inputs, resume=resume) as (folder, checkpoint):
         _train(labelled, run, folder, checkpoint)
     sys.exit(1 if faults else 0)
 
 
 def _is_finished(out_dir: Path) -> bool:
-    """Whether a folder holds what an earlier run has trained to the end.
+    """Whether a folder holds the results of a finished run.
 
     Raises
     ------
     UsageError
-        If it holds a model or options of something else, which would be lost.
+        If it holds a model or options of something else, which would be overwritten.
     """
     if has_columns(out_dir / _EPOCHS, _COLUMNS):
         return True
@@ -155,43 +154,41 @@ def _is_finished(out_dir: Path) -> bool:
 
 
 @contextmanager
-def _open_training(
-    out_dir: Path, run: MetricConfig, *, resume: bool
+def _open_run(
+    out_dir: Path, run: MetricConfig, inputs: list[Path], *, resume: bool
 ) -> Iterator[tuple[Path, "Checkpoint | None"]]:
-    """Keep a checkpoint while a training run is under way; finish it on leaving.
+    """Open the work folder of a run; on leaving, its files are moved to `out_dir`.
 
     Yields
     ------
     folder : Path
-        Where the checkpoint and the files for `out_dir` are made.
+        For the checkpoint and the files of `out_dir`.
     checkpoint : Checkpoint or None
-        What an interrupted run has left.
+        That of the interrupted run.
     """
-    # Parts of another model must not stand beside the metric.
+    # Files of an earlier model must not remain beside the new network.
     with work_folder(
         out_dir, (*MODEL_FILES, _EPOCHS), stale=lambda: MODEL_FILES
     ) as folder:
-        kept, checkpoint = folder / _CHECKPOINT, None
+        path, checkpoint = folder / _CHECKPOINT, None
         if is_interrupted(out_dir, resume=resume):
-            check_same_run(folder, run, _find_inputs(run.sources))
-            # There is none if the run was killed before it began to learn.
-            if kept.exists():
-                checkpoint = _read_checkpoint(kept)
-                _logger.info(
-                    "epoch %d was reached before", checkpoint.epochs[-1].number
-                )
+            check_same_run(folder, run, inputs)
+            # There is none if the run was killed before its first epoch.
+            if path.exists():
+                checkpoint = _read_checkpoint(path)
+                _logger.info("resuming after epoch %d", checkpoint.epochs[-1].number)
         else:
-            # Without options nothing can be made of what else lies there.
+            # Without options, nothing else there can be resumed.
             clear_unfinished(folder)
-            begin(folder, run, _find_inputs(run.sources))
+            begin(folder, run, inputs)
         try:
             yield folder, checkpoint
         except BaseException as error:
-            # With the same data and options it would fail again.
-            if kept.exists() and not isinstance(error, DataError):
+            # The same data and options would fail again.
+            if path.exists() and not isinstance(error, DataError):
                 _logger.warning(
-                    "what was learned is kept in %s; the same command with --resume "
-                    "goes on from there",
+                    "the last epoch is kept in %s; continue from there by the same "
+                    "command with --resume",
                     out_dir,
                 )
             else:
@@ -199,18 +196,16 @@ def _open_training(
             raise
 
 
-def _find_inputs(sources: Sources) -> list[Path]:
-    """Return the files that a metric depends on."""
-    if sources.xvector_dir is None:
-        raise AssertionError("the folder of x-vectors is an argument")
-    scp = sources.xvector_dir / SCP
+def _find_inputs(xvector_dir: Path, sources: Sources) -> list[Path]:
+    """Return the files that the network depends on."""
+    scp = xvector_dir / SCP
     archives = {entry.archive for entry in read_scp(scp).values()}
-    speakers = sources.utt2spk or sources.xvector_dir / UTT2SPK
+    speakers = sources.utt2spk or xvector_dir / UTT2SPK
     return [scp, speakers, *archives, *_model_files(sources)]
 
 
 def _model_files(sources: Sources) -> list[Path]:
-    """Return the files that the model to start from may have."""
+    """Return the possible files of the model to start from."""
     model = sources.model_dir
     return [] if model is None else [model / name for name in MODEL_FILES]
 
@@ -221,18 +216,18 @@ def _train(
     folder: Path,
     checkpoint: "Checkpoint | None",
 ) -> None:
-    """Train, and write a model folder and a table of the epochs."""
-    from ssahc.learning.embedding_training import train_metric
+    """Train, and write a model folder and the table of epochs."""
+    from ssahc.learning.embedding_training import train_embedding_net
 
     start = run.sources.model_dir
     model = None if start is None else read_model_dir(start)
 
     def on_epoch(reached: "Checkpoint") -> None:
         _write_checkpoint(folder / _CHECKPOINT, reached)
-        _tell(reached.epochs[-1])
+        _log_epoch(reached.epochs[-1])
 
     with memory_errors():
-        trained = train_metric(
+        trained = train_embedding_net(
             labelled.xvectors,
             labelled.speakers,
             model,
@@ -241,11 +236,11 @@ def _train(
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
-    _logger.info("the metric is that of epoch %d", trained.best.number)
+    _logger.info("the network of epoch %d is kept", trained.best.number)
     if trained.best.number == 0:
         _logger.warning(
-            "no epoch separated the speakers held out better than the start; try "
-            "another --loss or a smaller --lr"
+            "no epoch separated the held-out speakers better than the initial network; "
+            "try another --loss or a smaller --lr"
         )
     write_model_dir(folder, trained.model)
     with atomic_write(folder / _EPOCHS) as file:
@@ -254,37 +249,27 @@ def _train(
         table.writerows(asdict(epoch).values() for epoch in trained.epochs)
 
 
-def _tell(epoch: "Epoch") -> None:
-    """Log how far it is."""
+def _log_epoch(epoch: "Epoch") -> None:
     parts = [] if epoch.loss is None else [f"loss {epoch.loss:.4f}"]
     if epoch.eer is not None:
         parts.append(f"held out: EER {100 * epoch.eer:.2f} %")
         parts.append(f"minDCF {epoch.min_dcf:.3f}")
-    _logger.info("epoch %d: %s", epoch.number, ", ".join(parts) or "the start")
+    _logger.info("epoch %d: %s", epoch.number, ", ".join(parts) or "before training")
 
 
 def _write_checkpoint(path: Path, checkpoint: "Checkpoint") -> None:
-    epochs = [asdict(epoch) for epoch in checkpoint.epochs]
-    record = json.dumps({"epochs": epochs, "generator": checkpoint.generator})
-    write_checkpoint(path, checkpoint.arrays, record)
+    write_checkpoint(path, checkpoint.arrays, checkpoint.to_json())
 
 
 def _read_checkpoint(path: Path) -> "Checkpoint":
-    from ssahc.learning.embedding_state import Checkpoint, Epoch
+    from ssahc.learning.checkpoint import Checkpoint
 
-    arrays, text = read_checkpoint(path)
+    arrays, record = read_checkpoint(path)
     try:
-        record = json.loads(text)
-        epochs = tuple(Epoch(**epoch) for epoch in record["epochs"])
-        if [epoch.number for epoch in epochs] != [*range(max(len(epochs), 1))]:
-            raise ValueError("epochs are missing")
-        measured = (v for epoch in epochs for v in asdict(epoch).values())
-        if not all(v is None or isfinite(v) for v in measured):
-            raise ValueError("a measurement is none")
-        return Checkpoint(epochs, arrays, record["generator"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        return Checkpoint.from_json(arrays, record)
+    except ValueError as error:
         raise FormatError(
-            "is no checkpoint of this version of ssahc; remove its folder to start "
+            "is not a checkpoint of this version of ssahc; remove its folder to start "
             "anew",
             path=path,
         ) from error

@@ -19,7 +19,7 @@ from ssahc.cli.runner import print_errors
 from ssahc.cli.tables import print_table
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.options import Options, flatten
-from ssahc.core.types import FloatArray, IntArray
+from ssahc.core.types import FloatArray, IntArray, Model
 from ssahc.core.validation import flag
 from ssahc.io.files import check_output
 from ssahc.io.labelled import Xvectors, read_xvectors
@@ -34,7 +34,7 @@ _READY = "ready-made"
 
 
 @dataclass(frozen=True)
-class Comparison(Options, group="Input and output"):
+class TrialScoringOptions(Options, group="Input and output"):
     """How trials are scored.
 
     Parameters
@@ -50,7 +50,7 @@ class Comparison(Options, group="Input and output"):
         X-vector folder of the enrolled utterances; only its xvector.scp is read.
         Default: that of the test utterances.
     write_scores : Path, optional
-        File to write the scores to: "enrolled test score" lines.
+        Write scores to this file: "enrolled test score" lines.
     """
 
     scoring: Literal["cosine", "plda"] | None = None
@@ -64,7 +64,7 @@ class VerifyConfig:
     """All options of ``ssahc verify``."""
 
     model: ModelFiles = field(default_factory=ModelFiles)
-    comparison: Comparison = field(default_factory=Comparison)
+    scoring: TrialScoringOptions = field(default_factory=TrialScoringOptions)
     costs: VerificationOptions = field(default_factory=VerificationOptions)
 
 
@@ -82,19 +82,20 @@ class VerifyConfig:
 def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     """Print equal error rate and minimum detection cost of a list of trials.
 
-    SOURCE is an x-vector folder, of which only xvector.scp is read, or a file of scores
-    with "enrolled test score" lines in any order. TRIALS has "enrolled test
-    target|nontarget" lines; with --write-scores the third field may be missing, and
-    trials are only scored.
+    SOURCE is an x-vector folder, of which only xvector.scp is read, or a file of
+    scores: "enrolled test score" lines in any order. TRIALS has lines "enrolled test
+    target|nontarget"; with --write-scores the third field may be missing, and trials
+    are only scored.
 
     Exit status: 0 if all trials were scored; 1 if some lack an x-vector or a score
     (each is named, and the rates are those of the others); 2 on wrong usage or if no
     trial could be scored.
     """
     run = resolve(VerifyConfig, given)
-    if run.comparison.write_scores is not None:
-        check_output(run.comparison.write_scores, _find_inputs(source, trials, run))
-    listed = read_trials(trials, need_targets=run.comparison.write_scores is None)
+    write_scores = run.scoring.write_scores
+    if write_scores is not None:
+        check_output(write_scores, _find_inputs(source, trials, run))
+    listed = read_trials(trials, need_targets=write_scores is None)
     if source.is_dir():
         scoring, scores, errors = _score(source, listed, run)
     else:
@@ -111,8 +112,8 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
             scores[is_scored & (listed.is_target == kind)] for kind in (True, False)
         )
         found = verify(targets, nontargets, run.costs)
-    if run.comparison.write_scores is not None:
-        write_trial_scores(run.comparison.write_scores, listed, scores)
+    if write_scores is not None:
+        write_trial_scores(write_scores, listed, scores)
         _logger.info("scored %d of %d trials", is_scored.sum(), len(listed))
     if found is not None:
         printer = _print_json if form == "json" else _print_text
@@ -124,9 +125,9 @@ def _find_inputs(source: Path, trials: Path, run: VerifyConfig) -> Iterator[Path
     """Yield the files that are read."""
     yield trials
     yield from find_inputs(run.model)
-    if run.comparison.enroll_spk2utt is not None:
-        yield run.comparison.enroll_spk2utt
-    for path in (source, run.comparison.enroll_dir):
+    if run.scoring.enroll_spk2utt is not None:
+        yield run.scoring.enroll_spk2utt
+    for path in (source, run.scoring.enroll_dir):
         if path is not None and path.is_dir():
             yield path / SCP
             yield from {entry.archive for entry in read_scp(path / SCP).values()}
@@ -135,13 +136,13 @@ def _find_inputs(source: Path, trials: Path, run: VerifyConfig) -> Iterator[Path
 
 
 def _refuse_scoring(source: Path, run: VerifyConfig) -> None:
-    """Raise a UsageError if options say how to score what has scores."""
-    given = flatten(run.model) | flatten(run.comparison)
+    """Raise a UsageError if scoring options are given for a file of scores."""
+    given = flatten(run.model) | flatten(run.scoring)
     if given:
         flags = " and ".join(map(flag, given))
         raise UsageError(
-            f"{source}: is no folder of x-vectors, and a file of scores needs no "
-            f"{flags}; give the folder or leave out the rest"
+            f"{source}: is not a folder of x-vectors, and a file of scores needs no "
+            f"{flags}; give the folder or leave out these options"
         )
 
 
@@ -154,31 +155,28 @@ def _name_unscored(source: Path, trials: Trials, scores: FloatArray) -> Iterator
 def _score(
     folder: Path, trials: Trials, run: VerifyConfig
 ) -> tuple[str, FloatArray, list[FormatError | str]]:
-    """Return how trials were scored, the scores (NaN: not), and what is missing."""
-    model, comparison = load_model(run.model), run.comparison
-    if comparison.scoring == "plda" and model.plda is None:
-        raise UsageError(
-            "--scoring plda needs a PLDA; give --model-dir or --plda, or score by "
-            "cosine"
-        )
-    scoring = comparison.scoring
-    if scoring is None:
-        has_plda_only = model.plda is not None and model.metric is None
-        scoring = "plda" if has_plda_only else "cosine"
-    plda = model.plda if scoring == "plda" else None
-    if plda is not None:
-        model = replace(model, metric=None)
+    """Return the kind of scoring, the scores (NaN if missing), and what is missing."""
+    model, options = load_model(run.model), run.scoring
+    scoring = options.scoring or _default_scoring(model)
+    plda = None
+    if scoring == "plda":
+        if model.plda is None:
+            raise UsageError(
+                "--scoring plda needs a PLDA; give --model-dir or --plda, or score by "
+                "cosine"
+            )
+        model, plda = replace(model, metric=None), model.plda
     tests = read_xvectors(folder)
     source = tests
-    if comparison.enroll_dir is not None:
-        source = read_xvectors(comparison.enroll_dir)
+    if options.enroll_dir is not None:
+        source = read_xvectors(options.enroll_dir)
     if model.mean is None:
         model = replace(model, mean=_common_mean(tests, source))
-    errors: list[FormatError | str] = [*tests.faults, *source.faults]
-    enrolled = _enroll(source, trials.enrolled, comparison.enroll_spk2utt)
+    enrolled = _enroll(source, trials.enrolled, options.enroll_spk2utt)
     test_rows = _find_rows(trials.tests, tests.utterances)
     first, second = enrolled.rows[trials.pairs[:, 0]], test_rows[trials.pairs[:, 1]]
-    errors += _name_missing(enrolled.what, trials.enrolled, trials.pairs[:, 0], first)
+    errors: list[FormatError | str] = [*tests.faults, *source.faults]
+    errors += _name_missing(enrolled.kind, trials.enrolled, trials.pairs[:, 0], first)
     errors += _name_missing("test utterance", trials.tests, trials.pairs[:, 1], second)
     is_scored = (first >= 0) & (second >= 0)
     scores = np.full(len(trials), np.nan)
@@ -192,8 +190,13 @@ def _score(
     return scoring, scores, errors
 
 
+def _default_scoring(model: Model) -> str:
+    has_only_plda = model.plda is not None and model.metric is None
+    return "plda" if has_only_plda else "cosine"
+
+
 def _common_mean(tests: Xvectors, source: Xvectors) -> FloatArray:
-    """Return the mean of all x-vectors there are."""
+    """Return the mean of all x-vectors, test and enrolled."""
     folders = [tests.xvectors] if source is tests else [tests.xvectors, source.xvectors]
     dims = [str(xvectors.shape[1]) for xvectors in folders]
     if len(set(dims)) > 1:
@@ -207,21 +210,21 @@ def _common_mean(tests: Xvectors, source: Xvectors) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class _Enrolled:
-    """What test utterances are compared with.
+    """The x-vectors of enrolled utterances or speakers.
 
     Attributes
     ----------
-    what : str
-        What the enrolled are called in messages.
+    kind : str
+        What the names are, for messages.
     rows : (E,) array of int
-        For each of the trials' enrolled its row in what follows, -1 if it is missing.
+        Row in the following arrays of each enrolled name of the trials, -1 if missing.
     xvectors : (R, D) array
-        As extracted, or means of such.
+        As extracted, or means over the utterances of a speaker.
     counts : (R,) array of int
-        Of how many x-vectors each is the mean.
+        Number of x-vectors in each mean.
     """
 
-    what: str
+    kind: str
     rows: IntArray
     xvectors: FloatArray
     counts: IntArray
@@ -248,7 +251,9 @@ def _enroll(source: Xvectors, names: Sequence[str], spk2utt: Path | None) -> _En
         _logger.warning(
             "%s: %d utterances have no x-vector and are left out of their speaker's "
             "mean, the first of them %r",
-            *(spk2utt, len(unmatched), unmatched[0]),
+            spk2utt,
+            len(unmatched),
+            unmatched[0],
         )
     return _Enrolled(
         f"speaker of {spk2utt}",
@@ -259,40 +264,36 @@ def _enroll(source: Xvectors, names: Sequence[str], spk2utt: Path | None) -> _En
 
 
 def _find_rows(names: Sequence[str], utterances: Sequence[str]) -> IntArray:
-    """Return where names stand among utterances, -1 for those that do not."""
+    """Return the position of each name among utterances, -1 if missing."""
     row_of = {utterance: row for row, utterance in enumerate(utterances)}
     return np.array([row_of.get(name, -1) for name in names])
 
 
 def _name_missing(
-    what: str, names: Sequence[str], members: IntArray, rows: IntArray
+    kind: str, names: Sequence[str], members: IntArray, rows: IntArray
 ) -> Iterator[str]:
-    """Say which names have no x-vector, and how many trials that costs."""
-    costs = np.bincount(members[rows < 0], minlength=len(names))
-    for name, cost in zip(names, costs.tolist(), strict=True):
-        if cost:
-            trials = "1 trial is" if cost == 1 else f"{cost} trials are"
-            yield f"{what} {name!r}: has no x-vector; {trials} left out"
+    """Name what has no x-vector, and the number of trials left out."""
+    counts = np.bincount(members[rows < 0], minlength=len(names))
+    for name, count in zip(names, counts.tolist(), strict=True):
+        if count:
+            trials = "1 trial is" if count == 1 else f"{count} trials are"
+            yield f"{kind} {name!r}: has no x-vector; {trials} left out"
 
 
 def _print_text(scoring: str, found: Verification, costs: VerificationOptions) -> None:
-    header = (
-        *("scoring", "trials", "targets", "nontargets", "EER\n%", "EER\nthreshold"),
-        *("minDCF", "minDCF\nthreshold"),
-    )
-    row = (
-        scoring,
-        str(found.num_target + found.num_nontarget),
-        str(found.num_target),
-        str(found.num_nontarget),
-        f"{100 * found.eer:.2f}",
-        f"{found.eer_threshold:.4f}",
-        f"{found.min_dcf:.4f}",
-        f"{found.min_dcf_threshold:.4f}",
-    )
-    print_table(header, [row])
+    cells = {
+        "scoring": scoring,
+        "trials": str(found.num_target + found.num_nontarget),
+        "targets": str(found.num_target),
+        "nontargets": str(found.num_nontarget),
+        "EER\n%": f"{100 * found.eer:.2f}",
+        "EER\nthreshold": f"{found.eer_threshold:.4f}",
+        "minDCF": f"{found.min_dcf:.4f}",
+        "minDCF\nthreshold": f"{found.min_dcf_threshold:.4f}",
+    }
+    print_table(tuple(cells), [tuple(cells.values())])
     click.echo()
-    click.echo("Trials are accepted whose score is at least the threshold.")
+    click.echo("Trials with a score at or above the threshold are accepted.")
     click.echo(
         f"minDCF: p-target {costs.p_target:g}, c-miss {costs.c_miss:g}, "
         f"c-fa {costs.c_fa:g}; 1 is the cost without scores."
@@ -301,7 +302,7 @@ def _print_text(scoring: str, found: Verification, costs: VerificationOptions) -
 
 def _print_json(scoring: str, found: Verification, costs: VerificationOptions) -> None:
     values: Mapping[str, float] = asdict(found)
-    # JSON knows no infinity, the threshold that rejects all.
-    known = {name: None if isinf(value) else value for name, value in values.items()}
-    json.dump({"scoring": scoring, **asdict(costs), **known}, sys.stdout, indent=2)
+    # JSON has no infinity, the threshold that rejects all.
+    finite = {name: None if isinf(value) else value for name, value in values.items()}
+    json.dump({"scoring": scoring, **asdict(costs), **finite}, sys.stdout, indent=2)
     click.echo()

@@ -1,10 +1,9 @@
-"""A metric that is learned once, from x-vectors whose speakers are known.
+"""Training of an embedding network on x-vectors of known speakers.
 
-The network starts as what a model with mean, whitening and PLDA makes of x-vectors (but
-for the mean of the PLDA, which has no place in it), so that it has nothing to find that
-these know already. Speakers that it does not learn
-from tell after each epoch how well it separates new ones; what is returned is the
-network of the best epoch, be it the start.
+The network starts as the whitening, length normalisation and PLDA transform of a model
+(without the mean of the PLDA, for which it has no parameter), so it does not need to
+learn what these know. After each epoch, held-out speakers measure how well it separates
+unseen ones; the network of the best epoch, possibly the initial one, is returned.
 """
 
 import logging
@@ -24,31 +23,31 @@ from ssahc.backend.training import as_labelled, fit_model
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.model import check_model
 from ssahc.core.types import LARGEST, NO_MODEL, FloatArray, IntArray, Model
-from ssahc.learning.embedding_state import Checkpoint, Epoch, State, best_epoch
+from ssahc.learning.checkpoint import Checkpoint, Epoch, TrainingState, best_epoch
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import MetricOptions, fewest_classes
 from ssahc.runtime.device import Device, has_gpu
 from ssahc.scoring.detection import verify
 
-# All pairs of so many held-out x-vectors at most are the trials of an epoch.
-_MOST_VALIDATED = 1000
-# Vectors that are embedded at once.
+# The trials of an epoch are all pairs of at most this many held-out x-vectors.
+_MAX_HELD_OUT = 1000
+# X-vectors embedded at once.
 _BLOCK = 8192
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedMetric:
-    """A model with a metric, and how it came about.
+class TrainedEmbeddingNet:
+    """A model with a trained embedding network, and the course of its training.
 
     Attributes
     ----------
     model : Model
-        That training started from, and the metric.
+        The model that training started from, with the network as its `metric`.
     epochs : tuple of Epoch
     best : Epoch
-        The one that the metric is of.
+        The epoch whose network was kept.
     """
 
     model: Model
@@ -56,7 +55,7 @@ class TrainedMetric:
     best: Epoch
 
 
-def train_metric(
+def train_embedding_net(
     xvectors: ArrayLike,
     speakers: Sequence[str],
     model: Model | None = None,
@@ -65,8 +64,8 @@ def train_metric(
     device: Device = "auto",
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Checkpoint], None] = lambda _: None,
-) -> TrainedMetric:
-    """Train a metric on x-vectors of known speakers.
+) -> TrainedEmbeddingNet:
+    """Train an embedding network on x-vectors of known speakers.
 
     Parameters
     ----------
@@ -75,50 +74,49 @@ def train_metric(
     speakers : sequence of N str
         Speaker of every x-vector.
     model : Model, optional
-        Its mean is subtracted; its whitening and PLDA are where the network starts. If
-        not given, it is estimated from the speakers that are not held out
-        (`ssahc.backend.training.fit_model`), and so is a mean that it lacks.
+        Its mean is subtracted; its whitening and PLDA initialise the network. By
+        default it is estimated from the speakers that are not held out
+        (`ssahc.backend.training.fit_model`), and so is a missing mean.
     options : MetricOptions
     device : {"auto", "cpu", "cuda"}
     checkpoint : Checkpoint, optional
-        Go on from there; x-vectors, model and options must be those of then.
+        Resume from here, with the same x-vectors, model and options.
     on_epoch : callable
-        Told how things stand at the start and after every epoch.
+        Called before training and after every epoch.
 
     Returns
     -------
-    TrainedMetric
+    TrainedEmbeddingNet
 
     Raises
     ------
     DataError
         If values are not finite, dimensions or numbers disagree, there are too few
-        speakers with two x-vectors or more, or the loss is no longer finite.
+        speakers with at least two x-vectors, or the loss diverges.
     UsageError
-        If the model lacks what the start needs, more dimensions are wanted than it
-        gives, the checkpoint is of another run, or "cuda" is asked for and there is
-        none.
+        If the model lacks what the initialisation needs or gives fewer dimensions than
+        asked for, the checkpoint is of another run, or "cuda" is not available.
     """
     place = torch.device("cuda" if has_gpu(device) else "cpu")
     generator = np.random.default_rng(options.seed)
     vectors = as_labelled(xvectors, speakers)
     check_model(model or NO_MODEL)
-    learned_from, held_out = _split(speakers, options, generator)
-    rows = np.sort(np.concatenate(learned_from))
+    training_rows, held_out_rows = _split_speakers(speakers, options, generator)
+    rows = np.sort(np.concatenate(training_rows))
     if model is None:
         model = fit_model(vectors[rows], [speakers[row] for row in rows])
     elif model.mean is None:
-        # A metric is of no use without the mean that it was trained with.
+        # The network is of no use without the mean it was trained with.
         model = replace(model, mean=vectors[rows].mean(axis=0))
     centered = torch.from_numpy(center(vectors, model.mean)).float().to(place)
-    trials = _Group.take(centered, _thin_out(held_out))
-    group = _Group.take(centered, learned_from)
-    layers = [
-        # A copy: the model's own arrays must not be trained.
-        torch.from_numpy(np.array(layer, np.float32, order="C"))
+    held_out = _SpeakerSet.select(centered, _limit_trials(held_out_rows))
+    training = _SpeakerSet.select(centered, training_rows)
+    weights = [
+        # A copy: training must not change the arrays of the model.
+        torch.from_numpy(np.array(weight, np.float32, order="C"))
         .to(place)
         .requires_grad_()
-        for layer in start_layers(model, vectors.shape[1], options, generator)
+        for weight in initial_weights(model, vectors.shape[1], options, generator)
     ]
     objective = Objective(
         options.loss,
@@ -127,54 +125,57 @@ def train_metric(
         triplets=options.triplets,
         triplet_form=options.triplet_form,
     )
-    parameters = objective.initial_parameters(group.embed(layers), group.labels)
-    state = State(layers, parameters, generator, options.lr)
+    parameters = objective.initial_parameters(training.embed(weights), training.labels)
+    state = TrainingState(weights, parameters, generator, options.lr)
     if checkpoint is not None:
         state.restore(checkpoint)
     else:
-        state.end_epoch(trials.judge(layers, Epoch(0)))
-        on_epoch(state.keep())
-    while _goes_on(state.epochs, options):
-        epoch = Epoch(len(state.epochs), _train_epoch(group, objective, state, options))
-        state.end_epoch(trials.judge(layers, epoch))
-        on_epoch(state.keep())
-    metric = as_embedding_net([layer.astype(np.float64) for layer in state.best])
-    return TrainedMetric(
-        replace(model, metric=metric), tuple(state.epochs), best_epoch(state.epochs)
+        state.end_epoch(held_out.rate(weights, Epoch(0)))
+        on_epoch(state.checkpoint())
+    while not _is_finished(state.epochs, options):
+        loss = _train_epoch(training, objective, state, options)
+        state.end_epoch(held_out.rate(weights, Epoch(len(state.epochs), loss)))
+        on_epoch(state.checkpoint())
+    net = as_embedding_net([weight.astype(np.float64) for weight in state.best_weights])
+    return TrainedEmbeddingNet(
+        replace(model, metric=net), tuple(state.epochs), best_epoch(state.epochs)
     )
 
 
-def _goes_on(epochs: list[Epoch], options: MetricOptions) -> bool:
-    stale = epochs[-1].number - best_epoch(epochs).number
-    return epochs[-1].number < options.epochs and stale < options.patience
+def _is_finished(epochs: list[Epoch], options: MetricOptions) -> bool:
+    last, best = epochs[-1].number, best_epoch(epochs).number
+    return last >= options.epochs or last - best >= options.patience
 
 
 def _train_epoch(
-    group: "_Group", objective: Objective, state: State, options: MetricOptions
+    training: "_SpeakerSet",
+    objective: Objective,
+    state: TrainingState,
+    options: MetricOptions,
 ) -> float:
     """Take a step for every batch; return the mean loss.
 
     Raises
     ------
     DataError
-        If the loss or the network is no longer finite, or too large to be written.
+        If the loss or the network diverges: not finite, or too large to be written.
     """
     losses = []
-    for batch in _draw_batches(group.labels, options, state.generator):
-        inputs = group.inputs[torch.from_numpy(batch).to(group.inputs.device)]
+    for batch in _draw_batches(training.labels, options, state.generator):
+        inputs = training.inputs[torch.from_numpy(batch).to(training.inputs.device)]
         loss = objective.evaluate(
-            run_network(inputs, state.layers),
-            group.labels[batch],
+            run_network(inputs, state.weights),
+            training.labels[batch],
             state.parameters,
             state.generator,
         )
         losses.append(state.step(loss))
     mean = float(np.mean(losses))
-    usable = all(bool((layer.abs() < LARGEST).all()) for layer in state.layers)
-    if not (usable and isfinite(mean)):
+    is_usable = all(bool((weight.abs() < LARGEST).all()) for weight in state.weights)
+    if not (is_usable and isfinite(mean)):
         raise DataError(
-            f"the loss of epoch {len(state.epochs)} or the network it left is not "
-            f"finite, or beyond {LARGEST:g}; train with a smaller --lr"
+            f"training diverged: after epoch {len(state.epochs)} the loss or a weight "
+            f"is not finite, or beyond {LARGEST:g}; train with a smaller --lr"
         )
     return mean
 
@@ -182,41 +183,42 @@ def _train_epoch(
 # ---- data --------------------------------------------------------------------------
 
 
-def _split(
+def _split_speakers(
     speakers: Sequence[str], options: MetricOptions, generator: np.random.Generator
 ) -> tuple[list[IntArray], list[IntArray]]:
-    """Return the rows of each speaker to learn from, and of each held out."""
+    """Return the rows of each training speaker, and of each held-out speaker."""
     _, member = np.unique(np.asarray(speakers), return_inverse=True)
     order = np.argsort(member, kind="stable")
-    groups = np.split(order, np.cumsum(np.bincount(member))[:-1])
-    several = [rows for rows in groups if len(rows) > 1]
-    if len(several) < len(groups):
+    rows_of = np.split(order, np.cumsum(np.bincount(member))[:-1])
+    several = [rows for rows in rows_of if len(rows) > 1]
+    if len(several) < len(rows_of):
         _logger.warning(
-            "%d of %d speakers have one x-vector only and are left out",
-            *(len(groups) - len(several), len(groups)),
+            "%d of %d speakers have only one x-vector and are not used",
+            len(rows_of) - len(several),
+            len(rows_of),
         )
-    held = round(options.validation_share * len(several))
+    held_out = round(options.validation_share * len(several))
     if options.validation_share > 0:
-        held = max(held, 2)
+        held_out = max(held_out, 2)
     fewest = fewest_classes(options.loss)
-    if len(several) - held < fewest:
+    if len(several) - held_out < fewest:
         raise DataError(
-            f"found {len(several)} speakers with two x-vectors or more, and {held} of "
-            f"them would be held out; the loss {options.loss} needs {fewest} to learn "
-            "from, so give more, or --validation-share 0"
+            f"found {len(several)} speakers with two x-vectors or more, of which "
+            f"{held_out} would be held out; the loss {options.loss} needs {fewest} to "
+            "train on: give more, or --validation-share 0"
         )
     generator.shuffle(several)
-    return several[held:], several[:held]
+    return several[held_out:], several[:held_out]
 
 
-def _thin_out(rows_of: list[IntArray]) -> list[IntArray]:
-    """Return speakers with their rows, so many that all pairs of these can be trials.
+def _limit_trials(rows_of: list[IntArray]) -> list[IntArray]:
+    """Return whole speakers up to the maximum number of held-out x-vectors.
 
-    They are whole speakers, but for those with half of all rows that there may be.
+    A single speaker has at most half of them.
     """
-    thinned = [rows[: _MOST_VALIDATED // 2] for rows in rows_of]
-    ends = np.cumsum([len(rows) for rows in thinned])
-    return thinned[: int(np.searchsorted(ends, _MOST_VALIDATED, side="right"))]
+    limited = [rows[: _MAX_HELD_OUT // 2] for rows in rows_of]
+    ends = np.cumsum([len(rows) for rows in limited])
+    return limited[: int(np.searchsorted(ends, _MAX_HELD_OUT, side="right"))]
 
 
 def _draw_batches(
@@ -224,56 +226,54 @@ def _draw_batches(
 ) -> list[IntArray]:
     """Return the batches of an epoch: P speakers, M x-vectors of each.
 
-    Parameters
-    ----------
-    labels : (N,) int array
-        Speakers 0..K-1, increasing.
-    options : MetricOptions
-    generator : numpy.random.Generator
+    `labels` (N,) are speakers 0..K-1 in ascending order.
     """
-    most, sizes = options.utterances_per_speaker, np.bincount(labels)
+    per_speaker, sizes = options.utterances_per_speaker, np.bincount(labels)
     firsts = np.cumsum(sizes) - sizes
-    drawn = min(options.speakers_per_batch, len(sizes))
+    per_batch = min(options.speakers_per_batch, len(sizes))
     batches = []
-    for _ in range(-(-len(labels) // (drawn * most))):
-        speakers = generator.choice(len(sizes), drawn, replace=False).tolist()
-        rows = [firsts[s] + generator.permutation(sizes[s])[:most] for s in speakers]
+    for _ in range(-(-len(labels) // (per_batch * per_speaker))):
+        drawn = generator.choice(len(sizes), per_batch, replace=False).tolist()
+        rows = [
+            firsts[speaker] + generator.permutation(sizes[speaker])[:per_speaker]
+            for speaker in drawn
+        ]
         batches.append(np.concatenate(rows))
     return batches
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
-    """X-vectors of some speakers, those of one before those of the next.
+class _SpeakerSet:
+    """X-vectors of some speakers, one speaker after the other.
 
     Attributes
     ----------
     inputs : (N, D) tensor
         Centred.
     labels : (N,) int array
-        Speakers 0..K-1, increasing.
+        Speakers 0..K-1, ascending.
     """
 
     inputs: Tensor
     labels: IntArray
 
     @classmethod
-    def take(cls, centered: Tensor, rows_of: list[IntArray]) -> "_Group":
+    def select(cls, centered: Tensor, rows_of: list[IntArray]) -> "_SpeakerSet":
         rows = np.concatenate([np.zeros(0, np.int64), *rows_of])
         labels = np.repeat(np.arange(len(rows_of)), [len(rows) for rows in rows_of])
         return cls(centered[torch.from_numpy(rows).to(centered.device)], labels)
 
-    def embed(self, layers: list[Tensor]) -> Tensor:
-        """Return embeddings (N, d), made a block of rows at a time."""
+    def embed(self, weights: list[Tensor]) -> Tensor:
+        """Return the embeddings (N, d), computed block by block."""
         with torch.no_grad():
             blocks = torch.split(self.inputs, _BLOCK)
-            return torch.cat([run_network(block, layers) for block in blocks])
+            return torch.cat([run_network(block, weights) for block in blocks])
 
-    def judge(self, layers: list[Tensor], epoch: Epoch) -> Epoch:
-        """Return the epoch with error rates, if there are speakers to judge it by."""
+    def rate(self, weights: list[Tensor], epoch: Epoch) -> Epoch:
+        """Return the epoch with error rates over all pairs, if there are any."""
         if len(self.labels) == 0:
             return epoch
-        embeddings = self.embed(layers).double().cpu().numpy()
+        embeddings = self.embed(weights).double().cpu().numpy()
         first, second = np.triu_indices(len(embeddings), 1)
         scores = cosine_affinity(embeddings).dense()[first, second]
         same = self.labels[first] == self.labels[second]
@@ -284,7 +284,7 @@ class _Group:
 # ---- network -----------------------------------------------------------------------
 
 
-def start_layers(
+def initial_weights(
     model: Model, dim: int, options: MetricOptions, generator: np.random.Generator
 ) -> list[FloatArray]:
     """Return the weights that training starts from (`MetricOptions.start`).
@@ -296,33 +296,33 @@ def start_layers(
         D, of the x-vectors.
     options : MetricOptions
     generator : numpy.random.Generator
-        Of what is drawn.
+        For random weights.
 
     Raises
     ------
     DataError
-        If its parts are not for this dimension.
+        If the model has another dimension.
     UsageError
-        If the model lacks what the start needs, or more dimensions are wanted than it
-        gives.
+        If the model lacks what the initialisation needs, or gives fewer dimensions than
+        asked for.
     """
     whitening = np.eye(dim) if model.transform is None else model.transform
     projection = np.eye(dim)
     if options.start == "plda":
         if model.plda is None:
             raise UsageError(
-                "the model holds no PLDA to start from; use --start whitening, or "
-                "leave out --model-dir: a model is then estimated from these x-vectors"
+                "the model has no PLDA to start from; use --start whitening, or leave "
+                "out --model-dir to estimate a model from these x-vectors"
             )
         projection = model.plda.transform
     if options.start == "random":
         whitening, projection = (
             generator.standard_normal((dim, dim)) / np.sqrt(dim) for _ in range(2)
         )
-    for part, what in ((whitening, "whitening"), (projection.T, "PLDA")):
+    for part, name in ((whitening, "whitening"), (projection.T, "PLDA")):
         if len(part) != dim:
             raise DataError(
-                f"x-vectors have {dim} dimensions, the model's {what} has {len(part)}; "
+                f"x-vectors have {dim} dimensions, the model's {name} has {len(part)}; "
                 "use the model that belongs to the extractor"
             )
     if (options.embedding_dim or 0) > len(projection):
@@ -335,6 +335,6 @@ def start_layers(
     for _ in range(options.hidden_layers):
         inner = generator.standard_normal((options.hidden_dim, dim + 1)) / np.sqrt(dim)
         inner[:, -1] = 0.0
-        # What is added is nothing at first, and has a gradient.
+        # With outer weights of 0 a layer adds nothing at first, but has a gradient.
         hidden += [inner, np.zeros((dim, options.hidden_dim))]
     return [whitening, *hidden, projection]

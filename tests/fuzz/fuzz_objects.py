@@ -32,7 +32,7 @@ from ssahc.io.model import read_model, read_model_dir, write_model_dir
 from ssahc.io.objects import as_double
 from ssahc.io.plda import read_plda, write_plda
 from ssahc.io.scp import read_scp
-from ssahc.learning.embedding_state import State
+from ssahc.learning.checkpoint import TrainingState
 
 _RANKS = {"vector": 1, "matrix": 2}
 
@@ -211,7 +211,7 @@ def read_checkpoints(folder, size):
     state = make_state()
     shapes = {name: array.shape for name, array in state.keep().arrays.items()}
     state.restore(checkpoint)
-    kept = state.keep()
+    kept = state.checkpoint()
     require(kept.epochs == checkpoint.epochs, "epochs")
     for name, array in kept.arrays.items():
         require(array.shape == shapes.get(name, ()), f"shape of {name}")
@@ -220,12 +220,12 @@ def read_checkpoints(folder, size):
 
 
 def make_state():
-    """Return the state of a tiny training after one step."""
-    from ssahc.learning.embedding_state import Epoch
+    """Return what is trained, as small as can be, after one step."""
+    from ssahc.learning.checkpoint import Epoch
 
     layers = [torch.eye(2, requires_grad=True), torch.ones(1, 2, requires_grad=True)]
     parameters = [torch.zeros(1, requires_grad=True)]
-    state = State(layers, parameters, np.random.default_rng(0), lr=0.1)
+    state = TrainingState(layers, parameters, np.random.default_rng(0), lr=0.1)
     state.end_epoch(Epoch(0))
     state.step((layers[1] @ layers[0]).sum() * parameters[0])
     state.end_epoch(Epoch(1, loss=0.5, eer=0.25, min_dcf=1.0))

@@ -201,7 +201,7 @@ def models():
 
 def checkpoints():
     """Return checkpoints."""
-    kept = make_state().keep()
+    kept = make_state().checkpoint()
     good = written(_write_checkpoint, kept)
 
     def other(**changes):

@@ -1,33 +1,32 @@
-"""Losses of metric learning, each against plain loops over its definition."""
+"""Every loss, against a naive loop over its definition."""
 
 from math import cos, log, pi, sin, sqrt
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ssahc.learning.losses import classification, pairwise, prototypical
+from ssahc.learning.losses.distances import distances, normalize_rows, safe_sqrt
+from ssahc.learning.losses.margins import choose_margin, second_margin
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
 
-# A class of one row among them, and none that stands together.
+# Among the classes one of a single row; no class is contiguous.
 LABELS = np.array([0, 1, 0, 2, 1, 1, 0, 3, 2])
 TRIPLETS = np.array([[0, 2, 1], [2, 0, 3], [4, 5, 7], [6, 0, 8], [8, 3, 2], [0, 6, 5]])
 QUADRUPLETS = np.array([[0, 2, 1, 3], [2, 0, 3, 7], [4, 5, 7, 8], [6, 0, 8, 1]])
 PAIRS = np.stack(np.triu_indices(len(LABELS), 1), axis=1)
 SAME = LABELS[PAIRS[:, 0]] == LABELS[PAIRS[:, 1]]
-DISTANCES = ["squared", "plain", "cosine"]
 
 
-# ---- plain definitions -------------------------------------------------------------
+# ---- naive definitions -------------------------------------------------------------
 
 
 def cosine(x, y):
     return x @ y / sqrt((x @ x) * (y @ y))
 
 
-def apart(x, y, kind):
+def distance(x, y, kind):
     x, y = x / sqrt(x @ x), y / sqrt(y @ y)
     squared = sum((one - other) ** 2 for one, other in zip(x, y))
     return {"squared": squared, "plain": sqrt(squared), "cosine": squared / 2}[kind]
@@ -40,16 +39,18 @@ def entropy(logits, label):
 def naive_triplet(x, margin=0.8, kind="squared"):
     total = 0.0
     for a, p, n in TRIPLETS:
-        total += max(0, apart(x[a], x[p], kind) - apart(x[a], x[n], kind) + margin)
+        total += max(
+            0, distance(x[a], x[p], kind) - distance(x[a], x[n], kind) + margin
+        )
     return total / len(TRIPLETS)
 
 
 def naive_quadruplet(x, margin=0.8, second=0.4, kind="squared"):
     total = 0.0
     for a, p, n, m in QUADRUPLETS:
-        near = apart(x[a], x[p], kind)
-        total += max(0, near - apart(x[a], x[n], kind) + margin)
-        total += max(0, near - apart(x[n], x[m], kind) + second)
+        near = distance(x[a], x[p], kind)
+        total += max(0, near - distance(x[a], x[n], kind) + margin)
+        total += max(0, near - distance(x[n], x[m], kind) + second)
     return total / len(QUADRUPLETS)
 
 
@@ -69,8 +70,8 @@ def naive_softmax(x, weight, bias):
     return np.mean([entropy(row, y) for row, y in zip(rows, LABELS)])
 
 
-def naive_of_cosines(x, weight, scale, own):
-    """Cross-entropy of scaled cosines, the own one replaced."""
+def naive_cosine_softmax(x, weight, scale, own):
+    """Cross-entropy of scaled cosines, with `own` applied to that of the own class."""
     losses = []
     for row, y in zip(x, LABELS):
         logits = [cosine(row, w) for w in weight]
@@ -80,7 +81,7 @@ def naive_of_cosines(x, weight, scale, own):
 
 
 def naive_am(x, weight, margin=0.3, scale=30):
-    return naive_of_cosines(x, weight, scale, lambda c: c - margin)
+    return naive_cosine_softmax(x, weight, scale, lambda c: c - margin)
 
 
 def naive_aam(x, weight, margin=0.3, scale=15):
@@ -88,12 +89,12 @@ def naive_aam(x, weight, margin=0.3, scale=15):
         angle = np.arccos(c)
         return c - margin * sin(margin) if angle > pi - margin else cos(angle + margin)
 
-    return naive_of_cosines(x, weight, scale, own)
+    return naive_cosine_softmax(x, weight, scale, own)
 
 
 def naive_congenerous(x, weight, scale=None):
     scale = sqrt(2) * log(3) if scale is None else scale  # of four classes
-    return naive_of_cosines(x, weight, scale, lambda c: c)
+    return naive_cosine_softmax(x, weight, scale, lambda c: c)
 
 
 def naive_center(x, weight, centers, center_weight=1.0):
@@ -138,104 +139,79 @@ def naive_ge2e(x, scale, shift):
 # ---- all losses --------------------------------------------------------------------
 
 
-def names(x):
-    return torch.from_numpy(LABELS[: len(x)])
+def over(indices, loss):
+    """The loss over these tuples, or over none of no rows."""
+
+    def evaluate(x, **constants):
+        part = [torch.from_numpy(array if len(x) else array[:0]) for array in indices]
+        return loss(x, *part, **constants)
+
+    return evaluate
 
 
-def over(indices, x):
-    return torch.from_numpy(indices if len(x) else indices[:0])
+def of_classes(loss):
+    def evaluate(x, *parameters, **constants):
+        return loss(x, torch.from_numpy(LABELS[: len(x)]), *parameters, **constants)
+
+    return evaluate
 
 
-def ours_contrastive(x, **options):
-    return pairwise.contrastive(x, over(PAIRS, x), over(SAME, x), **options)
-
-
+triplet = over([TRIPLETS], pairwise.triplet)
+quadruplet = over([QUADRUPLETS], pairwise.quadruplet)
+contrastive = over([PAIRS, SAME], pairwise.contrastive)
 MATRIX, VECTOR, SCALAR = (4, 5), (4,), ()
-# name: ours, theirs, shapes of parameters
+# Ours, naive, shapes of parameters, constants in the order of the naive loss.
 CASES = {
-    "triplet": (lambda x: pairwise.triplet(x, over(TRIPLETS, x)), naive_triplet, ()),
-    "quadruplet": (
-        lambda x: pairwise.quadruplet(x, over(QUADRUPLETS, x)),
-        *(naive_quadruplet, ()),
-    ),
-    "contrastive": (ours_contrastive, naive_contrastive, ()),
-    "contrastive wide": (
-        lambda x: ours_contrastive(x, margin=1.3),
-        *(lambda x: naive_contrastive(x, 1.3), ()),
-    ),
+    "triplet": (triplet, naive_triplet, (), {}),
+    "quadruplet": (quadruplet, naive_quadruplet, (), {}),
+    "contrastive": (contrastive, naive_contrastive, (), {}),
+    "contrastive wide": (contrastive, naive_contrastive, (), {"margin": 1.3}),
     "softmax": (
-        lambda x, w, b: classification.softmax(x, names(x), w, b),
-        *(naive_softmax, (MATRIX, VECTOR)),
+        of_classes(classification.softmax),
+        naive_softmax,
+        (MATRIX, VECTOR),
+        {},
     ),
-    "am": (lambda x, w: classification.am_softmax(x, names(x), w), naive_am, (MATRIX,)),
-    "am else": (
-        lambda x, w: classification.am_softmax(x, names(x), w, margin=0.1, scale=4),
-        *(lambda x, w: naive_am(x, w, 0.1, 4), (MATRIX,)),
+    "center": (of_classes(classification.center), naive_center, (MATRIX, MATRIX), {}),
+    "center weighted": (
+        of_classes(classification.center),
+        naive_center,
+        (MATRIX, MATRIX),
+        {"center_weight": 0.3},
     ),
-    "aam": (
-        lambda x, w: classification.aam_softmax(x, names(x), w),
-        naive_aam,
-        (MATRIX,),
-    ),
-    # Half of the own angles are beyond pi - margin.
-    "aam beyond": (
-        lambda x, w: classification.aam_softmax(x, names(x), w, margin=1.5, scale=4),
-        *(lambda x, w: naive_aam(x, w, 1.5, 4), (MATRIX,)),
-    ),
-    "congenerous": (
-        lambda x, w: classification.congenerous_cosine(x, names(x), w),
-        *(naive_congenerous, (MATRIX,)),
-    ),
-    "congenerous else": (
-        lambda x, w: classification.congenerous_cosine(x, names(x), w, scale=7.0),
-        *(lambda x, w: naive_congenerous(x, w, 7.0), (MATRIX,)),
-    ),
-    "center": (
-        lambda x, w, c: classification.center(x, names(x), w, c),
-        *(naive_center, (MATRIX, MATRIX)),
-    ),
-    "center else": (
-        lambda x, w, c: classification.center(x, names(x), w, c, center_weight=0.3),
-        *(lambda x, w, c: naive_center(x, w, c, 0.3), (MATRIX, MATRIX)),
-    ),
-    "prototypical": (
-        lambda x: prototypical.prototypical(x, names(x)),
-        *(naive_prototypical, ()),
-    ),
+    "prototypical": (of_classes(prototypical.prototypical), naive_prototypical, (), {}),
     "angular": (
-        lambda x, w, b: prototypical.angular_prototypical(x, names(x), w, b),
-        *(naive_angular, (SCALAR, SCALAR)),
+        of_classes(prototypical.angular_prototypical),
+        naive_angular,
+        (SCALAR, SCALAR),
+        {},
     ),
-    "ge2e": (
-        lambda x, w, b: prototypical.ge2e(x, names(x), w, b),
-        *(naive_ge2e, (SCALAR, SCALAR)),
-    ),
+    "ge2e": (of_classes(prototypical.ge2e), naive_ge2e, (SCALAR, SCALAR), {}),
 }
-for kind in DISTANCES:
-    CASES[f"triplet {kind}"] = (
-        lambda x, k=kind: pairwise.triplet(
-            x, over(TRIPLETS, x), margin=0.5, distance=k
-        ),
-        *(lambda x, k=kind: naive_triplet(x, 0.5, k), ()),
-    )
-    CASES[f"quadruplet {kind}"] = (
-        lambda x, k=kind: pairwise.quadruplet(
-            *(x, over(QUADRUPLETS, x)), margin=0.5, second_margin=0.3, distance=k
-        ),
-        *(lambda x, k=kind: naive_quadruplet(x, 0.5, 0.3, k), ()),
-    )
-# Losses that look at directions alone, those of class weights included.
+for name, loss, naive, constants in (
+    ("am", classification.am_softmax, naive_am, {"margin": 0.1, "scale": 4}),
+    # Half of the own angles are beyond pi - margin.
+    ("aam", classification.aam_softmax, naive_aam, {"margin": 1.5, "scale": 4}),
+    ("cos", classification.congenerous_cosine, naive_congenerous, {"scale": 7.0}),
+):
+    CASES[name] = (of_classes(loss), naive, (MATRIX,), {})
+    CASES[f"{name} constants"] = (of_classes(loss), naive, (MATRIX,), constants)
+for kind in ("squared", "plain", "cosine"):
+    constants = {"margin": 0.5, "distance": kind}
+    CASES[f"triplet {kind}"] = (triplet, naive_triplet, (), constants)
+    constants = {"margin": 0.5, "second_margin": 0.3, "distance": kind}
+    CASES[f"quadruplet {kind}"] = (quadruplet, naive_quadruplet, (), constants)
+# Losses that depend on directions only, those of class weights included.
 OF_DIRECTIONS = [
     name
     for name in CASES
-    if name.split()[0]
-    in ("triplet", "quadruplet", "contrastive", "am", "aam", "congenerous")
+    if name.split()[0] in ("triplet", "quadruplet", "contrastive", "am", "aam", "cos")
 ]
 
 
-@pytest.fixture(params=CASES)
-def case(request):
-    return CASES[request.param]
+def evaluate(case, values):
+    ours, _, _, constants = CASES[case]
+    return ours(*values, **constants)
 
 
 def draw(rng, shapes, count=9):
@@ -245,42 +221,49 @@ def draw(rng, shapes, count=9):
     return [torch.tensor(value, requires_grad=True) for value in values]
 
 
-def test_losses_equal_plain_loops_over_their_definitions(case, rng):
-    ours, theirs, shapes = case
-    for _ in range(5):
+@pytest.mark.parametrize("case", CASES)
+def test_losses_equal_naive_loops_and_their_gradients_finite_differences(case, rng):
+    _, naive, shapes, constants = CASES[case]
+    for _ in range(3):
         values = draw(rng, shapes)
-        expected = theirs(*(value.detach().numpy() for value in values))
-        assert ours(*values).item() == pytest.approx(expected, rel=1e-10, abs=1e-10)
+        arrays = [value.detach().numpy() for value in values]
+        expected = naive(*arrays, *constants.values())
+        found = evaluate(case, values)
+        assert found.item() == pytest.approx(expected, rel=1e-10, abs=1e-10)
         assert expected > 0
+    assert torch.autograd.gradcheck(
+        lambda *values: evaluate(case, values), draw(rng, shapes), fast_mode=True
+    )
+    # Rows that are all equal.
+    rows = np.tile([3.0, 0, 0, 4, 0], (len(LABELS), 1))
+    arrays = [rows, *(np.ones(shape) for shape in shapes)]
+    found = evaluate(case, [torch.from_numpy(np.asarray(array)) for array in arrays])
+    expected = naive(*arrays, *constants.values())
+    assert found.item() == pytest.approx(expected, abs=1e-7)
 
 
-def test_gradients_equal_finite_differences(case, rng):
-    ours, _, shapes = case
-    assert torch.autograd.gradcheck(ours, draw(rng, shapes), fast_mode=True)
-
-
-def test_of_nothing_losses_are_0_and_so_are_gradients(case, rng):
-    ours, _, shapes = case
-    values = draw(rng, shapes, count=0)
-    loss = ours(*values)
+@pytest.mark.parametrize("case", CASES)
+def test_losses_of_no_rows_are_0_with_gradients_of_0(case, rng):
+    values = draw(rng, CASES[case][2], count=0)
+    loss = evaluate(case, values)
     assert loss.item() == 0
     for gradient in torch.autograd.grad(loss, values):
         assert (gradient == 0).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gradients_are_finite_where_rows_are_alike_or_opposite(case, rng, dtype):
-    ours, _, shapes = case
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_are_finite_for_equal_and_opposite_rows(case, dtype):
     rows = torch.ones(len(LABELS), 5, dtype=dtype)
     signs = torch.tensor([1, -1, 1, 1, -1, 1, -1, 1, 1], dtype=dtype)[:, None]
     for embeddings in (rows, rows * signs, rows * 3 * signs.roll(1, 0)):
         values = [embeddings.requires_grad_()]
-        for shape in shapes:
+        for shape in CASES[case][2]:
             parameter = torch.ones(shape, dtype=dtype)
             if shape == MATRIX:
                 parameter[1::2] *= -1
             values.append(parameter.requires_grad_())
-        loss = ours(*values)
+        loss = evaluate(case, values)
         assert loss.isfinite()
         for gradient in torch.autograd.grad(loss, values):
             assert gradient.dtype == dtype
@@ -288,51 +271,40 @@ def test_gradients_are_finite_where_rows_are_alike_or_opposite(case, rng, dtype)
             assert gradient.abs().max() < 100
 
 
-def test_losses_of_equal_rows(case):
-    ours, theirs, shapes = case
-    rows = np.tile([3.0, 0, 0, 4, 0], (len(LABELS), 1))
-    values = [rows, *(np.ones(shape) for shape in shapes)]
-    loss = ours(*map(torch.from_numpy, map(np.asarray, values)))
-    assert loss.item() == pytest.approx(theirs(*values), abs=1e-7)
+@pytest.mark.parametrize("case", OF_DIRECTIONS)
+def test_losses_of_directions_ignore_lengths_and_rotations(case, rng):
+    for _ in range(3):
+        values = [value.detach() for value in draw(rng, CASES[case][2])]
+        turn = torch.from_numpy(np.linalg.qr(rng.standard_normal((5, 5)))[0])
+        turned = [
+            value @ turn * torch.from_numpy(rng.uniform(0.1, 9, (len(value), 1)))
+            for value in values
+        ]
+        expected = evaluate(case, values).item()
+        assert evaluate(case, turned).item() == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", OF_DIRECTIONS)
-@settings(max_examples=5, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_losses_of_directions_ignore_lengths_and_rotations(name, seed):
-    ours, _, shapes = CASES[name]
-    rng = np.random.default_rng(seed)
-    values = [value.detach() for value in draw(rng, shapes)]
-    turn = torch.from_numpy(np.linalg.qr(rng.standard_normal((5, 5)))[0])
-    turned = [
-        value @ turn * torch.from_numpy(rng.uniform(0.1, 9, (len(value), 1)))
-        for value in values
-    ]
-    assert ours(*turned).item() == pytest.approx(ours(*values).item(), rel=1e-9)
-
-
-def test_losses_of_classes_and_prototypes_ignore_what_classes_are_called(rng):
+def test_losses_do_not_depend_on_the_names_of_classes(rng):
     x, weight, bias = (value.detach() for value in draw(rng, (MATRIX, VECTOR)))
     labels, order = torch.from_numpy(LABELS), torch.tensor([2, 0, 3, 1])
-    called = order.argsort()[labels]
-    for ours in (
+    renamed = order.argsort()[labels]
+    for loss in (
         classification.am_softmax,
         classification.aam_softmax,
         classification.congenerous_cosine,
     ):
-        assert ours(x, called, weight[order]).item() == pytest.approx(
-            ours(x, labels, weight).item()
-        )
-    assert classification.softmax(x, called, weight[order], bias[order]).item() == (
-        pytest.approx(classification.softmax(x, labels, weight, bias).item())
-    )
-    far_apart = 5 * called - 7
-    for ours in (
+        expected = loss(x, labels, weight).item()
+        assert loss(x, renamed, weight[order]).item() == pytest.approx(expected)
+    expected = classification.softmax(x, labels, weight, bias).item()
+    found = classification.softmax(x, renamed, weight[order], bias[order]).item()
+    assert found == pytest.approx(expected)
+    for loss in (
         prototypical.prototypical,
         lambda x, y: prototypical.ge2e(x, y, bias[0], bias[1]),
         lambda x, y: prototypical.angular_prototypical(x, y, bias[0], bias[1]),
     ):
-        assert ours(x, far_apart).item() == pytest.approx(ours(x, labels).item())
+        expected = loss(x, labels).item()
+        assert loss(x, 5 * renamed - 7).item() == pytest.approx(expected)
 
 
 # ---- single classes, single rows ---------------------------------------------------
@@ -352,7 +324,7 @@ def test_prototypes_of_one_class_or_of_single_rows_cost_nothing(rng, labels):
             assert (gradient == 0).all()
 
 
-def test_one_class_has_no_cross_entropy(rng):
+def test_the_cross_entropy_of_one_class_is_0(rng):
     x = draw(rng, ())[0]
     labels = torch.zeros(len(x), dtype=torch.long)
     weight = torch.ones(1, 5, dtype=torch.float64)
@@ -367,7 +339,7 @@ def test_one_class_has_no_cross_entropy(rng):
         assert (torch.autograd.grad(loss, x)[0] == 0).all()
 
 
-def test_a_class_of_one_row_is_a_prototype_for_others(rng):
+def test_a_single_row_is_a_prototype_for_other_classes(rng):
     x = draw(rng, ())[0].detach()
     labels = torch.from_numpy(LABELS)
     without = labels != 3
@@ -376,15 +348,15 @@ def test_a_class_of_one_row_is_a_prototype_for_others(rng):
     )
 
 
-def test_the_scale_of_prototypes_is_clamped(rng):
+def test_the_scale_of_prototypical_losses_is_clamped(rng):
     x, _, shift = draw(rng, (SCALAR, SCALAR))
     labels = torch.from_numpy(LABELS)
-    for ours in (prototypical.angular_prototypical, prototypical.ge2e):
-        smallest = ours(x, labels, torch.tensor(1e-6), shift)
-        assert ours(x, labels, torch.tensor(-3.0), shift) == smallest
+    for loss in (prototypical.angular_prototypical, prototypical.ge2e):
+        smallest = loss(x, labels, torch.tensor(1e-6), shift)
+        assert loss(x, labels, torch.tensor(-3.0), shift) == smallest
 
 
-def test_the_adaptive_scale_is_that_of_three_classes_for_fewer():
+def test_the_adaptive_scale_treats_few_classes_as_three():
     assert classification.adaptive_scale(1) == classification.adaptive_scale(2)
     assert classification.adaptive_scale(2) == classification.adaptive_scale(3) > 0.9
     assert classification.adaptive_scale(101) == pytest.approx(sqrt(2) * log(100))
@@ -402,10 +374,9 @@ def naive_ssa(x, triplets, gamma, form):
 
 
 @pytest.mark.parametrize("form", ["authors", "paper"])
-# With these numbers of triplets and of rows nothing is rounded in float32, in which
-# the weights of tuples are kept.
+# The weights of tuples are float32; for the first labels they are exact.
 @pytest.mark.parametrize(("labels", "close"), [([0, 1, 1, 0], 1e-12), (LABELS, 1e-6)])
-def test_ssa_equals_plain_loops(rng, form, labels, close):
+def test_ssa_equals_naive_loops_over_all_or_drawn_triplets(rng, form, labels, close):
     x = draw(rng, (), len(labels))[0]
     labels = np.asarray(labels)
     count = len(labels)
@@ -416,12 +387,60 @@ def test_ssa_equals_plain_loops(rng, form, labels, close):
         if a != p and labels[a] == labels[p]
     ]
     rows = x.detach().numpy()
-    expected = np.mean([naive_ssa(rows, some, 0.5, form) for some in every])
-    loss = ExpectedTriplets(labels, 0.5, form)
-    assert pairwise.ssa(x, loss).item() == pytest.approx(expected, abs=close)
-    assert torch.autograd.gradcheck(lambda x: pairwise.ssa(x, loss), [x])
     drawn = np.array([some[0] for some in every])
-    loss = SampledTriplets(drawn, 0.5, form)
-    expected = naive_ssa(rows, drawn, 0.5, form)
-    assert pairwise.ssa(x, loss).item() == pytest.approx(expected, abs=close)
-    assert torch.autograd.gradcheck(lambda x: pairwise.ssa(x, loss), [x])
+    for loss, expected in (
+        (
+            ExpectedTriplets(labels, 0.5, form),
+            np.mean([naive_ssa(rows, some, 0.5, form) for some in every]),
+        ),
+        (SampledTriplets(drawn, 0.5, form), naive_ssa(rows, drawn, 0.5, form)),
+    ):
+        assert pairwise.ssa(x, loss).item() == pytest.approx(expected, abs=close)
+        assert torch.autograd.gradcheck(lambda x, one=loss: pairwise.ssa(x, one), [x])
+
+
+# ---- parts of losses ---------------------------------------------------------------
+
+
+def test_safe_roots_have_no_gradient_at_0():
+    squares = torch.tensor([4.0, 0.0, -1e-9], requires_grad=True)
+    roots = safe_sqrt(squares)
+    assert roots.tolist() == [2, 0, 0]
+    roots.sum().backward()
+    assert squares.grad.tolist() == [0.25, 0, 0]
+
+
+def test_zero_rows_have_no_direction_and_no_gradient():
+    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
+    unit = normalize_rows(rows)
+    assert unit.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
+    unit.sum().backward()
+    assert rows.grad[1].tolist() == [0, 0]
+    assert rows.grad.isfinite().all()
+
+
+def test_kinds_of_distances_agree(rng):
+    x = torch.from_numpy(rng.standard_normal((9, 5)))
+    squared, plain, cosines = (
+        distances(x, kind) for kind in ("squared", "plain", "cosine")
+    )
+    torch.testing.assert_close(squared, 2 * cosines)
+    torch.testing.assert_close(squared, plain**2)
+
+
+def test_margins():
+    within, across = torch.tensor([0.2, 0.4]), torch.tensor([1.0, 1.6])
+    for kind, fixed, expected in (
+        ("fixed", 0.8, 0.8),
+        ("adaptive", 1.2, 1.0),
+        ("adaptive-floored", 0.8, 1.0),
+        ("adaptive-floored", 1.2, 1.2),
+    ):
+        assert choose_margin(kind, fixed, within, across) == pytest.approx(expected)
+    assert choose_margin("adaptive", 0.8, across, within) == pytest.approx(-1.0)
+    assert choose_margin("adaptive", 0.8, within[:0], across[:0]) == 0.8
+    assert second_margin(0.8) == 0.4
+    # Being a number, it passes no gradient on.
+    assert (
+        type(choose_margin("adaptive", 0.8, within.requires_grad_(), across)) is float
+    )

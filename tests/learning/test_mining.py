@@ -1,4 +1,4 @@
-"""Index tuples, against exhaustive loops over their definitions."""
+"""Triplets and quadruplets, against exhaustive loops over their definitions."""
 
 from collections import Counter
 
@@ -34,15 +34,19 @@ def allowed(labels, *classes):
 
 
 def nearest_beyond(x, anchor, limit, candidates):
-    """The nearest beyond a limit, or else the farthest; the first of equal ones."""
+    """The nearest beyond a limit, or else the farthest; the first of a tie."""
     beyond = [n for n in candidates if distance(x, anchor, n) > limit]
     if beyond:
         return min(beyond, key=lambda n: (distance(x, anchor, n), n))
     return max(candidates, key=lambda n: (distance(x, anchor, n), -n))
 
 
-def weights(x, anchor, candidates):
-    """Probabilities of Wu et al.; as likely all where none is near enough."""
+def uniform(x, anchor, candidates):
+    return np.full(len(candidates), 1 / len(candidates))
+
+
+def distance_weighted(x, anchor, candidates):
+    """Probabilities of Wu et al.; uniform where no candidate is near enough."""
     n = x.shape[1]
     values = []
     for other in candidates:
@@ -54,7 +58,7 @@ def weights(x, anchor, candidates):
 
 
 def scattered(labels, dim=4, seed=3):
-    """Rows around the directions of their classes, of any length."""
+    """Rows of any length around the directions of their classes."""
     rng = np.random.default_rng(seed)
     centers = rng.standard_normal((labels.max() + 1, dim))
     rows = centers[labels] + rng.standard_normal((len(labels), dim))
@@ -80,117 +84,96 @@ def test_all_triplets(rng):
     ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=14), st.integers(0, 99))
 def test_semi_hard_and_hard_tuples_equal_exhaustive_loops(labels, seed):
     labels = np.array(labels)
     x = scattered(labels, seed=seed)
-    negatives = {k: allowed(labels, k) for k in labels}
-    triplets, quadruplets = [], []
-    for a, p in ordered_pairs(labels) if len(set(labels)) > 1 else []:
-        limit = distance(x, a, p)
-        n = nearest_beyond(x, a, limit, negatives[labels[a]])
-        triplets.append([a, p, n])
-        others = allowed(labels, labels[a], labels[n])
-        if others:
-            quadruplets.append([a, p, n, nearest_beyond(x, n, limit, others)])
-    assert draw_triplets(x, labels, "semi-hard", None).tolist() == triplets
-    assert draw_quadruplets(x, labels, "semi-hard", None).tolist() == quadruplets
-
-    triplets, quadruplets = [], []
-    for a in range(len(labels)):
-        positives = [p for b, p in ordered_pairs(labels) if a == b]
-        if not positives or not negatives[labels[a]]:
-            continue
-        p = max(positives, key=lambda p: (distance(x, a, p), -p))
-        n = nearest_beyond(x, a, -1, negatives[labels[a]])
-        triplets.append([a, p, n])
-        others = allowed(labels, labels[a], labels[n])
-        if others:
-            quadruplets.append([a, p, n, nearest_beyond(x, n, -1, others)])
-    assert draw_triplets(x, labels, "hard", None).tolist() == triplets
-    assert draw_quadruplets(x, labels, "hard", None).tolist() == quadruplets
+    pairs = ordered_pairs(labels) if len(set(labels.tolist())) > 1 else []
+    hard_pairs = []
+    for anchor in sorted({a for a, _ in pairs}):
+        positives = [p for a, p in pairs if a == anchor]
+        key = lambda p, a=anchor: (distance(x, a, p), -p)  # noqa: E731
+        hard_pairs.append((anchor, max(positives, key=key)))
+    for sampling, chosen in (("semi-hard", pairs), ("hard", hard_pairs)):
+        triplets, quadruplets = [], []
+        for a, p in chosen:
+            limit = distance(x, a, p) if sampling == "semi-hard" else -1
+            n = nearest_beyond(x, a, limit, allowed(labels, labels[a]))
+            triplets.append([a, p, n])
+            others = allowed(labels, labels[a], labels[n])
+            if others:
+                quadruplets.append([a, p, n, nearest_beyond(x, n, limit, others)])
+        assert draw_triplets(x, labels, sampling, None).tolist() == triplets
+        assert draw_quadruplets(x, labels, sampling, None).tolist() == quadruplets
 
 
-def test_of_equal_distances_the_first_row_is_taken():
-    # Rows of one class are one point or at right angles to each other; all others are
-    # at right angles.
+def test_the_first_of_equally_distant_rows_is_taken():
+    # Rows of one class coincide or are at right angles; all others are at right angles.
     x = np.eye(6)[[0, 1, 2, 3, 4, 2, 5]]
     labels = np.array([0, 0, 1, 1, 2, 1, 2])
     hard = draw_triplets(x, labels, "hard", None).tolist()
-    negatives = {0: 2, 1: 2, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0}
-    positives = {0: 1, 1: 0, 2: 3, 3: 2, 4: 6, 5: 3, 6: 4}
-    assert hard == [[a, positives[a], negatives[a]] for a in range(7)]
+    negatives, positives = [2, 2, 0, 0, 0, 0, 0], [1, 0, 3, 2, 6, 3, 4]
+    assert hard == [list(row) for row in zip(range(7), positives, negatives)]
     semi = draw_triplets(x, labels, "semi-hard", None).tolist()
-    # Of the two that are one point, the other rows are beyond; else none is.
+    # Other rows are beyond the coinciding pair; for other pairs none is.
     assert [2, 5, 0] in semi
     assert [3, 2, 0] in semi
     assert [4, 6, 0, 2] in draw_quadruplets(x, labels, "semi-hard", None).tolist()
 
 
-def test_as_far_as_the_positive_is_not_beyond():
+def test_semi_hard_negatives_are_strictly_beyond_the_positive():
     x = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, 0, -1]])
     labels = np.array([0, 0, 1, 1, 2])
     assert [0, 1, 3] in draw_triplets(x, labels, "semi-hard", None).tolist()
 
 
-def test_a_row_is_no_positive_of_its_own_where_all_are_one_point():
+def test_a_row_is_not_its_own_positive_if_all_coincide():
     x, labels = np.ones((5, 3)), np.array([0, 0, 1, 1, 2])
     found = draw_triplets(x, labels, "hard", None)
     assert found.tolist() == [[0, 1, 2], [1, 0, 2], [2, 3, 0], [3, 2, 0]]
 
 
-# ---- drawn -------------------------------------------------------------------------
+# ---- random draws ------------------------------------------------------------------
 
 
-def test_random_tuples_are_any_of_the_allowed_ones(rng):
-    x = scattered(LABELS)
-    draws = 300
-    seconds: Counter = Counter()
-    expected: Counter = Counter()
-    for _ in range(draws):
-        found = draw_quadruplets(x, LABELS, "random", rng)
-        assert found[:, :2].tolist() == [list(pair) for pair in ordered_pairs(LABELS)]
-        seconds.update((int(n), int(m)) for _, _, n, m in found)
-    for a, _ in ordered_pairs(LABELS):
-        firsts = allowed(LABELS, LABELS[a])
-        for n in firsts:
-            others = allowed(LABELS, LABELS[a], LABELS[n])
-            for m in others:
-                expected[n, m] += draws / len(firsts) / len(others)
-    assert set(seconds) == set(expected)
-    keys = sorted(expected)
-    test = chisquare([seconds[key] for key in keys], [expected[key] for key in keys])
-    assert test.pvalue > 0.01
-
-
-@pytest.mark.parametrize("dim", [2, 6, 24])
-def test_distance_weighted_tuples_have_the_probabilities_of_the_source(rng, dim):
-    x = scattered(LABELS, dim)
-    draws = 300
+@pytest.mark.parametrize(
+    ("sampling", "probabilities", "dim"),
+    [
+        ("random", uniform, 4),
+        ("distance-weighted", distance_weighted, 2),
+        ("distance-weighted", distance_weighted, 24),
+    ],
+)
+def test_drawn_negatives_have_the_probabilities_of_the_definition(
+    rng, sampling, probabilities, dim
+):
+    x, draws = scattered(LABELS, dim), 300
     found: Counter = Counter()
     expected: Counter = Counter()
+    pairs = [list(pair) for pair in ordered_pairs(LABELS)]
     for _ in range(draws):
-        drawn = draw_quadruplets(x, LABELS, "distance-weighted", rng)
+        drawn = draw_quadruplets(x, LABELS, sampling, rng)
+        assert drawn[:, :2].tolist() == pairs
         found.update((int(n), int(m)) for _, _, n, m in drawn)
-    for a, _ in ordered_pairs(LABELS):
+    for a, _ in pairs:
         firsts = allowed(LABELS, LABELS[a])
-        for n, chance in zip(firsts, weights(x, a, firsts)):
+        for n, chance in zip(firsts, probabilities(x, a, firsts)):
             others = allowed(LABELS, LABELS[a], LABELS[n])
-            for m, second in zip(others, weights(x, n, others)):
+            for m, second in zip(others, probabilities(x, n, others)):
                 expected[n, m] += draws * chance * second
     assert all(expected[key] > 0 for key in found)
     keys = [key for key in sorted(expected) if expected[key] > 5]
-    rest = sum(expected.values()) - sum(expected[key] for key in keys)
-    counts = [found[key] for key in keys]
-    total = sum(found.values())
-    counts, chances = [*counts, total - sum(counts)], [expected[key] for key in keys]
     assert len(keys) > 10
-    assert chisquare(counts, [*chances, max(rest, 1e-9)]).pvalue > 0.01
+    counts, chances = [found[key] for key in keys], [expected[key] for key in keys]
+    # All rare ones together.
+    counts.append(sum(found.values()) - sum(counts))
+    chances.append(max(sum(expected.values()) - sum(chances), 1e-9))
+    assert chisquare(counts, chances).pvalue > 0.01
 
 
 def at_distances(*chords, dim=256):
-    """Return a row and others so far away, at right angles to each other beside it."""
+    """Return a row, and others at these distances from it."""
     cosines = 1 - np.array(chords) ** 2 / 2
     rows = np.eye(dim)[: len(chords) + 1]
     rows[1:] *= np.sqrt(1 - cosines**2)[:, None]
@@ -198,16 +181,15 @@ def at_distances(*chords, dim=256):
     return rows
 
 
-def test_a_row_of_small_weights_is_not_lost_beside_others(rng):
-    # Logarithms of weights are 184 higher for the near pair than for the far ones.
+def test_small_weights_do_not_underflow_beside_large_ones(rng):
+    # The logarithm of the weight is 184 higher for the near pair than for the far ones.
     x = at_distances(1.3, 1.3, 1.45, 1.45, 0.5)
     labels = np.array([0, 0, 1, 1, 2, 2])
     for _ in range(50):
         first, *_ = draw_triplets(x, labels, "distance-weighted", rng)
-        assert first[:2].tolist() == [0, 1]
-        # Of the far ones those at 1.45 are beyond the limit; the near one outweighs.
-        assert first[2] == 5
-    # Without the near one's class, what is left are small weights.
+        # Of the far ones those at 1.45 are beyond the cutoff; the near one outweighs.
+        assert first.tolist() == [0, 1, 5]
+    # Without the class of the near one, only small weights are left.
     x = at_distances(0.5, 0.5, 1.39, 1.45, 1.45)
     labels = np.array([1, 0, 0, 2, 2, 3])
     seen = set()
@@ -217,47 +199,40 @@ def test_a_row_of_small_weights_is_not_lost_beside_others(rng):
     assert seen == {3}
 
 
-def test_negatives_within_the_cutoff_are_as_likely(rng):
-    x, labels = at_distances(1.0, 0.05, 0.5, 1.45, dim=16), np.array([0, 0, 1, 2, 3])
-    counts = Counter()
+@pytest.mark.parametrize(
+    ("chords", "labels", "expected"),
+    [
+        # Those closer than 0.5 are weighted as if at 0.5.
+        ((1.0, 0.05, 0.5, 1.45), [0, 0, 1, 2, 3], {2, 3}),
+        # Without any near enough, all are equally likely.
+        ((1.0, 1.5, 1.6, 1.7), [0, 0, 1, 2, 2], {2, 3, 4}),
+    ],
+)
+def test_negatives_too_near_or_too_far_are_equally_likely(
+    rng, chords, labels, expected
+):
+    x, counts = at_distances(*chords, dim=16), Counter()
     for _ in range(300):
-        found = draw_triplets(x, labels, "distance-weighted", rng)
+        found = draw_triplets(x, np.array(labels), "distance-weighted", rng)
         counts.update(found[found[:, 0] == 0, 2].tolist())
-    assert set(counts) == {2, 3}
+    assert set(counts) == expected
     assert chisquare(list(counts.values())).pvalue > 0.01
 
 
-def test_rows_without_near_negatives_get_any_of_other_classes(rng):
-    x = at_distances(1.0, 1.5, 1.6, 1.7, dim=8)
-    labels = np.array([0, 0, 1, 2, 2])
-    counts = Counter()
-    for _ in range(300):
-        found = draw_triplets(x, labels, "distance-weighted", rng)
-        counts.update(found[found[:, 0] == 0, 2].tolist())
-    assert set(counts) == {2, 3, 4}
-    assert chisquare(list(counts.values())).pvalue > 0.01
-    second = set()
+def test_second_negatives_avoid_the_anchors_class_if_nothing_else_is_near(rng):
+    x = np.vstack([np.eye(8)[[0, 0, 0]], np.eye(8)[[1, 1, 2, 3]]])
+    labels, seen = np.array([0, 0, 0, 1, 1, 2, 3]), set()
     for _ in range(50):
-        # Nothing is near but one's own class.
-        y = np.vstack([np.eye(8)[[0, 0, 0]], np.eye(8)[[1, 1, 2, 3]]])
-        classes = np.array([0, 0, 0, 1, 1, 2, 3])
-        found = draw_quadruplets(y, classes, "distance-weighted", rng)
-        second.update(found[(found[:, 0] == 0) & (found[:, 2] == 5), 3].tolist())
-    assert second == {3, 4, 6}
+        found = draw_quadruplets(x, labels, "distance-weighted", rng)
+        seen.update(found[(found[:, 0] == 0) & (found[:, 2] == 5), 3].tolist())
+    assert seen == {3, 4, 6}
 
 
-@pytest.mark.parametrize("sampling", [*SAMPLINGS, "all"])
-@pytest.mark.parametrize("dim", [1, 2, 3, 256])
-def test_alike_opposite_and_zero_rows_make_no_nan(rng, sampling, dim):
-    x = np.ones((9, dim)) * np.array([1, -1, 1, -1, 0, 1, -1, 2, 1e-200])[:, None]
-    labels = np.arange(9) % 3
-    check(draw_triplets(x, labels, sampling, rng), labels, 3)
-    if sampling != "all":
-        check(draw_quadruplets(x, labels, sampling, rng), labels, 4)
+# ---- any rows and labels -----------------------------------------------------------
 
 
 def check(found, labels, width):
-    """Check that tuples are what they must be."""
+    """Check the classes of tuples."""
     assert found.dtype == np.int64
     assert found.shape[1] == width
     classes = labels[found].T
@@ -269,40 +244,40 @@ def check(found, labels, width):
         assert (classes[3] != classes[2]).all()
 
 
+@pytest.mark.parametrize("sampling", [*SAMPLINGS, "all"])
+@pytest.mark.parametrize("dim", [1, 2, 3, 256])
+def test_equal_opposite_and_zero_rows_give_valid_tuples(rng, sampling, dim):
+    x = np.ones((9, dim)) * np.array([1, -1, 1, -1, 0, 1, -1, 2, 1e-200])[:, None]
+    labels = np.arange(9) % 3
+    check(draw_triplets(x, labels, sampling, rng), labels, 3)
+    if sampling != "all":
+        check(draw_quadruplets(x, labels, sampling, rng), labels, 4)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(-2, 4), max_size=14).map(lambda y: np.array(y, int)),
     st.sampled_from(SAMPLINGS),
     st.integers(0, 99),
 )
-def test_tuples_of_any_labels(labels, sampling, seed):
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((len(labels), 3))
+def test_any_labels_give_valid_reproducible_tuples(labels, sampling, seed):
+    x = np.random.default_rng(seed).standard_normal((len(labels), 3))
+    before = x.copy()
     count = len(set(labels.tolist()))
     pairs = ordered_pairs(labels)
     anchors = {a for a, _ in pairs} if sampling == "hard" else pairs
-    triplets = draw_triplets(x, labels, sampling, rng)
-    check(triplets, labels, 3)
-    assert len(triplets) == (len(anchors) if count > 1 else 0)
-    quadruplets = draw_quadruplets(x, labels, sampling, rng)
-    check(quadruplets, labels, 4)
-    assert len(quadruplets) == (len(anchors) if count > 2 else 0)
-
-
-def test_draws_follow_the_generator_and_leave_inputs_alone():
-    x = scattered(LABELS)
-    before = x.copy()
-    for sampling in SAMPLINGS:
-        one, other = (
-            draw_quadruplets(x, LABELS, sampling, np.random.default_rng(5))
-            for _ in range(2)
+    for draw, width in ((draw_triplets, 3), (draw_quadruplets, 4)):
+        found, again = (
+            draw(x, labels, sampling, np.random.default_rng(seed)) for _ in range(2)
         )
-        assert (one == other).all()
-    assert (x == before).all()
+        check(found, labels, width)
+        assert len(found) == (len(anchors) if count > width - 2 else 0)
+        np.testing.assert_array_equal(found, again)
+    np.testing.assert_array_equal(x, before)
 
 
 @pytest.mark.parametrize("labels", [[], [0], [0, 0], [0, 1]])
-def test_no_tuples_where_there_are_none(rng, labels):
+def test_too_few_rows_or_classes_give_no_tuples(rng, labels):
     x, labels = np.ones((len(labels), 3)), np.array(labels, int)
     for sampling in (*SAMPLINGS, "all"):
         assert draw_triplets(x, labels, sampling, rng).shape == (0, 3)
@@ -310,6 +285,6 @@ def test_no_tuples_where_there_are_none(rng, labels):
         assert draw_quadruplets(x, labels, sampling, rng).shape == (0, 4)
 
 
-def test_not_all_quadruplets(rng):
+def test_all_quadruplets_are_rejected(rng):
     with pytest.raises(UsageError, match="random, semi-hard, hard or distance-w"):
         draw_quadruplets(scattered(LABELS), LABELS, "all", rng)

@@ -12,7 +12,7 @@ import ssahc
 
 # These are loaded only when networks are trained by torch.
 TORCH = {
-    "learning.embedding_state",
+    "learning.checkpoint",
     "learning.embedding_training",
     *(f"learning.losses.{name}" for name in ("classification", "distances", "margins")),
     *(f"learning.losses.{name}" for name in ("objective", "pairwise", "prototypical")),

@@ -1,4 +1,4 @@
-"""Which loss learns the embeddings, and how; nothing here needs torch."""
+"""Names and options of the losses; nothing here needs torch."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -28,15 +28,19 @@ LossName = Literal[
 ]
 MarginKind = Literal["fixed", "adaptive", "adaptive-floored"]
 Distance = Literal["squared", "plain", "cosine"]
-# SSA's loss in expectation over the random negative, or on negatives that are drawn.
+# SSA's loss as an expectation over random negatives, or over drawn triplets.
 Triplets = Literal["expected", "sampled"]
 
-# The losses that an option has a meaning for.
+# The losses that use an option.
 _TAKEN_BY: dict[str, tuple[LossName, ...]] = {
     "sampling": ("ssa", "triplet", "quadruplet"),
     "margin": ("triplet", "quadruplet"),
     "margin_size": (
-        *("triplet", "quadruplet", "contrastive", "am-softmax", "aam-softmax"),
+        "triplet",
+        "quadruplet",
+        "contrastive",
+        "am-softmax",
+        "aam-softmax",
     ),
     "scale": ("congenerous-cosine", "am-softmax", "aam-softmax"),
     "distance": ("triplet", "quadruplet"),
@@ -78,7 +82,7 @@ class LossOptions(Options, group="Loss functions"):
         Distance of unit-length embeddings in triplet and quadruplet: squared Euclidean,
         Euclidean (plain), or 1 minus the cosine.
     center_weight : float
-        Weight of the distances from the centers in the center loss.
+        Weight of the distances to the class centers in the center loss.
     """
 
     sampling: Sampling = "random"
@@ -98,14 +102,14 @@ class LossOptions(Options, group="Loss functions"):
 
 
 def fewest_classes(loss: LossName) -> int:
-    """Return how many classes a loss needs: with fewer there is nothing to learn."""
+    """Return how many classes a loss needs to learn anything."""
     return 3 if loss == "quadruplet" else 2
 
 
 def check_loss(
     loss: LossName, options: LossOptions, triplets: Triplets = "expected"
 ) -> None:
-    """Check that options were set only where the loss takes them.
+    """Check that only options the loss uses are set, to values it can take.
 
     Parameters
     ----------
@@ -117,8 +121,8 @@ def check_loss(
     Raises
     ------
     UsageError
-        If an option that means nothing to the loss is not at its default, or a value of
-        it is none for this loss.
+        If an option that the loss does not use is not at its default, or a value is
+        invalid for this loss.
     """
     check_taken(loss, options)
     if loss == "ssa" and triplets == "expected" and options.sampling != "random":
@@ -139,18 +143,18 @@ def check_loss(
 
 
 def check_taken(loss: LossName, options: Any) -> None:
-    """Check that a loss takes what was set.
+    """Check that only options the loss uses are set.
 
     Parameters
     ----------
     loss : LossName
     options : dataclass instance
-        Its fields that no loss, or every loss, has a use for are not looked at.
+        Fields that every loss uses are not checked.
 
     Raises
     ------
     UsageError
-        If an option that means nothing to the loss is not at its default.
+        If an option that the loss does not use is not at its default.
     """
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)

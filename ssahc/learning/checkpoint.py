@@ -1,0 +1,199 @@
+"""State of embedding network training, and checkpoints to resume it from."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssahc.core.errors import UsageError
+from ssahc.core.types import Float32Array
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Results of an epoch.
+
+    Attributes
+    ----------
+    number : int
+        0 is the state before training.
+    loss : float or None
+        Mean over the batches; None for epoch 0.
+    eer, min_dcf : float or None
+        Over all pairs of held-out x-vectors, 0 to 1; None if none are held out.
+    """
+
+    number: int
+    loss: float | None = None
+    eer: float | None = None
+    min_dcf: float | None = None
+
+
+def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
+    """Return the first epoch with the lowest EER; without EERs, the last epoch."""
+    rated = [(epoch.eer, epoch.number) for epoch in epochs if epoch.eer is not None]
+    return epochs[min(rated)[1]] if rated else epochs[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """All that is needed to continue after an epoch as if not interrupted.
+
+    Attributes
+    ----------
+    epochs : tuple of Epoch
+        All so far, epoch 0 included.
+    arrays : dict
+        By kind and number: the network's weights (``layer0``, ...), those of the best
+        epoch (``best0``), the loss's own parameters (``parameter0``), and Adam's state
+        for all of these (``step0``, ``exp_avg0``, ``exp_avg_sq0``).
+    generator : str
+        State of the random generator, as JSON.
+    """
+
+    epochs: tuple[Epoch, ...]
+    arrays: Mapping[str, Float32Array]
+    generator: str
+
+    def to_json(self) -> str:
+        """Return everything but the arrays."""
+        epochs = [asdict(epoch) for epoch in self.epochs]
+        return json.dumps({"epochs": epochs, "generator": self.generator})
+
+    @classmethod
+    def from_json(cls, arrays: Mapping[str, Float32Array], text: str) -> Self:
+        """Return the checkpoint with these arrays; the inverse of `to_json`.
+
+        Raises
+        ------
+        ValueError
+            If the text does not describe a checkpoint.
+        """
+        try:
+            record = json.loads(text)
+            epochs = tuple(Epoch(**epoch) for epoch in record["epochs"])
+            generator = record["generator"]
+            values = [value for epoch in epochs for value in asdict(epoch).values()]
+            finite = all(value is None or isfinite(value) for value in values)
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError("not the record of a checkpoint") from error
+        numbers = [epoch.number for epoch in epochs]
+        if not finite or not numbers or numbers != [*range(len(numbers))]:
+            raise ValueError("epochs are missing, or a value is not finite")
+        return cls(epochs, arrays, generator)
+
+
+class TrainingState:
+    """Everything that changes during training.
+
+    Torch's Adam is used, unlike for the networks of recordings (`ssahc.learning.
+    optimizer`), which are learned without torch.
+
+    Parameters
+    ----------
+    weights : list of Tensor
+        Of the network.
+    parameters : list of Tensor
+        The loss's own parameters.
+    generator : numpy.random.Generator
+        For all random draws.
+    lr : float
+        Learning rate.
+    """
+
+    def __init__(
+        self,
+        weights: list[Tensor],
+        parameters: list[Tensor],
+        generator: np.random.Generator,
+        lr: float,
+    ) -> None:
+        self.weights, self.parameters, self.generator = weights, parameters, generator
+        self.optimizer = torch.optim.Adam([*weights, *parameters], lr=lr)
+        self.epochs: list[Epoch] = []
+        self.best_weights: list[Float32Array] = []
+
+    def step(self, loss: Tensor) -> float:
+        """Take one step downhill; return the loss before it."""
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        return loss.item()
+
+    def end_epoch(self, epoch: Epoch) -> None:
+        """Record an epoch, and its weights if it is the best so far."""
+        self.epochs.append(epoch)
+        if best_epoch(self.epochs) is epoch:
+            self.best_weights = [_to_array(weight) for weight in self.weights]
+
+    def checkpoint(self) -> Checkpoint:
+        """Return a copy of the state."""
+        arrays = {
+            f"{kind}{number}": _to_array(tensor)
+            for kind, tensors in self._tensors().items()
+            for number, tensor in enumerate(tensors)
+        }
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            for name, tensor in moments.items():
+                arrays[f"{name}{number}"] = _to_array(tensor)
+        for number, weight in enumerate(self.best_weights):
+            arrays[f"best{number}"] = weight
+        generator = json.dumps(self.generator.bit_generator.state)
+        return Checkpoint(tuple(self.epochs), arrays, generator)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Return to the state of a checkpoint.
+
+        Raises
+        ------
+        UsageError
+            If the checkpoint is incomplete, or of another network or loss.
+        """
+        try:
+            self._restore(checkpoint)
+        except (KeyError, ValueError, TypeError, OverflowError, RuntimeError) as error:
+            raise UsageError(
+                "the checkpoint is broken, or of another network or loss; start anew"
+            ) from error
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        def load(name: str, shape: torch.Size) -> Tensor:
+            array = checkpoint.arrays[name]
+            # copy_ would broadcast an array of another shape.
+            if array.shape != shape:
+                raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+            return torch.from_numpy(array.copy())
+
+        with torch.no_grad():
+            for kind, tensors in self._tensors().items():
+                for number, tensor in enumerate(tensors):
+                    tensor.copy_(load(f"{kind}{number}", tensor.shape))
+        adam = self.optimizer.state_dict()
+        adam["state"] = {
+            number: {
+                "step": load(f"step{number}", torch.Size()),
+                "exp_avg": load(f"exp_avg{number}", tensor.shape),
+                "exp_avg_sq": load(f"exp_avg_sq{number}", tensor.shape),
+            }
+            for number, tensor in enumerate([*self.weights, *self.parameters])
+            if f"step{number}" in checkpoint.arrays
+        }
+        self.optimizer.load_state_dict(adam)
+        self.generator.bit_generator.state = json.loads(checkpoint.generator)
+        self.epochs = list(checkpoint.epochs)
+        self.best_weights = [
+            load(f"best{number}", weight.shape).numpy()
+            for number, weight in enumerate(self.weights)
+        ]
+
+    def _tensors(self) -> dict[str, list[Tensor]]:
+        return {"layer": self.weights, "parameter": self.parameters}
+
+
+def _to_array(tensor: Tensor) -> Float32Array:
+    return tensor.detach().cpu().numpy().copy()
