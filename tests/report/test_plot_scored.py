@@ -11,12 +11,11 @@ from ssahc.core.errors import printable
 from ssahc.core.types import Turn
 from ssahc.io.rttm import write_rttm
 from ssahc.report.palette import DISTINCT_COLORS, ERROR_COLORS, speaker_color
-from ssahc.report.rates import save_curves
-from ssahc.report.speakers import save_speakers
+from ssahc.report.rates import save_curves, save_speakers
 from ssahc.report.timeline import draw_timeline, save_timeline
 from ssahc.scoring.breakdown import break_down
 from ssahc.scoring.der import Score, ScoringOptions
-from ssahc.scoring.error_spans import compare
+from ssahc.scoring.error_spans import find_errors
 
 pytest.importorskip("matplotlib")
 REFERENCE = [Turn(0, 6, "A"), Turn(5, 9, "B"), Turn(10, 14, "A")]
@@ -74,8 +73,8 @@ def test_speakers_have_the_colours_of_those_they_are_scored_as():
     from matplotlib.figure import Figure
 
     axes = Figure().add_subplot()
-    comparison = compare(REFERENCE, HYPOTHESIS, ScoringOptions())
-    draw_timeline(axes, {"hypothesis": comparison})
+    analysis = find_errors(REFERENCE, HYPOTHESIS, ScoringOptions())
+    draw_timeline(axes, {"hypothesis": analysis})
     colors = {(start, end): color for color, _, start, end in bars(axes)}
     blue, orange, green = map(speaker_color, range(3))
     assert colors[0, 6] == colors[0, 5] == blue
@@ -86,23 +85,23 @@ def test_speakers_have_the_colours_of_those_they_are_scored_as():
 
 
 def test_what_is_not_scored_is_grey(tmp_path, drawn):
-    comparison = compare(REFERENCE, HYPOTHESIS, ScoringOptions())
-    save_timeline(tmp_path / "p.svg", "r", comparison)
+    analysis = find_errors(REFERENCE, HYPOTHESIS, ScoringOptions())
+    save_timeline(tmp_path / "p.svg", "r", analysis)
     (axes,) = drawn[0].axes
     spans = [
         patch.get_extents().transformed(axes.transData.inverted())
         for patch in axes.patches
     ]
     found = [pytest.approx((span.x0, span.x1), abs=1e-6) for span in spans]
-    assert found == list(comparison.unscored)
+    assert found == list(analysis.unscored)
     labels = {text.get_text().strip() for text in drawn[0].legends[0].get_texts()}
-    assert labels >= {"A", "B", "3 (scored as nobody)", *ERROR_COLORS, "not scored"}
+    assert labels >= {"A", "B", "3 (unmapped)", *ERROR_COLORS, "not scored"}
 
 
 def test_more_speakers_than_colours(tmp_path):
     reference = [Turn(i, i + 1, f"s{i}") for i in range(40)]
-    comparison = compare(reference, reference[::-1], ScoringOptions(collar=0))
-    save_timeline(tmp_path / "p.png", "crowd", comparison)
+    analysis = find_errors(reference, reference[::-1], ScoringOptions(collar=0))
+    save_timeline(tmp_path / "p.png", "crowd", analysis)
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     colors = [speaker_color(lane) for lane in range(DISTINCT_COLORS)]
     assert len(set(colors)) == DISTINCT_COLORS
@@ -130,14 +129,14 @@ def test_colours_differ_in_lightness_or_in_blue():
 )
 def test_names_are_drawn_as_they_are(tmp_path, name):
     turns = [Turn(0, 5, name)]
-    save_timeline(tmp_path / "p.svg", name, compare(turns, turns, ScoringOptions()))
+    save_timeline(tmp_path / "p.svg", name, find_errors(turns, turns, ScoringOptions()))
     assert "<svg" in (tmp_path / "p.svg").read_text()
 
 
 @pytest.mark.parametrize("name", ["s\x01", "a\x1bb", "\udcff", "\ufffe", "\x85"])
 def test_what_does_not_print_is_escaped(tmp_path, name):
     turns = [Turn(0, 5, name)]
-    save_timeline(tmp_path / "t.svg", name, compare(turns, turns, ScoringOptions()))
+    save_timeline(tmp_path / "t.svg", name, find_errors(turns, turns, ScoringOptions()))
     summary = break_down({"r": Score(10.0, missed=1.0)}, {"r": 1})
     save_speakers(tmp_path / "s.svg", {name: summary, "other": summary})
     save_curves(tmp_path / "c.svg", {name: {0.0: 1.0}, "other": {0.0: 2.0}}, "x")

@@ -14,10 +14,10 @@ from ssahc.core.errors import printable
 from ssahc.core.types import Turn
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.report.drawing import draw
-from ssahc.report.page import Entry, Report, rank, render
+from ssahc.report.page import RecordingEntry, RunReport, rank, render
+from ssahc.report.svg import lay_out
 from ssahc.scoring.der import Score, ScoringOptions
-from ssahc.scoring.error_spans import compare
+from ssahc.scoring.error_spans import find_errors
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -60,7 +60,9 @@ def make_report(**changes):
         "options": ScoringOptions(collar=0),
         "settings": {"system": "plda"},
         "entries": [
-            Entry(name, compare(reference, hypothesis, ScoringOptions(collar=0)))
+            RecordingEntry(
+                name, find_errors(reference, hypothesis, ScoringOptions(collar=0))
+            )
             for name, hypothesis in {
                 "good": reference,
                 "bad": [Turn(0, 8, "1")],
@@ -68,7 +70,7 @@ def make_report(**changes):
             }.items()
         ],
     }
-    return Report(**values | changes)
+    return RunReport(**values | changes)
 
 
 def test_recordings_are_listed_worst_first_and_linked():
@@ -104,7 +106,9 @@ def test_what_does_not_print_is_escaped(name):
         title=name,
         settings={name: name},
         sources={name: name},
-        entries=[Entry(name, compare(turns, turns, ScoringOptions()), note=name)],
+        entries=[
+            RecordingEntry(name, find_errors(turns, turns, ScoringOptions()), note=name)
+        ],
         notes=[name],
     )
     text = render(report)
@@ -129,8 +133,8 @@ def test_bars_are_in_place():
         r'<rect x="([\d.]+)" width="([\d.]+)"[^>]*><title>([^<]+)', text
     )
     # 8 seconds on 920 pixels; the hypothesis has speaker 1 all the time.
-    assert ("0", "920", "0.00\N{EN DASH}8.00 s: 1, scored as A") in titles
-    assert ("460", "460", "4.00\N{EN DASH}8.00 s: B, taken for 1") in titles
+    assert ("0", "920", "0.00\N{EN DASH}8.00 s: 1, mapped to A") in titles
+    assert ("460", "460", "4.00\N{EN DASH}8.00 s: B confused with 1") in titles
 
 
 @pytest.mark.parametrize(
@@ -143,10 +147,10 @@ def test_bars_are_in_place():
     ],
 )
 def test_odd_recordings(reference, uem):
-    both = compare(reference, [Turn(3, 3.5, "1")], ScoringOptions(), uem=uem)
-    report = make_report(entries=[Entry("odd", both)])
+    both = find_errors(reference, [Turn(3, 3.5, "1")], ScoringOptions(), uem=uem)
+    report = make_report(entries=[RecordingEntry("odd", both)])
     assert Page(render(report)).order == ["odd"]
-    drawing = draw(both)
+    drawing = lay_out(both)
     assert 920 <= drawing.width <= 20000
     assert 0 < len(drawing.ticks) < drawing.width / 60
 
@@ -395,7 +399,7 @@ def test_faults(run, ssahc_here, arguments, message):
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
 def test_missing_libraries(report, monkeypatch, library):
     monkeypatch.setattr(
-        "ssahc.cli.report.find_spec", lambda name: None if name == library else name
+        "ssahc.report.figure.find_spec", lambda name: None if name == library else name
     )
     status, errors, text = report()
     assert (status, text) == (2, "")

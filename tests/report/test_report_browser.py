@@ -1,4 +1,4 @@
-"""The page of a run in a real browser, which sees what a text comparison cannot."""
+"""The page of a run in a real browser, which sees what a text analysis cannot."""
 
 import json
 import shutil
@@ -7,9 +7,9 @@ from base64 import b64decode
 import pytest
 
 from ssahc.core.types import Turn
-from ssahc.report.page import Entry, Report, render
+from ssahc.report.page import RecordingEntry, RunReport, render
 from ssahc.scoring.der import ScoringOptions
-from ssahc.scoring.error_spans import compare
+from ssahc.scoring.error_spans import find_errors
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -37,11 +37,11 @@ def make_page(path):
             Turn(30, 60 - place, HOSTILE),
             Turn(60 - place, 63, "1"),
         ]
-        both = compare(REFERENCE, hypothesis, ScoringOptions())
+        both = find_errors(REFERENCE, hypothesis, ScoringOptions())
         affinity = picture if place > 26 else None
-        entries.append(Entry(name, both, affinity=affinity, note=None))
+        entries.append(RecordingEntry(name, both, affinity=affinity, note=None))
     settings = {"system": "cosine", HOSTILE: HOSTILE}
-    report = Report(
+    report = RunReport(
         HOSTILE, {"Reference": HOSTILE}, ScoringOptions(), settings, entries
     )
     path.write_text(render(report), encoding="utf-8")
