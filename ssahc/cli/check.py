@@ -22,13 +22,12 @@ from ssahc.io.model import read_model_dir
     help="Folder with mean.vec, transform.mat and (for PLDA) plda, to check as well.",
 )
 def command(xvector_dir: Path, model_dir: Path | None) -> None:
-    """List everything that is wrong with XVECTOR_DIR, without diarizing it.
+    """List all problems of XVECTOR_DIR, without diarizing it.
 
-    All lines of xvector.scp, segments, utt2spk, spk2utt and, if it is there,
-    reco2num_spk are read, and all x-vectors that a recording uses.
+    Reads xvector.scp, segments, utt2spk, spk2utt, reco2num_spk (if there is one), and
+    all x-vectors that recordings use.
 
-    Exit status: 0 no problem; 2 some, each (of more than a thousand, the first) is
-    printed.
+    Exit status: 0 no problems; 2 problems, of which the first thousand are printed.
     """
     problems: list[FormatError] = []
     model = NO_MODEL
@@ -47,9 +46,8 @@ def command(xvector_dir: Path, model_dir: Path | None) -> None:
     if problems:
         for problem in problems:
             say_error(str(problem))
-        listed = (
-            "" if len(problems) == count else f", of which {len(problems)} are listed"
-        )
+        omitted = len(problems) < count
+        listed = f", of which {len(problems)} are listed" if omitted else ""
         say_error(f"{_count(count, 'problem')}{listed}")
         sys.exit(2)
     click.echo(

@@ -28,7 +28,7 @@ from ssahc.pipeline.diarize import warn_of_excess
 from ssahc.pipeline.options import SpeakerOptions
 
 _logger = logging.getLogger("ssahc")
-# The first says that the others are a run's.
+# Moved in this order: config.toml marks the others as results of this verb.
 _FILES = (CONFIG, "labels", "rttm")
 
 
@@ -69,7 +69,7 @@ class _Scores:
 
 @dataclass(frozen=True, eq=False)
 class _Clustered:
-    """The labels of a recording and, if there are segments, its turns."""
+    """Labels of a recording and, if there are segments, its turns."""
 
     labels: IntArray
     turns: list[Turn]
@@ -95,8 +95,7 @@ def command(
 
     def find_stale() -> tuple[str, ...]:
         earlier = read_earlier(out_dir, names, "cluster")
-        # A run of this verb that had segments has left it, or one of diarize; whose
-        # scores stay, which may be what is clustered.
+        # Of this verb or of diarize, whose scores stay: they may be SCORES.
         return ("rttm",) if earlier.keys() & {"segments", "xvector_dir"} else ()
 
     with staged_output(out_dir, _FILES, stale=find_stale) as folder:
@@ -143,7 +142,7 @@ def _cluster(
 def _read_scores(
     scores: Path, utterances: dict[str, list[str]]
 ) -> Iterator[_Scores | Fault]:
-    """Yield every recording's matrix, or why there is none."""
+    """Yield the matrix of every recording, or why it is missing."""
     entries, fault = index_table(scores, "matrix")
     wanted = [entry for recording, entry in entries.items() if recording in utterances]
     for recording, matrix in read_entries(wanted, "matrix"):
@@ -151,14 +150,14 @@ def _read_scores(
             yield Fault(recording, str(matrix))
         else:
             yield _Scores(recording, matrix)
-    # The rest of the archive is lost, what came before it is not.
+    # After a fault the rest of the archive is lost, but nothing before it.
     reason = fault or (
         f"{scores}: has no matrix for this recording; score it, or remove it from "
         "reco2utt"
     )
     missing = [recording for recording in utterances if recording not in entries]
     if fault is not None and not missing:
-        _logger.warning("%s (after the last matrix that was needed)", fault)
+        _logger.warning("%s (after the last matrix that is used)", fault)
     for recording in missing:
         yield Fault(recording, str(reason))
 
@@ -174,7 +173,7 @@ def _label(
         )
     if len(set(utterances)) < count:
         raise DataError("reco2utt lists an utterance twice; keep one")
-    # A cost is a negative similarity, and so is a threshold on costs.
+    # Costs, and thresholds on them, are negative similarities.
     sign = -1.0 if run.files.read_costs else 1.0
     stop = speakers.stop(sign=sign)
     warn_of_excess(scores.id, count, stop)

@@ -27,12 +27,12 @@ from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions, System
 from ssahc.report.figure import can_draw
 from ssahc.scoring.der import Score, ScoringOptions, score_corpus
-from ssahc.scoring.error_spans import compare
+from ssahc.scoring.error_spans import find_errors
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 _SYSTEMS: tuple[System, ...] = get_args(System)
 _HALVES = {"a": "b", "b": "a"}
-# The recording that is drawn.
+# The recording in the figure.
 _DRAWN = "a000"
 _CORPUS = SimulateOptions(recordings=6)
 
@@ -42,8 +42,8 @@ _CORPUS = SimulateOptions(recordings=6)
 def command(out_dir: Path) -> None:
     """Simulate, diarize and score a small corpus; needs no data.
 
-    OUT (default: ssahc-demo) gets the corpus, an rttm of every system, and a picture.
-    Nothing in it is real speech: the table shows that everything works, not how well.
+    OUT (default: ssahc-demo) gets the corpus, an rttm of every system, and a figure.
+    None of it is real speech: the table shows that everything works, not how well.
     """
     with lock_folder(out_dir) as unfinished:
         refuse_what_is_not_simulated(out_dir, _HALVES)
@@ -52,9 +52,9 @@ def command(out_dir: Path) -> None:
             picture = _show(folder)
             move_tree(folder, out_dir)
     if picture is not None:
-        click.echo(f"\nCorpus, RTTMs and the picture {picture} are in {out_dir}/")
+        click.echo(f"\nCorpus, RTTMs and the figure {picture} are in {out_dir}/")
     click.echo(
-        f"\nThe same by hand, for one half and one system:\n"
+        f"\nTo do the same by hand, for one half and one system:\n"
         f"  ssahc diarize {out_dir}/a {out_dir}/mine --model-dir {out_dir}/model/b\n"
         f"  ssahc score {out_dir}/a/ref.rttm {out_dir}/mine/rttm\n"
         f"  ssahc report {out_dir}/mine --ref {out_dir}/a/ref.rttm"
@@ -62,7 +62,7 @@ def command(out_dir: Path) -> None:
 
 
 def _refuse_others(out_dir: Path) -> None:
-    """Raise a UsageError if there is what an earlier demo has not left."""
+    """Raise a UsageError if there are files that an earlier demo did not write."""
     names = [_name(system, known) for system in _SYSTEMS for known in (True, False)]
     refuse_links(out_dir, names)
     is_earlier = (out_dir / "a" / SCP).exists()
@@ -74,12 +74,12 @@ def _refuse_others(out_dir: Path) -> None:
 
 
 def _show(out_dir: Path) -> str | None:
-    """Write the corpus and what every system makes of it, and print a table.
+    """Write the corpus and the results of every system, and print a table.
 
     Returns
     -------
     str or None
-        The name of a picture, if it could be drawn.
+        Name of the figure, if matplotlib is installed.
     """
     write_corpus(out_dir, simulate_corpus(_CORPUS))
     known: dict[System, dict[str, Diarization]] = {}
@@ -106,7 +106,7 @@ def _show(out_dir: Path) -> str | None:
 def _run(
     out_dir: Path, system: System, *, known_speakers: bool
 ) -> dict[str, Diarization]:
-    """Diarize both halves, each with the other's model, and write their results."""
+    """Diarize both halves, each with the other's model, and write the results."""
     results: dict[str, Diarization] = {}
     for half, other in _HALVES.items():
         model = read_model_dir(out_dir / "model" / other)
@@ -142,7 +142,7 @@ def _draw(
     results: dict[System, dict[str, Diarization]],
     reference: dict[str, list[Turn]],
 ) -> str | None:
-    """Draw a recording and return the name of the picture, if it can be drawn."""
+    """Draw a recording; return the name of the figure, if matplotlib is installed."""
     if not can_draw():
         return None
     from ssahc.report.affinity import save_affinities
@@ -153,14 +153,14 @@ def _draw(
         f"{name} (simulated)",
         results["ssahc"][name].segments,
         reference[name],
-        # Spectral clusters the affinities of cosine.
+        # The spectral system clusters the cosine affinities.
         {
             system: results[system][name].affinity
             for system in _SYSTEMS
             if system != "spectral"
         },
         hypotheses={
-            system: compare(
+            system: find_errors(
                 reference[name], results[system][name].turns, ScoringOptions()
             )
             for system in _SYSTEMS

@@ -1,6 +1,6 @@
-"""``ssahc plot``: affinities of a recording, error rates over options."""
+"""``ssahc plot``: affinities, timelines with errors, error rates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,26 @@ from ssahc.cli.parsing import (
     preset_option,
     resolve,
 )
-from ssahc.cli.plot_scored import speakers, timeline
+from ssahc.cli.references import (
+    Protocol,
+    analyze_hypothesis,
+    read_hypothesis,
+    read_references,
+    score_hypothesis,
+)
 from ssahc.cli.sweep_table import draw_bars, draw_curves, read_sweep
-from ssahc.core.errors import DataError, printable
+from ssahc.core.errors import DataError, UsageError, printable
 from ssahc.core.types import Fault, Recording, Turn
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline.options import DiarizeOptions, System, choose_system
 from ssahc.report.figure import check_picture
+from ssahc.scoring.breakdown import break_down, count_speakers
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """Options of the pictures: those of ``ssahc diarize`` but for its output."""
+class _AffinityOptions:
+    """The options of ``ssahc diarize``, without those of its output."""
 
     files: ModelFiles = field(default_factory=ModelFiles)
     tables: SpeakerTables = field(default_factory=SpeakerTables)
@@ -47,22 +54,7 @@ def command() -> None:
     """Draw affinities or errors of a recording, or error rates of a corpus."""
 
 
-command.add_command(timeline)
-command.add_command(speakers)
-
-
-def _diarizing(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `_Shown`, presets and config files."""
-    return options_of(_Shown)(preset_option(config_option(function)))
-
-
-def _resolve(
-    given: Mapping[str, Any], preset: str | None, config: Path | None
-) -> DiarizeConfig:
-    """Combine the sources of options as diarize does: its config.toml will do."""
-    return resolve(
-        DiarizeConfig, given, config=config, preset=preset, displaces=CONFLICTS
-    )
+# ---- affinities --------------------------------------------------------------------
 
 
 @command.command("affinity", cls=Verb)
@@ -70,7 +62,9 @@ def _resolve(
 @click.argument("recording")
 @click.argument("ref_rttm", type=PATH)
 @click.argument("picture", type=PATH)
-@_diarizing
+@options_of(_AffinityOptions)
+@preset_option
+@config_option
 def affinity(
     xvector_dir: Path,
     recording: str,
@@ -83,11 +77,14 @@ def affinity(
     """Draw affinities of one RECORDING of XVECTOR_DIR.
 
     Every matrix has the reference speaker of each window on two sides, as in Figure 3
-    of Singh & Ganapathy (Interspeech 2020): PLDA scores (where there is a PLDA), cosine
-    and the learned affinity. With --system, what that system clusters is drawn alone.
+    of Singh & Ganapathy (Interspeech 2020): PLDA scores (if there is a PLDA), cosine
+    and the learned affinity. With --system, only the affinity of that system is drawn.
     PICTURE ends in .png, .svg or .pdf.
     """
-    run = _resolve(given, preset, config)
+    # All options of diarize, so that its config.toml is accepted.
+    run = resolve(
+        DiarizeConfig, given, config=config, preset=preset, displaces=CONFLICTS
+    )
     check_picture(picture, [ref_rttm, config, *find_inputs(run.files, run.tables)])
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     has_scores = inputs.plda_scores is not None
@@ -96,25 +93,25 @@ def affinity(
         systems = (run.method.system,)
     elif choose_system(None, inputs.model, has_scores=has_scores) == "ssahc+plda":
         systems = ("plda", *systems)
-    chosen = _find_recording(xvector_dir, recording)
+    item = _read_recording(xvector_dir, recording)
     reference = _turns_of(recording, read_rttm(ref_rttm).turns, ref_rttm)
     from ssahc.report.affinity import save_affinities
 
     save_affinities(
         picture,
         recording,
-        chosen.segments,
+        item.segments,
         reference,
         {
-            system: inputs.diarize(chosen, replace(run.method, system=system)).affinity
+            system: inputs.diarize(item, replace(run.method, system=system)).affinity
             for system in systems
         },
     )
     names = " ".join(systems)
-    click.echo(printable(f"{picture}: {names} of {len(chosen)} windows"))
+    click.echo(printable(f"{picture}: {names} of {len(item)} windows"))
 
 
-def _find_recording(xvector_dir: Path, name: str) -> Recording:
+def _read_recording(xvector_dir: Path, name: str) -> Recording:
     folder = open_xvector_dir(xvector_dir).select([name])
     item = next(read_recordings(folder))
     if isinstance(item, Fault):
@@ -126,8 +123,94 @@ def _turns_of(
     recording: str, reference: Mapping[str, list[Turn]], path: Path
 ) -> list[Turn]:
     if recording not in reference:
-        raise DataError(f"{path}: has no turns of this recording; check the ids")
+        raise DataError(
+            f"{path}: has no recording {recording!r}; among its {len(reference)} "
+            f"recordings are {', '.join(sorted(reference)[:3])}"
+        )
     return reference[recording]
+
+
+# ---- errors and error rates --------------------------------------------------------
+
+
+@command.command("timeline", cls=Verb)
+@click.argument("ref_rttm", type=PATH)
+@click.argument("hyp_rttm", type=PATH)
+@click.argument("recording")
+@click.argument("picture", type=PATH)
+@options_of(Protocol)
+def timeline(
+    ref_rttm: Path, hyp_rttm: Path, recording: str, picture: Path, **given: Any
+) -> None:
+    """Draw who speaks when in RECORDING, and the errors of HYP_RTTM.
+
+    Three rows: reference, hypothesis, errors (missed speech, false alarms, confusions),
+    which add up to what ssahc score counts. What is not scored is grey. Hypothesis
+    speakers have the colours of the reference speakers that they are mapped to. PICTURE
+    ends in .png, .svg or .pdf.
+    """
+    protocol = resolve(Protocol, given)
+    check_picture(picture, [ref_rttm, hyp_rttm, protocol.uem])
+    references = read_references(ref_rttm, protocol.uem)
+    _turns_of(recording, references.rttm.turns, ref_rttm)
+    analyses = analyze_hypothesis(
+        references,
+        read_hypothesis(hyp_rttm, references),
+        protocol.scoring,
+        [recording],
+    )
+    from ssahc.report.timeline import save_timeline
+
+    save_timeline(picture, recording, analyses[recording])
+    score = analyses[recording].score
+    result = (
+        f"{picture}: missed {score.missed:.2f} s, false alarm {score.false_alarm:.2f} "
+        f"s, confusion {score.confusion:.2f} s of {score.scored:.2f} s"
+    )
+    click.echo(printable(result))
+
+
+@command.command("speakers", cls=Verb)
+@click.argument("ref_rttm", type=PATH)
+@click.argument("hyp_rttms", metavar="HYP_RTTM...", type=PATH, nargs=-1, required=True)
+@click.argument("picture", type=PATH)
+@options_of(Protocol)
+def speakers(
+    ref_rttm: Path, hyp_rttms: tuple[Path, ...], picture: Path, **given: Any
+) -> None:
+    """Draw error rates by number of reference speakers.
+
+    There is a group of bars for each number of speakers, with the number of recordings
+    below, and in it a bar for each HYP_RTTM. PICTURE ends in .png, .svg or .pdf.
+    """
+    protocol = resolve(Protocol, given)
+    check_picture(picture, [ref_rttm, *hyp_rttms, protocol.uem])
+    if len(set(hyp_rttms)) < len(hyp_rttms):
+        raise UsageError("a HYP_RTTM is given twice; leave one out")
+    references = read_references(ref_rttm, protocol.uem)
+    breakdowns = {}
+    for path, name in zip(hyp_rttms, _distinct_names(hyp_rttms), strict=True):
+        hypothesis = read_hypothesis(path, references)
+        scores = score_hypothesis(references, hypothesis, protocol.scoring)
+        breakdowns[name] = break_down(scores, count_speakers(scores))
+    from ssahc.report.rates import save_speakers
+
+    save_speakers(picture, breakdowns)
+    count = len(references.rttm.turns)
+    click.echo(printable(f"{picture}: {count} recordings, {', '.join(breakdowns)}"))
+
+
+def _distinct_names(paths: tuple[Path, ...]) -> list[str]:
+    """Return the shortest distinct ends of paths, such as out/rttm."""
+    parts = [path.absolute().parts for path in paths]
+    for length in range(1, max(map(len, parts))):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+# ---- sweeps ------------------------------------------------------------------------
 
 
 @command.command("thresholds", cls=Verb)
@@ -136,9 +219,10 @@ def _turns_of(
 def thresholds(tables: tuple[Path, ...], picture: Path) -> None:
     """Draw error rates against the threshold.
 
-    TUNING_CSV are tables that ``ssahc tune`` has written. There is a curve for each
-    combination of the other options that were swept (where no threshold was, against
-    the last of them); its lowest point is marked. PICTURE ends in .png, .svg or .pdf.
+    TUNING_CSV are tables of ``ssahc tune``. There is a curve for each combination of
+    the other options that were swept, with its minimum marked. If the threshold was not
+    swept, error rates are drawn against the last option. PICTURE ends in .png, .svg or
+    .pdf.
     """
     check_picture(picture, tables)
     draw_curves(picture, {str(path): read_sweep(path) for path in tables})
@@ -151,8 +235,8 @@ def sweep(tuning_csv: Path, picture: Path) -> None:
     """Draw error rates over gamma and the threshold of the first clustering.
 
     Bars as in Figure 4 of Singh & Ganapathy (Interspeech 2020; there with --lambda 0.1
-    and known numbers of speakers). TUNING_CSV is what ``ssahc tune`` has written with
-    --gammas and --init-thresholds; where it varies other options as well, a bar is the
+    and known numbers of speakers). TUNING_CSV is a table of ``ssahc tune`` with
+    --gammas and --init-thresholds. If other options were swept as well, each bar is the
     lowest error rate over these. PICTURE ends in .png, .svg or .pdf.
     """
     check_picture(picture, [tuning_csv])

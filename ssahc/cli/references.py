@@ -1,15 +1,18 @@
-"""What verbs that score read: references, spans to score, and hypotheses to compare."""
+"""References, UEM and hypotheses: inputs of the verbs that score."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssahc.cli.runner import warn_of
+from ssahc.cli.runner import track, warn_of
 from ssahc.core.errors import DataError
 from ssahc.core.options import Options
 from ssahc.core.types import Turn
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
-from ssahc.scoring.der import Score, ScoringOptions, Spans
+from ssahc.scoring.der import Score, ScoringOptions, Spans, score_corpus
+from ssahc.scoring.error_spans import ErrorAnalysis, find_errors
+
+Hypothesis = Mapping[str, Sequence[Turn]]
 
 
 @dataclass(frozen=True)
@@ -35,39 +38,40 @@ class References:
     Attributes
     ----------
     path : Path
-        Where they were read.
+        RTTM file.
     rttm : Rttm
         Turns and channels.
     spans : dict, optional
-        Recording to its scored spans, if there is a UEM; it may lack recordings.
+        Recording to the spans to score, if there is a UEM; it may lack recordings.
     """
 
     path: Path
     rttm: Rttm
     spans: Mapping[str, Spans] | None = None
 
+    def uem_of(self, recording: str) -> Spans | None:
+        """Return the spans to score, if the UEM lists the recording."""
+        return None if self.spans is None else self.spans.get(recording)
+
 
 def read_references(path: Path, uem: Path | None = None) -> References:
-    """Read an RTTM of references and, if there is one, a UEM.
+    """Read an RTTM of references and, optionally, a UEM.
 
-    Recordings that the UEM lacks are named in a warning.
+    A warning names the recordings that the UEM does not list.
 
     Raises
     ------
     DataError
-        If there is no turn, or the UEM is of other recordings or channels.
+        If there is no turn, or the UEM is about other recordings or channels.
     """
     rttm = read_rttm(path)
     if not rttm.turns:
         raise DataError(f"{path}: holds no SPEAKER line; check the path")
     if uem is None:
         return References(path, rttm)
-    spans = _read_spans(uem, rttm)
-    warn_of(
-        "not in the UEM, scored from first to last reference turn",
-        rttm.turns.keys() - spans.keys(),
-    )
-    return References(path, rttm, spans)
+    references = References(path, rttm, _read_spans(uem, rttm))
+    _warn_of_mismatches(_uem_mismatches(references))
+    return references
 
 
 def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
@@ -80,7 +84,7 @@ def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
         if channel.lower() not in channels:
             raise DataError(
                 f"{uem}: has recording {recording!r} on channel "
-                f"{' and '.join(map(repr, channels))} only, the reference is on "
+                f"{' and '.join(map(repr, channels))} only, but the reference is on "
                 f"{channel!r}; make them agree"
             )
         spans[recording] = channels[channel.lower()]
@@ -90,9 +94,9 @@ def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
 
 
 def read_hypothesis(path: Path, references: References) -> dict[str, list[Turn]]:
-    """Read an RTTM to be scored: recording to its turns.
+    """Read the turns of an RTTM to be scored.
 
-    Recordings that only one of the two has are named in a warning.
+    Warnings name the recordings that only the references or the hypothesis contain.
 
     Raises
     ------
@@ -108,20 +112,88 @@ def read_hypothesis(path: Path, references: References) -> dict[str, list[Turn]]
                 f"{references.path}, on {channel!r} in {path}, so md-eval would not "
                 f"match them; write the hypothesis with --rttm-channel {expected}"
             )
-    ours, theirs = reference.turns.keys(), hypothesis.turns.keys()
-    warn_of("not in the hypothesis, counted as missed", ours - theirs)
-    warn_of("in the hypothesis alone, not scored", theirs - ours)
+    _warn_of_mismatches(_hypothesis_mismatches(references, hypothesis.turns))
     return hypothesis.turns
 
 
-def refuse_nothing_scored(scores: Iterable[Score]) -> None:
-    """Refuse scores that are of nothing.
+def find_mismatches(
+    references: References, hypothesis: Hypothesis
+) -> dict[str, set[str]]:
+    """Return what is special about recordings that are missing somewhere, to these."""
+    return _hypothesis_mismatches(references, hypothesis) | _uem_mismatches(references)
+
+
+def _hypothesis_mismatches(
+    references: References, hypothesis: Hypothesis
+) -> dict[str, set[str]]:
+    ours, theirs = references.rttm.turns.keys(), hypothesis.keys()
+    return {
+        "not in the hypothesis, counted as missed": ours - theirs,
+        "in the hypothesis alone, not scored": theirs - ours,
+    }
+
+
+def _uem_mismatches(references: References) -> dict[str, set[str]]:
+    if references.spans is None:
+        return {}
+    outside = references.rttm.turns.keys() - references.spans.keys()
+    return {"not in the UEM, scored from first to last reference turn": outside}
+
+
+def _warn_of_mismatches(mismatches: Mapping[str, Iterable[str]]) -> None:
+    for what, recordings in mismatches.items():
+        warn_of(what, recordings)
+
+
+def score_hypothesis(
+    references: References, hypothesis: Hypothesis, options: ScoringOptions
+) -> dict[str, Score]:
+    """Score all recordings of the references.
 
     Raises
     ------
     DataError
-        If no reference speech was scored in any recording.
+        If no reference speech is scored.
     """
+    turns = references.rttm.turns
+    scores = score_corpus(
+        turns,
+        hypothesis,
+        options,
+        uem=references.spans,
+        progress=lambda names: track(names, len(turns), "scoring"),
+    )
+    _require_scored(scores.values())
+    return scores
+
+
+def analyze_hypothesis(
+    references: References,
+    hypothesis: Hypothesis,
+    options: ScoringOptions,
+    recordings: Sequence[str],
+) -> dict[str, ErrorAnalysis]:
+    """Find the errors in some recordings of the references.
+
+    Raises
+    ------
+    DataError
+        If no reference speech is scored in any of them.
+    """
+    analyses = {
+        name: find_errors(
+            references.rttm.turns[name],
+            hypothesis.get(name, ()),
+            options,
+            uem=references.uem_of(name),
+        )
+        for name in track(recordings, len(recordings), "scoring")
+    }
+    _require_scored(analysis.score for analysis in analyses.values())
+    return analyses
+
+
+def _require_scored(scores: Iterable[Score]) -> None:
     if not any(score.scored for score in scores):
         raise DataError(
             "no reference speech is left to score; check the collar and the UEM"

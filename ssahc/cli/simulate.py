@@ -24,9 +24,9 @@ from ssahc.simulation.conversations import (
     simulate_training,
 )
 
-# Every x-vector is compared with so many.
+# Trials of every x-vector.
 _TRIALS = 20
-# Folders of x-vectors, and how their first keys begin: by that they are known again.
+# X-vector folders and the start of their first key, by which they are recognised.
 _FIRST = {"a": "a000-", "b": "b000-", "train": "t0000-"}
 
 _logger = logging.getLogger("ssahc")
@@ -41,8 +41,8 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
 
     OUT_DIR/a and OUT_DIR/b are x-vector folders with ref.rttm and reco2num_spk;
     OUT_DIR/model/a and OUT_DIR/model/b are model folders. Diarize each half with the
-    model of the other. OUT_DIR/train holds x-vectors of known speakers, to be used by
-    ssahc fit and ssahc train-metric, and trials of them for ssahc verify.
+    model of the other. OUT_DIR/train holds x-vectors of known speakers for ssahc fit
+    and ssahc train-metric, and trials for ssahc verify.
     """
     options = resolve(SimulateOptions, given, config=config)
     with lock_folder(out_dir) as unfinished:
@@ -60,18 +60,13 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
 
 
 def refuse_what_is_not_simulated(out_dir: Path, names: Iterable[str]) -> None:
-    """Refuse to write to what is elsewhere, or was not simulated.
+    """Raise a UsageError if a folder is a link or holds files that were not simulated.
 
     Parameters
     ----------
     out_dir : Path
     names : iterable of str
-        Of "a", "b" and "train", what will be written.
-
-    Raises
-    ------
-    UsageError
-        If one of their folders is a link, or holds files of others.
+        Folders that will be written: "a", "b" or "train".
     """
     for name in names:
         folders = [name] if name == "train" else [name, "model", f"model/{name}"]
@@ -79,7 +74,7 @@ def refuse_what_is_not_simulated(out_dir: Path, names: Iterable[str]) -> None:
         if _begins(out_dir / name / SCP, _FIRST[name]):
             continue
         for folder in (out_dir / name, out_dir / folders[-1]):
-            # A run that was killed may have left the archive, and hidden files.
+            # A killed run may leave the archive and hidden files.
             for path in sorted(folder.glob("[!.]*")):
                 if path.name != "xvector.ark":
                     raise UsageError(
@@ -96,7 +91,7 @@ def _begins(path: Path, text: str) -> bool:
 
 
 def write_training(folder: Path, labelled: LabelledXvectors) -> None:
-    """Write labelled x-vectors, and each with those that follow it as trials."""
+    """Write labelled x-vectors, and trials of each with those that follow it."""
     write_labelled(folder, labelled)
     rows = list(zip(labelled.utterances, labelled.speakers, strict=True))
     write_trials(

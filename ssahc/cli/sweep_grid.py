@@ -1,4 +1,4 @@
-"""The options of ``ssahc tune`` that say what is tried."""
+"""The options of ``ssahc tune`` that define the grid of values."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
-from ssahc.core.validation import Interval, flag
+from ssahc.core.validation import Interval, dashed, flag
 from ssahc.io.files import to_number
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.pipeline.tune import Grid, Point, Sweep, check_grid
 
-# Most values from start to stop.
-_MOST = 10_000
+# Maximum number of values from start to stop.
+_MAX_VALUES = 10_000
 _DECIMALS = 10
 
 _logger = logging.getLogger("ssahc")
@@ -34,7 +34,7 @@ class GridOptions(Options, group="Tuning"):
         Values of --threshold, separated by commas; start:stop:step is a range. Not for
         known numbers of speakers.
     fusion_weights : str, optional
-        Values of --fusion-weight, written in the same way.
+        Values of --fusion-weight, in the same format.
     init_thresholds : str, optional
         Values of --init-threshold.
     gammas : str, optional
@@ -51,7 +51,7 @@ class GridOptions(Options, group="Tuning"):
     folds: Annotated[int | None, Interval(ge=2)] = None
 
 
-# Options that can be swept, and where the values to try come from.
+# Options that can be swept, and the option that lists their values.
 _SOURCES = {
     "init_threshold": "init_thresholds",
     "gamma": "gammas",
@@ -61,13 +61,7 @@ _SOURCES = {
 
 
 def refuse_single_values(given: Mapping[str, Any]) -> None:
-    """Refuse a value of an option beside the values of it that are to be tried.
-
-    Raises
-    ------
-    UsageError
-        If the command line has both.
-    """
+    """Raise a UsageError if an option is both set and swept on the command line."""
     for name, source in _SOURCES.items():
         if given.get(name) is not None and given[source] is not None:
             raise UsageError(
@@ -76,7 +70,7 @@ def refuse_single_values(given: Mapping[str, Any]) -> None:
 
 
 def make_grid(options: GridOptions, method: DiarizeOptions, *, known: bool) -> Grid:
-    """Return the values to try of every option.
+    """Return the values of every swept option.
 
     Parameters
     ----------
@@ -84,7 +78,7 @@ def make_grid(options: GridOptions, method: DiarizeOptions, *, known: bool) -> G
     method : DiarizeOptions
         All other options, with a system.
     known : bool
-        Whether the numbers of speakers are known, so that there is no threshold.
+        Whether the numbers of speakers are known, so that no threshold is used.
 
     Raises
     ------
@@ -94,7 +88,7 @@ def make_grid(options: GridOptions, method: DiarizeOptions, *, known: bool) -> G
     texts = {name: getattr(options, source) for name, source in _SOURCES.items()}
     if known:
         if texts.pop("threshold") != GridOptions.thresholds:
-            raise UsageError("with known numbers of speakers there are no --thresholds")
+            raise UsageError("--thresholds conflicts with known numbers of speakers")
         if not any(texts.values()):
             raise UsageError(
                 "with known numbers of speakers there is no threshold to tune; give "
@@ -110,10 +104,10 @@ def make_grid(options: GridOptions, method: DiarizeOptions, *, known: bool) -> G
 
 
 def warn_of_edges(sweep: Sweep, best: Point) -> None:
-    """Warn of best values that are the smallest or the largest of those tried."""
+    """Warn of best values at an edge of the grid."""
     for place, (name, value) in enumerate(zip(sweep.names, best, strict=True)):
         tried = sweep.values(place)
-        # A weight of 0 or 1 is the edge of what there is.
+        # Weights are between 0 and 1.
         if len(tried) == 1 or (name == "fusion_weight" and value in (0, 1)):
             continue
         for edge, what, beyond in (
@@ -122,9 +116,9 @@ def warn_of_edges(sweep: Sweep, best: Point) -> None:
         ):
             if value == edge:
                 _logger.warning(
-                    "the best %s, %g, is the %s that was tried; a %s one may be "
-                    "better: give more values by %s",
-                    name.replace("_", "-"),
+                    "the best %s, %g, is the %s in the grid; %s ones may be better: "
+                    "extend %s",
+                    dashed(name),
                     value,
                     what,
                     beyond,
@@ -133,12 +127,12 @@ def warn_of_edges(sweep: Sweep, best: Point) -> None:
 
 
 def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
-    """Return the numbers that a list like ``-2,0:1:0.1`` stands for, in their order.
+    """Return the numbers of a list like ``-2,0:1:0.1``, sorted.
 
     Raises
     ------
     UsageError
-        If it is no such list.
+        If it is not such a list.
     """
     try:
         numbers = {number for part in text.split(",") for number in _expand(part)}
@@ -158,15 +152,15 @@ def _expand(part: str) -> Iterator[float]:
         return
     start, stop, step = numbers
     if not (step > 0 and start <= stop):
-        raise ValueError("no way from start to stop")
-    # Steps, one fewer than values; sums of fractions may fall short of the stop.
+        raise ValueError("not a range")
+    # The tolerance keeps the stop despite rounding.
     steps = (stop - start) / step + 1e-9
-    if steps >= _MOST:
-        raise UsageError(f"{part}: more than {_MOST} values; take larger steps")
+    if steps >= _MAX_VALUES:
+        raise UsageError(f"{part}: more than {_MAX_VALUES} values; take larger steps")
     if step < 10**-_DECIMALS:
         raise UsageError(
-            f"{part}: values are told apart by {_DECIMALS} decimals; take larger steps"
+            f"{part}: values have at most {_DECIMALS} decimals; take larger steps"
         )
     for index in range(floor(steps) + 1):
-        # Without the dust of sums of decimal fractions, and zero without its sign.
+        # Remove rounding errors, and the sign of a negative zero.
         yield round(start + index * step, _DECIMALS) + 0.0

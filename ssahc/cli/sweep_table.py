@@ -1,13 +1,17 @@
-"""What a sweep leaves: its table as a file, on the terminal, and as a picture."""
+"""The result of a sweep as a file, on the terminal, and as a figure."""
 
 import csv
 from collections.abc import Mapping, Sequence
-from math import inf, isfinite, prod
+from functools import partial
+from math import inf, prod
 from pathlib import Path
+
+import click
 
 from ssahc.cli.tables import print_table
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import LARGEST
+from ssahc.core.validation import dashed
 from ssahc.io.files import BLANKS, atomic_write, read_lines
 from ssahc.io.text import parse_number
 from ssahc.pipeline.tune import Fold, Point, Sweep
@@ -15,11 +19,11 @@ from ssahc.report.rates import save_curves, save_sweep
 from ssahc.scoring.der import Score
 
 _SECONDS = ("scored", "missed", "false_alarm", "confusion")
-# The columns of a table behind those of its options.
+# The columns of a table after those of the options.
 SCORE_COLUMNS = ("der", *_SECONDS)
 _BARS = ("init_threshold", "gamma")
-# Longer tables are cut down to what is around the best row.
-_MOST_ROWS = 30
+# Longer tables are printed in part: some rows around the best.
+_MAX_ROWS = 30
 _NEIGHBOURS = 5
 
 
@@ -37,12 +41,12 @@ def write_sweep(path: Path, sweep: Sweep) -> None:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read what `write_sweep` has written.
+    """Read a table of `write_sweep`.
 
     Raises
     ------
     FormatError
-        If it is another kind of file, or holds numbers that are no measurements.
+        If it is another kind of file, or holds values that cannot be.
     """
     lines = read_lines(path)
     header = next(lines, (1, ""))[1].split(",")
@@ -57,39 +61,28 @@ def read_sweep(path: Path) -> Sweep:
         )
     scores: dict[Point, Score] = {}
     for number, line in lines:
+        fault = partial(FormatError, path=path, line=number)
         fields = line.split(",")
         if len(fields) != len(header):
-            raise FormatError(
-                f"expected {len(header)} numbers, found {len(fields)}",
-                path=path,
-                line=number,
-            )
+            raise fault(f"expected {len(header)} numbers, found {len(fields)}")
         try:
             values = [
                 parse_number(field.strip(BLANKS), name)
                 for name, field in zip(header, fields, strict=True)
             ]
         except ValueError as error:
-            raise FormatError(str(error), path=path, line=number) from error
+            raise fault(str(error)) from error
+        point = tuple(values[: len(names)])
         seconds = scored, missed, false_alarm, confusion = values[-len(_SECONDS) :]
         score = Score(scored, missed, false_alarm, confusion)
-        if min(seconds) < 0 or not isfinite(score.der):
-            raise FormatError(
-                "expected some scored seconds, none below 0 and a DER that is finite, "
-                f"found {line.strip()[:80]!r}; tune again",
-                path=path,
-                line=number,
+        is_score = scored > 0 and min(seconds) >= 0
+        if not is_score or max(score.der, *map(abs, values)) > LARGEST:
+            raise fault(
+                "expected scored seconds, none below 0, and numbers and a DER within "
+                f"{LARGEST:g}, found {line.strip()[:80]!r}; tune again"
             )
-        if max(score.der, *map(abs, values)) > LARGEST:
-            raise FormatError(
-                f"expected numbers and a DER within {LARGEST:g}, found "
-                f"{line.strip()[:80]!r}; tune again",
-                path=path,
-                line=number,
-            )
-        point = tuple(values[: len(names)])
         if point in scores:
-            raise FormatError("the same values as before", path=path, line=number)
+            raise fault("repeats the values of an earlier row; tune again")
         scores[point] = score
     sweep = Sweep(names, scores)
     expected = prod(len(sweep.values(place)) for place in range(len(names)))
@@ -103,7 +96,7 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def write_folds(path: Path, names: Sequence[str], folds: Sequence[Fold]) -> None:
-    """Write a row for every recording: its fold, and how that one fared."""
+    """Write a row for every recording: its fold, and the result of that fold."""
     with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("recording", "fold", *names, "der_of_others", "der_held_out"))
@@ -118,19 +111,14 @@ def write_folds(path: Path, names: Sequence[str], folds: Sequence[Fold]) -> None
 
 
 def print_sweep(sweep: Sweep, best: Point) -> None:
-    """Print the table; a long one cut down to what is around the best row.
-
-    These are a few neighbours in the option that was swept last, and the best row of
-    every other combination of the other options, or of the best of these.
-    """
+    """Print the table; of a long one, rows around the best."""
     shown = list(sweep.scores)
-    if len(shown) > _MOST_ROWS:
-        shown = _around(best, sweep)
     title = "DER %"
-    if len(shown) < len(sweep.scores):
+    if len(shown) > _MAX_ROWS:
+        shown = _rows_around(best, sweep)
         title += f", {len(shown)} of {len(sweep.scores)} rows, around the best"
     print_table(
-        (*map(_flag, sweep.names), "DER", ""),
+        (*map(dashed, sweep.names), "DER", ""),
         [
             (
                 *(f"{value:g}" for value in point),
@@ -143,12 +131,11 @@ def print_sweep(sweep: Sweep, best: Point) -> None:
     )
 
 
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
+def _rows_around(best: Point, sweep: Sweep) -> list[Point]:
+    """Return neighbours of the best row in the last option, and other good rows.
 
-
-def _around(best: Point, sweep: Sweep) -> list[Point]:
-    """Return the points of a long table that are shown, in its order."""
+    These are the best row of every combination of the other options, up to a number.
+    """
     values = sweep.values(len(best) - 1)
     place = values.index(best[-1])
     near = values[max(place - _NEIGHBOURS, 0) : place + _NEIGHBOURS + 1]
@@ -157,14 +144,20 @@ def _around(best: Point, sweep: Sweep) -> list[Point]:
         combinations.setdefault(point[:-1], {})[point] = score
     lowest = [Sweep(sweep.names, part).best() for part in combinations.values()]
     lowest.sort(key=lambda point: sweep.scores[point].der)
-    shown = {(*best[:-1], value) for value in near} | set(lowest[:_MOST_ROWS])
+    shown = {(*best[:-1], value) for value in near} | set(lowest[:_MAX_ROWS])
     return [point for point in sweep.scores if point in shown]
 
 
 def print_folds(names: Sequence[str], folds: Sequence[Fold]) -> None:
     """Print a row for every fold, and the pooled error rate."""
     print_table(
-        ("fold", "recordings", *map(_flag, names), "DER of the others", "DER held out"),
+        (
+            "fold",
+            "recordings",
+            *map(dashed, names),
+            "DER of the others",
+            "DER held out",
+        ),
         [
             (
                 str(number),
@@ -175,15 +168,17 @@ def print_folds(names: Sequence[str], folds: Sequence[Fold]) -> None:
             )
             for number, fold in enumerate(folds, start=1)
         ],
-        title="Each fold with the best values of all others",
+        title="Each fold, with the values that are best for all others",
     )
+    pooled = sum((fold.held_out for fold in folds), Score())
+    click.echo(f"all recordings, held out: DER {pooled.der:.2f} %")
 
 
-# ---- pictures ----------------------------------------------------------------------
+# ---- figures -----------------------------------------------------------------------
 
 
 def draw_sweep(path: Path, sweep: Sweep) -> None:
-    """Draw bars where both options of Figure 4 were swept, else curves."""
+    """Draw bars if both options of the paper's Figure 4 were swept, else curves."""
     if set(_BARS) <= set(sweep.names):
         draw_bars(path, sweep)
     else:
@@ -191,18 +186,23 @@ def draw_sweep(path: Path, sweep: Sweep) -> None:
 
 
 def draw_bars(path: Path, sweep: Sweep) -> None:
-    """Draw bars of the lowest error rate for each init-threshold and gamma."""
-    missing = [name for name in _BARS if name not in sweep.names]
-    if missing:
-        wanted = " and ".join(f"{_flag(name)}s" for name in _BARS)
+    """Draw the lowest error rate for each init-threshold and gamma as bars.
+
+    Raises
+    ------
+    DataError
+        If these options were not swept.
+    """
+    if not set(_BARS) <= set(sweep.names):
+        wanted = " and ".join(f"{dashed(name)}s" for name in _BARS)
         raise DataError(
             f"bars need a table over {wanted}, found one over "
-            f"{', '.join(map(_flag, sweep.names))}; draw it by ssahc plot thresholds"
+            f"{', '.join(map(dashed, sweep.names))}; draw it by ssahc plot thresholds"
         )
-    places = [sweep.names.index(name) for name in _BARS]
+    first, second = map(sweep.names.index, _BARS)
     lowest: dict[tuple[float, float], float] = {}
     for point, score in sweep.scores.items():
-        bar = (point[places[0]], point[places[1]])
+        bar = (point[first], point[second])
         lowest[bar] = min(score.der, lowest.get(bar, inf))
     save_sweep(path, lowest)
 
@@ -214,23 +214,23 @@ def draw_curves(path: Path, sweeps: Mapping[str, Sweep]) -> None:
     ----------
     path : Path
     sweeps : mapping
-        What to call each sweep where there are several, to the sweep. There is one
-        curve for each combination of the other options.
+        Label, used if there are several, to sweep. There is one curve for each
+        combination of the other options.
 
     Raises
     ------
     DataError
         If the sweeps differ in their last option.
     """
-    options = {name: sweep.names[-1] for name, sweep in sweeps.items()}
+    options = {name: dashed(sweep.names[-1]) for name, sweep in sweeps.items()}
     if len(set(options.values())) > 1:
-        said = ", ".join(f"{option} in {name}" for name, option in options.items())
-        raise DataError(f"the tables must have the same last option, found {said}")
+        found = ", ".join(f"{option} in {name}" for name, option in options.items())
+        raise DataError(f"the tables must have the same last option, found {found}")
     curves: dict[str, dict[float, float]] = {}
     for name, sweep in sweeps.items():
         for point, score in sweep.scores.items():
             parts = [name] if len(sweeps) > 1 else []
-            others = zip(map(_flag, sweep.names[:-1]), point[:-1], strict=True)
-            parts += [f"{flag} {value:g}" for flag, value in others]
+            others = zip(map(dashed, sweep.names[:-1]), point[:-1], strict=True)
+            parts += [f"{option} {value:g}" for option, value in others]
             curves.setdefault(", ".join(parts), {})[point[-1]] = score.der
-    save_curves(path, curves, _flag(next(iter(options.values()))))
+    save_curves(path, curves, next(iter(options.values())))

@@ -1,4 +1,4 @@
-"""Tables on standard output: aligned for people, and Markdown."""
+"""Tables on standard output: aligned text and Markdown."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,17 +9,16 @@ import click
 
 from ssahc.core.errors import printable
 
-# What means something in the text of a Markdown cell.
+# Special characters in the text of a Markdown cell.
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~&])")
 
 
 def print_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None
 ) -> None:
-    """Print an aligned table: its first column to the left, the others to the right.
+    """Print a table with the first column aligned left and the others right.
 
-    It is as wide as it needs to be, whatever the width of the terminal. Headings may
-    have several lines.
+    Cells are never cut, however narrow the terminal. Headings may have several lines.
     """
     from rich.console import Console
     from rich.table import Table
@@ -32,7 +31,7 @@ def print_table(
         table.add_row(*map(Text, map(printable, row)))
     if title is not None:
         click.echo(title)
-    # rich shortens cells where a table is wider than the console.
+    # rich cuts cells if a table is wider than the console.
     Console(highlight=False, soft_wrap=True, width=10**6).print(table)
 
 
@@ -45,7 +44,7 @@ def print_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None
 
 
 def _sides() -> Iterator[Literal["left", "right"]]:
-    """Yield where each column of a table is aligned to."""
+    """Yield the alignment of each column."""
     yield "left"
     yield from repeat("right")
 

@@ -34,6 +34,7 @@ from ssahc.cli.parsing import (
 from ssahc.cli.references import Protocol, References, read_references
 from ssahc.cli.runner import CONFIG, TUNING, work_through
 from ssahc.cli.running import running_options, take_running
+from ssahc.cli.score_formats import describe_scoring
 from ssahc.cli.sweep_grid import (
     GridOptions,
     make_grid,
@@ -50,6 +51,7 @@ from ssahc.cli.sweep_table import (
 )
 from ssahc.core.errors import DataError, UsageError, printable
 from ssahc.core.types import Fault, Recording
+from ssahc.core.validation import dashed
 from ssahc.io.config import write_config
 from ssahc.io.folders import staged_output
 from ssahc.io.xvectors import read_recordings
@@ -57,7 +59,6 @@ from ssahc.pipeline.options import DiarizeOptions
 from ssahc.pipeline.tune import (
     Fold,
     Grid,
-    Point,
     Sweep,
     cross_validate,
     pool_sweeps,
@@ -65,32 +66,22 @@ from ssahc.pipeline.tune import (
 )
 from ssahc.report.figure import can_draw
 from ssahc.runtime.executor import RunningOptions
-from ssahc.scoring.der import Score, ScoringOptions
+from ssahc.scoring.der import ScoringOptions
 from ssahc.scoring.label_scorer import LabelScorer
 
 _logger = logging.getLogger("ssahc")
 _FOLDS, _PICTURE = "folds.csv", "tuning.png"
-# On the command line thresholds take the place of numbers of speakers from a file.
+# Thresholds on the command line win over numbers of speakers in a config file.
 _DISPLACES = CONFLICTS | {"thresholds": {"num_speakers", "reco2num_spk"}}
 
 
 @dataclass(frozen=True)
 class TuneConfig:
-    """All options of ``ssahc tune``; of those of ``ssahc diarize`` it has most."""
+    """All options of ``ssahc tune``, most of which are those of ``ssahc diarize``."""
 
     run: DiarizeConfig = field(default_factory=DiarizeConfig)
     grid: GridOptions = field(default_factory=GridOptions)
     protocol: Protocol = field(default_factory=Protocol)
-
-
-@dataclass(frozen=True, eq=False)
-class _Tuned:
-    """What was found."""
-
-    sweep: Sweep
-    best: Point
-    folds: list[Fold]
-    faults: list[Fault]
 
 
 @click.command("tune", cls=Verb)
@@ -111,18 +102,17 @@ def command(
     config: Path | None,
     **given: Any,
 ) -> None:
-    """Find the threshold and other options that serve XVECTOR_DIR best.
+    """Find the threshold and other options with the lowest DER on XVECTOR_DIR.
 
-    Each recording is clustered once and cut at every threshold; what is learned is
-    fused at every weight. OUT_DIR gets tuning.csv (the error rates of the pooled
-    recordings), tuning.png, and config.toml: the options with the best values and
-    without any files, for other recordings:
+    Each recording is clustered once and scored at every threshold and fusion weight.
+    OUT_DIR gets tuning.csv (the pooled error rates), tuning.png, and config.toml: the
+    options with the best values, without files, to be used for other recordings:
 
       ssahc diarize OTHER_DIR OUT --model-dir MODEL --config OUT_DIR/config.toml
 
-    With known numbers of speakers (--reco2num-spk, --num-speakers) there is no
-    threshold, and the other options are swept. With --folds, recordings are dealt like
-    cards in the order of spk2utt; folds.csv says what each got.
+    With known numbers of speakers (--reco2num-spk, --num-speakers) no threshold is
+    used; the other options are swept. With --folds, the recordings of spk2utt are dealt
+    to the folds in turn; folds.csv lists the results.
 
     Exit status: 0 all recordings done; 1 some failed and are left out; 2 wrong usage or
     nothing done, nothing is written.
@@ -137,18 +127,18 @@ def command(
     _find_stale(out_dir)
     files = (TUNING, _FOLDS, _PICTURE, CONFIG)
     with staged_output(out_dir, files, stale=partial(_find_stale, out_dir)) as folder:
-        tuned = _tune(folder, ref_rttm, options, running)
-    _print(tuned, options.protocol.scoring, out_dir)
-    sys.exit(1 if tuned.faults else 0)
+        sweep, folds, faults = _tune(folder, ref_rttm, options, running)
+    _print(sweep, folds, options.protocol.scoring, out_dir / CONFIG)
+    sys.exit(1 if faults else 0)
 
 
 def _find_stale(out_dir: Path) -> tuple[str, ...]:
-    """Return the files of an earlier run that this one may not write anew.
+    """Return the files of an earlier run that this one may not replace.
 
     Raises
     ------
     UsageError
-        If there are options or tables of something else, which would be lost.
+        If files of something else would be lost.
     """
     if has_columns(out_dir / TUNING, SCORE_COLUMNS):
         return _FOLDS, _PICTURE
@@ -163,7 +153,7 @@ def _find_stale(out_dir: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _SweepRecording:
-    """The work on one recording, here or in another process."""
+    """Sweep one recording; picklable, to run in worker processes."""
 
     inputs: Inputs
     references: References
@@ -177,8 +167,7 @@ class _SweepRecording:
             raise DataError(
                 f"{self.references.path}: has no turns of this recording; check the ids"
             )
-        spans = self.references.spans
-        uem = None if spans is None else spans.get(recording.id)
+        uem = self.references.uem_of(recording.id)
         return sweep_recording(
             recording,
             LabelScorer(recording.segments, turns, self.scoring, uem=uem),
@@ -191,7 +180,8 @@ class _SweepRecording:
 
 def _tune(
     out_dir: Path, ref_rttm: Path, options: TuneConfig, running: RunningOptions
-) -> _Tuned:
+) -> tuple[Sweep, list[Fold], list[Fault]]:
+    """Sweep all recordings and write the results; return these and what failed."""
     run, protocol = options.run, options.protocol
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     method = settle_system(run, inputs).method
@@ -208,9 +198,9 @@ def _tune(
     others = references.rttm.turns.keys() - names
     if others:
         _logger.info(
-            "%d recordings of %s are not among those to tune on", len(others), ref_rttm
+            "%d recordings of %s are not used for tuning", len(others), ref_rttm
         )
-    # What waits for other processes, and is on its way to them, is held here.
+    # Recordings that wait for worker processes are held in this process.
     room = method.max_bytes() / (4 * running.nj)
     done, faults = work_through(
         read_recordings(folder, max_bytes=method.max_bytes()),
@@ -229,23 +219,23 @@ def _tune(
     sweeps = {name: done[name] for name in folder.utterances if name in done}
     pooled = pool_sweeps(sweeps.values())
     best = pooled.best()
-    folds = _try_folds(sweeps, options.grid.folds)
+    folds = _cross_validate(sweeps, options.grid.folds)
     write_sweep(out_dir / TUNING, pooled)
     write_config(out_dir / CONFIG, pooled.options_at(best, method))
     if folds:
         write_folds(out_dir / _FOLDS, pooled.names, folds)
     if can_draw():
         draw_sweep(out_dir / _PICTURE, pooled)
-    return _Tuned(pooled, best, folds, faults)
+    return pooled, folds, faults
 
 
 def _load(recording: Recording, room: float) -> float:
-    """Return the share of a recording in those that go to a process at once."""
+    """Return the share of a recording in a batch for a worker process."""
     return 1 / 8 + recording.xvectors.nbytes / room
 
 
-def _try_folds(sweeps: dict[str, Sweep], num_folds: int | None) -> list[Fold]:
-    """Return the folds; none, and a warning, if failed recordings leave too little."""
+def _cross_validate(sweeps: dict[str, Sweep], num_folds: int | None) -> list[Fold]:
+    """Return the folds; none, with a warning, if too many recordings failed."""
     if num_folds is None:
         return []
     try:
@@ -255,19 +245,17 @@ def _try_folds(sweeps: dict[str, Sweep], num_folds: int | None) -> list[Fold]:
         return []
 
 
-def _print(tuned: _Tuned, scoring: ScoringOptions, out_dir: Path) -> None:
-    names = tuned.sweep.names
-    print_sweep(tuned.sweep, tuned.best)
-    overlap = "not scored" if scoring.ignore_overlaps else "scored"
-    click.echo(f"collar {scoring.collar:g} s, overlap {overlap}")
-    if tuned.folds:
+def _print(
+    sweep: Sweep, folds: list[Fold], scoring: ScoringOptions, config: Path
+) -> None:
+    best = sweep.best()
+    print_sweep(sweep, best)
+    click.echo(describe_scoring(scoring))
+    if folds:
         click.echo()
-        print_folds(names, tuned.folds)
-        pooled = sum((fold.held_out for fold in tuned.folds), Score())
-        click.echo(f"all recordings, held out: DER {pooled.der:.2f} %")
-    values = zip(names, tuned.best, strict=True)
-    said = ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in values)
-    rate = tuned.sweep.scores[tuned.best].der
-    path = printable(str(out_dir / CONFIG))
-    click.echo(f"\nbest: {said}, DER {rate:.2f} %; {path} has it")
-    warn_of_edges(tuned.sweep, tuned.best)
+        print_folds(sweep.names, folds)
+    values = zip(map(dashed, sweep.names), best, strict=True)
+    text = ", ".join(f"{name} {value:g}" for name, value in values)
+    rate = sweep.scores[best].der
+    click.echo(f"\nbest: {text}, DER {rate:.2f} %; written to {printable(str(config))}")
+    warn_of_edges(sweep, best)

@@ -69,7 +69,12 @@ def _number(value: float) -> str:
 
 def flag(name: str) -> str:
     """Return the command line's name of a field: ``--lambda`` for ``lambda_``."""
-    return "--" + name.removesuffix("_").replace("_", "-")
+    return f"--{dashed(name)}"
+
+
+def dashed(name: str) -> str:
+    """Return the command line's name of a field without ``--``."""
+    return name.removesuffix("_").replace("_", "-")
 
 
 def check_fields(instance: Any) -> None:

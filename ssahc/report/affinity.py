@@ -1,4 +1,4 @@
-"""Affinity matrices with the reference beside them."""
+"""Affinity matrices with the reference speakers along two sides."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,17 +10,18 @@ from ssahc.backend.affinity import Affinity
 from ssahc.core.turns import list_speakers
 from ssahc.core.types import Float32Array, FloatArray, Turn
 from ssahc.report.figure import encode, label, plain_style, save
+from ssahc.report.lanes import Lane
 from ssahc.report.palette import speaker_color
-from ssahc.report.timeline import draw_timeline, speaker_handles
-from ssahc.scoring.error_spans import Comparison
+from ssahc.report.timeline import draw_timeline, legend_handles
+from ssahc.scoring.error_spans import ErrorAnalysis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Rows and columns that are drawn; of more, neighbours are averaged.
-_MOST = 800
-_TICKS = 5
+# Larger matrices are reduced to this size by averaging blocks.
+_MAX_SIZE = 800
+_NUM_TICKS = 5
 
 
 def draw_affinity(
@@ -28,14 +29,13 @@ def draw_affinity(
 ) -> None:
     """Draw an affinity matrix with the reference speaker of each window on two sides.
 
-    A colour scale stands beside it; the axes have the windows' start times.
+    A colour scale is added to the figure; ticks show start times of windows.
 
     Parameters
     ----------
     axes : matplotlib Axes
-        Of a figure.
     affinity : Affinity
-        Of N windows in order of time.
+        Of N windows in temporal order.
     segments : (N, 2) array
         Start and end of the windows, in seconds.
     turns : sequence of Turn
@@ -44,14 +44,14 @@ def draw_affinity(
     count = len(affinity)
     width = max(count // 30, 2)
     matrix = _shrink(affinity.dense())
-    # The diagonal, where cosines are 1, would leave all else dark.
+    # The diagonal is left out: its ones would make all other cosines dark.
     pairs = matrix[np.triu_indices(len(matrix), 1)]
     darkest, lightest = np.percentile(pairs, (1, 99)) if count > 1 else (None, None)
     image = axes.imshow(
         matrix,
         cmap="gray",
         # Sharp, unless there are more windows than pixels.
-        interpolation="none" if count <= _MOST // 2 else "antialiased",
+        interpolation="none" if count <= _MAX_SIZE // 2 else "antialiased",
         vmin=darkest,
         vmax=lightest,
         extent=(-0.5, count - 0.5, count - 0.5, -0.5),
@@ -61,7 +61,7 @@ def draw_affinity(
     axes.imshow(strip[:, None], extent=(-0.5 - width, -0.5, count - 0.5, -0.5))
     axes.set_xlim(-0.5 - width, count - 0.5)
     axes.set_ylim(count - 0.5, -0.5 - width)
-    places = np.unique(np.linspace(0, count - 1, _TICKS).round().astype(int))
+    places = np.unique(np.linspace(0, count - 1, _NUM_TICKS).round().astype(int))
     times = [f"{start:.0f}" for start in segments[places, 0]]
     axes.set_xticks(places, times)
     axes.set_yticks(places, times)
@@ -78,16 +78,16 @@ def save_affinities(
     reference: Sequence[Turn],
     affinities: Mapping[str, Affinity],
     *,
-    hypotheses: Mapping[str, Comparison] | None = None,
+    hypotheses: Mapping[str, ErrorAnalysis] | None = None,
 ) -> None:
-    """Save affinity matrices of one recording side by side, with the reference.
+    """Save affinity matrices of one recording side by side.
 
     As Figure 3 of Singh & Ganapathy (Interspeech 2020).
 
     Parameters
     ----------
     path : Path
-        The suffix decides on the format: .png, .svg or .pdf.
+        The suffix determines the format: .png, .svg or .pdf.
     title : str
     segments : (N, 2) array
         Start and end of the windows, in seconds.
@@ -95,8 +95,7 @@ def save_affinities(
     affinities : mapping
         System to affinity.
     hypotheses : mapping, optional
-        System to its comparison with the reference: timelines above the matrices, the
-        reference's on top.
+        System to its errors, to draw timelines above the matrices.
     """
     from matplotlib.figure import Figure
 
@@ -120,16 +119,7 @@ def save_affinities(
 def encode_affinity(
     affinity: Affinity, segments: FloatArray, reference: Sequence[Turn]
 ) -> bytes:
-    """Return the picture of an affinity matrix as the bytes of a PNG file.
-
-    Parameters
-    ----------
-    affinity : Affinity
-        Of N windows in order of time.
-    segments : (N, 2) array
-        Start and end of the windows, in seconds.
-    reference : sequence of Turn
-    """
+    """Return the figure of an affinity matrix as a PNG file; see `draw_affinity`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4.6), layout="constrained")
@@ -139,9 +129,10 @@ def encode_affinity(
 
 
 def _add_legend(figure: "Figure", reference: Sequence[Turn]) -> None:
-    handles = speaker_handles(dict(enumerate(list_speakers(reference))))
+    speakers = list_speakers(reference)
+    lanes = [Lane(n, name, speaker_color(n), ()) for n, name in enumerate(speakers)]
     figure.legend(
-        handles=handles,
+        handles=legend_handles(lanes),
         title="reference speakers",
         loc="outside lower center",
         ncols=8,
@@ -150,25 +141,22 @@ def _add_legend(figure: "Figure", reference: Sequence[Turn]) -> None:
 
 
 def _shrink(matrix: Float32Array) -> Float32Array:
-    """Return a matrix of at most `_MOST` rows and columns, of averages of blocks."""
+    """Return block averages: at most `_MAX_SIZE` rows and columns."""
     count = len(matrix)
-    if count <= _MOST:
+    if count <= _MAX_SIZE:
         return matrix
-    edges = np.linspace(0, count, _MOST, endpoint=False).astype(int)
+    edges = np.linspace(0, count, _MAX_SIZE, endpoint=False).astype(int)
     sizes = np.diff(edges, append=count)
     sums = np.add.reduceat(np.add.reduceat(matrix, edges, axis=0), edges, axis=1)
     return np.asarray(sums / np.outer(sizes, sizes))
 
 
 def _speaker_colors(segments: FloatArray, turns: Sequence[Turn]) -> FloatArray:
-    """Return the (N, 3) colour of the speaker with the most time in each window.
-
-    White where nobody speaks.
-    """
+    """Return the (N, 3) colour of the main speaker of each window; white if none."""
     from matplotlib.colors import to_rgb
 
     speakers = list_speakers(turns)
-    # The first column is nobody's: of equal times, the first counts.
+    # Column 0 is silence: argmax takes the first of equal columns.
     seconds = np.zeros((len(segments), 1 + len(speakers)))
     for turn in turns:
         shared = np.minimum(segments[:, 1], turn.end)

@@ -1,4 +1,4 @@
-"""Saving figures, and refusing early what could not be saved."""
+"""Saving matplotlib figures, and checks before anything is computed for them."""
 
 import logging
 import warnings
@@ -16,22 +16,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FORMATS = (".png", ".svg", ".pdf")
-_LONGEST = 40
+_MAX_LABEL = 40
 _INSTALL = "pip install 'ssahc[plots]'"
 
 _logger = logging.getLogger(__name__)
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is there; where it is not, a warning says so."""
+    """Whether matplotlib is installed; warns if not."""
     if find_spec("matplotlib") is None:
-        _logger.warning("no picture: matplotlib is missing; %s", _INSTALL)
+        _logger.warning("no figure: matplotlib is missing; %s", _INSTALL)
         return False
     return True
 
 
+def require_libraries(*names: str) -> None:
+    """Raise a UsageError if a library for figures or reports is not installed."""
+    for name in names:
+        if find_spec(name) is None:
+            raise UsageError(f"figures and reports need {name}: {_INSTALL}")
+
+
 def check_picture(path: Path, inputs: Iterable[Path | None]) -> None:
-    """Refuse what could not be drawn before anything is read.
+    """Refuse early a figure that could not be drawn or written.
 
     Parameters
     ----------
@@ -42,14 +49,13 @@ def check_picture(path: Path, inputs: Iterable[Path | None]) -> None:
     Raises
     ------
     UsageError
-        If matplotlib is missing, the suffix names no known format, or the file could
-        not be written or is an input.
+        If matplotlib is missing, the format is unknown, the file could not be written,
+        or it is an input.
     """
-    if find_spec("matplotlib") is None:
-        raise UsageError(f"pictures need matplotlib: {_INSTALL}")
+    require_libraries("matplotlib")
     if path.suffix not in _FORMATS:
         raise UsageError(
-            f"{path}: a picture's name ends in {', '.join(_FORMATS)}, found "
+            f"{path}: the name of a figure ends in {', '.join(_FORMATS)}, found "
             f"{path.suffix or 'no suffix'!r}"
         )
     check_output(path, inputs)
@@ -57,10 +63,9 @@ def check_picture(path: Path, inputs: Iterable[Path | None]) -> None:
 
 @contextmanager
 def plain_style() -> Iterator[None]:
-    """Draw as matplotlib does by itself, whatever is set for other pictures.
+    """Use matplotlib's defaults, whatever the user's matplotlibrc sets.
 
-    A matplotlibrc, of the working directory even, may ask for LaTeX, which need not be
-    there.
+    It may ask for LaTeX, for example, which need not be installed.
     """
     import matplotlib
 
@@ -79,27 +84,27 @@ def encode(figure: "Figure", kind: str, *, dpi: int = 120) -> bytes:
     """Return a figure as the bytes of a file of this format."""
     file = BytesIO()
     with warnings.catch_warnings():
-        # A name in a script that the font lacks becomes boxes: no reason to worry.
+        # Characters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        # Where room is made for marks, there may be more of them: only the second
-        # drawing has room for these.
+        # The constrained layout may change the number of ticks; only a second drawing
+        # has room for the labels of new ones.
         figure.draw_without_rendering()
         figure.savefig(file, format=kind, dpi=dpi)
     return file.getvalue()
 
 
 def label(name: str) -> str:
-    """Return a name as matplotlib should draw it: short, and else as `as_drawn`."""
+    """Return a name shortened, and escaped as by `as_drawn`."""
     shown = printable(name)
-    if len(shown) > _LONGEST:
-        shown = f"{shown[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    if len(shown) > _MAX_LABEL:
+        shown = f"{shown[: _MAX_LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
     return as_drawn(shown)
 
 
 def as_drawn(name: str) -> str:
-    """Return a name as matplotlib should draw it: not as a formula, and escaped.
+    """Return a name that matplotlib draws literally.
 
-    What does not print is not XML, so that no program would open the SVG; and of what
-    is not UTF-8, matplotlib can draw nothing.
+    Dollar signs would start formulas, control characters make invalid SVG, and
+    matplotlib cannot draw lone surrogates.
     """
     return printable(name).replace("$", r"\$")

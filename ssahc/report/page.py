@@ -1,4 +1,4 @@
-"""The page of a run: from scores, timelines and affinities to HTML."""
+"""The HTML report on a run."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ from importlib.resources import files
 from math import isnan
 
 from ssahc.core.errors import printable
-from ssahc.report.drawing import draw
 from ssahc.report.palette import ERROR_COLORS
+from ssahc.report.svg import lay_out
 from ssahc.scoring.breakdown import (
     Group,
     Summary,
@@ -18,77 +18,77 @@ from ssahc.scoring.breakdown import (
     summarize,
 )
 from ssahc.scoring.der import Score, ScoringOptions
-from ssahc.scoring.error_spans import ERROR_KINDS, Comparison
+from ssahc.scoring.error_spans import ERROR_KINDS, ErrorAnalysis
 
 _FOLDER = files("ssahc") / "report"
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """A recording of the page.
+class RecordingEntry:
+    """A recording in the report.
 
     Parameters
     ----------
     recording : str
-    comparison : Comparison
+    analysis : ErrorAnalysis
     found : bool
-        Whether the hypothesis has the recording.
+        Whether the hypothesis contains the recording.
     affinity : bytes, optional
-        A PNG file.
+        PNG file.
     note : str, optional
-        Why there is no affinity, if one was wanted.
+        Why the affinities are missing.
     """
 
     recording: str
-    comparison: Comparison
+    analysis: ErrorAnalysis
     found: bool = True
     affinity: bytes | None = None
     note: str | None = None
 
     @property
     def score(self) -> Score:
-        """Its score."""
-        return self.comparison.score
+        """Score of the recording."""
+        return self.analysis.score
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
-    """All that the page says.
+class RunReport:
+    """Content of the report.
 
     Parameters
     ----------
     title : str
     sources : mapping
-        What was read, to where.
+        Kind of input to its path.
     options : ScoringOptions
     settings : mapping
-        Name to value: the options of the run.
-    entries : sequence of Entry
+        Options of the run, by name.
+    entries : sequence of RecordingEntry
     notes : sequence of str
-        What a reader must know besides.
+        Remarks on the whole report.
     """
 
     title: str
     sources: Mapping[str, str]
     options: ScoringOptions
     settings: Mapping[str, object]
-    entries: Sequence[Entry]
+    entries: Sequence[RecordingEntry]
     notes: Sequence[str] = ()
 
     @property
     def summary(self) -> Summary:
-        """The scores of all recordings, put together."""
+        """Scores of all recordings together."""
         return summarize(entry.score for entry in self.entries)
 
     @property
     def breakdown(self) -> dict[Group | None, Summary]:
-        """Number of reference speakers to the recordings with that many."""
+        """Scores by number of reference speakers."""
         scores = {entry.recording: entry.score for entry in self.entries}
         return break_down(scores, count_speakers(scores))
 
 
 def rank(scores: Mapping[str, Score]) -> list[str]:
-    """Return recordings by error rate, the worst first; last those with none."""
+    """Return recordings in order of descending DER; those without DER come last."""
 
     def order(name: str) -> tuple[bool, float, str]:
         der = scores[name].der
@@ -97,11 +97,11 @@ def rank(scores: Mapping[str, Score]) -> list[str]:
     return sorted(scores, key=order)
 
 
-def render(report: Report) -> str:
-    """Return the page as one HTML document that needs nothing else.
+def render(report: RunReport) -> str:
+    """Return the report as one self-contained HTML document.
 
-    The same report gives the same text. Its content policy forbids every request and
-    every script but its own, whatever ids and paths are called.
+    The output is deterministic. Ids and paths are untrusted: they are escaped, and the
+    content security policy blocks all requests and all scripts but the report's own.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -123,7 +123,7 @@ def render(report: Report) -> str:
         report=report,
         entries=[by_name[name] for name in names],
         anchors={name: f"r{place}" for place, name in enumerate(sorted(by_name), 1)},
-        draw=draw,
+        lay_out=lay_out,
         parts=_parts,
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
@@ -133,7 +133,7 @@ def render(report: Report) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """One kind of error: seconds, and percent of the scored time."""
+    """Seconds of one kind of error, and their percentage of scored speech."""
 
     kind: str
     color: str
@@ -142,21 +142,15 @@ class _Part:
 
 
 def _parts(score: Score) -> list[_Part]:
-    seconds = dict(
-        zip(
-            ERROR_KINDS,
-            (score.missed, score.false_alarm, score.confusion),
-            strict=True,
-        )
-    )
+    seconds = (score.missed, score.false_alarm, score.confusion)
     return [
-        _Part(kind, ERROR_COLORS[kind], seconds[kind], score.percent(seconds[kind]))
-        for kind in ERROR_KINDS
+        _Part(kind, ERROR_COLORS[kind], value, score.percent(value))
+        for kind, value in zip(ERROR_KINDS, seconds, strict=True)
     ]
 
 
 def _printable(value: object) -> object:
-    """Return text with what a browser does not show escaped; markup stays as it is."""
+    """Escape unprintable characters of plain text; markup is left alone."""
     return printable(value) if type(value) is str else value
 
 

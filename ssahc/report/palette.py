@@ -1,15 +1,20 @@
-"""Colours that all pictures share, told apart by colour-blind readers too."""
+"""Colours of all figures, distinguishable to colour-blind readers."""
 
 from ssahc.scoring.error_spans import ErrorKind
 
-# Okabe & Ito's, "Color Universal Design" (2008), without black.
+# Okabe & Ito, "Color Universal Design" (2008), without black.
 _SPEAKERS = (
-    *("#0072B2", "#E69F00", "#009E73", "#CC79A7"),
-    *("#56B4E9", "#D55E00", "#F0E442"),
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
 )
-# Those above, and as many darker ones.
+# The colours above, and a darker shade of each.
 DISTINCT_COLORS = 2 * len(_SPEAKERS)
-# Unlike those of speakers, and to be seen on white and on black.
+# Different from speaker colours, and visible on white and on black.
 ERROR_COLORS: dict[ErrorKind, str] = {
     "missed": "#7A7A7A",
     "false alarm": "#999933",
@@ -18,16 +23,16 @@ ERROR_COLORS: dict[ErrorKind, str] = {
 UNSCORED = "#BBBBBB"
 
 
-def speaker_color(lane: int) -> str:
+def speaker_color(index: int) -> str:
     """Return the colour of a speaker as #RRGGBB.
 
     Parameters
     ----------
-    lane : int
-        Place of the speaker, counted from 0. Every seven places the colours come again,
-        darker; from the 15th on they repeat.
+    index : int
+        Counted from 0. From 7 to 13 the colours repeat in a darker shade; from 14 on
+        they repeat.
     """
-    turn, place = divmod(lane, len(_SPEAKERS))
+    turn, place = divmod(index, len(_SPEAKERS))
     color = _SPEAKERS[place]
     if turn % 2 == 0:
         return color

@@ -1,27 +1,36 @@
-"""Error rates over options."""
+"""Charts of error rates: over options, and by number of speakers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ssahc.report.figure import as_drawn, plain_style, save
+from ssahc.report.figure import as_drawn, label, plain_style, save
+from ssahc.report.palette import speaker_color
+from ssahc.scoring.breakdown import Group, Summary
 
-# Curves are shown up to so many points above the lowest error rate, or three times it.
-_ABOVE = 20.0
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.container import BarContainer
+
+# Curves are cut off this many points above the lowest error rate, or at three times it.
+_MAX_EXCESS = 20.0
 _LEGEND_ROWS = 20
+# With more bars in a group there is no room for their numbers.
+_MAX_NUMBERED_BARS = 3
 
 
 @plain_style()
 def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
-    """Save error rates as bars: a group a first threshold, a bar a gamma.
+    """Save error rates as bars, as in Figure 4 of Singh & Ganapathy (2020).
 
-    As Figure 4 of Singh & Ganapathy (Interspeech 2020).
+    There is a group of bars for each threshold, and in it a bar for each gamma.
 
     Parameters
     ----------
     path : Path
-        The suffix decides on the format: .png, .svg or .pdf.
+        The suffix determines the format: .png, .svg or .pdf.
     rates : mapping
         (threshold of the first clustering, gamma) to DER in percent.
     """
@@ -31,34 +40,89 @@ def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
     gammas = list(dict.fromkeys(gamma for _, gamma in rates))
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
-    width = 0.8 / len(gammas)
-    for index, gamma in enumerate(gammas):
-        heights = [rates[threshold, gamma] for threshold in thresholds]
-        places = np.arange(len(thresholds)) + (index + 0.5) * width - 0.4
-        axes.bar(places, heights, width, label=f"{gamma:g}")
-    axes.set_xticks(range(len(thresholds)), [f"{value:g}" for value in thresholds])
+    _draw_bars(
+        axes,
+        [f"{threshold:g}" for threshold in thresholds],
+        {f"{g:g}": [rates[t, g] for t in thresholds] for g in gammas},
+        [None] * len(gammas),
+    )
     axes.set_xlabel("threshold of the first clustering")
-    axes.set_ylabel("DER (%)")
     figure.legend(title="gamma", ncols=len(gammas), loc="outside upper center")
     save(figure, path)
+
+
+@plain_style()
+def save_speakers(
+    path: Path, breakdowns: Mapping[str, Mapping[Group | None, Summary]]
+) -> None:
+    """Save pooled error rates by number of speakers as bars, one per system.
+
+    Parameters
+    ----------
+    path : Path
+        The suffix determines the format: .png, .svg or .pdf.
+    breakdowns : mapping
+        System to number of reference speakers to summary.
+    """
+    from matplotlib.figure import Figure
+
+    first = next(iter(breakdowns.values()))
+    figure = Figure(figsize=(max(1.2 * len(first), 6), 4), layout="constrained")
+    axes = figure.add_subplot()
+    containers = _draw_bars(
+        axes,
+        [f"{count}\nn = {first[count].recordings}" for count in first],
+        {
+            f" {label(system)}": [groups[count].pooled.der for count in first]
+            for system, groups in breakdowns.items()
+        },
+        map(speaker_color, range(len(breakdowns))),
+    )
+    if len(breakdowns) <= _MAX_NUMBERED_BARS:
+        for bars in containers:
+            axes.bar_label(bars, fmt="%.1f", fontsize=8, padding=1)
+    axes.set_xlabel("number of speakers (n: number of recordings)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    save(figure, path)
+
+
+def _draw_bars(
+    axes: "Axes",
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    colors: Iterable[str | None],
+) -> "list[BarContainer]":
+    """Draw groups of bars of error rates; a series has one bar in every group."""
+    width = 0.8 / len(series)
+    containers = []
+    for index, ((name, rates), color) in enumerate(
+        zip(series.items(), colors, strict=True)
+    ):
+        places = np.arange(len(groups)) + (index + 0.5) * width - 0.4
+        bars = axes.bar(places, rates, width, label=name, color=color)
+        containers.append(bars)
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set_ylabel("DER (%)")
+    return containers
 
 
 @plain_style()
 def save_curves(
     path: Path, curves: Mapping[str, Mapping[float, float]], option: str
 ) -> None:
-    """Save error rates as curves over one option, the lowest of each marked.
+    """Save error rates as curves over one option, with the minimum of each marked.
 
-    What is far above the lowest of all is left out.
+    Rates far above the lowest are cut off.
 
     Parameters
     ----------
     path : Path
-        The suffix decides on the format: .png, .svg or .pdf.
+        The suffix determines the format: .png, .svg or .pdf.
     curves : mapping
         Name of each curve to its points: value of the option to DER in percent.
     option : str
-        What stands under the axis.
+        Label of the horizontal axis.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -68,11 +132,18 @@ def save_curves(
     colors = colormaps["viridis"](np.linspace(0, 0.9, len(curves)))
     for color, (name, rates) in zip(colors, curves.items(), strict=True):
         values, heights = zip(*sorted(rates.items()), strict=True)
-        line = {"color": color, "marker": "o", "markevery": [int(np.argmin(heights))]}
-        axes.plot(values, heights, label=as_drawn(name), **line)
-    lowest = min(rate for rates in curves.values() for rate in rates.values())
-    top = max(3 * lowest, lowest + _ABOVE)
+        lowest_at = [int(np.argmin(heights))]
+        axes.plot(
+            values,
+            heights,
+            label=as_drawn(name),
+            color=color,
+            marker="o",
+            markevery=lowest_at,
+        )
     points = [point for rates in curves.values() for point in rates.items()]
+    lowest = min(rate for _, rate in points)
+    top = max(3 * lowest, lowest + _MAX_EXCESS)
     shown = [value for value, rate in points if rate <= top]
     if len(shown) < len(points):
         axes.set_ylim(0, top)

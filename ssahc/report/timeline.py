@@ -1,76 +1,84 @@
-"""Who speaks when, and where the errors are, as coloured bars."""
+"""Timelines of speaker turns and errors, drawn with matplotlib."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ssahc.core.types import Turn
 from ssahc.report.figure import label, plain_style, save
-from ssahc.report.palette import DISTINCT_COLORS, ERROR_COLORS, UNSCORED, speaker_color
-from ssahc.scoring.error_spans import ERROR_KINDS, Comparison
+from ssahc.report.lanes import (
+    Lane,
+    count_lanes,
+    error_lanes,
+    hypothesis_lanes,
+    reference_lanes,
+)
+from ssahc.report.palette import DISTINCT_COLORS, ERROR_COLORS, UNSCORED
+from ssahc.scoring.error_spans import ERROR_KINDS, ErrorAnalysis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import Patch
 
-# Between two rows, where a lane of errors is 1 high.
+# Between two rows, in units of the height of an error lane.
 _GAP = 0.8
-
-# Lane, colour, and spans as (start, duration).
-_Bars = tuple[int, str, list[tuple[float, float]]]
+_UNSCORED_ALPHA = 0.45
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row of lanes.
-
-    Attributes
-    ----------
-    name : str
-    lanes : int
-    height : float
-        Of a lane.
-    bars : sequence of tuple
-    """
+class _Row(NamedTuple):
+    """Lanes of the reference, a hypothesis or errors."""
 
     name: str
-    lanes: int
-    height: float
-    bars: Sequence[_Bars]
+    lanes: Sequence[Lane]
+    num_lanes: int
+    lane_height: float
 
 
 def draw_timeline(
-    axes: "Axes", hypotheses: Mapping[str, Comparison], *, errors: bool = False
+    axes: "Axes", analyses: Mapping[str, ErrorAnalysis], *, errors: bool = False
 ) -> None:
-    """Draw turns against time: the reference on top, a row a hypothesis below.
+    """Draw the reference in the top row and each hypothesis in a row below.
 
-    A row has one lane a speaker. A hypothesis speaker has lane and colour of the
-    reference speaker they are scored as; who is scored as nobody comes after these.
+    Every row has one lane per speaker; see `ssahc.report.lanes`.
 
     Parameters
     ----------
     axes : matplotlib Axes
-    hypotheses : mapping
-        Name to comparison, all with one reference.
+    analyses : mapping
+        Name of the hypothesis to its errors; all have the same reference.
     errors : bool
-        Whether a row of errors follows each hypothesis, with a lane for each kind, and
-        grey marks what is not scored.
+        Whether to draw a row of errors below each hypothesis, and shade what is not
+        scored.
     """
-    first = next(iter(hypotheses.values()))
-    top, middles = 0.0, {}
-    rows = list(_rows(hypotheses, errors=errors))
+    first = next(iter(analyses.values()))
+    reference = reference_lanes(first)
+    hypotheses = {name: hypothesis_lanes(one) for name, one in analyses.items()}
+    num_lanes = count_lanes(*reference, *chain(*hypotheses.values()))
+    # With one or two speakers, rows are as high as the rows of errors.
+    height = max(len(ERROR_KINDS) / num_lanes, 1.0)
+    rows = [_Row("reference", reference, num_lanes, height)]
+    for name, lanes in hypotheses.items():
+        rows.append(_Row(label(name), lanes, num_lanes, height))
+        if errors:
+            rows.append(
+                _Row("errors", error_lanes(analyses[name]), len(ERROR_KINDS), 1.0)
+            )
+    top = 0.0
+    centres: dict[float, str] = {}
     for row in rows:
-        for lane, color, spans in row.bars:
-            place = top - (lane + 1) * row.height
-            axes.broken_barh(spans, (place, row.height), color=color, lw=0)
-        bottom = top - row.lanes * row.height
-        middles[(top + bottom) / 2] = row.name
+        for lane in row.lanes:
+            spans = [(bar.start, bar.end - bar.start) for bar in lane.bars]
+            bottom = top - (lane.number + 1) * row.lane_height
+            axes.broken_barh(spans, (bottom, row.lane_height), color=lane.color, lw=0)
+        bottom = top - row.num_lanes * row.lane_height
+        centres[(top + bottom) / 2] = row.name
         top = bottom - _GAP
     if errors:
         for start, end in first.unscored:
-            axes.axvspan(start, end, color=UNSCORED, alpha=0.45, lw=0, zorder=0)
-    axes.set_yticks(list(middles), list(middles.values()))
+            axes.axvspan(
+                start, end, color=UNSCORED, alpha=_UNSCORED_ALPHA, lw=0, zorder=0
+            )
+    axes.set_yticks(list(centres), list(centres.values()))
     axes.set_ylim(top + _GAP / 2, _GAP / 2)
     axes.set_xlim(first.extent)
     axes.set_xlabel("time (s)")
@@ -79,93 +87,44 @@ def draw_timeline(
 
 
 @plain_style()
-def save_timeline(path: Path, recording: str, comparison: Comparison) -> None:
-    """Save reference, hypothesis and errors of one recording.
+def save_timeline(path: Path, recording: str, analysis: ErrorAnalysis) -> None:
+    """Save a figure of the reference, the hypothesis and the errors of a recording.
 
     Parameters
     ----------
     path : Path
-        The suffix decides on the format: .png, .svg or .pdf.
+        The suffix determines the format: .png, .svg or .pdf.
     recording : str
-    comparison : Comparison
+    analysis : ErrorAnalysis
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    start, end = comparison.extent
+    lanes = reference_lanes(analysis)
+    lanes += hypothesis_lanes(analysis)[len(analysis.mapping) :]
+    start, end = analysis.extent
     # A page's width for a call, wider for a meeting.
     width = min(max((end - start) / 50, 11), 40)
-    height = 1.5 + 0.17 * (2 * min(max(comparison.num_lanes, 3), 60) + 3)
+    height = 1.5 + 0.17 * (2 * min(max(len(lanes), 3), 60) + 3)
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(f"{label(recording)}, DER {comparison.score.der:.2f} %")
-    axes = figure.add_subplot()
-    draw_timeline(axes, {"hypothesis": comparison}, errors=True)
-    handles = speaker_handles(_name_lanes(comparison))
+    figure.suptitle(f"{label(recording)}, DER {analysis.score.der:.2f} %")
+    draw_timeline(figure.add_subplot(), {"hypothesis": analysis}, errors=True)
+    handles = legend_handles(lanes)
     handles += [Patch(color=ERROR_COLORS[kind], label=kind) for kind in ERROR_KINDS]
-    handles.append(Patch(color=UNSCORED, alpha=0.45, label="not scored"))
+    handles.append(Patch(color=UNSCORED, alpha=_UNSCORED_ALPHA, label="not scored"))
     figure.legend(
         handles=handles, loc="outside lower center", ncols=8, frameon=False, fontsize=9
     )
     save(figure, path)
 
 
-def speaker_handles(names: Mapping[int, str]) -> "list[Patch]":
-    """Return lines of a legend for the speakers of lanes.
-
-    Parameters
-    ----------
-    names : mapping
-        Lane to name; lanes whose colours are those of others are left out.
-    """
+def legend_handles(lanes: Sequence[Lane]) -> "list[Patch]":
+    """Return legend entries of speakers, as far as their colours are distinct."""
     from matplotlib.patches import Patch
 
     return [
-        # A legend leaves out what starts with an underscore.
-        Patch(color=speaker_color(lane), label=f" {label(name)}")
-        for lane, name in names.items()
-        if lane < DISTINCT_COLORS
-    ]
-
-
-def _name_lanes(comparison: Comparison) -> dict[int, str]:
-    names = {lane: name for name, lane in comparison.reference_lanes.items()}
-    for name in comparison.unmapped_speakers:
-        names[comparison.hypothesis_lanes[name]] = f"{name} (scored as nobody)"
-    return names
-
-
-def _rows(hypotheses: Mapping[str, Comparison], *, errors: bool) -> Iterable[_Row]:
-    """Yield the rows from top to bottom, those of turns with lanes for all."""
-    lanes = max([both.num_lanes for both in hypotheses.values()] + [1])
-    # Rows of one speaker or two are as high as one of errors.
-    height = max(len(ERROR_KINDS) / lanes, 1.0)
-    first = next(iter(hypotheses.values()))
-    turns = _list_bars(first.reference, first.reference_lanes)
-    yield _Row("reference", lanes, height, turns)
-    for name, both in hypotheses.items():
-        turns = _list_bars(both.hypothesis, both.hypothesis_lanes)
-        yield _Row(label(name), lanes, height, turns)
-        if errors:
-            yield _Row("errors", len(ERROR_KINDS), 1.0, _list_errors(both))
-
-
-def _list_bars(turns: Sequence[Turn], lane_of: Mapping[str, int]) -> list[_Bars]:
-    return [
-        (
-            lane,
-            speaker_color(lane),
-            [(t.start, t.end - t.start) for t in turns if t.speaker == speaker],
-        )
-        for speaker, lane in lane_of.items()
-    ]
-
-
-def _list_errors(comparison: Comparison) -> list[_Bars]:
-    return [
-        (
-            lane,
-            ERROR_COLORS[kind],
-            [(e.start, e.end - e.start) for e in comparison.errors if e.kind == kind],
-        )
-        for lane, kind in enumerate(ERROR_KINDS)
+        # matplotlib omits labels that start with an underscore.
+        Patch(color=lane.color, label=f" {label(lane.name)}")
+        for lane in lanes
+        if lane.number < DISTINCT_COLORS
     ]

@@ -1,4 +1,4 @@
-"""Scores of many recordings, put together: of the corpus, and of groups in it."""
+"""Error rates of a corpus and of groups of its recordings."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ Group = int | str
 
 @dataclass(frozen=True)
 class Summary:
-    """The scores of several recordings, put together.
+    """Scores of several recordings, pooled and averaged.
 
     Attributes
     ----------
     recordings : int
-        How many there are.
+        Number of recordings.
     pooled : Score
-        Their sum: in its rates, a recording weighs as much as its scored speech (and
-        in JER, as it has reference speakers).
+        Sum of the scores: recordings are weighted by scored speech in the pooled DER
+        and by number of reference speakers in the pooled JER.
     mean_der, mean_jer : float
-        Mean over recordings of their rates in percent, each weighing the same. Those
-        with nothing to score have none and do not count; NaN if none has one.
+        Unweighted means over recordings, in percent. Recordings with nothing to score
+        are left out; NaN if there are no others.
     """
 
     recordings: int
@@ -32,7 +32,7 @@ class Summary:
 
 
 def summarize(scores: Iterable[Score]) -> Summary:
-    """Put the scores of recordings together."""
+    """Pool and average the scores of recordings."""
     scores = list(scores)
     return Summary(
         len(scores),
@@ -50,21 +50,21 @@ def _mean(rates: Iterable[float]) -> float:
 def break_down(
     scores: Mapping[str, Score], groups: Mapping[str, Group]
 ) -> dict[Group | None, Summary]:
-    """Put the scores of the recordings of each group together.
+    """Summarize the scores of each group of recordings.
 
     Parameters
     ----------
     scores : mapping
-        Recording to its score, as from `score_corpus`.
+        Recording to score, as from `score_corpus`.
     groups : mapping
-        Recording to its group: its number of speakers (see `count_speakers`), its
-        language, its domain. Recordings without a score are passed over.
+        Recording to group, such as its number of speakers (see `count_speakers`),
+        language or domain. Recordings without a score are ignored.
 
     Returns
     -------
     dict
-        Group to summary. Numbers come first, by size, then names, sorted, and last
-        None, the group of the recordings that `groups` lacks.
+        Group to summary: numbers in ascending order, then names in alphabetical order,
+        then None for recordings that `groups` does not list.
     """
     members: dict[Group | None, list[Score]] = {}
     for recording, score in scores.items():
@@ -79,13 +79,13 @@ def _rank(group: Group | None) -> tuple[int, float, str]:
         number = float(group)
     except ValueError:
         number = nan
-    # A group may be called "nan" (the language) or "inf".
+    # "nan" and "inf" may be names of groups (a language code, for example).
     return (0, number, str(group)) if isfinite(number) else (1, 0.0, str(group))
 
 
 def count_speakers(scores: Mapping[str, Score]) -> dict[str, Group]:
-    """Return the number of reference speakers of each recording, to group by.
+    """Return the number of reference speakers of each recording, for `break_down`.
 
-    Those who speak in the scored span are counted: without a UEM, all of them.
+    Only speakers who speak in the scored spans are counted.
     """
     return {recording: score.speakers for recording, score in scores.items()}

@@ -1,22 +1,22 @@
-"""Diarization error rate with the rules of NIST's md-eval (version 22), and JER.
+"""Diarization error rate, as NIST's md-eval (version 22) defines it, and JER.
 
-The scored span is the UEM's, or without one from the first to the last reference turn.
-Speakers are mapped on the whole span first; only then the collar around every boundary
-of the reference and, if asked for, stretches with two reference turns or more are
-removed. pyannote.metrics does the work, in an order of our own: its ready-made metric
-maps after the removal, and takes the whole width of the collar.
+The UEM says what is scored; without one, everything from the first to the last
+reference turn. As in md-eval, speakers are mapped on all of it, and only then are the
+collars around reference boundaries and, on request, overlapped reference speech
+excluded. pyannote.metrics counts the seconds, but its ready-made metric maps speakers
+after these exclusions, and its collar is the full width instead of the half.
 
-One fault of md-eval is not repeated: with ``-1``, a UEM and no collar, it scores
-overlapped speech from a point where reference turns touch inside the overlap up to the
-end of the UEM's span.
+One bug of md-eval is not reproduced: with ``-1``, a UEM and no collar, it scores
+overlapped speech from a point where reference turns touch inside the overlap to the end
+of the UEM's span.
 
-The Jaccard error rate (JER; Second DIHARD Challenge evaluation plan, 2019) is that of
-the challenge's scorer, dscore: over the whole scored span, always without a collar and
-with overlap, and with a mapping of its own, the one that makes JER least. (That of
-pyannote.metrics maps the speakers that share most time, as for DER.) The error rate of
-a reference speaker is 1 - intersection / union of their speech and that of the
-hypothesis speaker mapped to them, and 1 if there is none. JER is the mean over the
-reference speakers; of pooled recordings, over the reference speakers of all of them.
+The Jaccard error rate (JER; Second DIHARD Challenge evaluation plan, 2019) matches the
+challenge's scorer, dscore. It covers everything in the UEM, never with a collar and
+always with overlap, and uses its own speaker mapping: the one that minimizes JER (that
+of pyannote.metrics maximizes shared time, as for DER). The error rate of a reference
+speaker is 1 - intersection / union of their speech and that of the mapped hypothesis
+speaker, or 1 if there is none. JER is the mean over reference speakers; pooled, over
+the reference speakers of all recordings.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,7 +58,9 @@ class ScoringOptions(Options, group="Scoring"):
 
 @dataclass(frozen=True)
 class Score:
-    """Sums over recordings, so that scores can be added; rates are derived.
+    """Error seconds of one or more recordings; rates are derived from them.
+
+    Scores can be added, so that pooled rates are computed from pooled seconds.
 
     Parameters
     ----------
@@ -67,8 +69,8 @@ class Score:
     jaccard : float
         Sum of the Jaccard error rates (0 to 1) of the reference speakers.
     speakers : int
-        Reference speakers who speak in the scored span; 0 also where JER was not
-        computed.
+        Number of reference speakers who speak in the scored spans; 0 also if JER was
+        not computed.
     """
 
     scored: float = 0.0
@@ -89,17 +91,17 @@ class Score:
         )
 
     def percent(self, seconds: float) -> float:
-        """Return seconds in percent of those scored; NaN where no speech was."""
+        """Return seconds as a percentage of scored speech; NaN if there is none."""
         return nan if self.scored == 0 else 100 * seconds / self.scored
 
     @property
     def der(self) -> float:
-        """Diarization error rate in percent; NaN where no speech was scored."""
+        """Diarization error rate in percent; NaN if no speech was scored."""
         return self.percent(self.missed + self.false_alarm + self.confusion)
 
     @property
     def jer(self) -> float:
-        """Jaccard error rate in percent; NaN where there is no reference speaker."""
+        """Jaccard error rate in percent; NaN if there is no reference speaker."""
         return nan if self.speakers == 0 else 100 * self.jaccard / self.speakers
 
 
@@ -117,169 +119,17 @@ def score_recording(
     reference, hypothesis : sequence of Turn
     options : ScoringOptions
     uem : sequence of (start, end), optional
-        The scored spans, in seconds.
-
-    Returns
-    -------
-    Score
+        Spans to score, in seconds; by default from the first to the last reference
+        turn.
 
     Raises
     ------
     DataError
         If there is neither a reference turn nor a UEM.
     """
-    return score_turns(find_scored(reference, options, uem=uem), hypothesis)
-
-
-def score_turns(scored: "Scored", hypothesis: Sequence[Turn]) -> Score:
-    """Score turns of a recording of which it is known already what is scored.
-
-    Parameters
-    ----------
-    scored : Scored
-        From `find_scored`.
-    hypothesis : sequence of Turn
-    """
-    return score_mapped(scored, map_speakers(scored, hypothesis)[0])
-
-
-def score_mapped(scored: "Scored", mapped: "Annotation") -> Score:
-    """Score a hypothesis whose speakers are mapped already.
-
-    Parameters
-    ----------
-    scored : Scored
-        From `find_scored`.
-    mapped : pyannote.core.Annotation
-        From `map_speakers`.
-    """
-    from pyannote.metrics.identification import IdentificationErrorRate
-
-    seconds = IdentificationErrorRate().compute_components(
-        scored.truth, mapped, uem=scored.region
-    )
-    return Score(
-        seconds["total"],
-        seconds["missed detection"],
-        seconds["false alarm"],
-        seconds["confusion"],
-        _sum_jaccard(
-            mapped * scored.truth, _durations(mapped), _durations(scored.truth)
-        ),
-        len(scored.truth.labels()),
-    )
-
-
-def map_speakers(
-    scored: "Scored", hypothesis: Sequence[Turn]
-) -> "tuple[Annotation, dict[str, str]]":
-    """Map hypothesis speakers to those of the reference, as md-eval does.
-
-    Parameters
-    ----------
-    scored : Scored
-        From `find_scored`.
-    hypothesis : sequence of Turn
-
-    Returns
-    -------
-    mapped : pyannote.core.Annotation
-        The hypothesis within the span, mapped speakers under the reference's names.
-    owners : dict
-        Speaker of `mapped` to the speaker's own name in the hypothesis.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    # Names of hypothesis speakers must not collide with reference names by chance.
-    names = {f"hypothesis {t.speaker}": t.speaker for t in hypothesis}
-    guess = to_annotation(
-        [Turn(t.start, t.end, f"hypothesis {t.speaker}") for t in hypothesis], ""
-    ).support()
-    guess = guess.crop(scored.span)
-    shared = guess * scored.truth
-    theirs, ours = guess.labels(), scored.truth.labels()
-    mapping = {
-        theirs[row]: ours[column]
-        for row, column in zip(*linear_sum_assignment(-shared), strict=True)
-        if shared[row, column] > 0
-    }
-    owners = {mapping.get(label, label): name for label, name in names.items()}
-    return guess.rename_labels(mapping=mapping), owners
-
-
-def _durations(annotation: "Annotation") -> FloatArray:
-    """Return the seconds of every speaker, in the order of the labels."""
-    return np.array([annotation.label_duration(name) for name in annotation.labels()])
-
-
-def _sum_jaccard(shared: FloatArray, theirs: FloatArray, ours: FloatArray) -> float:
-    """Return the least sum over reference speakers of their Jaccard error rates.
-
-    Parameters
-    ----------
-    shared : (H, R) array
-        Seconds that each hypothesis speaker shares with each reference speaker.
-    theirs, ours : (H,) and (R,) array
-        Seconds of each hypothesis and of each reference speaker.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    index = shared / (theirs[:, np.newaxis] + ours - shared)
-    # Rounding must not make an error rate negative.
-    return max(len(ours) - float(index[linear_sum_assignment(-index)].sum()), 0.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """What of a recording is scored.
-
-    Attributes
-    ----------
-    truth : pyannote.core.Annotation
-        The reference within the span.
-    span : pyannote.core.Timeline
-        Where speakers are mapped.
-    region : pyannote.core.Timeline
-        Where errors count: the span without collars and, if asked for, overlap.
-    """
-
-    truth: "Annotation"
-    span: "Timeline"
-    region: "Timeline"
-
-
-def find_scored(
-    reference: Sequence[Turn], options: ScoringOptions, *, uem: Spans | None = None
-) -> Scored:
-    """Return what of a recording is scored.
-
-    Parameters
-    ----------
-    reference : sequence of Turn
-    options : ScoringOptions
-    uem : sequence of (start, end), optional
-        The scored spans, in seconds; without, from first to last reference turn.
-
-    Raises
-    ------
-    DataError
-        If there is neither a reference turn nor a UEM, or times are none.
-    """
-    from pyannote.core import Segment, Timeline
-    from pyannote.metrics.identification import IdentificationErrorRate
-
-    if uem is None:
-        if not reference:
-            raise DataError("the reference is empty and no UEM says what to score")
-        uem = [(min(turn.start for turn in reference), max(t.end for t in reference))]
-    elif not all(-inf < start < end < inf for start, end in uem):
-        raise DataError(f"expected spans with start < end in a UEM, found {uem}")
-    span = Timeline([Segment(start, end) for start, end in uem]).support()
-    truth = to_annotation(reference, "")
-    region = IdentificationErrorRate().extrude(
-        span, truth, collar=2 * options.collar, skip_overlap=options.ignore_overlaps
-    )
-    return Scored(truth.support().crop(span), span, region)
+    scored = crop_reference(reference, options, uem=uem)
+    mapped, _ = map_speakers(scored, hypothesis)
+    return score_mapped(scored, mapped)
 
 
 def score_corpus(
@@ -292,18 +142,18 @@ def score_corpus(
 ) -> dict[str, Score]:
     """Score every recording of the reference.
 
-    A recording that the hypothesis lacks counts as missed. One that the UEM lacks is
-    scored over the span of its reference, as md-eval does.
+    As in md-eval, recordings missing from the hypothesis count as missed, and those
+    missing from the UEM are scored from their first to their last reference turn.
 
     Parameters
     ----------
     reference, hypothesis : mapping
-        Recording to its turns.
+        Recording to turns.
     options : ScoringOptions
     uem : mapping, optional
-        Recording to its scored spans.
+        Recording to the spans to score.
     progress : callable, optional
-        Wraps the recordings' names as they are gone through.
+        Wraps the iteration over recordings.
     """
     return {
         name: score_recording(
@@ -314,3 +164,131 @@ def score_corpus(
         )
         for name in progress(reference)
     }
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredReference:
+    """The reference of a recording, and where a hypothesis is scored against it.
+
+    Attributes
+    ----------
+    annotation : pyannote.core.Annotation
+        Reference turns within the UEM.
+    uem : pyannote.core.Timeline
+        Where speakers are mapped.
+    scored : pyannote.core.Timeline
+        Where errors count: the UEM without collars and, on request, without overlap.
+    """
+
+    annotation: "Annotation"
+    uem: "Timeline"
+    scored: "Timeline"
+
+
+def crop_reference(
+    reference: Sequence[Turn], options: ScoringOptions, *, uem: Spans | None = None
+) -> ScoredReference:
+    """Crop reference turns to the UEM and find where errors count.
+
+    Parameters
+    ----------
+    reference : sequence of Turn
+    options : ScoringOptions
+    uem : sequence of (start, end), optional
+        As for `score_recording`.
+
+    Raises
+    ------
+    DataError
+        If there is neither a reference turn nor a UEM, or a time is invalid.
+    """
+    from pyannote.core import Segment, Timeline
+    from pyannote.metrics.identification import IdentificationErrorRate
+
+    if uem is None:
+        if not reference:
+            raise DataError("the reference is empty and no UEM says what to score")
+        uem = [(min(turn.start for turn in reference), max(t.end for t in reference))]
+    elif not all(-inf < start < end < inf for start, end in uem):
+        raise DataError(f"expected spans with start < end in a UEM, found {uem}")
+    spans = Timeline([Segment(start, end) for start, end in uem]).support()
+    annotation = to_annotation(reference, "")
+    scored = IdentificationErrorRate().extrude(
+        spans,
+        annotation,
+        collar=2 * options.collar,
+        skip_overlap=options.ignore_overlaps,
+    )
+    return ScoredReference(annotation.support().crop(spans), spans, scored)
+
+
+def map_speakers(
+    reference: ScoredReference, hypothesis: Sequence[Turn]
+) -> "tuple[Annotation, dict[str, str]]":
+    """Map hypothesis speakers to reference speakers, as md-eval does.
+
+    Returns
+    -------
+    mapped : pyannote.core.Annotation
+        Hypothesis turns within the UEM; mapped speakers have the names of their
+        reference speakers.
+    names : dict
+        Speaker of `mapped` to their name in the hypothesis.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    # A prefix keeps unmapped speakers apart from reference speakers of the same name.
+    names = {f"hypothesis {t.speaker}": t.speaker for t in hypothesis}
+    turns = [Turn(t.start, t.end, f"hypothesis {t.speaker}") for t in hypothesis]
+    annotation = to_annotation(turns, "").support().crop(reference.uem)
+    shared = annotation * reference.annotation
+    theirs, ours = annotation.labels(), reference.annotation.labels()
+    mapping = {
+        theirs[row]: ours[column]
+        for row, column in zip(*linear_sum_assignment(-shared), strict=True)
+        if shared[row, column] > 0
+    }
+    owners = {mapping.get(label, label): name for label, name in names.items()}
+    return annotation.rename_labels(mapping=mapping), owners
+
+
+def score_mapped(reference: ScoredReference, mapped: "Annotation") -> Score:
+    """Score a hypothesis from `map_speakers`."""
+    from pyannote.metrics.identification import IdentificationErrorRate
+
+    seconds = IdentificationErrorRate().compute_components(
+        reference.annotation, mapped, uem=reference.scored
+    )
+    return Score(
+        seconds["total"],
+        seconds["missed detection"],
+        seconds["false alarm"],
+        seconds["confusion"],
+        _sum_jaccard(
+            mapped * reference.annotation,
+            _durations(mapped),
+            _durations(reference.annotation),
+        ),
+        len(reference.annotation.labels()),
+    )
+
+
+def _durations(annotation: "Annotation") -> FloatArray:
+    return np.array([annotation.label_duration(name) for name in annotation.labels()])
+
+
+def _sum_jaccard(shared: FloatArray, theirs: FloatArray, ours: FloatArray) -> float:
+    """Return the minimum sum of Jaccard error rates over all speaker mappings.
+
+    Parameters
+    ----------
+    shared : (H, R) array
+        Seconds that each hypothesis speaker shares with each reference speaker.
+    theirs, ours : (H,) and (R,) array
+        Seconds of each hypothesis and each reference speaker.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    index = shared / (theirs[:, np.newaxis] + ours - shared)
+    # Rounding must not make an error rate negative.
+    return max(len(ours) - float(index[linear_sum_assignment(-index)].sum()), 0.0)

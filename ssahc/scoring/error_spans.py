@@ -1,12 +1,11 @@
-"""Where a hypothesis differs from the reference, second by second.
+"""Where a hypothesis differs from the reference.
 
-Spans come from the same mapping, the same scored region and the same matching as the
-seconds of `ssahc.scoring.der`, so that the errors of a recording add up to its score.
+Error spans use the same speaker mapping, scored regions and matching as
+`ssahc.scoring.der`, so the errors of a recording add up to its score.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -16,7 +15,7 @@ from ssahc.scoring.der import (
     Score,
     ScoringOptions,
     Spans,
-    find_scored,
+    crop_reference,
     map_speakers,
     score_mapped,
 )
@@ -30,9 +29,9 @@ ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 
 @dataclass(frozen=True)
 class ErrorSpan:
-    """A stretch of scored time in which one speaker is wrong.
+    """A span of scored time in which one speaker is wrong.
 
-    Spans of one recording overlap where several speakers are wrong at once.
+    Spans overlap where several speakers are wrong at once.
 
     Attributes
     ----------
@@ -40,9 +39,9 @@ class ErrorSpan:
         In seconds.
     kind : {"missed", "false alarm", "confusion"}
     reference : str or None
-        Who speaks; None for a false alarm.
+        Reference speaker; None for a false alarm.
     hypothesis : str or None
-        Who speaks according to the hypothesis; None for missed speech.
+        Hypothesis speaker; None for missed speech.
     """
 
     start: float
@@ -53,16 +52,17 @@ class ErrorSpan:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """Reference and hypothesis of a recording, side by side.
+class ErrorAnalysis:
+    """Reference and hypothesis of one recording, and the errors between them.
 
     Attributes
     ----------
     reference, hypothesis : tuple of Turn
+        By start time.
     score : Score
     mapping : dict
-        Hypothesis speaker to the reference speaker it is scored as; those that md-eval
-        maps to nobody are not there.
+        Hypothesis speaker to the mapped reference speaker; unmapped speakers are not
+        listed.
     errors : tuple of ErrorSpan
         By start time.
     unscored : tuple of (start, end)
@@ -79,43 +79,24 @@ class Comparison:
     unscored: Spans
     extent: tuple[float, float]
 
-    @cached_property
+    @property
     def reference_speakers(self) -> list[str]:
-        """Speakers of the reference; a speaker's place is their lane and colour."""
+        """Speakers of the reference, sorted."""
         return list_speakers(self.reference)
 
-    @cached_property
-    def reference_lanes(self) -> dict[str, int]:
-        """Reference speaker to lane, counted from 0."""
-        return {name: lane for lane, name in enumerate(self.reference_speakers)}
-
-    @cached_property
-    def unmapped_speakers(self) -> list[str]:
-        """Hypothesis speakers that are mapped to nobody."""
-        speakers = list_speakers(self.hypothesis)
-        return [name for name in speakers if name not in self.mapping]
-
-    @cached_property
-    def hypothesis_lanes(self) -> dict[str, int]:
-        """Hypothesis speaker to lane: the mapped speaker's, else one of their own."""
-        lanes = {name: self.reference_lanes[to] for name, to in self.mapping.items()}
-        count = len(self.reference_speakers)
-        own = enumerate(self.unmapped_speakers, start=count)
-        return lanes | {name: lane for lane, name in own}
-
     @property
-    def num_lanes(self) -> int:
-        """Number of lanes that reference and hypothesis need."""
-        return len(self.reference_speakers) + len(self.unmapped_speakers)
+    def hypothesis_speakers(self) -> list[str]:
+        """Speakers of the hypothesis, sorted."""
+        return list_speakers(self.hypothesis)
 
 
-def compare(
+def find_errors(
     reference: Sequence[Turn],
     hypothesis: Sequence[Turn],
     options: ScoringOptions,
     *,
     uem: Spans | None = None,
-) -> Comparison:
+) -> ErrorAnalysis:
     """Find the errors of a hypothesis.
 
     Parameters
@@ -123,7 +104,7 @@ def compare(
     reference, hypothesis : sequence of Turn
     options : ScoringOptions
     uem : sequence of (start, end), optional
-        The scored spans, in seconds; without, from first to last reference turn.
+        As for `score_recording`.
 
     Raises
     ------
@@ -133,37 +114,36 @@ def compare(
     from pyannote.core import Segment
     from pyannote.metrics.errors.identification import IdentificationErrorAnalysis
 
-    scored = find_scored(reference, options, uem=uem)
-    mapped, owners = map_speakers(scored, hypothesis)
-    speakers = {turn.speaker for turn in reference}
+    scored = crop_reference(reference, options, uem=uem)
+    mapped, names = map_speakers(scored, hypothesis)
     differences = IdentificationErrorAnalysis().difference(
-        scored.truth, mapped, uem=scored.region
+        scored.annotation, mapped, uem=scored.scored
     )
-    span = scored.span.extent()
+    spans = scored.uem.extent()
     turns = (*reference, *hypothesis)
     extent = Segment(
-        min([span.start, *(turn.start for turn in turns)]),
-        max([span.end, *(turn.end for turn in turns)]),
+        min([spans.start, *(turn.start for turn in turns)]),
+        max([spans.end, *(turn.end for turn in turns)]),
     )
-    gaps = scored.region.gaps(support=extent)
-    return Comparison(
+    speakers = {turn.speaker for turn in reference}
+    return ErrorAnalysis(
         tuple(sorted(reference)),
         tuple(sorted(hypothesis)),
         score_mapped(scored, mapped),
-        {name: label for label, name in owners.items() if label in speakers},
-        _list_errors(differences, owners),
-        tuple((gap.start, gap.end) for gap in gaps),
+        {name: label for label, name in names.items() if label in speakers},
+        _list_errors(differences, names),
+        tuple((gap.start, gap.end) for gap in scored.scored.gaps(support=extent)),
         (extent.start, extent.end),
     )
 
 
 def _list_errors(
-    differences: "Annotation", owners: Mapping[str, str]
+    differences: "Annotation", names: Mapping[str, str]
 ) -> tuple[ErrorSpan, ...]:
-    """Return what is not correct, hypothesis speakers under their own names.
+    """Return error spans with the hypothesis speakers' own names.
 
-    Where several speakers are wrong at once, pyannote.metrics leaves it to chance who
-    of them is confused with whom and who is missed: here, they are paired by name.
+    Where several speakers are wrong at once, the pairs that pyannote.metrics forms are
+    arbitrary; here, speakers are paired by name.
     """
     errors = differences.empty()
     for segment in differences.itersegments():
@@ -175,7 +155,7 @@ def _list_errors(
             if status != "correct"
         ]
         references = sorted(name for name, _ in wrong if name is not None)
-        hypotheses = sorted(owners[name] for _, name in wrong if name is not None)
+        hypotheses = sorted(names[name] for _, name in wrong if name is not None)
         for track, pair in enumerate(zip_longest(references, hypotheses)):
             errors[segment, track] = pair
     return tuple(

@@ -1,9 +1,8 @@
 """Scoring many labellings of the windows of one recording.
 
-Where the windows of a recording stay the same, so does the time that each of them
-keeps, and with it what is missed and what is a false alarm: labels decide on confusion
-alone. A cut is therefore scored in microseconds from the seconds that every window
-shares with every reference speaker.
+The windows decide which time is covered, and with it missed speech and false alarms;
+labels decide on confusion alone. Labels are therefore scored in microseconds, from the
+seconds that every window shares with every reference speaker.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,24 +14,31 @@ from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import DataError
 from ssahc.core.turns import Piece, make_turns, split_windows
 from ssahc.core.types import FloatArray, IntArray, Turn, as_matrix
-from ssahc.scoring.der import Score, ScoringOptions, Spans, find_scored, score_turns
+from ssahc.scoring.der import (
+    Score,
+    ScoringOptions,
+    Spans,
+    crop_reference,
+    map_speakers,
+    score_mapped,
+)
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation, Timeline
 
 
-class Cuttable(Protocol):
-    """What can be cut at any stop: all merges, or the evidence of resegmentation."""
+class SupportsCut(Protocol):
+    """A clustering that can be cut anywhere: a merge history or a resegmentation."""
 
     def num_clusters(self, stop: Stop) -> int:
-        """Return the number of clusters at a stop; all else follows from it."""
+        """Return the number of clusters at a stop; it determines the labels."""
 
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels at a stop."""
 
 
 class LabelScorer:
-    """Scores any labels of the windows of one recording, as `score_recording` does.
+    """Score labels of the windows of one recording, as `score_recording` would.
 
     Parameters
     ----------
@@ -41,12 +47,12 @@ class LabelScorer:
     reference : sequence of Turn
     options : ScoringOptions
     uem : sequence of (start, end), optional
-        The scored spans, in seconds.
+        Spans to score, in seconds.
 
     Raises
     ------
     DataError
-        If there is neither a reference turn nor a UEM, or times are none.
+        If there is neither a reference turn nor a UEM, or a time is invalid.
     """
 
     def __init__(
@@ -58,16 +64,16 @@ class LabelScorer:
         uem: Spans | None = None,
     ) -> None:
         segments = as_matrix(segments, "segments")
-        protocol = find_scored(reference, options, uem=uem)
-        score = score_turns(protocol, make_turns(segments, ["1"] * len(segments)))
+        scored = crop_reference(reference, options, uem=uem)
+        covered, _ = map_speakers(scored, make_turns(segments, ["1"] * len(segments)))
+        score = score_mapped(scored, covered)
         self.scored = score.scored
         self.missed, self.false_alarm = score.missed, score.false_alarm
-        # (N, R) seconds that each window shares with each reference speaker, over all
-        # (for the mapping of speakers) and where errors count.
+        # (N, R) seconds that each window shares with each reference speaker: in the UEM
+        # (for the speaker mapping) and where errors count.
         pieces, count = split_windows(segments), len(segments)
-        truth = protocol.truth
-        self.everywhere = _shared_seconds(truth, protocol.span, pieces, count)
-        self.counted = _shared_seconds(truth, protocol.region, pieces, count)
+        self.everywhere = _shared_seconds(scored.annotation, scored.uem, pieces, count)
+        self.counted = _shared_seconds(scored.annotation, scored.scored, pieces, count)
 
     def score(self, labels: IntArray) -> Score:
         """Score labels 0..K-1 of the windows.
@@ -79,7 +85,7 @@ class LabelScorer:
         Raises
         ------
         DataError
-            If they are no such labels.
+            If the shape or type is wrong, or a label is negative.
         """
         from scipy.optimize import linear_sum_assignment
 
@@ -97,19 +103,19 @@ class LabelScorer:
 
 
 def _shared_seconds(
-    truth: "Annotation", where: "Timeline", pieces: Sequence[Piece], count: int
+    reference: "Annotation", where: "Timeline", pieces: Sequence[Piece], count: int
 ) -> FloatArray:
-    """Return the (count, R) seconds of each speaker in what each window keeps."""
-    speakers = truth.labels()
+    """Return the (count, R) seconds of each speaker in the pieces of each window."""
+    speakers = reference.labels()
     seconds = np.zeros((count, len(speakers)))
     edges = np.array([(piece.start, piece.end) for piece in pieces]).reshape(-1, 2)
     windows = [piece.window for piece in pieces]
     for column, speaker in enumerate(speakers):
-        speech = truth.label_timeline(speaker).crop(where).support()
+        speech = reference.label_timeline(speaker).crop(where).support()
         bounds = np.array([(part.start, part.end) for part in speech])
         if len(bounds) == 0:
             continue
-        # Speech up to a time is piecewise linear between the ends of its parts.
+        # Speech up to a given time is piecewise linear between the bounds.
         until = np.cumsum(bounds[:, 1] - bounds[:, 0])
         heights = np.column_stack([np.append(0.0, until[:-1]), until]).ravel()
         low, high = np.interp(edges, bounds.ravel(), heights).T
@@ -118,14 +124,14 @@ def _shared_seconds(
 
 
 def score_thresholds(
-    clustering: Cuttable,
+    clustering: SupportsCut,
     scorer: LabelScorer,
     thresholds: Iterable[float],
     *,
     min_speakers: int = 1,
     max_speakers: int | None = None,
 ) -> dict[float, Score]:
-    """Score the cuts of one recording at many thresholds.
+    """Score the labels of one recording at many thresholds.
 
     Parameters
     ----------
@@ -135,7 +141,7 @@ def score_thresholds(
         Of the same windows.
     thresholds : iterable of float
     min_speakers, max_speakers : int, optional
-        Bounds on what a threshold decides.
+        Bounds on the number of clusters.
 
     Returns
     -------

@@ -1,15 +1,18 @@
-"""The page of a run in a real browser, which sees what a text comparison cannot."""
+"""The report in a real browser."""
 
 import json
 import shutil
 from base64 import b64decode
 
+import numpy as np
 import pytest
 
+from ssahc.backend.affinity import cosine_affinity
 from ssahc.core.types import Turn
-from ssahc.report.page import Entry, Report, render
+from ssahc.report.affinity import encode_affinity
+from ssahc.report.page import RecordingEntry, RunReport, render
 from ssahc.scoring.der import ScoringOptions
-from ssahc.scoring.error_spans import compare
+from ssahc.scoring.error_spans import find_errors
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -20,12 +23,7 @@ REFERENCE = [Turn(0, 30, "A"), Turn(30, 60, "B"), Turn(60, 63, "A")]
 
 
 def make_page(path):
-    """Write a page of 30 recordings; the last ones are the worst."""
-    import numpy as np
-
-    from ssahc.backend.affinity import cosine_affinity
-    from ssahc.report.affinity import encode_affinity
-
+    """Write a report on 30 recordings in order of ascending DER."""
     segments = np.arange(42)[:, None] * 1.5 + [0, 1.5]
     vectors = np.random.default_rng(0).normal(size=(42, 4))
     picture = encode_affinity(cosine_affinity(vectors), segments, REFERENCE)
@@ -37,11 +35,11 @@ def make_page(path):
             Turn(30, 60 - place, HOSTILE),
             Turn(60 - place, 63, "1"),
         ]
-        both = compare(REFERENCE, hypothesis, ScoringOptions())
+        both = find_errors(REFERENCE, hypothesis, ScoringOptions())
         affinity = picture if place > 26 else None
-        entries.append(Entry(name, both, affinity=affinity, note=None))
+        entries.append(RecordingEntry(name, both, affinity=affinity, note=None))
     settings = {"system": "cosine", HOSTILE: HOSTILE}
-    report = Report(
+    report = RunReport(
         HOSTILE, {"Reference": HOSTILE}, ScoringOptions(), settings, entries
     )
     path.write_text(render(report), encoding="utf-8")
@@ -59,9 +57,16 @@ def browser(tmp_path_factory):
     options = webdriver.ChromeOptions()
     options.binary_location = programs["chromium"]
     for argument in (
-        *("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"),
-        *("disable-quic", "no-first-run", "disable-background-networking"),
-        *("disable-component-update", "disable-sync", "window-size=1200,900"),
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-dev-shm-usage",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "window-size=1200,900",
         f"user-data-dir={path / 'profile'}",
     ):
         options.add_argument(f"--{argument}")
@@ -70,7 +75,7 @@ def browser(tmp_path_factory):
     )
     service = webdriver.ChromeService(programs["chromedriver"])
     driver = webdriver.Chrome(options, service)
-    # What the empty window loaded at the start is not the page's.
+    # Forget the requests of the empty window.
     driver.get("about:blank")
     driver.get_log("performance")
     driver.get((path / "report.html").as_uri())
@@ -87,7 +92,7 @@ def recordings(browser):
     return [(name, float(rate)) for name, rate in rows]
 
 
-def test_the_page_asks_for_nothing(browser):
+def test_the_page_sends_no_requests(browser):
     messages = [
         json.loads(entry["message"])["message"]
         for entry in browser.get_log("performance")
@@ -102,10 +107,10 @@ def test_the_page_asks_for_nothing(browser):
     assert browser.get_log("browser") == []
 
 
-def test_names_do_not_run(browser):
+def test_names_are_not_executed(browser):
     assert browser.title == f"{HOSTILE} {DASH} diarization report"
     assert browser.execute_script("return document.scripts.length") == 1
-    # And if they did get in, the page's policy would hold them.
+    # The content security policy would block them.
     browser.execute_script(
         "const s = document.createElement('script');"
         "s.textContent = 'document.title = \"broken-into\"';"
@@ -115,7 +120,7 @@ def test_names_do_not_run(browser):
     assert any("Content Security" in e["message"] for e in browser.get_log("browser"))
 
 
-def test_the_worst_are_on_top_until_sorted(browser):
+def test_the_table_can_be_sorted(browser):
     rows = recordings(browser)
     assert len(rows) == 30
     assert rows[0][0] == HOSTILE
@@ -133,7 +138,7 @@ def test_the_worst_are_on_top_until_sorted(browser):
     assert [r for _, r in recordings(browser)] == rates[::-1]
 
 
-def test_a_link_leads_to_its_recording(browser):
+def test_links_lead_to_their_recordings(browser):
     browser.find_element("link text", "call17").click()
     section = browser.execute_script("return document.querySelector(':target')")
     assert section.find_element("tag name", "h3").text.startswith("call17")
@@ -143,7 +148,7 @@ def test_a_link_leads_to_its_recording(browser):
     assert -1 < top < 900
 
 
-def test_affinities_are_pictures(browser):
+def test_affinities_are_shown(browser):
     images = browser.find_elements("css selector", ".recording img")
     assert len(images) == 3
     for image in images:
@@ -153,7 +158,7 @@ def test_affinities_are_pictures(browser):
 
 
 def test_timelines_are_drawn_to_scale(browser):
-    """A turn of 30 s is ten times as wide as one of 3 s; a tooltip tells it."""
+    """A turn of 30 s is ten times as wide as one of 3 s; tooltips name them."""
     shapes = browser.execute_script(
         "return [...document.querySelectorAll('#r18 .reference rect')].map(shape =>"
         "[shape.querySelector('title').textContent, "
@@ -165,7 +170,7 @@ def test_timelines_are_drawn_to_scale(browser):
     assert len(browser.find_elements("css selector", "#r18 .errors rect")) == 1
 
 
-def test_nothing_is_wider_than_the_window(browser):
+def test_the_page_fits_the_window(browser):
     for width in (1200, 420):
         browser.set_window_size(width, 900)
         inner, scroll = browser.execute_script(

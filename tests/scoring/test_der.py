@@ -1,3 +1,5 @@
+"""DER matches md-eval; JER matches a naive search over all speaker mappings."""
+
 import re
 import subprocess
 from itertools import permutations
@@ -34,13 +36,12 @@ def random_turns(rng, speakers, *, same_speaker_gap):
     return turns
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_equals_md_eval(md_eval, tmp_path, seed):
+@pytest.mark.parametrize("seed", range(4))
+def test_der_matches_md_eval(md_eval, tmp_path, seed):
     rng = np.random.default_rng(seed)
     # Recording c is not in the UEM: md-eval scores its whole reference.
     uem = {name: [(1.5, 12.25), (14.0, 35.0)] for name in "ab"}
-    # Without a collar, md-eval -1 scores some overlapped speech next to the edge of a
-    # UEM where two turns of one speaker touch; so here they never do.
+    # Turns of one reference speaker never touch: see the bug of md-eval in der.py.
     pairs = {
         name: (
             random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02),
@@ -76,7 +77,7 @@ def test_equals_md_eval(md_eval, tmp_path, seed):
                 assert ours == pytest.approx(theirs, abs=0.0101)
 
 
-def test_hand_computed():
+def test_rates_of_a_small_example():
     reference = [Turn(0, 4, "A"), Turn(4, 8, "B")]
     hypothesis = [Turn(0, 5, "1"), Turn(5, 7, "2"), Turn(9, 10, "2")]
     score = score_recording(reference, hypothesis, ScoringOptions(collar=0))
@@ -86,15 +87,15 @@ def test_hand_computed():
     assert score.percent(score.missed) == 12.5
 
 
-def test_mapping_sees_the_whole_span_before_the_collar():
-    # Under the collar speaker 1 speaks longest with A; outside it, speaker 2 does.
+def test_speakers_are_mapped_before_the_collar_is_removed():
+    # Within the collar speaker 1 speaks longest with A; outside it, speaker 2 does.
     reference = [Turn(0, 2, "A")]
     hypothesis = [Turn(0, 0.5, "1"), Turn(0.5, 1.2, "2"), Turn(1.2, 2, "1")]
     score = score_recording(reference, hypothesis, ScoringOptions(collar=0.5))
     assert score.confusion == pytest.approx(0.7)
 
 
-def test_scores_pool_as_seconds():
+def test_scores_are_pooled_as_seconds():
     total = Score(10, 1, 2, 3, 0.5, 2) + Score(30, 0, 0, 2, 0.1, 1)
     assert total == Score(40, 1, 2, 5, 0.6, 3)
     assert total.der == pytest.approx(20)
@@ -103,12 +104,12 @@ def test_scores_pool_as_seconds():
     assert np.isnan([nothing.der, nothing.jer, nothing.percent(1)]).all()
 
 
-def test_missing_recording_counts_as_missed():
+def test_a_missing_recording_counts_as_missed():
     scores = score_corpus({"a": [Turn(0, 4, "A")]}, {}, ScoringOptions(collar=0))
     assert scores == {"a": Score(scored=4, missed=4, jaccard=1, speakers=1)}
 
 
-def test_empty_hypothesis_names_that_equal_reference_names():
+def test_equal_names_do_not_decide_the_mapping():
     turns = [Turn(0, 4, "A"), Turn(4, 8, "B")]
     swapped = [Turn(0, 4, "B"), Turn(4, 8, "A")]
     assert score_recording(turns, swapped).der == 0
@@ -123,7 +124,7 @@ def test_nothing_to_score_is_refused():
 
 
 def naive_jaccard(reference, hypothesis, spans):
-    """Sum of Jaccard error rates: frames of 10 ms, every mapping of speakers tried."""
+    """Sum of Jaccard error rates: frames of 10 ms, all speaker mappings."""
     frames = [
         {
             speaker: {
@@ -145,8 +146,8 @@ def naive_jaccard(reference, hypothesis, spans):
     )
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_jaccard_error_rate_equals_the_naive_one(seed):
+@pytest.mark.parametrize("seed", range(8))
+def test_jer_matches_the_naive_one(seed):
     rng = np.random.default_rng(seed)
     reference = random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02)
     hypothesis = random_turns(rng, rng.integers(0, 4), same_speaker_gap=0.0)
@@ -159,7 +160,7 @@ def test_jaccard_error_rate_equals_the_naive_one(seed):
             assert score.jaccard == pytest.approx(jaccard, abs=1e-6)
 
 
-def test_jaccard_error_rate_is_never_above_pyannotes(rng):
+def test_jer_is_never_above_that_of_pyannote(rng):
     from pyannote.core import Segment, Timeline
     from pyannote.metrics.diarization import JaccardErrorRate
 
@@ -176,12 +177,12 @@ def test_jaccard_error_rate_is_never_above_pyannotes(rng):
         )
         assert score.jer <= theirs + 1e-6
         equal += score.jer == pytest.approx(theirs)
-    # They differ only where the most time shared is not the least JER.
+    # They differ only where the mapping of most shared time does not minimize JER.
     assert 10 <= equal < 20
 
 
-def test_jaccard_error_rate_maps_speakers_for_itself():
-    # DER maps 1 to A (6.5 s shared). JER maps 2 to A and 1 to B: B then has something.
+def test_jer_has_its_own_speaker_mapping():
+    # DER maps 1 to A (6.5 s shared). JER maps 2 to A and 1 to B, so that B has speech.
     reference = [Turn(0, 10, "A"), Turn(10, 12, "B")]
     hypothesis = [Turn(0, 3.5, "2"), Turn(3.5, 12, "1")]
     score = score_recording(reference, hypothesis, ScoringOptions(0.0))

@@ -1,0 +1,188 @@
+"""The output formats of ``ssahc score``: text, JSON, CSV and Markdown."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+import click
+
+from ssahc.cli.tables import print_markdown, print_table
+from ssahc.core.errors import printable
+from ssahc.scoring.breakdown import Group, Summary
+from ssahc.scoring.der import Score, ScoringOptions
+
+_Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorRates:
+    """Error rates to print.
+
+    Attributes
+    ----------
+    options : ScoringOptions
+    scores : mapping
+        Recording to score; empty if single recordings are not listed.
+    corpus : Summary
+    breakdowns : mapping
+        Name of the breakdown to group to summary.
+    """
+
+    options: ScoringOptions
+    scores: Mapping[str, Score]
+    corpus: Summary
+    breakdowns: Mapping[str, Mapping[Group | None, Summary]]
+
+
+def _print_text(rates: ErrorRates) -> None:
+    for header, rows in _list_tables(rates):
+        print_table(header, rows)
+        click.echo()
+    click.echo("\n".join(_notes(rates)))
+
+
+def _print_markdown(rates: ErrorRates) -> None:
+    for header, rows in _list_tables(rates):
+        print_markdown(header, rows)
+        click.echo()
+    click.echo("  \n".join(_notes(rates)))
+
+
+_SECONDS = ("scored\ns", "missed\ns", "%", "false\nalarm s", "%", "confusion\ns", "%")
+
+
+def _list_tables(rates: ErrorRates) -> Iterator[tuple[_Row, list[_Row]]]:
+    """Yield header and rows of the corpus and of every breakdown."""
+    corpus = rates.corpus
+    rows = [
+        (name, _format(score.der), *_format_seconds(score), _format(score.jer))
+        for name, score in [*rates.scores.items(), ("pooled", corpus.pooled)]
+    ]
+    blank = [""] * len(_SECONDS)
+    rows.append(("mean", _format(corpus.mean_der), *blank, _format(corpus.mean_jer)))
+    yield ("recording", "DER\n%", *_SECONDS, "JER\n%"), rows
+    for by, groups in rates.breakdowns.items():
+        yield (
+            (printable(by), "count", "DER\n%", "mean\nDER %", *_SECONDS, "JER\n%"),
+            [
+                (
+                    "(unlisted)" if group is None else str(group),
+                    str(summary.recordings),
+                    _format(summary.pooled.der),
+                    _format(summary.mean_der),
+                    *_format_seconds(summary.pooled),
+                    _format(summary.pooled.jer),
+                )
+                for group, summary in groups.items()
+            ],
+        )
+
+
+def _format_seconds(score: Score) -> Iterator[str]:
+    yield _format(score.scored)
+    for seconds in (score.missed, score.false_alarm, score.confusion):
+        yield _format(seconds)
+        yield _format(score.percent(seconds))
+
+
+def _format(value: float) -> str:
+    return "-" if isnan(value) else f"{value:.2f}"
+
+
+def describe_scoring(options: ScoringOptions) -> str:
+    """Return collar and treatment of overlap in words."""
+    overlap = "not scored" if options.ignore_overlaps else "scored"
+    return f"collar {options.collar:g} s, overlap {overlap}"
+
+
+def _notes(rates: ErrorRates) -> Iterator[str]:
+    yield (
+        f"DER: {describe_scoring(rates.options)}; pooled by scored time, mean over "
+        "recordings."
+    )
+    yield "JER: no collar, overlap scored; pooled over reference speakers."
+    if rates.breakdowns:
+        yield "count: number of recordings."
+
+
+def _print_json(rates: ErrorRates) -> None:
+    document = {
+        "collar": rates.options.collar,
+        "ignore_overlaps": rates.options.ignore_overlaps,
+        **_summary_values(rates.corpus),
+        "recordings": {name: _values(score) for name, score in rates.scores.items()},
+        "breakdowns": {
+            by: [
+                {"group": group, **_summary_values(summary)}
+                for group, summary in groups.items()
+            ]
+            for by, groups in rates.breakdowns.items()
+        },
+    }
+    json.dump(document, sys.stdout, indent=2)
+    click.echo()
+
+
+def _summary_values(summary: Summary) -> dict[str, Any]:
+    return {
+        "num_recordings": summary.recordings,
+        "pooled": _values(summary.pooled),
+        "mean": {"der": _known(summary.mean_der), "jer": _known(summary.mean_jer)},
+    }
+
+
+def _values(score: Score) -> dict[str, float | None]:
+    return {
+        "der": _known(score.der),
+        "scored": score.scored,
+        "missed": score.missed,
+        "false_alarm": score.false_alarm,
+        "confusion": score.confusion,
+        "missed_percent": _known(score.percent(score.missed)),
+        "false_alarm_percent": _known(score.percent(score.false_alarm)),
+        "confusion_percent": _known(score.percent(score.confusion)),
+        "jer": _known(score.jer),
+        "speakers": score.speakers,
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if isnan(value) else value
+
+
+def _print_csv(rates: ErrorRates) -> None:
+    """Print one row per recording and per group, and a last one for the corpus."""
+    header = ("level", "by", "group", "recording", "num_recordings", "mean_der")
+    columns = [*header, "mean_jer", *_values(Score())]
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    for name, score in rates.scores.items():
+        shown = printable(name)
+        writer.writerow({"level": "recording", "recording": shown, **_values(score)})
+    for by, groups in rates.breakdowns.items():
+        for group, summary in groups.items():
+            shown_group = None if group is None else printable(str(group))
+            names = {"level": "group", "by": printable(by), "group": shown_group}
+            writer.writerow({**names, **_csv_values(summary)})
+    writer.writerow({"level": "pooled", **_csv_values(rates.corpus)})
+
+
+def _csv_values(summary: Summary) -> dict[str, Any]:
+    return {
+        "num_recordings": summary.recordings,
+        "mean_der": _known(summary.mean_der),
+        "mean_jer": _known(summary.mean_jer),
+        **_values(summary.pooled),
+    }
+
+
+PRINTERS: dict[str, Callable[[ErrorRates], None]] = {
+    "text": _print_text,
+    "json": _print_json,
+    "csv": _print_csv,
+    "markdown": _print_markdown,
+}

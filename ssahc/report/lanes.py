@@ -1,0 +1,109 @@
+"""The lanes of a timeline: one per speaker or kind of error, with coloured bars.
+
+A hypothesis speaker has the lane number and colour of the mapped reference speaker.
+Unmapped speakers follow below.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ssahc.core.types import Turn
+from ssahc.report.palette import ERROR_COLORS, speaker_color
+from ssahc.scoring.error_spans import ERROR_KINDS, ErrorAnalysis, ErrorSpan
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A span of time in seconds, and its tooltip."""
+
+    start: float
+    end: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A speaker or a kind of error.
+
+    Attributes
+    ----------
+    number : int
+        Position from the top, counted from 0.
+    name, color : str
+    bars : sequence of Bar
+    """
+
+    number: int
+    name: str
+    color: str
+    bars: Sequence[Bar]
+
+
+def reference_lanes(analysis: ErrorAnalysis) -> list[Lane]:
+    """Return one lane per reference speaker."""
+    return [
+        _speaker_lane(number, name, name, analysis.reference, name)
+        for number, name in enumerate(analysis.reference_speakers)
+    ]
+
+
+def hypothesis_lanes(analysis: ErrorAnalysis) -> list[Lane]:
+    """Return one lane per hypothesis speaker, unmapped speakers last."""
+    place = {name: n for n, name in enumerate(analysis.reference_speakers)}
+    turns, mapping = analysis.hypothesis, analysis.mapping
+    lanes = [
+        _speaker_lane(
+            place[mapped],
+            f"{name} \N{RIGHTWARDS ARROW} {mapped}",
+            name,
+            turns,
+            f"{name}, mapped to {mapped}",
+        )
+        for name, mapped in mapping.items()
+    ]
+    unmapped = [name for name in analysis.hypothesis_speakers if name not in mapping]
+    return lanes + [
+        _speaker_lane(number, f"{name} (unmapped)", name, turns, f"{name}, unmapped")
+        for number, name in enumerate(unmapped, start=len(place))
+    ]
+
+
+def error_lanes(analysis: ErrorAnalysis) -> list[Lane]:
+    """Return one lane per kind of error."""
+    return [
+        Lane(
+            number,
+            kind,
+            ERROR_COLORS[kind],
+            [
+                _bar(error.start, error.end, _describe(error))
+                for error in analysis.errors
+                if error.kind == kind
+            ],
+        )
+        for number, kind in enumerate(ERROR_KINDS)
+    ]
+
+
+def count_lanes(*lanes: Lane) -> int:
+    """Return the number of lanes to leave room for, 1 or more."""
+    return max((lane.number + 1 for lane in lanes), default=1)
+
+
+def _speaker_lane(
+    number: int, label: str, speaker: str, turns: Sequence[Turn], title: str
+) -> Lane:
+    bars = [_bar(t.start, t.end, title) for t in turns if t.speaker == speaker]
+    return Lane(number, label, speaker_color(number), bars)
+
+
+def _bar(start: float, end: float, text: str) -> Bar:
+    return Bar(start, end, f"{start:.2f}\N{EN DASH}{end:.2f} s: {text}")
+
+
+def _describe(error: ErrorSpan) -> str:
+    if error.kind == "missed":
+        return f"{error.reference} missed"
+    if error.kind == "false alarm":
+        return f"false alarm of {error.hypothesis}"
+    return f"{error.reference} confused with {error.hypothesis}"

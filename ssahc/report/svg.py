@@ -1,0 +1,115 @@
+"""Layout of a timeline on the HTML page, in pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ssahc.report.lanes import (
+    Lane,
+    count_lanes,
+    error_lanes,
+    hypothesis_lanes,
+    reference_lanes,
+)
+from ssahc.scoring.error_spans import ErrorAnalysis
+
+# A timeline fills the page; it gets wider, and scrolls, if a second would have less
+# than the minimum, up to a width that browsers still draw.
+_WIDTH, _MAX_WIDTH, _MIN_PIXELS_PER_SECOND = 920, 20000, 1.6
+_MIN_BAR_WIDTH = 0.3
+_LANE_HEIGHT, _THIN_LANE_HEIGHT = 12, 5
+_GAP, _AXIS_HEIGHT = 10, 22
+_MIN_TICK_DISTANCE = 70
+_TICK_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+# With more lanes than these, lanes are thin and only tooltips name them.
+_MAX_NAMED_LANES = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """Lanes of the reference, the hypothesis or the errors."""
+
+    name: str
+    top: int
+    lane_height: int
+    lanes: Sequence[Lane]
+
+    @property
+    def bottom(self) -> int:
+        """Lower edge."""
+        return self.top + self.lane_height * count_lanes(*self.lanes)
+
+
+@dataclass(frozen=True)
+class SvgTimeline:
+    """A timeline of reference, hypothesis and errors.
+
+    Attributes
+    ----------
+    start : float
+        First second.
+    scale : float
+        Pixels per second.
+    width : int
+    rows : sequence of Row
+    unscored : sequence of (start, end)
+        In seconds.
+    ticks : sequence of int
+        Seconds to mark on the axis.
+    named : bool
+        Whether lanes are high enough for their names.
+    """
+
+    start: float
+    scale: float
+    width: int
+    rows: Sequence[Row]
+    unscored: Sequence[tuple[float, float]]
+    ticks: Sequence[int]
+    named: bool
+
+    @property
+    def bottom(self) -> int:
+        """Lower edge of the last row."""
+        return self.rows[-1].bottom
+
+    @property
+    def height(self) -> int:
+        """Total height, with the axis."""
+        return self.bottom + _AXIS_HEIGHT
+
+    def x(self, time: float) -> str:
+        """Return the horizontal position of a time."""
+        return _format((time - self.start) * self.scale)
+
+    def bar_width(self, start: float, end: float) -> str:
+        """Return the width of a bar, which is never too thin to be seen."""
+        return _format(max((end - start) * self.scale, _MIN_BAR_WIDTH))
+
+
+def _format(pixels: float) -> str:
+    return f"{pixels:.1f}".removesuffix(".0")
+
+
+def lay_out(analysis: ErrorAnalysis) -> SvgTimeline:
+    """Lay out the timeline of one recording."""
+    start, end = analysis.extent
+    seconds = end - start
+    width = round(min(max(_WIDTH, seconds * _MIN_PIXELS_PER_SECOND), _MAX_WIDTH))
+    scale = width / seconds if seconds else 1.0
+    reference, hypothesis = reference_lanes(analysis), hypothesis_lanes(analysis)
+    named = count_lanes(*reference, *hypothesis) <= _MAX_NAMED_LANES
+    height = _LANE_HEIGHT if named else _THIN_LANE_HEIGHT
+    rows = [Row("reference", 0, height, reference)]
+    rows.append(Row("hypothesis", rows[-1].bottom + _GAP, height, hypothesis))
+    errors = error_lanes(analysis)
+    rows.append(Row("errors", rows[-1].bottom + _GAP, _LANE_HEIGHT, errors))
+    ticks = _ticks(start, end, scale)
+    return SvgTimeline(start, scale, width, rows, analysis.unscored, ticks, named)
+
+
+def _ticks(start: float, end: float, scale: float) -> list[int]:
+    """Return round seconds, far enough apart for their labels."""
+    distance = _MIN_TICK_DISTANCE / scale
+    step = next((step for step in _TICK_STEPS if step >= distance), _TICK_STEPS[-1])
+    first, last = -int(-start // step), int(end // step)
+    return [number * step for number in range(first, last + 1)]

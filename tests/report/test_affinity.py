@@ -1,0 +1,149 @@
+"""Figures of affinities show the matrices, the windows and the reference speakers."""
+
+import numpy as np
+import pytest
+
+import ssahc
+from ssahc.backend.affinity import cosine_affinity
+from ssahc.core.types import Turn
+from ssahc.io.model import write_model_dir
+from ssahc.io.rttm import read_rttm, write_rttm
+from ssahc.io.xvectors import write_xvector_dir
+from ssahc.report import affinity as report_affinity
+from ssahc.report.affinity import draw_affinity, encode_affinity
+
+matplotlib_figure = pytest.importorskip("matplotlib.figure")
+
+
+@pytest.fixture(scope="module")
+def data(corpus, tmp_path_factory):
+    path = tmp_path_factory.mktemp("plot")
+    conversations = corpus["a"].conversations[:2]
+    write_xvector_dir(path / "x", [item.recording for item in conversations])
+    write_model_dir(path / "model", corpus["b"].model)
+    write_rttm(path / "ref", {item.recording.id: item.turns for item in conversations})
+    return path
+
+
+@pytest.fixture
+def plot(ssahc_here, data, tmp_path):
+    """Plot affinities of a recording; return the result."""
+
+    def run(*options, name="a000", picture="p.png", ref=data / "ref"):
+        files = (data / "x", name, ref, tmp_path / picture)
+        return ssahc_here("plot", "affinity", *files, "--device", "cpu", *options)
+
+    return run
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Affinities by system, recorded instead of drawn."""
+    drawn = {}
+    monkeypatch.setattr(
+        report_affinity, "save_affinities", lambda *args: drawn.update(args[4])
+    )
+    return drawn
+
+
+def test_all_affinities_of_a_recording_are_drawn(data, plot, tmp_path):
+    result = plot("--model-dir", data / "model", picture="p.pdf")
+    assert result.returncode == 0, result.stderr
+    assert "plda cosine ssahc of" in result.stdout
+    assert (tmp_path / "p.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_matrices_are_those_of_the_systems(data, plot, drawn):
+    plot("--model-dir", data / "model")
+    assert list(drawn) == ["plda", "cosine", "ssahc"]
+    model = ssahc.read_model_dir(data / "model")
+    (recording, *_) = ssahc.read_recordings(ssahc.open_xvector_dir(data / "x"))
+    for system, affinity in drawn.items():
+        options = ssahc.make_options(system=system, device="cpu")
+        result = ssahc.diarize_recording(recording, model, options)
+        np.testing.assert_array_equal(affinity.dense(), result.affinity.dense())
+
+
+def test_system_and_model_decide_what_is_drawn(data, plot, drawn, tmp_path, ssahc_here):
+    assert "cosine ssahc of" in plot().stdout
+    # The config of a run, with options that do not concern the plot.
+    run = ("diarize", data / "x", tmp_path / "out", "--gamma", 0.6, "--write-scores")
+    assert ssahc_here(*run).returncode == 0
+    assert ": ssahc of" in plot("--config", tmp_path / "out" / "config.toml").stdout
+
+
+def test_reference_speakers_are_in_the_legend(data, plot, monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        matplotlib_figure.Figure, "savefig", lambda self, *a, **k: figures.append(self)
+    )
+    result = plot("--system", "cosine")
+    assert result.returncode == 0, result.stderr
+    assert ": cosine of" in result.stdout
+    (legend,) = figures[0].legends
+    speakers = {turn.speaker for turn in read_rttm(data / "ref").turns["a000"]}
+    assert {text.get_text().strip() for text in legend.get_texts()} == speakers
+
+
+def windows(count):
+    return 0.75 * np.arange(count)[:, None] + [0, 1.5]
+
+
+def test_strips_show_the_reference():
+    segments = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [7.0, 8.0]])
+    turns = [Turn(0, 1.6, "a"), Turn(1.6, 3, "b")]
+    axes = matplotlib_figure.Figure().add_subplot()
+    draw_affinity(axes, cosine_affinity(np.eye(4)), segments, turns)
+    matrix, above, left = (image.get_array() for image in axes.images)
+    np.testing.assert_array_equal(matrix, np.eye(4))
+    assert above.shape[:2] == (1, 4)
+    assert left.shape[:2] == (4, 1)
+    assert above[0, 3].tolist() == [1, 1, 1], "silence is white"
+    np.testing.assert_array_equal(above[0], left[:, 0])
+    assert above[0, 0].tolist() == above[0, 1].tolist() != above[0, 2].tolist()
+
+
+def test_ticks_are_times_and_there_is_a_colour_scale():
+    affinity = cosine_affinity(np.random.default_rng(0).normal(size=(101, 3)))
+    figure = matplotlib_figure.Figure()
+    axes = figure.add_subplot()
+    draw_affinity(axes, affinity, windows(101), [Turn(0, 100, "a")])
+    for axis in (axes.xaxis, axes.yaxis):
+        assert axis.get_ticklocs().tolist() == [0, 25, 50, 75, 100]
+        labels = [text.get_text() for text in axis.get_ticklabels()]
+        assert labels == ["0", "19", "38", "56", "75"]
+    image, scale = axes.images[0], figure.axes[1]
+    assert scale.get_ylim() == image.get_clim()
+
+
+def test_large_matrices_are_reduced_by_block_averages():
+    halves = np.repeat([[1.0, 0.0], [0.0, 1.0]], 1000, axis=0)
+    axes = matplotlib_figure.Figure().add_subplot()
+    affinity = cosine_affinity(halves)
+    draw_affinity(axes, affinity, windows(2000), [Turn(0, 900, "a")])
+    matrix = axes.images[0].get_array()
+    assert matrix.shape == (800, 800)
+    np.testing.assert_array_equal(matrix, np.kron(np.eye(2), np.ones((400, 400))))
+    assert axes.images[0].get_extent() == [-0.5, 1999.5, 1999.5, -0.5]
+
+
+@pytest.mark.parametrize(("count", "turns"), [(1, []), (3, [Turn(0, 1, "a")])])
+def test_constant_matrices_are_drawn(count, turns):
+    affinity = cosine_affinity(np.ones((count, 3)))
+    assert encode_affinity(affinity, windows(count), turns).startswith(b"\x89PNG")
+
+
+def test_faults_are_named_and_nothing_is_written(data, plot, tmp_path):
+    write_rttm(tmp_path / "other", {"a007": [Turn(0, 1, "x")]})
+    for arguments, message in (
+        ({"name": "nobody"}, "has no recording 'nobody'"),
+        ({"ref": tmp_path / "other"}, "other: has no recording 'a000'"),
+        ({"name": "a007", "ref": tmp_path / "other"}, "a000, a001"),
+        ({"picture": "p.gif"}, "p.gif: the name of a figure ends in .png, .svg, .pdf"),
+        ({"picture": "no/p.png"}, "no such folder"),
+        ({"ref": tmp_path / "nothing"}, "nothing: no such file"),
+    ):
+        result = plot(**arguments)
+        assert result.returncode == 2
+        assert message in result.stderr
+    assert not list(tmp_path.rglob("p.*"))
