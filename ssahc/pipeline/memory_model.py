@@ -1,7 +1,8 @@
 """How much memory the work on a recording takes, told before it begins.
 
-The numbers are above what was measured; `benchmarks/memory.py` shows whether they keep
-a run within its limit. What depends on the clusters that will be found is not in them.
+The numbers are above what was measured; ``python -m benchmarks memory`` shows whether
+they keep a run within its limit. What depends on the clusters that will be found is
+not in them.
 """
 
 from ssahc.clustering.ahc import LONGEST_DENSE, AhcOptions
