@@ -1,10 +1,8 @@
-"""What every part of the default systems is worth: each left out, one at a time.
-
-    python benchmarks/ablation.py DATA [--set SET] [--rows ROW ...] [--jobs N]
+"""What each part of the default systems contributes: each is left out in turn.
 
 Rows are the default with other options, or with a step of the resegmentation replaced
-by something plainer. Error rates are pooled over both halves, each with the other's
-model, and scored as NIST's md-eval does (-1 -c 0.25); nothing is tuned on either half.
+by a simpler one. Error rates are pooled over both halves, each with the other's model,
+and scored like NIST's md-eval (-1 -c 0.25); nothing is tuned on either half.
 """
 
 import argparse
@@ -20,11 +18,11 @@ from unittest.mock import patch
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from halves import Item, Outcome, add, make_scorer, measure_fresh
 from joblib import Parallel, cpu_count, delayed
-from sets import SETS
-from tables import show
 
+from benchmarks.support.halves import Item, Outcome, add, make_scorer, measure_fresh
+from benchmarks.support.sets import SETS
+from benchmarks.support.tables import show
 from ssahc import make_options
 from ssahc.core.types import FloatArray
 from ssahc.resegmentation.merge_path import MergePath
@@ -108,14 +106,16 @@ def work(item: Item, names: list[str]) -> dict[str, Outcome]:
     return outcomes
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path)
-    parser.add_argument("--set", choices=SETS, default="callhome_shaped")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--set", choices=SETS, metavar="SET", default="callhome_shaped")
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, metavar="ROW", default=list(ROWS)
+    )
     parser.add_argument("--jobs", type=int, default=cpu_count())
-    arguments = parser.parse_args()
 
+
+def main(arguments: argparse.Namespace) -> None:
     halves = SETS[arguments.set](arguments.data, seed=0)
     items = [item for half in halves.values() for item in half]
     found = Parallel(n_jobs=arguments.jobs)(
@@ -134,7 +134,3 @@ def main() -> None:
         for name, total in totals.items()
     )
     show(rows, (arguments.set, "known N", "estimated", "speakers off", "bias", "CPU s"))
-
-
-if __name__ == "__main__":
-    main()

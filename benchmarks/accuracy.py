@@ -1,18 +1,16 @@
-"""Error rates of systems on many sets, with nothing chosen on the half that reports it.
-
-    python benchmarks/accuracy.py DATA [--sets SET ...] [--systems SYSTEM ...]
-        [--seed N] [--jobs N] [--cache FOLDER]
+"""Error rates of systems on many sets; thresholds are tuned on the other half.
 
 DATA holds callhome_shaped, callhome_real and callhome_model; the other sets are
-simulated (see sets.py). The conditions are: the number of speakers known; estimated by
-the threshold that is best on the other half (by eigengap for spectral clustering); and
-estimated with the options as they are. Error rates are pooled, scored as NIST's md-eval
-does (-1 -c 0.25). At the end, the default stands against the better of cosine AHC and
-PLDA AHC, with the standard error of the difference over recordings. With --cache, what
-was measured with the same code is not measured again.
+simulated (support/sets.py). Conditions: the number of speakers known; estimated with
+the threshold that is best on the other half (spectral clustering uses the eigengap);
+and estimated with the options as they are. Error rates are pooled and scored like
+NIST's md-eval (-1 -c 0.25). At the end, the default is compared with the better of
+cosine AHC and PLDA AHC, with the standard error of the difference over recordings.
+With --cache, results of unchanged code are not computed again.
 """
 
 import argparse
+import inspect
 import os
 import sys
 import time
@@ -24,7 +22,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from halves import (
+from joblib import Memory, Parallel, cpu_count, delayed, hash
+
+import ssahc
+from benchmarks.support.halves import (
     Halves,
     Item,
     Outcome,
@@ -34,11 +35,8 @@ from halves import (
     measure_fresh,
     name_points,
 )
-from joblib import Memory, Parallel, cpu_count, delayed, hash
-from sets import SETS
-from tables import show
-
-import ssahc
+from benchmarks.support.sets import SETS
+from benchmarks.support.tables import show
 from ssahc import DiarizeOptions, Score, UsageError, make_options
 from ssahc.pipeline.options import choose_system
 
@@ -185,7 +183,7 @@ def make_rows(measured: Mapping[str, list[Outcome]]) -> dict[str, Row]:
 def fingerprint() -> str:
     """Return a digest of the code that decides what is measured."""
     package = Path(ssahc.__file__).parent
-    files = [Path(__file__).with_name("halves.py"), *sorted(package.rglob("*.py"))]
+    files = [Path(inspect.getfile(Outcome)), *sorted(package.rglob("*.py"))]
     return hash([file.read_bytes() for file in files])
 
 
@@ -253,16 +251,20 @@ def find_error(first: Row, second: Row, condition: str) -> float:
     return 100 * float(np.sqrt(len(rest)) * rest.std(ddof=1) / scored.sum())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument(
+        "--sets", nargs="+", choices=SETS, metavar="SET", default=list(SETS)
+    )
+    parser.add_argument(
+        "--systems", nargs="+", choices=SYSTEMS, metavar="SYSTEM", default=list(SYSTEMS)
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the simulated sets")
     parser.add_argument("--jobs", type=int, default=cpu_count())
     parser.add_argument("--cache", type=Path, help="folder to keep outcomes in")
-    arguments = parser.parse_args()
 
+
+def main(arguments: argparse.Namespace) -> None:
     start = time.monotonic()
     systems = {name: SYSTEMS[name] for name in arguments.systems}
     cache = arguments.cache and arguments.cache / fingerprint()
@@ -276,7 +278,3 @@ def main() -> None:
     show_rates(results)
     show_comparison(results)
     print(f"{time.monotonic() - start:.0f} s with {arguments.jobs} jobs")
-
-
-if __name__ == "__main__":
-    main()

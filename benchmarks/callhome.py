@@ -1,10 +1,8 @@
 """Accuracy, time and memory of every system on the CALLHOME benchmark data.
 
-Runs ``ssahc diarize`` as a user does, once a half, each half with the other half's
-model, and scores both together with NIST's md-eval. Kaldi's figures on the same files
+Runs ``ssahc diarize`` as a user does, once per half with the other half's model, and
+scores both halves together with NIST's md-eval. Kaldi's figures on the same files
 stand beside ours.
-
-    python benchmarks/callhome.py DATA [--unknown]
 
 DATA holds callhome_real, callhome_shaped and callhome_model.
 """
@@ -114,18 +112,15 @@ def shaped(data: Path, folder: Path, known: bool) -> None:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument(
         "--unknown", action="store_true", help="let ssahc estimate the speakers"
     )
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> None:
     print(f"{os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as name:
         real(arguments.data, Path(name))
         shaped(arguments.data, Path(name), known=not arguments.unknown)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,11 @@
-"""Kill runs at random moments, resume them, and compare with runs left alone.
+"""Kill runs at random moments, resume them, and compare with uninterrupted runs.
 
-    python benchmarks/interrupt.py FOLDER [--kills N] [--recordings N] [--duration S]
-        [--nj N] [--seed N]
-
-FOLDER gets a simulated corpus and, with and without learning, an uninterrupted run.
-Then runs are started, killed (SIGKILL) at moments spread over all that is left to do,
-and resumed until they are finished, when every file must be that of the uninterrupted
-run; a new one follows until there were N kills. A third of the runs have N processes (2
-if not given), the others one; half of the kills are of all processes, as by a batch
-system, the others of the main process alone.
+FOLDER gets a simulated corpus and an uninterrupted run with and without learning. Then
+runs are started, killed (SIGKILL) at moments spread over the remaining work, and
+resumed until they finish; every file must equal that of the uninterrupted run. New
+runs follow until there have been N kills. A third of the runs use several processes
+(--nj), the others one; half of the kills hit all processes, as a batch system's do, the
+others the main process alone.
 """
 
 import argparse
@@ -38,15 +35,16 @@ class Alone:
     total: float
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--recordings", type=int, default=20)
     parser.add_argument("--duration", type=float, default=150)
     parser.add_argument("--nj", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> None:
     folder, moments = arguments.folder, random.Random(arguments.seed)
     corpus = folder / "corpus"
     size = ("--recordings", arguments.recordings, "--duration", arguments.duration)
@@ -199,7 +197,3 @@ def stage_of(out: Path, done: int, wanted: int) -> str:
     if done:
         return "diarizing"
     return "reading" if (unfinished / "config.toml").exists() else "starting"
-
-
-if __name__ == "__main__":
-    main()

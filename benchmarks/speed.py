@@ -1,19 +1,16 @@
-"""Time and memory of ``ssahc diarize`` as whole processes, beside peers and limits.
-
-    python benchmarks/speed.py [DATA] [--sections SECTION ...] [--methods METHOD ...]
-        [--largest N] [--repeat N] [--joined] [--memory GIB] [--patience SECONDS]
-        [--picture FILE]
+"""Time and memory of whole ``ssahc diarize`` runs, beside peers and a lower bound.
 
 Sections: "corpus" (500 recordings in two halves), "long" (one recording of 100 to
-100,000 windows), "short" (100 to 10,000 recordings of 20 windows), "gpu" (learning
-there against the CPU, if there is one).
+100,000 windows), "short" (100 to 10,000 recordings of 20 windows), "gpu" (learning on
+a GPU against the CPU, if there is one).
 
-DATA holds callhome_shaped and callhome_model; without it, all is simulated. The long
-recording always is, with eight speakers, unless --joined makes it of callhome_shaped's
-recordings, one after the other, each with speakers of its own. Every figure is of
-processes from start to end, imports and files included, each method having run once
-before: the median, and in brackets the smallest and the largest. Peers (peers.py) are
-those that are installed. The limit is what no program could be faster than (limits.py).
+DATA holds callhome_shaped and callhome_model; without it, all data is simulated. The
+long recording is always simulated, with eight speakers, unless --joined concatenates
+callhome_shaped's recordings, each with speakers of its own. Figures are of processes
+from start to end, imports and files included, after one run of each method: the
+median, and in brackets the smallest and the largest. Peers (support/peers.py) are those
+that are installed. The limit is what no program could be faster than
+(support/limits.py).
 """
 
 import argparse
@@ -25,8 +22,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import DEFAULT, GIB, KNOWN, OURS, PLDA, Bench, make_command
-from folders import (
+from benchmarks.support.folders import (
     SHORT,
     Part,
     Pool,
@@ -36,12 +32,21 @@ from folders import (
     read_part,
     simulate_pool,
 )
-from gpu import compare, find_gpu
-from limits import Machine
-from peers import PEERS
-from processes import run
-from sweeps import SEEN, draw, show_ratio, show_sweeps
-from tables import show
+from benchmarks.support.gpu import compare, find_gpu
+from benchmarks.support.limits import Machine
+from benchmarks.support.methods import (
+    DEFAULT,
+    GIB,
+    KNOWN,
+    OURS,
+    PLDA,
+    Bench,
+    make_command,
+)
+from benchmarks.support.peers import PEERS
+from benchmarks.support.processes import run
+from benchmarks.support.sweeps import SEEN, draw, show_ratio, show_sweeps
+from benchmarks.support.tables import show
 
 SECTIONS = "corpus", "long", "short", "gpu"
 SIZES = 100, 300, 1000, 3000, 10_000, 30_000, 100_000
@@ -176,21 +181,30 @@ def describe(methods: Iterable[str], machine: Machine) -> None:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
+    parser.add_argument(
+        "--sections", nargs="+", choices=SECTIONS, metavar="SECTION", default=SECTIONS
+    )
     methods = (*OURS, *PEERS)
-    parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
+    parser.add_argument(
+        "--methods", nargs="+", choices=methods, metavar="METHOD", default=methods
+    )
     parser.add_argument("--largest", type=int, default=SIZES[-1], metavar="N")
     parser.add_argument("--repeat", type=int, default=3, help="most runs of a method")
-    parser.add_argument("--joined", action="store_true", help="see above")
+    parser.add_argument(
+        "--joined",
+        action="store_true",
+        help="join callhome_shaped into the long recording",
+    )
     parser.add_argument("--memory", type=float, default=4.0, metavar="GIB")
     parser.add_argument("--patience", type=float, default=300.0, metavar="SECONDS")
     parser.add_argument("--picture", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> None:
     if arguments.joined and arguments.data is None:
-        parser.error("--joined needs DATA")
+        sys.exit("--joined needs DATA")
     if arguments.picture is not None:
         from ssahc.report.figure import check_picture
 
@@ -226,7 +240,3 @@ def main() -> None:
             agree = run_gpu(arguments.data, arguments.repeat)
     print(f"{time.monotonic() - start:.0f} s")
     sys.exit(not agree)
-
-
-if __name__ == "__main__":
-    main()

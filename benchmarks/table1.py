@@ -1,16 +1,14 @@
 """Table 1 of Singh & Ganapathy (Interspeech 2020), row by row, on callhome_shaped.
 
-Every row with the number of speakers known, and estimated: by a threshold that was
-chosen on the other half (by eigengap for spectral clustering). Each half is diarized
-with the other half's model; both are pooled and scored as NIST's md-eval does
-(0.25 s collar, overlap not scored).
+Every row with the number of speakers known, and estimated with a threshold chosen on
+the other half (spectral clustering uses the eigengap). Each half is diarized with the
+other half's model; both are pooled and scored like NIST's md-eval (0.25 s collar,
+overlap not scored).
 
-    python benchmarks/table1.py DATA [--more] [--jobs N]
-
-DATA holds callhome_shaped and callhome_model. PLDA rows are made with the recipe's
-target energy (0.1) and with that of the authors' code (0.3). The paper's figures stand
-beside ours for the shape only: its x-vectors are those of the real recordings, ours are
-simulated. With --more, what the paper's table leaves out takes the place of its rows.
+DATA holds callhome_shaped and callhome_model. PLDA rows use the recipe's target energy
+(0.1) and that of the authors' code (0.3). Compare the order of the rows with the
+paper's figures, not the numbers: its x-vectors are those of the real recordings, ours
+are simulated. --more replaces the rows by settings that the paper's table leaves out.
 """
 
 import argparse
@@ -19,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from halves import (
+from joblib import Parallel, cpu_count, delayed
+
+from benchmarks.support.halves import (
     Item,
     Outcome,
     add,
@@ -29,8 +29,6 @@ from halves import (
     name_points,
     read_shaped,
 )
-from joblib import Parallel, cpu_count, delayed
-
 from ssahc import DiarizeOptions, Score, make_options
 from ssahc.pipeline.diarize import prepare_recording
 
@@ -101,13 +99,13 @@ def work(item: Item, rows: dict[str, Row]) -> dict[str, Outcome]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--more", action="store_true")
     parser.add_argument("--jobs", type=int, default=cpu_count())
-    arguments = parser.parse_args()
 
+
+def main(arguments: argparse.Namespace) -> None:
     rows = MORE if arguments.more else ROWS
     start = time.monotonic()
     halves = read_shaped(arguments.data)
@@ -142,7 +140,3 @@ def main() -> None:
             f"{theirs[1]:7}  {thresholds:9}  {row.flags()}"
         )
     print(f"{time.monotonic() - start:.0f} s with {arguments.jobs} jobs")
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "interrupt.py"
+ROOT = Path(__file__).parents[2]
 # Enough recordings that some of the kills find a run with some of them done: fewer take
 # a moment, and every kill would come before the first or after the last.
 SIZE = ("--kills", "10", "--recordings", "30", "--duration", "100", "--nj", "1")
@@ -13,7 +13,8 @@ SIZE = ("--kills", "10", "--recordings", "30", "--duration", "100", "--nj", "1")
 
 def test_ten_kills_change_nothing(tmp_path):
     script = subprocess.run(
-        [sys.executable, SCRIPT, tmp_path, *SIZE, "--seed", "2"],
+        [sys.executable, "-m", "benchmarks", "interrupt", tmp_path, *SIZE, "--seed=2"],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )

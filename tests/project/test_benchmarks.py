@@ -1,15 +1,19 @@
-"""The bench of benchmarks/accuracy.py, on a set as small as can be."""
+"""The command `python -m benchmarks`, and the accuracy benchmark on tiny sets."""
 
-import importlib
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from joblib import Memory, Parallel
 
+from benchmarks import accuracy
+from benchmarks.__main__ import BENCHMARKS, STUDIES
+from benchmarks.support import halves, sets
 from ssahc import Score, SpeakerOptions, diarize_recording, make_options, score_corpus
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 SYSTEMS = {
     "cosine": make_options(system="cosine"),
     "plda": make_options(system="plda"),
@@ -17,67 +21,77 @@ SYSTEMS = {
 }
 
 
-@pytest.fixture
-def bench(monkeypatch):
-    """The modules accuracy and sets, with no waiting for torch."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    accuracy, halves, sets = map(
-        importlib.import_module, ("accuracy", "halves", "sets")
-    )
+def test_command_lists_every_benchmark_and_describes_one():
+    def ask(*words):
+        command = [sys.executable, "-m", "benchmarks", *words, "--help"]
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+
+    modules = {
+        path.stem
+        for folder in (ROOT / "benchmarks", ROOT / "benchmarks" / "studies")
+        for path in folder.glob("*.py")
+        if "def main(" in path.read_text()
+    }
+    listed = ask()
+    assert modules - {"__main__"} == {*BENCHMARKS, *STUDIES}
+    assert all(f"\n  {name} " in listed for name in (*BENCHMARKS, *STUDIES))
+    assert "--kills" in ask("interrupt")
+
+
+# ---- accuracy ----------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_torch(monkeypatch):
     monkeypatch.setattr(halves, "_warm_up", lambda: None)
-    return accuracy, sets
 
 
-def draw(sets, given="other"):
+def draw(given="other"):
     return sets.simulated(given, recordings=2, duration=20.0, dim=16)(Path(), 0)
 
 
-def count_speakers(items):
-    return [len({turn.speaker for turn in item.turns}) for item in items]
+def run(drawn, systems, memory=None):
+    memory = Memory(memory, verbose=0)
+    return accuracy.run_set("s", drawn, systems, memory, Parallel(1))["s"]
 
 
-def score(items, options, *, told=False):
-    """Score recordings from their turns, one by one; also count the speakers."""
-    answers = {}
-    for item, count in zip(items, count_speakers(items)):
-        speakers = SpeakerOptions(count) if told else options.speakers
-        options = replace(options, speakers=speakers)
+def score(items, options, *, known=False):
+    """Score recordings from their turns, one by one; also count speakers in excess."""
+    turns, excess = {}, []
+    for item in items:
+        if known:
+            options = replace(options, speakers=SpeakerOptions(item.count))
         answer = diarize_recording(item.recording, item.model, options)
-        answers[item.recording.id] = answer
+        turns[item.recording.id] = answer.turns
+        excess.append(answer.num_speakers - item.count)
     reference = {item.recording.id: item.turns for item in items}
-    turns = {name: answer.turns for name, answer in answers.items()}
-    total = sum(score_corpus(reference, turns).values(), Score())
-    return total.der, [answer.num_speakers for answer in answers.values()]
+    return sum(score_corpus(reference, turns).values(), Score()).der, excess
 
 
-def test_figures_are_those_of_one_run_after_the_other(bench):
-    accuracy, sets = bench
-    halves = draw(sets)
-    items = [item for half in halves.values() for item in half]
-    results = accuracy.run_set("s", halves, SYSTEMS, Memory(None), Parallel(1))
-    assert results.keys() == {"s"}
-    for name, row in results["s"].items():
-        rate, counts = score(items, SYSTEMS[name])
+def test_figures_equal_those_of_separate_runs():
+    drawn = draw()
+    items = [item for half in drawn.values() for item in half]
+    results = run(drawn, SYSTEMS)
+    for name, row in results.items():
+        rate, excess = score(items, SYSTEMS[name])
         assert row.rate("estimated") == pytest.approx(rate)
-        assert list(row.excess) == [
-            found - spoken for found, spoken in zip(counts, count_speakers(items))
-        ]
-        rate, _ = score(items, SYSTEMS[name], told=True)
+        assert list(row.excess) == excess
+        rate, _ = score(items, SYSTEMS[name], known=True)
         assert row.rate("known N") == pytest.approx(rate)
-    assert results["s"]["spectral"].thresholds == "eigengap"
+    assert results["spectral"].thresholds == "eigengap"
 
 
-def test_thresholds_are_chosen_on_the_other_half(bench):
-    accuracy, sets = bench
-    halves = draw(sets)
-    systems = {"cosine": SYSTEMS["cosine"]}
-    results = accuracy.run_set("s", halves, systems, Memory(None), Parallel(1))
-    row = results["s"]["cosine"]
+def test_thresholds_are_tuned_on_the_other_half(monkeypatch):
+    monkeypatch.setattr(accuracy, "THRESHOLDS", [-1.0, -0.2, 0.0, 0.2, 0.4, 1.0])
+    drawn = draw()
+    row = run(drawn, {"cosine": SYSTEMS["cosine"]})["cosine"]
     held_out = {"a": row.scores["held-out"][:2], "b": row.scores["held-out"][2:]}
 
     def rate(half, threshold):
         options = make_options(system="cosine", threshold=threshold)
-        return score(halves[half], options)[0]
+        return score(drawn[half], options)[0]
 
     for half, other, value in zip("ab", "ba", row.thresholds.split(), strict=True):
         rates = [rate(other, threshold) for threshold in accuracy.THRESHOLDS]
@@ -86,31 +100,21 @@ def test_thresholds_are_chosen_on_the_other_half(bench):
         assert der == pytest.approx(rate(half, float(value)))
 
 
-def test_systems_without_their_input_are_left_out(bench, capsys):
-    accuracy, sets = bench
-    halves = draw(sets, "whitening")
-    results = accuracy.run_set("s", halves, SYSTEMS, Memory(None), Parallel(1))
-    assert list(results["s"]) == ["cosine", "spectral"]
-    results["s"]["default"] = results["s"]["spectral"]
-    accuracy.show_rates(results)
-    accuracy.show_comparison(results)
+def test_systems_without_their_input_are_left_out(capsys):
+    results = run(draw("whitening"), SYSTEMS)
+    assert list(results) == ["cosine", "spectral"]
+    results["default"] = results["spectral"]
+    accuracy.show_rates({"s": results})
+    accuracy.show_comparison({"s": results})
     printed = capsys.readouterr().out
     rates = [line.split("|") for line in printed.splitlines() if "cosine" in line]
-    gap = results["s"]["default"].rate("known N") - results["s"]["cosine"].rate(
-        "known N"
-    )
+    gap = results["default"].rate("known N") - results["cosine"].rate("known N")
     assert [line[2].strip() for line in rates] == ["cosine", *accuracy.CONDITIONS]
     assert float(rates[1][6]) == pytest.approx(gap, abs=0.006)
 
 
-def test_what_is_cached_is_the_same(bench, tmp_path, monkeypatch):
-    accuracy, sets = bench
+def test_cached_results_are_the_same(tmp_path, monkeypatch):
     systems = {"plda": SYSTEMS["plda"]}
-
-    def run():
-        memory = Memory(tmp_path, verbose=0)
-        return accuracy.run_set("s", draw(sets), systems, memory, Parallel(1))
-
-    first = run()
-    monkeypatch.setattr("halves.prepare_recording", None)
-    assert run() == first
+    first = run(draw(), systems, tmp_path)
+    monkeypatch.setattr(halves, "prepare_recording", None)
+    assert run(draw(), systems, tmp_path) == first

@@ -1,24 +1,13 @@
-"""What benchmarks/metric_learning.py compares, and what it learns from."""
-
-import importlib
-from pathlib import Path
+"""What the study of metric learning compares, and what it learns from."""
 
 import numpy as np
-import pytest
 
+from benchmarks.studies import designs
 from ssahc import Recording, Turn
 from ssahc.core.types import NO_MODEL
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-
-@pytest.fixture
-def designs(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("designs")
-
-
-def test_every_design_can_be_learned_by(designs):
+def test_every_design_keeps_its_options_for_recordings_and_for_training():
     listed = designs.list_designs()
     assert len(set(listed)) == len({design.names for design in listed}) == len(listed)
     for design in listed:
@@ -29,7 +18,7 @@ def test_every_design_can_be_learned_by(designs):
         assert learning.seed == training.seed == 3
 
 
-def test_windows_are_of_who_talks_alone(designs):
+def test_only_windows_of_one_speaker_are_labelled():
     segments = np.array([[0, 2], [1, 3], [2, 4], [3, 5], [5, 7]], float)
     turns = [Turn(0, 2.9, "x"), Turn(2.9, 5, "y"), Turn(3.5, 4, "x")]
     recording = Recording("r", tuple("abcde"), segments, np.eye(5))

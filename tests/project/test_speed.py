@@ -1,48 +1,39 @@
-"""The bench of benchmarks/speed.py: what it measures with, and a run that is tiny."""
+"""The speed benchmark: how it measures, and a tiny run."""
 
-import importlib
 import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import __main__, speed
+from benchmarks.support import gpu, limits, peers, processes, sweeps
 from ssahc import diarize_recording, make_options
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MIB = 2**20
 
 
-@pytest.fixture
-def load(monkeypatch):
-    """A function that imports a module of the benchmarks."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module
-
-
-def runs(load, *walls):
-    processes = load("processes")
+def runs(*walls):
     return processes.Runs(
         tuple(processes.Usage(2 * wall, wall, MIB * wall) for wall in walls)
     )
 
 
-def test_a_process_is_measured_and_not_who_starts_it(load):
+def test_only_the_started_process_is_measured():
     ballast = np.ones(300 * MIB // 8)
     work = (
         "import time; held = b'x' * (100 << 20); print('not JSON')\n"
         "while time.process_time() < 0.3: pass\n"
         "time.sleep(0.3)"
     )
-    usage = load("processes").run([sys.executable, "-I", "-S", "-c", work])
+    usage = processes.run([sys.executable, "-I", "-S", "-c", work])
     assert 100 * MIB < usage.peak < 150 * MIB < ballast.nbytes
     assert 0.3 <= usage.cpu < 0.55
     assert 0.6 <= usage.wall
     assert usage.cpu < usage.wall
 
 
-def test_processes_run_as_users_do(load, monkeypatch, tmp_path):
+def test_processes_inherit_the_environment_but_write_bytecode(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     work = (
@@ -51,18 +42,16 @@ def test_processes_run_as_users_do(load, monkeypatch, tmp_path):
         "Path(sys.argv[1]).write_text(f'{[*shown]} {os.environ[\"GIVEN\"]}')"
     )
     out = tmp_path / "out"
-    load("processes").run([sys.executable, "-c", work, str(out)], {"GIVEN": "this"})
+    processes.run([sys.executable, "-c", work, str(out)], {"GIVEN": "this"})
     assert out.read_text() == "[None, '7'] this"
 
 
-def test_a_process_that_fails_is_told(load):
-    processes = load("processes")
+def test_failing_process_raises_with_its_message():
     with pytest.raises(processes.CommandError, match=r"told why\n.*exit status 1"):
         processes.run([sys.executable, "-c", "raise SystemExit('told why')"])
 
 
-def test_what_takes_long_is_not_repeated(load):
-    processes = load("processes")
+def test_long_runs_are_not_repeated():
     taken = {"a": 1.0, "b": 15.0, "c": 100.0}
     order = []
 
@@ -78,9 +67,9 @@ def test_what_takes_long_is_not_repeated(load):
     assert found["b"].median("peak") == MIB
 
 
-def test_median_and_range_are_shown(load):
-    assert runs(load, 3, 1, 2).show("wall") == "2.0 (1.0-3.0)"
-    assert runs(load, 3).show("peak", ".0f", MIB) == "3"
+def test_median_and_range_are_shown():
+    assert runs(3, 1, 2).show("wall") == "2.0 (1.0-3.0)"
+    assert runs(3).show("peak", ".0f", MIB) == "3"
 
 
 @pytest.mark.parametrize(
@@ -93,21 +82,19 @@ def test_median_and_range_are_shown(load):
         ({100: 1.0, 1000: 2.0}, ""),
     ],
 )
-def test_growth_is_a_power(load, values, expected):
-    assert load("sweeps").growth(values) == expected
+def test_growth_is_a_power_of_the_size(values, expected):
+    assert sweeps.growth(values) == expected
 
 
-def test_what_would_take_too_long_is_foreseen(load):
-    foresee = load("sweeps").foresee
-    sweep = {10: runs(load, 1.0), 20: runs(load, 8.0)}
+def test_long_runs_are_foreseen():
+    sweep = {10: runs(1.0), 20: runs(8.0)}
     # Twice as many CPU seconds as wall.
-    assert foresee(sweep, 40) == 0
-    assert foresee(sweep | {40: runs(load, 57.0)}, 80) == pytest.approx(2 + 14 * 8**2)
-    assert foresee({10: runs(load, 1.0)}, 40) == 0
+    assert sweeps.foresee(sweep, 40) == 0
+    assert sweeps.foresee(sweep | {40: runs(57.0)}, 80) == pytest.approx(2 + 14 * 8**2)
+    assert sweeps.foresee({10: runs(1.0)}, 40) == 0
 
 
-def test_what_takes_too_long_is_killed(load, capsys):
-    processes = load("processes")
+def test_runs_beyond_their_limit_are_killed_and_left_out(capsys):
     endless = [sys.executable, "-I", "-S", "-c", "while True: pass"]
     methods = {
         name: [partial(processes.run, command, patience=1)]
@@ -119,8 +106,7 @@ def test_what_takes_too_long_is_killed(load, capsys):
 
 
 @pytest.mark.parametrize("name", ["scipy", "fastcluster", "scikit-learn"])
-def test_peers_cluster_as_ssahc_does(load, corpus, name):
-    peers = load("peers")
+def test_peers_find_the_same_clusters_as_ssahc(corpus, name):
     peer = peers.PEERS[name]
     if not peer.is_there:
         pytest.skip(f"{name} is not installed")
@@ -133,19 +119,19 @@ def test_peers_cluster_as_ssahc_does(load, corpus, name):
         assert len(pairs) == len({*ours.tolist()}) == len({*theirs.tolist()}) > 1
 
 
-def test_flops_are_those_of_dense_loops(load):
-    count_flops = load("limits").count_flops
+def test_operations_are_counted_per_window_and_per_pair():
     # Per window at first, per pair of windows for long recordings.
-    assert count_flops([100] * 7, 16, learns=True) == pytest.approx(
-        7 * count_flops([100], 16, learns=True)
+    assert limits.count_flops([100] * 7, 16, learns=True) == pytest.approx(
+        7 * limits.count_flops([100], 16, learns=True)
     )
-    long = count_flops([10**7], 16, learns=False)
+    long = limits.count_flops([10**7], 16, learns=False)
     assert long == pytest.approx(10 * 10.0**14, rel=1e-3)
-    assert count_flops([10**7], 16, learns=True) == pytest.approx(3 * long, rel=1e-3)
+    assert limits.count_flops([10**7], 16, learns=True) == pytest.approx(
+        3 * long, rel=1e-3
+    )
 
 
-def test_devices_are_compared_by_their_labels(load, corpus, monkeypatch, capsys):
-    gpu = load("gpu")
+def test_devices_are_compared_by_their_labels(corpus, monkeypatch, capsys):
     recordings = [item.recording for item in corpus["a"].conversations]
     model = corpus["b"].model
 
@@ -167,17 +153,17 @@ def test_devices_are_compared_by_their_labels(load, corpus, monkeypatch, capsys)
     assert "the same in 2 of 3 recordings" in capsys.readouterr().out
 
 
-def test_a_tiny_run(load, tmp_path, monkeypatch, capsys):
+def test_tiny_run(tmp_path, monkeypatch, capsys):
     picture = tmp_path / "picture.png"
     options = ["--sections", "long", "gpu", "--methods", "plda", "scipy"]
     options += ["--largest", "300", "--repeat", "1", "--memory", "0.0001"]
-    monkeypatch.setattr(sys, "argv", ["speed.py", *options, "--picture", str(picture)])
-    speed = load("speed")
+    command = ["benchmarks", "speed", *options, "--picture", str(picture)]
+    monkeypatch.setattr(sys, "argv", command)
     monkeypatch.setattr(speed, "warm_up", lambda bench, part: None)
     monkeypatch.setattr(speed, "find_gpu", lambda: None)
     monkeypatch.setattr(speed, "SIZES", (100, 150))
     with pytest.raises(SystemExit) as ended:
-        speed.main()
+        __main__.main()
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     cells = [

@@ -1,4 +1,4 @@
-"""Designs of metric learning, and what they make of recordings."""
+"""Designs of metric learning, and the error rates that they lead to."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from halves import CALLHOME, Halves, Item, make_scorer, read_shaped
-from sets import simulated
 
+from benchmarks.support.halves import CALLHOME, Halves, Item, make_scorer, read_shaped
+from benchmarks.support.sets import simulated
 from ssahc import (
     DiarizeOptions,
     LossOptions,

@@ -1,4 +1,4 @@
-"""Tables that can be pasted into RESULTS.md."""
+"""Markdown tables to paste into RESULTS.md."""
 
 from collections.abc import Iterable, Sequence
 

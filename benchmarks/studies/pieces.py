@@ -1,10 +1,8 @@
-"""What a first pass over pieces costs in accuracy, where exact linkage is affordable.
+"""Accuracy that clustering a long recording in two passes costs.
 
-    python benchmarks/pieces.py [--windows N]
-
-Long simulated recordings are diarized with all merges exact, and with a first pass
-over pieces of a quarter, a tenth and a fiftieth of the windows, which leaves as many
-clusters as a piece has windows. (Where ssahc does so by itself, it takes a quarter.)
+Long simulated recordings are diarized with exact linkage, and with a first pass over
+pieces of a quarter, a tenth and a fiftieth of the windows, which leaves as many
+clusters as a piece has windows. (By default ssahc uses a quarter.)
 """
 
 import argparse
@@ -12,8 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from unittest.mock import patch
 
-from tables import show
-
+from benchmarks.support.tables import show
 from ssahc import LabelScorer, diarize_recording, make_options
 from ssahc.clustering.two_pass import merge_in_pieces
 from ssahc.core.types import Model
@@ -80,14 +77,10 @@ def run(windows: int, numbers: Sequence[int]) -> list[list[str]]:
     return rows
 
 
-def main() -> None:
-    """Print a table of error rates."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--windows", type=int, default=20_000)
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> None:
     header = ["speakers", "system", "exact", *(f"pieces of 1/{n}" for n in _SHARES)]
     show(run(arguments.windows, (4, 20, 60)), header, text=2)
-
-
-if __name__ == "__main__":
-    main()

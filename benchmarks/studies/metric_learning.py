@@ -1,21 +1,17 @@
-"""Loss x sampling x margin: what metric learning does to diarization.
+"""How loss, sampling and margin of metric learning affect diarization.
 
-Each design learns in two ways: for each recording from its own clusters, in place of
-SSA's loss; and once, from labelled x-vectors, as the start of all recordings, alone and
-with SSA's learning for each recording on top. The number of speakers is known, and
-nothing comes after clustering, so that what is learned shows.
-
-    python benchmarks/metric_learning.py DATA [--sections ...] [--seeds 3] [--jobs N]
-        [--picture FILE]
+Each design learns in two ways: per recording from its own clusters, in place of SSA's
+loss; and once, from labelled x-vectors, as the initialization of all recordings, alone
+and followed by SSA's learning per recording. The number of speakers is known, and
+nothing follows clustering, so that the effect of learning shows.
 
 On callhome_shaped, metrics are trained on the windows of the other half in which one
-speaker talks alone, with that half's model as their start; on simulated corpora, on
-their labelled x-vectors. All designs are run on every fifth recording of both halves
-and on three simulated corpora; those that are best on the former, on all recordings,
-and are compared with the start on the others. Metrics are trained once with one seed,
-those of the best with three.
-Intervals are 95 %: t over seeds (on simulated data a seed draws the corpus, too); for
-differences a bootstrap over recordings.
+speaker talks alone, initialized from that half's model; on simulated corpora, on their
+labelled x-vectors. All designs run on every fifth recording of both halves and on three
+simulated corpora; those that are best on the former run on all recordings and are
+compared with the initialization on the others. Metrics are trained once with one seed,
+those of the best designs with three. Intervals are 95 %: t over seeds (on simulated
+data a seed draws the corpus, too); for differences a bootstrap over recordings.
 """
 
 import argparse
@@ -33,7 +29,10 @@ from typing import TYPE_CHECKING, get_args
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from designs import (
+from joblib import Parallel, cpu_count, delayed
+from scipy import stats
+
+from benchmarks.studies.designs import (
     Corpus,
     Design,
     Way,
@@ -44,11 +43,8 @@ from designs import (
     plain,
     take,
 )
-from fit import draw, timed
-from joblib import Parallel, cpu_count, delayed
-from scipy import stats
-from tables import show
-
+from benchmarks.studies.fit import draw, timed
+from benchmarks.support.tables import show
 from ssahc import DiarizeOptions, make_options
 from ssahc.core.types import FloatArray
 from ssahc.io.labelled import write_labelled
@@ -278,15 +274,17 @@ def time_training() -> None:
     print(f"peak memory {peak:.0f} MiB")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path)
-    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
+    parser.add_argument(
+        "--sections", nargs="+", choices=SECTIONS, metavar="SECTION", default=SECTIONS
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=cpu_count())
     parser.add_argument("--picture", type=Path)
-    arguments = parser.parse_args()
 
+
+def main(arguments: argparse.Namespace) -> None:
     data, seeds, jobs = arguments.data, arguments.seeds, arguments.jobs
     begun = time.monotonic()
     if "designs" in arguments.sections:
@@ -321,7 +319,3 @@ def main() -> None:
         show_clusterings(data, jobs)
     if "training" in arguments.sections:
         time_training()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,9 @@
-"""Sets of recordings in two halves, to measure systems on: CALLHOME, and simulated.
+"""Sets of recordings in two halves to measure systems on: CALLHOME and simulated.
 
-A simulated set is drawn with constants of its own. Its recordings are diarized with the
-model that drew the other half, with one trained on labelled x-vectors of the same
-speaker space, with the other half's mean and whitening alone, or without any model.
+Every simulated set changes some constants of the simulation. Its recordings are
+diarized with the model that drew the other half, with one trained on labelled x-vectors
+of the same speaker space, with the other half's mean and whitening alone, or without
+any model.
 """
 
 from collections.abc import Callable
@@ -10,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from halves import CALLHOME, Halves, Item, read_items, read_shaped
-
+from benchmarks.support.halves import CALLHOME, Halves, Item, read_items, read_shaped
 from ssahc import Model, fit_model
 from ssahc.core.types import NO_MODEL
 from ssahc.simulation.conversations import (

@@ -1,13 +1,13 @@
-"""Whole processes, measured: CPU time, wall time and peak memory of each.
+"""CPU time, wall time and peak memory of whole processes.
 
 As a script, this file runs one command and prints what it took:
 
-    python -I -S benchmarks/processes.py SECONDS COMMAND ...
+    python -I -S benchmarks/support/processes.py SECONDS COMMAND ...
 
-A command is killed that takes more CPU seconds than that; 0 is no limit.
+A command that takes more CPU seconds than that is killed; 0 is no limit.
 
-A process starts with the peak memory of the one that started it, so that no benchmark
-starts what it measures: this script, which holds next to nothing, does.
+A process starts with the peak memory of the one that started it; therefore this
+script, which holds next to nothing, starts what benchmarks measure.
 """
 
 import json

@@ -1,12 +1,9 @@
 """Time and memory of ``ssahc fit`` on 50,000 x-vectors of 5,000 speakers.
 
 Draws x-vectors of 128 dimensions from a PLDA, writes them as Kaldi would, runs the
-command in a process of its own, and shows where its time goes. In the same run, a peer:
-the EM as it stands in the books, one posterior covariance a speaker, on the same
-vectors; and scikit-learn's LinearDiscriminantAnalysis, which estimates the same two
-covariances without EM.
-
-    python benchmarks/fit.py [--speakers 5000] [--each 10] [--dim 128]
+command in a process of its own, and shows where its time goes. Two peers run on the
+same vectors: textbook EM, with one posterior covariance per speaker, and scikit-learn's
+LinearDiscriminantAnalysis, which estimates the same two covariances without EM.
 """
 
 import argparse
@@ -83,13 +80,13 @@ def timed(what: str, work: Callable[[], Any]) -> tuple[Any, float]:
     return result, cpu
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speakers", type=int, default=5000)
     parser.add_argument("--each", type=int, default=10)
     parser.add_argument("--dim", type=int, default=128)
-    arguments = parser.parse_args()
 
+
+def main(arguments: argparse.Namespace) -> None:
     labelled = draw(arguments.speakers, arguments.each, arguments.dim)
     print(f"{len(labelled.speakers)} x-vectors, {arguments.speakers} speakers")
     print(f"{'':36} {'wall s':>7} {'CPU s':>7}")
@@ -124,7 +121,3 @@ def main() -> None:
         "peer: LinearDiscriminantAnalysis", lambda: lda.fit(vectors, labels)
     )
     print(f"  {theirs_seconds / seconds:.0f} times ours")
-
-
-if __name__ == "__main__":
-    main()

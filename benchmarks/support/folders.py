@@ -1,4 +1,4 @@
-"""X-vector folders to measure time on: a corpus, long recordings, many short ones."""
+"""X-vector folders to time: a corpus, long recordings, many short ones."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-from callhome import HALVES
 
+from benchmarks.callhome import HALVES
 from ssahc.core.types import Fault, Model, Recording
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir

@@ -1,6 +1,6 @@
-"""What benchmarks share: recordings in two halves, and how systems do on them.
+"""Recordings in two halves, and how systems do on them.
 
-Whatever is chosen is chosen on one half and reported on the other.
+Whatever is tuned is tuned on one half and reported on the other.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

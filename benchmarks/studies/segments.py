@@ -1,19 +1,16 @@
-"""A segments file with ten million lines too many: what reading and naming them takes.
+"""Time and memory that a segments file with ten million surplus lines costs.
 
-    python benchmarks/segments.py FOLDER [--lines N] [--limit 1G]
-
-FOLDER gets a simulated corpus and these lines, a thousand for each of recordings that
-are not there. They are to cost the corpus nothing: its recordings must be diarized, the
-others be named, and where memory does not reach for all lines, one line must say so.
+FOLDER gets a simulated corpus and these lines, a thousand for each of many recordings
+that have no x-vectors. The recordings of the corpus must still be diarized and the
+others be named; where memory does not suffice for all lines, one line must say so.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from processes import Usage, run
-from tables import show
-
+from benchmarks.support.processes import Usage, run
+from benchmarks.support.tables import show
 from ssahc.io.text import read_names
 from ssahc.pipeline.options import DiarizeOptions
 
@@ -22,12 +19,13 @@ SSAHC = Path(sys.executable).with_name("ssahc")
 LINES, STEP = 1000, 0.75
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--lines", type=int, default=10_000_000)
     parser.add_argument("--limit", default="1G")
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> None:
     corpus, out = arguments.folder / "corpus", arguments.folder / "out"
     run([str(SSAHC), "simulate", str(corpus), "--recordings", "3", "--duration", "60"])
     xvectors, model = corpus / "a", corpus / "model" / "b"
@@ -72,7 +70,3 @@ def follow(log: Path, command: tuple[object, ...], status: int) -> tuple[Usage, 
     script = '"$@" > /dev/null 2> "$0"; test $? -eq ' + str(status)
     usage = run(["sh", "-c", script, str(log), str(SSAHC), *map(str, command)])
     return usage, log.read_text().splitlines()
-
-
-if __name__ == "__main__":
-    main()

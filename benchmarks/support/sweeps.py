@@ -1,11 +1,12 @@
-"""What methods take at growing sizes, and how fast that grows."""
+"""Time and memory at growing sizes, and how fast they grow."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from processes import Runs
-from tables import show
+
+from benchmarks.support.processes import Runs
+from benchmarks.support.tables import show
 
 # What there is to see of a run: attribute of `Usage`, title, format, unit.
 SEEN = (

@@ -1,4 +1,4 @@
-"""Learning on a GPU against learning on the CPU: time, and whether labels agree.
+"""Learning on a GPU against the CPU: time, and whether labels agree.
 
 All in one process, and with no more than numpy, numba and torch.
 """

@@ -1,10 +1,8 @@
-"""How good is the estimate of ``--max-memory``? Peak memory of runs beside the limit.
+"""Peak memory of whole runs compared with ``--max-memory``.
 
-    python benchmarks/memory.py FOLDER [--limits 256M 512M 1G]
-
-FOLDER gets recordings of 100 to 30,000 windows, simulated, which are diarized in many
-ways under every limit. What is too large for a limit must be refused, by name, and the
-peak memory of no process may be more than a tenth above the limit.
+FOLDER gets simulated recordings of 100 to 30,000 windows, which are diarized in many
+ways under every limit. Recordings too large for a limit must be refused by name, and
+no process may exceed the limit by more than a tenth.
 """
 
 import argparse
@@ -16,10 +14,9 @@ from contextlib import suppress
 from math import nan
 from pathlib import Path
 
-from folders import Part, simulate_pool, write_part
-from processes import CommandError, run
-from tables import show
-
+from benchmarks.support.folders import Part, simulate_pool, write_part
+from benchmarks.support.processes import CommandError, run
+from benchmarks.support.tables import show
 from ssahc.pipeline.options import DiarizeOptions
 
 SSAHC = Path(sys.executable).with_name("ssahc")
@@ -39,13 +36,16 @@ WAYS = {
 TOLERANCE = 1.1
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--limits", nargs="+", default=["256M", "512M", "1G"])
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument(
+        "--ways", nargs="+", choices=WAYS, metavar="WAY", default=list(WAYS)
+    )
     parser.add_argument("--longest", type=int, default=SIZES[-1])
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> None:
     part = make_part(arguments.folder, arguments.longest)
     rows, worst = [], 0.0
     for way in arguments.ways:
@@ -93,7 +93,3 @@ def diarize(part: Part, out: Path, way: str, limit: str) -> tuple[float, str, st
         raise SystemExit(f"recordings were lost without a word: {text}")
     said = "; ".join(f"{size}: {reason}" for size, reason in refused[:1])
     return usage.peak, str(max(done)), said
-
-
-if __name__ == "__main__":
-    main()

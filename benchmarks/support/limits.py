@@ -1,8 +1,8 @@
-"""What no program on this machine could be faster than: bytes to read, flops to do.
+"""A lower bound of run time on this machine: bytes to read, operations to do.
 
-Only what cannot be left out is counted, at the rates of one long read and of one large
-product of matrices in float32. Nothing runs at these rates throughout: the ratio to the
-limit says how much is left to gain at the very most.
+Only what no implementation can leave out is counted, at the rates of one long read and
+of one large float32 matrix product. No program keeps up these rates: the ratio to the
+limit is an upper bound of what can still be gained.
 """
 
 import time

@@ -1,12 +1,10 @@
-"""A night's work in an hour: very many short recordings, killed and resumed.
+"""Diarize 100,000 short recordings in processes that are killed and resumed.
 
-    python benchmarks/soak.py FOLDER [--recordings N] [--nj N] [--life SECONDS]
-
-FOLDER gets an x-vector folder that is made up as it is written. It is diarized by
+FOLDER gets an x-vector folder that is generated while it is written. It is diarized by
 processes that live for a random time, are killed (SIGKILL) and resumed until all is
-done. Nothing may be lost: every utterance must have its label, every recording its
-turns, and those of some recordings must be what the Python API finds. Memory must stay
-as it was after the first results.
+done. Every utterance must have its label and every recording its turns; those of some
+recordings must equal the Python API's. Memory must stay what it was after the first
+results.
 """
 
 import argparse
@@ -22,8 +20,8 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from tables import show
 
+from benchmarks.support.tables import show
 from ssahc import diarize_recording
 from ssahc.core.types import Fault, Recording
 from ssahc.io.ark import ArchiveWriter
@@ -44,14 +42,15 @@ MOMENT = 0.5
 MIB = 2**20
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recordings", type=int, default=100_000)
     parser.add_argument("--nj", type=int, default=2)
     parser.add_argument("--life", type=float, default=20.0, help="mean, in seconds")
     parser.add_argument("--checked", type=int, default=500)
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> None:
     start = time.monotonic()
     make_folder(arguments.folder, arguments.recordings)
     print(f"{arguments.recordings} recordings written in {since(start)}", flush=True)
@@ -239,7 +238,3 @@ def find_faults(folder: Path, checked: int) -> Iterator[str]:
         found = [labels.get(utterance) for utterance in item.utterances]
         if found != expected.tolist():
             yield f"{item.id}: labels {found}, and {expected.tolist()} by the API"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,11 @@
-"""What others offer to cluster windows with, from files to files as ssahc does it.
+"""Peers: other packages that cluster windows, from files to files like ssahc.
 
-    python benchmarks/peers.py PEER XVECTORS MODEL OUT
+    python -m benchmarks.support.peers PEER XVECTORS MODEL OUT
 
-XVECTORS is an x-vector folder, MODEL its model folder. OUT gets a line a window:
-utterance and label. X-vectors are read, whitened and scored by ssahc, so that only the
-clustering differs: average linkage of PLDA scores, merged while they are at or above 0
-on average, as ``ssahc diarize --system plda`` does it; or spectral clustering of the
-x-vectors' cosines.
+XVECTORS is an x-vector folder, MODEL its model folder. OUT gets one line per window:
+utterance and label. ssahc reads, whitens and scores the x-vectors, so that only the
+clustering differs: average linkage of PLDA scores, stopped below 0 as in ``ssahc
+diarize --system plda``, or spectral clustering of the x-vectors' cosines.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The methods that are timed, ssahc's and others', and how they are."""
+"""The methods that are timed, ssahc's and its peers', and how they are run."""
 
 import sys
 import time
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from folders import Part
-from limits import Machine, count_bytes, count_flops
-from peers import PEERS
-from processes import Command, Runs, measure, run
-from sweeps import foresee
-
+from benchmarks.support.folders import Part
+from benchmarks.support.limits import Machine, count_bytes, count_flops
+from benchmarks.support.peers import PEERS
+from benchmarks.support.processes import Command, Runs, measure, run
+from benchmarks.support.sweeps import foresee
 from ssahc.io.model import read_model_dir
 
 DEFAULT, KNOWN, PLDA = "ssahc+plda", "ssahc+plda, known N", "plda"
