@@ -4,7 +4,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import click
 import numpy as np
 
+from ssahc.cli.diarize_task import DiarizeTask
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -39,7 +40,6 @@ from ssahc.cli.runner import (
     CONFIG,
     TUNING,
     RttmOptions,
-    as_fault,
     nothing_done,
     print_faults,
     track,
@@ -51,20 +51,12 @@ from ssahc.cli.running import running_options, take_running
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
 from ssahc.core.turns import make_turns
-from ssahc.core.types import Fault, Float32Array, IntArray, Recording, Turn
+from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.files import refuse_input
 from ssahc.io.xvectors import XvectorDir, is_sound, read_recordings
-from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
-from ssahc.runtime.batching import FAILURES
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
-from ssahc.runtime.memory import check_room
-
-# What is sent to a process at once; side by side on a GPU the more the better.
-_MOST_RECORDINGS, _MOST_RECORDINGS_ON_GPU, _MOST_WINDOWS = 8, 500, 100_000
-# Computed in float64, and kept in float32.
-_BYTES_A_SCORE = 12
 
 _logger = logging.getLogger("ssahc")
 
@@ -144,7 +136,7 @@ def command(
         earlier = read_earlier(out_dir, ("labels", "rttm", *scores), "diarize")
         return SCORES if earlier.get("write_scores") else ()
 
-    # What is in the way is found out before anything is read.
+    # Fail on what is in the way before anything is read.
     find_stale()
     faults = _run(out_dir, run, running, resume=resume, stale=find_stale)
     sys.exit(1 if faults else 0)
@@ -158,7 +150,7 @@ def _run(
     resume: bool,
     stale: Callable[[], Collection[str]],
 ) -> list[Fault]:
-    """Diarize and write; return the recordings that could not be done."""
+    """Diarize and write; return the recordings that failed."""
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     run = settle_system(run, inputs)
     folder = open_source(run.source)
@@ -180,7 +172,7 @@ def _run(
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
-    """Return the options with what there is input for; tell what is odd.
+    """Resolve the options that depend on the inputs; warn of inputs without use.
 
     Raises
     ------
@@ -192,14 +184,16 @@ def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
     if run.method.system is None and run.files.model_dir and method.system == "ssahc":
         _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
     if has_scores and not uses_plda(method.system):
-        _logger.warning("--system %s makes no use of --plda-scores", method.system)
+        _logger.warning("--system %s does not use --plda-scores", method.system)
     if inputs.model.metric is not None and method.system not in LEARNING:
-        _logger.warning("--system %s makes no use of the trained metric", method.system)
+        _logger.warning(
+            "--system %s does not use the trained embedding network", method.system
+        )
     return replace(run, method=method)
 
 
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:
-    """Refuse a GPU that is not there: it must not be found out after an hour."""
+    """Raise a UsageError for a missing GPU before recordings are read."""
     if method.device == "cuda" and running.dask is None:
         has_gpu(method.device)
 
@@ -211,70 +205,6 @@ def method_of_workers(
     return method if running.dask is None else replace(method, max_memory=None)
 
 
-@dataclass(frozen=True, eq=False)
-class _Outcome:
-    """What is kept of a diarization."""
-
-    labels: IntArray
-    scores: Float32Array | None
-    not_learned: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Diarize:
-    """The work on recordings, here or in another process; side by side on a GPU."""
-
-    inputs: Inputs
-    method: DiarizeOptions
-    with_scores: bool
-
-    def __call__(self, recordings: list[Recording]) -> list[_Outcome | Fault]:
-        if len(recordings) > 1 and self.is_side_by_side():
-            # If one of them fails, each is done by itself.
-            with suppress(*FAILURES):
-                together = self.inputs.diarize_batch(recordings, self.method)
-                return [self._outcome(result) for result in together]
-        return [self._diarize(recording) for recording in recordings]
-
-    def is_side_by_side(self) -> bool:
-        """Whether there is a GPU, and something for it to do.
-
-        Matrices of all pairs are too large to have many of them.
-        """
-        has_matrices = self.with_scores or self.inputs.plda_scores is not None
-        learns = self.method.system in LEARNING
-        return learns and not has_matrices and has_gpu(self.method.device)
-
-    def load(self, recording: Recording, num_processes: int) -> float:
-        """Return the share of a recording in those that are worked on at once."""
-        most = _MOST_RECORDINGS
-        if self.is_side_by_side():
-            most = _MOST_RECORDINGS_ON_GPU
-        elif self.with_scores or num_processes == 1:
-            # Nothing is gained by holding more.
-            most = 1
-        # What waits for other processes, and is on its way to them, is held here.
-        room = self.method.max_bytes() / (4 * num_processes)
-        held = recording.xvectors.nbytes / room
-        return 1 / most + len(recording) / _MOST_WINDOWS + held
-
-    def _diarize(self, recording: Recording) -> _Outcome | Fault:
-        try:
-            if self.with_scores:
-                count = len(recording)
-                what = f"the matrix of scores of {count} windows"
-                check_room(_BYTES_A_SCORE * count**2, self.method.max_bytes(), what)
-            return self._outcome(self.inputs.diarize(recording, self.method))
-        except FAILURES as error:
-            return as_fault(recording, error)
-
-    def _outcome(self, result: Diarization) -> _Outcome:
-        scores = result.affinity.dense() if self.with_scores else None
-        first = result.learning[0] if result.learning else None
-        not_learned = None if first is None or first.learned else first.stopped
-        return _Outcome(result.labels, scores, not_learned)
-
-
 def _diarize(
     folder: XvectorDir,
     inputs: Inputs,
@@ -282,7 +212,7 @@ def _diarize(
     running: RunningOptions,
     unfinished: Unfinished,
 ) -> list[Fault]:
-    """Diarize the recordings that are not done; return those that cannot be."""
+    """Diarize the recordings that are not done yet; return those that failed."""
     names = folder.utterances.keys() | folder.unlisted.keys()
     done_before = len(unfinished.labels)
     waiting = folder.select(names - unfinished.labels.keys())
@@ -291,8 +221,8 @@ def _diarize(
     faults: list[Fault] = []
     not_learned: Counter[str] = Counter()
     method = method_of_workers(run.method, running)
-    work = _Diarize(inputs, method, run.output.write_scores)
-    # What GPUs a cluster's workers have is not known here.
+    work = DiarizeTask(inputs, method, run.output.write_scores)
+    # Whether the workers of a cluster have GPUs is not known here.
     load: Load[Recording] | None = None
     if running.dask is None:
         load = partial(work.load, num_processes=running.nj)
@@ -312,14 +242,14 @@ def _diarize(
             unfinished.add(name, folder.utterances[name], result.labels, result.scores)
             if result.not_learned is not None:
                 not_learned[result.not_learned.replace("_", " ")] += 1
-            # A matrix of scores is not to be held beside the next recording's.
+            # Release the matrix of scores before the next recording's is computed.
             del outcome, result
     print_faults(faults, len(names))
     if not unfinished.labels:
         raise nothing_done()
     for reason, count in not_learned.items():
         _logger.warning(
-            "%d of %d recordings keep the network's start (%s); -v names them",
+            "%d of %d recordings use the untrained network (%s); -v names them",
             count,
             len(names) - done_before - len(faults),
             reason,
@@ -328,7 +258,7 @@ def _diarize(
 
 
 def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> None:
-    """Write the results in spk2utt's order, in which Kaldi goes through them."""
+    """Write the results in the order of spk2utt, as Kaldi does."""
     done = [name for name in folder.utterances if name in unfinished.labels]
     if run.output.write_scores:
         unfinished.write_scores(done)
@@ -345,7 +275,7 @@ def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> No
 
 @dataclass(frozen=True, eq=False)
 class _Turns(Mapping[str, list[Turn]]):
-    """The turns of recordings, made when they are asked for: a corpus has many."""
+    """The turns of recordings, made on access: a corpus has many."""
 
     folder: XvectorDir
     labels: Mapping[str, IntArray]
@@ -357,7 +287,7 @@ class _Turns(Mapping[str, list[Turn]]):
         return iter(self.labels)
 
     def without_length(self) -> Iterator[str]:
-        """Yield the recordings that have no turn."""
+        """Yield the recordings without a turn."""
         for name in self.labels:
             segments = (self.folder.segments[u] for u in self.folder.utterances[name])
             if all(segment.start == segment.end for segment in segments):

@@ -18,7 +18,7 @@ import pytest
 import torch
 from fault_table import Faults, check_fault
 
-from ssahc.cli import diarize
+from ssahc.cli import diarize, diarize_task
 from ssahc.io.rttm import read_rttm
 from ssahc.learning import optimizer
 from ssahc.pipeline import diarize as pipeline
@@ -90,7 +90,7 @@ def on_gpu(here, too_much, *options):
 
     here.patch.setattr(optimizer, "train_batch", run_out)
     here.patch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)
-    for module in (optimizer, diarize):
+    for module in (optimizer, diarize, diarize_task):
         here.patch.setattr(module, "has_gpu", lambda device: device != "cpu")
     return here.run(*options, options=("--system", "ssahc"))
 

@@ -144,7 +144,7 @@ def test_unused_scores_are_warned_of(data, tmp_path, caplog):
     (data / "plda" / "none.scp").write_text("")
     options = ("--plda-scores", data / "plda" / "none.scp", "--system", "cosine")
     run(data / "x", tmp_path / "none", *options)
-    assert "makes no use of --plda-scores" in caplog.text
+    assert "does not use --plda-scores" in caplog.text
 
 
 def count_speakers(out):

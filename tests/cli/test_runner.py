@@ -9,17 +9,17 @@ import pytest
 from ssahc.cli.runner import track
 
 
-@pytest.mark.parametrize("where", ["--nj", "--cluster"])
+@pytest.mark.parametrize("where", ["--nj", "--dask"])
 def test_other_processes_give_the_same_bytes(request, here, where):
     archive = here.folder / "x" / "xvector.ark"
     archive.write_bytes(archive.read_bytes()[:-200])
     alone = here.run(out="alone")
     with here.patch.context() as patch:
         value = 2
-        if where == "--cluster":
+        if where == "--dask":
             value = request.getfixturevalue("cluster")
             # What GPUs the workers have is not known here.
-            patch.setattr("ssahc.cli.diarize.has_gpu", None)
+            patch.setattr("ssahc.cli.diarize_task.has_gpu", None)
         elsewhere = here.run(where, value, out="elsewhere")
     assert alone.returncode == elsewhere.returncode == 1
     assert elsewhere.stderr == alone.stderr
@@ -29,7 +29,7 @@ def test_other_processes_give_the_same_bytes(request, here, where):
 
 
 def test_no_gpu_is_looked_for_when_nothing_is_trained(here):
-    here.patch.setattr("ssahc.cli.diarize.has_gpu", None)
+    here.patch.setattr("ssahc.cli.diarize_task.has_gpu", None)
     assert here.run().returncode == 0
 
 

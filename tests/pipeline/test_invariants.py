@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssahc.api import make_options
-from ssahc.cli import diarize as verb
+from ssahc.cli import diarize_task
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.learning import optimizer
 from ssahc.pipeline.diarize import diarize_recording
@@ -78,16 +78,16 @@ def test_processes_change_nothing(run):
 @pytest.mark.parametrize("most", [1, 2])
 def test_batches_change_nothing(run, monkeypatch, system, most):
     whole = run("whole", "--system", system)
-    monkeypatch.setattr(verb, "_MOST_RECORDINGS", most)
+    monkeypatch.setattr(diarize_task, "_MOST_RECORDINGS", most)
     assert contents(run("parts", "--system", system)) == contents(whole)
 
 
 def test_company_on_a_gpu_changes_no_labels(run, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)
-    for module in (optimizer, verb):
+    for module in (optimizer, diarize_task):
         monkeypatch.setattr(module, "has_gpu", lambda device: device != "cpu")
     together = run("together", "--system", "ssahc")
-    monkeypatch.setattr(verb, "_MOST_RECORDINGS_ON_GPU", 1)
+    monkeypatch.setattr(diarize_task, "_MOST_RECORDINGS_ON_GPU", 1)
     alone = run("alone", "--system", "ssahc")
     assert labels_of(alone) == labels_of(together)
 
