@@ -58,7 +58,7 @@ def test_a_weighted_sum_equals_that_of_the_matrices(rng):
         np.testing.assert_allclose(fused, expected, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(affinities())
 def test_statistics_of_factors_equal_those_of_the_matrix(affinity):
     matrix = matrix_of(affinity)
@@ -96,7 +96,7 @@ def test_the_largest_value_is_found_in_every_block(monkeypatch, rng):
         assert affinity.largest() == pytest.approx(np.abs(values).max(), rel=1e-6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(
     affinities(count=9),
     affinities(count=9),

@@ -1,6 +1,8 @@
+"""Preprocessing: equal to scikit-learn and to Kaldi's loop."""
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
@@ -64,6 +66,7 @@ def kaldi_loop(energies, target):
     return dim
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.integers(1, 1000), min_size=1, max_size=20),
     st.floats(0, 0.98),

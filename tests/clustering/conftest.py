@@ -1,4 +1,4 @@
-"""What Kaldi's agglomerative-cluster made of 52 small score matrices."""
+"""Two references for AHC: a naive implementation, and labels from Kaldi."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ssahc.io.text import read_labels, read_reco2num_spk, read_spk2utt
 
 @dataclass(frozen=True)
 class KaldiRun:
-    """One matrix with one set of options; costs are turned into similarities."""
+    """One of 52 small matrices with one set of options; costs become similarities."""
 
     recording: str
     affinity: np.ndarray
@@ -53,3 +53,57 @@ def kaldi_runs(golden):
             yield KaldiRun(recording, sign * matrix, stop, ahc, expected)
 
     return read
+
+
+def _cluster_naively(affinity, stop, cost=None, largest=np.inf):
+    """Cluster by definition: averages and costs of Eq. 2 anew before each merge.
+
+    The affinity is symmetric; among equal pairs the smallest ids win.
+
+    Returns
+    -------
+    labels : (N,) int array
+    bests, merged : list of float
+        Largest average before each merge, and average of the merged pair.
+    """
+    clusters = {i: [i] for i in range(len(affinity))}
+    bests, merged = [], []
+
+    def average(one, other):
+        return affinity[np.ix_(one, other)].mean()
+
+    while len(clusters) > (stop.num_speakers or stop.min_speakers):
+        ids = sorted(clusters)
+        pairs = [(i, j) for i in ids for j in ids if i < j]
+        averages = [
+            average(clusters[i], clusters[j])
+            if len(clusters[i]) + len(clusters[j]) <= largest
+            else -np.inf
+            for i, j in pairs
+        ]
+        best = max(averages)
+        if best == -np.inf:
+            break
+        forced = stop.max_speakers is not None and len(clusters) > stop.max_speakers
+        if stop.threshold is not None and best < stop.threshold and not forced:
+            break
+        costs = [-value for value in averages]
+        if cost is not None and len(clusters) <= cost.below:
+            for index, (i, j) in enumerate(pairs):
+                union = clusters[i] + clusters[j]
+                others = [k for k in ids if k not in (i, j)]
+                near = sorted(average(union, clusters[k]) for k in others)[::-1]
+                costs[index] += cost.weight * sum(near[: cost.neighbors])
+        i, j = pairs[int(np.argmin(costs))]
+        clusters[len(affinity) + len(bests)] = clusters.pop(i) + clusters.pop(j)
+        bests.append(best)
+        merged.append(averages[int(np.argmin(costs))])
+    labels = np.empty(len(affinity), int)
+    for label, cluster in enumerate(sorted(clusters)):
+        labels[clusters[cluster]] = label
+    return labels, bests, merged
+
+
+@pytest.fixture(scope="session")
+def naive_ahc():
+    return _cluster_naively

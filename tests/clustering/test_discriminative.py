@@ -8,46 +8,6 @@ from ssahc.clustering.discriminative import DiscriminativeCost
 from ssahc.clustering.stopping import Stop
 
 
-def naive(affinity, stop, cost, largest=np.inf):
-    """Return labels and, per merge, the largest and the merged average, by loops."""
-    clusters = {i: [i] for i in range(len(affinity))}
-    bests, merged = [], []
-
-    def average(one, other):
-        return affinity[np.ix_(one, other)].mean()
-
-    while len(clusters) > (stop.num_speakers or stop.min_speakers):
-        ids = sorted(clusters)
-        pairs = [(i, j) for i in ids for j in ids if i < j]
-        averages = [
-            average(clusters[i], clusters[j])
-            if len(clusters[i]) + len(clusters[j]) <= largest
-            else -np.inf
-            for i, j in pairs
-        ]
-        best = max(averages)
-        if best == -np.inf:
-            break
-        forced = stop.max_speakers is not None and len(clusters) > stop.max_speakers
-        if stop.threshold is not None and best < stop.threshold and not forced:
-            break
-        costs = [-value for value in averages]
-        if len(clusters) <= cost.below:
-            for index, (i, j) in enumerate(pairs):
-                union = clusters[i] + clusters[j]
-                others = [k for k in ids if k not in (i, j)]
-                near = sorted(average(union, clusters[k]) for k in others)[::-1]
-                costs[index] += cost.weight * sum(near[: cost.neighbors])
-        i, j = pairs[int(np.argmin(costs))]
-        clusters[len(affinity) + len(bests)] = clusters.pop(i) + clusters.pop(j)
-        bests.append(best)
-        merged.append(averages[int(np.argmin(costs))])
-    labels = np.empty(len(affinity), int)
-    for label, cluster in enumerate(sorted(clusters)):
-        labels[clusters[cluster]] = label
-    return labels, bests, merged
-
-
 def random_affinity(rng, count):
     vectors = (
         rng.normal(size=(count, 4))
@@ -59,7 +19,7 @@ def random_affinity(rng, count):
 
 @pytest.mark.parametrize("neighbors", [1, 3])
 @pytest.mark.parametrize("weight", [0.0, 0.1, 1.0])
-def test_merges_equal_the_naive_loop(rng, weight, neighbors):
+def test_merges_equal_the_naive_loop(rng, naive_ahc, weight, neighbors):
     for count, below in ((1, 1), (2, 2), (5, 0), (5, 5), (12, 2), (12, 6), (12, 12)):
         affinity = random_affinity(rng, count)
         cost = DiscriminativeCost(weight, neighbors, below)
@@ -69,14 +29,14 @@ def test_merges_equal_the_naive_loop(rng, weight, neighbors):
             Stop(threshold=0.1),
             Stop(threshold=0.5, min_speakers=2, max_speakers=4),
         ):
-            labels, bests, _ = naive(affinity, stop, cost)
+            labels, bests, _ = naive_ahc(affinity, stop, cost)
             np.testing.assert_array_equal(history.cut(stop), labels)
             direct = agglomerative_cluster(affinity, stop, cost=cost)
             np.testing.assert_array_equal(direct, labels)
             np.testing.assert_allclose(history.averages[: len(bests)], bests, atol=1e-5)
 
 
-def test_cutting_equals_stopping_early_where_merged_averages_rise(rng):
+def test_cutting_equals_stopping_early_where_merged_averages_rise(rng, naive_ahc):
     # In most of these the average of the merged pairs rises again, and merges differ
     # from those of plain linkage.
     changed = rising = 0
@@ -84,32 +44,34 @@ def test_cutting_equals_stopping_early_where_merged_averages_rise(rng):
         affinity = random_affinity(rng, 11)
         cost = DiscriminativeCost(0.5, 1, 11)
         history = average_linkage(affinity, cost=cost)
-        _, bests, merged = naive(affinity, Stop(num_speakers=1), cost)
+        _, bests, merged = naive_ahc(affinity, Stop(num_speakers=1), cost)
         changed += not np.array_equal(average_linkage(affinity).merges, history.merges)
         rising += bool((np.diff(merged) > 1e-6).any())
         # The best pair is not always the one merged, so its average may repeat.
         values = np.unique(np.round(bests, 4))
         for threshold in [-2, *(values[1:] + values[:-1]) / 2, 2]:
             stop = Stop(threshold=threshold)
-            labels = naive(affinity, stop, cost)[0]
+            labels = naive_ahc(affinity, stop, cost)[0]
             np.testing.assert_array_equal(history.cut(stop), labels)
     assert changed > 2
     assert rising > 2
 
 
-def test_no_cluster_exceeds_the_maximum_size(rng):
+def test_no_cluster_exceeds_the_maximum_size(rng, naive_ahc):
     options, changed = AhcOptions(max_spk_fraction=0.5), 0
     for _ in range(5):
         affinity, cost = random_affinity(rng, 14), DiscriminativeCost(0.5, 1, 10)
         stop = Stop(num_speakers=2)
         labels = agglomerative_cluster(affinity, stop, options, cost=cost)
-        np.testing.assert_array_equal(labels, naive(affinity, stop, cost, largest=7)[0])
+        np.testing.assert_array_equal(
+            labels, naive_ahc(affinity, stop, cost, largest=7)[0]
+        )
         free = agglomerative_cluster(affinity, stop, cost=cost)
         changed += not np.array_equal(free, labels)
     assert changed > 0
 
 
-def test_the_second_of_two_passes_uses_the_cost(rng):
+def test_the_second_of_two_passes_uses_the_cost(rng, naive_ahc):
     # The first pass stops at ten clusters per piece, so it merges nothing in pieces of
     # ten: all merges are made in the second one.
     affinity = random_affinity(rng, 20)
@@ -117,7 +79,7 @@ def test_the_second_of_two_passes_uses_the_cost(rng):
     options = AhcOptions(first_pass_max_utterances=10)
     cost = DiscriminativeCost(0.5, 2, 12)
     labels = agglomerative_cluster(affinity, stop, options, cost=cost)
-    np.testing.assert_array_equal(labels, naive(affinity, stop, cost)[0])
+    np.testing.assert_array_equal(labels, naive_ahc(affinity, stop, cost)[0])
     plain = agglomerative_cluster(affinity, stop, options)
     assert not np.array_equal(labels, plain)
 
