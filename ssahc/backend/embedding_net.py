@@ -9,14 +9,11 @@ gradient needs; this one may have hidden layers, and torch differentiates it.
 from math import sqrt
 from typing import Any
 
-from ssahc.core.errors import DataError
+from ssahc.backend.preprocess import SHORTEST, check_dim
 from ssahc.core.types import EmbeddingNet, FloatArray
 
 # A numpy array or a torch tensor.
 Tensor = Any
-
-# Rows shorter than this are not scaled up.
-_SHORTEST = 1e-12
 
 
 def apply_embedding_net(centered: FloatArray, net: EmbeddingNet) -> FloatArray:
@@ -37,12 +34,7 @@ def apply_embedding_net(centered: FloatArray, net: EmbeddingNet) -> FloatArray:
     DataError
         If dimensions disagree.
     """
-    dim = len(net.whitening)
-    if centered.shape[1] != dim:
-        raise DataError(
-            f"x-vectors have {centered.shape[1]} dimensions, the metric has {dim}; "
-            "use the model that belongs to the extractor"
-        )
+    check_dim(centered, len(net.whitening), "the embedding network")
     return run_network(centered, weights_of(net))
 
 
@@ -63,7 +55,7 @@ def run_network(inputs: Tensor, weights: list[Tensor]) -> Tensor:
     whitening, *hidden, projection = weights
     whitened = _affine(inputs, whitening)
     # Clipped before the root, which has no finite gradient at 0.
-    square = (whitened * whitened).sum(axis=1)[:, None].clip(min=_SHORTEST**2)
+    square = (whitened * whitened).sum(axis=1)[:, None].clip(min=SHORTEST**2)
     normalized = whitened * (sqrt(whitened.shape[1]) / square**0.5)
     for inner, outer in _in_pairs(hidden):
         normalized = normalized + _affine(normalized, inner).clip(min=0.0) @ outer.T

@@ -12,6 +12,8 @@ from ssahc.core.types import FloatArray, Model
 
 # Centred vectors shorter than this share of the raw ones are rounding noise.
 _NO_SPREAD = 1e-6
+# Rows shorter than this are not scaled to unit length by networks and samplers.
+SHORTEST = 1e-12
 # Eigenvalues below this share of the largest one may be rounding noise.
 _RANK = 1e-9
 

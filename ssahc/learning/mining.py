@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from ssahc.backend.preprocess import SHORTEST
 from ssahc.core.errors import UsageError
 from ssahc.core.types import FloatArray, IntArray
 
@@ -15,8 +16,6 @@ Sampling = Literal["all", "random", "semi-hard", "hard", "distance-weighted"]
 # In distance-weighted sampling, closer pairs are weighted as if this far apart, and
 # pairs at this distance or beyond are not drawn (Wu et al.).
 _NEAREST, _FARTHEST = 0.5, 1.4
-# Rows shorter than this are not scaled up to unit length.
-_SHORTEST = 1e-12
 
 
 def all_pairs(labels: IntArray) -> tuple[IntArray, np.ndarray]:
@@ -183,7 +182,7 @@ class _Rows:
     def __init__(self, embeddings: FloatArray, labels: IntArray) -> None:
         rows = np.asarray(embeddings, np.float64)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        unit = rows / np.maximum(lengths, _SHORTEST)
+        unit = rows / np.maximum(lengths, SHORTEST)
         self.distances = np.sqrt(np.maximum(2 - 2 * unit @ unit.T, 0))
         names, self.classes = np.unique(labels, return_inverse=True)
         self.num_classes = len(names)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ssahc.backend.preprocess import SHORTEST
+
 # A numpy array or a torch tensor.
 Tensor = Any
-
-# Rows shorter than this are not scaled to unit length.
-_SHORTEST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +88,7 @@ class Pass:
 
 
 def _lengths(rows: Tensor) -> Tensor:
-    return ((rows * rows).sum(axis=-1, keepdims=True) ** 0.5).clip(min=_SHORTEST)
+    return ((rows * rows).sum(axis=-1, keepdims=True) ** 0.5).clip(min=SHORTEST)
 
 
 def _through_scaling(gradient: Tensor, unit: Tensor, length: Tensor) -> Tensor:

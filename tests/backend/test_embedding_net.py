@@ -74,5 +74,5 @@ def test_zero_rows_give_zeros_and_finite_gradients(rng):
 
 
 def test_other_dimensions_are_rejected(rng):
-    with pytest.raises(DataError, match="4 dimensions, the metric has 5; use the mod"):
+    with pytest.raises(DataError, match="4 dimensions, the embedding network has 5"):
         apply_embedding_net(rng.standard_normal((2, 4)), draw_net(rng, 0, 0))
