@@ -178,10 +178,12 @@ def ssahc_here(monkeypatch, capsys):
             patch.setenv("MPLBACKEND", "agg")
             if cwd is not None:
                 patch.chdir(cwd)
-            with pytest.raises(SystemExit) as stop:
-                main()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+            try:
+                with pytest.raises(SystemExit) as stop:
+                    main()
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
         out, err = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, stop.value.code or 0, out, err)
 
@@ -354,7 +356,7 @@ def as_the_page_says(broken, folder, ssahc_here, monkeypatch):
 
 @pytest.fixture
 def here(folder, ssahc_here, monkeypatch):
-    """Return what the faults work with: a folder, and a way to diarize it."""
+    """A folder of inputs, its output folder, and a way to diarize it."""
     options = ("--system", "plda", "--write-scores", "--max-speakers", 4)
 
     def run(*more, out="out", options=options):
@@ -365,7 +367,7 @@ def here(folder, ssahc_here, monkeypatch):
 
     @contextmanager
     def after(count, act):
-        """Do something when so many recordings are done."""
+        """Do something as soon as so many recordings are done."""
         add = journal.Unfinished.add
 
         def add_and_act(self, *arguments):

@@ -1,6 +1,6 @@
-"""Disks that are full, folders that vanish, processes that are stopped.
+"""Full disks, odd files in the output folder, stopped processes.
 
-Each is brought about, and is as docs/faults.md says.
+Each row of docs/faults.md is brought about.
 """
 
 import errno
@@ -10,8 +10,6 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +17,7 @@ from types import SimpleNamespace
 import numba
 import pytest
 from fault_table import ROWS, Faults, check_fault
+from kills import killed
 
 from ssahc.cli import diarize, journal
 from ssahc.clustering import dense_linkage
@@ -33,7 +32,7 @@ fault = Faults()
 
 @contextmanager
 def largest_file(size):
-    """Have files end at a size, as on a full disk."""
+    """Limit the size of files, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -83,7 +82,7 @@ def _(here):
 
 @fault("an output folder that cannot be written to")
 def _(here):
-    # Not even root may write there.
+    # Root cannot write there either.
     return here.run(out="/proc/out")
 
 
@@ -118,7 +117,7 @@ def _(here):
 
 @fault("a link in place of `.unfinished`")
 def _(here):
-    # Of others: what a name in it is like is no matter.
+    # A folder of others, whatever the names in it.
     others = here.folder / "others"
     names = ("lock", "labels.0", "rttm", "deeper/file")
     for name in names:
@@ -208,36 +207,17 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
-def kill(here, after):
-    """Diarize in a process that is killed after so many recordings."""
-    options = ("--system", "plda", "--write-scores", "--max-speakers", 4)
-    model = ("--model-dir", here.folder / "model")
-    command = ("ssahc", "diarize", here.folder / "x", here.out, *model, *options)
-    code = (
-        "import os, sys\n"
-        "from ssahc.cli import journal\n"
-        "add = journal.Unfinished.add\n"
-        "def add_and_die(self, *arguments):\n"
-        "    add(self, *arguments)\n"
-        f"    if len(self.labels) == {after}: os.kill(os.getpid(), 9)\n"
-        "journal.Unfinished.add = add_and_die\n"
-        f"sys.argv = {[str(part) for part in command]!r}\n"
-        "import ssahc.__main__"
-    )
-    killed = subprocess.run([sys.executable, "-c", code], check=False)
-    assert killed.returncode == -signal.SIGKILL
-
-
 @fault("killed (SIGKILL), and started again")
 def _(here):
-    kill(here, 2)
+    with killed(here.out) as die, here.after(2, die):
+        here.run()
     return here.run()
 
 
 @fault("interrupted (Ctrl-C)")
 def _(here):
     with here.after(1, lambda: send(signal.SIGINT)):
-        return here.run("--nj", 2)
+        return here.run()
 
 
 @fault("interrupted, again and again")
@@ -286,7 +266,7 @@ def _(here):
 def _(here):
     with here.after(3, lambda: send(signal.SIGTERM)):
         here.run()
-    # What was written last may not have reached the disk; a file may end in zeros.
+    # The last writes may not have reached the disk; a file may end in zeros.
     for name, lost in (("labels.0", 40), ("scores.0", 100)):
         path = here.out / ".unfinished" / name
         path.write_bytes(path.read_bytes()[:-lost] + bytes(lost))
@@ -295,11 +275,11 @@ def _(here):
 
 
 @pytest.mark.parametrize("name", fault)
-def test_a_fault_is_as_the_page_says(here, name):
+def test_a_fault_while_running_is_as_documented(here, name):
     check_fault(here, name, fault[name])
 
 
-def test_every_fault_has_a_row_and_every_row_a_fault():
+def test_every_fault_is_documented_and_brought_about():
     texts = [
         path.read_text() for path in Path(__file__).parent.glob("test_faults_*.py")
     ]

@@ -1,7 +1,5 @@
-"""Runs that write to one folder at the same time: the second is refused."""
+"""Output folders that another run writes to, or that hold links and old files."""
 
-import errno
-import fcntl
 import os
 import resource
 import shutil
@@ -46,31 +44,20 @@ def tree(folder):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_second_run_is_refused(folder, ssahc_here, verbs, verb):
+def test_a_second_run_is_refused(folder, ssahc_here, verbs, verb):
     with lock_folder(folder / "out"):
         before = tree(folder / "out")
         result = ssahc_here(*verbs[verb])
         assert tree(folder / "out") == before
     whose = f"process {os.getpid()} on {os.uname().nodename} since 20"
     assert result.returncode == 2
-    assert result.stderr.startswith(
-        f"ssahc: error: {folder / 'out'}: another run is writing there ({whose}"
-    )
-    assert result.stderr.endswith("; wait for it, or choose another output folder\n")
     assert result.stderr.count("\n") == 1
+    assert f"{folder / 'out'}: another run is writing there ({whose}" in result.stderr
     assert not (folder / "out").exists()
 
 
-def test_a_lock_whose_process_is_gone_keeps_nobody_out(folder, ssahc_here, verbs):
-    lock = folder / "out" / ".unfinished" / "lock"
-    lock.parent.mkdir(parents=True)
-    lock.write_text("process 1 on elsewhere since 2001-01-01 00:00:00\n")
-    assert ssahc_here(*verbs["fit"]).returncode == 0
-    assert {path.name for path in (folder / "out").iterdir()} == MODEL
-
-
 @pytest.mark.parametrize("verb", ["fit", "diarize"])
-def test_what_a_killed_run_has_left_goes(folder, ssahc_here, verbs, verb):
+def test_files_of_a_killed_run_are_removed(folder, ssahc_here, verbs, verb):
     unfinished = folder / "out" / ".unfinished"
     with staged_output(folder / "out", ()) as staged:
         (staged / "plda").write_text("half of")
@@ -81,60 +68,53 @@ def test_what_a_killed_run_has_left_goes(folder, ssahc_here, verbs, verb):
     assert not unfinished.exists()
 
 
-@pytest.mark.parametrize("kind", ["link", "dangling link", "looping link", "file"])
-@pytest.mark.parametrize("verb", VERBS)
-def test_what_is_not_a_folder_of_ours_is_not_written_to(
-    folder, ssahc_here, verbs, verb, kind
+@pytest.mark.parametrize(
+    ("verb", "target"),
+    [*((verb, "others") for verb in VERBS), ("fit", "nowhere"), ("fit", ".unfinished")],
+)
+def test_a_link_in_place_of_the_unfinished_folder_is_refused(
+    folder, ssahc_here, verbs, verb, target
 ):
-    unfinished, others = folder / "out" / ".unfinished", folder / "others"
-    unfinished.parent.mkdir()
-    if kind == "link":
-        (others / "staged").mkdir(parents=True)
-        (others / "staged" / "mine").write_text("mine")
-    if kind == "file":
-        unfinished.write_text("mine")
-    else:
-        unfinished.symlink_to(unfinished if kind == "looping link" else others)
+    (folder / "out").mkdir()
+    (folder / "out" / "others" / "staged").mkdir(parents=True)
+    (folder / "out" / "others" / "staged" / "mine").write_text("mine")
+    (folder / "out" / ".unfinished").symlink_to(target)
     before = tree(folder)
     result = ssahc_here(*verbs[verb])
     assert tree(folder) == before
     assert result.returncode == 2
-    assert result.stderr == (
-        f"ssahc: error: {unfinished}: is a {kind.split()[-1]}, expected a folder that "
-        "ssahc makes; move it away\n"
-    )
+    assert result.stderr.count("\n") == 1
+    assert ".unfinished: is a link, expected a folder made by ssahc" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["lock", "staged", "labels.0", "checkpoint.npz"])
 @pytest.mark.parametrize("there", [True, False])
-def test_a_link_in_the_folder_is_not_followed(folder, ssahc_here, verbs, name, there):
-    for verb in ("diarize", "fit", "train-metric"):
-        (folder / "out" / ".unfinished").mkdir(parents=True)
-        others = folder / "others"
-        if there:
-            others.mkdir(exist_ok=True)
-            (others / "mine").write_text("mine")
-        (folder / "out" / ".unfinished" / name).symlink_to(others)
-        before = tree(others)
-        result = ssahc_here(*verbs[verb])
-        assert tree(others) == before
-        assert others.exists() == there
-        if name == "lock":
-            assert result.returncode == 2
-            assert "lock: is a link, expected a file that ssahc" in result.stderr
-        else:
-            assert result.returncode == 0
-        shutil.rmtree(folder / "out")
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [("diarize", "labels.0"), ("fit", "staged"), ("train-metric", "checkpoint.npz")],
+)
+def test_links_in_the_unfinished_folder_are_not_followed(
+    folder, ssahc_here, verbs, verb, name, there
+):
+    others = folder / "others"
+    if there:
+        others.mkdir()
+        (others / "mine").write_text("mine")
+    (folder / "out" / ".unfinished").mkdir(parents=True)
+    (folder / "out" / ".unfinished" / name).symlink_to(others)
+    before = tree(others)
+    assert ssahc_here(*verbs[verb]).returncode == 0
+    assert tree(others) == before
+    assert others.exists() == there
 
 
-def test_a_link_to_a_folder_of_outputs_is_one(folder, ssahc_here, verbs):
+def test_the_output_folder_may_be_a_link(folder, ssahc_here, verbs):
     (folder / "elsewhere").mkdir()
     (folder / "out").symlink_to(folder / "elsewhere")
     assert ssahc_here(*verbs["fit"]).returncode == 0
     assert {path.name for path in (folder / "elsewhere").iterdir()} == MODEL
 
 
-def test_an_interrupted_diarization_outlives_a_fit(folder, ssahc_here, verbs):
+def test_fit_keeps_an_interrupted_diarization(folder, ssahc_here, verbs):
     unfinished = folder / "out" / ".unfinished"
     unfinished.mkdir(parents=True)
     (unfinished / "config.toml").touch()
@@ -142,22 +122,7 @@ def test_an_interrupted_diarization_outlives_a_fit(folder, ssahc_here, verbs):
     assert [path.name for path in unfinished.iterdir()] == ["config.toml"]
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_without_locks(folder, ssahc_here, verbs, monkeypatch, number):
-    def flock(*_):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    result = ssahc_here(*verbs["fit"])
-    assert result.returncode == 0
-    assert (
-        f"ssahc: {folder / 'out'}: cannot be locked ({os.strerror(number)}); see to it "
-        "that no other run writes there\n"
-    ) in result.stderr
-    assert {path.name for path in (folder / "out").iterdir()} == MODEL
-
-
-def test_a_full_disk_does_not_undo_a_lock(tmp_path):
+def test_the_lock_holds_on_a_full_disk(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -168,11 +133,11 @@ def test_a_full_disk_does_not_undo_a_lock(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_many_runs_that_begin_and_end_at_once(tmp_path):
+def test_runs_that_start_and_end_together_never_share_the_folder(tmp_path):
     inside, entered, wrong = [], [], []
 
     def run():
-        for _ in range(100):
+        for _ in range(50):
             try:
                 with lock_folder(tmp_path):
                     inside.append(1)

@@ -1,4 +1,4 @@
-"""The tables of docs/faults.md, and whether faults of a run are as their rows say."""
+"""The tables of docs/faults.md, and a check of a run against its row."""
 
 import multiprocessing
 import re
@@ -16,13 +16,13 @@ STATUS = {
 
 
 class Row(NamedTuple):
-    """What docs/faults.md says of a fault."""
+    """A row of docs/faults.md: message and survivors."""
 
     seen: str
     survives: str
 
     def is_said_in(self, errors: str) -> bool:
-        """Whether a line says it; where the page has dots, anything may stand."""
+        """Whether a line has the message; dots stand for anything."""
         if self.seen == "nothing":
             return errors == ""
         (text,) = re.findall(r"`+ ?(.+?) ?`+", self.seen)
@@ -31,7 +31,7 @@ class Row(NamedTuple):
         return any(re.fullmatch(who + form, line) for line in errors.splitlines())
 
     def of_a_run(self) -> tuple[list[str], int]:
-        """Return the messages and the exit status of a row on what runs meet."""
+        """Return the messages and the exit status of a row of "While it runs"."""
         status = re.search(r"exit status (\d+)", self.seen)
         number = int(status[1]) if status else STATUS[self.survives]
         messages = [m for m in re.findall("`(.*?)`", self.seen) if m != "--resume"]
@@ -57,10 +57,10 @@ ROWS = PAGE["While it runs"]
 
 
 class Faults(dict):
-    """What brings about each fault of a test module."""
+    """The functions that bring about the faults of a test module."""
 
     def __call__(self, name):
-        """Note what brings a fault about, and returns what was seen of it."""
+        """Register a function that brings a fault about and returns the run."""
 
         def note(bring_about):
             self[name] = bring_about
@@ -70,7 +70,7 @@ class Faults(dict):
 
 
 def check_fault(here, name, bring_about):
-    """Bring a fault about, and check all that the page says of it."""
+    """Bring a fault about; check messages, exit status and survivors."""
     messages, status = ROWS[name].of_a_run()
     learning = "GPU" in name or "cuda" in name
     options = {"options": ("--system", "ssahc")} if learning else {}
@@ -104,7 +104,7 @@ def everything(here):
 
 
 def what_was_done(here):
-    """A run with --resume goes on from there, and does no recording again."""
+    """A run with --resume continues and completes it."""
     kept = (here.out / ".unfinished" / "config.toml").exists()
     if not kept:
         # It has been resumed already.
@@ -120,7 +120,7 @@ def what_was_done(here):
 
 
 def nothing_is_written(here):
-    """A run that was there is as it was; a folder that was not is not."""
+    """What was there before is unchanged."""
     if here.out.is_dir():
         assert {path.name for path in here.out.iterdir()} <= {"rttm", ".unfinished"}
     else:
