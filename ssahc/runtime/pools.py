@@ -1,8 +1,8 @@
 """Workers that batches are sent to: processes on this machine, or a Dask cluster.
 
-Each process has a pipe of its own, so that one which is killed, even while it sends,
-costs the others nothing. Where workers share a pipe they wait for ever for the rest of
-a message: `concurrent.futures`, pebble 5. joblib 1.6 gives everything up.
+Each process has its own pipe, so that one killed in the middle of a message does not
+block the others. `concurrent.futures` and pebble 5 share one pipe and hang then; joblib
+1.6 gives up all work.
 """
 
 import multiprocessing
@@ -53,9 +53,9 @@ class Pool(Generic[Item, Result]):
 @contextmanager
 def local_workers(work: Work[Item, Result], count: int) -> Iterator[Pool[Item, Result]]:
     """Start processes when there is work for them, and kill them at the end."""
-    # A thread waits for each process. It blocks Ctrl-C, which is for the main process
-    # to act on, and processes inherit that; the first start of the resource tracker
-    # would unblock it again.
+    # A thread waits for each process. Threads block Ctrl-C, which the main process acts
+    # on, and processes inherit that; the first start of the resource tracker would
+    # unblock it.
     resource_tracker.ensure_running()
     block = (signal.SIG_BLOCK, {signal.SIGINT})
     threads = ThreadPoolExecutor(
@@ -69,7 +69,7 @@ def local_workers(work: Work[Item, Result], count: int) -> Iterator[Pool[Item, R
             ProcessKilled,
         )
     finally:
-        # What is under way may take hours, and nobody waits for it any more.
+        # Nobody waits any more for running batches, which may take hours.
         threads.shutdown(wait=False, cancel_futures=True)
         processes.kill()
         threads.shutdown()
@@ -93,7 +93,7 @@ class _Processes:
             If the process dies. The next call starts another one.
         """
         known: Connection | None = getattr(self._of_thread, "connection", None)
-        # After an error the pipe may hold half of a message: it is not used again.
+        # After an error the pipe may hold half of a message and is not reused.
         self._of_thread.connection = None
         connection = known or self._start()
         try:
@@ -110,7 +110,7 @@ class _Processes:
 
     def _start(self) -> Connection:
         """Return a pipe to a new process, which ends when the pipe is closed."""
-        # A fork would copy the locks of torch's threads, held for ever.
+        # A fork would copy locks that torch's threads hold.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs,), daemon=True)
@@ -133,7 +133,7 @@ class _Processes:
 def dask_workers(
     work: Work[Item, Result], address: str
 ) -> Iterator[Pool[Item, Result]]:
-    """Have the workers of a Dask cluster do the work.
+    """Connect to a Dask cluster and send the work to its workers.
 
     Raises
     ------

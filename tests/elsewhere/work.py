@@ -20,6 +20,15 @@ def fail_at(wrong, number):
     return number
 
 
+class TooLarge:
+    def __reduce__(self):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+
+def too_large_at_2(number):
+    return TooLarge() if number == 2 else number
+
+
 def killed_at(poison, folder, number):
     """Die at `poison`: every time, or only once if there is a folder to note it."""
     note = None if folder is None else folder / "died"
