@@ -1,6 +1,6 @@
 """Workers that batches are sent to: processes on this machine, or a Dask cluster.
 
-Each process has its own pipe, so that one killed in the middle of a message does not
+Each process has its own pipes, so that one killed in the middle of a message does not
 block the others. `concurrent.futures` and pebble 5 share one pipe and hang then; joblib
 1.6 gives up all work.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 from ssahc.core.errors import UsageError
 from ssahc.runtime.worker import (
@@ -75,6 +75,13 @@ def local_workers(work: Work[Item, Result], count: int) -> Iterator[Pool[Item, R
         threads.shutdown()
 
 
+class _Pipes(NamedTuple):
+    """Our ends of the pipes to a process and from it."""
+
+    batches: Connection
+    results: Connection
+
+
 class _Processes:
     """A process for each thread that asks for work."""
 
@@ -92,34 +99,37 @@ class _Processes:
         ProcessKilled
             If the process dies. The next call starts another one.
         """
-        known: Connection | None = getattr(self._of_thread, "connection", None)
-        # After an error the pipe may hold half of a message and is not reused.
-        self._of_thread.connection = None
-        connection = known or self._start()
+        known: _Pipes | None = getattr(self._of_thread, "pipes", None)
+        # After an error a pipe may hold half of a message and is not reused.
+        self._of_thread.pipes = None
+        pipes = known or self._start()
         try:
             if known is None:
-                connection.send_bytes(self._work)
-            connection.send((batch, settings))
-            answer: Done[Any] | Exception = connection.recv()
+                pipes.batches.send_bytes(self._work)
+            pipes.batches.send((batch, settings))
+            answer: Done[Any] | Exception = pipes.results.recv()
         except (EOFError, OSError) as error:
             raise ProcessKilled from error
-        self._of_thread.connection = connection
+        self._of_thread.pipes = pipes
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _start(self) -> Connection:
-        """Return a pipe to a new process, which ends when the pipe is closed."""
+    def _start(self) -> _Pipes:
+        """Return pipes to and from a new process, which ends when they are closed."""
         # A fork would copy locks that torch's threads hold.
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs,), daemon=True)
-        process.start()
-        theirs.close()
+        their_batches, batches = context.Pipe(duplex=False)
+        results, their_results = context.Pipe(duplex=False)
+        with their_batches, their_results:
+            process = context.Process(
+                target=serve, args=(their_batches, their_results), daemon=True
+            )
+            process.start()
         self._started.append(process)
         if self._ended:
             process.kill()
-        return ours
+        return _Pipes(batches, results)
 
     def kill(self) -> None:
         """Kill all processes, and those that threads are about to start."""

@@ -74,14 +74,14 @@ def work_on(
         _logger.removeHandler(recorder)
 
 
-def serve(connection: Connection) -> None:
+def serve(batches: Connection, results: Connection) -> None:
     """Receive the work, then batches, and answer each with its results or an error."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # The parent has closed the pipe.
+    # The parent has closed the pipes.
     with suppress(EOFError, ConnectionError):
-        work: Work[Any, Any] = connection.recv()
+        work: Work[Any, Any] = batches.recv()
         while True:
-            connection.send_bytes(_answer(work, connection.recv_bytes()))
+            results.send_bytes(_answer(work, batches.recv_bytes()))
 
 
 def _answer(work: Work[Any, Any], message: bytes) -> bytes:

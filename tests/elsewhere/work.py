@@ -53,9 +53,9 @@ def killed_while_sending(poison, folder, number):
     if number == poison and not (folder / "died").exists():
         (folder / "died").touch()
         frame = sys._getframe()
-        while "connection" not in frame.f_locals:
+        while "batches" not in frame.f_locals:
             frame = frame.f_back
-        pipe = frame.f_locals["connection"].fileno()
+        pipe = frame.f_locals["results"].fileno()
         os.write(pipe, struct.pack("!i", 1000) + b"half of it")
         os.kill(os.getpid(), signal.SIGKILL)
     return number
