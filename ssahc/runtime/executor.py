@@ -1,6 +1,6 @@
 """Process items in parallel: on this machine, or on the workers of a Dask cluster.
 
-A worker that is killed costs time only: its work is retried.
+Work lost with a killed worker is retried.
 """
 
 import logging
@@ -16,10 +16,10 @@ from ssahc.runtime.memory import lack_of_memory
 from ssahc.runtime.pools import DASK, PATIENCE, Pool, dask_workers, local_workers
 from ssahc.runtime.worker import Done, Item, Result, Work
 
-# The share of a full batch that an item takes.
+# Fraction of a full batch that an item takes.
 Load = Callable[[Item], float]
 
-# Batches for each worker, so that none waits for the next one.
+# Batches per worker, so that none has to wait for the next one.
 _AHEAD = 2
 
 _logger = logging.getLogger("ssahc")
@@ -52,7 +52,7 @@ class RunningOptions(Options, group="Execution"):
 
 @dataclass(frozen=True)
 class Undone:
-    """In place of a result: the item was lost even when it was the only one under way.
+    """In place of a result: the item failed even when it was processed alone.
 
     Attributes
     ----------
@@ -64,12 +64,12 @@ class Undone:
 
 @dataclass(frozen=True)
 class Each(Generic[Item, Result]):
-    """The same work on each item of a batch."""
+    """Apply a function to each item of a batch."""
 
     work: Callable[[Item], Result]
 
     def __call__(self, batch: list[Item]) -> list[Result]:
-        """Return the results, in the order of the items."""
+        """Return the results in the order of the items."""
         return [self.work(item) for item in batch]
 
 
@@ -86,21 +86,22 @@ def map_unordered(
     Parameters
     ----------
     work : callable
-        Pickled if other processes are to call it. What it logs is logged here.
+        From a batch to the list of results; pickled for other processes. Its log
+        records are forwarded to this process.
     items : iterable
-        Taken as they are needed, not all at once.
+        Consumed lazily.
     running : RunningOptions
     total : int
-        About how many items there are.
+        Approximate number of items.
     load : callable, optional
-        The share of a full batch that an item takes; by default all of it in this
-        process, where larger batches gain nothing, and an eighth in others. Batches
-        for others are smaller if there are too few items to keep all workers busy.
+        Fraction of a full batch that an item takes; by default 1 in this process, where
+        larger batches gain nothing, and 1/8 in others. Batches are smaller if there are
+        too few items to keep all workers busy.
 
     Yields
     ------
     (item, result)
-        In the order in which they are done.
+        In order of completion.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def _work_here(
 ) -> Iterator[tuple[Item, Result]]:
     while batch := _take(source, most, load):
         yield from zip(batch, work(batch), strict=True)
-        # Not to be held while the next ones are read.
+        # Release results before the next items are read.
         del batch
 
 
@@ -134,7 +135,7 @@ def _work_elsewhere(
     source = iter(items)
     batches = iter(lambda: _take(source, most, load), [])
     lost = yield from _send(pool, batches, ahead=_AHEAD)
-    # Again, one at a time: each then has all the memory, and it is known what kills.
+    # Retry one at a time: each has all the memory, and the one that kills is known.
     yield from (yield from _send(pool, ([item] for item, _ in lost), ahead=0))
 
 
@@ -153,10 +154,10 @@ def _take(source: Iterator[Item], most: int, load: Load[Item]) -> list[Item]:
 def _send(
     pool: Pool[Item, Result], batches: Iterable[list[Item]], *, ahead: int
 ) -> Generator[tuple[Item, Result], None, list[tuple[Item, Undone]]]:
-    """Send batches, `ahead` for each worker (0: one batch at a time); return the lost.
+    """Send batches, at most `ahead` per worker (0: one batch at a time).
 
-    Lost are items whose worker was killed, and those that memory did not suffice to
-    send, or to send back.
+    Yields items and results. Returns the items that were lost: their worker was killed,
+    or they or their results were too large to send.
     """
     source = iter(batches)
     under_way: dict[Future[Done[Result]], list[Item]] = {}
@@ -180,7 +181,7 @@ def _send(
                 lost += [(item, _why_lost(error)) for item in batch]
                 if ahead and isinstance(error, pool.killed):
                     _logger.warning("a worker was killed; its work is retried")
-            # Results are not to be held while others are waited for.
+            # Release results while waiting for others.
             del future, batch
 
 

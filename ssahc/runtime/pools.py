@@ -1,8 +1,8 @@
 """Workers that batches are sent to: processes on this machine, or a Dask cluster.
 
-Each process has a pipe of its own, so that one which is killed, even while it sends,
-costs the others nothing. Where workers share a pipe they wait for ever for the rest of
-a message: `concurrent.futures`, pebble 5. joblib 1.6 gives everything up.
+Each process has its own pipes, so that one killed in the middle of a message does not
+block the others. `concurrent.futures` and pebble 5 share one pipe and hang then; joblib
+1.6 gives up all work.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 from ssahc.core.errors import UsageError
 from ssahc.runtime.worker import (
@@ -53,9 +53,9 @@ class Pool(Generic[Item, Result]):
 @contextmanager
 def local_workers(work: Work[Item, Result], count: int) -> Iterator[Pool[Item, Result]]:
     """Start processes when there is work for them, and kill them at the end."""
-    # A thread waits for each process. It blocks Ctrl-C, which is for the main process
-    # to act on, and processes inherit that; the first start of the resource tracker
-    # would unblock it again.
+    # A thread waits for each process. Threads block Ctrl-C, which the main process acts
+    # on, and processes inherit that; the first start of the resource tracker would
+    # unblock it.
     resource_tracker.ensure_running()
     block = (signal.SIG_BLOCK, {signal.SIGINT})
     threads = ThreadPoolExecutor(
@@ -69,10 +69,17 @@ def local_workers(work: Work[Item, Result], count: int) -> Iterator[Pool[Item, R
             ProcessKilled,
         )
     finally:
-        # What is under way may take hours, and nobody waits for it any more.
+        # Nobody waits any more for running batches, which may take hours.
         threads.shutdown(wait=False, cancel_futures=True)
         processes.kill()
         threads.shutdown()
+
+
+class _Pipes(NamedTuple):
+    """Our ends of the pipes to a process and from it."""
+
+    batches: Connection
+    results: Connection
 
 
 class _Processes:
@@ -92,34 +99,37 @@ class _Processes:
         ProcessKilled
             If the process dies. The next call starts another one.
         """
-        known: Connection | None = getattr(self._of_thread, "connection", None)
-        # After an error the pipe may hold half of a message: it is not used again.
-        self._of_thread.connection = None
-        connection = known or self._start()
+        known: _Pipes | None = getattr(self._of_thread, "pipes", None)
+        # After an error a pipe may hold half of a message and is not reused.
+        self._of_thread.pipes = None
+        pipes = known or self._start()
         try:
             if known is None:
-                connection.send_bytes(self._work)
-            connection.send((batch, settings))
-            answer: Done[Any] | Exception = connection.recv()
+                pipes.batches.send_bytes(self._work)
+            pipes.batches.send((batch, settings))
+            answer: Done[Any] | Exception = pipes.results.recv()
         except (EOFError, OSError) as error:
             raise ProcessKilled from error
-        self._of_thread.connection = connection
+        self._of_thread.pipes = pipes
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _start(self) -> Connection:
-        """Return a pipe to a new process, which ends when the pipe is closed."""
-        # A fork would copy the locks of torch's threads, held for ever.
+    def _start(self) -> _Pipes:
+        """Return pipes to and from a new process, which ends when they are closed."""
+        # A fork would copy locks that torch's threads hold.
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs,), daemon=True)
-        process.start()
-        theirs.close()
+        their_batches, batches = context.Pipe(duplex=False)
+        results, their_results = context.Pipe(duplex=False)
+        with their_batches, their_results:
+            process = context.Process(
+                target=serve, args=(their_batches, their_results), daemon=True
+            )
+            process.start()
         self._started.append(process)
         if self._ended:
             process.kill()
-        return ours
+        return _Pipes(batches, results)
 
     def kill(self) -> None:
         """Kill all processes, and those that threads are about to start."""
@@ -133,7 +143,7 @@ class _Processes:
 def dask_workers(
     work: Work[Item, Result], address: str
 ) -> Iterator[Pool[Item, Result]]:
-    """Have the workers of a Dask cluster do the work.
+    """Connect to a Dask cluster and send the work to its workers.
 
     Raises
     ------

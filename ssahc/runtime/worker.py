@@ -1,4 +1,4 @@
-"""What runs in a worker: a process that takes batches from another."""
+"""What runs in a worker process."""
 
 import logging
 import multiprocessing
@@ -22,7 +22,7 @@ _logger = logging.getLogger("ssahc")
 
 @dataclass(frozen=True)
 class Done(Generic[Result]):
-    """Results of a batch, and what was logged meanwhile."""
+    """Results of a batch, and what was logged while it was processed."""
 
     results: list[Result]
     log: list[tuple[int, str]]
@@ -30,14 +30,14 @@ class Done(Generic[Result]):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker takes over from the process that sends work."""
+    """Settings that a worker takes over from the process that sends work."""
 
     log_level: int
     threads: int | None
 
 
 def own_settings() -> Settings:
-    """Return what a worker takes over from this process."""
+    """Return the settings of this process."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
     return Settings(
         _logger.getEffectiveLevel(), int(threads) if threads.isdigit() else None
@@ -45,7 +45,7 @@ def own_settings() -> Settings:
 
 
 class _Recorder(logging.Handler):
-    """Keeps what this thread logs."""
+    """Collects the log records of this thread."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,14 +74,14 @@ def work_on(
         _logger.removeHandler(recorder)
 
 
-def serve(connection: Connection) -> None:
+def serve(batches: Connection, results: Connection) -> None:
     """Receive the work, then batches, and answer each with its results or an error."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # An end of the pipe is the end of the work.
+    # The parent has closed the pipes.
     with suppress(EOFError, ConnectionError):
-        work: Work[Any, Any] = connection.recv()
+        work: Work[Any, Any] = batches.recv()
         while True:
-            connection.send_bytes(_answer(work, connection.recv_bytes()))
+            results.send_bytes(_answer(work, batches.recv_bytes()))
 
 
 def _answer(work: Work[Any, Any], message: bytes) -> bytes:
@@ -93,7 +93,7 @@ def _answer(work: Work[Any, Any], message: bytes) -> bytes:
 
 
 def _end_with_parent() -> None:
-    """End even in the middle of work, of which nobody will hear."""
+    """End with the parent, even in the middle of a batch."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

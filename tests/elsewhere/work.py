@@ -20,6 +20,15 @@ def fail_at(wrong, number):
     return number
 
 
+class TooLarge:
+    def __reduce__(self):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+
+def too_large_at_2(number):
+    return TooLarge() if number == 2 else number
+
+
 def killed_at(poison, folder, number):
     """Die at `poison`: every time, or only once if there is a folder to note it."""
     note = None if folder is None else folder / "died"
@@ -44,9 +53,9 @@ def killed_while_sending(poison, folder, number):
     if number == poison and not (folder / "died").exists():
         (folder / "died").touch()
         frame = sys._getframe()
-        while "connection" not in frame.f_locals:
+        while "batches" not in frame.f_locals:
             frame = frame.f_back
-        pipe = frame.f_locals["connection"].fileno()
+        pipe = frame.f_locals["results"].fileno()
         os.write(pipe, struct.pack("!i", 1000) + b"half of it")
         os.kill(os.getpid(), signal.SIGKILL)
     return number

@@ -1,4 +1,4 @@
-"""Work in other processes: same results, and no loss when one of them is killed."""
+"""Other processes give the same results, and a killed one loses nothing."""
 
 import importlib
 import io
@@ -22,7 +22,7 @@ from ssahc.runtime.executor import Each, RunningOptions, Undone, map_unordered
 
 @pytest.fixture(scope="module", autouse=True)
 def work():
-    """Load the work from where other processes, which take over the path, find it."""
+    """Import the work from a folder on the path, where other processes find it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[1] / "elsewhere")
         yield importlib.import_module("work")
@@ -39,7 +39,7 @@ def running(request):
     return RunningOptions(nj=2 if request.param == "processes" else 1)
 
 
-def test_results_and_messages_arrive(work, running, caplog):
+def test_results_and_log_records_arrive(work, running, caplog):
     assert run(work.square, 30, running) == {n: n**2 for n in range(30)}
     messages = [r.getMessage() for r in caplog.records if r.name == "ssahc"]
     assert sorted(messages) == sorted(f"squaring {n}" for n in range(30))
@@ -51,7 +51,9 @@ def test_batches_are_as_large_as_their_load(work, nj):
     loads = [1, 1, 9, 10, 5, 5, 3, 20, 1]
     done = list(
         map_unordered(
-            *(work.count, enumerate(loads), RunningOptions(nj=nj)),
+            work.count,
+            enumerate(loads),
+            RunningOptions(nj=nj),
             total=1000,
             load=work.tenths,
         )
@@ -66,7 +68,7 @@ def test_few_items_keep_all_processes_busy(work):
     assert {size for _, size in done} == {2}
 
 
-def test_one_process_takes_an_item_when_it_is_done_with_the_one_before():
+def test_this_process_takes_items_one_by_one():
     taken, done = [], []
 
     def items():
@@ -81,20 +83,17 @@ def test_one_process_takes_an_item_when_it_is_done_with_the_one_before():
     assert taken == done == [0, 1, 2, 3, 4]
 
 
-class TooLarge:
-    def __reduce__(self):
-        raise MemoryError("Unable to allocate 9 TiB")
-
-
-def test_what_there_is_no_room_to_send_costs_itself_alone():
-    items = [1, TooLarge(), 2]
-    done = list(map_unordered(Each(str), items, RunningOptions(nj=2), total=3))
-    reasons = [result.reason for _, result in done if isinstance(result, Undone)]
-    assert sorted(r for _, r in done if isinstance(r, str)) == ["1", "2"]
-    assert len(reasons) == 1
-    assert reasons[0].startswith(
-        "could not be sent between processes: not enough memory: Unable to"
-    )
+def test_an_item_or_result_too_large_to_send_fails_alone(work):
+    """The first cannot be sent, the result of the last cannot be sent back."""
+    items = [work.TooLarge(), 1, 2]
+    make = Each(work.too_large_at_2)
+    done = list(map_unordered(make, items, RunningOptions(nj=2), total=3))
+    assert [result for _, result in done if not isinstance(result, Undone)] == [1]
+    for item, result in done:
+        if item != 1:
+            assert result.reason.startswith(
+                "could not be sent between processes: not enough memory: Unable to"
+            )
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Named:
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_what_is_done_is_not_held_while_the_next_is_read(monkeypatch, terminal):
+def test_results_are_released_before_the_next_item_is_read(monkeypatch, terminal):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     held = []
@@ -126,7 +125,7 @@ def test_what_is_done_is_not_held_while_the_next_is_read(monkeypatch, terminal):
     assert (names, len(held)) == (["0", "1", "2", "3", "4"], 10)
 
 
-def test_workers_of_a_cluster_have_a_limit_of_their_own():
+def test_max_memory_does_not_apply_to_dask_workers():
     method = DiarizeOptions(max_memory="1G")
     assert method_of_workers(method, RunningOptions(nj=2)) == method
     elsewhere = RunningOptions(dask="dask://host:1")
@@ -137,7 +136,7 @@ def test_nothing_to_do(work, running):
     assert run(work.square, 0, running) == {}
 
 
-def test_a_fault_of_the_program_is_not_hidden(work, running):
+def test_exceptions_of_the_work_are_raised(work, running):
     with pytest.raises(ZeroDivisionError, match="a fault of the program"):
         run(partial(work.fail_at, 7), 20, running)
 
@@ -214,16 +213,16 @@ def test_a_killed_dask_worker_is_replaced(work, cluster, tmp_path):
         ({"dask": "tcp://host:1"}, "must be dask://HOST:PORT"),
     ],
 )
-def test_wrong_options(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(UsageError, match=message):
         RunningOptions(**options)
 
 
-def test_workers_that_are_busy(work, cluster, monkeypatch):
+def test_dask_workers_that_do_not_answer_are_reported(work, cluster, monkeypatch):
     from distributed import Future
 
     def wait(future, timeout):
-        # As Dask's own: without words.
+        # Dask's own has no message.
         raise TimeoutError
 
     monkeypatch.setattr(Future, "result", wait)
@@ -231,7 +230,7 @@ def test_workers_that_are_busy(work, cluster, monkeypatch):
         run(work.square, 3, RunningOptions(dask=cluster))
 
 
-def test_a_scheduler_that_is_not_there(work, monkeypatch):
+def test_a_missing_dask_scheduler_is_reported(work, monkeypatch):
     monkeypatch.setattr("ssahc.runtime.pools.PATIENCE", 1.0)
     running = RunningOptions(dask="dask://127.0.0.1:1")
     with pytest.raises(UsageError, match="no Dask scheduler answers there"):
