@@ -17,7 +17,7 @@ OnFault = Callable[[str, FormatError], None]
 # White space that separates fields; all other white space is part of a field.
 BLANKS = " \t\r\f\v"
 _FIELD = re.compile(f"[^{BLANKS}]+")
-# Python counts these ASCII characters to white space, Kaldi does not.
+# ASCII characters that are white space to Python, but not to Kaldi.
 _SEPARATORS = "\x1c\x1d\x1e\x1f"
 _ODD_FILES = {
     stat.S_IFIFO: "a pipe",
@@ -38,30 +38,19 @@ def name_kind(mode: int) -> str:
 
 
 def odd_kind(path: Path) -> str | None:
-    """Return what has the place of a file, links followed; None if nothing else has."""
+    """Return what is in place of a regular file, if anything is; links are followed."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        # Not there, or a link that leads nowhere, whose place a file may take.
+        # Missing, or a dangling link, which a file may replace.
         return None
     return None if stat.S_ISREG(mode) else name_kind(mode)
 
 
 def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
-    """Open a file to be read.
+    """Open a file for reading, or raise an OSError, also for pipes and devices.
 
-    A pipe would have a run wait for who writes to it, and a device need not end.
-
-    Parameters
-    ----------
-    path : Path
-    buffering : int
-        As for `open`.
-
-    Raises
-    ------
-    OSError
-        If the file is missing or unreadable, a folder, a pipe or a device.
+    A pipe would block until someone writes to it, and a device may have no end.
     """
     kind = _ODD_FILES.get(stat.S_IFMT(path.stat().st_mode))
     if kind is not None:
@@ -71,15 +60,15 @@ def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the numbered lines of a UTF-8 text file, without their line ends.
+    """Yield the lines of a UTF-8 text file and their numbers, counted from 1.
 
-    Blank lines are skipped; numbering starts at 1.
+    Blank lines are skipped.
 
     Raises
     ------
     FormatError
-        If the file is missing, unreadable or not plain UTF-8 text: with a zero byte, or
-        a byte order mark.
+        If the file is missing, unreadable or not plain UTF-8 text, which has no zero
+        byte and no byte order mark.
     """
     return _number_lines(_read_text(path))
 
@@ -87,15 +76,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def read_fields(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Yield what `read_lines` does, and the fields of each line.
 
-    Lines are split where Kaldi does: at ASCII white space only.
-
-    Raises
-    ------
-    FormatError
-        As `read_lines`.
+    Like Kaldi, this splits lines at ASCII white space only.
     """
     text = _read_text(path)
-    # Where there is no other white space str.split does the same, four times as fast.
+    # Without other white space str.split does the same, four times as fast.
     is_plain = text.isascii() and not any(mark in text for mark in _SEPARATORS)
     split = str.split if is_plain else _FIELD.findall
     for number, line in _number_lines(text):
@@ -104,7 +88,9 @@ def read_fields(path: Path) -> Iterator[tuple[int, str, list[str]]]:
 
 def _read_text(path: Path) -> str:
     try:
-        with _open_table(path) as file:
+        # Process substitution such as <(sort table) is a pipe that can be read.
+        is_open = _is_opened_by_shell(path)
+        with open(path, "rb") if is_open else open_regular(path) as file:
             text = file.read().decode("utf-8")
     except OSError as error:
         raise unreadable(path, error) from error
@@ -117,8 +103,7 @@ def _read_text(path: Path) -> str:
         ) from error
     if "\0" in text:
         raise FormatError(
-            "holds a zero byte, which no text does; it was damaged, or is UTF-16; make "
-            "it again as plain UTF-8",
+            "holds a zero byte: it is damaged, or UTF-16; make it again as plain UTF-8",
             path=path,
             line=text[: text.index("\0")].count("\n") + 1,
         )
@@ -132,18 +117,13 @@ def _read_text(path: Path) -> str:
     return text
 
 
-def _open_table(path: Path) -> BinaryIO:
-    # What a shell has opened, as <(sort table), is there to be read.
-    return open(path, "rb") if _is_opened_by_shell(path) else open_regular(path)
-
-
 def _is_opened_by_shell(path: Path) -> bool:
     standard = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
     return str(path.parent) in ("/dev/fd", "/proc/self/fd") or str(path) in standard
 
 
 def _number_lines(text: str) -> Iterator[tuple[int, str]]:
-    # A list of all lines would take more memory than the text.
+    # A list of all lines would need more memory than the text.
     number = start = 0
     while start < len(text):
         end = text.find("\n", start)
@@ -156,14 +136,14 @@ def _number_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def is_word(text: str) -> bool:
-    """Whether a text is one field of a table, by Kaldi's white space."""
+    """Whether a text is a single field of a table."""
     return _FIELD.findall(text) == [text] and "\n" not in text
 
 
 def to_number(text: str) -> float:
     """Return a number as C reads it, or raise a ValueError.
 
-    Python alone takes 1_0 for ten, and the digits of all scripts.
+    Python also reads 1_0 as ten, and the digits of all scripts.
     """
     if "_" in text or not text.isascii():
         raise ValueError(f"expected a number, found {text!r}")
@@ -185,7 +165,7 @@ def strip_rspecifier(path: Path) -> tuple[str, Path]:
 
 
 def unreadable(path: Path, error: OSError) -> FormatError:
-    """Turn an operating-system error into one that says what to do."""
+    """Return an error for a file that the system cannot read."""
     reasons = {
         FileNotFoundError: "no such file; check the path",
         IsADirectoryError: "is a directory, expected a file",
@@ -198,12 +178,12 @@ def unreadable(path: Path, error: OSError) -> FormatError:
 
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path` that takes its place only on success.
+    """Open a temporary file beside `path` that replaces it only on success.
 
     Parameters
     ----------
     path : Path
-        The file to write or replace. A link is replaced, what it leads to stays.
+        The file to write or replace. A link is replaced, its target is not.
     mode : {"w", "wb"}
         Text is written as UTF-8.
 
@@ -228,14 +208,14 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     try:
         with open(temporary, mode, encoding=encoding) as file:
             yield file
-            # A name may reach the disk before what it names: after a power failure an
-            # empty file would stand where a good one was.
+            # A name may reach the disk before the contents: a power failure would leave
+            # an empty file in place of a good one.
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        # A full disk: the failing write does not say which file it was.
+        # A full disk: the failing write does not name the file.
         if error.filename is not None:
             raise
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
@@ -244,26 +224,26 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def _refuse_odd_target(path: Path) -> None:
-    # A shell may have standard output go to a regular file; its name is no file's.
+    # /dev/stdout is not the name of a file, even if it leads to a regular one.
     kind = "a device" if _is_opened_by_shell(path) else odd_kind(path)
     if kind is not None:
         raise UsageError(f"{path}: is {kind}; give the name of a file")
 
 
 def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
-    """Refuse, before anything is read, what could not be written or would be lost.
+    """Refuse an output file before any work is done.
 
     Parameters
     ----------
     path : Path
         The file to write or replace.
     inputs : iterable of Path or None
-        Files that are read; None stands for one that is not given.
+        Files to read; None if not given.
 
     Raises
     ------
     UsageError
-        If there is no folder for it, it is no regular file, or it is an input.
+        If its folder is missing, or it is not a regular file, or it is an input.
     """
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; create it first")

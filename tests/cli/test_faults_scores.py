@@ -1,4 +1,4 @@
-"""Faults of score matrices, RTTM and UEM files, as docs/faults.md says."""
+"""The section of docs/faults.md on score matrices, RTTM and UEM files."""
 
 import struct
 
@@ -64,11 +64,8 @@ def follow(files):
         file.write(b"rubbish")
 
 
-CLUSTER = (
-    *("cluster", "s.ark", "reco2utt", "out", "--segments", "segments"),
-    *("--threshold", "0"),
-)
-SCORE = ("score", "ref", "hyp", "--uem", "uem")
+CLUSTER = "cluster s.ark reco2utt out --segments segments --threshold 0".split()
+SCORE = "score ref hyp --uem uem".split()
 FAULTS = {
     "matrices that are cut off": (CLUSTER, cut(0.95)),
     "matrices that are cut off between two": (CLUSTER, cut(0.51)),
@@ -106,7 +103,7 @@ SURVIVORS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_page_is_true(faults_page, ssahc_here, files, fault):
+def test_fault_is_handled_as_documented(faults_page, ssahc_here, files, fault):
     arguments, hurt = FAULTS[fault]
     row = faults_page[SECTION][fault]
     hurt(files)
@@ -128,11 +125,11 @@ def test_the_page_is_true(faults_page, ssahc_here, files, fault):
     assert sorted(after - {files / "out"}) == before
 
 
-def test_the_page_has_a_row_for_every_fault(faults_page):
+def test_every_documented_fault_is_tested(faults_page):
     assert list(faults_page[SECTION]) == list(FAULTS)
 
 
-def test_score_says_when_nothing_can_be_scored(ssahc_here, files):
+def test_score_refuses_files_without_speech(ssahc_here, files):
     for arguments, message in (
         (["ref", "ref", "--collar", 30], "no reference speech is left to score"),
         (["ref", "segments"], "holds no SPEAKER line"),
@@ -143,7 +140,7 @@ def test_score_says_when_nothing_can_be_scored(ssahc_here, files):
         assert len(result.stderr.splitlines()) == 1
 
 
-def test_an_id_may_start_as_a_comment(ssahc_here, files):
+def test_ids_may_start_like_a_comment(ssahc_here, files):
     for name in ("ref", "hyp"):
         edit(name, " r", " ;;r")(files)
     result = ssahc_here("score", "ref", "hyp", "--format", "csv")
