@@ -44,13 +44,8 @@ def train(ssahc_here, corpus_dir, tmp_path):
     """Train a network; return exit status and lines on standard error."""
 
     def run(*options, source=None, out="out", common=OPTIONS):
-        result = ssahc_here(
-            "train-metric",
-            source or corpus_dir / "train",
-            tmp_path / out,
-            *common,
-            *options,
-        )
+        arguments = (source or corpus_dir / "train", tmp_path / out)
+        result = ssahc_here("train-metric", *arguments, *common, *options)
         assert result.stdout == ""
         assert "Traceback" not in result.stderr
         return result.returncode, result.stderr.splitlines()
@@ -182,10 +177,9 @@ def scores(ssahc_here, corpus_dir, tmp_path):
 
     def run(*options, model=corpus_dir / "out"):
         out = tmp_path / "diarized"
-        result = ssahc_here(
-            *("diarize", corpus_dir / "a", out, "--model-dir", model),
-            *("--write-scores", "--system", "ssahc", "--no-guard", *options),
-        )
+        common = ("--write-scores", "--system", "ssahc", "--no-guard")
+        arguments = (corpus_dir / "a", out, "--model-dir", model)
+        result = ssahc_here("diarize", *arguments, *common, *options)
         assert result.returncode == 0, result.stderr
         return dict(read_archive(out / "scores.ark", "matrix"))
 
@@ -251,11 +245,9 @@ def test_verify_scores_by_the_network(ssahc_here, corpus_dir, without, tmp_path)
     (tmp_path / "trials").write_text("".join(lines))
 
     def run(*options, model=corpus_dir / "out"):
-        result = ssahc_here(
-            *("verify", corpus_dir / "train", tmp_path / "trials"),
-            *("--model-dir", model, "--format", "json"),
-            *("--write-scores", tmp_path / "scores", *options),
-        )
+        common = ("--format", "json", "--write-scores", tmp_path / "scores")
+        arguments = (corpus_dir / "train", tmp_path / "trials", "--model-dir", model)
+        result = ssahc_here("verify", *arguments, *common, *options)
         assert result.returncode == 0
         lines = (tmp_path / "scores").read_text().splitlines()
         written = [float(line.split()[2]) for line in lines]

@@ -201,11 +201,8 @@ def test_enrolled_utterances_may_be_in_another_folder(run, here, speakers, label
         write_labelled(here / name, part)
     options = ("--enroll-spk2utt", here / "spk2utt")
     together = run(*options, trials="speaker_trials")
-    apart = run(
-        *(*options, "--enroll-dir", here / "enrol"),
-        source="test",
-        trials="speaker_trials",
-    )
+    options += ("--enroll-dir", here / "enrol")
+    apart = run(*options, source="test", trials="speaker_trials")
     # Without a model, the centre is that of all x-vectors.
     assert apart[:2] == (0, pytest.approx(together[1]))
 
