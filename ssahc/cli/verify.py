@@ -210,23 +210,14 @@ def _common_mean(tests: Xvectors, source: Xvectors) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class _Enrolled:
-    """The x-vectors of enrolled utterances or speakers.
+    """X-vectors of enrolled utterances, or means over the utterances of speakers."""
 
-    Attributes
-    ----------
-    kind : str
-        What the names are, for messages.
-    rows : (E,) array of int
-        Row in the following arrays of each enrolled name of the trials, -1 if missing.
-    xvectors : (R, D) array
-        As extracted, or means over the utterances of a speaker.
-    counts : (R,) array of int
-        Number of x-vectors in each mean.
-    """
-
+    # What the enrolled names of the trials are, for messages.
     kind: str
+    # Row of each such name in what follows, -1 if missing.
     rows: IntArray
     xvectors: FloatArray
+    # Number of x-vectors in each mean.
     counts: IntArray
 
 

@@ -212,15 +212,10 @@ class _Rows:
         sampling: Sampling,
         generator: np.random.Generator,
     ) -> IntArray:
-        """Return a negative for each anchor.
+        """Return a negative for each anchor (T,).
 
-        Parameters
-        ----------
-        anchor : (T,) int array
-        limits : (T,) array
-            Semi-hard negatives are farther away than this.
-        avoided : (T,) int array
-            Another class, besides the anchor's, that the negative must not be of.
+        Semi-hard negatives are farther away than `limits` (T,). `avoided` (T,) is a
+        class, besides the anchor's, that the negative must not be of.
         """
         if sampling == "random":
             return self._draw(self._uniform_weights(), anchor, avoided, generator)
@@ -257,16 +252,11 @@ class _Rows:
     ) -> IntArray:
         """Draw a class for each anchor, then a negative of this class.
 
-        In 256 dimensions the logarithms of a row's weights span more than 180, so that
-        without the avoided class all of them may underflow beside the largest. Classes
-        are therefore drawn by the logarithms of their sums, and weights are only
-        compared within a class. An anchor with no positive weight gets any row of the
-        allowed classes.
-
-        Parameters
-        ----------
-        weights : (N, N) array
-            Logarithms of the weights of each anchor's negatives.
+        `weights` (N, N) are logarithms. In 256 dimensions those of a row span more than
+        180, so that without the avoided class all of them may underflow beside the
+        largest. Classes are therefore drawn by the logarithms of their sums, and
+        weights are only compared within a class. An anchor with no positive weight gets
+        any row of the allowed classes.
         """
         by_class = np.argsort(self.classes, kind="stable")
         sizes = np.bincount(self.classes)
@@ -326,13 +316,8 @@ class _Rows:
     ) -> tuple[IntArray, np.ndarray]:
         """Return the first row not of the avoided class, and whether there is one.
 
-        Parameters
-        ----------
-        order : (N, N) int array
-            All rows in the order of each anchor, those of its own class last.
-        place : (T,) int array
-            Where to start in this order.
-        anchor, avoided : (T,) int array
+        `order` (N, N) lists all rows for each anchor, those of its own class last;
+        `place` (T,) is where to start in it.
         """
         count = len(order)
         classes = self.classes[order]
@@ -347,20 +332,10 @@ class _Rows:
 
 
 def _count_up_to(ascending: FloatArray, rows: IntArray, values: FloatArray) -> IntArray:
-    """Return how many entries of a row are at most a value, by bisection.
-
-    Parameters
-    ----------
-    ascending : (N, M) array
-        Each row in ascending order.
-    rows : (T,) int array
-    values : (T,) array
-    """
-    count = np.zeros(len(rows), np.int64)
-    width = ascending.shape[1]
-    for bit in reversed(range(width.bit_length())):
-        more = count + (1 << bit)
-        inside = more <= width
-        last = ascending[rows, np.minimum(more, width) - 1]
-        count = np.where(inside & (last <= values), more, count)
-    return count
+    """Return how many entries of a row of `ascending` (N, M) are at most a value."""
+    counts = np.zeros(len(rows), np.int64)
+    ends = np.cumsum(np.bincount(rows, minlength=len(ascending)))
+    by_row = np.split(np.argsort(rows, kind="stable"), ends[:-1])
+    for numbers, own in zip(ascending, by_row, strict=True):
+        counts[own] = np.searchsorted(numbers, values[own], side="right")
+    return counts

@@ -186,18 +186,11 @@ def min_dcf(
 
 @dataclass(frozen=True, eq=False)
 class _Roc:
-    """Error counts at every distinct threshold, in ascending order.
+    """Error counts at every distinct threshold, in ascending order."""
 
-    Attributes
-    ----------
-    thresholds : (V,) array
-        The distinct scores, then infinity: the first accepts all, the last rejects all.
-    misses, alarms : (V,) array of int
-        Targets below each threshold, and nontargets at or above it.
-    num_target, num_nontarget : int
-    """
-
+    # The distinct scores, then infinity: the first accepts all, the last rejects all.
     thresholds: FloatArray
+    # Targets below each threshold, and nontargets at or above it.
     misses: IntArray
     alarms: IntArray
     num_target: int

@@ -1,4 +1,4 @@
-"""``ssahc verify`` as a user runs it, and the files of trials and scores."""
+"""``ssahc verify`` as a user runs it."""
 
 import json
 from itertools import combinations
@@ -9,11 +9,10 @@ import pytest
 
 from ssahc.backend.training import fit_model
 from ssahc.backend.trials import embed, score_trials
-from ssahc.core.errors import FormatError
 from ssahc.core.types import LabelledXvectors, Model
 from ssahc.io.labelled import read_labelled, write_labelled
 from ssahc.io.model import write_model_dir
-from ssahc.io.trials import read_trial_scores, read_trials, write_trial_scores
+from ssahc.io.trials import read_trial_scores, read_trials
 from ssahc.scoring.detection import VerificationOptions, verify
 from ssahc.simulation.conversations import SimulateOptions, simulate_training
 
@@ -73,7 +72,7 @@ def oracle(here, model, plda=None, options=NIST):
 # ---- figures -----------------------------------------------------------------------
 
 
-def test_a_model_with_a_plda_scores_by_it(run, here, fitted):
+def test_a_model_with_a_plda_scores_by_plda(run, here, fitted):
     status, values, errors = run("--model-dir", here / "model")
     assert (status, errors) == (0, [])
     _, expected = oracle(here, fitted, fitted.plda)
@@ -81,14 +80,14 @@ def test_a_model_with_a_plda_scores_by_it(run, here, fitted):
     assert (values["p_target"], values["c_miss"], values["c_fa"]) == (0.01, 1, 1)
     assert values["num_target"] == expected.num_target == 30 * 10
     assert values["num_nontarget"] == expected.num_nontarget
-    # The model has been through float32.
+    # The model was stored in float32.
     for name in ("eer", "eer_threshold", "min_dcf", "min_dcf_threshold"):
         assert values[name] == pytest.approx(getattr(expected, name), abs=0.005)
     assert 0.01 < values["eer"] < 0.3
 
 
 @pytest.mark.parametrize("parts", [(), ("mean",), ("mean", "transform")])
-def test_cosine_takes_what_model_there_is(run, here, fitted, parts):
+def test_cosine_uses_the_given_parts_of_a_model(run, here, fitted, parts):
     files = {"mean": here / "model/mean.vec", "transform": here / "model/transform.mat"}
     options = [text for part in parts for text in (f"--{part}", files[part])]
     values = run(*options)[1]
@@ -97,29 +96,20 @@ def test_cosine_takes_what_model_there_is(run, here, fitted, parts):
     assert values["eer"] == pytest.approx(oracle(here, model)[1].eer, abs=0.002)
 
 
-def test_cosine_may_be_asked_for(run, here, fitted):
+def test_scoring_and_costs_can_be_chosen(run, here, fitted):
     values = run("--model-dir", here / "model", "--scoring", "cosine")[1]
     assert values["scoring"] == "cosine"
-    assert values["eer"] == pytest.approx(oracle(here, fitted)[1].eer, abs=0.002)
-
-
-def test_a_plda_tells_voices_apart_better_than_the_cosine(run, here):
-    eer = {
-        scoring: run("--model-dir", here / "model", "--scoring", scoring)[1]["eer"]
-        for scoring in ("plda", "cosine")
-    }
-    assert eer["plda"] < eer["cosine"]
-
-
-def test_costs_reach_the_figure(run, here, fitted):
+    eer = values["eer"]
+    assert eer == pytest.approx(oracle(here, fitted)[1].eer, abs=0.002)
     options = ("--p-target", 0.2, "--c-miss", 3, "--c-fa", 2)
     values = run("--model-dir", here / "model", *options)[1]
+    assert values["eer"] < eer, "PLDA separates speakers better than the cosine"
     costs = VerificationOptions(0.2, 3, 2)
     expected = oracle(here, fitted, fitted.plda, costs)[1]
     assert values["min_dcf"] == pytest.approx(expected.min_dcf, abs=0.005)
 
 
-def test_the_table_is_for_people(ssahc_here, here):
+def test_figures_are_printed_as_a_table(ssahc_here, here):
     (here / "scores").write_text("a x 2.5\na y 0.5\nb x 1\nb y 3\n")
     (here / "few").write_text("a x target\nb x nontarget\nb y target\na y nontarget\n")
     result = ssahc_here("verify", here / "scores", here / "few", "--p-target", "0.5")
@@ -128,13 +118,13 @@ def test_the_table_is_for_people(ssahc_here, here):
         "scoring     trials  targets  nontargets     %  threshold  minDCF  threshold",
         "ready-made       4        2           2  0.00     2.5000  0.0000     2.5000",
         "",
-        "Trials are accepted whose score is at least the threshold.",
+        "Trials with a score at or above the threshold are accepted.",
         "minDCF: p-target 0.5, c-miss 1, c-fa 1; 1 is the cost without scores.",
     ]
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_rejecting_all_is_no_number_in_json(run, here):
+def test_an_infinite_threshold_is_null_in_json(run, here):
     (here / "scores").write_text("a x 1\na y 2\n")
     (here / "few").write_text("a x target\na y nontarget\n")
     values = run(source="scores", trials="few")[1]
@@ -147,7 +137,7 @@ def test_rejecting_all_is_no_number_in_json(run, here):
 
 @pytest.fixture
 def speakers(here, labelled):
-    """Speakers of 1 to 4 utterances, the fifth of each to test on."""
+    """Speakers enrolled by 1 to 4 utterances, and tested by their fifth."""
     lines, trials = [], []
     names = list(dict.fromkeys(labelled.speakers))
     own = {
@@ -170,7 +160,7 @@ def speakers(here, labelled):
     return names, own
 
 
-def test_speakers_are_means_of_their_utterances(run, here, speakers, fitted):
+def test_speakers_are_the_means_of_their_utterances(run, here, speakers, fitted):
     names, own = speakers
     options = ("--model-dir", here / "model", "--enroll-spk2utt", here / "spk2utt")
     status, values, errors = run(
@@ -195,13 +185,11 @@ def test_speakers_are_means_of_their_utterances(run, here, speakers, fitted):
     written = read_trial_scores(here / "scores", trials)
     np.testing.assert_allclose(written, scores, atol=0.02)
     assert values["num_target"] == 30
-    # More utterances of a speaker tell more.
+    # More utterances give fewer errors.
     assert values["eer"] < run("--model-dir", here / "model")[1]["eer"]
 
 
-def test_enrolled_utterances_may_lie_in_a_folder_of_their_own(
-    run, here, speakers, labelled
-):
+def test_enrolled_utterances_may_be_in_another_folder(run, here, speakers, labelled):
     rows = [row % 5 != 4 for row in range(150)]
     for name, kept in (("enrol", rows), ("test", [not row for row in rows])):
         pick = np.flatnonzero(kept)
@@ -213,16 +201,13 @@ def test_enrolled_utterances_may_lie_in_a_folder_of_their_own(
         write_labelled(here / name, part)
     options = ("--enroll-spk2utt", here / "spk2utt")
     together = run(*options, trials="speaker_trials")
-    apart = run(
-        *(*options, "--enroll-dir", here / "enrol"),
-        source="test",
-        trials="speaker_trials",
-    )
+    options += ("--enroll-dir", here / "enrol")
+    apart = run(*options, source="test", trials="speaker_trials")
     # Without a model, the centre is that of all x-vectors.
     assert apart[:2] == (0, pytest.approx(together[1]))
 
 
-def test_speakers_without_any_x_vector_cost_their_trials(run, here, speakers):
+def test_trials_of_speakers_without_x_vectors_are_left_out(run, here, speakers):
     names, _ = speakers
     table = (here / "spk2utt").read_text().splitlines()
     table[0] = f"{names[0]} nobody"
@@ -257,11 +242,11 @@ def test_written_scores_give_the_same_figures(run, here):
     lines = (here / "scores").read_text().splitlines()
     trials = (here / "trials").read_text().splitlines()
     assert [line.split()[:2] for line in lines] == [x.split()[:2] for x in trials]
-    # Seven digits, as Kaldi.
+    # Seven digits, like Kaldi.
     assert all(line.split()[2] == f"{float(line.split()[2]):.7g}" for line in lines)
 
 
-def test_trials_without_a_kind_are_only_scored(run, here):
+def test_trials_without_kinds_are_only_scored(run, here):
     text = (here / "trials").read_text()
     bare = text.replace(" nontarget", "").replace(" target", "")
     (here / "bare").write_text(bare)
@@ -276,7 +261,7 @@ def test_trials_without_a_kind_are_only_scored(run, here):
     )
 
 
-def test_scores_need_not_be_in_order_nor_complete(run, here):
+def test_scores_may_be_unordered_and_incomplete(run, here):
     (here / "few").write_text("a x target\nb x nontarget\nc x nontarget\n")
     (here / "scores").write_text("b x 1e0\nb z 7\nd x 8\n\na\tx  2\n")
     status, values, errors = run(source="scores", trials="few")
@@ -287,7 +272,7 @@ def test_scores_need_not_be_in_order_nor_complete(run, here):
 # ---- faults ------------------------------------------------------------------------
 
 
-def test_what_is_missing_is_named_and_the_rest_is_scored(run, here, labelled):
+def test_missing_x_vectors_are_named_and_the_other_trials_scored(run, here, labelled):
     whole = run()[1]
     first = labelled.utterances[0]
     lines = [f"{first} gone{number} nontarget" for number in range(9)]
@@ -309,7 +294,7 @@ def test_what_is_missing_is_named_and_the_rest_is_scored(run, here, labelled):
     ]
 
 
-def test_a_broken_x_vector_costs_its_trials(run, here, labelled):
+def test_trials_of_a_broken_x_vector_are_left_out(run, here, labelled):
     broken = labelled.xvectors.copy()
     broken[3] = nan
     changed = LabelledXvectors(labelled.utterances, labelled.speakers, broken)
@@ -325,7 +310,7 @@ def test_a_broken_x_vector_costs_its_trials(run, here, labelled):
     assert values["num_target"] + values["num_nontarget"] == 11175 - 149
 
 
-def test_an_option_that_cannot_be_met_is_named(run, here):
+def test_wrong_usage_is_one_line(run, here):
     (here / "scores").write_text("a x 1\n")
     for options, source, message in (
         (("--scoring", "plda"), "train", "--scoring plda needs a PLDA"),
@@ -349,7 +334,7 @@ def test_an_option_that_cannot_be_met_is_named(run, here):
         assert message in errors[-1]
 
 
-def test_dimensions_that_differ_are_refused(run, here):
+def test_differing_dimensions_are_rejected(run, here):
     other = LabelledXvectors(("e",), ("s",), np.ones((1, 3)))
     write_labelled(here / "other", other)
     (here / "few").write_text("e e target\n")
@@ -363,84 +348,15 @@ def test_dimensions_that_differ_are_refused(run, here):
         assert message in errors[0]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "a x target\nb y\n",
-            ":2: expected 'enrolled test target|nontarget', found 'b ",
-        ),
-        ("a\n", ":1: expected 'enrolled test"),
-        ("a x target more\n", ":1: expected 'enrolled test"),
-        ("\na x imposter\n", ":2: expected target or nontarget in the third field, "),
-        ("a x Target\n", "found 'Target'"),
-        (
-            "a x target\n\nb x target\na x nontarget\n",
-            ":4: the trial of 'a' and 'x' is a target in one line and a nontarget in",
-        ),
-        ("\n", ": lists no trial"),
-        ("\ufeffa x target\n", ":1: starts with a byte order mark"),
+def test_trials_that_cannot_be_evaluated_are_one_line(run, here):
+    (here / "scores").write_text("a x 1\nb x 2\nb y 3\n")
+    for text, message in (
+        ("a x target\nb y\n", "few:2: expected 'enrolled test target|nontarget'"),
         ("a x target\nb y target\n", "there are no nontarget trials"),
         ("a x nontarget\n", "there are no target trials"),
         ("p q target\nq p nontarget\n", "none of 2 trials could be scored"),
-    ],
-)
-def test_faults_of_trials_are_named(run, here, text, message):
-    (here / "few").write_text(text)
-    (here / "scores").write_text("a x 1\nb x 2\nb y 3\n")
-    status, values, errors = run(source="scores", trials="few")
-    assert (status, values) == (2, None)
-    assert message in errors[-1]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a x\n", ":1: expected 'enrolled test score', found 'a x'"),
-        ("a x 1 2\n", ":1: expected 'enrolled test score'"),
-        ("a x one\n", ":1: expected a number for the score, found 'one'"),
-        ("b x 1\na x nan\n", ":2: expected a number for the score, found 'nan'"),
-        (
-            "a x 1\nb x 1\na x 1\n\na x 2\n",
-            ":5: another score of 'a' and 'x' than in a line above",
-        ),
-        ("", "none of 2 trials could be scored"),
-    ],
-)
-def test_faults_of_scores_are_named(run, here, text, message):
-    (here / "few").write_text("a x target\nb x nontarget\n")
-    (here / "scores").write_text(text)
-    status, values, errors = run(source="scores", trials="few")
-    assert (status, values) == (2, None)
-    assert message in errors[-1]
-
-
-def test_trials_with_and_without_kinds_do_not_mix(here):
-    for text, form in (
-        ("a x\na y target\n", "'enrolled test'"),
-        ("a y target\na x\n", "'enrolled test target|nontarget'"),
     ):
         (here / "few").write_text(text)
-        with pytest.raises(FormatError) as error:
-            read_trials(here / "few", need_targets=False)
-        assert f"few:2: expected {form}, found" in str(error.value)
-
-
-def test_scores_go_through_a_file(here, rng):
-    lines = [f"s{a} u{b} nontarget" for a in range(40) for b in range(50)]
-    rng.shuffle(lines)
-    (here / "few").write_text("\n".join(lines))
-    trials = read_trials(here / "few")
-    assert [" ".join(trials.names(row)) for row in range(3)] == [
-        line.removesuffix(" nontarget") for line in lines[:3]
-    ]
-    assert not trials.is_target.any()
-    scores = rng.standard_normal(len(trials))
-    scores[[0, 7, 1999]] = nan
-    write_trial_scores(here / "scores", trials, scores)
-    text = (here / "scores").read_text().splitlines()
-    assert len(text) == 1997
-    (here / "scores").write_text("\n".join(reversed(text)))
-    np.testing.assert_allclose(
-        read_trial_scores(here / "scores", trials), scores, rtol=1e-6
-    )
+        status, values, errors = run(source="scores", trials="few")
+        assert (status, values) == (2, None)
+        assert message in errors[-1]

@@ -313,10 +313,9 @@ def run(ssahc_here, folder):
     """Diarize the folder; return status, lines on standard error, score matrices."""
 
     def diarize(*options, out="out"):
-        result = ssahc_here(
-            *("diarize", folder / "x", folder / out, "--model-dir", folder / "model"),
-            *("--system", "ssahc", "--write-scores", "--no-guard", *options),
-        )
+        common = ("--system", "ssahc", "--write-scores", "--no-guard")
+        arguments = (folder / "x", folder / out, "--model-dir", folder / "model")
+        result = ssahc_here("diarize", *arguments, *common, *options)
         assert result.stdout == ""
         scores = {}
         if result.returncode == 0:

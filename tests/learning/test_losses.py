@@ -307,47 +307,6 @@ def test_losses_do_not_depend_on_the_names_of_classes(rng):
         assert loss(x, 5 * renamed - 7).item() == pytest.approx(expected)
 
 
-# ---- single classes, single rows ---------------------------------------------------
-
-
-@pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2], [4]])
-def test_prototypes_of_one_class_or_of_single_rows_cost_nothing(rng, labels):
-    x, scale, shift = draw(rng, (SCALAR, SCALAR), len(labels))
-    labels = torch.tensor(labels)
-    for loss, values in (
-        (prototypical.prototypical(x, labels), [x]),
-        (prototypical.angular_prototypical(x, labels, scale, shift), [x, scale, shift]),
-        (prototypical.ge2e(x, labels, scale, shift), [x, scale, shift]),
-    ):
-        assert loss.item() == 0
-        for gradient in torch.autograd.grad(loss, values):
-            assert (gradient == 0).all()
-
-
-def test_the_cross_entropy_of_one_class_is_0(rng):
-    x = draw(rng, ())[0]
-    labels = torch.zeros(len(x), dtype=torch.long)
-    weight = torch.ones(1, 5, dtype=torch.float64)
-    for loss in (
-        classification.softmax(x, labels, weight, weight[:, 0]),
-        classification.am_softmax(x, labels, weight),
-        classification.aam_softmax(x, labels, weight),
-        classification.congenerous_cosine(x, labels, weight),
-        classification.center(x, labels, weight, weight, center_weight=0),
-    ):
-        assert loss.item() == 0
-        assert (torch.autograd.grad(loss, x)[0] == 0).all()
-
-
-def test_a_single_row_is_a_prototype_for_other_classes(rng):
-    x = draw(rng, ())[0].detach()
-    labels = torch.from_numpy(LABELS)
-    without = labels != 3
-    assert prototypical.prototypical(x, labels) > prototypical.prototypical(
-        x[without], labels[without]
-    )
-
-
 def test_the_scale_of_prototypical_losses_is_clamped(rng):
     x, _, shift = draw(rng, (SCALAR, SCALAR))
     labels = torch.from_numpy(LABELS)

@@ -4,9 +4,9 @@ All are a cross-entropy (CE), the mean over rows of ``-log softmax(logits)[y]`` 
 is the class of the row; they differ in the logits. Without rows a loss is 0 with
 gradients of 0; with a single class the cross-entropy is 0.
 
-x is an embedding, W_k the weight vector of class k, and theta_k the angle between them.
-Class weights may have any length except in `softmax` and `center`, whose logits depend
-on it.
+Embeddings x are (N, d), labels y (N,) whole numbers 0..K-1, class weights W and centers
+c (K, d), a bias b (K,); a loss is a scalar. theta_k is the angle between x and W_k. The
+length of class weights matters only in `softmax` and `center`.
 """
 
 from math import cos, log, pi, sin, sqrt
@@ -22,18 +22,6 @@ def softmax(embeddings: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) ->
 
     Chung et al., "In defence of metric learning for speaker recognition", Interspeech
     2020. Embeddings are not scaled to unit length.
-
-    Parameters
-    ----------
-    embeddings : (N, d) tensor
-    labels : (N,) int tensor
-        0..K-1.
-    weight : (K, d) tensor
-    bias : (K,) tensor
-
-    Returns
-    -------
-    scalar tensor
     """
     return mean_cross_entropy(embeddings @ weight.T + bias, labels)
 
@@ -55,17 +43,9 @@ def am_softmax(
 
     Parameters
     ----------
-    embeddings : (N, d) tensor
-    labels : (N,) int tensor
-        0..K-1.
-    weight : (K, d) tensor
     margin : float
         A difference of cosines.
     scale : float
-
-    Returns
-    -------
-    scalar tensor
     """
     cosine = cosines(embeddings, weight)
     own = _gather_own(cosine, labels) - margin
@@ -91,17 +71,9 @@ def aam_softmax(
 
     Parameters
     ----------
-    embeddings : (N, d) tensor
-    labels : (N,) int tensor
-        0..K-1.
-    weight : (K, d) tensor
     margin : float
         An angle in radians, 0 to pi.
     scale : float
-
-    Returns
-    -------
-    scalar tensor
     """
     cosine = cosines(embeddings, weight)
     own = _gather_own(cosine, labels)
@@ -120,16 +92,8 @@ def congenerous_cosine(
 
     Parameters
     ----------
-    embeddings : (N, d) tensor
-    labels : (N,) int tensor
-        0..K-1.
-    weight : (K, d) tensor
     scale : float, optional
         `adaptive_scale` by default.
-
-    Returns
-    -------
-    scalar tensor
     """
     if scale is None:
         scale = adaptive_scale(len(weight))
@@ -162,15 +126,7 @@ def center(
 
     Parameters
     ----------
-    embeddings : (N, d) tensor
-    labels : (N,) int tensor
-        0..K-1.
-    weight, centers : (K, d) tensor
     center_weight : float
-
-    Returns
-    -------
-    scalar tensor
     """
     apart = 1 - _gather_own(cosines(embeddings, centers), labels)
     spread = (apart**2).sum() / 2 / max(len(labels), 1)

@@ -5,8 +5,8 @@ those that cost nothing; without tuples it is 0 with a gradient of 0. The distan
 all rows are computed at once, so that memory grows with N^2 and not with d times the
 number of tuples, which may be of order N^3.
 
-a is the anchor, p its positive (a row of the same class), n a negative, and d a
-distance.
+Embeddings are (N, d), a loss is a scalar. a is the anchor, p its positive (a row of the
+same class), n a negative, and d a distance.
 """
 
 from typing import TypeVar
@@ -40,16 +40,11 @@ def triplet(
 
     Parameters
     ----------
-    embeddings : (N, d) tensor
     triplets : (T, 3) int tensor
         Rows of anchor, positive, negative.
     margin : float
         In units of the distance.
     distance : {"squared", "plain", "cosine"}
-
-    Returns
-    -------
-    scalar tensor
     """
     apart = distances(embeddings, distance)
     anchor, positive, negative = triplets.T
@@ -74,16 +69,11 @@ def quadruplet(
 
     Parameters
     ----------
-    embeddings : (N, d) tensor
     quadruplets : (T, 4) int tensor
         Rows of anchor, positive, and two negatives of different classes.
     margin, second_margin : float
         In units of the distance.
     distance : {"squared", "plain", "cosine"}
-
-    Returns
-    -------
-    scalar tensor
     """
     apart = distances(embeddings, distance)
     anchor, positive, first, second = quadruplets.T
@@ -107,15 +97,10 @@ def contrastive(
 
     Parameters
     ----------
-    embeddings : (N, d) tensor
     pairs : (T, 2) int tensor
     same : (T,) bool tensor
         Whether a pair is of one class.
     margin : float
-
-    Returns
-    -------
-    scalar tensor
     """
     first, second = pairs.T
     apart = distances(embeddings, "cosine")[first, second]
@@ -132,13 +117,8 @@ def ssa(embeddings: Tensor, loss: SsaLoss) -> Tensor:
 
     Parameters
     ----------
-    embeddings : (N, d) tensor
     loss : ExpectedTriplets or SampledTriplets
         Over these rows.
-
-    Returns
-    -------
-    scalar tensor
     """
 
     def place(array: Float32Array) -> Tensor:

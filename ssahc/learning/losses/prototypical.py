@@ -7,8 +7,11 @@ the prototype is the mean of the other rows. A class with a single row has no qu
 since no row would be left for its prototype; its row is the prototype that queries of
 other classes are compared with.
 
-All are the mean cross-entropy (CE) of queries over the classes: 0, with gradients of 0,
-if there is one class, or no class with two rows.
+All are the mean cross-entropy (CE) of queries over the classes: 0, with gradients of
+0, if there is one class, or no class with two rows.
+
+Embeddings are (N, d), labels (N,) any whole numbers, the learned `scale` w and `shift`
+b scalars; a loss is a scalar.
 """
 
 import torch
@@ -27,15 +30,6 @@ def prototypical(embeddings: Tensor, labels: Tensor) -> Tensor:
 
     Chung et al., Interspeech 2020, after Snell et al., NeurIPS 2017. Embeddings are not
     scaled to unit length.
-
-    Parameters
-    ----------
-    embeddings : (N, d) tensor
-    labels : (N,) int tensor
-
-    Returns
-    -------
-    scalar tensor
     """
     queries, targets, prototypes = _split(embeddings, labels)
     # |q|^2 is the same for all prototypes and does not change the softmax.
@@ -53,17 +47,6 @@ def angular_prototypical(
     Chung et al., Interspeech 2020; w and b are learned, from 10 and -5. The authors'
     code clamps w but drops the result; here w is at least 1e-6. b does not change the
     softmax and has a gradient of 0; it is kept as in the source.
-
-    Parameters
-    ----------
-    embeddings : (N, d) tensor
-    labels : (N,) int tensor
-    scale, shift : scalar tensor
-        w and b.
-
-    Returns
-    -------
-    scalar tensor
     """
     queries, targets, prototypes = _split(embeddings, labels)
     cosine = cosines(queries, prototypes)
@@ -79,17 +62,6 @@ def ge2e(embeddings: Tensor, labels: Tensor, scale: Tensor, shift: Tensor) -> Te
     Wan et al., ICASSP 2018, as in the code of Chung et al., Interspeech 2020, which
     clamps the cosines: rows at right angles or beyond do not repel each other. w and b
     are learned, from 10 and -5, as in `angular_prototypical`.
-
-    Parameters
-    ----------
-    embeddings : (N, d) tensor
-    labels : (N,) int tensor
-    scale, shift : scalar tensor
-        w and b.
-
-    Returns
-    -------
-    scalar tensor
     """
     sums, sizes, classes = _sum_classes(embeddings, labels)
     is_query = sizes[classes] > 1

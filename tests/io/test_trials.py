@@ -1,0 +1,84 @@
+"""Files of verification trials and their scores."""
+
+from math import nan
+
+import numpy as np
+import pytest
+
+from ssahc.core.errors import FormatError
+from ssahc.io.trials import read_trial_scores, read_trials, write_trial_scores
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a x target\nb y\n", ":2: expected 'enrolled test target|nontarget', found"),
+        ("a\n", ":1: expected 'enrolled test"),
+        ("a x target more\n", ":1: expected 'enrolled test"),
+        ("\na x imposter\n", ":2: expected target or nontarget in the third field, "),
+        ("a x Target\n", "found 'Target'"),
+        (
+            "a x target\n\nb x target\na x nontarget\n",
+            ":4: the trial of 'a' and 'x' is a target in one line and a nontarget in",
+        ),
+        ("\n", ": lists no trial"),
+        ("\ufeffa x target\n", ":1: starts with a byte order mark"),
+    ],
+)
+def test_faults_of_trials_name_the_line(tmp_path, text, message):
+    path = tmp_path / "trials"
+    path.write_text(text)
+    with pytest.raises(FormatError) as error:
+        read_trials(path)
+    assert message in str(error.value)
+
+
+def test_trials_with_and_without_kinds_do_not_mix(tmp_path):
+    path = tmp_path / "trials"
+    for text, expected in (
+        ("a x\na y target\n", "'enrolled test'"),
+        ("a y target\na x\n", "'enrolled test target|nontarget'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(FormatError) as error:
+            read_trials(path, need_targets=False)
+        assert f"trials:2: expected {expected}, found" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a x\n", ":1: expected 'enrolled test score', found 'a x'"),
+        ("a x 1 2\n", ":1: expected 'enrolled test score'"),
+        ("a x one\n", ":1: expected a number for the score, found 'one'"),
+        ("b x 1\na x nan\n", ":2: expected a number for the score, found 'nan'"),
+        ("a x 1\nb x 1\na x 1\n\na x 2\n", ":5: another score of 'a' and 'x'"),
+    ],
+)
+def test_faults_of_scores_name_the_line(tmp_path, text, message):
+    (tmp_path / "trials").write_text("a x target\nb x nontarget\n")
+    path = tmp_path / "scores"
+    path.write_text(text)
+    with pytest.raises(FormatError) as error:
+        read_trial_scores(path, read_trials(tmp_path / "trials"))
+    assert f"{path}{message}" in str(error.value)
+
+
+def test_scores_survive_a_file_in_any_order(tmp_path, rng):
+    lines = [f"s{a} u{b} nontarget" for a in range(40) for b in range(50)]
+    rng.shuffle(lines)
+    (tmp_path / "trials").write_text("\n".join(lines))
+    trials = read_trials(tmp_path / "trials")
+    assert [" ".join(trials.names(row)) for row in range(3)] == [
+        line.removesuffix(" nontarget") for line in lines[:3]
+    ]
+    assert not trials.is_target.any()
+    scores = rng.standard_normal(len(trials))
+    scores[[0, 7, 1999]] = nan
+    write_trial_scores(tmp_path / "scores", trials, scores)
+    text = (tmp_path / "scores").read_text().splitlines()
+    assert len(text) == 1997
+    (tmp_path / "scores").write_text("\n".join(reversed(text)))
+    np.testing.assert_allclose(
+        read_trial_scores(tmp_path / "scores", trials), scores, rtol=1e-6
+    )
