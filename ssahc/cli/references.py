@@ -13,6 +13,9 @@ from ssahc.scoring.der import Score, ScoringOptions, Spans, score_corpus
 from ssahc.scoring.error_spans import ErrorAnalysis, find_errors
 
 Hypothesis = Mapping[str, Sequence[Turn]]
+_NOT_IN_HYPOTHESIS = "not in the hypothesis, counted as missed"
+_NOT_IN_REFERENCE = "in the hypothesis alone, not scored"
+_NOT_IN_UEM = "not in the UEM, scored from first to last reference turn"
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,9 @@ def read_references(path: Path, uem: Path | None = None) -> References:
         raise DataError(f"{path}: holds no SPEAKER line; check the path")
     if uem is None:
         return References(path, rttm)
-    references = References(path, rttm, _read_spans(uem, rttm))
-    _warn_of_mismatches(_uem_mismatches(references))
-    return references
+    spans = _read_spans(uem, rttm)
+    warn_of(_NOT_IN_UEM, rttm.turns.keys() - spans.keys())
+    return References(path, rttm, spans)
 
 
 def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
@@ -84,7 +87,7 @@ def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
         if channel.lower() not in channels:
             raise DataError(
                 f"{uem}: has recording {recording!r} on channel "
-                f"{' and '.join(map(repr, channels))} only, but the reference is on "
+                f"{' and '.join(map(repr, channels))} only, the reference is on "
                 f"{channel!r}; make them agree"
             )
         spans[recording] = channels[channel.lower()]
@@ -112,49 +115,30 @@ def read_hypothesis(path: Path, references: References) -> dict[str, list[Turn]]
                 f"{references.path}, on {channel!r} in {path}, so md-eval would not "
                 f"match them; write the hypothesis with --rttm-channel {expected}"
             )
-    _warn_of_mismatches(_hypothesis_mismatches(references, hypothesis.turns))
+    ours, theirs = reference.turns.keys(), hypothesis.turns.keys()
+    warn_of(_NOT_IN_HYPOTHESIS, ours - theirs)
+    warn_of(_NOT_IN_REFERENCE, theirs - ours)
     return hypothesis.turns
 
 
 def find_mismatches(
     references: References, hypothesis: Hypothesis
 ) -> dict[str, set[str]]:
-    """Return what is special about recordings that are missing somewhere, to these."""
-    return _hypothesis_mismatches(references, hypothesis) | _uem_mismatches(references)
-
-
-def _hypothesis_mismatches(
-    references: References, hypothesis: Hypothesis
-) -> dict[str, set[str]]:
+    """Return the recordings that are missing somewhere, by what follows from it."""
     ours, theirs = references.rttm.turns.keys(), hypothesis.keys()
-    return {
-        "not in the hypothesis, counted as missed": ours - theirs,
-        "in the hypothesis alone, not scored": theirs - ours,
+    mismatches = {
+        _NOT_IN_HYPOTHESIS: ours - theirs,
+        _NOT_IN_REFERENCE: theirs - ours,
     }
-
-
-def _uem_mismatches(references: References) -> dict[str, set[str]]:
-    if references.spans is None:
-        return {}
-    outside = references.rttm.turns.keys() - references.spans.keys()
-    return {"not in the UEM, scored from first to last reference turn": outside}
-
-
-def _warn_of_mismatches(mismatches: Mapping[str, Iterable[str]]) -> None:
-    for what, recordings in mismatches.items():
-        warn_of(what, recordings)
+    if references.spans is not None:
+        mismatches[_NOT_IN_UEM] = ours - references.spans.keys()
+    return mismatches
 
 
 def score_hypothesis(
     references: References, hypothesis: Hypothesis, options: ScoringOptions
 ) -> dict[str, Score]:
-    """Score all recordings of the references.
-
-    Raises
-    ------
-    DataError
-        If no reference speech is scored.
-    """
+    """Score all recordings; raise a DataError if no reference speech is scored."""
     turns = references.rttm.turns
     scores = score_corpus(
         turns,
@@ -173,13 +157,7 @@ def analyze_hypothesis(
     options: ScoringOptions,
     recordings: Sequence[str],
 ) -> dict[str, ErrorAnalysis]:
-    """Find the errors in some recordings of the references.
-
-    Raises
-    ------
-    DataError
-        If no reference speech is scored in any of them.
-    """
+    """Find the errors in some recordings; raise a DataError if nothing is scored."""
     analyses = {
         name: find_errors(
             references.rttm.turns[name],

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isnan
 from typing import Any
 
@@ -38,18 +39,13 @@ class ErrorRates:
     breakdowns: Mapping[str, Mapping[Group | None, Summary]]
 
 
-def _print_text(rates: ErrorRates) -> None:
+def _print_tables(
+    rates: ErrorRates, print_one: Callable[[_Row, list[_Row]], None], line_end: str
+) -> None:
     for header, rows in _list_tables(rates):
-        print_table(header, rows)
+        print_one(header, rows)
         click.echo()
-    click.echo("\n".join(_notes(rates)))
-
-
-def _print_markdown(rates: ErrorRates) -> None:
-    for header, rows in _list_tables(rates):
-        print_markdown(header, rows)
-        click.echo()
-    click.echo("  \n".join(_notes(rates)))
+    click.echo(line_end.join(_notes(rates)))
 
 
 _SECONDS = ("scored\ns", "missed\ns", "%", "false\nalarm s", "%", "confusion\ns", "%")
@@ -181,8 +177,8 @@ def _csv_values(summary: Summary) -> dict[str, Any]:
 
 
 PRINTERS: dict[str, Callable[[ErrorRates], None]] = {
-    "text": _print_text,
+    "text": partial(_print_tables, print_one=print_table, line_end="\n"),
     "json": _print_json,
     "csv": _print_csv,
-    "markdown": _print_markdown,
+    "markdown": partial(_print_tables, print_one=print_markdown, line_end="  \n"),
 }

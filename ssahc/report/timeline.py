@@ -100,8 +100,9 @@ def save_timeline(path: Path, recording: str, analysis: ErrorAnalysis) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    lanes = reference_lanes(analysis)
-    lanes += hypothesis_lanes(analysis)[len(analysis.mapping) :]
+    # Mapped speakers share the colours of the reference; unmapped ones come last.
+    unmapped = hypothesis_lanes(analysis)[len(analysis.mapping) :]
+    lanes = [*reference_lanes(analysis), *unmapped]
     start, end = analysis.extent
     # A page's width for a call, wider for a meeting.
     width = min(max((end - start) / 50, 11), 40)

@@ -116,7 +116,7 @@ def test_a_finished_run_is_left_as_it_is(train, unfinished, whole, tmp_path):
     assert train("--resume")[0] == 0
     status, errors = train("--resume")
     assert status == 0
-    assert errors == [f"ssahc: {tmp_path / 'out'}: the run was finished before"]
+    assert errors == [f"ssahc: {tmp_path / 'out'}: the run is already finished"]
     assert contents(tmp_path / "out") == whole
 
 
