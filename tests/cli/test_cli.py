@@ -23,8 +23,16 @@ def folder(ssahc, tmp_path_factory):
     """A simulated corpus on disk."""
     path = tmp_path_factory.mktemp("corpus")
     result = ssahc(
-        *("simulate", path, "--recordings", 3, "--duration", 60, "--dim", 24),
-        *("--seed", 3),
+        "simulate",
+        path,
+        "--recordings",
+        3,
+        "--duration",
+        60,
+        "--dim",
+        24,
+        "--seed",
+        3,
     )
     assert (result.returncode, result.stdout) == (0, "")
     return path
@@ -35,9 +43,16 @@ def diarized(ssahc, folder, tmp_path_factory):
     """Clusters of the default affinity, known numbers of speakers, scores written."""
     out = tmp_path_factory.mktemp("out") / "run"
     result = ssahc(
-        *("diarize", folder / "a", out, "--model-dir", folder / "model" / "b"),
-        *("--reco2num-spk", folder / "a" / "reco2num_spk", "--write-scores"),
-        *("--resegmentation", "none"),
+        "diarize",
+        folder / "a",
+        out,
+        "--model-dir",
+        folder / "model" / "b",
+        "--reco2num-spk",
+        folder / "a" / "reco2num_spk",
+        "--write-scores",
+        "--resegmentation",
+        "none",
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     return out
@@ -96,9 +111,14 @@ def test_written_scores_cluster_to_the_same_labels(
     ssahc_here, folder, diarized, tmp_path
 ):
     result = ssahc_here(
-        *("cluster", diarized / "scores.scp", folder / "a" / "spk2utt", tmp_path),
-        *("--reco2num-spk", folder / "a" / "reco2num_spk"),
-        *("--segments", folder / "a" / "segments"),
+        "cluster",
+        diarized / "scores.scp",
+        folder / "a" / "spk2utt",
+        tmp_path,
+        "--reco2num-spk",
+        folder / "a" / "reco2num_spk",
+        "--segments",
+        folder / "a" / "segments",
     )
     assert (result.returncode, result.stderr) == (0, "")
     for name in ("labels", "rttm"):
@@ -229,8 +249,11 @@ def test_costs_give_kaldis_labels(ssahc_here, golden, tmp_path):
         ),
     ):
         result = ssahc_here(
-            *("cluster", f"ark:{folder / 'scores.ark'}"),
-            *(f"ark,t:{folder / 'reco2utt'}", tmp_path, *options),
+            "cluster",
+            f"ark:{folder / 'scores.ark'}",
+            f"ark,t:{folder / 'reco2utt'}",
+            tmp_path,
+            *options,
         )
         assert result.returncode == 0
         # A few of these matrices are smaller than the number of speakers wanted.
@@ -242,9 +265,18 @@ def test_costs_give_kaldis_labels(ssahc_here, golden, tmp_path):
 def test_scores_are_kaldis_when_written(ssahc_here, test_data, tmp_path):
     data = test_data / "data"
     result = ssahc_here(
-        *("diarize", data / "callhome_real", tmp_path, "--system", "plda"),
-        *("--model-dir", data / "callhome_model" / "callhome2", "--write-scores"),
-        *("--target-energy", 0.5, "--threshold", 0),
+        "diarize",
+        data / "callhome_real",
+        tmp_path,
+        "--system",
+        "plda",
+        "--model-dir",
+        data / "callhome_model" / "callhome2",
+        "--write-scores",
+        "--target-energy",
+        0.5,
+        "--threshold",
+        0,
     )
     assert (result.returncode, result.stderr) == (0, "")
     folder = test_data / "golden" / "callhome_real" / "scores_te0.5"
