@@ -77,7 +77,7 @@ _DISPLACES = CONFLICTS | {"thresholds": {"num_speakers", "reco2num_spk"}}
 
 @dataclass(frozen=True)
 class TuneConfig:
-    """All options of ``ssahc tune``, most of which are those of ``ssahc diarize``."""
+    """All options of ``ssahc tune``, most of them those of ``ssahc diarize``."""
 
     run: DiarizeConfig = field(default_factory=DiarizeConfig)
     grid: GridOptions = field(default_factory=GridOptions)
@@ -104,18 +104,19 @@ def command(
 ) -> None:
     """Find the threshold and other options with the lowest DER on XVECTOR_DIR.
 
-    Each recording is clustered once and scored at every threshold and fusion weight.
-    OUT_DIR gets tuning.csv (the pooled error rates), tuning.png, and config.toml: the
-    options with the best values, without files, to be used for other recordings:
+    Each recording is trained once per --gammas and --init-thresholds, and clustered
+    once for all thresholds. OUT_DIR gets tuning.csv (error rates of the pooled
+    recordings), tuning.png, and config.toml: the options with the best values, without
+    file names, for other recordings:
 
       ssahc diarize OTHER_DIR OUT --model-dir MODEL --config OUT_DIR/config.toml
 
-    With known numbers of speakers (--reco2num-spk, --num-speakers) no threshold is
-    used; the other options are swept. With --folds, the recordings of spk2utt are dealt
-    to the folds in turn; folds.csv lists the results.
+    With known numbers of speakers (--reco2num-spk, --num-speakers) there is no
+    threshold, and only the other options are swept. With --folds, recordings are dealt
+    to the folds in turn, in the order of spk2utt; folds.csv lists the results.
 
-    Exit status: 0 all recordings done; 1 some failed and are left out; 2 wrong usage or
-    nothing done, nothing is written.
+    Exit status: 0 if all recordings were processed; 1 if some failed and are left out;
+    2 on wrong usage or if all failed (nothing is written).
     """
     running = take_running(given)
     given["xvector_dir"] = xvector_dir

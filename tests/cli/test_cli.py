@@ -1,4 +1,4 @@
-"""The command line as a user runs it, in a process of its own."""
+"""The command line from simulated conversations to scores."""
 
 import json
 import re
@@ -23,8 +23,16 @@ def folder(ssahc, tmp_path_factory):
     """A simulated corpus on disk."""
     path = tmp_path_factory.mktemp("corpus")
     result = ssahc(
-        *("simulate", path, "--recordings", 3, "--duration", 60, "--dim", 24),
-        *("--seed", 3),
+        "simulate",
+        path,
+        "--recordings",
+        3,
+        "--duration",
+        60,
+        "--dim",
+        24,
+        "--seed",
+        3,
     )
     assert (result.returncode, result.stdout) == (0, "")
     return path
@@ -35,20 +43,26 @@ def diarized(ssahc, folder, tmp_path_factory):
     """Clusters of the default affinity, known numbers of speakers, scores written."""
     out = tmp_path_factory.mktemp("out") / "run"
     result = ssahc(
-        *("diarize", folder / "a", out, "--model-dir", folder / "model" / "b"),
-        *("--reco2num-spk", folder / "a" / "reco2num_spk", "--write-scores"),
-        *("--resegmentation", "none"),
+        "diarize",
+        folder / "a",
+        out,
+        "--model-dir",
+        folder / "model" / "b",
+        "--reco2num-spk",
+        folder / "a" / "reco2num_spk",
+        "--write-scores",
+        "--resegmentation",
+        "none",
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     return out
 
 
-def test_help_names_every_verb(ssahc, ssahc_here):
+def test_help_and_errors_of_a_process(ssahc):
     result = ssahc("--help")
-    assert result.returncode == 0
-    for verb in VERBS:
-        assert verb in result.stdout
-        assert ssahc_here(verb, "--help").returncode == 0
+    assert (result.returncode, result.stderr) == (0, "")
+    assert all(verb in result.stdout for verb in VERBS)
+    assert ssahc("bogus").returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -59,15 +73,15 @@ def test_help_names_every_verb(ssahc, ssahc_here):
         (["score"], "Missing argument 'REF_RTTM'. See 'ssahc score --help'."),
     ],
 )
-def test_wrong_usage_is_one_line(ssahc, arguments, message):
-    result = ssahc(*arguments)
+def test_wrong_usage_is_one_line(ssahc_here, arguments, message):
+    result = ssahc_here(*arguments)
     assert result.returncode == 2
     assert result.stderr == f"ssahc: error: {message}\n"
 
 
 @pytest.mark.parametrize("option", ["--seed", "--duration"])
 @pytest.mark.parametrize("number", ["1_0", "\N{FULLWIDTH DIGIT FOUR}0", "ten"])
-def test_numbers_are_written_as_in_files(ssahc_here, tmp_path, option, number):
+def test_numbers_are_read_as_in_files(ssahc_here, tmp_path, option, number):
     result = ssahc_here("simulate", tmp_path / "out", option, number)
     assert result.returncode == 2
     assert f"Invalid value for '{option}': {number!r} is not a valid" in result.stderr
@@ -81,7 +95,7 @@ def test_python_dash_m_is_the_same(ssahc):
     assert __version__ in result.stdout
 
 
-def test_outputs(folder, diarized):
+def test_diarize_writes_rttm_labels_and_options(folder, diarized):
     names = {path.name for path in diarized.iterdir()}
     assert names == {"rttm", "labels", "config.toml", "scores.ark", "scores.scp"}
     rttm = read_rttm(diarized / "rttm")
@@ -93,26 +107,33 @@ def test_outputs(folder, diarized):
     assert values["fusion_weight"] == 0.5
 
 
-def test_written_scores_cluster_to_the_same_labels(ssahc, folder, diarized, tmp_path):
-    result = ssahc(
-        *("cluster", diarized / "scores.scp", folder / "a" / "spk2utt", tmp_path),
-        *("--reco2num-spk", folder / "a" / "reco2num_spk"),
-        *("--segments", folder / "a" / "segments"),
+def test_written_scores_cluster_to_the_same_labels(
+    ssahc_here, folder, diarized, tmp_path
+):
+    result = ssahc_here(
+        "cluster",
+        diarized / "scores.scp",
+        folder / "a" / "spk2utt",
+        tmp_path,
+        "--reco2num-spk",
+        folder / "a" / "reco2num_spk",
+        "--segments",
+        folder / "a" / "segments",
     )
     assert (result.returncode, result.stderr) == (0, "")
     for name in ("labels", "rttm"):
         assert (tmp_path / name).read_bytes() == (diarized / name).read_bytes()
 
 
-def test_config_repeats_a_run(ssahc, folder, diarized, tmp_path):
+def test_config_repeats_a_run(ssahc_here, folder, diarized, tmp_path):
     config = diarized / "config.toml"
-    result = ssahc("diarize", folder / "a", tmp_path / "again", "--config", config)
+    result = ssahc_here("diarize", folder / "a", tmp_path / "again", "--config", config)
     assert result.returncode == 0
     for path in diarized.iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_what_a_config_says_of_another_system_is_told(ssahc_here, folder, tmp_path):
+def test_values_chosen_for_another_system_are_reported(ssahc_here, folder, tmp_path):
     config = tmp_path / "mine.toml"
     config.write_text('system = "ssahc"\nresegmentation = "vb"\nthreshold = 0.3\n')
     run = ("diarize", folder / "a", tmp_path / "out", "--config", config)
@@ -128,11 +149,11 @@ def test_what_a_config_says_of_another_system_is_told(ssahc_here, folder, tmp_pa
     assert ssahc_here(*run, *model, "--system", "spectral").stderr == ""
 
 
-def test_verbose_shows_what_was_learned(ssahc, folder, tmp_path):
+def test_verbose_shows_what_was_learned(ssahc_here, folder, tmp_path):
     shutil.copytree(folder / "model" / "b", tmp_path / "model")
     (tmp_path / "model" / "plda").unlink()
     arguments = ("diarize", folder / "a", tmp_path / "out", "--model-dir")
-    result = ssahc(*arguments, tmp_path / "model", "-v")
+    result = ssahc_here(*arguments, tmp_path / "model", "-v")
     assert result.returncode == 0
     assert "holds no plda" in result.stderr
     pattern = (
@@ -140,18 +161,20 @@ def test_verbose_shows_what_was_learned(ssahc, folder, tmp_path):
         r"learned: (eta|max steps)"
     )
     assert len(re.findall(pattern, result.stderr)) == 3
-    assert ssahc(*arguments, tmp_path / "model", "-q").stderr == ""
+    assert ssahc_here(*arguments, tmp_path / "model", "-q").stderr == ""
 
 
-def test_options_reach_the_engine(ssahc, folder, tmp_path):
+def test_options_take_effect(ssahc_here, folder, tmp_path):
     base = ("diarize", folder / "a", tmp_path, "--model-dir", folder / "model" / "b")
     options = ("--system", "cosine", "--num-speakers", 3, "--rttm-channel", "1")
-    assert ssahc(*base, *options).returncode == 0
+    assert ssahc_here(*base, *options).returncode == 0
     rttm = read_rttm(tmp_path / "rttm")
     assert set(rttm.channels.values()) == {"1"}
     for turns in rttm.turns.values():
         assert {turn.speaker for turn in turns} == {"1", "2", "3"}
-    result = ssahc(*base, "--system", "cosine", "--threshold", 9, "--max-speakers", 2)
+    result = ssahc_here(
+        *base, "--system", "cosine", "--threshold", 9, "--max-speakers", 2
+    )
     assert result.returncode == 0
     for turns in read_rttm(tmp_path / "rttm").turns.values():
         assert len({turn.speaker for turn in turns}) == 2
@@ -185,23 +208,23 @@ def test_score_names_what_is_missing(ssahc_here, folder, diarized, tmp_path):
     assert lost["missed"] == lost["scored"] > 0
 
 
-def test_score_refuses_another_channel(ssahc, folder, diarized, tmp_path):
+def test_score_refuses_another_channel(ssahc_here, folder, diarized, tmp_path):
     hypothesis = tmp_path / "rttm"
     hypothesis.write_text((diarized / "rttm").read_text().replace(" 0 ", " 1 ", 1))
-    result = ssahc("score", folder / "a" / "ref.rttm", hypothesis)
+    result = ssahc_here("score", folder / "a" / "ref.rttm", hypothesis)
     assert result.returncode == 2
     assert "is on channel" in result.stderr
     whole = re.sub(
         r"^(SPEAKER \S+) 0", r"\1 1", (diarized / "rttm").read_text(), flags=8
     )
     hypothesis.write_text(whole)
-    result = ssahc("score", folder / "a" / "ref.rttm", hypothesis)
+    result = ssahc_here("score", folder / "a" / "ref.rttm", hypothesis)
     assert result.returncode == 2
     assert "--rttm-channel 0" in result.stderr
 
 
-def test_demo(ssahc, tmp_path):
-    result = ssahc("demo", tmp_path / "demo")
+def test_demo_scores_every_system(ssahc_here, tmp_path):
+    result = ssahc_here("demo", tmp_path / "demo")
     assert result.returncode == 0
     rates = re.findall(
         r"^(\S+) +(\d+\.\d\d) +(\d+\.\d\d)$", result.stdout, re.MULTILINE
@@ -212,7 +235,7 @@ def test_demo(ssahc, tmp_path):
     assert len(read_rttm(tmp_path / "demo" / "ssahc-known" / "rttm").turns) == 12
 
 
-def test_costs_are_negative_similarities(ssahc_here, golden, tmp_path):
+def test_costs_give_kaldis_labels(ssahc_here, golden, tmp_path):
     folder = golden / "ahc_random"
     for name, options in (
         ("t0.5", ("--threshold", 0.5)),
@@ -226,8 +249,11 @@ def test_costs_are_negative_similarities(ssahc_here, golden, tmp_path):
         ),
     ):
         result = ssahc_here(
-            *("cluster", f"ark:{folder / 'scores.ark'}"),
-            *(f"ark,t:{folder / 'reco2utt'}", tmp_path, *options),
+            "cluster",
+            f"ark:{folder / 'scores.ark'}",
+            f"ark,t:{folder / 'reco2utt'}",
+            tmp_path,
+            *options,
         )
         assert result.returncode == 0
         # A few of these matrices are smaller than the number of speakers wanted.
@@ -236,12 +262,21 @@ def test_costs_are_negative_similarities(ssahc_here, golden, tmp_path):
         assert (tmp_path / "labels").read_bytes() == theirs
 
 
-def test_scores_are_kaldis_when_written(ssahc, test_data, tmp_path):
+def test_scores_are_kaldis_when_written(ssahc_here, test_data, tmp_path):
     data = test_data / "data"
-    result = ssahc(
-        *("diarize", data / "callhome_real", tmp_path, "--system", "plda"),
-        *("--model-dir", data / "callhome_model" / "callhome2", "--write-scores"),
-        *("--target-energy", 0.5, "--threshold", 0),
+    result = ssahc_here(
+        "diarize",
+        data / "callhome_real",
+        tmp_path,
+        "--system",
+        "plda",
+        "--model-dir",
+        data / "callhome_model" / "callhome2",
+        "--write-scores",
+        "--target-energy",
+        0.5,
+        "--threshold",
+        0,
     )
     assert (result.returncode, result.stderr) == (0, "")
     folder = test_data / "golden" / "callhome_real" / "scores_te0.5"
@@ -253,7 +288,7 @@ def test_scores_are_kaldis_when_written(ssahc, test_data, tmp_path):
         assert abs(ours[recording] - matrix).max() < 2e-5
 
 
-def test_names_that_a_terminal_cannot_show(tmp_path, monkeypatch, ssahc):
+def test_names_that_a_terminal_cannot_show_are_escaped(tmp_path, monkeypatch, ssahc):
     (tmp_path / "ref").write_text("SPEAKER \u00e9 1 0 9 <NA> <NA> a <NA> <NA>\n")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     result = ssahc("score", tmp_path / "ref", tmp_path / "ref")
