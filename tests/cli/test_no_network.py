@@ -50,11 +50,13 @@ print(*sorted({"dask", "distributed", "pyannote.database"} & sys.modules.keys())
 
 # Programs that libraries call, and who does. kaldi_io asks a shell to expand
 # $KALDI_ROOT when it is imported; matplotlib asks which fonts there are, once;
-# numpy.testing, which other libraries load, asks for the processor in numpy 2.1.
+# numpy.testing, which other libraries load, asks for the processor in numpy 2.1;
+# the CUDA build of torch looks for its libraries.
 PROGRAMS = {
     ("/bin/sh", "kaldi_io.kaldi_io"),
     ("fc-list", "matplotlib.font_manager"),
     ("lscpu", "numpy.testing._private.utils"),
+    ("/sbin/ldconfig", "ctypes.util"),
 }
 NETWORK_LIBRARIES = {
     *("aiohttp", "asyncio", "dask", "distributed", "fsspec", "ftplib", "http"),
