@@ -68,20 +68,20 @@ class TestParseOptions:
 
         return check
 
-    def test_sets_what_exists(self, parse):
+    def test_known_options_are_set(self, parse):
         words = """a $HOME "b" 'c' `d` \\"""
         result = parse("--nj", 8, "--resume", "true", "--some-words", words)
         assert result.stdout == f"8|true|true|{words}|run\n"
 
-    def test_leaves_the_other_words(self, parse):
+    def test_other_words_are_left(self, parse):
         result = parse("--nj", 8, "in put", "--nj", "9", "--other=1")
         assert result.stdout == "8|false|true||run\n<in put><--nj><9><--other=1>"
 
-    def test_an_empty_value_is_one(self, parse):
+    def test_value_may_be_empty(self, parse):
         assert parse("--nj", "", "x").stdout == "|false|true||run\n<x>"
 
     @pytest.mark.parametrize("name", ["--njobs", "--nj-", "--n$j", "--some.words"])
-    def test_dies_of_what_does_not_exist(self, refused, name):
+    def test_unknown_options_are_refused(self, refused, name):
         assert f"unknown option {name}" in refused(name, 8)
 
     def test_refuses_an_equals_sign(self, refused):
@@ -91,8 +91,10 @@ class TestParseOptions:
         assert "--nj needs a value" in refused("--resume", "true", "--nj")
         assert "--config needs a value" in refused("--config")
 
-    @pytest.mark.parametrize("option", ["--resume", "--force"])
-    @pytest.mark.parametrize("value", ["yes", "1", "True", ""])
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [("--resume", "yes"), ("--resume", ""), ("--force", "True")],
+    )
     def test_booleans_are_true_or_false(self, refused, option, value):
         message = f'{option} takes true or false, found "{value}"'
         assert message in refused(option, value)
@@ -139,7 +141,7 @@ class TestRunJobs:
     def jobs(self, tmp_path, shell):
         return lambda *words: shell(LOCAL / "run_jobs.sh", *words, cwd=tmp_path)
 
-    def test_runs_every_number(self, jobs, tmp_path):
+    def test_every_number_runs(self, jobs, tmp_path):
         log = "log/JOB/x.JOB.log"
         command = ["printf", "%s|", "JOB of 3", "a  b", "|", "$HOME", "*"]
         result = jobs("--mem", "4G", "JOB=2:4", "-V", "--gpu", 1, log, *command)
@@ -155,7 +157,7 @@ class TestRunJobs:
         assert jobs("x.log", "echo", "JOB").returncode == 0
         assert "\nJOB\n" in (tmp_path / "x.log").read_text()
 
-    def test_says_which_failed(self, jobs, tmp_path):
+    def test_failed_jobs_are_named(self, jobs, tmp_path):
         script = "echo said JOB; [ JOB != 2 ] && [ JOB != 4 ]"
         result = jobs("JOB=1:4", "x.JOB.log", "bash", "-c", script)
         assert result.returncode == 1
@@ -167,7 +169,7 @@ class TestRunJobs:
             "code 127" in (tmp_path / "x.log").read_text()
         )
 
-    def test_an_old_log_does_not_speak_for_a_job(self, jobs, tmp_path):
+    def test_log_of_an_earlier_job_is_not_taken_for_a_result(self, jobs, tmp_path):
         assert jobs("x.log", "true").returncode == 0
         # A log that cannot be written: the job does not even start.
         (tmp_path / "x.log").unlink()
@@ -201,7 +203,7 @@ class TestRunJobs:
         assert result.returncode == 1
         assert message in result.stderr
 
-    def test_no_job_outlives_it(self, tmp_path, wait_until):
+    def test_jobs_end_with_it(self, tmp_path, wait_until):
         outer = [LOCAL / "run_jobs.sh", "JOB=1:2", tmp_path / "o.JOB.log"]
         inner = [LOCAL / "run_jobs.sh", "INNER=1:2", tmp_path / "i.JOB.INNER.log"]
         script = f"echo $$ >> {tmp_path}/pids; exec sleep 60"
