@@ -172,13 +172,7 @@ def _run(
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
-    """Resolve the options that depend on the inputs; warn of inputs without use.
-
-    Raises
-    ------
-    UsageError
-        If the system needs a PLDA, or resegmentation a model, and there is none.
-    """
+    """Resolve the options that depend on the inputs; warn of inputs without use."""
     has_scores = inputs.plda_scores is not None
     method = settle(run.method, inputs.model, has_scores=has_scores)
     if run.method.system is None and run.files.model_dir and method.system == "ssahc":

@@ -22,13 +22,8 @@ _BYTES_PER_SCORE = 12
 class Outcome:
     """What is kept of a diarization.
 
-    Attributes
-    ----------
-    labels : (N,) int array
-    scores : (N, N) array or None
-        The affinities, if they are to be written.
-    not_learned : str or None
-        Why the network was not used, if it was not.
+    Labels (N,), affinities (N, N) if they are to be written, and why the network was
+    not used, if it was not.
     """
 
     labels: IntArray
@@ -38,16 +33,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class DiarizeTask:
-    """Diarizes batches of recordings; on a GPU, their networks are trained together.
-
-    Parameters
-    ----------
-    inputs : Inputs
-    method : DiarizeOptions
-        Settled options.
-    with_scores : bool
-        Whether affinities are to be written.
-    """
+    """Diarizes batches by settled options; on a GPU, trains them together."""
 
     inputs: Inputs
     method: DiarizeOptions

@@ -136,13 +136,7 @@ class SpeakersOf:
     path: Path | None = None
 
     def __call__(self, recording: str) -> SpeakerOptions:
-        """Return the options of a recording.
-
-        Raises
-        ------
-        DataError
-            If there is a table and it lacks the recording.
-        """
+        """Return the options of a recording; DataError if a table lacks it."""
         if self.table is None:
             return self.everywhere
         if recording not in self.table:
@@ -155,12 +149,8 @@ class SpeakersOf:
 def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
     """Warn of values in a config file that were chosen for another system.
 
-    Parameters
-    ----------
-    given : mapping
-        Values of the command line; None means "not given".
-    config : Path, optional
-        Its values are used all the same.
+    They are used all the same. Values of `given` are None where the command line does
+    not set them.
     """
     system = given["system"]
     stored = {} if config is None or system is None else read_toml(config)
@@ -186,15 +176,7 @@ def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
 
 
 def open_source(source: Source) -> XvectorDir:
-    """Read the tables of the x-vector folder, restricted to the listed recordings.
-
-    Raises
-    ------
-    DataError
-        If the folder lacks a recording of the list.
-    FormatError
-        If a file cannot be used.
-    """
+    """Read the tables of the x-vector folder, restricted to the listed recordings."""
     if source.xvector_dir is None:
         raise AssertionError("every verb that reads x-vectors is given their folder")
     folder = open_xvector_dir(source.xvector_dir)
@@ -207,13 +189,7 @@ def open_source(source: Source) -> XvectorDir:
 
 
 def read_speakers(tables: SpeakerTables, speakers: SpeakerOptions) -> SpeakersOf:
-    """Return the number of speakers of each recording, from a table if one is given.
-
-    Raises
-    ------
-    UsageError
-        If other options conflict with the table.
-    """
+    """Return the number of speakers of each recording, from a table if one is given."""
     if tables.reco2num_spk is not None:
         says = "--reco2num-spk gives exact numbers of speakers"
         _refuse_beside(says, _ESTIMATED, tables, speakers)
@@ -256,13 +232,7 @@ class Inputs:
     speakers_of: SpeakersOf
 
     def diarize(self, recording: Recording, options: DiarizeOptions) -> Diarization:
-        """Diarize a recording, with the number of speakers from the tables.
-
-        Raises
-        ------
-        DataError
-            If a table or the scores lack the recording, or do not fit it.
-        """
+        """Diarize a recording, with its number of speakers from the tables."""
         options = replace(options, speakers=self.speakers_of(recording.id))
         scores = self.scores_of(recording, options.system)
         return diarize_recording(recording, self.model, options, plda_scores=scores)
@@ -278,13 +248,7 @@ class Inputs:
         return diarize_batch(recordings, self.model, each)
 
     def scores_of(self, recording: Recording, system: System | None) -> Array | None:
-        """Read the PLDA scores of a recording; None if the system does not use them.
-
-        Raises
-        ------
-        DataError
-            If the scores lack the recording, or do not fit it.
-        """
+        """Read the PLDA scores of a recording; None if the system does not use them."""
         if self.plda_scores is None or not uses_plda(system):
             return None
         return read_scores(self.plda_scores, recording.id, recording.utterances)
@@ -293,15 +257,7 @@ class Inputs:
 def open_inputs(
     files: ModelFiles, tables: SpeakerTables, speakers: SpeakerOptions
 ) -> Inputs:
-    """Read the model and the tables, and find the scores.
-
-    Raises
-    ------
-    FormatError
-        If a file cannot be used.
-    UsageError
-        If options contradict each other.
-    """
+    """Read the model and the tables, and find the scores."""
     return Inputs(
         load_model(files),
         None if files.plda_scores is None else open_scores(files.plda_scores),
@@ -315,22 +271,20 @@ def find_inputs(*options: Source | ModelFiles | SpeakerTables) -> list[Path]:
     For those of an x-vector folder, see `XvectorDir.files`.
     """
     paths = []
-    for name, value in (item for part in options for item in flatten(part).items()):
-        path = strip_rspecifier(Path(value))[1]
-        if name == "model_dir":
-            paths += [path / part for part in MODEL_FILES]
-        elif name != "xvector_dir":
-            paths.append(path)
+    for part in options:
+        for name, value in flatten(part).items():
+            path = strip_rspecifier(value)[1]
+            if name == "model_dir":
+                paths += [path / file for file in MODEL_FILES]
+            elif name != "xvector_dir":
+                paths.append(path)
     return paths
 
 
 def load_model(options: ModelFiles) -> Model:
     """Read the model; single files override those of the model folder."""
     single = {
-        "mean": options.mean,
-        "transform": options.transform,
-        "plda": options.plda,
-        "metric": options.metric,
+        name: getattr(options, name) for name in ("mean", "transform", "plda", "metric")
     }
     if options.model_dir is None:
         return read_model(**single)

@@ -64,14 +64,9 @@ class Plan:
 class Unfinished:
     """The results so far; a context manager within which results are added.
 
-    Parameters
-    ----------
-    folder : Path
-        Where results are kept, and where the files of OUT_DIR are made.
-    labels : dict
-        Recording to the 0-based labels of its utterances.
-    scores : dict
-        Recording to the place of its matrix.
+    `folder` is where results are kept and where the files of OUT_DIR are made, `labels`
+    maps recordings to the 0-based labels of their utterances, and `scores` maps them to
+    the places of their matrices.
     """
 
     def __init__(
@@ -107,13 +102,7 @@ class Unfinished:
         labels: IntArray,
         scores: Array | None,
     ) -> None:
-        """Keep the results of a recording.
-
-        Raises
-        ------
-        UsageError
-            If the disk is full, or the folder was removed.
-        """
+        """Keep the results of a recording; UsageError if the disk is full."""
         labelled = zip(utterances, labels.tolist(), strict=True)
         try:
             if scores is not None:
@@ -164,15 +153,10 @@ def open_unfinished(
     names : sequence of str
         Files to move from `Unfinished.folder` to `out_dir`, besides config.toml.
     resume : bool
-        Start from the results of an interrupted or finished run with the same plan.
+        Start from the results of an interrupted or finished run with the same plan. A
+        UsageError is raised if its options or inputs were others.
     stale : callable
         As for `work_folder`.
-
-    Raises
-    ------
-    UsageError
-        If the folder cannot be written to, another run is writing there, or an earlier
-        run there had other options or inputs.
     """
     with work_folder(out_dir, names, stale=stale) as folder:
         earlier = _find_earlier(out_dir, plan, resume=resume)
@@ -228,15 +212,7 @@ def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
 def read_back(
     earlier: Iterable[Path], plan: Plan
 ) -> tuple[dict[str, IntArray], dict[str, ScpEntry]]:
-    """Read the results in the folders of an earlier run.
-
-    Returns
-    -------
-    labels : dict
-        Recording to the 0-based labels of its utterances, for those that are done.
-    scores : dict
-        Recording to the place of its matrix.
-    """
+    """Read the labels of recordings that are done, and the places of all matrices."""
     label_of: dict[str, int] = {}
     scores: dict[str, ScpEntry] = {}
     for folder in earlier:

@@ -18,23 +18,8 @@ _LONGEST = 10_000
 def read_earlier(out_dir: Path, names: Iterable[str], verb: str) -> dict[str, Any]:
     """Return the options of the run of diarize or cluster that a folder holds.
 
-    Parameters
-    ----------
-    out_dir : Path
-    names : iterable of str
-        Files that will be written there, besides config.toml.
-    verb : str
-        The verb that will write them.
-
-    Returns
-    -------
-    dict
-        Empty if the folder holds no such run.
-
-    Raises
-    ------
-    UsageError
-        If it holds no such run, but files of these names.
+    Empty if it holds none. A UsageError is raised if there are files of these names,
+    which `verb` will write, or a config.toml, but no such run.
     """
     earlier: dict[str, Any] = {}
     with suppress(FormatError):

@@ -127,14 +127,7 @@ def _set_level(level: int) -> Callable[[click.Context, click.Parameter, bool], N
 def options_of(
     options_class: type, *, without: Collection[str] = ()
 ) -> Callable[[F], F]:
-    """Add the options of a class to a command; what is not given arrives as None.
-
-    Parameters
-    ----------
-    options_class : type
-    without : collection of str
-        Names of options that the command gets in another way.
-    """
+    """Add the options of a class, except those named; None if not given."""
 
     def decorate(function: F) -> F:
         for option in reversed(list(list_options(options_class))):
@@ -219,13 +212,6 @@ def resolve(
     preset : str, optional
     displaces : mapping, optional
         As for `ssahc.core.options.combine`.
-
-    Raises
-    ------
-    FormatError
-        If the config file cannot be used.
-    UsageError
-        If the values are out of range or contradict each other.
     """
     sources: list[Mapping[str, Any]] = [given]
     if config is not None:

@@ -29,22 +29,9 @@ def work_folder(
 ) -> Iterator[Path]:
     """Yield a folder for the files of a run, which are moved to `out_dir` at the end.
 
-    config.toml has to be written there. After an error the folder is kept if it holds
-    one, and removed if not.
-
-    Parameters
-    ----------
-    out_dir : Path
-        Created if missing, and removed again if it stays empty.
-    names : sequence of str
-        Files to move, besides config.toml.
-    stale : callable
-        As for `staged_output`.
-
-    Raises
-    ------
-    UsageError
-        If `out_dir` cannot be written to, or another run is writing there.
+    `names` are the files to move besides config.toml, which has to be written there.
+    After an error the folder is kept if it holds one. `stale` is that of
+    `staged_output`.
     """
     with lock_folder(out_dir) as folder:
         refuse_odd(out_dir, (*names, CONFIG))
@@ -73,13 +60,7 @@ def _remove_other_options(folder: Path, out_dir: Path) -> None:
 
 
 def is_interrupted(out_dir: Path, *, resume: bool) -> bool:
-    """Whether a folder holds an interrupted run.
-
-    Raises
-    ------
-    UsageError
-        If it does, and `resume` is false.
-    """
+    """Whether a folder holds an interrupted run; UsageError unless `resume`."""
     folder = out_dir / UNFINISHED
     if not (folder / CONFIG).exists():
         return False
@@ -92,20 +73,7 @@ def is_interrupted(out_dir: Path, *, resume: bool) -> bool:
 
 
 def check_same_run(earlier: Path, options: Any, inputs: Iterable[Path]) -> None:
-    """Check that an earlier run had the same options and the same inputs.
-
-    Parameters
-    ----------
-    earlier : Path
-        Folder with the config.toml that `begin` has written for that run.
-    options : dataclass instance
-    inputs : iterable of Path
-
-    Raises
-    ------
-    UsageError
-        If an option differs, or a file has changed since that run started.
-    """
+    """Raise a UsageError if an earlier run had other options or inputs."""
     config = earlier / CONFIG
     stored = to_table(build(type(options), read_config(config, type(options))))
     wanted = to_table(options)

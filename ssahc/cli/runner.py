@@ -74,15 +74,8 @@ class RttmOptions(Options, group="Input and output"):
 def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterator[T]:
     """Yield items and show progress: a bar on a terminal, else lines in the log.
 
-    Parameters
-    ----------
-    items : iterable
-    total : int
-        Number of items, including those that were done before.
-    what : str
-        Label of the bar.
-    done : int
-        Number of items that were done before and are not among `items`.
+    `total` includes the `done` items that an earlier run has finished and that are not
+    among `items`.
     """
     if not sys.stderr.isatty():
         yield from _log_progress(items, total, what, done)
@@ -140,23 +133,9 @@ def work_each(
 ) -> Generator[tuple[str, Result] | Fault]:
     """Do the work on every recording; a fault affects that recording alone.
 
-    Parameters
-    ----------
-    items : iterable
-        Recordings, or faults in their place.
-    work : callable
-        From a batch of recordings to their results or faults. Must be picklable to run
-        in other processes.
-    running : RunningOptions
-    total : int
-        About how many recordings there are.
-    load : callable, optional
-        As for `map_unordered`.
-
-    Yields
-    ------
-    (recording, result) or Fault
-        As they are done, in any order.
+    Faults among the items are passed on. `work`, from a batch of recordings to their
+    results or faults, must be picklable; `total` may be approximate; `load` is that of
+    `map_unordered`. Yields (recording id, result) pairs and faults as they come.
     """
     faults: list[Fault] = []
 
@@ -219,10 +198,8 @@ def work_through(
 
     Returns
     -------
-    done : dict
-        Recording to result, in order of completion.
-    faults : list of Fault
-        Already printed.
+    (dict, list of Fault)
+        Recording to result in order of completion, and the faults already printed.
 
     Raises
     ------

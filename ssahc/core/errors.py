@@ -1,4 +1,4 @@
-"""The faults that a user can mend.
+"""Errors caused by user input.
 
 Every message says what was expected, what was found, where, and what to do.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def printable(text: str) -> str:
-    """Return a text with all that a terminal obeys, or does not show, escaped."""
+    """Return a text with control and other unprintable characters escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -18,15 +18,11 @@ def printable(text: str) -> str:
 class SsahcError(Exception):
     """Base of all errors that ssahc raises on purpose.
 
-    Parameters
-    ----------
-    message : str
-        What a terminal would not show as it is, such as a line end within a name, is
-        escaped: an error is one line.
+    Unprintable characters in the message, such as a line end within a name, are
+    escaped: an error is one line.
     """
 
     def __init__(self, message: str) -> None:
-        # Messages quote files of others, ids and paths among them.
         super().__init__(printable(message))
 
 
@@ -72,7 +68,6 @@ class FormatError(SsahcError):
         self.key = key
 
     def __reduce__(self) -> tuple[Callable[[str], "FormatError"], tuple[str]]:
-        # Else an exception is made anew from its text alone, and could not be sent from
-        # one process to another.
+        # By default, pickle would make it from its text alone, and fail.
         again = partial(FormatError, path=self.path, line=self.line, key=self.key)
         return again, (self.message,)

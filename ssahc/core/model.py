@@ -1,4 +1,4 @@
-"""Whether anything can be computed with a model, wherever it comes from."""
+"""Checks that a model can be computed with, wherever it comes from."""
 
 from collections.abc import Iterator
 
@@ -12,34 +12,15 @@ _PLDA_AGAIN = "train the PLDA again"
 
 
 def check_model(model: Model) -> None:
-    """Check a model that a caller has made, part by part.
-
-    Parameters
-    ----------
-    model : Model
-
-    Raises
-    ------
-    DataError
-        If nothing can be computed with a part of it, or its parts do not fit together.
-    """
+    """Raise a DataError for an unusable part of a model, or parts that do not fit."""
     for part, fault in find_faults(model):
         raise DataError(f"the model's {part}: {fault}")
 
 
 def find_faults(model: Model, *, thorough: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield the parts of a model that nothing can be computed with, and why.
+    """Yield the unusable parts of a model ("mean", "plda", ...), and what is wrong.
 
-    Parameters
-    ----------
-    model : Model
-    thorough : bool
-        As for `find_plda_fault`.
-
-    Yields
-    ------
-    (str, str)
-        "mean", "transform", "plda" or "metric", and the fault.
+    `thorough` is that of `find_plda_fault`.
     """
     dims: dict[str, int] = {}
     faults: dict[str, str | None] = {}
@@ -64,7 +45,7 @@ def find_faults(model: Model, *, thorough: bool = False) -> Iterator[tuple[str, 
 
 
 def find_mean_fault(mean: FloatArray) -> str | None:
-    """Say why nothing can be computed with a mean; None if it can."""
+    """Return what is wrong with a mean; None if nothing is."""
     if mean.ndim != 1:
         return f"expected a vector, found {_shape(mean)}"
     if not _is_finite(mean):
@@ -73,7 +54,7 @@ def find_mean_fault(mean: FloatArray) -> str | None:
 
 
 def find_transform_fault(transform: FloatArray) -> str | None:
-    """Say why nothing can be computed with a whitening transform; None if it can."""
+    """Return what is wrong with a whitening transform; None if nothing is."""
     rows, *columns = transform.shape or (0,)
     if rows == 0 or columns not in ([rows], [rows + 1]):
         return (
@@ -88,13 +69,10 @@ def find_transform_fault(transform: FloatArray) -> str | None:
 
 
 def find_plda_fault(plda: Plda, *, thorough: bool = False) -> str | None:
-    """Say why nothing can be computed with a PLDA; None if it can.
+    """Return what is wrong with a PLDA; None if nothing is.
 
-    Parameters
-    ----------
-    plda : Plda
-    thorough : bool
-        Look for a singular transform, too, which takes longer than some recordings do.
+    `thorough` looks for a singular transform, too, which takes longer than some
+    recordings do.
     """
     shapes = plda.mean.shape, plda.transform.shape, plda.psi.shape
     rows = plda.psi.size
@@ -113,7 +91,7 @@ def find_plda_fault(plda: Plda, *, thorough: bool = False) -> str | None:
 
 
 def find_metric_fault(metric: EmbeddingNet) -> str | None:
-    """Say why nothing can be computed with a metric; None if it can."""
+    """Return what is wrong with an embedding network; None if nothing is."""
     hidden = (matrix for layer in metric.hidden for matrix in layer)
     matrices = (metric.whitening, *hidden, metric.projection)
     if any(matrix.ndim != 2 or matrix.size == 0 for matrix in matrices):

@@ -68,23 +68,10 @@ class Options:
 class Option:
     """One option, as the command line and config files see it.
 
-    Attributes
-    ----------
-    name : str
-        Field name without a trailing underscore; the command line has dashes for
-        underscores.
-    type : type
-        int, float, str, bool or Path.
-    choices : tuple of str
-        Allowed values; empty if any value of the type is allowed.
-    default : object
-        None means "not set".
-    help : str
-        The field's description; empty where docstrings are stripped (python -OO).
-    off : str
-        What turns a bool off: "no_NAME", unless the field's metadata say otherwise.
-    group : str, optional
-        Heading in the help.
+    `name` is the field's without a trailing underscore; `type` is int, float, str, bool
+    or Path; `choices` is empty if any value of the type is allowed; a `default` of None
+    means "not set"; `help` is empty where docstrings are stripped (python -OO); and
+    `off` turns a bool off ("no_NAME", unless the field's metadata say otherwise).
     """
 
     name: str
@@ -188,21 +175,7 @@ def flatten(options: Any) -> dict[str, Any]:
 def check_values(
     table: Mapping[str, Any], options_class: type, source: Path | str
 ) -> dict[str, Any]:
-    """Return the values, each checked to be of an option's name and type.
-
-    Parameters
-    ----------
-    table : mapping
-        Plain values, as TOML has them.
-    options_class : type
-    source : Path or str
-        Where the values are from.
-
-    Raises
-    ------
-    FormatError
-        On an unknown name or a value of a wrong type; it names `source`.
-    """
+    """Return plain values (as of TOML) as options; a FormatError names `source`."""
     known = {option.name: option for option in list_options(options_class)}
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -238,21 +211,11 @@ def combine(
     sources: Iterable[Mapping[str, Any]],
     displaces: Mapping[str, Set[str]],
 ) -> T:
-    """Make an options object from several tables of values.
+    """Make an options object from several flat tables; a later one wins.
 
-    Parameters
-    ----------
-    options_class : type
-    sources : iterable of mapping
-        Flat tables; a later one wins. None means "not given".
-    displaces : mapping
-        Option, or "option=value", to the options that conflict with it: if a source
-        sets it, their values from earlier sources are dropped.
-
-    Raises
-    ------
-    UsageError
-        If the values are out of range or contradict each other.
+    None means "not given". `displaces` maps an option, or "option=value", to the
+    options that conflict with it: if a table sets it, their values from earlier tables
+    are dropped.
     """
     values: dict[str, Any] = {}
     for source in sources:

@@ -129,10 +129,7 @@ def list_speakers(turns: Sequence[Turn]) -> list[str]:
 def to_annotation(turns: Sequence[Turn], recording: str) -> "Annotation":
     """Return turns as a `pyannote.core.Annotation`; turns of no length are left out.
 
-    Raises
-    ------
-    DataError
-        If a turn ends before it starts, or a time is not finite.
+    Turns that end before they start, or never, are a DataError.
     """
     from pyannote.core import Annotation, Segment
 

@@ -29,19 +29,7 @@ _NO_NUMBERS = {
 
 
 def as_numbers(values: ArrayLike, what: str) -> FloatArray:
-    """Return values that a caller gave as an array of numbers.
-
-    Parameters
-    ----------
-    values : array of any shape
-    what : str
-        Their name in messages.
-
-    Raises
-    ------
-    DataError
-        If they are no real numbers, or some of them are masked.
-    """
+    """Return an array as float64; DataError unless all values are real numbers."""
     try:
         # A mask would be lost on the way, and what it hides would count.
         array = np.asanyarray(values)
@@ -55,19 +43,7 @@ def as_numbers(values: ArrayLike, what: str) -> FloatArray:
 
 
 def as_matrix(values: ArrayLike, what: str) -> FloatArray:
-    """Return values that a caller gave as the rows of a matrix.
-
-    Parameters
-    ----------
-    values : (N, D) array
-    what : str
-        Their name in messages.
-
-    Raises
-    ------
-    DataError
-        If they are no matrix of real numbers.
-    """
+    """Return an (N, D) array as float64; DataError unless all are real numbers."""
     array = as_numbers(values, what)
     if array.ndim != 2:
         raise DataError(f"{what} must have one row a window, found {array.ndim} axes")
@@ -75,17 +51,7 @@ def as_matrix(values: ArrayLike, what: str) -> FloatArray:
 
 
 def find_unusable(xvectors: FloatArray) -> Iterator[tuple[IntArray, str]]:
-    """Say which x-vectors are no measurements.
-
-    Parameters
-    ----------
-    xvectors : (N, D) array
-
-    Yields
-    ------
-    (array of int, str)
-        The rows of one fault, and what the fault is.
-    """
+    """Yield row numbers of (N, D) x-vectors that share a fault, and the fault."""
     # What is beyond these sizes overflows or vanishes when it is squared.
     sizes = np.abs(xvectors)
     finite = (sizes < LARGEST).all(axis=1)
@@ -329,4 +295,4 @@ NO_MODEL = Model()
 
 
 def no_progress(step: str, completed: int, total: int) -> None:
-    """Tell nobody."""
+    """Ignore progress."""

@@ -22,17 +22,9 @@ _VALUES: dict[type, tuple[type, str]] = {
 
 @dataclass(frozen=True)
 class Interval:
-    """Range of a number, as part of a field's annotation.
+    """Range of a number, as part of a field's annotation; NaN lies in no interval.
 
-    ``Annotated[float | None, Interval(ge=0, le=1)]`` allows None and 0 to 1. NaN lies
-    in no interval.
-
-    Parameters
-    ----------
-    ge, gt : float, optional
-        Smallest value, or a value that must be exceeded.
-    le, lt : float, optional
-        Largest value, or a value that must not be reached.
+    ``Annotated[float | None, Interval(ge=0, le=1)]`` allows None and 0 to 1.
     """
 
     ge: float | None = None
@@ -78,14 +70,7 @@ def dashed(name: str) -> str:
 
 
 def check_fields(instance: Any) -> None:
-    """Check a dataclass instance against the annotations of its fields.
-
-    Raises
-    ------
-    UsageError
-        If a value is not of its field's type, not one of its choices, outside its
-        `Interval`, NaN, or a whole number of more than 64 bits.
-    """
+    """Raise a UsageError if a value does not match the annotation of its field."""
     options_class: type = type(instance)
     for name, expected in _expectations(options_class).items():
         value = getattr(instance, name)
@@ -106,20 +91,7 @@ def changed_fields(instance: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Expected:
-    """What a field may hold.
-
-    Attributes
-    ----------
-    optional : bool
-        Whether None is allowed.
-    choices : tuple of str
-        Empty if there are no choices.
-    type : type, optional
-        None if the type is not checked.
-    called : str
-        What messages call a value of the type.
-    interval : Interval
-    """
+    """What a field may hold, and what messages call a value of its type."""
 
     optional: bool
     choices: tuple[str, ...]

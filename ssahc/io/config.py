@@ -12,13 +12,7 @@ from ssahc.io.files import atomic_write, open_regular, strip_rspecifier, unreada
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file of plain values.
-
-    Raises
-    ------
-    FormatError
-        If the file is unreadable, no TOML, or has more than plain values.
-    """
+    """Read a TOML file of plain values; FormatError if it is anything else."""
     try:
         with open_regular(path) as file:
             table = tomllib.load(file)
@@ -44,14 +38,7 @@ def _check_plain(key: str, value: Any, path: Path) -> None:
 
 
 def read_config(path: Path, options_class: type) -> dict[str, Any]:
-    """Read a config file of the options of a class.
-
-    Raises
-    ------
-    FormatError
-        If the file is unreadable, no TOML, has an unknown key, or a value of a wrong
-        type.
-    """
+    """Read a file of options of a class; FormatError on unknown or wrong ones."""
     return check_values(read_toml(path), options_class, path)
 
 
@@ -72,10 +59,7 @@ def _absolute(path: Path) -> str:
 def write_config(path: Path, options: Any) -> None:
     """Write the set values of an options object, to be read by `read_config`.
 
-    Raises
-    ------
-    UsageError
-        If a value is no UTF-8, such as a file name of another encoding.
+    A file name that is not UTF-8, which TOML cannot hold, is a UsageError.
     """
     import tomli_w
 

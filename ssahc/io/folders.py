@@ -50,11 +50,6 @@ def staged_output(
     ------
     Path
         An empty folder; its files are moved to `path` if the block succeeds.
-
-    Raises
-    ------
-    UsageError
-        If `path` cannot be written to, or another run is writing there.
     """
     with lock_folder(path) as unfinished:
         refuse_odd(path, names)
@@ -96,10 +91,8 @@ def move_files(source: Path, target: Path, names: Iterable[str]) -> None:
 def move_tree(source: Path, target: Path) -> None:
     """Move all files below a folder to the same places below another.
 
-    Raises
-    ------
-    UsageError
-        If a folder, pipe or device is in the place of a file; nothing is moved then.
+    Nothing is moved, and a UsageError raised, if something other than a file is in the
+    place of one.
     """
     files = sorted(path for path in source.rglob("*") if path.is_file())
     refuse_odd(target, (str(path.relative_to(source)) for path in files))
@@ -128,19 +121,10 @@ def _sync_names(folder: Path) -> None:
 def lock_folder(path: Path) -> Iterator[Path]:
     """Keep other runs from writing to an output folder.
 
-    The operating system releases the lock when the process ends, however it ends, so a
-    lock file left behind blocks nobody. On a file system without locks, a warning is
-    logged.
-
-    Parameters
-    ----------
-    path : Path
-        Created if missing, and removed again if it stays empty.
-
-    Yields
-    ------
-    Path
-        The folder for unfinished files in `path`; removed unless files are left there.
+    Yields the folder for unfinished files in `path`, which is removed unless files are
+    left there; so is `path` itself if it stays empty. The operating system releases the
+    lock when the process ends, however it ends, so a lock file left behind blocks
+    nobody. On a file system without locks, a warning is logged.
 
     Raises
     ------
@@ -250,13 +234,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _made_folder(path: Path) -> Iterator[None]:
-    """Create a folder and its parents; remove those again that stay empty.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be created or written to.
-    """
+    """Create a folder and its parents; remove those again that stay empty."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         make_folder(path)
@@ -269,13 +247,7 @@ def _made_folder(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents where missing; check that it is writable.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be created or written to.
-    """
+    """Create a folder and its parents; UsageError if it is not writable."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):

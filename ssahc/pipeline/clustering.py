@@ -211,30 +211,21 @@ def run_clustering(
 
     Parameters
     ----------
-    windows : Windows
+    windows, method
+        As for `cluster_windows`.
     stop : Stop
         As for `cluster_windows`, but for vb the threshold is one on the evidence, in
         nats.
-    method : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
     history : MergeHistory, optional
         All merges of the windows, if ahc or vb need not compute them again.
     seed : int
         Seed of kmeans.
     cost : DiscriminativeCost, optional
         Merging cost of ahc and vb (Eq. 2); the nearest pair is merged if not given.
-    ahc : AhcOptions
-        Options of ahc and vb.
-    resegmentation : ResegmentationOptions
-        Options of vb.
+    ahc, resegmentation
+        Options of ahc and vb, and of vb.
     progress : callable, optional
         Called with the steps "clustering" and "resegmenting".
-
-    Raises
-    ------
-    DataError
-        If the affinities cannot be clustered this way.
-    UsageError
-        If vb lacks its latent vectors, or its merges are steered by `ahc`.
     """
     progress("clustering", 0, 1)
     if method in ("ahc", "vb"):

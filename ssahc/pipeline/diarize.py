@@ -81,21 +81,8 @@ def diarize_batch(
     """Say who speaks when in several recordings, their networks trained in batches.
 
     The answers are those of `diarize_recording`, but for the last bits of affinities. A
-    GPU is faster this way; a CPU is not.
-
-    Parameters
-    ----------
-    recordings : sequence of Recording
-    model : Model
-    options : sequence of DiarizeOptions
-        For each recording; they may differ in the number of speakers.
-
-    Raises
-    ------
-    DataError, MemoryError
-        If one of the recordings cannot be diarized.
-    UsageError
-        As `diarize_recording`.
+    GPU is faster this way; a CPU is not. The options of the recordings may differ in
+    the number of speakers. An error in one recording ends all.
     """
     all_stages = [_Stages(recording, model, None) for recording in recordings]
     for one, its_options in zip(all_stages, options, strict=True):
@@ -116,18 +103,9 @@ def prepare_recording(
 ) -> Callable[[DiarizeOptions], Diarization]:
     """Return a function that diarizes one recording with any options.
 
-    The answers are those of `diarize_recording`. What options have in common is
-    computed once: PLDA scores, and what the network learns.
-
-    Parameters
-    ----------
-    recording, model, plda_scores, progress
-        As for `diarize_recording`.
-
-    Raises
-    ------
-    DataError
-        If there are not as many scores as windows, or the model is unusable.
+    The answers are those of `diarize_recording`, whose other arguments are given here.
+    What options have in common is computed once: PLDA scores, and what the network
+    learns.
     """
     return _Stages(recording, model, plda_scores, progress).diarize
 
@@ -224,11 +202,9 @@ class _Stages:
 
     def learning_task(self, options: DiarizeOptions) -> LearningTask:
         """Return what the network of this recording is trained on."""
+        count = options.speakers.num_speakers
         return make_learning_task(
-            self.recording,
-            self.xvectors,
-            options.learning,
-            options.speakers.num_speakers,
+            self.recording, self.xvectors, options.learning, count
         )
 
     def _cluster(self, learned: Learned, options: DiarizeOptions) -> Diarization:
@@ -274,17 +250,7 @@ def make_learning_task(
     options: LearningOptions,
     num_speakers: int | None = None,
 ) -> LearningTask:
-    """Return what the network of a recording is trained on.
-
-    Parameters
-    ----------
-    recording : Recording
-    xvectors : PreparedXvectors
-        Those of the recording.
-    options : LearningOptions
-    num_speakers : int, optional
-        If known.
-    """
+    """Return what the network of a recording is trained on."""
 
     def cluster(
         affinity: Affinity, stop: Stop, history: MergeHistory | None
@@ -373,14 +339,7 @@ def _score_matrix(scores: Float32Array | FloatArray, count: int) -> ScoreMatrix:
 
 
 def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
-    """Log a warning if more speakers are wanted than there are windows.
-
-    Parameters
-    ----------
-    recording_id : str
-    num_windows : int
-    stop : Stop
-    """
+    """Log a warning if more speakers are wanted than there are windows."""
     wanted = stop.num_speakers or stop.min_speakers
     if wanted > num_windows:
         _logger.warning(

@@ -18,18 +18,7 @@ _DENSE, _SPECTRAL, _LISTED = 20, 54, 12
 def working_set(
     num_windows: int, dim: int, options: DiarizeOptions, *, has_scores: bool = False
 ) -> int:
-    """Return roughly how many bytes are needed to diarize a recording.
-
-    Parameters
-    ----------
-    num_windows : int
-    dim : int
-        Dimension of the x-vectors.
-    options : DiarizeOptions
-        Settled options (`ssahc.pipeline.options.settle`).
-    has_scores : bool
-        Whether ready-made PLDA scores are given.
-    """
+    """Return roughly how many bytes are needed to diarize (N, D) x-vectors."""
     learns = options.system in LEARNING
     arrays = _ARRAYS_LEARNING if learns else _ARRAYS
     window = _BYTES_A_WINDOW_LEARNING if learns else _BYTES_A_WINDOW

@@ -55,19 +55,10 @@ class SpeakerOptions(Options, group="Speakers"):
         self.stop()
 
     def stop(self, *, sign: float = 1.0, default: float = 0.0) -> Stop:
-        """Return when merging stops.
+        """Return when merging stops; UsageError if a number conflicts with the others.
 
-        Parameters
-        ----------
-        sign : float
-            -1 if the threshold applies to costs.
-        default : float
-            Threshold if none is given.
-
-        Raises
-        ------
-        UsageError
-            If an exact number conflicts with a threshold or bounds.
+        `sign` is -1 if the threshold applies to costs; `default` replaces a missing
+        one.
         """
         threshold = self.threshold
         if self.num_speakers is None and threshold is None:
@@ -209,17 +200,8 @@ def choose_system(
 ) -> System:
     """Return the system that was asked for, or the best one that the inputs allow.
 
-    Parameters
-    ----------
-    system : str, optional
-    model : Model
-    has_scores : bool
-        Whether ready-made PLDA scores are given.
-
-    Raises
-    ------
-    UsageError
-        If the system needs a PLDA and there is neither a model nor scores.
+    A UsageError is raised if it needs a PLDA and there is neither one in the model nor
+    ready-made scores.
     """
     has_plda = has_scores or model.plda is not None
     if system is None:
@@ -242,21 +224,10 @@ def settle(
 ) -> DiarizeOptions:
     """Resolve the options that depend on the inputs: system and resegmentation.
 
-    Final clustering vb becomes ahc with resegmentation.
-
-    Parameters
-    ----------
-    options : DiarizeOptions
-    model : Model
-    has_scores : bool
-        Whether ready-made PLDA scores are given.
-
-    Raises
-    ------
-    UsageError
-        If the system needs a PLDA and there is none; if vb needs a PLDA or a whitening
-        and there is none; if k-means or x-means would cluster ready-made scores; or if
-        networks cannot start as the model (`check_start`).
+    Final clustering vb becomes ahc with resegmentation. `has_scores` says whether
+    ready-made PLDA scores are given. Raises a UsageError if the system needs a PLDA, vb
+    a PLDA or whitening, k-means or x-means vectors, or the start of a network a model
+    (`check_start`), and there is none.
     """
     system = choose_system(options.system, model, has_scores=has_scores)
     if system in LEARNING:

@@ -19,13 +19,7 @@ def list_presets() -> tuple[str, ...]:
 
 
 def load_preset(name: str, options_class: type) -> dict[str, Any]:
-    """Return the values of a preset, those of its base included.
-
-    Raises
-    ------
-    UsageError
-        If there is no preset of this name.
-    """
+    """Return the values of a preset and of its base; UsageError if there is none."""
     if name not in list_presets():
         raise UsageError(
             f"unknown preset {name!r}; there are {', '.join(list_presets())}"

@@ -101,20 +101,10 @@ def _vary(options: DiarizeOptions, values: Mapping[str, float]) -> DiarizeOption
 
 
 def check_grid(grid: Grid, options: DiarizeOptions) -> None:
-    """Check that a grid can be swept.
+    """Raise a UsageError for a grid that cannot be swept.
 
-    Parameters
-    ----------
-    grid : mapping
-        Option to its values.
-    options : DiarizeOptions
-        All other options; the system must be set.
-
-    Raises
-    ------
-    UsageError
-        If there is nothing to sweep, or an option is unknown, not used by the system,
-        or out of range.
+    It may be empty, or an option unknown, not used by the system (which must be set),
+    or out of range.
     """
     _check_names(grid, options)
     for name, values in grid.items():
@@ -151,34 +141,29 @@ def _find_obstacle(
     if method != "ahc" and any(_concerns(key, name) for key in _OF_MERGES):
         return f"--final-clustering {method}", "use --final-clustering ahc"
     refines = options.resegmentation.resegmentation != "none"
-    if _is_of(name, ResegmentationOptions) and not refines:
+    if _concerns(ResegmentationOptions, name) and not refines:
         return "--resegmentation none", "use --resegmentation vb"
     if name in ("gamma", "gamma_step") and learning.loss != "ssa":
         return f"--loss {learning.loss}", "leave one of them out"
     merges = learning.clustering == "ahc" or learning.periods > 1
     if name == "init_threshold" and not merges:
         return f"--clustering {learning.clustering}", "leave one of them out"
-    if has_scores and _is_of(name, PldaOptions):
+    if has_scores and _concerns(PldaOptions, name):
         return f"{system} with ready-made PLDA scores", "leave out the scores"
     return None
 
 
 def _find_users(name: str) -> tuple[System, ...]:
     """Return the systems that use an option."""
-    for options, users in _USERS.items():
-        if _concerns(options, name):
-            return users
-    systems: tuple[System, ...] = get_args(System)
-    return systems
+    found = (users for key, users in _USERS.items() if _concerns(key, name))
+    return next(found, get_args(System))
 
 
 def _concerns(key: str | type, name: str) -> bool:
     """Whether an option is the one of this name, or one of this class."""
-    return _is_of(name, key) if isinstance(key, type) else name == key
-
-
-def _is_of(name: str, options_class: type) -> bool:
-    return name in (option.name for option in list_options(options_class))
+    if isinstance(key, str):
+        return name == key
+    return any(option.name == name for option in list_options(key))
 
 
 def sweep_recording(
@@ -235,15 +220,7 @@ def sweep_prepared(
     grid: Grid,
     options: DiarizeOptions,
 ) -> Sweep:
-    """Score one recording, prepared already, with every combination of a grid.
-
-    Parameters
-    ----------
-    diarize : callable
-        From `prepare_recording`.
-    scorer, grid, options
-        As for `sweep_recording`, which refuses grids that make no difference.
-    """
+    """Do as `sweep_recording`, with a function from `prepare_recording`, unchecked."""
     names = sorted(grid, key=_THRESHOLD.__eq__)
     others = [name for name in names if name != _THRESHOLD]
     scores: dict[Point, Score] = {}
@@ -310,15 +287,8 @@ def pool_sweeps(sweeps: Iterable[Sweep]) -> Sweep:
 class Fold:
     """Some recordings with the values that are best for all others.
 
-    Attributes
-    ----------
-    recordings : tuple of str
-    point : tuple of float
-        The best values for the other recordings.
-    tuned : Score
-        Of the other recordings with these values.
-    held_out : Score
-        Of these recordings with these values.
+    `tuned` is the score of the other recordings with these values, `held_out` that of
+    the recordings themselves.
     """
 
     recordings: tuple[str, ...]
@@ -331,21 +301,8 @@ def cross_validate(sweeps: Mapping[str, Sweep], num_folds: int) -> list[Fold]:
     """Score every recording with values that were chosen without it.
 
     Recordings are dealt like cards: the first to the first fold, the second to the
-    second, and so on.
-
-    Parameters
-    ----------
-    sweeps : mapping
-        Recording to its scores over one grid.
-    num_folds : int
-        2 swaps two halves.
-
-    Raises
-    ------
-    DataError
-        If there are too few recordings, or nothing of the others of a fold is scored.
-    UsageError
-        If there is but one fold.
+    second, and so on. A DataError is raised if there are fewer recordings than folds,
+    or nothing of the others of a fold is scored.
     """
     if num_folds < 2:
         raise UsageError(f"there must be 2 folds or more, found {num_folds}")

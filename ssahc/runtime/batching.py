@@ -28,17 +28,8 @@ def do_all_or_halves(
 ) -> list[Answer | MemoryError]:
     """Do all jobs at once; where memory is too small for that, in halves.
 
-    Parameters
-    ----------
-    jobs : sequence
-    do : callable
-        From jobs to their answers. Raises MemoryError if they are too many.
-
-    Returns
-    -------
-    list
-        The answers in the order of the jobs; a MemoryError for a job that is too large
-        by itself.
+    `do` raises MemoryError if there are too many. The answers are in the order of the
+    jobs, with a MemoryError for a job that is too large by itself.
     """
     return _halve(jobs, do, _logger.warning)
 
@@ -85,11 +76,6 @@ def do_in_batches(
     most : int
         A batch holds no more values than this, padding included, unless it is a single
         job.
-
-    Returns
-    -------
-    list
-        The answers in the order of the jobs, as of `do_all_or_halves`.
     """
     shapes = [tuple(shape_of(job)) for job in jobs]
     waiting = sorted(range(len(jobs)), key=shapes.__getitem__)

@@ -12,17 +12,9 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def has_gpu(device: Device) -> bool:
-    """Whether networks are trained on a GPU.
+    """Whether networks are trained on a GPU: for "auto", if there is one.
 
-    Parameters
-    ----------
-    device : {"auto", "cpu", "cuda"}
-        "auto" is the GPU if there is one.
-
-    Raises
-    ------
-    UsageError
-        If "cuda" is asked for and there is none.
+    A UsageError is raised if "cuda" is asked for and there is none.
     """
     if device == "cpu" or (device == "auto" and not _has_driver()):
         return False

@@ -52,12 +52,7 @@ class RunningOptions(Options, group="Execution"):
 
 @dataclass(frozen=True)
 class Undone:
-    """In place of a result: the item failed even when it was processed alone.
-
-    Attributes
-    ----------
-    reason : str
-    """
+    """In place of a result: the item failed even when it was processed alone."""
 
     reason: str
 
@@ -83,6 +78,8 @@ def map_unordered(
 ) -> Iterator[tuple[Item, Result | Undone]]:
     """Do the work on every item, wherever the options say.
 
+    Yields items and results in order of completion.
+
     Parameters
     ----------
     work : callable
@@ -97,11 +94,6 @@ def map_unordered(
         Fraction of a full batch that an item takes; by default 1 in this process, where
         larger batches gain nothing, and 1/8 in others. Batches are smaller if there are
         too few items to keep all workers busy.
-
-    Yields
-    ------
-    (item, result)
-        In order of completion.
 
     Raises
     ------

@@ -19,21 +19,9 @@ def memory_taken() -> int:
 
 
 def check_room(needed: float, max_bytes: float, what: str) -> None:
-    """Refuse what this process has no room for.
+    """Raise a DataError if `what` needs more bytes than `max_bytes` leaves free.
 
-    Parameters
-    ----------
-    needed : float
-        Estimated number of bytes.
-    max_bytes : float
-        What the process may take in all.
-    what : str
-        Subject of the error: what needs them.
-
-    Raises
-    ------
-    DataError
-        If more is needed than is left.
+    The limit is one on all that this process takes.
     """
     if max_bytes == inf:
         return

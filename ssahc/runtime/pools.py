@@ -94,10 +94,7 @@ class _Processes:
     def work_on(self, batch: list[Any], settings: Settings) -> Done[Any]:
         """Have this thread's process do the work; raise what it raises.
 
-        Raises
-        ------
-        ProcessKilled
-            If the process dies. The next call starts another one.
+        If the process dies, raise ProcessKilled; the next call starts another one.
         """
         known: _Pipes | None = getattr(self._of_thread, "pipes", None)
         # After an error a pipe may hold half of a message and is not reused.
@@ -143,13 +140,7 @@ class _Processes:
 def dask_workers(
     work: Work[Item, Result], address: str
 ) -> Iterator[Pool[Item, Result]]:
-    """Connect to a Dask cluster and send the work to its workers.
-
-    Raises
-    ------
-    UsageError
-        If there is no scheduler or no worker, or the workers cannot load ssahc.
-    """
+    """Connect to a Dask cluster; UsageError if it has no usable worker."""
     try:
         from distributed import Client, KilledWorker
     except ImportError as error:
