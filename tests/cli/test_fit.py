@@ -244,9 +244,9 @@ def test_nothing_is_written_on_errors(fit, train, labelled):
         assert (status, model) == (2, None)
         assert message in errors[-1]
         assert errors[-1].startswith("ssahc: error: ")
-    with pytest.raises(UsageError, match="--between-covar-scale .*--adapt-to"):
-        options = TrainingOptions(between_covar_scale=0.5)
-        fit_model(labelled.xvectors, labelled.speakers, options=options)
+    changed = TrainingOptions(between_covar_scale=0.5)
+    with pytest.raises(UsageError, match="--between-covar-scale"):
+        fit_model(labelled.xvectors, labelled.speakers, options=changed)
 
 
 def test_a_model_that_could_not_be_read_is_not_written(fit, labelled, tmp_path):
