@@ -31,12 +31,8 @@ def read_affinities(
     """Yield the affinities of recordings, in any order.
 
     They are read from scores.scp if the run wrote it, and else recomputed from the
-    x-vectors. Both need the tables of the run's x-vector folder.
-
-    Raises
-    ------
-    SsahcError
-        If files that all recordings need are missing.
+    x-vectors. Both need the tables of the run's x-vector folder; a SsahcError is raised
+    if files that all recordings need are missing.
     """
     if run.source.xvector_dir is None:
         raise UsageError("the run's config.toml does not name its x-vector folder")

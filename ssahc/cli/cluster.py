@@ -67,14 +67,6 @@ class _Scores:
     matrix: Array
 
 
-@dataclass(frozen=True, eq=False)
-class _Clustered:
-    """Labels of a recording and, if there are segments, its turns."""
-
-    labels: IntArray
-    turns: list[Turn]
-
-
 @click.command("cluster", cls=Verb)
 @click.argument("scores", type=PATH)
 @click.argument("reco2utt", type=PATH)
@@ -110,31 +102,26 @@ def _cluster(
     utterances = read_spk2utt(strip_rspecifier(reco2utt)[1])
     segments = None if run.files.segments is None else read_segments(run.files.segments)
 
-    def work(item: _Scores) -> _Clustered:
+    def work(item: _Scores) -> tuple[IntArray, list[Turn]]:
         group = utterances[item.id]
         labels = _label(item, group, speakers_of(item.id), run)
         turns = [] if segments is None else _turns(item.id, segments, group, labels)
-        return _Clustered(labels, turns)
+        return labels, turns
 
+    matrices = _read_scores(scores, utterances)
     done, faults = work_through(
-        _read_scores(scores, utterances),
-        work,
-        total=len(utterances),
-        what="clustering",
+        matrices, work, total=len(utterances), what="clustering"
     )
-    labels = [
+    rows = [
         pair
         for recording, group in utterances.items()
         if recording in done
-        for pair in zip(group, done[recording].labels.tolist(), strict=True)
+        for pair in zip(group, done[recording][0].tolist(), strict=True)
     ]
-    turns = {recording: result.turns for recording, result in done.items()}
-    write_results(
-        out_dir,
-        labels,
-        None if segments is None else turns,
-        channel=run.rttm.rttm_channel,
-    )
+    turns = None
+    if segments is not None:
+        turns = {recording: found for recording, (_, found) in done.items()}
+    write_results(out_dir, rows, turns, channel=run.rttm.rttm_channel)
     write_config(out_dir / CONFIG, run)
     return faults
 

@@ -74,32 +74,20 @@ def _refuse_others(out_dir: Path) -> None:
 
 
 def _show(out_dir: Path) -> str | None:
-    """Write the corpus and the results of every system, and print a table.
-
-    Returns
-    -------
-    str or None
-        Name of the figure, if matplotlib is installed.
-    """
+    """Write corpus, results and a figure, whose name is returned; print a table."""
     write_corpus(out_dir, simulate_corpus(_CORPUS))
     known: dict[System, dict[str, Diarization]] = {}
-    rates: list[tuple[str, str, str]] = []
-    reference = {
-        name: turns
-        for half in _HALVES
-        for name, turns in read_rttm(out_dir / half / "ref.rttm").turns.items()
-    }
+    rates: list[list[str]] = []
+    reference: dict[str, list[Turn]] = {}
+    for half in _HALVES:
+        reference |= read_rttm(out_dir / half / "ref.rttm").turns
     for system in track(_SYSTEMS, len(_SYSTEMS), "diarizing"):
         known[system] = _run(out_dir, system, known_speakers=True)
         estimated = _run(out_dir, system, known_speakers=False)
-        rates.append(
-            (system, _rate(reference, known[system]), _rate(reference, estimated))
-        )
-    print_table(
-        ("system", "known speakers", "estimated"),
-        rates,
-        title="Simulated conversations: DER %, collar 0.25 s, overlap not scored",
-    )
+        both = (_rate(reference, run) for run in (known[system], estimated))
+        rates.append([system, *both])
+    title = "Simulated conversations: DER %, collar 0.25 s, overlap not scored"
+    print_table(("system", "known speakers", "estimated"), rates, title=title)
     return _draw(out_dir, known, reference)
 
 
@@ -147,23 +135,20 @@ def _draw(
         return None
     from ssahc.report.affinity import save_affinities
 
-    name, picture = _DRAWN, f"{_DRAWN}.png"
+    picture, turns = f"{_DRAWN}.png", reference[_DRAWN]
+    drawn = {system: found[_DRAWN] for system, found in results.items()}
+    affinities = {str(system): result.affinity for system, result in drawn.items()}
+    # The spectral system clusters the cosine affinities.
+    del affinities["spectral"]
     save_affinities(
         out_dir / picture,
-        f"{name} (simulated)",
-        results["ssahc"][name].segments,
-        reference[name],
-        # The spectral system clusters the cosine affinities.
-        {
-            system: results[system][name].affinity
-            for system in _SYSTEMS
-            if system != "spectral"
-        },
+        f"{_DRAWN} (simulated)",
+        drawn["ssahc"].segments,
+        turns,
+        affinities,
         hypotheses={
-            system: find_errors(
-                reference[name], results[system][name].turns, ScoringOptions()
-            )
-            for system in _SYSTEMS
+            system: find_errors(turns, result.turns, ScoringOptions())
+            for system, result in drawn.items()
         },
     )
     return picture

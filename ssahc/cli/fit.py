@@ -115,25 +115,19 @@ def command(
 def _fit_labelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
     """Return a model trained on known speakers, and the number of broken x-vectors."""
     labelled, faults = read_labelled(xvector_dir)
-    others: list[FloatArray | None] = []
-    for folder in (run.sources.whiten_from, run.sources.adapt_to):
-        found = None if folder is None else read_xvectors(folder)
-        others.append(None if found is None else found.xvectors)
-        faults += [] if found is None else found.faults
+    sources: dict[str, FloatArray] = {}
+    for name in ("whiten_from", "adapt_to"):
+        folder = getattr(run.sources, name)
+        if folder is not None:
+            found = read_xvectors(folder)
+            sources[name] = found.xvectors
+            faults += found.faults
     print_errors(faults)
-    whiten_from, adapt_to = others
     model = fit_model(
-        labelled.xvectors,
-        labelled.speakers,
-        whiten_from=whiten_from,
-        adapt_to=adapt_to,
-        options=run.training,
+        labelled.xvectors, labelled.speakers, options=run.training, **sources
     )
-    _logger.info(
-        "trained on %d x-vectors of %d speakers",
-        len(labelled.utterances),
-        len(set(labelled.speakers)),
-    )
+    count, voices = len(labelled.utterances), len(set(labelled.speakers))
+    _logger.info("trained on %d x-vectors of %d speakers", count, voices)
     return model, len(faults)
 
 
@@ -156,9 +150,6 @@ def _fit_unlabelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
             recordings.append(item)
     print_faults(faults, total)
     model = fit_unlabelled(recordings)
-    _logger.info(
-        "trained on %d unlabelled recording%s",
-        len(recordings),
-        "" if len(recordings) == 1 else "s",
-    )
+    plural = "" if len(recordings) == 1 else "s"
+    _logger.info("trained on %d unlabelled recording%s", len(recordings), plural)
     return model, len(faults)

@@ -36,20 +36,11 @@ class Protocol(Options, group="Scoring"):
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """The references of a corpus.
-
-    Attributes
-    ----------
-    path : Path
-        RTTM file.
-    rttm : Rttm
-        Turns and channels.
-    spans : dict, optional
-        Recording to the spans to score, if there is a UEM; it may lack recordings.
-    """
+    """The references of a corpus."""
 
     path: Path
     rttm: Rttm
+    # The spans of recordings to score, if there is a UEM; it may lack recordings.
     spans: Mapping[str, Spans] | None = None
 
     def uem_of(self, recording: str) -> Spans | None:
@@ -60,12 +51,8 @@ class References:
 def read_references(path: Path, uem: Path | None = None) -> References:
     """Read an RTTM of references and, optionally, a UEM.
 
-    A warning names the recordings that the UEM does not list.
-
-    Raises
-    ------
-    DataError
-        If there is no turn, or the UEM is about other recordings or channels.
+    A warning names the recordings that the UEM does not list. A DataError is raised if
+    there is no turn, or the UEM is about other recordings or channels.
     """
     rttm = read_rttm(path)
     if not rttm.turns:
@@ -97,14 +84,9 @@ def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
 
 
 def read_hypothesis(path: Path, references: References) -> dict[str, list[Turn]]:
-    """Read the turns of an RTTM to be scored.
+    """Read the turns of an RTTM to be scored, on the channels of the references.
 
     Warnings name the recordings that only the references or the hypothesis contain.
-
-    Raises
-    ------
-    DataError
-        If a recording is on another channel than its reference.
     """
     hypothesis, reference = read_rttm(path), references.rttm
     for recording, channel in hypothesis.channels.items():
@@ -158,15 +140,10 @@ def analyze_hypothesis(
     recordings: Sequence[str],
 ) -> dict[str, ErrorAnalysis]:
     """Find the errors in some recordings; raise a DataError if nothing is scored."""
-    analyses = {
-        name: find_errors(
-            references.rttm.turns[name],
-            hypothesis.get(name, ()),
-            options,
-            uem=references.uem_of(name),
-        )
-        for name in track(recordings, len(recordings), "scoring")
-    }
+    analyses: dict[str, ErrorAnalysis] = {}
+    for name in track(recordings, len(recordings), "scoring"):
+        turns, uem = references.rttm.turns[name], references.uem_of(name)
+        analyses[name] = find_errors(turns, hypothesis.get(name, ()), options, uem=uem)
     _require_scored(analysis.score for analysis in analyses.values())
     return analyses
 

@@ -21,21 +21,13 @@ _Row = tuple[str, ...]
 
 @dataclass(frozen=True, eq=False)
 class ErrorRates:
-    """Error rates to print.
-
-    Attributes
-    ----------
-    options : ScoringOptions
-    scores : mapping
-        Recording to score; empty if single recordings are not listed.
-    corpus : Summary
-    breakdowns : mapping
-        Name of the breakdown to group to summary.
-    """
+    """Error rates to print."""
 
     options: ScoringOptions
+    # By recording; empty if single recordings are not listed.
     scores: Mapping[str, Score]
     corpus: Summary
+    # By name of the breakdown, and group.
     breakdowns: Mapping[str, Mapping[Group | None, Summary]]
 
 
@@ -55,34 +47,30 @@ def _list_tables(rates: ErrorRates) -> Iterator[tuple[_Row, list[_Row]]]:
     """Yield header and rows of the corpus and of every breakdown."""
     corpus = rates.corpus
     rows = [
-        (name, _format(score.der), *_format_seconds(score), _format(score.jer))
+        (name, _format(score.der), *_format_errors(score))
         for name, score in [*rates.scores.items(), ("pooled", corpus.pooled)]
     ]
     blank = [""] * len(_SECONDS)
     rows.append(("mean", _format(corpus.mean_der), *blank, _format(corpus.mean_jer)))
     yield ("recording", "DER\n%", *_SECONDS, "JER\n%"), rows
     for by, groups in rates.breakdowns.items():
-        yield (
-            (printable(by), "count", "DER\n%", "mean\nDER %", *_SECONDS, "JER\n%"),
-            [
-                (
-                    "(unlisted)" if group is None else str(group),
-                    str(summary.recordings),
-                    _format(summary.pooled.der),
-                    _format(summary.mean_der),
-                    *_format_seconds(summary.pooled),
-                    _format(summary.pooled.jer),
-                )
-                for group, summary in groups.items()
-            ],
-        )
+        header = (printable(by), "count", "DER\n%", "mean\nDER %", *_SECONDS, "JER\n%")
+        rows = []
+        for group, summary in groups.items():
+            name = "(unlisted)" if group is None else str(group)
+            ders = _format(summary.pooled.der), _format(summary.mean_der)
+            errors = _format_errors(summary.pooled)
+            rows.append((name, str(summary.recordings), *ders, *errors))
+        yield header, rows
 
 
-def _format_seconds(score: Score) -> Iterator[str]:
+def _format_errors(score: Score) -> Iterator[str]:
+    """Yield the cells of seconds and percentages, and the JER."""
     yield _format(score.scored)
     for seconds in (score.missed, score.false_alarm, score.confusion):
         yield _format(seconds)
         yield _format(score.percent(seconds))
+    yield _format(score.jer)
 
 
 def _format(value: float) -> str:
@@ -161,9 +149,9 @@ def _print_csv(rates: ErrorRates) -> None:
         writer.writerow({"level": "recording", "recording": shown, **_values(score)})
     for by, groups in rates.breakdowns.items():
         for group, summary in groups.items():
-            shown_group = None if group is None else printable(str(group))
-            names = {"level": "group", "by": printable(by), "group": shown_group}
-            writer.writerow({**names, **_csv_values(summary)})
+            shown = "" if group is None else printable(str(group))
+            names = {"level": "group", "by": printable(by), "group": shown}
+            writer.writerow(names | _csv_values(summary))
     writer.writerow({"level": "pooled", **_csv_values(rates.corpus)})
 
 

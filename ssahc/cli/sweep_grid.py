@@ -70,20 +70,10 @@ def refuse_single_values(given: Mapping[str, Any]) -> None:
 
 
 def make_grid(options: GridOptions, method: DiarizeOptions, *, known: bool) -> Grid:
-    """Return the values of every swept option.
+    """Return the values of every swept option; `method` has all others.
 
-    Parameters
-    ----------
-    options : GridOptions
-    method : DiarizeOptions
-        All other options, with a system.
-    known : bool
-        Whether the numbers of speakers are known, so that no threshold is used.
-
-    Raises
-    ------
-    UsageError
-        If there is nothing to sweep, or the options contradict each other.
+    No threshold is used if the numbers of speakers are known. A UsageError is raised if
+    there is nothing to sweep, or the options contradict each other.
     """
     texts = {name: getattr(options, source) for name, source in _SOURCES.items()}
     if known:
@@ -110,30 +100,17 @@ def warn_of_edges(sweep: Sweep, best: Point) -> None:
         # Weights are between 0 and 1.
         if len(tried) == 1 or (name == "fusion_weight" and value in (0, 1)):
             continue
-        for edge, what, beyond in (
-            (min(tried), "smallest", "smaller"),
-            (max(tried), "largest", "larger"),
-        ):
-            if value == edge:
-                _logger.warning(
-                    "the best %s, %g, is the %s in the grid; %s ones may be better: "
-                    "extend %s",
-                    dashed(name),
-                    value,
-                    what,
-                    beyond,
-                    flag(_SOURCES[name]),
-                )
+        if value in (min(tried), max(tried)):
+            is_low = value == min(tried)
+            edge, beyond = ("smallest", "smaller") if is_low else ("largest", "larger")
+            _logger.warning(
+                f"the best {dashed(name)}, {value:g}, is the {edge} in the grid; "
+                f"{beyond} ones may be better: extend {flag(_SOURCES[name])}"
+            )
 
 
 def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
-    """Return the numbers of a list like ``-2,0:1:0.1``, sorted.
-
-    Raises
-    ------
-    UsageError
-        If it is not such a list.
-    """
+    """Return the numbers of a list like ``-2,0:1:0.1``, sorted."""
     try:
         numbers = {number for part in text.split(",") for number in _expand(part)}
     except ValueError as error:

@@ -41,13 +41,7 @@ def write_sweep(path: Path, sweep: Sweep) -> None:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read a table of `write_sweep`.
-
-    Raises
-    ------
-    FormatError
-        If it is another kind of file, or holds values that cannot be.
-    """
+    """Read a table of `write_sweep`."""
     lines = read_lines(path)
     header = next(lines, (1, ""))[1].split(",")
     names = tuple(header[: -len(SCORE_COLUMNS)])
@@ -117,18 +111,15 @@ def print_sweep(sweep: Sweep, best: Point) -> None:
     if len(shown) > _MAX_ROWS:
         shown = _rows_around(best, sweep)
         title += f", {len(shown)} of {len(sweep.scores)} rows, around the best"
-    print_table(
-        (*map(dashed, sweep.names), "DER", ""),
-        [
-            (
-                *(f"{value:g}" for value in point),
-                f"{sweep.scores[point].der:.2f}",
-                "best" if point == best else "",
-            )
-            for point in shown
-        ],
-        title=title,
-    )
+    rows = []
+    for point in shown:
+        mark = "best" if point == best else ""
+        rows.append((*map(_short, point), f"{sweep.scores[point].der:.2f}", mark))
+    print_table((*map(dashed, sweep.names), "DER", ""), rows, title=title)
+
+
+def _short(value: float) -> str:
+    return f"{value:g}"
 
 
 def _rows_around(best: Point, sweep: Sweep) -> list[Point]:
@@ -150,26 +141,15 @@ def _rows_around(best: Point, sweep: Sweep) -> list[Point]:
 
 def print_folds(names: Sequence[str], folds: Sequence[Fold]) -> None:
     """Print a row for every fold, and the pooled error rate."""
-    print_table(
-        (
-            "fold",
-            "recordings",
-            *map(dashed, names),
-            "DER of the others",
-            "DER held out",
-        ),
-        [
-            (
-                str(number),
-                str(len(fold.recordings)),
-                *(f"{value:g}" for value in fold.point),
-                f"{fold.tuned.der:.2f}",
-                f"{fold.held_out.der:.2f}",
-            )
-            for number, fold in enumerate(folds, start=1)
-        ],
-        title="Each fold, with the values that are best for all others",
-    )
+    rates = ("DER of the others", "DER held out")
+    header = ("fold", "recordings", *map(dashed, names), *rates)
+    rows = []
+    for number, fold in enumerate(folds, start=1):
+        counts = str(number), str(len(fold.recordings))
+        ders = f"{fold.tuned.der:.2f}", f"{fold.held_out.der:.2f}"
+        rows.append((*counts, *map(_short, fold.point), *ders))
+    title = "Each fold, with the values that are best for all others"
+    print_table(header, rows, title=title)
     pooled = sum((fold.held_out for fold in folds), Score())
     click.echo(f"all recordings, held out: DER {pooled.der:.2f} %")
 
@@ -186,13 +166,7 @@ def draw_sweep(path: Path, sweep: Sweep) -> None:
 
 
 def draw_bars(path: Path, sweep: Sweep) -> None:
-    """Draw the lowest error rate for each init-threshold and gamma as bars.
-
-    Raises
-    ------
-    DataError
-        If these options were not swept.
-    """
+    """Draw the lowest error rate for each init-threshold and gamma as bars."""
     if not set(_BARS) <= set(sweep.names):
         wanted = " and ".join(f"{dashed(name)}s" for name in _BARS)
         raise DataError(
@@ -208,19 +182,10 @@ def draw_bars(path: Path, sweep: Sweep) -> None:
 
 
 def draw_curves(path: Path, sweeps: Mapping[str, Sweep]) -> None:
-    """Draw error rates over the option that was swept last.
+    """Draw error rates over the option that was swept last, the same in all sweeps.
 
-    Parameters
-    ----------
-    path : Path
-    sweeps : mapping
-        Label, used if there are several, to sweep. There is one curve for each
-        combination of the other options.
-
-    Raises
-    ------
-    DataError
-        If the sweeps differ in their last option.
+    There is a curve for each combination of the other options; the labels of sweeps are
+    used if there are several.
     """
     options = {name: dashed(sweep.names[-1]) for name, sweep in sweeps.items()}
     if len(set(options.values())) > 1:

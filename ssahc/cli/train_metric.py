@@ -140,13 +140,7 @@ def command(
 
 
 def _is_finished(out_dir: Path) -> bool:
-    """Whether a folder holds the results of a finished run.
-
-    Raises
-    ------
-    UsageError
-        If it holds a model or options of something else, which would be overwritten.
-    """
+    """Whether a folder holds the results of a finished run; refuse those of others."""
     if has_columns(out_dir / _EPOCHS, _COLUMNS):
         return True
     refuse_others(out_dir, (*MODEL_FILES, _EPOCHS, CONFIG), "train-metric")
@@ -157,14 +151,9 @@ def _is_finished(out_dir: Path) -> bool:
 def _open_run(
     out_dir: Path, run: MetricConfig, inputs: list[Path], *, resume: bool
 ) -> Iterator[tuple[Path, "Checkpoint | None"]]:
-    """Open the work folder of a run; on leaving, its files are moved to `out_dir`.
+    """Yield the work folder of a run, and the checkpoint of an interrupted one.
 
-    Yields
-    ------
-    folder : Path
-        For the checkpoint and the files of `out_dir`.
-    checkpoint : Checkpoint or None
-        That of the interrupted run.
+    On leaving, the files of the work folder are moved to `out_dir`.
     """
     # Files of an earlier model must not remain beside the new network.
     with work_folder(
@@ -223,7 +212,7 @@ def _train(
     model = None if start is None else read_model_dir(start)
 
     def on_epoch(reached: "Checkpoint") -> None:
-        _write_checkpoint(folder / _CHECKPOINT, reached)
+        write_checkpoint(folder / _CHECKPOINT, reached.arrays, reached.to_json())
         _log_epoch(reached.epochs[-1])
 
     with memory_errors():
@@ -255,10 +244,6 @@ def _log_epoch(epoch: "Epoch") -> None:
         parts.append(f"held out: EER {100 * epoch.eer:.2f} %")
         parts.append(f"minDCF {epoch.min_dcf:.3f}")
     _logger.info("epoch %d: %s", epoch.number, ", ".join(parts) or "before training")
-
-
-def _write_checkpoint(path: Path, checkpoint: "Checkpoint") -> None:
-    write_checkpoint(path, checkpoint.arrays, checkpoint.to_json())
 
 
 def _read_checkpoint(path: Path) -> "Checkpoint":

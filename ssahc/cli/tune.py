@@ -134,13 +134,7 @@ def command(
 
 
 def _find_stale(out_dir: Path) -> tuple[str, ...]:
-    """Return the files of an earlier run that this one may not replace.
-
-    Raises
-    ------
-    UsageError
-        If files of something else would be lost.
-    """
+    """Return files that an earlier run may have left; refuse to replace any others."""
     if has_columns(out_dir / TUNING, SCORE_COLUMNS):
         return _FOLDS, _PICTURE
     if (out_dir / CONFIG).exists():
@@ -198,20 +192,13 @@ def _tune(
         )
     others = references.rttm.turns.keys() - names
     if others:
-        _logger.info(
-            "%d recordings of %s are not used for tuning", len(others), ref_rttm
-        )
+        _logger.info(f"{len(others)} recordings of {ref_rttm} are not used for tuning")
+    settled = method_of_workers(method, running)
     # Recordings that wait for worker processes are held in this process.
     room = method.max_bytes() / (4 * running.nj)
     done, faults = work_through(
         read_recordings(folder, max_bytes=method.max_bytes()),
-        _SweepRecording(
-            inputs,
-            references,
-            method_of_workers(method, running),
-            grid,
-            protocol.scoring,
-        ),
+        _SweepRecording(inputs, references, settled, grid, protocol.scoring),
         total=len(names),
         what="tuning",
         running=running,

@@ -29,17 +29,8 @@ def draw_affinity(
 ) -> None:
     """Draw an affinity matrix with the reference speaker of each window on two sides.
 
-    A colour scale is added to the figure; ticks show start times of windows.
-
-    Parameters
-    ----------
-    axes : matplotlib Axes
-    affinity : Affinity
-        Of N windows in temporal order.
-    segments : (N, 2) array
-        Start and end of the windows, in seconds.
-    turns : sequence of Turn
-        The reference.
+    A colour scale is added to the figure; ticks show start times of the windows, whose
+    (N, 2) `segments` are in seconds and in temporal order.
     """
     count = len(affinity)
     width = max(count // 30, 2)
@@ -82,20 +73,8 @@ def save_affinities(
 ) -> None:
     """Save affinity matrices of one recording side by side.
 
-    As Figure 3 of Singh & Ganapathy (Interspeech 2020).
-
-    Parameters
-    ----------
-    path : Path
-        The suffix determines the format: .png, .svg or .pdf.
-    title : str
-    segments : (N, 2) array
-        Start and end of the windows, in seconds.
-    reference : sequence of Turn
-    affinities : mapping
-        System to affinity.
-    hypotheses : mapping, optional
-        System to its errors, to draw timelines above the matrices.
+    As Figure 3 of Singh & Ganapathy (Interspeech 2020). Hypotheses, if given, are drawn
+    as timelines above the matrices; both are named by system.
     """
     from matplotlib.figure import Figure
 

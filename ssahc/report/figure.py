@@ -38,20 +38,7 @@ def require_libraries(*names: str) -> None:
 
 
 def check_picture(path: Path, inputs: Iterable[Path | None]) -> None:
-    """Refuse early a figure that could not be drawn or written.
-
-    Parameters
-    ----------
-    path : Path
-    inputs : iterable of Path or None
-        As for `check_output`.
-
-    Raises
-    ------
-    UsageError
-        If matplotlib is missing, the format is unknown, the file could not be written,
-        or it is an input.
-    """
+    """Raise a UsageError early for a figure that could not be drawn or written."""
     require_libraries("matplotlib")
     if path.suffix not in _FORMATS:
         raise UsageError(
@@ -75,7 +62,7 @@ def plain_style() -> Iterator[None]:
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Save a figure in the format that the suffix names."""
+    """Save a figure in the format that the suffix names: .png, .svg or .pdf."""
     with atomic_write(path, "wb") as file:
         file.write(encode(figure, path.suffix[1:]))
 

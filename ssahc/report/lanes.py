@@ -23,15 +23,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Lane:
-    """A speaker or a kind of error.
-
-    Attributes
-    ----------
-    number : int
-        Position from the top, counted from 0.
-    name, color : str
-    bars : sequence of Bar
-    """
+    """A speaker or a kind of error; lanes are numbered from 0 at the top."""
 
     number: int
     name: str
@@ -50,39 +42,26 @@ def reference_lanes(analysis: ErrorAnalysis) -> list[Lane]:
 def hypothesis_lanes(analysis: ErrorAnalysis) -> list[Lane]:
     """Return one lane per hypothesis speaker, unmapped speakers last."""
     place = {name: n for n, name in enumerate(analysis.reference_speakers)}
-    turns, mapping = analysis.hypothesis, analysis.mapping
-    lanes = [
-        _speaker_lane(
-            place[mapped],
-            f"{name} \N{RIGHTWARDS ARROW} {mapped}",
-            name,
-            turns,
-            f"{name}, mapped to {mapped}",
-        )
-        for name, mapped in mapping.items()
-    ]
-    unmapped = [name for name in analysis.hypothesis_speakers if name not in mapping]
-    return lanes + [
-        _speaker_lane(number, f"{name} (unmapped)", name, turns, f"{name}, unmapped")
-        for number, name in enumerate(unmapped, start=len(place))
-    ]
+    turns, lanes = analysis.hypothesis, []
+    for name, mapped in analysis.mapping.items():
+        label = f"{name} \N{RIGHTWARDS ARROW} {mapped}"
+        title = f"{name}, mapped to {mapped}"
+        lanes.append(_speaker_lane(place[mapped], label, name, turns, title))
+    unmapped = [n for n in analysis.hypothesis_speakers if n not in analysis.mapping]
+    for number, name in enumerate(unmapped, start=len(place)):
+        label, title = f"{name} (unmapped)", f"{name}, unmapped"
+        lanes.append(_speaker_lane(number, label, name, turns, title))
+    return lanes
 
 
 def error_lanes(analysis: ErrorAnalysis) -> list[Lane]:
     """Return one lane per kind of error."""
-    return [
-        Lane(
-            number,
-            kind,
-            ERROR_COLORS[kind],
-            [
-                _bar(error.start, error.end, _describe(error))
-                for error in analysis.errors
-                if error.kind == kind
-            ],
-        )
-        for number, kind in enumerate(ERROR_KINDS)
-    ]
+    lanes = []
+    for number, kind in enumerate(ERROR_KINDS):
+        errors = [error for error in analysis.errors if error.kind == kind]
+        bars = [_bar(error.start, error.end, _describe(error)) for error in errors]
+        lanes.append(Lane(number, kind, ERROR_COLORS[kind], bars))
+    return lanes
 
 
 def count_lanes(*lanes: Lane) -> int:

@@ -18,30 +18,20 @@ from ssahc.scoring.breakdown import (
     summarize,
 )
 from ssahc.scoring.der import Score, ScoringOptions
-from ssahc.scoring.error_spans import ERROR_KINDS, ErrorAnalysis
+from ssahc.scoring.error_spans import ErrorAnalysis
 
 _FOLDER = files("ssahc") / "report"
 
 
 @dataclass(frozen=True, eq=False)
 class RecordingEntry:
-    """A recording in the report.
-
-    Parameters
-    ----------
-    recording : str
-    analysis : ErrorAnalysis
-    found : bool
-        Whether the hypothesis contains the recording.
-    affinity : bytes, optional
-        PNG file.
-    note : str, optional
-        Why the affinities are missing.
-    """
+    """A recording in the report."""
 
     recording: str
     analysis: ErrorAnalysis
+    # Whether the hypothesis contains the recording.
     found: bool = True
+    # PNG file, or why it is missing.
     affinity: bytes | None = None
     note: str | None = None
 
@@ -53,26 +43,16 @@ class RecordingEntry:
 
 @dataclass(frozen=True, eq=False)
 class RunReport:
-    """Content of the report.
-
-    Parameters
-    ----------
-    title : str
-    sources : mapping
-        Kind of input to its path.
-    options : ScoringOptions
-    settings : mapping
-        Options of the run, by name.
-    entries : sequence of RecordingEntry
-    notes : sequence of str
-        Remarks on the whole report.
-    """
+    """Content of the report."""
 
     title: str
+    # Kind of input to its path.
     sources: Mapping[str, str]
     options: ScoringOptions
+    # Options of the run, by name.
     settings: Mapping[str, object]
     entries: Sequence[RecordingEntry]
+    # Remarks on the whole report.
     notes: Sequence[str] = ()
 
     @property
@@ -114,8 +94,7 @@ def render(report: RunReport) -> str:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    environment.filters["number"] = _number
-    environment.filters["base64"] = _base64
+    environment.filters |= {"number": _number, "base64": _base64}
     by_name = {entry.recording: entry for entry in report.entries}
     names = rank({name: entry.score for name, entry in by_name.items()})
     script = (_FOLDER / "sort.js").read_text(encoding="utf-8")
@@ -131,21 +110,12 @@ def render(report: RunReport) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Seconds of one kind of error, and their percentage of scored speech."""
-
-    kind: str
-    color: str
-    seconds: float
-    percent: float
-
-
-def _parts(score: Score) -> list[_Part]:
-    seconds = (score.missed, score.false_alarm, score.confusion)
+def _parts(score: Score) -> list[dict[str, str | float]]:
+    """Return the seconds of each kind of error, and their share of scored speech."""
+    errors = (score.missed, score.false_alarm, score.confusion)
     return [
-        _Part(kind, ERROR_COLORS[kind], value, score.percent(value))
-        for kind, value in zip(ERROR_KINDS, seconds, strict=True)
+        dict(kind=kind, color=color, seconds=value, percent=score.percent(value))
+        for (kind, color), value in zip(ERROR_COLORS.items(), errors, strict=True)
     ]
 
 

@@ -3,15 +3,7 @@
 from ssahc.scoring.error_spans import ErrorKind
 
 # Okabe & Ito, "Color Universal Design" (2008), without black.
-_SPEAKERS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#F0E442",
-)
+_SPEAKERS = "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442".split()
 # The colours above, and a darker shade of each.
 DISTINCT_COLORS = 2 * len(_SPEAKERS)
 # Different from speaker colours, and visible on white and on black.
@@ -24,13 +16,9 @@ UNSCORED = "#BBBBBB"
 
 
 def speaker_color(index: int) -> str:
-    """Return the colour of a speaker as #RRGGBB.
+    """Return the colour of a speaker, counted from 0, as #RRGGBB.
 
-    Parameters
-    ----------
-    index : int
-        Counted from 0. From 7 to 13 the colours repeat in a darker shade; from 14 on
-        they repeat.
+    Those from 7 to 13 repeat the first in a darker shade; from 14 on colours repeat.
     """
     turn, place = divmod(index, len(_SPEAKERS))
     color = _SPEAKERS[place]

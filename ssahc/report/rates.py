@@ -25,14 +25,8 @@ _MAX_NUMBERED_BARS = 3
 def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
     """Save error rates as bars, as in Figure 4 of Singh & Ganapathy (2020).
 
-    There is a group of bars for each threshold, and in it a bar for each gamma.
-
-    Parameters
-    ----------
-    path : Path
-        The suffix determines the format: .png, .svg or .pdf.
-    rates : mapping
-        (threshold of the first clustering, gamma) to DER in percent.
+    DER in percent, for each threshold of the first clustering (a group of bars) and
+    gamma (a bar in it).
     """
     from matplotlib.figure import Figure
 
@@ -55,15 +49,7 @@ def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
 def save_speakers(
     path: Path, breakdowns: Mapping[str, Mapping[Group | None, Summary]]
 ) -> None:
-    """Save pooled error rates by number of speakers as bars, one per system.
-
-    Parameters
-    ----------
-    path : Path
-        The suffix determines the format: .png, .svg or .pdf.
-    breakdowns : mapping
-        System to number of reference speakers to summary.
-    """
+    """Save pooled error rates of systems by number of reference speakers as bars."""
     from matplotlib.figure import Figure
 
     first = next(iter(breakdowns.values()))
@@ -96,11 +82,9 @@ def _draw_bars(
     """Draw groups of bars of error rates; a series has one bar in every group."""
     width = 0.8 / len(series)
     containers = []
-    for index, ((name, rates), color) in enumerate(
-        zip(series.items(), colors, strict=True)
-    ):
+    for index, (name, color) in enumerate(zip(series, colors, strict=True)):
         places = np.arange(len(groups)) + (index + 0.5) * width - 0.4
-        bars = axes.bar(places, rates, width, label=name, color=color)
+        bars = axes.bar(places, series[name], width, label=name, color=color)
         containers.append(bars)
     axes.set_xticks(range(len(groups)), groups)
     axes.set_ylabel("DER (%)")
@@ -111,18 +95,9 @@ def _draw_bars(
 def save_curves(
     path: Path, curves: Mapping[str, Mapping[float, float]], option: str
 ) -> None:
-    """Save error rates as curves over one option, with the minimum of each marked.
+    """Save DER in percent as named curves over one option, with each minimum marked.
 
     Rates far above the lowest are cut off.
-
-    Parameters
-    ----------
-    path : Path
-        The suffix determines the format: .png, .svg or .pdf.
-    curves : mapping
-        Name of each curve to its points: value of the option to DER in percent.
-    option : str
-        Label of the horizontal axis.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -132,15 +107,8 @@ def save_curves(
     colors = colormaps["viridis"](np.linspace(0, 0.9, len(curves)))
     for color, (name, rates) in zip(colors, curves.items(), strict=True):
         values, heights = zip(*sorted(rates.items()), strict=True)
-        lowest_at = [int(np.argmin(heights))]
-        axes.plot(
-            values,
-            heights,
-            label=as_drawn(name),
-            color=color,
-            marker="o",
-            markevery=lowest_at,
-        )
+        (line,) = axes.plot(values, heights, label=as_drawn(name), color=color)
+        line.set(marker="o", markevery=[int(np.argmin(heights))])
     points = [point for rates in curves.values() for point in rates.items()]
     lowest = min(rate for _, rate in points)
     top = max(3 * lowest, lowest + _MAX_EXCESS)

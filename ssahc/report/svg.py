@@ -41,30 +41,19 @@ class Row:
 
 @dataclass(frozen=True)
 class SvgTimeline:
-    """A timeline of reference, hypothesis and errors.
+    """A timeline of reference, hypothesis and errors."""
 
-    Attributes
-    ----------
-    start : float
-        First second.
-    scale : float
-        Pixels per second.
-    width : int
-    rows : sequence of Row
-    unscored : sequence of (start, end)
-        In seconds.
-    ticks : sequence of int
-        Seconds to mark on the axis.
-    named : bool
-        Whether lanes are high enough for their names.
-    """
-
+    # First second.
     start: float
+    # Pixels per second.
     scale: float
     width: int
     rows: Sequence[Row]
+    # (start, end) in seconds.
     unscored: Sequence[tuple[float, float]]
+    # Seconds to mark on the axis.
     ticks: Sequence[int]
+    # Whether lanes are high enough for their names.
     named: bool
 
     @property

@@ -37,18 +37,10 @@ class _Row(NamedTuple):
 def draw_timeline(
     axes: "Axes", analyses: Mapping[str, ErrorAnalysis], *, errors: bool = False
 ) -> None:
-    """Draw the reference in the top row and each hypothesis in a row below.
+    """Draw the reference in the top row and each named hypothesis in a row below.
 
-    Every row has one lane per speaker; see `ssahc.report.lanes`.
-
-    Parameters
-    ----------
-    axes : matplotlib Axes
-    analyses : mapping
-        Name of the hypothesis to its errors; all have the same reference.
-    errors : bool
-        Whether to draw a row of errors below each hypothesis, and shade what is not
-        scored.
+    Every row has one lane per speaker; see `ssahc.report.lanes`. On request, errors are
+    drawn below each hypothesis, and what is not scored is shaded.
     """
     first = next(iter(analyses.values()))
     reference = reference_lanes(first)
@@ -60,9 +52,8 @@ def draw_timeline(
     for name, lanes in hypotheses.items():
         rows.append(_Row(label(name), lanes, num_lanes, height))
         if errors:
-            rows.append(
-                _Row("errors", error_lanes(analyses[name]), len(ERROR_KINDS), 1.0)
-            )
+            wrong = error_lanes(analyses[name])
+            rows.append(_Row("errors", wrong, len(wrong), 1.0))
     top = 0.0
     centres: dict[float, str] = {}
     for row in rows:
@@ -88,15 +79,7 @@ def draw_timeline(
 
 @plain_style()
 def save_timeline(path: Path, recording: str, analysis: ErrorAnalysis) -> None:
-    """Save a figure of the reference, the hypothesis and the errors of a recording.
-
-    Parameters
-    ----------
-    path : Path
-        The suffix determines the format: .png, .svg or .pdf.
-    recording : str
-    analysis : ErrorAnalysis
-    """
+    """Save a figure of the reference, the hypothesis and the errors of a recording."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 

@@ -168,40 +168,20 @@ def score_corpus(
 
 @dataclass(frozen=True, eq=False)
 class ScoredReference:
-    """The reference of a recording, and where a hypothesis is scored against it.
+    """The reference of a recording, and where a hypothesis is scored against it."""
 
-    Attributes
-    ----------
-    annotation : pyannote.core.Annotation
-        Reference turns within the UEM.
-    uem : pyannote.core.Timeline
-        Where speakers are mapped.
-    scored : pyannote.core.Timeline
-        Where errors count: the UEM without collars and, on request, without overlap.
-    """
-
+    # Reference turns within the UEM.
     annotation: "Annotation"
+    # Where speakers are mapped.
     uem: "Timeline"
+    # Where errors count: the UEM without collars and, on request, without overlap.
     scored: "Timeline"
 
 
 def crop_reference(
     reference: Sequence[Turn], options: ScoringOptions, *, uem: Spans | None = None
 ) -> ScoredReference:
-    """Crop reference turns to the UEM and find where errors count.
-
-    Parameters
-    ----------
-    reference : sequence of Turn
-    options : ScoringOptions
-    uem : sequence of (start, end), optional
-        As for `score_recording`.
-
-    Raises
-    ------
-    DataError
-        If there is neither a reference turn nor a UEM, or a time is invalid.
-    """
+    """Crop reference turns to the UEM and find where errors count."""
     from pyannote.core import Segment, Timeline
     from pyannote.metrics.identification import IdentificationErrorRate
 
@@ -227,13 +207,8 @@ def map_speakers(
 ) -> "tuple[Annotation, dict[str, str]]":
     """Map hypothesis speakers to reference speakers, as md-eval does.
 
-    Returns
-    -------
-    mapped : pyannote.core.Annotation
-        Hypothesis turns within the UEM; mapped speakers have the names of their
-        reference speakers.
-    names : dict
-        Speaker of `mapped` to their name in the hypothesis.
+    Returns the hypothesis within the UEM, where mapped speakers have the names of their
+    reference speakers, and the name in the hypothesis of each of its speakers.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -280,12 +255,8 @@ def _durations(annotation: "Annotation") -> FloatArray:
 def _sum_jaccard(shared: FloatArray, theirs: FloatArray, ours: FloatArray) -> float:
     """Return the minimum sum of Jaccard error rates over all speaker mappings.
 
-    Parameters
-    ----------
-    shared : (H, R) array
-        Seconds that each hypothesis speaker shares with each reference speaker.
-    theirs, ours : (H,) and (R,) array
-        Seconds of each hypothesis and each reference speaker.
+    `shared` holds the (H, R) seconds that hypothesis and reference speakers have in
+    common, `theirs` (H,) and `ours` (R,) those of each speaker.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -77,10 +77,6 @@ def verify(
         Scores; higher means more alike.
     options : VerificationOptions
 
-    Returns
-    -------
-    Verification
-
     Raises
     ------
     DataError

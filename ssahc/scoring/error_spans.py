@@ -29,19 +29,10 @@ ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 
 @dataclass(frozen=True)
 class ErrorSpan:
-    """A span of scored time in which one speaker is wrong.
+    """A span of scored time, in seconds, in which one speaker is wrong.
 
-    Spans overlap where several speakers are wrong at once.
-
-    Attributes
-    ----------
-    start, end : float
-        In seconds.
-    kind : {"missed", "false alarm", "confusion"}
-    reference : str or None
-        Reference speaker; None for a false alarm.
-    hypothesis : str or None
-        Hypothesis speaker; None for missed speech.
+    Spans overlap where several speakers are wrong at once. There is no reference
+    speaker of a false alarm, and no hypothesis speaker of missed speech.
     """
 
     start: float
@@ -53,30 +44,17 @@ class ErrorSpan:
 
 @dataclass(frozen=True, eq=False)
 class ErrorAnalysis:
-    """Reference and hypothesis of one recording, and the errors between them.
-
-    Attributes
-    ----------
-    reference, hypothesis : tuple of Turn
-        By start time.
-    score : Score
-    mapping : dict
-        Hypothesis speaker to the mapped reference speaker; unmapped speakers are not
-        listed.
-    errors : tuple of ErrorSpan
-        By start time.
-    unscored : tuple of (start, end)
-        Spans of the extent that are not scored, in seconds.
-    extent : (float, float)
-        From the first to the last turn or scored second.
-    """
+    """Reference and hypothesis of one recording, and the errors, by start time."""
 
     reference: tuple[Turn, ...]
     hypothesis: tuple[Turn, ...]
     score: Score
+    # Hypothesis speaker to reference speaker; unmapped speakers are not listed.
     mapping: Mapping[str, str]
     errors: tuple[ErrorSpan, ...]
+    # Seconds of the extent that are not scored.
     unscored: Spans
+    # From the first to the last turn or scored second.
     extent: tuple[float, float]
 
     @property

@@ -133,20 +133,8 @@ def score_thresholds(
 ) -> dict[float, Score]:
     """Score the labels of one recording at many thresholds.
 
-    Parameters
-    ----------
-    clustering : MergeHistory or Resegmentation
-        Of single windows.
-    scorer : LabelScorer
-        Of the same windows.
-    thresholds : iterable of float
-    min_speakers, max_speakers : int, optional
-        Bounds on the number of clusters.
-
-    Returns
-    -------
-    dict
-        Threshold to score.
+    The clustering and the scorer are of the same windows; the numbers of speakers bound
+    the number of clusters. Returns the score at every threshold.
     """
     by_count: dict[int, Score] = {}
     scores: dict[float, Score] = {}

@@ -95,8 +95,13 @@ def test_a_killed_run_is_resumed(train, unfinished, whole, tmp_path):
     assert "holds an interrupted run; continue it with --resume, or" in errors[-1]
     status, errors = train("--resume")
     assert status == 0
-    assert errors[0] == "ssahc: epoch 1 was reached before"
+    assert errors[0] == "ssahc: resuming after epoch 1"
     assert "ssahc: epoch 2: loss" in errors[1]
+    assert contents(tmp_path / "out") == whole
+    # A finished run is left as it is.
+    status, errors = train("--resume")
+    assert status == 0
+    assert errors == [f"ssahc: {tmp_path / 'out'}: the run is already finished"]
     assert contents(tmp_path / "out") == whole
 
 
@@ -110,14 +115,6 @@ def test_a_run_killed_while_its_files_were_moved_is_resumed(
     assert "continue it with --resume" in train()[1][-1]
     assert train("--resume")[0] == 0
     assert contents(unfinished.parent) == whole
-
-
-def test_a_finished_run_is_left_as_it_is(train, unfinished, whole, tmp_path):
-    assert train("--resume")[0] == 0
-    status, errors = train("--resume")
-    assert status == 0
-    assert errors == [f"ssahc: {tmp_path / 'out'}: the run is already finished"]
-    assert contents(tmp_path / "out") == whole
 
 
 def test_other_options_are_refused(train, unfinished, whole, tmp_path):
@@ -150,29 +147,20 @@ def test_changed_inputs_are_refused(train, unfinished, source):
         assert train("--resume") == (status, errors)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "is broken, or no"),
-        (lambda path: path.write_text("no zip"), "is broken, or no checkpoint"),
-        (lambda path: np.savez(path, layer0=np.eye(2)), "is broken, or no checkpoint"),
-        (lambda path: write_checkpoint(path, {}, "{}"), "of this version of ssahc"),
-        (
-            lambda path: write_checkpoint(path, {}, '{"epochs": [], "generator": ""}'),
-            "of this version of ssahc; remove its folder",
-        ),
-        (
-            lambda path: write_checkpoint(path, {}, read_checkpoint(path)[1]),
-            "the checkpoint is broken, or of another network",
-        ),
-    ],
-)
-def test_a_broken_checkpoint_is_refused_in_one_line(train, unfinished, spoil, message):
-    spoil(unfinished / "checkpoint.npz")
-    status, errors = train("--resume")
-    assert status == 2
-    assert sum(message in line for line in errors) == 1
-    assert errors[-1].startswith("ssahc: error: ")
+def test_a_broken_checkpoint_is_refused_in_one_line(train, unfinished):
+    path = unfinished / "checkpoint.npz"
+    sound, (_, record) = path.read_bytes(), read_checkpoint(path)
+    for spoil, message in (
+        (lambda: path.write_bytes(sound[:-40]), "is broken, or no checkpoint"),
+        (lambda: np.savez(path, layer0=np.eye(2)), "is broken, or no checkpoint"),
+        (lambda: write_checkpoint(path, {}, "{}"), "of this version of ssahc; remove"),
+        (lambda: write_checkpoint(path, {}, record), "broken, or of another network"),
+    ):
+        spoil()
+        status, errors = train("--resume")
+        assert status == 2
+        assert sum(message in line for line in errors) == 1
+        assert errors[-1].startswith("ssahc: error: ")
 
 
 class Trap:
@@ -219,7 +207,7 @@ def test_a_checkpoint_without_options_is_removed(train, unfinished, monkeypatch)
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ssahc.learning.embedding_training.train_metric", stop)
+    monkeypatch.setattr("ssahc.learning.embedding_training.train_embedding_net", stop)
     assert train()[0] == 130
     assert not unfinished.exists()
 

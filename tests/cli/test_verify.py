@@ -86,35 +86,33 @@ def test_a_model_with_a_plda_scores_by_plda(run, here, fitted):
     assert 0.01 < values["eer"] < 0.3
 
 
-@pytest.mark.parametrize("parts", [(), ("mean",), ("mean", "transform")])
-def test_cosine_uses_the_given_parts_of_a_model(run, here, fitted, parts):
-    files = {"mean": here / "model/mean.vec", "transform": here / "model/transform.mat"}
-    options = [text for part in parts for text in (f"--{part}", files[part])]
-    values = run(*options)[1]
-    model = Model(**{part: getattr(fitted, part) for part in parts})
-    assert values["scoring"] == "cosine"
-    assert values["eer"] == pytest.approx(oracle(here, model)[1].eer, abs=0.002)
+def test_cosine_uses_the_given_parts_of_a_model(run, here, fitted):
+    mean = ("--mean", here / "model/mean.vec")
+    both = (*mean, "--transform", here / "model/transform.mat")
+    for options, model in (
+        ((), Model()),
+        (mean, Model(fitted.mean)),
+        (both, Model(fitted.mean, fitted.transform)),
+        (("--model-dir", here / "model", "--scoring", "cosine"), fitted),
+    ):
+        values = run(*options)[1]
+        assert values["scoring"] == "cosine"
+        assert values["eer"] == pytest.approx(oracle(here, model)[1].eer, abs=0.002)
 
 
-def test_scoring_and_costs_can_be_chosen(run, here, fitted):
-    values = run("--model-dir", here / "model", "--scoring", "cosine")[1]
-    assert values["scoring"] == "cosine"
-    eer = values["eer"]
-    assert eer == pytest.approx(oracle(here, fitted)[1].eer, abs=0.002)
+def test_costs_can_be_chosen(run, here, fitted):
     options = ("--p-target", 0.2, "--c-miss", 3, "--c-fa", 2)
     values = run("--model-dir", here / "model", *options)[1]
-    assert values["eer"] < eer, "PLDA separates speakers better than the cosine"
     costs = VerificationOptions(0.2, 3, 2)
     expected = oracle(here, fitted, fitted.plda, costs)[1]
     assert values["min_dcf"] == pytest.approx(expected.min_dcf, abs=0.005)
 
 
-def test_figures_are_printed_as_a_table(ssahc_here, here):
+def test_figures_are_printed_as_a_table(ssahc_here, run, here):
     (here / "scores").write_text("a x 2.5\na y 0.5\nb x 1\nb y 3\n")
     (here / "few").write_text("a x target\nb x nontarget\nb y target\na y nontarget\n")
     result = ssahc_here("verify", here / "scores", here / "few", "--p-target", "0.5")
-    assert result.stdout.splitlines() == [
-        "                                          EER        EER             minDCF",
+    assert result.stdout.splitlines()[1:] == [
         "scoring     trials  targets  nontargets     %  threshold  minDCF  threshold",
         "ready-made       4        2           2  0.00     2.5000  0.0000     2.5000",
         "",
@@ -122,14 +120,10 @@ def test_figures_are_printed_as_a_table(ssahc_here, here):
         "minDCF: p-target 0.5, c-miss 1, c-fa 1; 1 is the cost without scores.",
     ]
     assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_an_infinite_threshold_is_null_in_json(run, here):
-    (here / "scores").write_text("a x 1\na y 2\n")
-    (here / "few").write_text("a x target\na y nontarget\n")
+    # JSON has no infinite threshold.
+    (here / "few").write_text("a x target\nb y nontarget\n")
     values = run(source="scores", trials="few")[1]
-    assert values["min_dcf"] == 1
-    assert values["min_dcf_threshold"] is None
+    assert (values["min_dcf"], values["min_dcf_threshold"]) == (1, None)
 
 
 # ---- enrolment ---------------------------------------------------------------------
@@ -138,26 +132,17 @@ def test_an_infinite_threshold_is_null_in_json(run, here):
 @pytest.fixture
 def speakers(here, labelled):
     """Speakers enrolled by 1 to 4 utterances, and tested by their fifth."""
-    lines, trials = [], []
-    names = list(dict.fromkeys(labelled.speakers))
-    own = {
-        name: [
-            utterance
-            for utterance, speaker in zip(
-                labelled.utterances, labelled.speakers, strict=True
-            )
-            if speaker == name
-        ]
-        for name in names
-    }
-    for number, name in enumerate(names):
+    lines, trials, own = [], [], {}
+    for utterance, speaker in zip(labelled.utterances, labelled.speakers):
+        own.setdefault(speaker, []).append(utterance)
+    for number, name in enumerate(own):
         lines.append(" ".join((name, *own[name][: 1 + number % 4])))
-        for other in names:
+        for other in own:
             kind = "target" if name == other else "nontarget"
             trials.append(f"{name} {own[other][4]} {kind}")
     (here / "spk2utt").write_text("\n".join(lines) + "\n")
     (here / "speaker_trials").write_text("\n".join(trials) + "\n")
-    return names, own
+    return list(own), own
 
 
 def test_speakers_are_the_means_of_their_utterances(run, here, speakers, fitted):
@@ -172,7 +157,7 @@ def test_speakers_are_the_means_of_their_utterances(run, here, speakers, fitted)
     counts = [1 + number % 4 for number in range(len(names))]
     means = [
         np.mean([vector[utterance] for utterance in own[name][:count]], axis=0)
-        for name, count in zip(names, counts, strict=True)
+        for name, count in zip(names, counts)
     ]
     scores = score_trials(
         embed(np.array(means), fitted),
@@ -303,49 +288,31 @@ def test_trials_of_a_broken_x_vector_are_left_out(run, here, labelled):
     assert status == 1
     assert "holds NaN" in errors[0]
     # It comes fourth: three trials test it, and in the others it is enrolled.
-    assert [line.split(";")[1] for line in errors[1:]] == [
-        " 146 trials are left out",
-        " 3 trials are left out",
-    ]
+    assert errors[1].endswith("; 146 trials are left out")
+    assert errors[2].endswith("; 3 trials are left out")
     assert values["num_target"] + values["num_nontarget"] == 11175 - 149
 
 
 def test_wrong_usage_is_one_line(run, here):
     (here / "scores").write_text("a x 1\n")
+    other = LabelledXvectors(("e",), ("s",), np.ones((1, 3)))
+    write_labelled(here / "other", other)
+    apart = ("--enroll-dir", here / "other")
+    mean = ("--mean", here / "model/mean.vec")
     for options, source, message in (
         (("--scoring", "plda"), "train", "--scoring plda needs a PLDA"),
-        (
-            ("--p-target", "1"),
-            "train",
-            "p-target must be 1e-30 or more",
-        ),
-        (
-            ("--scoring", "cosine", "--mean", here / "model/mean.vec"),
-            "scores",
-            "a file of scores needs no --mean and --scoring",
-        ),
+        (("--p-target", "1"), "train", "p-target must be 1e-30 or more"),
+        (("--scoring", "cosine", *mean), "scores", "needs no --mean and --scoring"),
         ((), "nowhere", "no such file"),
         (("--plda-scores", "x"), "train", "No such option"),
         (("--write-scores", here / "no/where"), "train", "no such folder; create"),
         (("--plda", here / "model/plda"), "train", "centred and whitened"),
+        (apart, "train", "test and enrolled x-vectors have 16 and 3 dimensions"),
+        ((*apart, *mean), "train", "x-vectors have 3 dimensions, the model's mean"),
     ):
         status, values, errors = run(*options, source=source)
         assert (status, values) == (2, None)
         assert message in errors[-1]
-
-
-def test_differing_dimensions_are_rejected(run, here):
-    other = LabelledXvectors(("e",), ("s",), np.ones((1, 3)))
-    write_labelled(here / "other", other)
-    (here / "few").write_text("e e target\n")
-    model = ("--model-dir", here / "model")
-    for options, message in (
-        ((), "test and enrolled x-vectors have 16 and 3 dimensions"),
-        (model, "x-vectors have 3 dimensions, the model's mean has 16"),
-    ):
-        status, _, errors = run("--enroll-dir", here / "other", *options)
-        assert status == 2
-        assert message in errors[0]
 
 
 def test_trials_that_cannot_be_evaluated_are_one_line(run, here):

@@ -9,7 +9,6 @@ from ssahc.core.types import Turn
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvectors import write_xvector_dir
-from ssahc.report import affinity as report_affinity
 from ssahc.report.affinity import draw_affinity, encode_affinity
 
 matplotlib_figure = pytest.importorskip("matplotlib.figure")
@@ -36,32 +35,25 @@ def plot(ssahc_here, data, tmp_path):
     return run
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """Affinities by system, recorded instead of drawn."""
-    drawn = {}
-    monkeypatch.setattr(
-        report_affinity, "save_affinities", lambda *args: drawn.update(args[4])
-    )
-    return drawn
-
-
-def test_all_affinities_of_a_recording_are_drawn(data, plot, tmp_path):
-    result = plot("--model-dir", data / "model", picture="p.pdf")
+def test_the_systems_affinities_and_the_speakers_are_drawn(data, plot, drawn):
+    result = plot("--model-dir", data / "model")
     assert result.returncode == 0, result.stderr
     assert "plda cosine ssahc of" in result.stdout
-    assert (tmp_path / "p.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_matrices_are_those_of_the_systems(data, plot, drawn):
-    plot("--model-dir", data / "model")
-    assert list(drawn) == ["plda", "cosine", "ssahc"]
+    (figure,) = drawn
     model = ssahc.read_model_dir(data / "model")
     (recording, *_) = ssahc.read_recordings(ssahc.open_xvector_dir(data / "x"))
-    for system, affinity in drawn.items():
+    systems = ("plda", "cosine", "ssahc")
+    drawings = [axes for axes in figure.axes if len(axes.images) == 3]
+    for system, axes in zip(systems, drawings, strict=True):
         options = ssahc.make_options(system=system, device="cpu")
         result = ssahc.diarize_recording(recording, model, options)
-        np.testing.assert_array_equal(affinity.dense(), result.affinity.dense())
+        assert axes.get_title() == system
+        np.testing.assert_array_equal(
+            axes.images[0].get_array(), result.affinity.dense()
+        )
+    (legend,) = figure.legends
+    speakers = {turn.speaker for turn in read_rttm(data / "ref").turns["a000"]}
+    assert {text.get_text().strip() for text in legend.get_texts()} == speakers
 
 
 def test_system_and_model_decide_what_is_drawn(data, plot, drawn, tmp_path, ssahc_here):
@@ -72,17 +64,9 @@ def test_system_and_model_decide_what_is_drawn(data, plot, drawn, tmp_path, ssah
     assert ": ssahc of" in plot("--config", tmp_path / "out" / "config.toml").stdout
 
 
-def test_reference_speakers_are_in_the_legend(data, plot, monkeypatch):
-    figures = []
-    monkeypatch.setattr(
-        matplotlib_figure.Figure, "savefig", lambda self, *a, **k: figures.append(self)
-    )
-    result = plot("--system", "cosine")
-    assert result.returncode == 0, result.stderr
-    assert ": cosine of" in result.stdout
-    (legend,) = figures[0].legends
-    speakers = {turn.speaker for turn in read_rttm(data / "ref").turns["a000"]}
-    assert {text.get_text().strip() for text in legend.get_texts()} == speakers
+def test_figures_are_saved_as_their_suffix_says(plot, tmp_path):
+    assert plot("--system", "cosine", picture="p.pdf").returncode == 0
+    assert (tmp_path / "p.pdf").read_bytes().startswith(b"%PDF")
 
 
 def windows(count):

@@ -2,20 +2,15 @@
 
 import json
 import shutil
-from base64 import b64decode
 
-import numpy as np
 import pytest
 
-from ssahc.backend.affinity import cosine_affinity
 from ssahc.core.types import Turn
-from ssahc.report.affinity import encode_affinity
 from ssahc.report.page import RecordingEntry, RunReport, render
 from ssahc.scoring.der import ScoringOptions
 from ssahc.scoring.error_spans import find_errors
 
 pytest.importorskip("jinja2")
-pytest.importorskip("matplotlib")
 webdriver = pytest.importorskip("selenium.webdriver")
 HOSTILE = "<script>document.title='broken-into'</script><img src=x onerror=alert(1)>"
 DASH = "\N{EN DASH}"
@@ -24,9 +19,6 @@ REFERENCE = [Turn(0, 30, "A"), Turn(30, 60, "B"), Turn(60, 63, "A")]
 
 def make_page(path):
     """Write a report on 30 recordings in order of ascending DER."""
-    segments = np.arange(42)[:, None] * 1.5 + [0, 1.5]
-    vectors = np.random.default_rng(0).normal(size=(42, 4))
-    picture = encode_affinity(cosine_affinity(vectors), segments, REFERENCE)
     entries = []
     for place in range(30):
         name = HOSTILE if place == 29 else f"call{place:02}"
@@ -36,8 +28,7 @@ def make_page(path):
             Turn(60 - place, 63, "1"),
         ]
         both = find_errors(REFERENCE, hypothesis, ScoringOptions())
-        affinity = picture if place > 26 else None
-        entries.append(RecordingEntry(name, both, affinity=affinity, note=None))
+        entries.append(RecordingEntry(name, both))
     settings = {"system": "cosine", HOSTILE: HOSTILE}
     report = RunReport(
         HOSTILE, {"Reference": HOSTILE}, ScoringOptions(), settings, entries
@@ -146,28 +137,6 @@ def test_links_lead_to_their_recordings(browser):
         "return arguments[0].getBoundingClientRect().top", section
     )
     assert -1 < top < 900
-
-
-def test_affinities_are_shown(browser):
-    images = browser.find_elements("css selector", ".recording img")
-    assert len(images) == 3
-    for image in images:
-        assert image.get_property("naturalWidth") > 300
-        content = image.get_attribute("src").split(",")[1]
-        assert b64decode(content).startswith(b"\x89PNG")
-
-
-def test_timelines_are_drawn_to_scale(browser):
-    """A turn of 30 s is ten times as wide as one of 3 s; tooltips name them."""
-    shapes = browser.execute_script(
-        "return [...document.querySelectorAll('#r18 .reference rect')].map(shape =>"
-        "[shape.querySelector('title').textContent, "
-        "shape.getBoundingClientRect().width])"
-    )
-    widths = dict(shapes)
-    long, short = (widths[f"{s:.2f}{DASH}{e:.2f} s: A"] for s, e in [(0, 30), (60, 63)])
-    assert long / short == pytest.approx(10, rel=0.05)
-    assert len(browser.find_elements("css selector", "#r18 .errors rect")) == 1
 
 
 def test_the_page_fits_the_window(browser):

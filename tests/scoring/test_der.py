@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def random_turns(rng, speakers, *, same_speaker_gap):
     return turns
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_der_matches_md_eval(md_eval, tmp_path, seed):
     rng = np.random.default_rng(seed)
     # Recording c is not in the UEM: md-eval scores its whole reference.
@@ -56,25 +56,16 @@ def test_der_matches_md_eval(md_eval, tmp_path, seed):
         "".join(f"{n} 0 {a} {b}\n" for n, spans in uem.items() for a, b in spans)
     )
     reference, hypothesis = (read_rttm(path).turns for path in files[:2])
-    for collar in (0.0, 0.25, 0.5):
-        for ignore_overlaps in (True, False):
-            for use_uem in (True, False):
-                scores = score_corpus(
-                    reference,
-                    hypothesis,
-                    ScoringOptions(collar, ignore_overlaps),
-                    uem=uem if use_uem else None,
-                )
-                total = sum(scores.values(), Score())
-                ours = total.scored, total.missed, total.false_alarm, total.confusion
-                theirs = run_md_eval(
-                    md_eval,
-                    *files[:2],
-                    collar=collar,
-                    ignore_overlaps=ignore_overlaps,
-                    uem=files[2] if use_uem else None,
-                )
-                assert ours == pytest.approx(theirs, abs=0.0101)
+    for collar, ignored, used in product((0.0, 0.25, 0.5), (True, False), (0, 1)):
+        options = ScoringOptions(collar, ignored)
+        spans, path = (uem, files[2]) if used else (None, None)
+        scores = score_corpus(reference, hypothesis, options, uem=spans)
+        total = sum(scores.values(), Score())
+        ours = total.scored, total.missed, total.false_alarm, total.confusion
+        theirs = run_md_eval(
+            md_eval, *files[:2], collar=collar, ignore_overlaps=ignored, uem=path
+        )
+        assert ours == pytest.approx(theirs, abs=0.0101)
 
 
 def test_rates_of_a_small_example():
@@ -146,7 +137,7 @@ def naive_jaccard(reference, hypothesis, spans):
     )
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_jer_matches_the_naive_one(seed):
     rng = np.random.default_rng(seed)
     reference = random_turns(rng, rng.integers(1, 5), same_speaker_gap=0.02)

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssahc.core.errors import DataError
 from ssahc.core.types import Turn
 from ssahc.scoring.der import ScoringOptions, score_recording
 from ssahc.scoring.error_spans import ERROR_KINDS, ErrorSpan, find_errors
@@ -53,11 +52,6 @@ def test_hypothesis_speakers_keep_their_names():
     assert analysis.errors == (ErrorSpan(4, 6, "confusion", "A", "A"),)
 
 
-def test_an_empty_reference_without_uem_is_refused():
-    with pytest.raises(DataError, match="reference is empty"):
-        find_errors([], [Turn(0, 1, "1")], ScoringOptions())
-
-
 times = st.integers(0, 400).map(lambda ticks: ticks / 20)
 turns = st.lists(
     st.builds(
@@ -70,7 +64,7 @@ turns = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(turns.filter(bool), turns, st.sampled_from([0, 0.25, 1]), st.booleans())
 def test_error_spans_add_up_to_the_score(reference, hypothesis, collar, ignored):
     options = ScoringOptions(collar, ignored)
@@ -85,10 +79,8 @@ def test_error_spans_add_up_to_the_score(reference, hypothesis, collar, ignored)
     assert seconds == pytest.approx(expected, abs=1e-4)
     for span in analysis.errors:
         middle = (span.start + span.end) / 2
-        for speaker, speech in (
-            (span.reference, reference),
-            (span.hypothesis, hypothesis),
-        ):
+        sides = (span.reference, reference), (span.hypothesis, hypothesis)
+        for speaker, speech in sides:
             assert speaker is None or any(
                 turn.start <= middle <= turn.end and turn.speaker == speaker
                 for turn in speech
