@@ -206,14 +206,11 @@ def find_faults(
         if segment_fault := find_segment_fault(folder, recording, utterance):
             yield utterance, segment_fault
         if utterance not in folder.entries:
-            yield (
-                utterance,
-                FormatError(
-                    f"no x-vector for utterance {utterance!r}; "
-                    "extract it or remove the utterance from the folder",
-                    path=folder.path / SCP,
-                ),
+            fault = (
+                f"no x-vector for utterance {utterance!r}; "
+                "extract it or remove the utterance from the folder"
             )
+            yield utterance, FormatError(fault, path=folder.path / SCP)
 
 
 def find_segment_fault(
