@@ -54,19 +54,35 @@ def feed(fuzz, tmp_path, caplog):
     return lambda name, data: fuzz.feed(name, data, tmp_path)
 
 
-def test_every_harness_has_seeds(fuzz, seeds):
+@pytest.fixture(scope="module")
+def fed(fuzz, seeds, tmp_path_factory):
+    """Feed all seeds; return the error of each, and the code that good ones ran."""
+    refused, called = {}, set()
+
+    def note(frame, event, argument):
+        if event == "call":
+            called.add(frame.f_code)
+
+    earlier = sys.getprofile()
+    for name in NAMES:
+        folder = tmp_path_factory.mktemp(name)
+        for seed, data in seeds[name].items():
+            sys.setprofile(note if seed.startswith("good-") else earlier)
+            try:
+                refused[name, seed] = fuzz.feed(name, data, folder)
+            finally:
+                sys.setprofile(earlier)
+    return refused, called
+
+
+def test_good_seeds_are_accepted_and_bad_ones_refused(fuzz, seeds, fed):
     assert list(fuzz.READERS) == list(seeds) == NAMES
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_good_seeds_are_accepted_and_bad_ones_refused(feed, seeds, name):
-    kinds = set()
-    for seed, data in seeds[name].items():
+    kinds = {name: set() for name in NAMES}
+    for (name, seed), refused in fed[0].items():
         kind = seed.partition("-")[0]
-        refused = feed(name, data)
-        assert kind == ("good" if refused is None else "bad"), (seed, refused)
-        kinds.add(kind)
-    assert kinds == {"good", "bad"}
+        assert kind == ("good" if refused is None else "bad"), (name, seed, refused)
+        kinds[name].add(kind)
+    assert all(kind == {"good", "bad"} for kind in kinds.values())
 
 
 def readers():
@@ -85,25 +101,10 @@ def readers():
             yield f"{module}.{name}", function.__code__
 
 
-def test_harnesses_call_every_reader(feed, seeds):
-    called = set()
-
-    def note(frame, event, argument):
-        if event == "call":
-            called.add(frame.f_code)
-
-    earlier = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        for name in NAMES:
-            for seed, data in seeds[name].items():
-                if seed.startswith("good-"):
-                    feed(name, data)
-    finally:
-        sys.setprofile(earlier)
+def test_harnesses_call_every_reader(fed):
     known = dict(readers())
     assert "ssahc.io.ark.read_archive" in known
-    assert [name for name, code in known.items() if code not in called] == []
+    assert [name for name, code in known.items() if code not in fed[1]] == []
 
 
 class TwoLines(DataError):
