@@ -85,8 +85,9 @@ def check_same_run(earlier: Path, options: Any, inputs: Iterable[Path]) -> None:
                 "options to resume, or another folder"
             )
     started = config.stat().st_mtime_ns
+    # os.path.exists, since Path's raises on names too long for the system.
     for path in inputs:
-        if path.exists() and _last_change(path) > started:
+        if os.path.exists(path) and _last_change(path) > started:
             raise UsageError(
                 f"{path}: has changed since the run in {earlier} started; start over "
                 "in another folder, or, if the earlier results are still valid: touch "
@@ -99,7 +100,7 @@ def begin(folder: Path, options: Any, inputs: Iterable[Path]) -> None:
     config = folder / CONFIG
     write_config(config, options)
     # Inputs may have later dates if the clock was set back.
-    changes = [_last_change(path) for path in inputs if path.exists()]
+    changes = [_last_change(path) for path in inputs if os.path.exists(path)]
     started = max([config.stat().st_mtime_ns, *changes])
     os.utime(config, ns=(started, started))
 

@@ -69,21 +69,9 @@ def _kaldi_io() -> ModuleType:
 def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
     """Read the object at the file's position, binary or text.
 
-    Parameters
-    ----------
-    file : binary file
-        Left just behind the object.
-    size : int
-        Size of the whole file in bytes. What a header promises is checked against it
-        before anything is allocated.
-    kind : {"vector", "matrix"}
-
-    Raises
-    ------
-    ValueError
-        If this is not such an object.
-    EOFError
-        If the object is truncated.
+    What its header promises is checked against the size of the whole file, in bytes,
+    before anything is allocated. Raises a ValueError if this is not such an object, an
+    EOFError if it is truncated.
     """
     start = file.tell()
     header = read_header(file, size, kind)
@@ -92,7 +80,7 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
     if header.is_compressed:
         return decode_compressed(header, file.read(header.payload))
     if header.payload == 0:
-        return np.zeros(header.dims, np.float32 if header.width == 4 else np.float64)
+        return np.zeros(header.dims, f"f{header.width}")
     file.seek(start)
     read = _kaldi_io().read_vec_flt if kind == "vector" else _kaldi_io().read_mat
     return read(file)
@@ -101,21 +89,22 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
 def read_single(path: Path, kind: Kind) -> Array:
     """Read a file that holds one vector or matrix, such as ``mean.vec``.
 
-    Raises
-    ------
-    FormatError
-        If the file is missing, of another kind, truncated, or longer than its object.
+    Raises a FormatError if it is missing, of another kind, truncated, or longer.
     """
     try:
         with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            value = read_object(file, size, kind)
-            refuse_rest(file, size)
-            return value
+            return _read_whole(file, os.fstat(file.fileno()).st_size, kind)
     except OSError as error:
         raise unreadable(path, error) from error
     except (ValueError, EOFError) as error:
         raise FormatError(str(error), path=path) from error
+
+
+def _read_whole(file: BinaryIO, size: int, kind: Kind) -> Array:
+    """Read an object that is the whole file."""
+    value = read_object(file, size, kind)
+    refuse_rest(file, size)
+    return value
 
 
 # ---- reading tables ----------------------------------------------------------------
@@ -133,17 +122,10 @@ def read_table(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatErro
 
 
 def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
-    """Read a whole archive front to back.
+    """Read a whole archive front to back; yields what `read_entries` does.
 
-    Yields
-    ------
-    (str, array or FormatError)
-        As `read_entries`. Nothing follows an object whose end cannot be found.
-
-    Raises
-    ------
-    FormatError
-        If the file is unreadable, or a key is missing.
+    Nothing follows an object whose end cannot be found. Raises a FormatError if the
+    file is unreadable, or a key is missing.
     """
     entries, fault = _index_archive(path, kind)
     yield from read_entries(entries, kind)
@@ -158,16 +140,8 @@ def index_table(
 ) -> tuple[dict[str, ScpEntry], FormatError | None]:
     """Locate the objects of an archive or an scp (see `read_table`), by key.
 
-    Returns
-    -------
-    entries : dict
-    fault : FormatError or None
-        Why the rest of an archive cannot be read, if it cannot.
-
-    Raises
-    ------
-    FormatError
-        If the scp or the archive as a whole is unusable.
+    Returns them, and why the rest of an archive cannot be read, if it cannot. Raises a
+    FormatError if the scp or the archive as a whole is unusable.
     """
     path, is_scp = _tell_table(path)
     if is_scp:
@@ -229,19 +203,10 @@ def _read_key(file: BinaryIO, path: Path) -> str | None:
 def read_entries(
     entries: Iterable[ScpEntry], kind: Kind
 ) -> Iterator[tuple[str, Array | FormatError]]:
-    """Read the objects of scp entries; each archive once, front to back.
+    """Read the objects of scp entries in any order; each archive once, front to back.
 
-    Parameters
-    ----------
-    entries : iterable of ScpEntry
-        In any order.
-    kind : {"vector", "matrix"}
-
-    Yields
-    ------
-    (str, array or FormatError)
-        Key and object in the order of the archive. An object that cannot be read comes
-        as an error, so that the others are not lost.
+    Yields key and object in the order of the archive. An object that cannot be read
+    comes as an error, so that the others are not lost.
     """
     by_archive: dict[Path, list[ScpEntry]] = {}
     for entry in entries:
@@ -292,9 +257,7 @@ def _read_entry(
 ) -> Array:
     if entry.offset is None:
         file.seek(0)
-        value = read_object(file, size, kind)
-        refuse_rest(file, size)
-        return value
+        return _read_whole(file, size, kind)
     _seek(file, entry, entry.offset, size)
     if kind == "vector" and last is not None:
         alike = _read_alike(file, last)
@@ -346,10 +309,7 @@ def _read_alike(file: BinaryIO, last: Array) -> Array | None:
 class ArchiveWriter:
     """Write an archive and its scp; both appear together when the writer closes.
 
-    Parameters
-    ----------
-    archive, scp : Path
-        The scp names the archive relative to its own folder.
+    The scp names the archive relative to its own folder.
     """
 
     def __init__(self, archive: Path, scp: Path) -> None:

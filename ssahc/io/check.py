@@ -16,14 +16,8 @@ from ssahc.core.types import NO_MODEL, Model, find_unusable
 from ssahc.io.ark import Array, read_entries
 from ssahc.io.files import OnFault
 from ssahc.io.objects import as_double
-from ssahc.io.scp import ScpEntry, read_scp
-from ssahc.io.text import (
-    Segment,
-    read_reco2num_spk,
-    read_segments,
-    read_spk2utt,
-    read_utt2spk,
-)
+from ssahc.io.scp import read_scp
+from ssahc.io.text import read_reco2num_spk, read_segments, read_utt2spk
 from ssahc.io.xvectors import (
     SCP,
     SEGMENTS,
@@ -32,12 +26,10 @@ from ssahc.io.xvectors import (
     XvectorDir,
     differing_dimension,
     find_disagreements,
-    find_listing_faults,
-    find_missing_vector,
-    find_segment_fault,
+    find_faults,
     find_unlisted,
+    read_listing,
     require_folder,
-    require_recordings,
     unusable_xvector,
     warn_of_unused,
 )
@@ -52,7 +44,7 @@ Vectors = Iterable[tuple[str, Array | FormatError]]
 Track = Callable[[Vectors, int], Vectors]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """Contents and problems of an x-vector folder.
 
@@ -72,31 +64,22 @@ class Report:
         Time covered by windows, overlap counted once.
     """
 
-    problems: list[FormatError]
-    num_problems: int
+    problems: list[FormatError] = field(default_factory=list)
+    num_problems: int = 0
     recordings: int = 0
     xvectors: int = 0
     dim: int = 0
     seconds: float = 0.0
 
-
-@dataclass
-class _Problems:
-    """The problems found so far, each once."""
-
-    kept: dict[FormatError, None] = field(default_factory=dict)
-    count: int = 0
-
     def add(self, problems: Iterable[FormatError]) -> None:
+        """Add problems. One that is repeated, as of an archive, counts once."""
         last = None
         for problem in problems:
-            # An archive that cannot be opened is one problem, whatever it should hold.
-            if problem is last or problem in self.kept:
-                continue
+            if problem is not last:
+                self.num_problems += 1
+                if len(self.problems) < _MOST_KEPT:
+                    self.problems.append(problem)
             last = problem
-            self.count += 1
-            if len(self.kept) < _MOST_KEPT:
-                self.kept[problem] = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +90,7 @@ class _Table(Generic[T]):
     at_fault: set[str] = field(default_factory=set)
     lost: bool = False
 
-    def spoils(self, key: str) -> bool:
+    def spoils(self, key: str | None) -> bool:
         """Whether a reported fault explains that the table lacks this key."""
         return self.lost or key in self.at_fault
 
@@ -135,57 +118,63 @@ def find_problems(
     -------
     Report
     """
+    report = Report()
     try:
         require_folder(path)
     except FormatError as error:
-        return Report([error], 1)
-    problems = _Problems()
-    entries = _read(read_scp, path / SCP, problems)
-    segments = _read(read_segments, path / SEGMENTS, problems)
-    utterances = _read(read_spk2utt, path / SPK2UTT, problems)
-    speaker_of = _read(read_utt2spk, path / UTT2SPK, problems)
+        report.add([error])
+        return report
+    entries = _read(read_scp, path / SCP, report)
+    segments = _read(read_segments, path / SEGMENTS, report)
+    utterances = _read(read_listing, path / SPK2UTT, report)
+    speaker_of = _read(read_utt2spk, path / UTT2SPK, report)
     folder = XvectorDir(path, utterances.entries, segments.entries, entries.entries)
     if not utterances.lost:
-        try:
-            require_recordings(path, folder.utterances)
-        except FormatError as error:
-            problems.add([error])
-            utterances = _Table(lost=True)
-    if not utterances.lost:
-        problems.add(_compare(folder, utterances, speaker_of))
-        problems.add(_find_gaps(folder, utterances, segments, entries))
+        report.add(_compare(folder, utterances, speaker_of))
+        for recording in folder.unlisted:
+            if not utterances.spoils(recording):
+                report.add(find_unlisted(folder, recording))
+        spoils = {
+            SCP: entries.spoils,
+            SEGMENTS: segments.spoils,
+            SPK2UTT: utterances.spoils,
+        }
+        for recording in folder.utterances:
+            for utterance, fault in find_faults(folder, recording):
+                if not spoils[fault.path.name](utterance):
+                    report.add([fault])
         warn_of_unused(folder)
     _warn_of_no_length(folder)
     if (path / RECO2NUM_SPK).exists():
-        counts = _read(read_reco2num_spk, path / RECO2NUM_SPK, problems)
-        problems.add(_check_counts(folder, counts))
-    dims = _Dimensions()
-    problems.add(_check_vectors(folder, dims, progress))
-    problems.add(dims.find_problems(folder, model))
-    return Report(
-        list(problems.kept),
-        problems.count,
-        recordings=len(folder.utterances),
-        xvectors=dims.counts.total(),
-        dim=dims.usual,
-        seconds=sum(_covered(folder, group) for group in folder.utterances.values()),
+        counts = _read(read_reco2num_spk, path / RECO2NUM_SPK, report)
+        report.add(_check_counts(folder, counts))
+    dims: Counter[int] = Counter()
+    examples: dict[tuple[int, str | None], str] = {}
+    report.add(_check_vectors(folder, dims, examples, progress))
+    report.recordings = len(folder.utterances)
+    report.xvectors = dims.total()
+    report.dim = max(dims, key=dims.__getitem__, default=0)
+    report.add(_compare_dimensions(folder, report.dim, examples, model))
+    report.seconds = sum(
+        _covered(folder, group) for group in utterances.entries.values()
     )
+    return report
 
 
 def _read(
-    read: Callable[[Path, OnFault], dict[str, T]], path: Path, problems: _Problems
+    read: Callable[[Path, OnFault], dict[str, T]], path: Path, report: Report
 ) -> _Table[T]:
-    """Read the sound lines of a table; the faults of the others go to `problems`."""
+    """Read the sound lines of a table; the faults of the others go to the report."""
     at_fault = set()
 
     def note(key: str, error: FormatError) -> None:
-        problems.add([error])
+        report.add([error])
         at_fault.add(key)
 
     try:
         return _Table(read(path, note), at_fault)
     except FormatError as error:
-        problems.add([error])
+        report.add([error])
         return _Table(lost=True)
 
 
@@ -207,27 +196,6 @@ def _compare(
     return find_disagreements(
         folder.path, sound(folder.recording_of), sound(speaker_of.entries)
     )
-
-
-def _find_gaps(
-    folder: XvectorDir,
-    utterances: _Table[list[str]],
-    segments: _Table[Segment],
-    entries: _Table[ScpEntry],
-) -> Iterator[FormatError]:
-    """Yield missing or repeated entries of recordings, and unlisted segments."""
-    for recording in folder.unlisted:
-        if not utterances.spoils(recording):
-            yield from find_unlisted(folder, recording)
-    for recording, group in folder.utterances.items():
-        yield from find_listing_faults(folder, recording)
-        for utterance in dict.fromkeys(group):
-            fault = find_segment_fault(folder, recording, utterance)
-            if fault is not None and not segments.spoils(utterance):
-                yield fault
-            fault = find_missing_vector(folder, utterance)
-            if fault is not None and not entries.spoils(utterance):
-                yield fault
 
 
 def _warn_of_no_length(folder: XvectorDir) -> None:
@@ -275,44 +243,17 @@ def _covered(folder: XvectorDir, utterances: Iterable[str]) -> float:
 # ---- vectors -----------------------------------------------------------------------
 
 
-@dataclass
-class _Dimensions:
-    """The number of x-vectors of each dimension, and an example per recording."""
-
-    counts: Counter[int] = field(default_factory=Counter)
-    examples: dict[tuple[int, str | None], str] = field(default_factory=dict)
-
-    def add(self, dim: int, recording: str | None, utterance: str) -> None:
-        self.counts[dim] += 1
-        self.examples.setdefault((dim, recording), utterance)
-
-    @property
-    def usual(self) -> int:
-        """The most frequent dimension; 0 without x-vectors."""
-        return max(self.counts, key=self.counts.__getitem__, default=0)
-
-    def find_problems(self, folder: XvectorDir, model: Model) -> Iterator[FormatError]:
-        """Yield a problem for each recording without the usual dimension."""
-        if not self.counts:
-            return
-        usual = self.usual
-        one = next(key for (dim, _), key in self.examples.items() if dim == usual)
-        for (dim, _), utterance in self.examples.items():
-            if dim != usual:
-                yield differing_dimension(folder.entries[utterance], dim, one, usual)
-        parts = [part for part in (model.mean, model.transform) if part is not None]
-        if parts and len(parts[0]) != usual:
-            yield FormatError(
-                f"x-vectors have {usual} dimensions, the model has {len(parts[0])}; "
-                "give the model that belongs to them",
-                path=folder.path / SCP,
-            )
-
-
 def _check_vectors(
-    folder: XvectorDir, dims: _Dimensions, progress: Track
+    folder: XvectorDir,
+    dims: Counter[int],
+    examples: dict[tuple[int, str | None], str],
+    progress: Track,
 ) -> Iterator[FormatError]:
-    """Yield vectors that cannot be read or used; count the dimensions of the others."""
+    """Yield vectors that cannot be read or used.
+
+    Counts the dimensions of readable vectors, and keeps an utterance of each dimension
+    and recording.
+    """
     # Without spk2utt all vectors are read, since it is unknown which are used.
     recording_of: Mapping[str, str | None] = folder.recording_of
     if not recording_of:
@@ -323,10 +264,30 @@ def _check_vectors(
             yield vector
             continue
         if len(vector) == 0:
-            fault = "is empty"
-        else:
-            dims.add(len(vector), recording_of[key], key)
-            unusable = find_unusable(as_double(vector[None]))
-            fault = next((fault for _, fault in unusable), "")
-        if fault:
+            yield unusable_xvector(folder.entries[key], "is empty")
+            continue
+        dims[len(vector)] += 1
+        examples.setdefault((len(vector), recording_of[key]), key)
+        for _, fault in find_unusable(as_double(vector[None])):
             yield unusable_xvector(folder.entries[key], fault)
+            break
+
+
+def _compare_dimensions(
+    folder: XvectorDir,
+    usual: int,
+    examples: dict[tuple[int, str | None], str],
+    model: Model,
+) -> Iterator[FormatError]:
+    """Yield a problem for each recording, and the model, of another dimension."""
+    one = next((key for (dim, _), key in examples.items() if dim == usual), "")
+    for (dim, _), utterance in examples.items():
+        if dim != usual:
+            yield differing_dimension(folder.entries[utterance], dim, one, usual)
+    parts = [part for part in (model.mean, model.transform) if part is not None]
+    if examples and parts and len(parts[0]) != usual:
+        yield FormatError(
+            f"x-vectors have {usual} dimensions, the model has {len(parts[0])}; "
+            "give the model that belongs to them",
+            path=folder.path / SCP,
+        )

@@ -31,10 +31,7 @@ def write_checkpoint(
 def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
     """Read arrays by name, and the text. Pickled objects are refused.
 
-    Raises
-    ------
-    FormatError
-        If the file is missing, or not one that `write_checkpoint` wrote.
+    Raises a FormatError if the file is missing, or none of `write_checkpoint`.
     """
     try:
         with open_regular(path) as file, ZipFile(file) as stored:

@@ -17,13 +17,7 @@ _WHITENING, _PROJECTION = "whitening", "projection"
 
 
 def read_metric(path: Path) -> EmbeddingNet:
-    """Read a network and check that its layers fit together.
-
-    Raises
-    ------
-    FormatError
-        If the file is no archive of these matrices, or shapes disagree.
-    """
+    """Read a network; FormatError if matrices are missing or their shapes disagree."""
     layers: dict[str, FloatArray] = {}
     for key, matrix in read_archive(path, "matrix"):
         if isinstance(matrix, FormatError):

@@ -6,7 +6,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -62,13 +62,8 @@ def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 text file and their numbers, counted from 1.
 
-    Blank lines are skipped.
-
-    Raises
-    ------
-    FormatError
-        If the file is missing, unreadable or not plain UTF-8 text, which has no zero
-        byte and no byte order mark.
+    Blank lines are skipped. Raises a FormatError if the file is missing, unreadable or
+    not plain UTF-8 text, which has no zero byte and no byte order mark.
     """
     return _number_lines(_read_text(path))
 
@@ -180,18 +175,9 @@ def unreadable(path: Path, error: OSError) -> FormatError:
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` that replaces it only on success.
 
-    Parameters
-    ----------
-    path : Path
-        The file to write or replace. A link is replaced, its target is not.
-    mode : {"w", "wb"}
-        Text is written as UTF-8.
-
-    Raises
-    ------
-    UsageError
-        If the folder cannot be written to, or `path` is a folder, a pipe or a device,
-        or a link to one.
+    Text is written as UTF-8 (`mode` is "w" or "wb"). A link is replaced, its target is
+    not. Raises a UsageError if the folder cannot be written to, or `path` is a folder,
+    a pipe or a device, or a link to one.
     """
     _refuse_odd_target(path)
     encoding = None if "b" in mode else "utf-8"
@@ -233,17 +219,8 @@ def _refuse_odd_target(path: Path) -> None:
 def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
     """Refuse an output file before any work is done.
 
-    Parameters
-    ----------
-    path : Path
-        The file to write or replace.
-    inputs : iterable of Path or None
-        Files to read; None if not given.
-
-    Raises
-    ------
-    UsageError
-        If its folder is missing, or it is not a regular file, or it is an input.
+    Raises a UsageError if its folder is missing, or it is not a regular file, or it is
+    one of the inputs (None if not given).
     """
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; create it first")
@@ -254,15 +231,10 @@ def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
 def refuse_input(path: Path, inputs: Iterable[Path | None], way_out: str) -> None:
     """Raise a UsageError if a file to write or remove is among those that are read."""
     for source in inputs:
-        if source is not None and _is_same(path, source):
-            raise UsageError(f"{path}: is read, and would be lost; {way_out}")
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False
+        # What does not exist cannot be lost.
+        with suppress(OSError):
+            if source is not None and path.samefile(source):
+                raise UsageError(f"{path}: is read, and would be lost; {way_out}")
 
 
 def _umask() -> int:

@@ -33,16 +33,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Xvectors:
-    """The x-vectors of a folder.
-
-    Attributes
-    ----------
-    utterances : tuple of str
-        The N utterance ids.
-    xvectors : (N, D) array
-    faults : list of FormatError
-        One for each x-vector that is left out because it cannot be used.
-    """
+    """The (N, D) x-vectors of N utterances, and a fault for each that is left out."""
 
     utterances: tuple[str, ...]
     xvectors: FloatArray
@@ -52,15 +43,8 @@ class Xvectors:
 def read_xvectors(folder: Path) -> Xvectors:
     """Read the x-vectors of a folder, without those that cannot be used.
 
-    Parameters
-    ----------
-    folder : Path
-        Only its ``xvector.scp`` and the archives are read.
-
-    Raises
-    ------
-    FormatError
-        If the scp is unusable, or no x-vector can be used.
+    Needs ``xvector.scp`` and the archives alone. Raises a FormatError if the scp is
+    unusable, or no x-vector can be used.
     """
     return _read(folder, _read_entries(folder))
 
@@ -71,26 +55,10 @@ def read_labelled(
     """Read the x-vectors of a folder and their speakers.
 
     As in Kaldi, utterances without an x-vector and x-vectors without a speaker are left
-    out, with a warning.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds ``xvector.scp`` and ``utt2spk``.
-    utt2spk : Path, optional
-        A table to use instead of the folder's ``utt2spk``.
-
-    Returns
-    -------
-    labelled : LabelledXvectors
-    faults : list of FormatError
-        One for each x-vector that is left out because it cannot be used.
-
-    Raises
-    ------
-    FormatError
-        If a table is unusable, ``utt2spk`` names recordings instead of speakers, or no
-        x-vector can be used.
+    out, with a warning. X-vectors that cannot be used are left out, too: their faults
+    are returned. `utt2spk` is used instead of the folder's. Raises a FormatError if a
+    table is unusable, ``utt2spk`` names recordings instead of speakers, or no x-vector
+    can be used.
     """
     entries = _read_entries(folder)
     path = folder / UTT2SPK if utt2spk is None else utt2spk

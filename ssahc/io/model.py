@@ -32,13 +32,9 @@ def read_model(
 ) -> Model:
     """Read the parts of a model and check that they fit together.
 
-    Raises
-    ------
-    FormatError
-        If a file is unreadable or its dimension disagrees with the others.
-    UsageError
-        If a PLDA has no mean or no transform, or a metric no mean: they were trained on
-        vectors that were centred and, for the PLDA, whitened.
+    Raises a FormatError if a file is unreadable or its dimension disagrees with the
+    others; a UsageError if a PLDA has no mean or no transform, or a metric no mean,
+    since they were trained on vectors that were centred and, for the PLDA, whitened.
     """
     if plda is not None and (mean is None or transform is None):
         raise UsageError(
@@ -50,23 +46,23 @@ def read_model(
             f"{metric}: a metric is trained on centred x-vectors; give --mean as well, "
             "or a --model-dir"
         )
-    parts: dict[Path, int] = {}
+    dims: dict[Path, int] = {}
     mean_vector = matrix = model_plda = model_metric = None
     if mean is not None:
         mean_vector = as_double(read_single(mean, "vector"))
         _refuse(find_mean_fault(mean_vector), mean)
-        parts[mean] = len(mean_vector)
+        dims[mean] = len(mean_vector)
     if transform is not None:
         matrix = as_double(read_single(transform, "matrix"))
         _refuse(find_transform_fault(matrix), transform)
-        parts[transform] = len(matrix)
+        dims[transform] = len(matrix)
     if plda is not None:
         model_plda = read_plda(plda)
-        parts[plda] = len(model_plda.mean)
+        dims[plda] = len(model_plda.mean)
     if metric is not None:
         model_metric = read_metric(metric)
-        parts[metric] = len(model_metric.whitening)
-    for (path, dim), (other, expected) in pairwise(parts.items()):
+        dims[metric] = len(model_metric.whitening)
+    for (path, dim), (other, expected) in pairwise(dims.items()):
         if dim != expected:
             raise FormatError(
                 f"is for {expected} dimensions, but {path} for {dim}; "

@@ -29,17 +29,9 @@ _LONGEST_LINE = 1 << 26
 class Header(NamedTuple):
     """The header of a binary object.
 
-    Attributes
-    ----------
-    token : bytes
-        ``b"FV "`` (float vector), ``b"DM "`` (double matrix), ``b"CM "``, ...
-    width : int
-        Bytes per number.
-    dims : tuple of int
-    payload : int
-        Number of bytes that follow the header.
-    minimum, range : float
-        Of the values of a compressed matrix.
+    `token` is ``b"FV "`` (float vector), ``b"DM "`` (double matrix), ``b"CM "``, ...;
+    `width` the bytes per number, `payload` those that follow the header. `minimum` and
+    `range` are of the values of a compressed matrix.
     """
 
     token: bytes
@@ -58,25 +50,9 @@ class Header(NamedTuple):
 def read_header(file: BinaryIO, size: int, kind: Kind) -> Header | None:
     """Read the header of an object and check that the whole object is in the file.
 
-    Parameters
-    ----------
-    file : binary file
-        Left behind the header; where it was if the object is text.
-    size : int
-        Size of the whole file in bytes.
-    kind : {"vector", "matrix"}
-
-    Returns
-    -------
-    Header or None
-        None if the object is text.
-
-    Raises
-    ------
-    ValueError
-        If this is another kind of object, or its dimensions are invalid.
-    EOFError
-        If the object is truncated.
+    Returns None, and leaves the position, if the object is text. Raises a ValueError if
+    this is another kind of object, or its dimensions are invalid; an EOFError if the
+    whole object does not fit into a file of `size` bytes.
     """
     start = file.tell()
     if file.read(2) != _BINARY:
@@ -93,14 +69,12 @@ def read_header(file: BinaryIO, size: int, kind: Kind) -> Header | None:
     data = file.read(struct.calcsize(f"<{layout}"))
     if len(data) < struct.calcsize(f"<{layout}"):
         raise EOFError("truncated in the header; copy or extract the file again")
-    fields = struct.unpack(f"<{layout}", data)
-    swapped = struct.unpack(f">{layout}", data)
-    extra: tuple[float, float] = (0.0, 0.0)
-    if is_compressed:
-        extra, dims, swapped = fields[:2], fields[2:], swapped[2:]
-        sizes: tuple[int, ...] = ()
-    else:
-        sizes, dims, swapped = fields[::2], fields[1::2], swapped[1::2]
+    fields, swapped = (struct.unpack(order + layout, data) for order in "<>")
+    extra = fields[:2] if is_compressed else ()
+    # A byte before each dimension of other objects tells its size.
+    sizes = () if is_compressed else fields[::2]
+    place = slice(2, None) if is_compressed else slice(1, None, 2)
+    dims, swapped = fields[place], swapped[place]
     if any(bytes_of != 4 for bytes_of in sizes) or min(dims) < 0:
         raise ValueError(
             f"the header's dimensions {data!r} are not Kaldi's little-endian int32"
@@ -141,15 +115,7 @@ def skip_object(file: BinaryIO, size: int, kind: Kind) -> None:
 
 
 def refuse_rest(file: BinaryIO, size: int) -> None:
-    """Raise a ValueError if more than white space follows an object in its own file.
-
-    Parameters
-    ----------
-    file : binary file
-        Just behind the object.
-    size : int
-        Size of the whole file in bytes.
-    """
+    """Raise a ValueError if more than white space follows an object in its own file."""
     # Text ends in a line end; nobody hides data behind 4096 blanks.
     rest = file.read(4096).lstrip()
     if rest:
@@ -205,12 +171,8 @@ def _decode_quartiles(header: Header, data: bytes) -> Float32Array:
 def read_text(file: BinaryIO, kind: Kind) -> FloatArray:
     """Read `` [ 1 2 ]``, or a matrix with one row per line.
 
-    Raises
-    ------
-    ValueError
-        If this is not such text, or another kind of object.
-    EOFError
-        If the closing bracket is missing.
+    Raises a ValueError if this is not such text, an EOFError if the closing bracket is
+    missing.
     """
     rows: list[list[float]] = []
     for text in _text_rows(file, kind):

@@ -24,10 +24,7 @@ _PARTS: tuple[tuple[str, Kind], ...] = (
 def read_plda(path: Path) -> Plda:
     """Read a ``plda`` file as ``ivector-compute-plda`` leaves it.
 
-    Raises
-    ------
-    FormatError
-        If the file is missing, no ``<Plda>``, truncated, or its parts disagree.
+    Raises a FormatError if it is missing, no ``<Plda>``, truncated, or inconsistent.
     """
     try:
         with open_regular(path) as file:

@@ -22,15 +22,7 @@ _COMMENTS = (";", "#")
 
 @dataclass(frozen=True)
 class Rttm:
-    """The speaker turns of recordings.
-
-    Attributes
-    ----------
-    turns : dict
-        Recording to its turns, in the order of the file.
-    channels : dict
-        Recording to its channel, as written.
-    """
+    """The speaker turns of recordings in the order of the file, and their channels."""
 
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     channels: dict[str, str] = field(default_factory=dict)
@@ -123,16 +115,8 @@ def _refuse_unreadable(recording: str, turns: Sequence[Turn]) -> None:
 def read_uem(path: Path) -> Uem:
     """Read a UEM file: recording, channel, start, end (seconds).
 
-    Returns
-    -------
-    dict
-        Recording to channel to sorted spans. Channels are in lower case, since to
-        md-eval A and a are the same.
-
-    Raises
-    ------
-    FormatError
-        On a malformed line, or spans of a channel that overlap.
+    Returns recording to channel to sorted spans. Channels are in lower case, since to
+    md-eval A and a are the same. Spans of a channel may not overlap.
     """
     uem: Uem = {}
     for number, entry in parse_lines(path, _parse_span, comments=_COMMENTS):

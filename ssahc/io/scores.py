@@ -17,18 +17,10 @@ _SPK2UTT = "spk2utt"
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """The locations of the score matrices of recordings.
+    """The archive or scp of score matrices, and the locations of recordings in it.
 
-    Attributes
-    ----------
-    path : Path
-        The archive or scp.
-    entries : dict
-        Recording to the location of its matrix.
-    fault : FormatError or None
-        Why the rest of the archive cannot be read, if it cannot.
-    rows : dict or None
-        Recording to the utterances of its rows; None if unknown.
+    `fault` is why the rest of the archive cannot be read, if it cannot. `rows` are the
+    utterances of the rows of each recording; None if unknown.
     """
 
     path: Path
@@ -47,18 +39,8 @@ def open_scores(path: Path, *, rows: dict[str, list[str]] | None = None) -> Scor
     """Locate the matrices of an archive or scp as ``score_plda.sh`` writes them.
 
     Matrices have no utterance ids. The ``spk2utt`` that the script writes beside them
-    lists the utterances of their rows.
-
-    Parameters
-    ----------
-    path : Path
-    rows : dict, optional
-        Recording to the utterances of its rows, instead of the ``spk2utt``.
-
-    Raises
-    ------
-    FormatError
-        If the archive, the scp or the ``spk2utt`` cannot be used at all.
+    lists the utterances of the rows of each recording; `rows` is used instead of it.
+    Raises a FormatError if a file cannot be used at all.
     """
     entries, fault = index_table(path, "matrix")
     path = strip_rspecifier(path)[1]
@@ -76,24 +58,10 @@ def open_scores(path: Path, *, rows: dict[str, list[str]] | None = None) -> Scor
 
 
 def read_scores(table: ScoreTable, recording: str, utterances: Sequence[str]) -> Array:
-    """Read the matrix of one recording.
+    """Read the (N, N) matrix of a recording, whose rows must be of N utterances.
 
-    Parameters
-    ----------
-    table : ScoreTable
-    recording : str
-    utterances : sequence of str
-        The N utterances that its rows must stand for, in order.
-
-    Returns
-    -------
-    (N, N) array
-
-    Raises
-    ------
-    DataError
-        If the matrix is missing, unreadable, or of another size, or its rows are of
-        other utterances.
+    Raises a DataError if it is missing, unreadable, or of another size, or its rows are
+    of other utterances or in another order.
     """
     entry = table.entries.get(recording)
     if entry is None:

@@ -33,19 +33,8 @@ def read_scp(path: Path, on_fault: OnFault = raise_fault) -> dict[str, ScpEntry]
 
     A relative archive path starts at the scp's own folder if the file is there, else at
     the working directory (Kaldi's rule). Whether the archive exists shows when it is
-    read.
-
-    Parameters
-    ----------
-    path : Path
-    on_fault : callable, optional
-        Takes the key and the error of each malformed line; by default it is raised.
-
-    Raises
-    ------
-    FormatError
-        On a malformed line, a duplicate key, a pipe, a range, a URL or a gzipped
-        archive.
+    read. Raises a FormatError on a malformed line, a duplicate key, a pipe, a range, a
+    URL or a gzipped archive, unless `on_fault` takes it.
     """
     entries: dict[str, ScpEntry] = {}
     archives: dict[str, Path] = {}

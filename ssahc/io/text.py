@@ -1,6 +1,7 @@
 """Kaldi's text tables: segments, utt2spk, spk2utt, reco2num_spk, labels and the like.
 
-Readers raise the error of the first malformed line, unless `on_fault` takes it.
+Readers raise the FormatError of the first malformed line, or line with a key that is
+in an earlier one, unless `on_fault` takes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -67,18 +68,8 @@ def parse_lines(
 ) -> Iterator[tuple[int, T]]:
     """Yield the number of each line and what `parse` returns for its fields and text.
 
-    Parameters
-    ----------
-    path : Path
-    parse : callable
-        Raises a ValueError if the line is malformed.
-    comments : tuple of str
-        Lines that start with one of these are skipped.
-
-    Raises
-    ------
-    FormatError
-        If the file is unusable, or naming the line, if it is malformed.
+    Lines that start with one of `comments` are skipped. `parse` raises a ValueError if
+    a line is malformed, for which a FormatError is raised that names the line.
     """
     for number, text, fields in read_fields(path):
         if fields[0].startswith(comments):
@@ -121,13 +112,7 @@ def _read_table(
 def read_segments(path: Path, on_fault: OnFault = raise_fault) -> dict[str, Segment]:
     """Read ``segments``: utterance, recording, start, end (seconds).
 
-    A segment may have no length.
-
-    Raises
-    ------
-    FormatError
-        On a malformed line, a duplicate utterance, a negative time, or an end before
-        its start.
+    A segment may have no length, but not start before 0 or end before its start.
     """
     form = "utterance recording start end"
     return _read_table(path, form, 3, _parse_segment, on_fault)
@@ -145,40 +130,19 @@ def _parse_segment(values: list[str]) -> Segment:
 
 
 def read_spk2utt(path: Path, on_fault: OnFault = raise_fault) -> dict[str, list[str]]:
-    """Read ``spk2utt`` (or ``reco2utt``): key, then its utterances in order.
-
-    Raises
-    ------
-    FormatError
-        On a duplicate key.
-    """
-
-    def parse(values: list[str]) -> list[str]:
-        return [intern(value) for value in values]
-
-    return _read_table(path, "recording utterance...", None, parse, on_fault)
+    """Read ``spk2utt`` (or ``reco2utt``): key, then its utterances in order."""
+    form = "recording utterance..."
+    return _read_table(path, form, None, lambda v: [*map(intern, v)], on_fault)
 
 
 def read_utt2spk(path: Path, on_fault: OnFault = raise_fault) -> dict[str, str]:
-    """Read ``utt2spk``: utterance, then its speaker (here: recording).
-
-    Raises
-    ------
-    FormatError
-        On a malformed line or a duplicate utterance.
-    """
+    """Read ``utt2spk``: utterance, then its speaker (here: recording)."""
     form = "utterance recording"
     return _read_table(path, form, 1, lambda values: values[0], on_fault)
 
 
 def read_reco2num_spk(path: Path, on_fault: OnFault = raise_fault) -> dict[str, int]:
-    """Read ``reco2num_spk``: recording, then its number of speakers.
-
-    Raises
-    ------
-    FormatError
-        On a malformed line, a duplicate recording, or a number below 1.
-    """
+    """Read ``reco2num_spk``: recording, then its number of speakers, 1 or more."""
     parse = _whole_number(1, "a whole number of speakers, 1 or more")
     return _read_table(path, "recording count", 1, parse, on_fault)
 
@@ -196,14 +160,7 @@ def _whole_number(least: int, what: str) -> Callable[[list[str]], int]:
 
 
 def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
-    """Read ``reco2min_max``: recording, then its bounds on the number of speakers.
-
-    Raises
-    ------
-    FormatError
-        On a malformed line, a duplicate recording, or bounds other than
-        1 <= min <= max.
-    """
+    """Read ``reco2min_max``: recording, then bounds on its number of speakers."""
     return _read_table(path, "recording min max", 2, _parse_bounds)
 
 
@@ -218,13 +175,7 @@ def _parse_bounds(values: list[str]) -> tuple[int, int]:
 
 
 def read_names(path: Path) -> list[str]:
-    """Read the first field of every line, such as the recordings of a ``spk2utt``.
-
-    Raises
-    ------
-    FormatError
-        On a duplicate name.
-    """
+    """Read the first field of every line, such as the recordings of a ``spk2utt``."""
     return list(_read_table(path, "name ...", None, bool))
 
 
@@ -250,24 +201,14 @@ def _parse_attribute(values: list[str]) -> str:
 
 
 def read_labels(path: Path) -> dict[str, int]:
-    """Read Kaldi's ``labels``: utterance, then its label (counted from 1).
-
-    Raises
-    ------
-    FormatError
-        On a malformed line or a duplicate utterance.
-    """
+    """Read Kaldi's ``labels``: utterance, then its label (counted from 1)."""
     return _read_table(path, "utterance label", 1, _whole_number(0, "a label"))
 
 
 def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:
     """Write ``labels`` as ``agglomerative-cluster`` does.
 
-    Parameters
-    ----------
-    path : Path
-    labels : iterable of (str, int)
-        Utterance and 0-based cluster; the file counts from 1.
+    Labels are pairs of utterance and cluster, counted from 0; the file counts from 1.
     """
     with atomic_write(path) as file:
         file.write(format_labels(labels))

@@ -7,7 +7,7 @@ score". Both may have millions: names are kept once, and lines are rows of array
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -144,52 +144,26 @@ def _find_repeats(codes: IntArray, values: NDArray[Any]) -> tuple[int, int | Non
     return int(is_repeat.sum()), contradicting
 
 
-def read_trial_scores(path: Path | str, trials: Trials) -> FloatArray:
-    """Read the scores of trials; scores of other trials are ignored.
+def read_trial_scores(path: Path, trials: Trials) -> FloatArray:
+    """Read the K scores of trials, NaN where there is none; others are ignored.
 
-    Parameters
-    ----------
-    path : Path or str
-    trials : Trials
-
-    Returns
-    -------
-    (K,) array
-        NaN where the file has no score.
-
-    Raises
-    ------
-    FormatError
-        On a malformed line, a score that is no finite number, or two different scores
-        of one trial.
+    Raises a FormatError on a malformed line, a score that is no finite number, or two
+    different scores of one trial.
     """
-    path = Path(path)
     enrolled = {name: index for index, name in enumerate(trials.enrolled)}
     tests = {name: index for index, name in enumerate(trials.tests)}
-    codes: list[int] = []
-    scores: list[float] = []
-    lines: list[int] = []
+    given: dict[int, float] = {}
     for number, (first, second, score) in parse_lines(path, _parse_score):
         if first in enrolled and second in tests:
-            codes.append(enrolled[first] * len(tests) + tests[second])
-            scores.append(score)
-            lines.append(number)
-    known, found = np.array(codes, np.int64), np.array(scores, np.float64)
-    contradicting = _find_repeats(known, found)[1]
-    if contradicting is not None:
-        row, column = divmod(codes[contradicting], len(tests))
-        raise FormatError(
-            f"another score of {trials.enrolled[row]!r} and {trials.tests[column]!r} "
-            "than in a line above; keep one of them",
-            path=path,
-            line=lines[contradicting],
-        )
-    # One more at the end, for what would be looked up beyond it.
-    order = np.append(np.argsort(known), len(known))
-    known, found = np.append(known, -1), np.append(found, np.nan)
-    wanted = _codes(trials)
-    place = order[np.searchsorted(known[order[:-1]], wanted)]
-    return np.where(known[place] == wanted, found[place], np.nan)
+            code = enrolled[first] * len(tests) + tests[second]
+            if given.setdefault(code, score) != score:
+                raise FormatError(
+                    f"another score of {first!r} and {second!r} than in a line above; "
+                    "keep one of them",
+                    path=path,
+                    line=number,
+                )
+    return np.array([given.get(code, nan) for code in _codes(trials).tolist()])
 
 
 def _parse_score(fields: list[str], text: str) -> tuple[str, str, float]:

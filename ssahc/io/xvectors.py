@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from math import inf
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import Fault, FloatArray, Recording
 from ssahc.io.ark import ArchiveWriter, Array, read_entries
-from ssahc.io.files import atomic_write
+from ssahc.io.files import OnFault, atomic_write, raise_fault
 from ssahc.io.folders import make_folder
 from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
@@ -49,13 +50,7 @@ class XvectorDir:
     entries: dict[str, ScpEntry]
 
     def select(self, names: Collection[str]) -> "XvectorDir":
-        """Return the folder reduced to these recordings.
-
-        Raises
-        ------
-        DataError
-            If one of them is not in the folder.
-        """
+        """Return the folder reduced to these recordings; DataError if it lacks one."""
         held = self.utterances.keys() | self.unlisted.keys()
         for name in names:
             if name not in held:
@@ -68,10 +63,13 @@ class XvectorDir:
         if held == kept:
             return self
         utterances = {key: v for key, v in self.utterances.items() if key in kept}
-        segments = {key: v for key, v in self.segments.items() if v.recording in kept}
         listed = {utterance for group in utterances.values() for utterance in group}
         # A listed utterance is kept even if segments gives it to another recording.
-        segments |= {key: self.segments[key] for key in listed & self.segments.keys()}
+        segments = {
+            key: segment
+            for key, segment in self.segments.items()
+            if segment.recording in kept or key in listed
+        }
         entries = {key: entry for key, entry in self.entries.items() if key in listed}
         return XvectorDir(self.path, utterances, segments, entries)
 
@@ -112,9 +110,8 @@ def open_xvector_dir(path: Path | str) -> XvectorDir:
     require_folder(path)
     entries = read_scp(path / SCP)
     segments = read_segments(path / SEGMENTS)
-    utterances = read_spk2utt(path / SPK2UTT)
+    utterances = read_listing(path / SPK2UTT)
     speaker_of = read_utt2spk(path / UTT2SPK)
-    require_recordings(path, utterances)
     folder = XvectorDir(path, utterances, segments, entries)
     for fault in find_disagreements(path, folder.recording_of, speaker_of):
         raise fault
@@ -131,12 +128,14 @@ def require_folder(path: Path) -> None:
         )
 
 
-def require_recordings(path: Path, utterances: dict[str, list[str]]) -> None:
-    """Raise a FormatError if ``spk2utt`` is empty."""
+def read_listing(path: Path, on_fault: OnFault = raise_fault) -> dict[str, list[str]]:
+    """Read ``spk2utt``; raise a FormatError if it lists no recordings."""
+    utterances = read_spk2utt(path, on_fault)
     if not utterances:
         raise FormatError(
-            f"lists no recordings; make it again from {UTT2SPK}", path=path / SPK2UTT
+            f"lists no recordings; make it again from {UTT2SPK}", path=path
         )
+    return utterances
 
 
 def warn_of_unused(folder: XvectorDir) -> None:
@@ -188,21 +187,30 @@ def find_unlisted(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
         )
 
 
-def find_listing_faults(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
-    """Yield what is wrong with a recording's line of ``spk2utt``."""
+def find_faults(
+    folder: XvectorDir, recording: str
+) -> Iterator[tuple[str | None, FormatError]]:
+    """Yield what is wrong with a listed recording in the tables, and its utterance.
+
+    The utterance is None for faults of the recording's line of ``spk2utt``.
+    """
     counts = Counter(folder.utterances[recording])
-    path = folder.path / SPK2UTT
+    listing = folder.path / SPK2UTT
     if not counts:
-        yield FormatError(
-            "lists no utterances; remove the line", path=path, key=recording
-        )
+        fault = "lists no utterances; remove the line"
+        yield None, FormatError(fault, path=listing, key=recording)
     for utterance, count in counts.items():
         if count > 1:
-            yield FormatError(
-                f"lists utterance {utterance!r} twice; keep one",
-                path=path,
-                key=recording,
+            fault = f"lists utterance {utterance!r} twice; keep one"
+            yield None, FormatError(fault, path=listing, key=recording)
+        if segment_fault := find_segment_fault(folder, recording, utterance):
+            yield utterance, segment_fault
+        if utterance not in folder.entries:
+            fault = (
+                f"no x-vector for utterance {utterance!r}; "
+                "extract it or remove the utterance from the folder"
             )
+            yield utterance, FormatError(fault, path=folder.path / SCP)
 
 
 def find_segment_fault(
@@ -211,29 +219,18 @@ def find_segment_fault(
     """Return what is wrong with the segment of a listed utterance."""
     segment = folder.segments.get(utterance)
     if segment is None:
-        return FormatError(
+        fault = (
             f"no segment for utterance {utterance!r}; "
-            "add its line or remove the utterance",
-            path=folder.path / SEGMENTS,
+            "add its line or remove the utterance"
         )
-    if segment.recording != recording:
-        return FormatError(
+    elif segment.recording != recording:
+        fault = (
             f"utterance {utterance!r} belongs to {segment.recording!r} here, but to "
-            f"{recording!r} in {SPK2UTT}; make them agree",
-            path=folder.path / SEGMENTS,
+            f"{recording!r} in {SPK2UTT}; make them agree"
         )
-    return None
-
-
-def find_missing_vector(folder: XvectorDir, utterance: str) -> FormatError | None:
-    """Return an error if the scp does not list the utterance."""
-    if utterance in folder.entries:
+    else:
         return None
-    return FormatError(
-        f"no x-vector for utterance {utterance!r}; "
-        "extract it or remove the utterance from the folder",
-        path=folder.path / SCP,
-    )
+    return FormatError(fault, path=folder.path / SEGMENTS)
 
 
 def differing_dimension(
@@ -256,17 +253,12 @@ def unusable_xvector(entry: ScpEntry, fault: str) -> FormatError:
 
 def is_sound(folder: XvectorDir, recording: str) -> bool:
     """Whether the tables have no fault in a recording."""
-    return next(_find_faults(folder, recording), None) is None
+    return _first_fault(folder, recording) is None
 
 
-def _find_faults(folder: XvectorDir, recording: str) -> Iterator[FormatError]:
-    yield from find_unlisted(folder, recording)
-    yield from find_listing_faults(folder, recording)
-    for utterance in folder.utterances[recording]:
-        if fault := find_segment_fault(folder, recording, utterance):
-            yield fault
-        if fault := find_missing_vector(folder, utterance):
-            yield fault
+def _first_fault(folder: XvectorDir, recording: str) -> FormatError | None:
+    listed = (fault for _, fault in find_faults(folder, recording))
+    return next(chain(find_unlisted(folder, recording), listed), None)
 
 
 # ---- reading and writing -----------------------------------------------------------
@@ -293,8 +285,7 @@ def read_recordings(
     for recording in sorted(folder.unlisted.keys() - folder.utterances.keys()):
         yield Fault(recording, str(next(find_unlisted(folder, recording))))
     for recording, utterances in folder.utterances.items():
-        fault = next(_find_faults(folder, recording), None)
-        if fault is not None:
+        if fault := _first_fault(folder, recording):
             yield Fault(recording, str(fault))
             continue
         waiting[recording] = {}
@@ -349,33 +340,24 @@ def _assemble(
 
 def write_xvector_dir(path: Path, recordings: list[Recording]) -> None:
     """Write recordings as an x-vector folder: float32 archive, tables in order."""
+    windows = [
+        (utterance, recording.id, vector, span)
+        for recording in recordings
+        for utterance, vector, span in zip(
+            recording.utterances, recording.xvectors, recording.segments, strict=True
+        )
+    ]
     make_folder(path)
-    write_vectors(
-        path,
-        (
-            (utterance, recording.id, vector)
-            for recording in recordings
-            for utterance, vector in zip(
-                recording.utterances, recording.xvectors, strict=True
-            )
-        ),
-    )
+    write_vectors(path, (window[:3] for window in windows))
     with atomic_write(path / SEGMENTS) as segments:
-        for recording in recordings:
-            for utterance, (start, end) in zip(
-                recording.utterances, recording.segments.tolist(), strict=True
-            ):
-                segments.write(f"{utterance} {recording.id} {start:.3f} {end:.3f}\n")
+        for utterance, name, _, (start, end) in windows:
+            segments.write(f"{utterance} {name} {start:.3f} {end:.3f}\n")
 
 
 def write_vectors(folder: Path, rows: Iterable[tuple[str, str, FloatArray]]) -> None:
     """Write an archive in float32, its scp, ``utt2spk`` and ``spk2utt``.
 
-    Parameters
-    ----------
-    folder : Path
-    rows : iterable of (str, str, array)
-        Utterance, its speaker (or recording), and its x-vector.
+    Rows are an utterance, its speaker (or recording), and its x-vector.
     """
     groups: dict[str, list[str]] = {}
     with (

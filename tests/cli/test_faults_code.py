@@ -35,16 +35,12 @@ def called(node):
 
 def find_dangers(source):
     for node in ast.walk(ast.parse(source)):
-        # A function may be handed to another that calls it.
-        if isinstance(node, ast.Attribute) and called(node) in RUNS_CODE:
+        # Not only calls: a function may be handed to another that calls it.
+        if isinstance(node, ast.Attribute | ast.Name) and called(node) in RUNS_CODE:
             yield called(node)
-        if isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Name) and called(node.func) in RUNS_CODE:
-                yield called(node.func)
-            for keyword in node.keywords:
-                is_false = getattr(keyword.value, "value", True) is False
-                if keyword.arg in ("allow_pickle", "shell") and not is_false:
-                    yield keyword.arg
+        if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "shell"):
+            if getattr(node.value, "value", True) is not False:
+                yield node.arg
 
 
 def test_package_does_not_run_what_it_reads():
@@ -56,19 +52,13 @@ def test_package_does_not_run_what_it_reads():
     assert found == ALLOWED
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import numpy as np\nnp.load(file, allow_pickle=True)",
-        "torch.load(path)",
-        "client.submit(pickle.loads, data)",
-        "subprocess.run(command)",
-        "eval(text)",
-    ],
-)
-def test_code_that_runs_files_is_found(source):
-    assert list(find_dangers(source))
-    assert not list(find_dangers("np.load(file, allow_pickle=False); re.compile(text)"))
+def test_code_that_runs_files_is_found():
+    source = (
+        "np.load(file, allow_pickle=True); client.submit(pickle.loads, data)\n"
+        "np.load(file, allow_pickle=False); re.compile(text); eval(text)"
+    )
+    expected = ["allow_pickle", "eval", "pickle.loads"]
+    assert sorted(find_dangers(source)) == expected
 
 
 class Trap:
@@ -93,20 +83,18 @@ def trap(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    "mean.vec transform.mat plda metric.ark xvector.ark xvector.scp segments".split(),
+    "model/mean.vec model/transform.mat model/plda model/metric.ark "
+    "x/xvector.ark x/xvector.scp x/segments x/single".split(),
 )
 def test_pickle_in_place_of_a_file_is_refused(broken, diarize, check, trap, name):
     sprung, data = trap
-    folder = broken.model if (broken.model / name).exists() else broken.x
-    folder = broken.model if name == "metric.ark" else folder
-    (folder / name).write_bytes(data)
-    assert diarize()[0] == 2
+    if name == "x/single":
+        broken.single(data)
+    (broken.folder / name).write_bytes(data)
+    # One vector that is a pickle costs only its recording.
+    assert diarize()[0] == (1 if name == "x/single" else 2)
     assert check(broken.x, "--model-dir", broken.model)[0] == 2
     assert not sprung.exists()
-    if name == "xvector.ark":
-        broken.single(data)
-        assert diarize()[0] == 2
-        assert not sprung.exists()
 
 
 def test_checkpoint_with_a_pickle_is_refused(tmp_path, trap):

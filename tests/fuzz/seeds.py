@@ -124,8 +124,16 @@ def scps():
     data = archive(a=VECTOR, b=VECTOR, c=VECTOR)
     scp = scp_of(data, "abc")
     lines = scp.splitlines(keepends=True)
+    # Two alike and one that is not, in turn: runs of vectors that are alike are read
+    # by a short cut.
+    forms = [VECTOR, VECTOR, VECTOR.astype("f4"), VECTOR[:2], MATRIX, VECTOR]
+    mixed = archive(**{f"m{n}-": value for n, value in enumerate(forms * 2)})
+    text = f"t {format_text(VECTOR)}u ".encode() + single(VECTOR)
     return {
         "good-vectors": join(scp, data),
+        "good-text-and-binary": join(b"t x.ark:2\nu x.ark:21\n", text),
+        "bad-mixed": join(scp_of(mixed, [f"m{n}-" for n in range(12)]), mixed),
+        "bad-wrong-offsets": join(scp.replace(b"x.ark:2", b"x.ark:3"), data),
         "good-unsorted": join(b"".join(lines[::-1]), data),
         "good-matrix": join(b"a x.ark:2\n", archive(a=MATRIX)),
         "good-no-offset": join(b"a x.ark\n", single(VECTOR)),

@@ -2,15 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ssahc.core.errors import FormatError
-from ssahc.core.types import Fault, Model
+from ssahc.core.types import Model
 from ssahc.io.ark import ArchiveWriter, write_single
 from ssahc.io.check import find_problems
 from ssahc.io.model import write_model_dir
-from ssahc.io.xvectors import open_xvector_dir, read_recordings
 
 DIM = 4
 SEGMENTS = """\
@@ -77,14 +73,12 @@ def edit(path, old, new):
 # ---- sound folders -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("with_model", [False, True])
-def test_sound_folder_has_no_problems(check, folder, model_dir, with_model):
-    options = ["--model-dir", model_dir] if with_model else []
+def test_sound_folder_has_no_problems(check, folder, model_dir):
     summary = "3 recordings, 6 x-vectors of 4 dimensions, 0.0 hours of speech"
-    assert check(folder, *options) == (0, f"{folder}: {summary}: no problems\n", [])
-
-
-def test_overlapping_windows_count_once_as_speech(folder):
+    expected = (0, f"{folder}: {summary}: no problems\n", [])
+    assert check(folder) == expected
+    assert check(folder, "--model-dir", model_dir) == expected
+    # Overlapping windows count once.
     (folder / "reco2num_spk").unlink()
     report = find_problems(folder)
     assert report.problems == []
@@ -92,13 +86,10 @@ def test_overlapping_windows_count_once_as_speech(folder):
 
 
 def test_summary_uses_the_singular_for_one(check, folder):
-    for name, text in (
-        ("segments", "c-0 c 0 5400\n"),
-        ("spk2utt", "c c-0\n"),
-        ("utt2spk", "c-0 c\n"),
-        ("reco2num_spk", "c 1\n"),
-    ):
-        (folder / name).write_text(text)
+    (folder / "segments").write_text("c-0 c 0 5400\n")
+    (folder / "spk2utt").write_text("c c-0\n")
+    (folder / "utt2spk").write_text("c-0 c\n")
+    (folder / "reco2num_spk").write_text("c 1\n")
     write_vectors(folder, c_0=[1.0])
     status, out, lines = check(folder, "-q")
     assert (status, lines) == (0, [])
@@ -114,17 +105,11 @@ def test_harmless_findings_are_warnings(check, folder):
     edit(folder / "reco2num_spk", "c 1", "c 2")
     status, out, warnings = check(folder)
     assert (status, out.endswith("no problems\n")) == (0, True)
-    for warning, part in zip(
-        warnings,
-        (
-            "ignoring 1 x-vectors of utterances that spk2utt does not list",
-            "segments: 1 segments have zero length, the first of them 'c-0'",
-            "reco2num_spk: recording 'c': 2 speakers, but 1 windows",
-        ),
-        strict=True,
-    ):
-        assert part in warning
-        assert "error" not in warning
+    unused, no_length, speakers = warnings
+    assert "ignoring 1 x-vectors of utterances that spk2utt does not list" in unused
+    assert "segments: 1 segments have zero length, the first of them 'c-0'" in no_length
+    assert "reco2num_spk: recording 'c': 2 speakers, but 1 windows" in speakers
+    assert "error" not in "".join(warnings)
     assert check(folder, "-q") == (0, out, [])
 
 
@@ -157,7 +142,6 @@ def test_bad_line_is_one_problem(problems, folder, name, old, new, expected):
     ("vectors", "expected"),
     [
         ({"b_0": []}, "xvector.ark: key 'b-0': the x-vector is empty"),
-        ({"b_0": [[1, 1, 1, 1]]}, "xvector.ark: key 'b-0': expected a vector"),
         # Not one for each x-vector of the recording.
         (
             {"b_0": [1, 1, 1], "b_1": [1, 1, 2]},
@@ -171,16 +155,15 @@ def test_bad_vector_is_one_problem(problems, folder, vectors, expected):
     assert problem.startswith(expected)
 
 
-def test_every_vector_behind_a_cut_is_a_problem(problems, folder):
+def test_damaged_archive_is_a_problem_for_each_vector_and_a_missing_one_once(
+    problems, folder
+):
     archive = folder / "xvector.ark"
     archive.write_bytes(archive.read_bytes()[:-40])
     first, second = problems()
     assert first.startswith("xvector.ark: key 'b-1': truncated")
     assert second.startswith("xvector.ark: key 'c-0': truncated")
-
-
-def test_missing_archive_is_one_problem(problems, folder):
-    (folder / "xvector.ark").unlink()
+    archive.unlink()
     (problem,) = problems()
     assert problem.startswith("xvector.scp:1: archive 'xvector.ark' is neither at")
 
@@ -295,39 +278,5 @@ def test_progress_sees_every_vector_once(folder):
             passed.append(key)
             yield key, vector
 
-    (folder / "reco2num_spk").unlink()
     assert find_problems(folder, progress=progress).problems == []
     assert passed == [6, *(line.split()[0] for line in SEGMENTS.splitlines())]
-
-
-def is_refused(folder):
-    """Whether diarization would refuse the folder or one of its recordings."""
-    try:
-        items = list(read_recordings(open_xvector_dir(folder)))
-    except FormatError:
-        return True
-    return any(isinstance(item, Fault) for item in items)
-
-
-@settings(max_examples=60)
-@given(
-    st.sampled_from(["xvector.scp", "xvector.ark", "segments", "utt2spk", "spk2utt"]),
-    st.floats(0, 1),
-    st.integers(0, 20),
-    st.one_of(st.binary(max_size=3), st.sampled_from([b" ", b"\n", b"0", b"a-1"])),
-)
-def test_check_finds_whatever_reading_refuses(
-    tmp_path_factory, name, where, cut, insert
-):
-    folder = write_folder(tmp_path_factory.mktemp("check") / "x")
-    data = (folder / name).read_bytes()
-    start = int(where * len(data))
-    (folder / name).write_bytes(data[:start] + insert + data[start + cut :])
-    # The numbers of speakers are not part of what is read.
-    (folder / "reco2num_spk").unlink()
-    # Only check compares dimensions between recordings.
-    if is_refused(folder):
-        assert find_problems(folder).problems
-    else:
-        for problem in find_problems(folder).problems:
-            assert "dimensions, that of" in str(problem)

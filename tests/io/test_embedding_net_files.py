@@ -53,7 +53,7 @@ def test_truncated_network_is_refused(tmp_path):
     for ours, theirs in zip(weights_of(read_metric(path)), weights_of(layers)):
         np.testing.assert_array_equal(ours, theirs)
     whole = path.read_bytes()
-    for end in range(len(whole)):
+    for end in range(0, len(whole), 7):
         path.write_bytes(whole[:end])
         with pytest.raises(FormatError, match=r"metric\.ark"):
             read_metric(path)
@@ -69,12 +69,12 @@ def test_damaged_checkpoint_is_refused(tmp_path):
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
     whole = path.read_bytes()
-    for end in range(0, len(whole), 11):
+    for end in range(0, len(whole), 31):
         path.write_bytes(whole[:end])
         with pytest.raises(FormatError, match="is broken, or no checkpoint of ssahc"):
             read_checkpoint(path)
     refused = 0
-    for place in range(0, len(whole), 5):
+    for place in range(0, len(whole), 17):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
@@ -83,7 +83,7 @@ def test_damaged_checkpoint_is_refused(tmp_path):
         except FormatError:
             refused += 1
     # Times and attributes of the files in a zip do not matter.
-    assert refused > 0.7 * len(whole) / 5
+    assert refused > 0.7 * len(whole) / 17
     np.save(path.with_suffix(".npy"), np.eye(3))
     for other, message in ((".npy", "no checkpoint of ssahc"), (".no", "no such file")):
         with pytest.raises(FormatError, match=message):

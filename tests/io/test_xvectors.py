@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from ssahc.core.errors import DataError, FormatError
-from ssahc.core.types import Fault, Model, Recording
+from ssahc.core.errors import DataError
+from ssahc.core.types import Fault, Recording
 from ssahc.io.ark import ArchiveWriter
-from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 
 
@@ -28,11 +27,6 @@ def same(first, second):
     assert first.utterances == second.utterances
     np.testing.assert_allclose(first.segments, second.segments)
     np.testing.assert_allclose(first.xvectors, second.xvectors, rtol=1e-6)
-
-
-def test_folders_survive_a_round_trip(folder, recordings):
-    for ours, theirs in zip(read_all(folder), recordings, strict=True):
-        same(ours, theirs)
 
 
 def vectors_of(recordings):
@@ -92,23 +86,6 @@ def test_select_keeps_the_named_recordings(folder, recordings):
     assert set(some.entries) == set(vectors_of(recordings[1:]))
     with pytest.raises(DataError, match="has no recording 'x'"):
         tables.select([*names, "x"])
-
-
-def test_missing_folder_is_refused(tmp_path):
-    with pytest.raises(FormatError, match="no such folder"):
-        open_xvector_dir(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("columns", [0, 1])
-def test_models_survive_a_round_trip(tmp_path, corpus, rng, columns):
-    source = corpus["a"].model
-    offset = rng.standard_normal((len(source.mean), columns))
-    transform = np.hstack([source.transform, offset])
-    write_model_dir(tmp_path, Model(source.mean, transform, source.plda))
-    model = read_model_dir(tmp_path)
-    np.testing.assert_allclose(model.mean, source.mean, rtol=1e-6)
-    np.testing.assert_allclose(model.transform, transform, rtol=1e-6)
-    assert np.array_equal(model.plda.psi, source.plda.psi)
 
 
 @pytest.mark.parametrize(

@@ -54,17 +54,35 @@ def feed(fuzz, tmp_path, caplog):
     return lambda name, data: fuzz.feed(name, data, tmp_path)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_good_seeds_are_accepted_and_bad_ones_refused(feed, seeds, name):
-    for seed, data in seeds[name].items():
-        refused = feed(name, data)
-        assert seed.startswith(("good-", "bad-"))
-        assert seed.startswith("good-") == (refused is None), (seed, refused)
-    assert {seed.partition("-")[0] for seed in seeds[name]} == {"good", "bad"}
+@pytest.fixture(scope="module")
+def fed(fuzz, seeds, tmp_path_factory):
+    """Feed all seeds; return the error of each, and the code that good ones ran."""
+    refused, called = {}, set()
+
+    def note(frame, event, argument):
+        if event == "call":
+            called.add(frame.f_code)
+
+    earlier = sys.getprofile()
+    for name in NAMES:
+        folder = tmp_path_factory.mktemp(name)
+        for seed, data in seeds[name].items():
+            sys.setprofile(note if seed.startswith("good-") else earlier)
+            try:
+                refused[name, seed] = fuzz.feed(name, data, folder)
+            finally:
+                sys.setprofile(earlier)
+    return refused, called
 
 
-def test_every_harness_is_tested(fuzz, seeds):
+def test_good_seeds_are_accepted_and_bad_ones_refused(fuzz, seeds, fed):
     assert list(fuzz.READERS) == list(seeds) == NAMES
+    kinds = {name: set() for name in NAMES}
+    for (name, seed), refused in fed[0].items():
+        kind = seed.partition("-")[0]
+        assert kind == ("good" if refused is None else "bad"), (name, seed, refused)
+        kinds[name].add(kind)
+    assert all(kind == {"good", "bad"} for kind in kinds.values())
 
 
 def readers():
@@ -83,25 +101,10 @@ def readers():
             yield f"{module}.{name}", function.__code__
 
 
-def test_harnesses_call_every_reader(feed, seeds):
-    called = set()
-
-    def note(frame, event, argument):
-        if event == "call":
-            called.add(frame.f_code)
-
-    earlier = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        for name in NAMES:
-            for seed, data in seeds[name].items():
-                if seed.startswith("good-"):
-                    feed(name, data)
-    finally:
-        sys.setprofile(earlier)
+def test_harnesses_call_every_reader(fed):
     known = dict(readers())
     assert "ssahc.io.ark.read_archive" in known
-    assert [name for name, code in known.items() if code not in called] == []
+    assert [name for name, code in known.items() if code not in fed[1]] == []
 
 
 class TwoLines(DataError):
@@ -114,29 +117,26 @@ def fail(path):
 
 
 @pytest.mark.parametrize(
-    ("module", "reader", "instead", "name", "data", "message"),
+    ("instead", "message"),
     [
-        ("fuzz_text", "read_uem", lambda path: {}[path], "uem", b"", "uem"),
-        ("fuzz_text", "read_uem", lambda path: {}, "uem", b"r1 1 0 1\n", "spans"),
-        ("fuzz_text", "read_uem", fail, "uem", b"", "two"),
-        (
-            "fuzz_objects",
-            "read_single",
-            lambda *_: np.zeros(10_000),
-            "single",
-            b" [ 1 2 ]\n",
-            "80000 bytes from a file of 9",
-        ),
+        (lambda path: {}[path], "uem"),
+        (lambda path: {}, "spans"),
+        (fail, "two"),
     ],
-    ids=["traceback", "lost line", "error of two lines", "too large an array"],
+    ids=["traceback", "lost line", "error of two lines"],
 )
-def test_harnesses_notice_faulty_readers(
-    feed, monkeypatch, module, reader, instead, name, data, message
-):
-    monkeypatch.setattr(importlib.import_module(module), reader, instead)
+def test_harnesses_notice_faulty_readers(feed, monkeypatch, instead, message):
+    monkeypatch.setattr("fuzz_text.read_uem", instead)
     unsound = importlib.import_module("checks").Unsound
     with pytest.raises((unsound, KeyError), match=message):
-        feed(name, data)
+        feed("uem", b"r1 1 0 1\n")
+
+
+def test_harnesses_notice_arrays_larger_than_the_file(feed, monkeypatch):
+    monkeypatch.setattr("fuzz_objects.read_single", lambda *_: np.zeros(10_000))
+    unsound = importlib.import_module("checks").Unsound
+    with pytest.raises(unsound, match="80000 bytes from a file of 9"):
+        feed("single", b" [ 1 2 ]\n")
 
 
 @st.composite
