@@ -158,24 +158,11 @@ def _as_xvectors(values: ArrayLike, what: str, dim: int | None = None) -> FloatA
 
 
 def estimate_whitening(vectors: FloatArray) -> FloatArray:
-    """Return the whitening transform: principal directions over standard deviations.
+    """Return the (D, D) whitening: principal directions over standard deviations.
 
     Source: ``est-pca --read-vectors=true --normalize-mean=false
-    --normalize-variance=true --dim=-1``.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-
-    Returns
-    -------
-    (D, D) array
-        The direction of the largest variance comes first.
-
-    Raises
-    ------
-    DataError
-        If the vectors do not vary in all D directions.
+    --normalize-variance=true --dim=-1``. A DataError is raised if the vectors do
+    not vary in all D directions.
     """
     variances, directions = principal_variances(vectors, "a whitening transform")
     return directions / np.sqrt(variances)[:, None]

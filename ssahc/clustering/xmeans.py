@@ -155,19 +155,10 @@ def _starts(vectors: FloatArray) -> list[FloatArray]:
 def information_criterion(vectors: FloatArray, labels: IntArray) -> float:
     """Return the Bayesian information criterion (BIC) of clusters; larger is better.
 
-    Log-likelihood minus p / 2 ln R, where the p = (K - 1) + M K + 1 parameters are the
-    weights of the clusters, their centres, and the variance SSE / (M (R - K)).
-
-    Parameters
-    ----------
-    vectors : (R, M) array
-    labels : (R,) int array
-        0..K-1, all of them used.
-
-    Returns
-    -------
-    float
-        Minus infinity if R = K, where the variance cannot be estimated.
+    Log-likelihood minus p / 2 ln R, where the p = (K - 1) + M K + 1 parameters are
+    the weights of the clusters, their centres, and the variance SSE / (M (R - K)).
+    It is minus infinity if R = K, where the variance cannot be estimated. Vectors
+    are (R, M), labels (R,) 0..K-1, all of them used.
     """
     count, dim = vectors.shape
     sizes = np.bincount(labels)

@@ -20,16 +20,9 @@ SecondLayer = Literal["pca", "shrunk"]
 class InitialNetwork:
     """The untrained network of a recording, with its input and output.
 
-    Attributes
-    ----------
-    inputs : (N, D) array
-        Input of the network.
-    first : (D, D) or (D, D + 1) array
-        W1, an offset in the last column if there is one.
-    second : (d, D) array
-        W2.
-    vectors : (N, d) array
-        Output of the network, not yet scaled to unit length.
+    Inputs are (N, D); the first layer W1 is (D, D), or (D, D + 1) with an offset in
+    the last column; the second W2 is (d, D). The output `vectors` (N, d) is not yet
+    scaled to unit length.
     """
 
     inputs: FloatArray
@@ -94,13 +87,10 @@ def start_network(
 
 
 def check_start(start: FirstLayer, model: Model) -> None:
-    """Check that the network of a recording can start as a model.
+    """Raise a UsageError if W1 and W2 cannot be those of the model.
 
-    Raises
-    ------
-    UsageError
-        If the start is "model" and the model's embedding network has more than two
-        layers.
+    They cannot if the start is "model" and its embedding network has more than two
+    layers.
     """
     if start == "model" and model.metric is not None and model.metric.hidden:
         raise UsageError(
@@ -120,17 +110,13 @@ def _start_as_metric(centered: FloatArray, metric: EmbeddingNet) -> InitialNetwo
 def _absorb_offset(
     centered: FloatArray, transform: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Move the offset of an affine whitening into the network's input.
+    """Move the offset of an affine whitening into the network's input (N, D).
 
-    The same whitening can be written with any split between mean and offset, but the
-    gradient of W1 is an outer product with the input: training does not depend on the
-    split only if inputs are centred at zero. What a singular transform cannot absorb
-    stays as an offset.
-
-    Returns
-    -------
-    inputs : (N, D) array
-    whitening : (D, D) or (D, D + 1) array
+    The same whitening can be written with any split between mean and offset, but
+    the gradient of W1 is an outer product with the input: training does not depend
+    on the split only if inputs are centred at zero. What a singular transform
+    cannot absorb stays as an offset, in the last column of the returned whitening
+    (D, D + 1).
     """
     dim = centered.shape[1]
     if transform is None:

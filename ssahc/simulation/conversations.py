@@ -158,15 +158,8 @@ class _Space:
 def simulate_corpus(options: SimulateOptions = SimulateOptions()) -> dict[str, Half]:
     """Simulate a corpus of two halves, "a" and "b".
 
-    Parameters
-    ----------
-    options : SimulateOptions
-
-    Returns
-    -------
-    dict
-        Name to half. Each half is meant to be diarized with the model of the other one:
-        both share one PLDA, but mean and whitening differ a little.
+    Each half is meant to be diarized with the model of the other one: both share
+    one PLDA, but mean and whitening differ a little.
     """
     generator = np.random.default_rng(options.seed)
     space = _draw_space(options.dim, generator)
@@ -186,12 +179,8 @@ def simulate_corpus(options: SimulateOptions = SimulateOptions()) -> dict[str, H
 def simulate_training(options: SimulateOptions = SimulateOptions()) -> LabelledXvectors:
     """Simulate x-vectors of known speakers in the speaker space of the corpus.
 
-    Each x-vector is from a session of its own, with its own offset and noise. The small
-    differences of the halves in mean and whitening are not applied.
-
-    Parameters
-    ----------
-    options : SimulateOptions
+    Each x-vector is from a session of its own, with its own offset and noise. The
+    small differences of the halves in mean and whitening are not applied.
     """
     generator = np.random.default_rng(options.seed)
     space = _draw_space(options.dim, generator)

@@ -26,24 +26,11 @@ def draw_noise(
     slow_seconds: float,
     dof: float,
 ) -> FloatArray:
-    """Draw the noise of the windows of one recording.
+    """Draw the noise (N, dim) of the windows (N, 2) of one recording.
 
-    Its covariance differs from recording to recording. Windows that share speech are
-    correlated, and short windows have more noise.
-
-    Parameters
-    ----------
-    segments : (N, 2) array
-        Start and end of the windows, in seconds.
-    dim : int
-    generator : Generator
-    variance, slow_share, slow_seconds, dof : float
-        ``noise``, ``slow_noise``, ``slow_seconds`` and ``noise_dof`` of
-        `ssahc.simulation.conversations.SimulateOptions`.
-
-    Returns
-    -------
-    (N, dim) array
+    Its covariance differs from recording to recording. Windows that share speech
+    are correlated, and short windows have more noise. The other parameters are
+    those of `ssahc.simulation.conversations.SimulateOptions`.
     """
     # A child generator, so that corpora that differ in their noise have the same turns.
     child = generator.spawn(1)[0]

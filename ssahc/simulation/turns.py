@@ -48,18 +48,7 @@ def draw_turns(
 
 
 def cut_windows(turns: list[Turn], kind: str) -> FloatArray:
-    """Cut every stretch of speech into windows.
-
-    Parameters
-    ----------
-    turns : list of Turn
-    kind : {"sliding", "turns"}
-
-    Returns
-    -------
-    (N, 2) array
-        Start and end, in seconds.
-    """
+    """Cut every stretch of speech into windows (N, 2), "sliding" or whole "turns"."""
     stretches: list[list[float]] = []
     for turn in sorted(turns):
         if stretches and turn.start <= stretches[-1][1]:

@@ -8,27 +8,16 @@ from ssahc.learning.losses.options import MarginKind
 def choose_margin(
     kind: MarginKind, fixed: float, within: Tensor, across: Tensor
 ) -> float:
-    """Return the margin for one mini-batch.
+    """Return the margin for one mini-batch; the fixed one if there are no tuples.
 
-    Narayanaswamy et al., ICASSP 2019: "adaptive" is ``mean d(a,n) - mean d(a,p)`` over
-    the tuples of the batch (their slides), "adaptive-floored" is the larger of this and
-    the fixed margin (their code). The unfloored margin may be 0 or less before anything
-    is learned, and grows with what the loss has learned.
+    Narayanaswamy et al., ICASSP 2019: "adaptive" is ``mean d(a,n) - mean d(a,p)``
+    over the tuples of the batch (their slides), "adaptive-floored" is the larger of
+    this and the fixed margin (their code). The unfloored margin may be 0 or less
+    before anything is learned, and grows with what the loss has learned. Distances
+    are `within` d(a,p) and `across` d(a,n), (T,) both.
 
     The margin is a constant to the gradient: otherwise the loss would decrease by
     shrinking the margin.
-
-    Parameters
-    ----------
-    kind : {"fixed", "adaptive", "adaptive-floored"}
-    fixed : float
-    within, across : (T,) tensor
-        d(a,p) and d(a,n) of each tuple.
-
-    Returns
-    -------
-    float
-        The fixed margin if there are no tuples.
     """
     if kind == "fixed" or len(within) == 0:
         return fixed

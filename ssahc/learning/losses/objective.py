@@ -51,22 +51,8 @@ _CLASS_LOSSES: dict[LossName, Callable[..., Tensor]] = {
 class Objective:
     """A loss of labelled embeddings.
 
-    Parameters
-    ----------
-    loss : LossName
-    options : LossOptions
-    gamma : float
-        Weight of the negatives in SSA's loss.
-    triplets : {"expected", "sampled"}
-        Whether SSA's loss is its expectation over random negatives, or taken over drawn
-        triplets.
-    triplet_form : {"authors", "paper"}
-        Form of SSA's loss.
-
-    Raises
-    ------
-    UsageError
-        If an option is set that the loss does not use.
+    Gamma, triplets and their form are those of SSA's loss; see `LearningOptions`. A
+    UsageError is raised if an option is set that the loss does not use.
     """
 
     loss: LossName
@@ -81,25 +67,15 @@ class Objective:
     # ---- parameters ----------------------------------------------------------------
 
     def initial_parameters(self, embeddings: Tensor, labels: IntArray) -> list[Tensor]:
-        """Return the initial values of the loss's own parameters.
+        """Return the initial values of the loss's own parameters, to be differentiated.
 
-        Class weights and centers start as the mean direction of their class: with
-        length 1 where only the direction matters; where logits are ``W x``, with the
-        length that makes these, for embeddings of average length, cosines times
-        `classification.adaptive_scale`. Biases start at 0. From a random start,
-        per-recording learning would be too short to find the classes.
-
-        Parameters
-        ----------
-        embeddings : (N, d) tensor
-        labels : (N,) int array
-            0..K-1, each of which occurs.
-
-        Returns
-        -------
-        list of tensor
-            Leaves that require a gradient, on the device of the embeddings; empty for
-            losses over tuples.
+        Class weights and centers start as the mean direction of their class:
+        with length 1 where only the direction matters; where logits are ``W
+        x``, with the length that makes these, for embeddings of average length,
+        cosines times `classification.adaptive_scale`. Biases start at 0. From a
+        random start, per-recording learning would be too short to find the
+        classes. Losses over tuples have no parameters. Embeddings are (N, d),
+        labels (N,) 0..K-1, each of which occurs.
         """
         embeddings = embeddings.detach()
         match self.loss:
@@ -126,27 +102,14 @@ class Objective:
         parameters: list[Tensor],
         generator: np.random.Generator,
     ) -> Tensor:
-        """Return the loss, to be differentiated.
+        """Return the loss, to be differentiated; 0 if there is nothing to learn.
 
-        Losses over tuples draw new tuples in every call, given the current embeddings.
-        They use at most 1000 rows (250 if all triplets are taken), drawn anew like a
-        mini-batch; SSA's expected loss uses all rows. The two prototypical losses draw
-        the query of each class.
-
-        Parameters
-        ----------
-        embeddings : (N, d) tensor
-            Of any length.
-        labels : (N,) int array
-            Where classes have weights, 0..K-1 for the K classes of these.
-        parameters : list of tensor
-            From `initial_parameters`, learned since.
-        generator : numpy.random.Generator
-
-        Returns
-        -------
-        scalar tensor
-            0, with gradients of 0, if there is nothing to learn.
+        Losses over tuples draw new tuples in every call, given the current
+        embeddings (N, d). They use at most 1000 rows (250 if all triplets are
+        taken), drawn anew like a mini-batch; SSA's expected loss uses all rows.
+        The two prototypical losses draw the query of each class. Parameters are
+        those of `initial_parameters`, learned since; where classes have
+        weights, the labels (N,) are 0..K-1 for the K classes of these.
         """
         if self.loss not in _CLASS_LOSSES:
             return self._over_tuples(embeddings, labels, generator)
