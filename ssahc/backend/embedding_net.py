@@ -19,8 +19,7 @@ Tensor = Any
 def apply_embedding_net(centered: FloatArray, net: EmbeddingNet) -> FloatArray:
     """Return the embeddings (N, d) of x-vectors (N, D) minus the mean of the model.
 
-    They are not scaled to unit length. A DataError is raised if dimensions
-    disagree.
+    They are not scaled to unit length. A DataError is raised if dimensions disagree.
     """
     check_dim(centered, len(net.whitening), "the embedding network")
     return run_network(centered, weights_of(net))

@@ -34,8 +34,8 @@ def fuse(
 ) -> Affinity:
     """Return the weighted sum of two affinities of one recording.
 
-    Statistics for normalisation are taken over pairs of different windows. An
-    affinity without spread (or, for "maxabs", all zero) is not normalised.
+    Statistics for normalisation are taken over pairs of different windows. An affinity
+    without spread (or, for "maxabs", all zero) is not normalised.
     """
     if options.fusion != "raw":
         normalize = _maxabs if options.fusion == "maxabs" else _znorm

@@ -102,8 +102,8 @@ def plda_affinity(
 def project_plda(plda: Plda, directions: FloatArray) -> Plda:
     """Return the model of ``directions @ x``, as Kaldi's ``Plda::ApplyTransform``.
 
-    Directions are (d, D), the model's transform is square. A DataError is raised if
-    the projected within-class covariance is singular.
+    Directions are (d, D), the model's transform is square. A DataError is raised if the
+    projected within-class covariance is singular.
     """
     try:
         loading = np.linalg.solve(plda.transform.T, directions.T).T
@@ -157,8 +157,9 @@ def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> FactoredAffini
     """Return the PLDA log-likelihood ratios of vectors (N, d) in the latent space.
 
     With one enrolment vector, the ratio of x and y is the sum over dimensions of
-    ``log((1+psi)^2 / (1+2 psi)) / 2 + psi/(1+2 psi) x y - psi^2 / (2 (1+psi) (1+2
-    psi)) (x^2 + y^2)`` (Kaldi's ``Plda::LogLikelihoodRatio``).
+    ``log((1+psi)^2 / (1+2 psi)) / 2 + psi/(1+2 psi) x y
+    - psi^2 / (2 (1+psi) (1+2 psi)) (x^2 + y^2)`` (Kaldi's
+    ``Plda::LogLikelihoodRatio``).
     """
     cross = psi / (1 + 2 * psi)
     square = -0.5 * psi**2 / ((1 + psi) * (1 + 2 * psi))
@@ -179,8 +180,8 @@ def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatA
 def isotropic_plda(dim: int) -> Plda:
     """Return a generic PLDA for whitened x-vectors when none was trained.
 
-    The total covariance is I, as whitening makes it, and the between-speaker share
-    is the same in all directions.
+    The total covariance is I, as whitening makes it, and the between-speaker share is
+    the same in all directions.
     """
     within = 1 - _SPEAKER_SHARE
     psi = np.full(dim, _SPEAKER_SHARE / within)

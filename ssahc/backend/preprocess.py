@@ -30,8 +30,8 @@ def check_dim(vectors: FloatArray, expected: int, part: str) -> None:
 def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
     """Subtract the global mean (D,) from rows (N, D), or their own mean if it is None.
 
-    Without a global mean, vectors that are all equal are returned unchanged:
-    centring would leave nothing but rounding noise.
+    Without a global mean, vectors that are all equal are returned unchanged: centring
+    would leave nothing but rounding noise.
     """
     if mean is not None:
         check_dim(xvectors, len(mean), "the model's mean")
@@ -62,8 +62,8 @@ def unit_rows(vectors: FloatArray) -> FloatArray:
 def length_normalize(vectors: FloatArray) -> FloatArray:
     """Scale each row to length sqrt(D); rows of zeros stay zero.
 
-    Source: Kaldi's ``ivector-normalize-length``. This is not ``sqrt(D) *
-    unit_rows``, which differs in the last bits.
+    Source: Kaldi's ``ivector-normalize-length``. This is not ``sqrt(D) * unit_rows``,
+    which differs in the last bits.
     """
     return vectors * (np.sqrt(vectors.shape[1]) / _nonzero_lengths(vectors))
 
@@ -112,38 +112,13 @@ def principal_directions(vectors: FloatArray, dim: int) -> FloatArray:
     return pca(vectors)[1][: min(dim, len(vectors))]
 
 
-def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> FloatArray:
-    """Centre, whiten, length-normalise and project the x-vectors of one recording.
-
-    Parameters
-    ----------
-    xvectors : (N, D) array
-        As extracted.
-    model : Model
-    pca_dim : int
-        Dimension d to keep; at most min(N, D).
-
-    Returns
-    -------
-    (N, d) array
-        Coordinates along the principal directions of the recording.
-
-    Raises
-    ------
-    DataError
-        If the dimensions of x-vectors and model disagree.
-    """
-    whitened = whiten_and_normalize(center(xvectors, model.mean), model)
-    return whitened @ principal_directions(whitened, pca_dim).T
-
-
 def energy_dim(energies: FloatArray, target_energy: float) -> int:
     """Return how many directions Kaldi keeps for a share of the energy.
 
-    The loop of ``ivector-plda-scoring-dense`` counts one direction more than it
-    needs. The result can therefore exceed D by one, where Kaldi aborts; the caller
-    then keeps all directions. A recording without energy (one vector, or equal
-    ones) keeps one. Energies (D,) are decreasing.
+    The loop of ``ivector-plda-scoring-dense`` counts one direction more than it needs.
+    The result can therefore exceed D by one, where Kaldi aborts; the caller then keeps
+    all directions. A recording without energy (one vector, or equal ones) keeps one.
+    Energies (D,) are decreasing.
     """
     total = energies.sum()
     if total <= 0:

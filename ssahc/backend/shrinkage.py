@@ -20,9 +20,9 @@ def shrunk_directions(vectors: FloatArray) -> FloatArray:
     """Return the directions (d, D) above the noise, scaled by their share of signal.
 
     There are no parameters: the variance of the noise, which is the same in all
-    directions of the vectors (N, D), follows from the median energy. Rows have
-    lengths of 0 to 1, the strongest first. Like those of `recording_pca`, they are
-    applied without centring.
+    directions of the vectors (N, D), follows from the median energy. Rows have lengths
+    of 0 to 1, the strongest first. Like those of `recording_pca`, they are applied
+    without centring.
     """
     energies, directions = leading_pca(vectors)
     shape = sorted((len(vectors) - 1, vectors.shape[1]))

@@ -24,9 +24,6 @@ from ssahc.core.options import Options
 from ssahc.core.types import LARGEST, FloatArray, Model, as_matrix, find_unusable
 from ssahc.core.validation import Interval, changed_fields
 
-# A variance below this share of the largest is rounding noise of float32 vectors.
-_NO_VARIANCE = 1e-12
-
 
 @dataclass(frozen=True)
 class TrainingOptions(Options, group="Learning"):
@@ -161,8 +158,8 @@ def estimate_whitening(vectors: FloatArray) -> FloatArray:
     """Return the (D, D) whitening: principal directions over standard deviations.
 
     Source: ``est-pca --read-vectors=true --normalize-mean=false
-    --normalize-variance=true --dim=-1``. A DataError is raised if the vectors do
-    not vary in all D directions.
+    --normalize-variance=true --dim=-1``. A DataError is raised if the vectors do not
+    vary in all D directions.
     """
     variances, directions = principal_variances(vectors, "a whitening transform")
     return directions / np.sqrt(variances)[:, None]

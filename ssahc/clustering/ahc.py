@@ -105,9 +105,8 @@ def average_linkage(
 ) -> MergeHistory:
     """Merge the clusters of a matrix (N, N) until one is left, in float32.
 
-    Only the upper triangle is read. `start` (N,) has initial clusters 0..K-1,
-    single windows by default; `cost` selects the pairs to merge once few clusters
-    are left.
+    Only the upper triangle is read. `start` (N,) has initial clusters 0..K-1, single
+    windows by default; `cost` selects the pairs to merge once few clusters are left.
     """
     sums = symmetrize(affinity)
     if start is None:
@@ -130,9 +129,9 @@ def agglomerative_cluster(
     """Cluster one recording as ``agglomerative-cluster``, with all its options.
 
     The matrix is clustered in float32. Only its upper triangle is read, except for
-    affinities between pieces of a recording, which come from the lower triangle.
-    `cost` is not in Kaldi; the first pass over pieces does not use it. Labels (N,)
-    are 0..K-1 in Kaldi's order.
+    affinities between pieces of a recording, which come from the lower triangle. `cost`
+    is not in Kaldi; the first pass over pieces does not use it. Labels (N,) are 0..K-1
+    in Kaldi's order.
     """
     check_matrix(affinity)
     affinity = affinity.astype(np.float32, copy=False)

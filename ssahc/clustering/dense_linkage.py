@@ -34,8 +34,8 @@ class DenseClusters:
         """Start from K clusters.
 
         `sums` (K, K), the symmetric sums of affinities between clusters, are
-        overwritten; `sizes` (K,) are numbers of windows, 1 by default; no union
-        has more than `largest`.
+        overwritten; `sizes` (K,) are numbers of windows, 1 by default; no union has
+        more than `largest`.
         """
         count = len(sums)
         self.sums, self.largest = sums, largest

@@ -30,8 +30,8 @@ def merge_in_pieces(
     """Merge all windows; exactly, unless there are more than `longest`.
 
     Such recordings are clustered in pieces of at most `piece` windows first, which
-    leaves `piece` clusters in total. A union whose average exceeds those of its
-    parts gets the average of its parts.
+    leaves `piece` clusters in total. A union whose average exceeds those of its parts
+    gets the average of its parts.
     """
     if len(affinity) <= longest:
         return merge_factored(affinity)

@@ -18,8 +18,8 @@ from ssahc.core.types import Float32Array
 class Epoch:
     """Results of an epoch; number 0 is the state before training.
 
-    The loss is the mean over the batches, None for epoch 0. Error rates, 0 to 1,
-    are over all pairs of held-out x-vectors, None if none are held out.
+    The loss is the mean over the batches, None for epoch 0. Error rates, 0 to 1, are
+    over all pairs of held-out x-vectors, None if none are held out.
     """
 
     number: int
@@ -38,11 +38,10 @@ def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
 class Checkpoint:
     """All that is needed to continue after an epoch as if not interrupted.
 
-    Epochs are all so far, epoch 0 included. Arrays are named by kind and number:
-    the network's weights (``layer0``, ...), those of the best epoch (``best0``),
-    the loss's own parameters (``parameter0``), and Adam's state for all of these
-    (``step0``, ``exp_avg0``, ``exp_avg_sq0``). The state of the random generator is
-    JSON.
+    Epochs are all so far, epoch 0 included. Arrays are named by kind and number: the
+    network's weights (``layer0``, ...), those of the best epoch (``best0``), the loss's
+    own parameters (``parameter0``), and Adam's state for all of these (``step0``,
+    ``exp_avg0``, ``exp_avg_sq0``). The state of the random generator is JSON.
     """
 
     epochs: tuple[Epoch, ...]

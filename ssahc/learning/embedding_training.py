@@ -280,8 +280,8 @@ def initial_weights(
     """Return the weights that training starts from (`MetricOptions.start`).
 
     A DataError is raised if the model is not for x-vectors of `dim` dimensions; a
-    UsageError if it lacks what the initialisation needs, or gives fewer dimensions
-    than asked for.
+    UsageError if it lacks what the initialisation needs, or gives fewer dimensions than
+    asked for.
     """
     whitening = np.eye(dim) if model.transform is None else model.transform
     projection = np.eye(dim)

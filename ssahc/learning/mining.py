@@ -31,10 +31,10 @@ def all_pairs(labels: IntArray) -> tuple[IntArray, np.ndarray]:
 def draw_ssa_triplets(labels: IntArray, generator: np.random.Generator) -> IntArray:
     """Return every pair of one cluster with one random negative, as SSA does (T, 3).
 
-    The negative is uniform over all windows of the other clusters (the code of
-    Singh & Ganapathy). In contrast to `draw_triplets`, a pair has one anchor, the
-    one that comes before the positive in time, and no distances are needed. There
-    are at least two clusters.
+    The negative is uniform over all windows of the other clusters (the code of Singh &
+    Ganapathy). In contrast to `draw_triplets`, a pair has one anchor, the one that
+    comes before the positive in time, and no distances are needed. There are at least
+    two clusters.
     """
     triplets = []
     for cluster in np.unique(labels):
@@ -111,10 +111,10 @@ def draw_quadruplets(
 
     The second negative n2 is chosen as a negative of the first, n1, outside the
     anchor's class (Narayanaswamy et al., ICASSP 2019), with a sampling of
-    `draw_triplets` other than "all": a semi-hard n2 is the row nearest to n1 such
-    that d(n1, n2) > d(a, p), a hard n2 the row nearest to n1. (The authors' code
-    does not choose n2: it averages over all quadruplets within the margin.) There
-    are none if there are fewer than three classes, or no class with two rows.
+    `draw_triplets` other than "all": a semi-hard n2 is the row nearest to n1 such that
+    d(n1, n2) > d(a, p), a hard n2 the row nearest to n1. (The authors' code does not
+    choose n2: it averages over all quadruplets within the margin.) There are none if
+    there are fewer than three classes, or no class with two rows.
     """
     if sampling == "all":
         raise UsageError(

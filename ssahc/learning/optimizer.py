@@ -30,8 +30,8 @@ class Learner:
     """The network of one recording, with its inputs and the state of Adam.
 
     Inputs are (N, D); weights are W1 (D, D) and W2 (d, D); the offset (1, D) of an
-    affine whitening is not trained. Adam keeps running means of the gradients and
-    of their squares, and the number of steps taken.
+    affine whitening is not trained. Adam keeps running means of the gradients and of
+    their squares, and the number of steps taken.
     """
 
     inputs: Float32Array
@@ -47,8 +47,8 @@ class Learner:
     ) -> "Learner":
         """Return a network that has not been trained.
 
-        The whitening (D, D) or (D, D + 1), with an offset in the last column,
-        is the start of W1; the projection (d, D) is that of W2.
+        The whitening (D, D) or (D, D + 1), with an offset in the last column, is the
+        start of W1; the projection (d, D) is that of W2.
         """
         dim = inputs.shape[1]
         first, second = (
@@ -71,10 +71,10 @@ class Learner:
 class Training:
     """The outcome of a `TrainingJob`.
 
-    Losses are those before each step, and that of the trained network. Training
-    stopped with "no_gain" if the loss ends no lower than it began, with "diverged"
-    if it is not finite. Embeddings (N, d), the output of the trained network, have
-    unit length. The `learner` can be trained further.
+    Losses are those before each step, and that of the trained network. Training stopped
+    with "no_gain" if the loss ends no lower than it began, with "diverged" if it is not
+    finite. Embeddings (N, d), the output of the trained network, have unit length. The
+    `learner` can be trained further.
     """
 
     losses: tuple[float, ...]
@@ -87,8 +87,8 @@ class Training:
 class TrainingJob:
     """The network of one recording, to be trained by full-batch Adam.
 
-    Training stops, before the step, when the loss is below the share `eta` of its
-    first value. Losses that are not steady are trained for all steps.
+    Training stops, before the step, when the loss is below the share `eta` of its first
+    value. Losses that are not steady are trained for all steps.
     """
 
     learner: Learner

@@ -37,8 +37,8 @@ ClusterFunction = Callable[[Affinity, Stop, MergeHistory | None], IntArray]
 class LearningTask:
     """A recording to learn the affinity of.
 
-    Together with the seed, its id decides on what is sampled. The network learns
-    from the labels that `cluster` gives. If the number of speakers N* is known, no
+    Together with the seed, its id decides on what is sampled. The network learns from
+    the labels that `cluster` gives. If the number of speakers N* is known, no
     clustering leaves fewer clusters, and periods end there.
     """
 
@@ -69,8 +69,8 @@ def learn(
 ) -> Learned:
     """Learn the affinity of one recording from its own clusters, as `learn_batch`.
 
-    Where nothing can be learned, or learning fails, the affinity is the last one
-    before that, and the period says why.
+    Where nothing can be learned, or learning fails, the affinity is the last one before
+    that, and the period says why.
     """
     (learned,) = learn_batch(
         [task], options, pca_dim=pca_dim, device=device, progress=progress

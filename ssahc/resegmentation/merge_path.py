@@ -30,8 +30,8 @@ _MANY = 40
 class Candidate:
     """A labelling (N,) of the windows, 0..K-1, and its evidence in nats.
 
-    The evidence is known up to a constant of the recording. `inflation` is the
-    variance inflation of speakers' means by noise that lasts (`lasting_noise`).
+    The evidence is known up to a constant of the recording. `inflation` is the variance
+    inflation of speakers' means by noise that lasts (`lasting_noise`).
     """
 
     labels: IntArray
@@ -62,9 +62,9 @@ MergePath = tuple[Candidate, ...]
 def count_speakers(path: MergePath, stop: Stop) -> int:
     """Return the number of speakers at a stop.
 
-    A threshold, in nats, is added to the evidence for each speaker: the number K
-    with the largest evidence + K * threshold is chosen. It is within the bounds of
-    the stop, and at most the number of windows.
+    A threshold, in nats, is added to the evidence for each speaker: the number K with
+    the largest evidence + K * threshold is chosen. It is within the bounds of the stop,
+    and at most the number of windows.
     """
     num_windows = len(path[0].labels)
     if stop.num_speakers is not None:
@@ -88,8 +88,8 @@ def merge_to_one(
 ) -> MergePath:
     """Merge speakers until one is left, from more than there can be.
 
-    Many speakers are merged at once, but each of the decreasing numbers in `goals`
-    gets a candidate; below the last one, speakers are merged one by one.
+    Many speakers are merged at once, but each of the decreasing numbers in `goals` gets
+    a candidate; below the last one, speakers are merged one by one.
     """
     posterior = infer(observations, start.responsibilities, _ITERATIONS, start.priors)
     path: list[Candidate] = []

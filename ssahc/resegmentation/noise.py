@@ -36,15 +36,15 @@ def lasting_noise(
 ) -> tuple[float, float]:
     """Return the gain in evidence from noise that lasts, and its variance inflation.
 
-    Such noise shifts all windows of a speaker within a block of time, so that they
-    say less about the speaker than independent windows. The shift is drawn from
-    N(0, r I) for each speaker and block. Speakers, shifts and noise are integrated
-    out; r is chosen to maximise the evidence. Labels (N,) are speakers 0..K-1,
-    blocks (N,) are 0..B-1.
+    Such noise shifts all windows of a speaker within a block of time, so that they say
+    less about the speaker than independent windows. The shift is drawn from N(0, r I)
+    for each speaker and block. Speakers, shifts and noise are integrated out; r is
+    chosen to maximise the evidence. Labels (N,) are speakers 0..K-1, blocks (N,) are
+    0..B-1.
 
-    The gain is in nats, relative to r = 0, and not negative. The inflation, at
-    least 1, is the variance of the mean of a speaker's windows in a block, relative
-    to independent windows.
+    The gain is in nats, relative to r = 0, and not negative. The inflation, at least 1,
+    is the variance of the mean of a speaker's windows in a block, relative to
+    independent windows.
     """
     psi, weights = observations.psi, observations.weights
     pairs = labels * (blocks.max() + 1) + blocks

@@ -60,8 +60,8 @@ def infer(
 ) -> Posterior:
     """Iterate VBx from initial responsibilities (N, K) until the evidence converges.
 
-    There is at least one iteration and at most `iterations`; priors (K,) are
-    uniform by default.
+    There is at least one iteration and at most `iterations`; priors (K,) are uniform by
+    default.
     """
     _, count = responsibilities.shape
     if priors is None:
@@ -102,8 +102,8 @@ def infer_speakers(
 ) -> tuple[FloatArray, FloatArray, float]:
     """Return the posterior q(y_k) of the K speakers, given the sums of `gather`.
 
-    These are means (K, D), expected squared lengths of y_k (K,), and the term of
-    the speakers' prior in the evidence.
+    These are means (K, D), expected squared lengths of y_k (K,), and the term of the
+    speakers' prior in the evidence.
     """
     means, penalties = np.empty_like(sums), np.zeros(len(counts))
     prior_terms = 0.0
@@ -136,14 +136,14 @@ def forward_backward(
 ) -> tuple[FloatArray, float, FloatArray]:
     """Infer the states of the hidden Markov model by the forward-backward algorithm.
 
-    From one window to the next, the state stays with probability `stay` (N - 1,),
-    below 1; otherwise it is drawn from the priors (K,), possibly the same one.
-    Log-likelihoods (N, K) are those of windows before half of their weight (N,)
-    times the penalty of the state (K,) is subtracted, which is done here; they are
+    From one window to the next, the state stays with probability `stay` (N - 1,), below
+    1; otherwise it is drawn from the priors (K,), possibly the same one.
+    Log-likelihoods (N, K) are those of windows before half of their weight (N,) times
+    the penalty of the state (K,) is subtracted, which is done here; they are
     overwritten.
 
-    Returns the probability of each state at each window (N, K), the log-likelihood
-    of all windows, and the expected number of times that each state is drawn (K,).
+    Returns the probability of each state at each window (N, K), the log-likelihood of
+    all windows, and the expected number of times that each state is drawn (K,).
     """
     count, states = log_likelihoods.shape
     # Probabilities of states given earlier windows, then given all windows.

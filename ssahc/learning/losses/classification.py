@@ -39,8 +39,8 @@ def am_softmax(
     CE with the logits ``scale (cos theta_y - margin)`` for the row's own class and
     ``scale cos theta_k`` for the others.
 
-    Chung et al., Interspeech 2020, with margin and scale of their recipe. The
-    margin is a difference of cosines.
+    Chung et al., Interspeech 2020, with margin and scale of their recipe. The margin is
+    a difference of cosines.
     """
     cosine = cosines(embeddings, weight)
     own = _gather_own(cosine, labels) - margin
@@ -58,12 +58,12 @@ def aam_softmax(
     """Return the additive angular margin softmax loss (ArcFace).
 
     CE with the logits ``scale cos(theta_y + margin)`` for the row's own class and
-    ``scale cos theta_k`` for the others; the margin is in radians, 0 to pi. Beyond
-    theta_y = pi - margin, where the cosine would increase again, the own logit is
-    ``scale (cos theta_y - margin sin margin)``.
+    ``scale cos theta_k`` for the others. The margin is an angle in radians, 0 to pi.
+    Beyond theta_y = pi - margin, where the cosine would increase again, the own logit
+    is ``scale (cos theta_y - margin sin margin)``.
 
-    Chung et al., Interspeech 2020, with margin and scale of their implementation,
-    which also has this fallback.
+    Chung et al., Interspeech 2020, with margin and scale of their implementation, which
+    also has this fallback.
     """
     cosine = cosines(embeddings, weight)
     own = _gather_own(cosine, labels)
@@ -78,8 +78,7 @@ def congenerous_cosine(
 ) -> Tensor:
     """Return the congenerous cosine loss: ``CE(scale cos theta)``.
 
-    Coria et al., 2020: a softmax of cosines; the scale is `adaptive_scale` by
-    default.
+    Coria et al., 2020: a softmax of cosines; the scale is `adaptive_scale` by default.
     """
     if scale is None:
         scale = adaptive_scale(len(weight))
@@ -107,8 +106,8 @@ def center(
 
     ``CE(W x) + center_weight sum (1 - cos(x, c_y))^2 / (2 N)``
 
-    Coria et al., 2020: cosine instead of Euclidean distances, no bias, and centers
-    c_k learned like the weights.
+    Coria et al., 2020: cosine instead of Euclidean distances, no bias, and centers c_k
+    learned like the weights.
     """
     apart = 1 - _gather_own(cosines(embeddings, centers), labels)
     spread = (apart**2).sum() / 2 / max(len(labels), 1)

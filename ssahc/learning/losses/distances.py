@@ -51,7 +51,6 @@ def safe_sqrt(squares: Tensor) -> Tensor:
 def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean over rows of ``-log softmax(logits)[label]``.
 
-    Logits are (N, K), labels (N,) 0..K-1; without rows it is 0 with a gradient of
-    0.
+    Logits are (N, K), labels (N,) 0..K-1; without rows it is 0 with a gradient of 0.
     """
     return cross_entropy(logits, labels, reduction="sum") / max(len(labels), 1)

@@ -35,10 +35,9 @@ def triplet(
     """Return the triplet loss: ``mean max(0, d(a,p) - d(a,n) + margin)``.
 
     Narayanaswamy et al., ICASSP 2019, with the squared distance and margin of their
-    code. A cosine distance is half the squared distance: with a margin of 0.4 the
-    loss is half as large, and it is the triplet loss of Coria et al. (2020).
-    Triplets (T, 3) are rows of anchor, positive, negative; the margin is in units
-    of the distance.
+    code. A cosine distance is half the squared distance: with a margin of 0.4 the loss
+    is half as large, and it is the triplet loss of Coria et al. (2020). Triplets (T, 3)
+    are rows of anchor, positive, negative; the margin is in units of the distance.
     """
     apart = distances(embeddings, distance)
     anchor, positive, negative = triplets.T
@@ -55,13 +54,13 @@ def quadruplet(
 ) -> Tensor:
     """Return the quadruplet loss.
 
-    ``mean max(0, d(a,p) - d(a,n1) + margin) + mean max(0, d(a,p) - d(n1,n2) +
-    second_margin)``
+    ``mean max(0, d(a,p) - d(a,n1) + margin)
+    + mean max(0, d(a,p) - d(n1,n2) + second_margin)``
 
-    Narayanaswamy et al., ICASSP 2019, with the squared distance and margins of
-    their code. The second term makes positive pairs closer than pairs of two other
-    classes. Quadruplets (T, 4) are rows of anchor, positive, and two negatives of
-    different classes.
+    Narayanaswamy et al., ICASSP 2019, with the squared distance and margins of their
+    code. The second term makes positive pairs closer than pairs of two other classes.
+    Quadruplets (T, 4) are rows of anchor, positive, and two negatives of different
+    classes.
     """
     apart = distances(embeddings, distance)
     anchor, positive, first, second = quadruplets.T
@@ -76,12 +75,12 @@ def contrastive(
 ) -> Tensor:
     """Return the contrastive loss.
 
-    ``mean f(x, y) / 2`` with ``f = d^2`` for a pair of the same class and ``f =
-    max(0, margin - d)^2`` for other pairs; d is the cosine distance 1 - cos(x, y).
-    Pairs are (T, 2).
+    ``mean f(x, y) / 2`` with ``f = d^2`` for a pair of one class and
+    ``f = max(0, margin - d)^2`` for other pairs; d is the cosine distance
+    1 - cos(x, y). Pairs are (T, 2).
 
-    Coria et al., "A comparison of metric learning loss functions for end-to-end
-    speaker verification", 2020; their margin is a fifth of the largest distance, 2.
+    Coria et al., "A comparison of metric learning loss functions for end-to-end speaker
+    verification", 2020; their margin is a fifth of the largest distance, 2.
     """
     first, second = pairs.T
     apart = distances(embeddings, "cosine")[first, second]

@@ -48,8 +48,8 @@ class Losses(ABC):
     def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
         """Return the losses (B,) and their gradients, before the scaling to length 1.
 
-        The gradients (B, N, d) are those of the network's output before its
-        rows are scaled (`Pass.gradients` goes on from there).
+        The gradients (B, N, d) are those of the network's output before its rows are
+        scaled (`Pass.gradients` goes on from there).
         """
 
     def step(self, lr: float) -> None:  # noqa: B027
@@ -115,9 +115,9 @@ class ExpectedTriplets(Loss):
     """Mean loss over all within-cluster pairs, expected over the negative.
 
     Equal to the mean of `SampledTriplets` when every pair gets one negative drawn
-    uniformly from all windows of the other clusters; with a random order of anchor
-    and positive in the paper's form. Needs only the clusters' sums, so O(N d).
-    Clusters (N,) are 0..K-1, two or more, of which one has two windows or more.
+    uniformly from all windows of the other clusters; with a random order of anchor and
+    positive in the paper's form. Needs only the clusters' sums, so O(N d). Clusters
+    (N,) are 0..K-1, two or more, of which one has two windows or more.
     """
 
     clusters: IntArray
