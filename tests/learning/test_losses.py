@@ -5,10 +5,10 @@ from math import cos, log, pi, sin, sqrt
 import numpy as np
 import pytest
 import torch
+from ssahc.learning.losses.margins import choose_margin, second_margin
 
 from ssahc.learning.losses import classification, pairwise, prototypical
 from ssahc.learning.losses.distances import distances, normalize_rows, safe_sqrt
-from ssahc.learning.losses.margins import choose_margin, second_margin
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
 
 # Among the classes one of a single row; no class is contiguous.
