@@ -34,13 +34,7 @@ class Affinity(ABC):
 
     @abstractmethod
     def sums_to(self, member: FloatArray) -> FloatArray:
-        """Return the (N, K) sums of affinities to the windows of K clusters.
-
-        Parameters
-        ----------
-        member : (N, K) array
-            One-hot clusters.
-        """
+        """Return the sums (N, K) of affinities to the windows of one-hot clusters."""
 
     @abstractmethod
     def diagonal(self) -> FloatArray:
@@ -63,14 +57,7 @@ class Affinity(ABC):
 class FactoredAffinity(Affinity):
     """``A[i, j] = features[i] . features[j] + bias[i] + bias[j] + constant``.
 
-    Parameters
-    ----------
-    features : (N, d) array
-        One row per window.
-    bias : (N,) array
-        Added to all affinities of a window.
-    constant : float
-        Added to all affinities.
+    Features are (N, d), biases (N,).
     """
 
     features: FloatArray
@@ -154,16 +141,9 @@ class FactoredAffinity(Affinity):
 
 @dataclass(frozen=True, eq=False)
 class ScoreMatrix(Affinity):
-    """Scores that were computed elsewhere; statistics are of the upper triangle.
+    """Scores (N, N) that were computed elsewhere; `check_matrix` must accept them.
 
-    Parameters
-    ----------
-    matrix : (N, N) array
-
-    Raises
-    ------
-    DataError
-        As `check_matrix`.
+    Statistics are those of the upper triangle.
     """
 
     matrix: Float32Array | FloatArray
@@ -231,34 +211,14 @@ def symmetrize(matrix: FloatArray | Float32Array) -> Float32Array:
 
 
 def cosine_affinity(vectors: FloatArray) -> FactoredAffinity:
-    """Return the cosines between rows; a row of zeros has affinity 0 to all others.
-
-    Parameters
-    ----------
-    vectors : (N, d) array
-    """
+    """Return the cosines between rows (N, d); those of a zero row are 0."""
     return FactoredAffinity(unit_rows(vectors), np.zeros(len(vectors)))
 
 
 def weighted_sum(first: Affinity, second: Affinity, weight: float) -> Affinity:
     """Return ``weight * first + (1 - weight) * second``, entry by entry.
 
-    Parameters
-    ----------
-    first, second : Affinity
-        Of the same N windows.
-    weight : float
-        0 to 1.
-
-    Returns
-    -------
-    Affinity
-        A `FactoredAffinity` if both are, else a `ScoreMatrix`.
-
-    Raises
-    ------
-    UsageError
-        If the weight is not between 0 and 1.
+    The result is a `FactoredAffinity` if both are, else a `ScoreMatrix`.
     """
     if not 0 <= weight <= 1:
         raise UsageError(f"the weight must be between 0 and 1, found {weight:g}")

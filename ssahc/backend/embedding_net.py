@@ -17,22 +17,9 @@ Tensor = Any
 
 
 def apply_embedding_net(centered: FloatArray, net: EmbeddingNet) -> FloatArray:
-    """Return the embeddings of x-vectors, not scaled to unit length.
+    """Return the embeddings (N, d) of x-vectors (N, D) minus the mean of the model.
 
-    Parameters
-    ----------
-    centered : (N, D) array
-        X-vectors minus the mean of the network's model.
-    net : EmbeddingNet
-
-    Returns
-    -------
-    (N, d) array
-
-    Raises
-    ------
-    DataError
-        If dimensions disagree.
+    They are not scaled to unit length. A DataError is raised if dimensions disagree.
     """
     check_dim(centered, len(net.whitening), "the embedding network")
     return run_network(centered, weights_of(net))

@@ -36,12 +36,6 @@ def fuse(
 
     Statistics for normalisation are taken over pairs of different windows. An affinity
     without spread (or, for "maxabs", all zero) is not normalised.
-
-    Parameters
-    ----------
-    learned, scores : Affinity
-        Of the same N windows.
-    options : FusionOptions
     """
     if options.fusion != "raw":
         normalize = _maxabs if options.fusion == "maxabs" else _znorm

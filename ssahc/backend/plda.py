@@ -102,16 +102,8 @@ def plda_affinity(
 def project_plda(plda: Plda, directions: FloatArray) -> Plda:
     """Return the model of ``directions @ x``, as Kaldi's ``Plda::ApplyTransform``.
 
-    Parameters
-    ----------
-    plda : Plda
-        With a square transform.
-    directions : (d, D) array
-
-    Raises
-    ------
-    DataError
-        If the projected within-class covariance is singular.
+    Directions are (d, D), the model's transform is square. A DataError is raised if the
+    projected within-class covariance is singular.
     """
     try:
         loading = np.linalg.solve(plda.transform.T, directions.T).T
@@ -122,20 +114,10 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
 
 
 def diagonalize(mean: FloatArray, within: FloatArray, between: FloatArray) -> Plda:
-    """Return the model with these covariances, in the space where both are diagonal.
+    """Return the model with these covariances (D, D), where both are diagonal.
 
-    Source: Kaldi's ``PldaEstimator::GetOutput``.
-
-    Parameters
-    ----------
-    mean : (D,) array
-    within, between : (D, D) array
-        Within-class and between-class covariance.
-
-    Raises
-    ------
-    DataError
-        If the within-class covariance is singular.
+    Source: Kaldi's ``PldaEstimator::GetOutput``. A DataError is raised if the
+    within-class covariance is singular.
     """
     try:
         inverse_root = np.linalg.inv(np.linalg.cholesky(within))
@@ -152,23 +134,7 @@ def _singular() -> DataError:
 
 
 def project_to_latent(vectors: FloatArray, plda: Plda) -> FloatArray:
-    """Project vectors into the latent space of a PLDA.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-        Centred, whitened, length-normalised (`ssahc.backend.preprocess`).
-    plda : Plda
-
-    Returns
-    -------
-    (N, d) array
-
-    Raises
-    ------
-    DataError
-        If the dimensions of vectors and model disagree.
-    """
+    """Project whitened, normalised vectors (N, D) to the latent space of a PLDA."""
     check_dim(vectors, len(plda.mean), "the PLDA")
     return (vectors - plda.mean) @ plda.transform.T
 
@@ -176,20 +142,10 @@ def project_to_latent(vectors: FloatArray, plda: Plda) -> FloatArray:
 def normalize_latent(
     latent: FloatArray, psi: FloatArray, counts: FloatArray
 ) -> FloatArray:
-    """Scale each row to the length that the model expects; rows of zeros stay zero.
+    """Scale each row (N, d) to the length that the model expects; zero rows stay zero.
 
-    Source: Kaldi's ``Plda::GetNormalizationFactor``.
-
-    Parameters
-    ----------
-    latent : (N, d) array
-    psi : (d,) array
-    counts : (N,) or (1,) array
-        Number of vectors of one speaker that each row is the mean of.
-
-    Returns
-    -------
-    (N, d) array
+    Each row is the mean of `counts` (N,) or (1,) vectors of one speaker. Source:
+    Kaldi's ``Plda::GetNormalizationFactor``.
     """
     dim = len(psi)
     energy = (latent**2 / (psi + 1 / counts[:, None])).sum(axis=1, keepdims=True)
@@ -198,17 +154,12 @@ def normalize_latent(
 
 
 def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> FactoredAffinity:
-    """Return the PLDA log-likelihood ratios of vectors in the latent space.
+    """Return the PLDA log-likelihood ratios of vectors (N, d) in the latent space.
 
     With one enrolment vector, the ratio of x and y is the sum over dimensions of
     ``log((1+psi)^2 / (1+2 psi)) / 2 + psi/(1+2 psi) x y
     - psi^2 / (2 (1+psi) (1+2 psi)) (x^2 + y^2)`` (Kaldi's
     ``Plda::LogLikelihoodRatio``).
-
-    Parameters
-    ----------
-    latent : (N, d) array
-    psi : (d,) array
     """
     cross = psi / (1 + 2 * psi)
     square = -0.5 * psi**2 / ((1 + psi) * (1 + 2 * psi))
@@ -218,25 +169,9 @@ def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> FactoredAffini
 
 
 def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatArray]:
-    """Return vectors in a space where the within-speaker covariance is I.
+    """Return whitened x-vectors (N, D) in the latent space, and its variances psi (d,).
 
-    Parameters
-    ----------
-    vectors : (N, D) array
-        Centred, whitened, length-normalised (`ssahc.backend.preprocess`).
-    model : Model
-        Without a PLDA, `isotropic_plda` is used.
-
-    Returns
-    -------
-    latent : (N, d) array
-    psi : (d,) array
-        Between-speaker variance along each dimension.
-
-    Raises
-    ------
-    DataError
-        If the dimensions of vectors and model disagree.
+    The space is that of the model's PLDA, or of `isotropic_plda`.
     """
     plda = model.plda or isotropic_plda(vectors.shape[1])
     return project_to_latent(vectors, plda), plda.psi
@@ -247,11 +182,6 @@ def isotropic_plda(dim: int) -> Plda:
 
     The total covariance is I, as whitening makes it, and the between-speaker share is
     the same in all directions.
-
-    Parameters
-    ----------
-    dim : int
-        Dimension of the x-vectors.
     """
     within = 1 - _SPEAKER_SHARE
     psi = np.full(dim, _SPEAKER_SHARE / within)

@@ -24,24 +24,9 @@ def train_plda(
     """Train a two-covariance PLDA by expectation maximisation.
 
     Source: ``ivector-compute-plda``. Each iteration works in the latent space of the
-    previous model, where all posteriors are diagonal.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-        Centred, whitened, length-normalised.
-    speakers : sequence of N str
-    iterations : int
-
-    Returns
-    -------
-    Plda
-
-    Raises
-    ------
-    DataError
-        If there are too few vectors, fewer than two speakers, or no speaker has more
-        than one vector.
+    previous model, where all posteriors are diagonal. Vectors (N, D) are centred,
+    whitened and length-normalised. A DataError is raised if there are too few of them,
+    fewer than two speakers, or no speaker with more than one vector.
     """
     check_one_each(vectors, speakers)
     total = principal_variances(vectors, "a PLDA")[0].sum()
@@ -136,21 +121,10 @@ def adapt_plda(
 ) -> Plda:
     """Adapt a PLDA to unlabelled vectors whose variance exceeds what it expects.
 
-    Source: ``ivector-adapt-plda``. The mean becomes that of the vectors.
-
-    Parameters
-    ----------
-    plda : Plda
-    vectors : (N, D) array
-        Centred, whitened and length-normalised like the vectors to be scored.
-    within_scale, between_scale : float
-        Shares of the excess variance added to the within-class and the between-class
-        covariance.
-
-    Raises
-    ------
-    DataError
-        If dimensions disagree or there are not more vectors than dimensions.
+    Source: ``ivector-adapt-plda``. The mean becomes that of the vectors (N, D), which
+    are preprocessed like those to be scored; the scales are the shares of the excess
+    variance added to either covariance. A DataError is raised if dimensions disagree or
+    there are not more vectors than dimensions.
     """
     if vectors.shape[1] != len(plda.mean):
         raise DataError(

@@ -10,22 +10,11 @@ from ssahc.core.types import FloatArray, Model
 
 @dataclass(frozen=True, eq=False)
 class PreparedXvectors:
-    """X-vectors of one recording: centred, whitened, and in the speaker space.
+    """X-vectors (N, D) of one recording: centred, whitened, and in the speaker space.
 
     Whitened and latent vectors are computed when they are first used, and then kept:
-    all stages share them.
-
-    Parameters
-    ----------
-    xvectors : (N, D) array
-        As extracted.
-    model : Model
-        Mean, whitening and PLDA, as far as they are given.
-
-    Raises
-    ------
-    DataError
-        On access, if the dimensions of x-vectors and model disagree.
+    all stages share them. The model has mean, whitening and PLDA, as far as they are
+    given; if dimensions disagree, access raises a DataError.
     """
 
     xvectors: FloatArray
@@ -60,15 +49,5 @@ class PreparedXvectors:
         return speaker_space(self.whitened, self.model)
 
     def project(self, dim: int) -> FloatArray:
-        """Return whitened x-vectors along the recording's first principal directions.
-
-        Parameters
-        ----------
-        dim : int
-            Dimensions to keep; no more than N or D are there.
-
-        Returns
-        -------
-        (N, dim) array
-        """
+        """Return whitened x-vectors (N, dim) along up to `dim` principal directions."""
         return self.whitened @ principal_directions(self.whitened, dim).T

@@ -28,24 +28,10 @@ def check_dim(vectors: FloatArray, expected: int, part: str) -> None:
 
 
 def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
-    """Subtract the global mean, or the recording's own mean if there is none.
+    """Subtract the global mean (D,) from rows (N, D), or their own mean if it is None.
 
     Without a global mean, vectors that are all equal are returned unchanged: centring
     would leave nothing but rounding noise.
-
-    Parameters
-    ----------
-    xvectors : (N, D) array
-    mean : (D,) array or None
-
-    Returns
-    -------
-    (N, D) array
-
-    Raises
-    ------
-    DataError
-        If the dimensions disagree.
     """
     if mean is not None:
         check_dim(xvectors, len(mean), "the model's mean")
@@ -57,22 +43,9 @@ def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
 
 
 def apply_transform(vectors: FloatArray, transform: FloatArray | None) -> FloatArray:
-    """Apply a linear or affine transform to each row.
+    """Apply a linear (D, D) or affine (D, D + 1) transform, if any, to each row.
 
-    Parameters
-    ----------
-    vectors : (N, D) array
-    transform : (D, D) or (D, D + 1) array, or None
-        An extra last column is the offset. None returns the vectors unchanged.
-
-    Returns
-    -------
-    (N, D) array
-
-    Raises
-    ------
-    DataError
-        If the dimensions disagree.
+    The last column of an affine transform is the offset.
     """
     if transform is None:
         return vectors
@@ -82,16 +55,7 @@ def apply_transform(vectors: FloatArray, transform: FloatArray | None) -> FloatA
 
 
 def unit_rows(vectors: FloatArray) -> FloatArray:
-    """Scale each row to length 1; rows of zeros stay zero.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-
-    Returns
-    -------
-    (N, D) array
-    """
+    """Scale each row to length 1; rows of zeros stay zero."""
     return vectors / _nonzero_lengths(vectors)
 
 
@@ -100,14 +64,6 @@ def length_normalize(vectors: FloatArray) -> FloatArray:
 
     Source: Kaldi's ``ivector-normalize-length``. This is not ``sqrt(D) * unit_rows``,
     which differs in the last bits.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-
-    Returns
-    -------
-    (N, D) array
     """
     return vectors * (np.sqrt(vectors.shape[1]) / _nonzero_lengths(vectors))
 
@@ -119,44 +75,15 @@ def _nonzero_lengths(vectors: FloatArray) -> FloatArray:
 
 
 def whiten_and_normalize(centered: FloatArray, model: Model) -> FloatArray:
-    """Whiten and length-normalise the centred x-vectors of one recording.
-
-    Parameters
-    ----------
-    centered : (N, D) array
-        From `center`.
-    model : Model
-        Without a transform, vectors are only length-normalised.
-
-    Returns
-    -------
-    (N, D) array
-        Rows of length sqrt(D).
-
-    Raises
-    ------
-    DataError
-        If the dimensions disagree.
-    """
+    """Whiten centred x-vectors (N, D), if the model can; give them length sqrt(D)."""
     return length_normalize(apply_transform(centered, model.transform))
 
 
 def recording_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the principal directions of one recording.
+    """Return energies (D,), decreasing, and principal directions (D, D), one per row.
 
     The covariance is that of the centred vectors, divided by N. The directions are
     meant to be applied without centring, as Kaldi's ``EstPca`` and ``ApplyPca`` do.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-
-    Returns
-    -------
-    energies : (D,) array
-        Eigenvalues, decreasing.
-    directions : (D, D) array
-        One direction per row.
     """
     centered = vectors - vectors.mean(axis=0)
     energies, columns = np.linalg.eigh(centered.T @ centered / len(vectors))
@@ -180,41 +107,9 @@ def leading_pca(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def principal_directions(vectors: FloatArray, dim: int) -> FloatArray:
-    """Return the first principal directions of one recording, one per row.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-    dim : int
-        Number of directions; at most min(N, D) are returned.
-    """
+    """Return the first min(dim, N, D) principal directions (d, D) of one recording."""
     pca = leading_pca if dim < len(vectors) else recording_pca
     return pca(vectors)[1][: min(dim, len(vectors))]
-
-
-def project_recording(xvectors: FloatArray, model: Model, pca_dim: int) -> FloatArray:
-    """Centre, whiten, length-normalise and project the x-vectors of one recording.
-
-    Parameters
-    ----------
-    xvectors : (N, D) array
-        As extracted.
-    model : Model
-    pca_dim : int
-        Dimension d to keep; at most min(N, D).
-
-    Returns
-    -------
-    (N, d) array
-        Coordinates along the principal directions of the recording.
-
-    Raises
-    ------
-    DataError
-        If the dimensions of x-vectors and model disagree.
-    """
-    whitened = whiten_and_normalize(center(xvectors, model.mean), model)
-    return whitened @ principal_directions(whitened, pca_dim).T
 
 
 def energy_dim(energies: FloatArray, target_energy: float) -> int:
@@ -223,13 +118,7 @@ def energy_dim(energies: FloatArray, target_energy: float) -> int:
     The loop of ``ivector-plda-scoring-dense`` counts one direction more than it needs.
     The result can therefore exceed D by one, where Kaldi aborts; the caller then keeps
     all directions. A recording without energy (one vector, or equal ones) keeps one.
-
-    Parameters
-    ----------
-    energies : (D,) array
-        Eigenvalues, decreasing.
-    target_energy : float
-        Share of the energy, 0 to 1.
+    Energies (D,) are decreasing.
     """
     total = energies.sum()
     if total <= 0:

@@ -17,20 +17,12 @@ _STEPS = 1000
 
 
 def shrunk_directions(vectors: FloatArray) -> FloatArray:
-    """Return the directions that stand out from noise, scaled by their share of signal.
+    """Return the directions (d, D) above the noise, scaled by their share of signal.
 
-    There are no parameters: the variance of the noise follows from the median energy.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-        With noise of equal variance in all directions, as in a PLDA's latent space.
-
-    Returns
-    -------
-    (d, D) array
-        One direction per row, of length 0 to 1, the strongest first; no rows if none
-        stands out. Like those of `recording_pca`, they are applied without centring.
+    There are no parameters: the variance of the noise, which is the same in all
+    directions of the vectors (N, D), follows from the median energy. Rows have lengths
+    of 0 to 1, the strongest first. Like those of `recording_pca`, they are applied
+    without centring.
     """
     energies, directions = leading_pca(vectors)
     shape = sorted((len(vectors) - 1, vectors.shape[1]))

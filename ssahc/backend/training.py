@@ -24,9 +24,6 @@ from ssahc.core.options import Options
 from ssahc.core.types import LARGEST, FloatArray, Model, as_matrix, find_unusable
 from ssahc.core.validation import Interval, changed_fields
 
-# A variance below this share of the largest is rounding noise of float32 vectors.
-_NO_VARIANCE = 1e-12
-
 
 @dataclass(frozen=True)
 class TrainingOptions(Options, group="Learning"):
@@ -158,24 +155,11 @@ def _as_xvectors(values: ArrayLike, what: str, dim: int | None = None) -> FloatA
 
 
 def estimate_whitening(vectors: FloatArray) -> FloatArray:
-    """Return the whitening transform: principal directions over standard deviations.
+    """Return the (D, D) whitening: principal directions over standard deviations.
 
     Source: ``est-pca --read-vectors=true --normalize-mean=false
-    --normalize-variance=true --dim=-1``.
-
-    Parameters
-    ----------
-    vectors : (N, D) array
-
-    Returns
-    -------
-    (D, D) array
-        The direction of the largest variance comes first.
-
-    Raises
-    ------
-    DataError
-        If the vectors do not vary in all D directions.
+    --normalize-variance=true --dim=-1``. A DataError is raised if the vectors do not
+    vary in all D directions.
     """
     variances, directions = principal_variances(vectors, "a whitening transform")
     return directions / np.sqrt(variances)[:, None]

@@ -28,7 +28,8 @@ from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions, System
 from ssahc.report.figure import can_draw
 from ssahc.scoring.der import Score, ScoringOptions, score_corpus
 from ssahc.scoring.error_spans import find_errors
-from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
+from ssahc.simulation.conversations import simulate_corpus
+from ssahc.simulation.options import SimulateOptions
 
 _SYSTEMS: tuple[System, ...] = get_args(System)
 _HALVES = {"a": "b", "b": "a"}

@@ -103,26 +103,10 @@ def average_linkage(
     start: IntArray | None = None,
     cost: DiscriminativeCost | None = None,
 ) -> MergeHistory:
-    """Merge the clusters of a matrix until one is left.
+    """Merge the clusters of a matrix (N, N) until one is left, in float32.
 
-    Parameters
-    ----------
-    affinity : (N, N) array
-        Clustered in float32. Only the upper triangle is read.
-    start : (N,) int array, optional
-        Initial clusters 0..K-1; single windows by default.
-    cost : DiscriminativeCost, optional
-        Selects the pairs to merge once few clusters are left; plain linkage by default.
-
-    Returns
-    -------
-    MergeHistory
-        Of the windows, or of the K clusters of `start`.
-
-    Raises
-    ------
-    DataError
-        If the matrix is not square or not finite.
+    Only the upper triangle is read. `start` (N,) has initial clusters 0..K-1, single
+    windows by default; `cost` selects the pairs to merge once few clusters are left.
     """
     sums = symmetrize(affinity)
     if start is None:
@@ -144,26 +128,10 @@ def agglomerative_cluster(
 ) -> IntArray:
     """Cluster one recording as ``agglomerative-cluster``, with all its options.
 
-    Parameters
-    ----------
-    affinity : (N, N) array
-        Similarities, clustered in float32. Only the upper triangle is read, except for
-        affinities between pieces of a recording, which come from the lower triangle.
-    stop : Stop
-    options : AhcOptions
-    cost : DiscriminativeCost, optional
-        Not in Kaldi: selects the pairs to merge once few clusters are left. The first
-        pass over pieces does not use it.
-
-    Returns
-    -------
-    (N,) int array
-        0..K-1 in Kaldi's order.
-
-    Raises
-    ------
-    DataError
-        If the matrix is not square or not finite.
+    The matrix is clustered in float32. Only its upper triangle is read, except for
+    affinities between pieces of a recording, which come from the lower triangle. `cost`
+    is not in Kaldi; the first pass over pieces does not use it. Labels (N,) are 0..K-1
+    in Kaldi's order.
     """
     check_matrix(affinity)
     affinity = affinity.astype(np.float32, copy=False)

@@ -33,14 +33,9 @@ class DenseClusters:
     ) -> None:
         """Start from K clusters.
 
-        Parameters
-        ----------
-        sums : (K, K) float32 array
-            Symmetric sums of the affinities between clusters; overwritten.
-        sizes : (K,) int array, optional
-            Number of windows in each cluster, 1 by default.
-        largest : int, optional
-            Maximum number of windows in a union.
+        `sums` (K, K), the symmetric sums of affinities between clusters, are
+        overwritten; `sizes` (K,) are numbers of windows, 1 by default; no union has
+        more than `largest`.
         """
         count = len(sums)
         self.sums, self.largest = sums, largest

@@ -46,17 +46,7 @@ def merge_by_cost(
 ) -> MergeHistory:
     """Merge until `stop`: by plain linkage, then by the cost from `cost.below` on.
 
-    Parameters
-    ----------
-    clusters : DenseClusters
-        Modified by plain linkage.
-    stop : Stop
-    cost : DiscriminativeCost, optional
-
-    Returns
-    -------
-    MergeHistory
-        All merges, including those made before.
+    Returns all merges, including those that `clusters` had made before.
     """
     if cost is None or cost.weight == 0:
         clusters.merge_until(stop)

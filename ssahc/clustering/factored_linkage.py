@@ -30,23 +30,11 @@ def merge_factored(
 ) -> MergeHistory:
     """Merge the nearest clusters until one is left, in O(N d) memory.
 
-    Parameters
-    ----------
-    affinity : FactoredAffinity
-    start : (N,) int array, optional
-        Initial clusters 0..K-1; single windows by default.
-
-    Returns
-    -------
-    MergeHistory
-        Of the windows, or of the K clusters of `start`: as on the dense matrix, except
-        for the rounding of its float32 sums. Ties are broken as in Kaldi, except that
-        among more than two equally near windows adjacent ones are merged first.
-
-    Raises
-    ------
-    DataError
-        If an affinity is not finite, or too large to be summed.
+    The history is that of the windows, or of the K clusters of `start` (N,): as on the
+    dense matrix, except for the rounding of its float32 sums. Ties are broken as in
+    Kaldi, except that among more than two equally near windows adjacent ones are merged
+    first. A DataError is raised if an affinity is not finite, or too large to be
+    summed.
     """
     if start is None:
         clusters = _FactoredClusters(affinity, np.ones(len(affinity), np.int64))
@@ -58,19 +46,9 @@ def merge_factored(
 def group(
     affinity: FactoredAffinity, labels: IntArray
 ) -> tuple[FactoredAffinity, IntArray]:
-    """Return the average affinities between clusters, and the clusters' sizes.
+    """Return the average affinities between clusters 0..K-1, and their sizes (K,).
 
-    Parameters
-    ----------
-    affinity : FactoredAffinity
-    labels : (N,) int array
-        0..K-1, all of them used.
-
-    Returns
-    -------
-    FactoredAffinity
-        Of the K clusters. Its diagonal has no meaning.
-    (K,) int array
+    The diagonal of these affinities has no meaning.
     """
     sizes = np.bincount(labels)
     order = np.argsort(labels, kind="stable")

@@ -20,13 +20,7 @@ _STARTS = 10
 
 
 def features_of(affinity: Affinity) -> FloatArray:
-    """Return the (N, d) vectors that k-means and x-means cluster.
-
-    Raises
-    ------
-    DataError
-        If the affinity is a matrix of scores, or its vectors are not finite.
-    """
+    """Return the (N, d) vectors that k-means and x-means cluster, all finite."""
     if not isinstance(affinity, FactoredAffinity):
         raise DataError(
             "k-means and x-means need the vectors behind affinities, and scores that "
@@ -40,21 +34,11 @@ def features_of(affinity: Affinity) -> FloatArray:
 def kmeans_cluster(
     vectors: FloatArray, start: int | FloatArray, *, seed: int = 0
 ) -> IntArray:
-    """Cluster vectors by k-means (Lloyd's algorithm, from scikit-learn).
+    """Cluster vectors (N, d) by k-means (Lloyd's algorithm, from scikit-learn).
 
-    Parameters
-    ----------
-    vectors : (N, d) array
-    start : int or (K, d) array
-        Number of clusters, for ten k-means++ initialisations; or the initial centres.
-    seed : int
-        Of the k-means++ initialisations.
-
-    Returns
-    -------
-    (N,) int array
-        0..K-1 in order of first appearance; fewer clusters if there are fewer distinct
-        vectors.
+    `start` is the number of clusters, for ten k-means++ initialisations with this seed,
+    or the initial centres (K, d). Labels (N,) are 0..K-1 in order of first appearance,
+    fewer if there are fewer distinct vectors.
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning

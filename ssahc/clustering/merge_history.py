@@ -35,26 +35,13 @@ class MergeHistory:
         return f"MergeHistory({self.num_leaves} leaves, {len(self.merges)} merges)"
 
     def cut(self, stop: Stop) -> IntArray:
-        """Return the labels at a stop.
-
-        Parameters
-        ----------
-        stop : Stop
-
-        Returns
-        -------
-        (N,) int array
-            As `labels`.
-        """
+        """Return the labels (N,) at a stop, numbered as by `labels`."""
         return self._first_merges(self.merges_until(stop)).labels()
 
     def labels(self) -> IntArray:
-        """Return the labels after all merges.
+        """Return the labels (N,) after all merges.
 
-        Returns
-        -------
-        (N,) int array
-            0..K-1 in Kaldi's order: by increasing cluster id.
+        They are 0..K-1 in Kaldi's order: by increasing cluster id.
         """
         cluster = np.arange(self.num_leaves + len(self.merges))
         parents = np.arange(len(self.merges)) + self.num_leaves
@@ -107,13 +94,7 @@ class MergeHistory:
         )
 
     def followed_by(self, later: "MergeHistory") -> "MergeHistory":
-        """Return these merges, then those of the clusters that they leave.
-
-        Parameters
-        ----------
-        later : MergeHistory
-            Its leaves are the clusters of `labels`.
-        """
+        """Return these merges, then those of the clusters that they leave."""
         total = self.num_leaves + len(self.merges)
         left = np.setdiff1d(np.arange(total), self.merges)
         ids = np.append(left, total + np.arange(len(later.merges)))

@@ -7,23 +7,12 @@ from ssahc.core.types import IntArray
 
 
 def mean_silhouette(affinity: Affinity, labels: IntArray) -> float:
-    """Return the mean silhouette (Rousseeuw, 1987) on average affinities.
+    """Return the mean silhouette (Rousseeuw, 1987) of clusters on average affinities.
 
-    The silhouette is not divided by the larger of the two terms, as Rousseeuw does:
-    affinities, unlike distances, can be negative.
-
-    Parameters
-    ----------
-    affinity : Affinity
-        Of N windows.
-    labels : (N,) int array
-        0..K-1, all of them used, K at least 2.
-
-    Returns
-    -------
-    float
-        Mean over windows of the average affinity to the rest of their own cluster (0
-        for a cluster of one) minus that to the nearest other cluster.
+    This is the mean over windows of the average affinity to the rest of their own
+    cluster (0 for a cluster of one) minus that to the nearest other cluster. It is not
+    divided by the larger of the two, as Rousseeuw does: affinities, unlike distances,
+    can be negative. Labels (N,) are 0..K-1, all of them used, with K at least 2.
     """
     count = len(labels)
     member = np.eye(labels.max() + 1)[labels]

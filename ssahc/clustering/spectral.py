@@ -78,18 +78,10 @@ def spectral_cluster(
 
 @dataclass(frozen=True)
 class _Eigengap:
-    """The largest eigengap of the graph of p nearest windows.
+    """The largest eigengap of the graph of p nearest windows."""
 
-    Attributes
-    ----------
-    neighbors : int
-        p of the paper.
-    num_speakers : int
-        Number of eigenvalues below the gap.
-    gap : float
-        g_p of the paper: the gap as a share of the largest eigenvalue.
-    """
-
+    # p, the number of eigenvalues below the gap, and g_p: the gap as a share of the
+    # largest eigenvalue.
     neighbors: int
     num_speakers: int
     gap: float

@@ -60,14 +60,10 @@ class Stop:
             )
 
     def allows_merge(self, left: int, best: np.float32) -> bool:
-        """Whether another merge is made.
+        """Whether another merge is made with `left` clusters.
 
-        Parameters
-        ----------
-        left : int
-            Number of clusters.
-        best : float
-            Largest average affinity of two of them; minus infinity if none may merge.
+        `best` is the largest average affinity of two of them; minus infinity if none
+        may merge.
         """
         fewest = self.num_speakers or self.min_speakers
         if left <= fewest or best == -np.inf:

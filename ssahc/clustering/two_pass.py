@@ -27,26 +27,11 @@ _PIECE = 25_000
 def merge_in_pieces(
     affinity: FactoredAffinity, *, longest: int = LONGEST_EXACT, piece: int = _PIECE
 ) -> MergeHistory:
-    """Merge all windows; exactly, unless there are too many.
+    """Merge all windows; exactly, unless there are more than `longest`.
 
-    Parameters
-    ----------
-    affinity : FactoredAffinity
-    longest : int
-        Recordings with more windows are clustered in pieces first.
-    piece : int
-        Maximum number of windows in a piece, and number of clusters that the first pass
-        leaves in total.
-
-    Returns
-    -------
-    MergeHistory
-        A union whose average exceeds those of its parts gets the average of its parts.
-
-    Raises
-    ------
-    DataError
-        As `merge_factored`.
+    Such recordings are clustered in pieces of at most `piece` windows first, which
+    leaves `piece` clusters in total. A union whose average exceeds those of its parts
+    gets the average of its parts.
     """
     if len(affinity) <= longest:
         return merge_factored(affinity)
@@ -85,23 +70,9 @@ def cluster_in_pieces(
 ) -> IntArray:
     """Cluster in two passes as ``agglomerative-cluster --first-pass-max-utterances``.
 
-    In each piece, the first pass stops at ten times the wanted number of clusters.
-
-    Parameters
-    ----------
-    affinity : (N, N) float32 array
-    stop : Stop
-    piece : int
-        Maximum number of windows in a piece.
-    largest : int, optional
-        Maximum number of windows in a cluster.
-    cost : DiscriminativeCost, optional
-        Only of the second pass.
-
-    Returns
-    -------
-    (N,) int array
-        0..K-1 in Kaldi's order.
+    In each piece of at most `piece` windows, the first pass stops at ten times the
+    wanted number of clusters; only the second one uses the cost. `largest` is the
+    maximum number of windows in a cluster. Labels (N,) are 0..K-1 in Kaldi's order.
     """
     count = len(affinity)
     piece = -(-count // -(-count // piece))

@@ -91,20 +91,10 @@ def xmeans_cluster(
 
 @dataclass(frozen=True, eq=False)
 class _Split:
-    """A cluster split in two.
-
-    Attributes
-    ----------
-    cluster : int
-    gain : float
-        Increase of the BIC of its windows.
-    errors : float
-        Sum of their squared distances to the mean of the cluster.
-    centers : (2, d) array
-        Means of the two parts.
-    """
+    """A cluster split in two, with the means of the two parts (2, d)."""
 
     cluster: int
+    # Increase of the BIC of its windows, and their squared distances to their mean.
     gain: float
     errors: float
     centers: FloatArray
@@ -156,18 +146,9 @@ def information_criterion(vectors: FloatArray, labels: IntArray) -> float:
     """Return the Bayesian information criterion (BIC) of clusters; larger is better.
 
     Log-likelihood minus p / 2 ln R, where the p = (K - 1) + M K + 1 parameters are the
-    weights of the clusters, their centres, and the variance SSE / (M (R - K)).
-
-    Parameters
-    ----------
-    vectors : (R, M) array
-    labels : (R,) int array
-        0..K-1, all of them used.
-
-    Returns
-    -------
-    float
-        Minus infinity if R = K, where the variance cannot be estimated.
+    weights of the clusters, their centres, and the variance SSE / (M (R - K)). It is
+    minus infinity if R = K, where the variance cannot be estimated. Vectors are (R, M),
+    labels (R,) 0..K-1, all of them used.
     """
     count, dim = vectors.shape
     sizes = np.bincount(labels)

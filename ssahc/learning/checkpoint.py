@@ -16,16 +16,10 @@ from ssahc.core.types import Float32Array
 
 @dataclass(frozen=True)
 class Epoch:
-    """Results of an epoch.
+    """Results of an epoch; number 0 is the state before training.
 
-    Attributes
-    ----------
-    number : int
-        0 is the state before training.
-    loss : float or None
-        Mean over the batches; None for epoch 0.
-    eer, min_dcf : float or None
-        Over all pairs of held-out x-vectors, 0 to 1; None if none are held out.
+    The loss is the mean over the batches, None for epoch 0. Error rates, 0 to 1, are
+    over all pairs of held-out x-vectors, None if none are held out.
     """
 
     number: int
@@ -44,16 +38,10 @@ def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
 class Checkpoint:
     """All that is needed to continue after an epoch as if not interrupted.
 
-    Attributes
-    ----------
-    epochs : tuple of Epoch
-        All so far, epoch 0 included.
-    arrays : dict
-        By kind and number: the network's weights (``layer0``, ...), those of the best
-        epoch (``best0``), the loss's own parameters (``parameter0``), and Adam's state
-        for all of these (``step0``, ``exp_avg0``, ``exp_avg_sq0``).
-    generator : str
-        State of the random generator, as JSON.
+    Epochs are all so far, epoch 0 included. Arrays are named by kind and number: the
+    network's weights (``layer0``, ...), those of the best epoch (``best0``), the loss's
+    own parameters (``parameter0``), and Adam's state for all of these (``step0``,
+    ``exp_avg0``, ``exp_avg_sq0``). The state of the random generator is JSON.
     """
 
     epochs: tuple[Epoch, ...]
@@ -69,10 +57,7 @@ class Checkpoint:
     def from_json(cls, arrays: Mapping[str, Float32Array], text: str) -> Self:
         """Return the checkpoint with these arrays; the inverse of `to_json`.
 
-        Raises
-        ------
-        ValueError
-            If the text does not describe a checkpoint.
+        A ValueError is raised if the text does not describe a checkpoint.
         """
         try:
             record = json.loads(text)
@@ -89,21 +74,10 @@ class Checkpoint:
 
 
 class TrainingState:
-    """Everything that changes during training.
+    """Everything that changes during training: network, loss, generator and Adam.
 
-    Torch's Adam is used, unlike for the networks of recordings (`ssahc.learning.
-    optimizer`), which are learned without torch.
-
-    Parameters
-    ----------
-    weights : list of Tensor
-        Of the network.
-    parameters : list of Tensor
-        The loss's own parameters.
-    generator : numpy.random.Generator
-        For all random draws.
-    lr : float
-        Learning rate.
+    Torch's Adam is used, unlike for the networks of recordings
+    (`ssahc.learning.optimizer`), which are learned without torch.
     """
 
     def __init__(
@@ -147,13 +121,7 @@ class TrainingState:
         return Checkpoint(tuple(self.epochs), arrays, generator)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Return to the state of a checkpoint.
-
-        Raises
-        ------
-        UsageError
-            If the checkpoint is incomplete, or of another network or loss.
-        """
+        """Return to the state of a checkpoint; a UsageError if it does not fit."""
         try:
             self._restore(checkpoint)
         except (KeyError, ValueError, TypeError, OverflowError, RuntimeError) as error:

@@ -155,10 +155,8 @@ def _train_epoch(
 ) -> float:
     """Take a step for every batch; return the mean loss.
 
-    Raises
-    ------
-    DataError
-        If the loss or the network diverges: not finite, or too large to be written.
+    A DataError is raised if the loss or a weight is not finite, or too large to be
+    written.
     """
     losses = []
     for batch in _draw_batches(training.labels, options, state.generator):
@@ -244,15 +242,7 @@ def _draw_batches(
 
 @dataclass(frozen=True, eq=False)
 class _SpeakerSet:
-    """X-vectors of some speakers, one speaker after the other.
-
-    Attributes
-    ----------
-    inputs : (N, D) tensor
-        Centred.
-    labels : (N,) int array
-        Speakers 0..K-1, ascending.
-    """
+    """Centred x-vectors (N, D) of some speakers, in the order of labels 0..K-1."""
 
     inputs: Tensor
     labels: IntArray
@@ -289,22 +279,9 @@ def initial_weights(
 ) -> list[FloatArray]:
     """Return the weights that training starts from (`MetricOptions.start`).
 
-    Parameters
-    ----------
-    model : Model
-    dim : int
-        D, of the x-vectors.
-    options : MetricOptions
-    generator : numpy.random.Generator
-        For random weights.
-
-    Raises
-    ------
-    DataError
-        If the model has another dimension.
-    UsageError
-        If the model lacks what the initialisation needs, or gives fewer dimensions than
-        asked for.
+    A DataError is raised if the model is not for x-vectors of `dim` dimensions; a
+    UsageError if it lacks what the initialisation needs, or gives fewer dimensions than
+    asked for.
     """
     whitening = np.eye(dim) if model.transform is None else model.transform
     projection = np.eye(dim)

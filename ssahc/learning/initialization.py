@@ -10,7 +10,7 @@ from ssahc.backend.prepared import PreparedXvectors
 from ssahc.backend.preprocess import length_normalize, principal_directions
 from ssahc.backend.shrinkage import shrunk_directions
 from ssahc.core.errors import UsageError
-from ssahc.core.types import EmbeddingNet, FloatArray, Model
+from ssahc.core.types import FloatArray, Model
 
 FirstLayer = Literal["model", "whitened"]
 SecondLayer = Literal["pca", "shrunk"]
@@ -20,16 +20,9 @@ SecondLayer = Literal["pca", "shrunk"]
 class InitialNetwork:
     """The untrained network of a recording, with its input and output.
 
-    Attributes
-    ----------
-    inputs : (N, D) array
-        Input of the network.
-    first : (D, D) or (D, D + 1) array
-        W1, an offset in the last column if there is one.
-    second : (d, D) array
-        W2.
-    vectors : (N, d) array
-        Output of the network, not yet scaled to unit length.
+    Inputs are (N, D); the first layer W1 is (D, D), or (D, D + 1) with an offset in the
+    last column; the second W2 is (d, D). The output `vectors` (N, d) is not yet scaled
+    to unit length.
     """
 
     inputs: FloatArray
@@ -70,16 +63,18 @@ def start_network(
     UsageError
         As `check_start`.
     """
-    model = xvectors.model
+    model, net = xvectors.model, xvectors.model.metric
     check_start(start, model)
-    if start == "model" and model.metric is not None:
-        return _start_as_metric(xvectors.centered, model.metric)
+    if start == "model" and net is not None:
+        inputs, first = _absorb_offset(xvectors.centered, net.whitening)
+        vectors = apply_embedding_net(xvectors.centered, net)
+        return InitialNetwork(inputs, first, net.projection, vectors)
     if start == "model":
         vectors = xvectors.whitened
         inputs, first = _absorb_offset(xvectors.centered, model.transform)
     else:
-        if model.metric is not None:
-            inputs = apply_embedding_net(xvectors.centered, model.metric)
+        if net is not None:
+            inputs = apply_embedding_net(xvectors.centered, net)
         elif model.plda is not None:
             inputs = xvectors.latent
         else:
@@ -94,13 +89,10 @@ def start_network(
 
 
 def check_start(start: FirstLayer, model: Model) -> None:
-    """Check that the network of a recording can start as a model.
+    """Raise a UsageError if W1 and W2 cannot be those of the model.
 
-    Raises
-    ------
-    UsageError
-        If the start is "model" and the model's embedding network has more than two
-        layers.
+    They cannot if the start is "model" and its embedding network has more than two
+    layers.
     """
     if start == "model" and model.metric is not None and model.metric.hidden:
         raise UsageError(
@@ -109,28 +101,15 @@ def check_start(start: FirstLayer, model: Model) -> None:
         )
 
 
-def _start_as_metric(centered: FloatArray, metric: EmbeddingNet) -> InitialNetwork:
-    """Return the network that has the two layers of a trained one."""
-    inputs, first = _absorb_offset(centered, metric.whitening)
-    return InitialNetwork(
-        inputs, first, metric.projection, apply_embedding_net(centered, metric)
-    )
-
-
 def _absorb_offset(
     centered: FloatArray, transform: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Move the offset of an affine whitening into the network's input.
+    """Move the offset of an affine whitening into the network's input (N, D).
 
     The same whitening can be written with any split between mean and offset, but the
     gradient of W1 is an outer product with the input: training does not depend on the
     split only if inputs are centred at zero. What a singular transform cannot absorb
-    stays as an offset.
-
-    Returns
-    -------
-    inputs : (N, D) array
-    whitening : (D, D) or (D, D + 1) array
+    stays as an offset, in the last column of the returned whitening (D, D + 1).
     """
     dim = centered.shape[1]
     if transform is None:

@@ -19,17 +19,9 @@ _NEAREST, _FARTHEST = 0.5, 1.4
 
 
 def all_pairs(labels: IntArray) -> tuple[IntArray, np.ndarray]:
-    """Return every pair of rows, and whether it is of one class.
+    """Return every pair of rows (T, 2), and whether it is of one class (T,).
 
-    Parameters
-    ----------
-    labels : (N,) int array
-
-    Returns
-    -------
-    pairs : (T, 2) int array
-        The first row comes before the second.
-    same : (T,) bool array
+    The first row comes before the second.
     """
     pairs = np.stack(np.triu_indices(len(labels), 1), axis=1)
     first, second = labels[pairs].T
@@ -37,22 +29,12 @@ def all_pairs(labels: IntArray) -> tuple[IntArray, np.ndarray]:
 
 
 def draw_ssa_triplets(labels: IntArray, generator: np.random.Generator) -> IntArray:
-    """Return every pair of one cluster with one random negative, as SSA does.
+    """Return every pair of one cluster with one random negative, as SSA does (T, 3).
 
     The negative is uniform over all windows of the other clusters (the code of Singh &
-    Ganapathy). In contrast to `draw_triplets`, a pair has one anchor, not both in turn,
-    and no distances are needed.
-
-    Parameters
-    ----------
-    labels : (N,) int array
-        At least two clusters.
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    (T, 3) int array
-        Anchor, positive, negative; the anchor comes before the positive in time.
+    Ganapathy). In contrast to `draw_triplets`, a pair has one anchor, the one that
+    comes before the positive in time, and no distances are needed. There are at least
+    two clusters.
     """
     triplets = []
     for cluster in np.unique(labels):
@@ -125,32 +107,14 @@ def draw_quadruplets(
     sampling: Sampling,
     generator: np.random.Generator,
 ) -> IntArray:
-    """Return triplets, each with a second negative of a third class.
+    """Return triplets, each with a second negative of a third class (T, 4).
 
     The second negative n2 is chosen as a negative of the first, n1, outside the
-    anchor's class (Narayanaswamy et al., ICASSP 2019).
-
-    Parameters
-    ----------
-    embeddings : (N, d) array
-        Of any length.
-    labels : (N,) int array
-    sampling : {"random", "semi-hard", "hard", "distance-weighted"}
-        As for `draw_triplets`; a semi-hard n2 is the row nearest to n1 such that
-        d(n1, n2) > d(a, p), a hard n2 the row nearest to n1. (The authors' code does
-        not choose n2: it averages over all quadruplets within the margin.)
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    (T, 4) int array
-        Anchor, positive, first and second negative; empty if there are fewer than three
-        classes, or no class with two rows.
-
-    Raises
-    ------
-    UsageError
-        If `sampling` is "all".
+    anchor's class (Narayanaswamy et al., ICASSP 2019), with a sampling of
+    `draw_triplets` other than "all": a semi-hard n2 is the row nearest to n1 such that
+    d(n1, n2) > d(a, p), a hard n2 the row nearest to n1. (The authors' code does not
+    choose n2: it averages over all quadruplets within the margin.) There are none if
+    there are fewer than three classes, or no class with two rows.
     """
     if sampling == "all":
         raise UsageError(

@@ -14,16 +14,8 @@ class Network:
     """Whitening with length normalisation, then a projection, for B recordings.
 
     ``y = W2 h / |W2 h|`` with ``h = u / |u|`` and ``u = W1 x + offset``. The factor
-    sqrt(D) of the length normalisation cancels in the unit rows y. Both weights are
-    learned, the offset (of an affine whitening) is not.
-
-    Parameters
-    ----------
-    whitening : (B, D, D) tensor
-        W1.
-    offset : (B, 1, D) tensor
-    projection : (B, d, D) tensor
-        W2.
+    sqrt(D) of the length normalisation cancels in the unit rows y. W1 (B, D, D) and W2
+    (B, d, D) are learned, the offset (B, 1, D) of an affine whitening is not.
     """
 
     whitening: Tensor
@@ -51,19 +43,8 @@ class Network:
 class Pass:
     """Activations of a forward pass, kept for the gradients.
 
-    Attributes
-    ----------
-    network : Network
-    inputs : (B, N, D) tensor
-        x.
-    normalized : (B, N, D) tensor
-        h.
-    length : (B, N, 1) tensor
-        Length of u.
-    unit : (B, N, d) tensor
-        y, rows of unit length: their dot products are the affinities.
-    unit_length : (B, N, 1) tensor
-        Length of W2 h.
+    These are the inputs x (B, N, D), h and the length of u (B, N, 1), y and the length
+    of W2 h. The dot products of the unit rows y (B, N, d) are the affinities.
     """
 
     network: Network

@@ -29,17 +29,9 @@ _logger = logging.getLogger("ssahc")
 class Learner:
     """The network of one recording, with its inputs and the state of Adam.
 
-    Parameters
-    ----------
-    inputs : (N, D) array
-    weights : (D, D) and (d, D) array
-        W1 and W2.
-    offset : (1, D) array
-        Offset of an affine whitening; not trained.
-    means, squares : two arrays each
-        Adam's running means of the weights' gradients and of their squares.
-    steps : int
-        Number of steps taken so far.
+    Inputs are (N, D); weights are W1 (D, D) and W2 (d, D); the offset (1, D) of an
+    affine whitening is not trained. Adam keeps running means of the gradients and of
+    their squares, and the number of steps taken.
     """
 
     inputs: Float32Array
@@ -55,13 +47,8 @@ class Learner:
     ) -> "Learner":
         """Return a network that has not been trained.
 
-        Parameters
-        ----------
-        inputs : (N, D) array
-        whitening : (D, D) or (D, D + 1) array
-            Start of W1, the offset in the last column if there is one.
-        projection : (d, D) array
-            Start of W2.
+        The whitening (D, D) or (D, D + 1), with an offset in the last column, is the
+        start of W1; the projection (d, D) is that of W2.
         """
         dim = inputs.shape[1]
         first, second = (
@@ -84,17 +71,10 @@ class Learner:
 class Training:
     """The outcome of a `TrainingJob`.
 
-    Attributes
-    ----------
-    losses : tuple of float
-        Loss before each step, and that of the trained network.
-    stopped : {"eta", "max_steps", "no_gain", "diverged"}
-        "no_gain" if the loss ends no lower than it began, "diverged" if it is not
-        finite.
-    embeddings : (N, d) array
-        Output of the trained network, rows of unit length.
-    learner : Learner
-        The trained network, which can be trained further.
+    Losses are those before each step, and that of the trained network. Training stopped
+    with "no_gain" if the loss ends no lower than it began, with "diverged" if it is not
+    finite. Embeddings (N, d), the output of the trained network, have unit length. The
+    `learner` can be trained further.
     """
 
     losses: tuple[float, ...]
@@ -107,18 +87,8 @@ class Training:
 class TrainingJob:
     """The network of one recording, to be trained by full-batch Adam.
 
-    Parameters
-    ----------
-    learner : Learner
-    loss : Loss
-        Of the network's output.
-    lr : float
-        Learning rate.
-    eta : float
-        Stop, before the step, when the loss is below this share of its first value.
-        Losses that are not steady are trained for all steps.
-    max_steps : int
-        Maximum number of Adam steps.
+    Training stops, before the step, when the loss is below the share `eta` of its first
+    value. Losses that are not steady are trained for all steps.
     """
 
     learner: Learner
@@ -137,22 +107,9 @@ class TrainingJob:
 def train_networks(
     jobs: Sequence[TrainingJob], device: Device = "cpu"
 ) -> list[Training]:
-    """Train the networks of several recordings.
+    """Train the networks of several recordings, and return them in the same order.
 
-    Parameters
-    ----------
-    jobs : sequence of TrainingJob
-    device : {"auto", "cpu", "cuda"}
-
-    Returns
-    -------
-    list of Training
-        In the order of the jobs.
-
-    Raises
-    ------
-    MemoryError
-        If there is not enough memory for one of the recordings.
+    A MemoryError is raised if there is not enough memory for one of the recordings.
     """
     if not jobs or not has_gpu(device):
         # One at a time: padding would change sums in the last bit, so that the result
@@ -201,15 +158,7 @@ def _train_on_cpu_instead(
 def train_batch(
     jobs: Sequence[TrainingJob], place: Place = np.ascontiguousarray
 ) -> list[Training]:
-    """Train networks in one batch.
-
-    Parameters
-    ----------
-    jobs : sequence of TrainingJob
-        Of one kind.
-    place : callable
-        Puts an array where the networks are trained.
-    """
+    """Train networks of one kind in one batch; `place` puts an array where they are."""
     first = jobs[0]
     batch = _Batch(jobs, place)
     losses: list[list[float]] = [[] for _ in jobs]

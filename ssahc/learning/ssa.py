@@ -37,17 +37,9 @@ ClusterFunction = Callable[[Affinity, Stop, MergeHistory | None], IntArray]
 class LearningTask:
     """A recording to learn the affinity of.
 
-    Parameters
-    ----------
-    recording_id : str
-        Together with the seed, it decides on what is sampled.
-    xvectors : PreparedXvectors
-    cluster : callable
-        The first clustering, which the network learns from: takes an affinity, a stop
-        and the history of average linkage (None if it was not computed), and returns
-        labels 0..K-1.
-    num_speakers : int, optional
-        N*, if known: no clustering leaves fewer clusters, and periods end there.
+    Together with the seed, its id decides on what is sampled. The network learns from
+    the labels that `cluster` gives. If the number of speakers N* is known, no
+    clustering leaves fewer clusters, and periods end there.
     """
 
     recording_id: str
@@ -58,14 +50,9 @@ class LearningTask:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """The affinity of a recording after learning.
+    """The affinity of a recording after learning, and the periods it took.
 
-    Attributes
-    ----------
-    affinity : Affinity
-        Affinity of the recording's N windows.
-    periods : tuple of Period
-        What happened in each period; empty for systems that do not learn.
+    There are none for systems that do not learn.
     """
 
     affinity: Affinity
@@ -80,19 +67,10 @@ def learn(
     device: Device = "auto",
     progress: Progress = no_progress,
 ) -> Learned:
-    """Learn the affinity of one recording from its own clusters.
+    """Learn the affinity of one recording from its own clusters, as `learn_batch`.
 
-    Parameters
-    ----------
-    task : LearningTask
-    options, pca_dim, device, progress
-        As for `learn_batch`.
-
-    Returns
-    -------
-    Learned
-        Where nothing can be learned, or learning fails, the affinity is the last one
-        before that, and the period says why.
+    Where nothing can be learned, or learning fails, the affinity is the last one before
+    that, and the period says why.
     """
     (learned,) = learn_batch(
         [task], options, pca_dim=pca_dim, device=device, progress=progress

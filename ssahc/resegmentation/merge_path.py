@@ -28,17 +28,10 @@ _MANY = 40
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A labelling of the windows of a recording, and its evidence.
+    """A labelling (N,) of the windows, 0..K-1, and its evidence in nats.
 
-    Attributes
-    ----------
-    labels : (N,) int array
-        0..K-1, all of them used.
-    evidence : float
-        In nats, up to a constant of the recording.
-    inflation : float
-        Variance inflation of speakers' means by noise that lasts
-        (`ssahc.resegmentation.noise.lasting_noise`).
+    The evidence is known up to a constant of the recording. `inflation` is the variance
+    inflation of speakers' means by noise that lasts (`lasting_noise`).
     """
 
     labels: IntArray
@@ -70,18 +63,8 @@ def count_speakers(path: MergePath, stop: Stop) -> int:
     """Return the number of speakers at a stop.
 
     A threshold, in nats, is added to the evidence for each speaker: the number K with
-    the largest evidence + K * threshold is chosen.
-
-    Parameters
-    ----------
-    path : MergePath
-        Down to one speaker.
-    stop : Stop
-
-    Returns
-    -------
-    int
-        Within the bounds of the stop, and at most the number of windows.
+    the largest evidence + K * threshold is chosen. It is within the bounds of the stop,
+    and at most the number of windows.
     """
     num_windows = len(path[0].labels)
     if stop.num_speakers is not None:
@@ -103,21 +86,10 @@ def count_speakers(path: MergePath, stop: Stop) -> int:
 def merge_to_one(
     observations: Observations, start: Posterior, goals: Sequence[int]
 ) -> MergePath:
-    """Merge speakers until one is left.
+    """Merge speakers until one is left, from more than there can be.
 
-    Parameters
-    ----------
-    observations : Observations
-    start : Posterior
-        Of more speakers than there can be.
-    goals : sequence of int
-        Decreasing numbers of speakers. Many speakers are merged at once, but each goal
-        gets a candidate; below the last one, speakers are merged one by one.
-
-    Returns
-    -------
-    MergePath
-        Down to one speaker.
+    Many speakers are merged at once, but each of the decreasing numbers in `goals` gets
+    a candidate; below the last one, speakers are merged one by one.
     """
     posterior = infer(observations, start.responsibilities, _ITERATIONS, start.priors)
     path: list[Candidate] = []

@@ -19,14 +19,7 @@ _LEAST_NOISE = 1e-12
 
 
 def noise_variance(observations: Observations, posterior: Posterior) -> float:
-    """Return the variance of windows around their speakers' means; 1 in the model.
-
-    Parameters
-    ----------
-    observations : Observations
-    posterior : Posterior
-        Of these observations.
-    """
+    """Return the variance of windows around their speakers' means; 1 in the model."""
     latent, weights = observations.latent, observations.weights
     counts, sums = gather(observations, posterior.responsibilities)
     means, penalties, _ = infer_speakers(
@@ -46,23 +39,12 @@ def lasting_noise(
     Such noise shifts all windows of a speaker within a block of time, so that they say
     less about the speaker than independent windows. The shift is drawn from N(0, r I)
     for each speaker and block. Speakers, shifts and noise are integrated out; r is
-    chosen to maximise the evidence.
+    chosen to maximise the evidence. Labels (N,) are speakers 0..K-1, blocks (N,) are
+    0..B-1.
 
-    Parameters
-    ----------
-    observations : Observations
-    labels : (N,) int array
-        Speakers 0..K-1 of the windows.
-    blocks : (N,) int array
-        Block of time of each window, 0..B-1.
-
-    Returns
-    -------
-    gain : float
-        In nats, relative to r = 0; not negative.
-    inflation : float
-        Variance of the mean of a speaker's windows in a block, relative to independent
-        windows; at least 1.
+    The gain is in nats, relative to r = 0, and not negative. The inflation, at least 1,
+    is the variance of the mean of a speaker's windows in a block, relative to
+    independent windows.
     """
     psi, weights = observations.psi, observations.weights
     pairs = labels * (blocks.max() + 1) + blocks
@@ -89,20 +71,9 @@ def lasting_noise(
 def add_lasting_noise(
     path: MergePath, observations: Observations, blocks: IntArray
 ) -> MergePath:
-    """Add the gain from lasting noise to the evidence of each candidate.
+    """Add to the evidence of each candidate the gain from noise that lasts.
 
-    Parameters
-    ----------
-    path : MergePath
-    observations : Observations
-        With which the path was computed.
-    blocks : (N,) int array
-        As for `lasting_noise`.
-
-    Returns
-    -------
-    MergePath
-        The same labels, with new evidence and inflation.
+    Blocks (N,) are those of `lasting_noise`.
     """
     likeliest = max(path, key=lambda candidate: candidate.evidence)
     # More speakers than these would explain lasting noise by speakers of their own, so

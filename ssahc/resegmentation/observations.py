@@ -54,23 +54,14 @@ class Observations:
 
 
 def observation_weights(segments: FloatArray) -> FloatArray:
-    """Return the effective number of independent observations per window.
+    """Return the effective number of independent observations per window (N,).
 
     On real x-vectors, the noise of two windows correlates by the share of time they
     have in common, and its variance grows as windows get shorter (measured). The time
     that several windows cover is therefore divided evenly among them, and what a window
-    gets is measured in median window lengths.
-
-    Parameters
-    ----------
-    segments : (N, 2) array
-        Start and end of every window, in seconds.
-
-    Returns
-    -------
-    (N,) array
-        Above 0 and at most 1, which is the weight of a non-overlapping window of at
-        least the median length; all 1 if the median length is 0.
+    gets is measured in median window lengths. Weights are above 0 and at most 1, that
+    of a non-overlapping window of at least the median length; all are 1 if the median
+    length is 0. Segments (N, 2) are in seconds.
     """
     starts, ends = segments.T
     lengths = ends - starts
@@ -87,19 +78,11 @@ def observation_weights(segments: FloatArray) -> FloatArray:
 
 
 def stay_probabilities(segments: FloatArray, loop_seconds: float) -> FloatArray:
-    """Return the probability that the speaker stays from each window to the next.
+    """Return the (N - 1,) probabilities that the speaker stays until the next window.
 
-    Parameters
-    ----------
-    segments : (N, 2) array
-        In order of time, in seconds.
-    loop_seconds : float
-        For windows whose centres are t seconds apart, the probability is
-        ``exp(-t / loop_seconds)``; otherwise the next speaker is drawn anew.
-
-    Returns
-    -------
-    (N - 1,) array
+    For windows whose centres are t seconds apart it is ``exp(-t / loop_seconds)``;
+    otherwise the next speaker is drawn anew. Segments (N, 2) are in order of time, in
+    seconds.
     """
     elapsed = np.maximum(np.diff(segments.mean(axis=1)), 0.0)
     return np.minimum(np.exp(-elapsed / loop_seconds), _MOST_CERTAIN)

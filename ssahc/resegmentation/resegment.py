@@ -123,17 +123,9 @@ class Resegmentation:
         return count_speakers(self.path, stop)
 
     def cut(self, stop: Stop) -> IntArray:
-        """Return the labels at a stop.
+        """Return the labels (N,) at a stop, 0..K-1 in order of appearance in time.
 
-        Parameters
-        ----------
-        stop : Stop
-
-        Returns
-        -------
-        (N,) int array
-            0..K-1 in order of first appearance in time; K is a known number of speakers
-            exactly.
+        K is a known number of speakers exactly.
         """
         count = self.num_clusters(stop)
         threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold

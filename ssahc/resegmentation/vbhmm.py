@@ -36,7 +36,7 @@ class Posterior:
     responsibilities : (N, K) array
         Probability of each speaker for each window (gamma of VBx).
     priors : (K,) array
-        Probability of each speaker when the speaker is drawn anew (pi of VBx).
+        Probability of each speaker when drawn anew (pi of VBx).
     evidence : float
         Lower bound (ELBO) on the log-probability of the windows, in nats, up to a
         constant of the observations.
@@ -58,21 +58,10 @@ def infer(
     iterations: int,
     priors: FloatArray | None = None,
 ) -> Posterior:
-    """Iterate VBx from initial responsibilities until the evidence converges.
+    """Iterate VBx from initial responsibilities (N, K) until the evidence converges.
 
-    Parameters
-    ----------
-    observations : Observations
-    responsibilities : (N, K) array
-        Where to start.
-    iterations : int
-        Maximum number of iterations, at least 1.
-    priors : (K,) array, optional
-        Uniform by default.
-
-    Returns
-    -------
-    Posterior
+    There is at least one iteration and at most `iterations`; priors (K,) are uniform by
+    default.
     """
     _, count = responsibilities.shape
     if priors is None:
@@ -111,24 +100,10 @@ def gather(
 def infer_speakers(
     counts: FloatArray, sums: FloatArray, psi: FloatArray, fb: float
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Return the posterior q(y_k) of the K speakers, given their windows.
+    """Return the posterior q(y_k) of the K speakers, given the sums of `gather`.
 
-    Parameters
-    ----------
-    counts : (K,) array
-    sums : (K, D) array
-        As `gather`.
-    psi : (D,) array
-    fb : float
-
-    Returns
-    -------
-    means : (K, D) array
-        Means of q(y_k).
-    penalties : (K,) array
-        Expected squared length of y_k.
-    prior_terms : float
-        Term of the speakers' prior in the evidence.
+    These are means (K, D), expected squared lengths of y_k (K,), and the term of the
+    speakers' prior in the evidence.
     """
     means, penalties = np.empty_like(sums), np.zeros(len(counts))
     prior_terms = 0.0
@@ -161,29 +136,14 @@ def forward_backward(
 ) -> tuple[FloatArray, float, FloatArray]:
     """Infer the states of the hidden Markov model by the forward-backward algorithm.
 
-    From one window to the next, the state stays with probability ``stay``; otherwise it
-    is drawn from the priors (possibly the same one).
+    From one window to the next, the state stays with probability `stay` (N - 1,), below
+    1; otherwise it is drawn from the priors (K,), possibly the same one.
+    Log-likelihoods (N, K) are those of windows before half of their weight (N,) times
+    the penalty of the state (K,) is subtracted, which is done here; they are
+    overwritten.
 
-    Parameters
-    ----------
-    log_likelihoods : (N, K) array
-        Of each window in each state, before half of its weight times the penalty of the
-        state is subtracted, which is done here. Overwritten.
-    weights : (N,) array
-    penalties : (K,) array
-    stay : (N - 1,) array
-        Below 1.
-    priors : (K,) array
-        Positive, with sum 1.
-
-    Returns
-    -------
-    responsibilities : (N, K) array
-        Probability of each state at each window.
-    log_likelihood : float
-        Of all windows.
-    entries : (K,) array
-        Expected number of times that each state is drawn.
+    Returns the probability of each state at each window (N, K), the log-likelihood of
+    all windows, and the expected number of times that each state is drawn (K,).
     """
     count, states = log_likelihoods.shape
     # Probabilities of states given earlier windows, then given all windows.
@@ -226,21 +186,10 @@ def forward_backward(
 
 
 def merge_gains(observations: Observations, posterior: Posterior) -> FloatArray:
-    """Return the gain in evidence from merging each pair of speakers.
+    """Return the gain in evidence from merging each pair of speakers (K, K).
 
     This is the PLDA log-likelihood ratio of all their windows; transitions between
-    speakers are ignored.
-
-    Parameters
-    ----------
-    observations : Observations
-    posterior : Posterior
-        Of these observations.
-
-    Returns
-    -------
-    (K, K) array
-        Minus infinity on and below the diagonal.
+    speakers are ignored. On and below the diagonal it is minus infinity.
     """
     counts, sums = gather(observations, posterior.responsibilities)
     return _merge_gains(counts, sums, observations.psi, observations.fb)

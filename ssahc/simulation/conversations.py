@@ -9,108 +9,19 @@ on real speech.
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf
-from typing import Annotated, Literal
 
 import numpy as np
 
-from ssahc.core.errors import UsageError
-from ssahc.core.options import Options
-from ssahc.core.types import (
-    LARGEST,
-    FloatArray,
-    LabelledXvectors,
-    Model,
-    Plda,
-    Recording,
-    Turn,
-)
-from ssahc.core.validation import Interval
+from ssahc.core.types import FloatArray, LabelledXvectors, Model, Plda, Recording, Turn
 from ssahc.simulation.noise import draw_noise
-from ssahc.simulation.turns import (
-    TURN_FLOOR,
-    WINDOW,
-    cut_windows,
-    draw_turns,
-    speaker_shares,
-)
+from ssahc.simulation.options import SimulateOptions
+from ssahc.simulation.turns import WINDOW, cut_windows, draw_turns, speaker_shares
 
 # Variances of the speakers of a recording, and of the offset of a recording, relative
 # to the between-class variance.
 _SPEAKER_SHARE, _OFFSET_SHARE = 1.2, 0.3
 # Difference of mean and whitening of the two halves, in standard deviations.
 _HALF_MISMATCH = 0.1
-
-
-@dataclass(frozen=True)
-class SimulateOptions(Options):
-    """What is simulated.
-
-    Parameters
-    ----------
-    recordings : int
-        Number of recordings in each half.
-    duration : float
-        Length of a recording, in seconds; it ends with the turn that exceeds this, and
-        not before every speaker has spoken.
-    fewest_speakers, most_speakers : int
-        Range of the number of speakers, drawn uniformly.
-    turn_seconds : float
-        Mean length of a turn, in seconds.
-    overlap : float
-        Probability that a turn begins before the previous one ends.
-    windows : {"sliding", "turns"}
-        One x-vector per 1.5 s window slid over speech, or per speaker turn.
-    noise : float
-        Variance of the noise in windows of 1.5 s, in units of the within-class
-        variance.
-    slow_noise : float
-        Share of the noise, 0 to 1, that changes slowly, in the same way for all
-        speakers of a recording: an Ornstein-Uhlenbeck process.
-    slow_seconds : float
-        Time in which the correlation of the slow noise falls to 1/e, in seconds.
-    noise_dof : float
-        Degrees of freedom of the noise, a multivariate Student's t of the same
-        variance; smaller values give more outliers, inf is Gaussian.
-    train_speakers, train_sessions : int
-        Number of speakers of the labelled training x-vectors, and of sessions (one
-        x-vector each) per speaker; 0 speakers for no training x-vectors.
-    dim : int
-        Dimension of the x-vectors.
-    seed : int
-        Random seed; the same seed gives the same corpus.
-    """
-
-    # More than any corpus has: a corpus is held in memory as a whole.
-    recordings: Annotated[int, Interval(ge=1, le=10_000)] = 10
-    duration: Annotated[float, Interval(ge=10, le=604_800)] = 120.0
-    fewest_speakers: Annotated[int, Interval(ge=1)] = 2
-    most_speakers: Annotated[int, Interval(ge=1, le=1_000)] = 5
-    turn_seconds: Annotated[float, Interval(gt=TURN_FLOOR)] = 3.4
-    overlap: Annotated[float, Interval(ge=0, le=1)] = 0.2
-    windows: Literal["sliding", "turns"] = "sliding"
-    noise: Annotated[float, Interval(ge=0, le=LARGEST)] = 1.5
-    slow_noise: Annotated[float, Interval(ge=0, le=1)] = 0.0
-    slow_seconds: Annotated[float, Interval(gt=0, lt=inf)] = 5.0
-    # The variance is finite above 2.
-    noise_dof: Annotated[float, Interval(gt=2)] = inf
-    train_speakers: Annotated[int, Interval(ge=0, le=100_000)] = 200
-    train_sessions: Annotated[int, Interval(ge=1, le=10_000)] = 10
-    dim: Annotated[int, Interval(ge=2, le=10_000)] = 128
-    seed: Annotated[int, Interval(ge=0)] = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.fewest_speakers > self.most_speakers:
-            raise UsageError(
-                f"--fewest-speakers must be at most --most-speakers, "
-                f"{self.most_speakers}, found {self.fewest_speakers}"
-            )
-        if self.turn_seconds > self.duration:
-            raise UsageError(
-                f"--turn-seconds must be at most --duration, {self.duration:g}, found "
-                f"{self.turn_seconds:g}"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +44,7 @@ class Half:
 class _Space:
     """A space of x-vectors: ``x = mean + coloring @ plda.transform^-1 @ latent``.
 
-    Attributes
-    ----------
-    mean : (D,) array
-    coloring : (D, D) array
-        Inverse of the whitening.
-    plda : Plda
-        Of whitened x-vectors.
+    The coloring is the inverse of the whitening, the PLDA that of whitened x-vectors.
     """
 
     mean: FloatArray
@@ -158,15 +63,8 @@ class _Space:
 def simulate_corpus(options: SimulateOptions = SimulateOptions()) -> dict[str, Half]:
     """Simulate a corpus of two halves, "a" and "b".
 
-    Parameters
-    ----------
-    options : SimulateOptions
-
-    Returns
-    -------
-    dict
-        Name to half. Each half is meant to be diarized with the model of the other one:
-        both share one PLDA, but mean and whitening differ a little.
+    Each half is meant to be diarized with the model of the other one: both share one
+    PLDA, but mean and whitening differ a little.
     """
     generator = np.random.default_rng(options.seed)
     space = _draw_space(options.dim, generator)
@@ -188,10 +86,6 @@ def simulate_training(options: SimulateOptions = SimulateOptions()) -> LabelledX
 
     Each x-vector is from a session of its own, with its own offset and noise. The small
     differences of the halves in mean and whitening are not applied.
-
-    Parameters
-    ----------
-    options : SimulateOptions
     """
     generator = np.random.default_rng(options.seed)
     space = _draw_space(options.dim, generator)
@@ -204,7 +98,7 @@ def simulate_training(options: SimulateOptions = SimulateOptions()) -> LabelledX
         speaker = _draw_speakers(1, psi, child)
         for session in range(options.train_sessions):
             offset = _draw_offset(psi, child)
-            rows.append(offset + speaker + _draw_noise(window, options, child))
+            rows.append(offset + speaker + draw_noise(window, options, child))
             speakers.append(f"t{index:04d}")
             utterances.append(f"t{index:04d}-{session:03d}")
     latent = np.concatenate([np.zeros((0, options.dim)), *rows])
@@ -240,19 +134,13 @@ def _draw_conversation(
     name: str, space: _Space, options: SimulateOptions, generator: np.random.Generator
 ) -> Conversation:
     count = int(generator.integers(options.fewest_speakers, options.most_speakers + 1))
-    turns = draw_turns(
-        count,
-        generator,
-        duration=options.duration,
-        mean_seconds=options.turn_seconds,
-        overlap=options.overlap,
-    )
+    turns = draw_turns(count, options, generator)
     segments = cut_windows(turns, options.windows)
     psi = space.plda.psi
     offset = _draw_offset(psi, generator)
     speakers = _draw_speakers(count, psi, generator)
     latent = offset + speaker_shares(segments, turns, count) @ speakers
-    latent = latent + _draw_noise(segments, options, generator)
+    latent = latent + draw_noise(segments, options, generator)
     utterances = tuple(
         f"{name}-{round(100 * start):08d}-{round(100 * end):08d}"
         for start, end in segments.tolist()
@@ -270,17 +158,3 @@ def _draw_speakers(
 ) -> FloatArray:
     spread = np.sqrt(_SPEAKER_SHARE) * np.sqrt(psi)
     return spread * generator.standard_normal((count, len(psi)))
-
-
-def _draw_noise(
-    segments: FloatArray, options: SimulateOptions, generator: np.random.Generator
-) -> FloatArray:
-    return draw_noise(
-        segments,
-        options.dim,
-        generator,
-        variance=options.noise,
-        slow_share=options.slow_noise,
-        slow_seconds=options.slow_seconds,
-        dof=options.noise_dof,
-    )

@@ -5,6 +5,7 @@ from math import inf
 import numpy as np
 
 from ssahc.core.types import FloatArray
+from ssahc.simulation.options import SimulateOptions
 from ssahc.simulation.turns import WINDOW
 
 # Log-normal spread of the noise variances over dimensions, drawn for each recording.
@@ -17,34 +18,15 @@ _NOISE_CORRELATION = 0.45
 
 
 def draw_noise(
-    segments: FloatArray,
-    dim: int,
-    generator: np.random.Generator,
-    *,
-    variance: float,
-    slow_share: float,
-    slow_seconds: float,
-    dof: float,
+    segments: FloatArray, options: SimulateOptions, generator: np.random.Generator
 ) -> FloatArray:
-    """Draw the noise of the windows of one recording.
+    """Draw the noise (N, dim) of the windows (N, 2) of one recording.
 
     Its covariance differs from recording to recording. Windows that share speech are
     correlated, and short windows have more noise.
-
-    Parameters
-    ----------
-    segments : (N, 2) array
-        Start and end of the windows, in seconds.
-    dim : int
-    generator : Generator
-    variance, slow_share, slow_seconds, dof : float
-        ``noise``, ``slow_noise``, ``slow_seconds`` and ``noise_dof`` of
-        `ssahc.simulation.conversations.SimulateOptions`.
-
-    Returns
-    -------
-    (N, dim) array
     """
+    dim, dof = options.dim, options.noise_dof
+    slow_share, slow_seconds = options.slow_noise, options.slow_seconds
     # A child generator, so that corpora that differ in their noise have the same turns.
     child = generator.spawn(1)[0]
     count = len(segments)
@@ -61,10 +43,10 @@ def draw_noise(
     noise += np.sqrt(slow_share) * _draw_slow(segments, dim, slow_seconds, child)
     directions = generator.standard_normal((_NOISE_DIRECTIONS, dim)) / np.sqrt(dim)
     along = noise @ directions.T
-    noise *= np.sqrt(variance) * np.exp(
+    noise *= np.sqrt(options.noise) * np.exp(
         0.5 * _NOISE_SPREAD * generator.standard_normal(dim)
     )
-    noise += np.sqrt(variance * _NOISE_DIRECTION_SHARE) * along @ directions
+    noise += np.sqrt(options.noise * _NOISE_DIRECTION_SHARE) * along @ directions
     length = np.diff(segments, axis=1)
     noise *= np.sqrt(np.minimum(WINDOW / length, 4.0))
     if dof < inf:

@@ -6,32 +6,25 @@ from itertools import pairwise
 import numpy as np
 
 from ssahc.core.types import FloatArray, Turn
+from ssahc.simulation.options import TURN_FLOOR, SimulateOptions
 
 # Length and shift of sliding windows, in seconds.
 WINDOW, SHIFT = 1.5, 0.75
-# Minimum length of a turn, in seconds; the rest follows a gamma distribution.
-TURN_FLOOR, _TURN_SHAPE = 0.4, 1.5
+# Shape of the gamma distribution of the length of turns above the minimum.
+_TURN_SHAPE = 1.5
 
 
 def draw_turns(
-    count: int,
-    generator: np.random.Generator,
-    *,
-    duration: float,
-    mean_seconds: float,
-    overlap: float,
+    count: int, options: SimulateOptions, generator: np.random.Generator
 ) -> list[Turn]:
-    """Draw turns of `count` speakers, all of whom speak; times are rounded to 10 ms.
-
-    Parameters are those of `ssahc.simulation.conversations.SimulateOptions`.
-    """
-    scale = (mean_seconds - TURN_FLOOR) / _TURN_SHAPE
+    """Draw turns of `count` speakers, all of whom speak; times are rounded to 10 ms."""
+    scale = (options.turn_seconds - TURN_FLOOR) / _TURN_SHAPE
     talkativeness = generator.dirichlet(np.full(count, 3.0))
     turns: list[Turn] = []
     # Each speaker has one turn first; then speakers are drawn by talkativeness.
     queue = list(generator.permutation(count))
     speaker, clock = -1, float(generator.exponential(0.5))
-    while clock < duration or queue:
+    while clock < options.duration or queue:
         if queue:
             speaker = int(queue.pop())
         elif count > 1:
@@ -40,7 +33,7 @@ def draw_turns(
             speaker = int(generator.choice(count, p=odds / odds.sum()))
         end = clock + TURN_FLOOR + float(generator.gamma(_TURN_SHAPE, scale))
         turns.append(Turn(round(clock, 2), round(end, 2), f"s{speaker + 1}"))
-        if count > 1 and generator.random() < overlap:
+        if count > 1 and generator.random() < options.overlap:
             clock = end - float(generator.uniform(0.1, 0.5)) * (end - clock)
         else:
             clock = end + float(generator.exponential(0.4))
@@ -48,18 +41,7 @@ def draw_turns(
 
 
 def cut_windows(turns: list[Turn], kind: str) -> FloatArray:
-    """Cut every stretch of speech into windows.
-
-    Parameters
-    ----------
-    turns : list of Turn
-    kind : {"sliding", "turns"}
-
-    Returns
-    -------
-    (N, 2) array
-        Start and end, in seconds.
-    """
+    """Cut every stretch of speech into windows (N, 2), "sliding" or whole "turns"."""
     stretches: list[list[float]] = []
     for turn in sorted(turns):
         if stretches and turn.start <= stretches[-1][1]:

@@ -66,7 +66,7 @@ def kaldi_loop(energies, target):
     return dim
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(
     st.lists(st.integers(1, 1000), min_size=1, max_size=20),
     st.floats(0, 0.98),

@@ -45,7 +45,7 @@ def assert_same_model(ours, theirs, tolerance):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("iterations", "file"),
-    [(0, ".iter0"), (1, ".iter1"), (2, ".iter2"), (10, ""), (50, ".iter50")],
+    [(0, ".iter0"), (1, ".iter1"), (10, ""), (50, ".iter50")],
 )
 def test_em_equals_kaldi(kaldi, name, iterations, file):
     folder, read = kaldi
@@ -54,21 +54,15 @@ def test_em_equals_kaldi(kaldi, name, iterations, file):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_mean_weights_speakers_equally(kaldi, name):
+def test_the_mean_and_smoothing_equal_kaldi(kaldi, name):
     folder, read = kaldi
+    plda = train_plda(*read(name))
     means = dict(read_table(folder / f"{name}.spkmean.txt.ark", "vector"))
     expected = np.mean(list(means.values()), axis=0)
-    np.testing.assert_allclose(train_plda(*read(name), 1).mean, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_smoothing_equals_kaldi(kaldi, name):
-    folder, read = kaldi
+    np.testing.assert_allclose(plda.mean, expected, atol=1e-6)
     theirs = read_plda(folder / f"{name}.smooth0.1.plda")
     # Kaldi's 0.1 is that of float32.
-    ours = smooth_plda(train_plda(*read(name)), float(np.float32(0.1)))
-    assert_same_model(ours, theirs, 1e-11)
-    assert_same_model(smooth_plda(train_plda(*read(name)), 0.1), theirs, 1e-7)
+    assert_same_model(smooth_plda(plda, float(np.float32(0.1))), theirs, 1e-11)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +131,7 @@ def labelled(rng, dim=4, speakers=12, most=5):
     return np.repeat(voices, counts, axis=0) + noise, names.tolist()
 
 
-@pytest.mark.parametrize("iterations", [1, 3, 10])
+@pytest.mark.parametrize("iterations", [1, 10])
 def test_em_equals_the_plain_implementation(rng, iterations):
     vectors, speakers = labelled(rng)
     mean, within, between = plain_em(vectors, speakers, iterations)
@@ -145,12 +139,6 @@ def test_em_equals_the_plain_implementation(rng, iterations):
     np.testing.assert_allclose(ours.mean, mean)
     np.testing.assert_allclose(covariances(ours)[0], within, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(covariances(ours)[1], between, rtol=1e-9, atol=1e-12)
-
-
-def test_whitened_vectors_have_unit_covariance(rng):
-    vectors, _ = labelled(rng)
-    whitened = vectors @ estimate_whitening(vectors).T
-    np.testing.assert_allclose(np.cov(whitened.T, bias=True), np.eye(4), atol=1e-12)
 
 
 @settings(max_examples=10, deadline=None)
@@ -252,12 +240,8 @@ def test_unusable_adaptation_vectors_are_refused(rng):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"num_em_iters": -1}, "num-em-iters must be between 0 and 10,000, found -1"),
         ({"num_em_iters": 10_001}, "must be between 0 and 10,000, found 10001"),
-        ({"between_covar_scale": 1e31}, r"must be between 0 and 1e\+30, found 1e\+31"),
-        ({"num_em_iters": 1.5}, "must be a whole number"),
         ({"smoothing": -0.1}, "smoothing must be between 0 and"),
-        ({"within_covar_scale": float("nan")}, "within-covar-scale must be between"),
         ({"between_covar_scale": float("inf")}, "between-covar-scale must be between"),
     ],
 )

@@ -75,15 +75,20 @@ def test_covariances_equal_the_definition(conversations):
     np.testing.assert_allclose(ours[1], between, atol=1e-9)
 
 
+def shown(recording, rows):
+    """Return the recording with these windows."""
+    return replace(
+        recording,
+        utterances=tuple(recording.utterances[row] for row in rows),
+        segments=recording.segments[rows],
+        xvectors=recording.xvectors[rows],
+    )
+
+
 def test_the_order_of_windows_does_not_matter(conversations, rng):
     recordings = windows_of(conversations)
-    shuffled = []
-    for recording in recordings:
-        order = rng.permutation(len(recording))
-        names = tuple(recording.utterances[row] for row in order)
-        segments, xvectors = recording.segments[order], recording.xvectors[order]
-        shuffled.append(Recording(recording.id, names, segments, xvectors))
-    one, two = fit_unlabelled(recordings), fit_unlabelled(iter(shuffled))
+    shuffled = (shown(one, rng.permutation(len(one))) for one in recordings)
+    one, two = fit_unlabelled(recordings), fit_unlabelled(shuffled)
     np.testing.assert_allclose(one.plda.psi, two.plda.psi)
 
 
@@ -101,29 +106,19 @@ def test_one_speaker_per_recording_is_refused():
         fit_unlabelled(recordings)
 
 
-def test_windows_apart_are_no_neighbours(conversations):
+def test_too_little_data_is_refused(conversations):
+    recordings = windows_of(conversations)
+    with pytest.raises(DataError, match="there is no recording"):
+        fit_unlabelled([])
+    with pytest.raises(DataError, match="12 dimensions without labels at least 24"):
+        fit_unlabelled([shown(recordings[0], np.arange(20))])
     apart = []
-    for recording in windows_of(conversations):
+    for recording in recordings:
         starts = 5.0 * np.arange(len(recording))
         segments = np.column_stack([starts, starts + 1.5])
         apart.append(replace(recording, segments=segments))
     with pytest.raises(DataError, match="found 0 pairs of neighbouring windows"):
         fit_unlabelled(apart)
-
-
-def test_too_little_data_is_refused(conversations):
-    recordings = windows_of(conversations)
-    with pytest.raises(DataError, match="there is no recording"):
-        fit_unlabelled([])
-    first = recordings[0]
-    short = replace(
-        first,
-        utterances=first.utterances[:20],
-        segments=first.segments[:20],
-        xvectors=first.xvectors[:20],
-    )
-    with pytest.raises(DataError, match="12 dimensions without labels at least 24"):
-        fit_unlabelled([short])
 
 
 def test_unusable_recordings_are_refused(conversations):

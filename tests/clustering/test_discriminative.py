@@ -20,7 +20,7 @@ def random_affinity(rng, count):
 @pytest.mark.parametrize("neighbors", [1, 3])
 @pytest.mark.parametrize("weight", [0.0, 0.1, 1.0])
 def test_merges_equal_the_naive_loop(rng, naive_ahc, weight, neighbors):
-    for count, below in ((1, 1), (2, 2), (5, 0), (5, 5), (12, 2), (12, 6), (12, 12)):
+    for count, below in ((1, 1), (2, 2), (5, 0), (10, 2), (10, 5), (10, 10)):
         affinity = random_affinity(rng, count)
         cost = DiscriminativeCost(weight, neighbors, below)
         history = average_linkage(affinity, cost=cost)
@@ -40,16 +40,16 @@ def test_cutting_equals_stopping_early_where_merged_averages_rise(rng, naive_ahc
     # In most of these the average of the merged pairs rises again, and merges differ
     # from those of plain linkage.
     changed = rising = 0
-    for _ in range(4):
-        affinity = random_affinity(rng, 11)
-        cost = DiscriminativeCost(0.5, 1, 11)
+    for _ in range(6):
+        affinity = random_affinity(rng, 9)
+        cost = DiscriminativeCost(0.5, 1, 9)
         history = average_linkage(affinity, cost=cost)
         _, bests, merged = naive_ahc(affinity, Stop(num_speakers=1), cost)
         changed += not np.array_equal(average_linkage(affinity).merges, history.merges)
         rising += bool((np.diff(merged) > 1e-6).any())
         # The best pair is not always the one merged, so its average may repeat.
         values = np.unique(np.round(bests, 4))
-        for threshold in [-2, *(values[1:] + values[:-1]) / 2, 2]:
+        for threshold in [-2, *((values[1:] + values[:-1]) / 2)[::2], 2]:
             stop = Stop(threshold=threshold)
             labels = naive_ahc(affinity, stop, cost)[0]
             np.testing.assert_array_equal(history.cut(stop), labels)
@@ -59,7 +59,7 @@ def test_cutting_equals_stopping_early_where_merged_averages_rise(rng, naive_ahc
 
 def test_no_cluster_exceeds_the_maximum_size(rng, naive_ahc):
     options, changed = AhcOptions(max_spk_fraction=0.5), 0
-    for _ in range(5):
+    for _ in range(3):
         affinity, cost = random_affinity(rng, 14), DiscriminativeCost(0.5, 1, 10)
         stop = Stop(num_speakers=2)
         labels = agglomerative_cluster(affinity, stop, options, cost=cost)

@@ -115,7 +115,7 @@ def test_every_loss_separates_unseen_speakers_better(mean, trained, loss):
     assert losses[0] is None
     assert losses[-1] < 0.8 * losses[1]
     assert found.best.eer < found.epochs[0].eer - 0.1
-    unseen, names = draw(1, speakers=12)
+    unseen, names = draw(1, speakers=8)
     before, after = (
         verify_all_pairs(embed(unseen, model), names) for model in (mean, found.model)
     )
@@ -183,20 +183,12 @@ def test_loss_options_change_the_loss(data, mean, trained):
         variants.append(changed)
 
 
-def test_arrays_of_the_given_model_are_not_trained(data, mean):
-    """Not even those of the network's own type, in any memory order."""
+def test_equal_seeds_give_equal_networks_and_leave_the_given_model_alone(data, mean):
+    # Even arrays of the network's own type, in any memory order.
     whitening = np.eye(DIM, dtype=np.float32)[::-1]
     model = replace(mean, transform=whitening)
-    found = train_embedding_net(*data, model, ONE_EPOCH)
-    assert found.model.transform is whitening
-    np.testing.assert_array_equal(whitening, np.eye(DIM)[::-1])
-    assert found.best.number == 1
-    assert (found.model.metric.whitening != whitening).any()
-
-
-def test_equal_seeds_give_equal_networks(data, mean):
     one, same, other = (
-        train_embedding_net(*data, mean, replace(ONE_EPOCH, seed=seed))
+        train_embedding_net(*data, model, replace(ONE_EPOCH, seed=seed))
         for seed in (3, 3, 4)
     )
     assert one.epochs == same.epochs
@@ -204,6 +196,10 @@ def test_equal_seeds_give_equal_networks(data, mean):
     nets = one.model.metric, other.model.metric
     for ours, different in zip(*map(weights_of, nets)):
         assert not np.array_equal(ours, different)
+    assert one.best.number == 1
+    assert one.model.transform is whitening
+    np.testing.assert_array_equal(whitening, np.eye(DIM)[::-1])
+    assert (one.model.metric.whitening != whitening).any()
 
 
 # ---- checkpoints -------------------------------------------------------------------
@@ -251,10 +247,10 @@ def test_checkpoints_of_another_run_are_rejected(data, mean):
             train_embedding_net(*data, mean, other, checkpoint=checkpoint)
 
 
-def test_broken_records_of_checkpoints_are_value_errors():
-    for text in (
+@pytest.mark.parametrize(
+    "text",
+    [
         "?",
-        "{}",
         "[]",
         '{"epochs": [], "generator": ""}',
         '{"epochs": [{"number": 1}], "generator": ""}',
@@ -263,9 +259,11 @@ def test_broken_records_of_checkpoints_are_value_errors():
         '{"epochs": [{"number": 0, "eer": 1' + "0" * 400 + '}], "generator": ""}',
         '{"epochs": [{"another": 0}], "generator": ""}',
         '{"epochs": [{"number": 0}]}',
-    ):
-        with pytest.raises(ValueError):  # noqa: PT011
-            Checkpoint.from_json({}, text)
+    ],
+)
+def test_broken_records_of_checkpoints_are_value_errors(text):
+    with pytest.raises(ValueError):  # noqa: PT011
+        Checkpoint.from_json({}, text)
 
 
 # ---- which epoch is kept -----------------------------------------------------------
@@ -303,13 +301,16 @@ def test_all_epochs_are_trained_if_no_speakers_are_held_out(data, mean, monkeypa
     assert spy.all_speakers() == set(data[1])
 
 
-def test_divergence_is_an_error(data, mean):
+def test_divergence_and_a_missing_gpu_are_errors(data, mean, monkeypatch):
     options = replace(FAST, loss="softmax", lr=1e25)
     with pytest.raises(DataError, match=r"epoch 1 .* not finite.* with a smaller --lr"):
         train_embedding_net(*data, mean, options)
     # Finite, but more than a file of weights may hold.
     with pytest.raises(DataError, match=r"beyond 1e\+30; train with a smaller"):
         train_embedding_net(*data, mean, replace(FAST, lr=9e29, validation_share=0.0))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="no CUDA device is available"):
+        train_embedding_net(*data, mean, FAST, device="cuda")
 
 
 # ---- training and held-out speakers ------------------------------------------------
@@ -418,27 +419,14 @@ def test_unusable_data_and_models_are_rejected(data, mean):
     assert train_embedding_net(vectors[:24], names[:24], mean, ONE_EPOCH).epochs
 
 
-def test_a_missing_gpu_is_an_error_if_asked_for(data, mean, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match="no CUDA device is available"):
-        train_embedding_net(*data, mean, FAST, device="cuda")
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"loss": "arcface"}, "loss must be one of ssa, triplet"),
-        ({"start": "pca"}, "start must be one of plda, whitening, random"),
-        ({"lr": 0.0}, "lr"),
         ({"lr": nan}, "lr"),
-        ({"loss": "ssa", "gamma": -0.1}, "gamma"),
         ({"gamma": 0.9}, "gamma 0.9 applies to ssa, not to aam-softmax"),
         ({"validation_share": 0.6}, "validation-share"),
-        ({"embedding_dim": 0}, "embedding-dim"),
-        ({"hidden_layers": 101}, "hidden-layers"),
         ({"loss": "quadruplet", "speakers_per_batch": 2}, "3 or more, found 2"),
-        ({"utterances_per_speaker": 1}, "utterances-per-speaker"),
-        ({"epochs": 2.5}, "epochs"),
         ({"objective": LossOptions(distance="plain")}, "not to aam-softmax"),
         ({"loss": "ssa", "objective": LossOptions(sampling="hard")}, "sampled"),
     ],

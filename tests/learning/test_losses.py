@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from ssahc.learning.losses import classification, pairwise, prototypical
-from ssahc.learning.losses.distances import distances, normalize_rows, safe_sqrt
-from ssahc.learning.losses.margins import choose_margin, second_margin
-from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
+from ssahc.learning.losses.distances import normalize_rows, safe_sqrt
 
 # Among the classes one of a single row; no class is contiguous.
 LABELS = np.array([0, 1, 0, 2, 1, 1, 0, 3, 2])
@@ -234,21 +232,16 @@ def test_losses_equal_naive_loops_and_their_gradients_finite_differences(case, r
     assert torch.autograd.gradcheck(
         lambda *values: evaluate(case, values), draw(rng, shapes), fast_mode=True
     )
-    # Rows that are all equal.
+    # No rows, and rows that are all equal.
+    values = draw(rng, shapes, count=0)
+    loss = evaluate(case, values)
+    assert loss.item() == 0
+    assert not any(slope.any() for slope in torch.autograd.grad(loss, values))
     rows = np.tile([3.0, 0, 0, 4, 0], (len(LABELS), 1))
     arrays = [rows, *(np.ones(shape) for shape in shapes)]
     found = evaluate(case, [torch.from_numpy(np.asarray(array)) for array in arrays])
     expected = naive(*arrays, *constants.values())
     assert found.item() == pytest.approx(expected, abs=1e-7)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_losses_of_no_rows_are_0_with_gradients_of_0(case, rng):
-    values = draw(rng, CASES[case][2], count=0)
-    loss = evaluate(case, values)
-    assert loss.item() == 0
-    for gradient in torch.autograd.grad(loss, values):
-        assert (gradient == 0).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -321,85 +314,18 @@ def test_the_adaptive_scale_treats_few_classes_as_three():
     assert classification.adaptive_scale(101) == pytest.approx(sqrt(2) * log(100))
 
 
-# ---- SSA ---------------------------------------------------------------------------
-
-
-def naive_ssa(x, triplets, gamma, form):
-    total = 0.0
-    for a, p, n in triplets:
-        away = cosine(x[a], x[n]) + (form == "authors") * cosine(x[p], x[n])
-        total += 1 - cosine(x[a], x[p]) + gamma * away
-    return total / len(triplets)
-
-
-@pytest.mark.parametrize("form", ["authors", "paper"])
-# The weights of tuples are float32; for the first labels they are exact.
-@pytest.mark.parametrize(("labels", "close"), [([0, 1, 1, 0], 1e-12), (LABELS, 1e-6)])
-def test_ssa_equals_naive_loops_over_all_or_drawn_triplets(rng, form, labels, close):
-    x = draw(rng, (), len(labels))[0]
-    labels = np.asarray(labels)
-    count = len(labels)
-    every = [
-        [(a, p, n) for n in range(count) if labels[n] != labels[a]]
-        for a in range(count)
-        for p in range(count)
-        if a != p and labels[a] == labels[p]
-    ]
-    rows = x.detach().numpy()
-    drawn = np.array([some[0] for some in every])
-    for loss, expected in (
-        (
-            ExpectedTriplets(labels, 0.5, form),
-            np.mean([naive_ssa(rows, some, 0.5, form) for some in every]),
-        ),
-        (SampledTriplets(drawn, 0.5, form), naive_ssa(rows, drawn, 0.5, form)),
-    ):
-        assert pairwise.ssa(x, loss).item() == pytest.approx(expected, abs=close)
-        assert torch.autograd.gradcheck(lambda x, one=loss: pairwise.ssa(x, one), [x])
-
-
 # ---- parts of losses ---------------------------------------------------------------
 
 
-def test_safe_roots_have_no_gradient_at_0():
+def test_roots_and_directions_of_0_have_no_gradient():
     squares = torch.tensor([4.0, 0.0, -1e-9], requires_grad=True)
     roots = safe_sqrt(squares)
     assert roots.tolist() == [2, 0, 0]
     roots.sum().backward()
     assert squares.grad.tolist() == [0.25, 0, 0]
-
-
-def test_zero_rows_have_no_direction_and_no_gradient():
     rows = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
     unit = normalize_rows(rows)
     assert unit.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
     unit.sum().backward()
     assert rows.grad[1].tolist() == [0, 0]
     assert rows.grad.isfinite().all()
-
-
-def test_kinds_of_distances_agree(rng):
-    x = torch.from_numpy(rng.standard_normal((9, 5)))
-    squared, plain, cosines = (
-        distances(x, kind) for kind in ("squared", "plain", "cosine")
-    )
-    torch.testing.assert_close(squared, 2 * cosines)
-    torch.testing.assert_close(squared, plain**2)
-
-
-def test_margins():
-    within, across = torch.tensor([0.2, 0.4]), torch.tensor([1.0, 1.6])
-    for kind, fixed, expected in (
-        ("fixed", 0.8, 0.8),
-        ("adaptive", 1.2, 1.0),
-        ("adaptive-floored", 0.8, 1.0),
-        ("adaptive-floored", 1.2, 1.2),
-    ):
-        assert choose_margin(kind, fixed, within, across) == pytest.approx(expected)
-    assert choose_margin("adaptive", 0.8, across, within) == pytest.approx(-1.0)
-    assert choose_margin("adaptive", 0.8, within[:0], across[:0]) == 0.8
-    assert second_margin(0.8) == 0.4
-    # Being a number, it passes no gradient on.
-    assert (
-        type(choose_margin("adaptive", 0.8, within.requires_grad_(), across)) is float
-    )

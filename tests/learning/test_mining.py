@@ -148,7 +148,7 @@ def test_a_row_is_not_its_own_positive_if_all_coincide():
 def test_drawn_negatives_have_the_probabilities_of_the_definition(
     rng, sampling, probabilities, dim
 ):
-    x, draws = scattered(LABELS, dim), 300
+    x, draws = scattered(LABELS, dim), 200
     found: Counter = Counter()
     expected: Counter = Counter()
     pairs = [list(pair) for pair in ordered_pairs(LABELS)]
@@ -245,7 +245,7 @@ def check(found, labels, width):
 
 
 @pytest.mark.parametrize("sampling", [*SAMPLINGS, "all"])
-@pytest.mark.parametrize("dim", [1, 2, 3, 256])
+@pytest.mark.parametrize("dim", [1, 2, 256])
 def test_equal_opposite_and_zero_rows_give_valid_tuples(rng, sampling, dim):
     x = np.ones((9, dim)) * np.array([1, -1, 1, -1, 0, 1, -1, 2, 1e-200])[:, None]
     labels = np.arange(9) % 3
@@ -254,7 +254,7 @@ def test_equal_opposite_and_zero_rows_give_valid_tuples(rng, sampling, dim):
         check(draw_quadruplets(x, labels, sampling, rng), labels, 4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.integers(-2, 4), max_size=14).map(lambda y: np.array(y, int)),
     st.sampled_from(SAMPLINGS),

@@ -30,33 +30,24 @@ def test_a_mean_may_be_written_as_an_offset(recording, model, start):
 
 
 @pytest.mark.parametrize("triplets", ["expected", "sampled"])
-def test_learning_pulls_speakers_apart(recording, model, triplets):
-    options = LearningOptions(triplets=triplets)
-    learned = learn_alone(recording, model, options, num_speakers=2)
+def test_learning_depends_on_the_seed_only_if_triplets_are_sampled(
+    recording, model, triplets
+):
+    def learn(seed):
+        options = LearningOptions(triplets=triplets, seed=seed)
+        return learn_alone(recording, model, options, num_speakers=2)
+
+    learned, same, other = map(learn, (5, 5, 6))
     (period,) = learned.periods
     assert period.learned
     assert period.num_clusters >= 2
     assert period.losses[-1] < period.losses[0]
-    untrained = learn_alone(recording, model, UNTRAINED)
-    assert not np.allclose(learned.affinity.features, untrained.affinity.features)
-
-
-@pytest.mark.parametrize("triplets", ["expected", "sampled"])
-def test_same_seed_same_bytes(recording, model, triplets):
-    options = LearningOptions(triplets=triplets, seed=5)
-    first, second = (
-        learn_alone(recording, model, options).affinity.features for _ in range(2)
-    )
-    assert first.tobytes() == second.tobytes()
-
-
-def test_seeds_matter_only_to_sampling(recording, model):
-    def features(triplets, seed):
-        options = LearningOptions(triplets=triplets, seed=seed)
-        return learn_alone(recording, model, options).affinity.features
-
-    assert np.array_equal(features("expected", 0), features("expected", 1))
-    assert not np.array_equal(features("sampled", 0), features("sampled", 1))
+    features = learned.affinity.features
+    untrained = learn_alone(recording, model, UNTRAINED).affinity.features
+    assert not np.allclose(features, untrained)
+    assert features.tobytes() == same.affinity.features.tobytes()
+    is_equal = np.array_equal(features, other.affinity.features)
+    assert is_equal == (triplets == "expected")
 
 
 def part(recording, count):

@@ -14,7 +14,7 @@ import ssahc
 TORCH = {
     "learning.checkpoint",
     "learning.embedding_training",
-    *(f"learning.losses.{name}" for name in ("classification", "distances", "margins")),
+    *(f"learning.losses.{name}" for name in ("classification", "distances")),
     *(f"learning.losses.{name}" for name in ("objective", "pairwise", "prototypical")),
     "learning.losses.cluster_loss",
 }

@@ -12,7 +12,7 @@ from ssahc.backend.affinity import ScoreMatrix
 from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
-from ssahc.core.types import Model, Recording
+from ssahc.core.types import Model
 from ssahc.io.model import write_model_dir
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.resegmentation.merge_path import Candidate
@@ -22,7 +22,8 @@ from ssahc.resegmentation.resegment import (
     ResegmentationOptions,
     resegment,
 )
-from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
+from ssahc.simulation.conversations import simulate_corpus
+from ssahc.simulation.options import SimulateOptions
 
 
 @pytest.fixture(scope="module")
@@ -69,26 +70,17 @@ def test_resegmentation_beats_clustering_and_finds_the_number(halves):
 
 @given(
     seed=st.integers(0, 1000),
-    count=st.integers(1, 25),
-    known=st.integers(1, 30),
-)
-@settings(max_examples=15, deadline=None)
-def test_a_known_number_is_kept(seed, count, known):
-    latent = np.random.default_rng(seed).standard_normal((count, 3))
-    labels = search(latent, slide(count), Stop(known)).cut(Stop(known))
-    assert set(labels.tolist()) == set(range(min(known, count)))
-
-
-@given(
-    seed=st.integers(0, 1000),
     count=st.integers(1, 40),
     bounds=st.tuples(st.integers(1, 30), st.integers(0, 10)),
     threshold=st.sampled_from([-np.inf, -100.0, -6.0, 0.0, 100.0, np.inf]),
 )
 @settings(max_examples=20, deadline=None)
-def test_bounds_are_kept(seed, count, bounds, threshold):
+def test_a_known_number_and_bounds_are_kept(seed, count, bounds, threshold):
     latent = 3 * np.random.default_rng(seed).standard_normal((count, 3))
     fewest, most = bounds[0], sum(bounds)
+    known = Stop(fewest)
+    labels = search(latent / 3, slide(count), known).cut(known)
+    assert set(labels.tolist()) == set(range(min(fewest, count)))
     stop = Stop(None, threshold, fewest, most)
     found = search(latent, slide(count), stop)
     labels = found.cut(stop)
@@ -108,11 +100,10 @@ def test_a_higher_threshold_never_finds_fewer_speakers(halves):
 def test_the_order_of_windows_does_not_matter(halves, rng):
     recording = halves["a"].conversations[1].recording
     order = rng.permutation(len(recording))
-    shuffled = Recording(
-        recording.id,
-        tuple(recording.utterances[i] for i in order),
-        recording.segments[order],
-        recording.xvectors[order],
+    shuffled = replace(
+        recording,
+        segments=recording.segments[order],
+        xvectors=recording.xvectors[order],
     )
     options = ssahc.make_options(system="plda", resegmentation="vb")
     straight, mixed = (
@@ -134,66 +125,50 @@ def test_few_windows(count):
     assert labels.tolist() == list(range(count))
 
 
-def test_equal_windows_are_one_speaker(halves):
+def test_equal_windows_are_one_speaker_and_windows_at_one_time_two(halves, rng):
     recording = halves["a"].conversations[0].recording
     equal = np.tile(recording.xvectors[:1], (len(recording), 1))
     same = replace(recording, xvectors=equal)
     found = ssahc.diarize_recording(same, halves["b"].model)
     assert found.num_speakers == 1
-
-
-def test_windows_at_the_same_time_are_separated(rng):
-    segments = np.tile([[0.0, 1.5]], (12, 1))
     latent = 4 * np.repeat(rng.standard_normal((2, 20)), 6, axis=0)
     latent += rng.standard_normal((12, 20))
+    segments = np.tile([[0.0, 1.5]], (12, 1))
     labels = search(latent, segments, Stop(2)).cut(Stop(2))
     assert labels.tolist() == [0] * 6 + [1] * 6
 
 
-def test_whitened_vectors_suffice_without_a_plda(halves):
-    recording = halves["a"].conversations[0].recording
-    model = halves["b"].model
+def test_only_defaults_on_a_model_are_resegmented(halves, caplog):
+    recording, model = halves["a"].conversations[0].recording, halves["b"].model
+
+    def diarize(model, **options):
+        return ssahc.diarize_recording(recording, model, ssahc.make_options(**options))
+
     whitening = Model(model.mean, model.transform)
-    assert ssahc.diarize_recording(recording, whitening).resegmentation is not None
-    assert ssahc.diarize_recording(recording).resegmentation is None
+    assert diarize(whitening).resegmentation is not None
+    assert diarize(Model()).resegmentation is None
     with pytest.raises(UsageError, match="needs a PLDA or a whitening transform"):
-        ssahc.diarize_recording(
-            recording, options=ssahc.make_options(resegmentation="vb")
-        )
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
+        diarize(Model(), resegmentation="vb")
+    # Neither are baselines and presets of the paper.
+    for options in (
         {"system": "cosine"},
         {"system": "plda"},
         {"system": "spectral"},
         {"preset": "paper-ssa1"},
         {"preset": "paper-ssa2-lambda0.2"},
-    ],
-)
-def test_baselines_and_presets_of_the_paper_are_not_resegmented(halves, options):
-    recording = halves["a"].conversations[0].recording
-    options = ssahc.make_options(**options)
-    result = ssahc.diarize_recording(recording, halves["b"].model, options)
-    assert result.resegmentation is None
-
-
-def test_merges_steered_by_options_of_kaldi_are_not_resegmented(halves, caplog):
-    recording = halves["a"].conversations[0].recording
-    options = ssahc.make_options(first_pass_max_utterances=40)
-    result = ssahc.diarize_recording(recording, halves["b"].model, options)
-    assert result.resegmentation is None
+    ):
+        assert diarize(model, **options).resegmentation is None
+    steered = diarize(model, first_pass_max_utterances=40)
+    assert steered.resegmentation is None
     assert "not resegmented, since max-spk-fraction or two passes" in caplog.text
-    none = replace(options, resegmentation=ResegmentationOptions("none"))
-    usual = ssahc.diarize_recording(recording, halves["b"].model, none)
-    np.testing.assert_array_equal(result.labels, usual.labels)
+    usual = diarize(model, first_pass_max_utterances=40, resegmentation="none")
+    np.testing.assert_array_equal(steered.labels, usual.labels)
     assert usual.num_speakers > 1
 
 
 @pytest.mark.parametrize(
     ("speakers", "stop"),
-    [(16, "known"), (50, "known"), (50, "bounded"), (16, "free"), (90, "free")],
+    [(16, "known"), (50, "known"), (30, "bounded"), (16, "free"), (60, "free")],
 )
 def test_many_speakers_are_all_found(rng, speakers, stop):
     labels = np.arange(speakers).repeat(8)
@@ -288,11 +263,9 @@ def test_the_candidate_with_more_evidence_is_taken(rng):
     assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
     answers = {"clusters": FIRST_TWO, "path": LAST_TWO, "affinity": LAST_TWO}
     assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
-
-
-def test_labels_that_would_lose_a_speaker_are_not_refined(rng):
-    nobody = [0] * 2 + [1] + [0] * 12
-    answers = {"clusters": LAST_TWO, "path": nobody, "affinity": LAST_TWO}
+    # Labels that would lose a speaker are not refined.
+    answers = {"clusters": LAST_TWO, "path": [0] * 2 + [1] + [0] * 12}
+    answers["affinity"] = LAST_TWO
     assert cut_at_two(rng, **answers, third=-50) == in_order(LAST_TWO)
 
 
@@ -333,9 +306,8 @@ def test_for_a_known_smaller_number_the_silhouette_must_agree(rng):
 
 
 def test_invalid_options_are_refused():
-    for name in ("fa", "fb", "loop_seconds"):
-        with pytest.raises(UsageError, match="must be between 1e-06 and 1e"):
-            ssahc.make_options(**{name: 0.0})
+    with pytest.raises(UsageError, match="must be between 1e-06 and 1e"):
+        ssahc.make_options(fa=0.0)
     with pytest.raises(UsageError, match="makes none; leave one of them out"):
         ssahc.make_options(system="spectral", resegmentation="vb")
 
@@ -348,11 +320,8 @@ def test_the_command_line_resegments(ssahc_here, halves, tmp_path):
     result = ssahc_here(*common, "-v")
     assert result.returncode == 0
     assert "resegmentation: noise" in result.stderr
-    config = tmp_path / "out" / "config.toml"
-    assert 'resegmentation = "vb"' in config.read_text()
+    assert 'resegmentation = "vb"' in (tmp_path / "out" / "config.toml").read_text()
     refined = (tmp_path / "out" / "rttm").read_bytes()
-    assert ssahc_here(*common, "--config", config).returncode == 0
-    assert (tmp_path / "out" / "rttm").read_bytes() == refined
     assert ssahc_here(*common, "--resegmentation", "none").returncode == 0
     assert (tmp_path / "out" / "rttm").read_bytes() != refined
     free = ("diarize", folder, tmp_path / "free", "--resegmentation", "vb")

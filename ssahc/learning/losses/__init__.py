@@ -6,7 +6,6 @@
 `classification`     softmax, AM-softmax, AAM-softmax, congenerous cosine, center loss
 `prototypical`       prototypical, angular prototypical, GE2E
 `distances`          distances and cosines that have finite gradients everywhere
-`margins`            fixed and adaptive margins of triplets and quadruplets
 `options`            names and options of all losses; needs no torch
 `objective`          any of these losses by name: its parameters, its value
 `cluster_loss`       any of these losses with the clusters of a recording as labels

@@ -39,13 +39,8 @@ def am_softmax(
     CE with the logits ``scale (cos theta_y - margin)`` for the row's own class and
     ``scale cos theta_k`` for the others.
 
-    Chung et al., Interspeech 2020, with margin and scale of their recipe.
-
-    Parameters
-    ----------
-    margin : float
-        A difference of cosines.
-    scale : float
+    Chung et al., Interspeech 2020, with margin and scale of their recipe. The margin is
+    a difference of cosines.
     """
     cosine = cosines(embeddings, weight)
     own = _gather_own(cosine, labels) - margin
@@ -63,17 +58,12 @@ def aam_softmax(
     """Return the additive angular margin softmax loss (ArcFace).
 
     CE with the logits ``scale cos(theta_y + margin)`` for the row's own class and
-    ``scale cos theta_k`` for the others. Beyond theta_y = pi - margin, where the cosine
-    would increase again, the own logit is ``scale (cos theta_y - margin sin margin)``.
+    ``scale cos theta_k`` for the others. The margin is an angle in radians, 0 to pi.
+    Beyond theta_y = pi - margin, where the cosine would increase again, the own logit
+    is ``scale (cos theta_y - margin sin margin)``.
 
     Chung et al., Interspeech 2020, with margin and scale of their implementation, which
     also has this fallback.
-
-    Parameters
-    ----------
-    margin : float
-        An angle in radians, 0 to pi.
-    scale : float
     """
     cosine = cosines(embeddings, weight)
     own = _gather_own(cosine, labels)
@@ -88,12 +78,7 @@ def congenerous_cosine(
 ) -> Tensor:
     """Return the congenerous cosine loss: ``CE(scale cos theta)``.
 
-    Coria et al., 2020: a softmax of cosines.
-
-    Parameters
-    ----------
-    scale : float, optional
-        `adaptive_scale` by default.
+    Coria et al., 2020: a softmax of cosines; the scale is `adaptive_scale` by default.
     """
     if scale is None:
         scale = adaptive_scale(len(weight))
@@ -123,10 +108,6 @@ def center(
 
     Coria et al., 2020: cosine instead of Euclidean distances, no bias, and centers c_k
     learned like the weights.
-
-    Parameters
-    ----------
-    center_weight : float
     """
     apart = 1 - _gather_own(cosines(embeddings, centers), labels)
     spread = (apart**2).sum() / 2 / max(len(labels), 1)

@@ -21,18 +21,11 @@ from ssahc.runtime.device import memory_errors
 
 @dataclass(frozen=True, eq=False)
 class ClusterLoss(Loss):
-    """A loss whose labels are the clusters of one recording.
+    """A loss whose labels are the clusters 0..K-1 (N,) of one recording.
 
-    Parameters
-    ----------
-    objective : Objective
-    clusters : (N,) int array
-        0..K-1, as many and as large as the objective needs.
-    dim : int
-        Dimensions of the network's output; in a batch of recordings, the zeros beyond
-        must not count where distances depend on the number of dimensions.
-    seed : int
-        For tuples, which are drawn anew in every step.
+    `dim` is that of the network's output: in a batch of recordings, the zeros beyond
+    must not count where distances depend on the number of dimensions. The seed is for
+    tuples, which are drawn anew in every step.
     """
 
     objective: Objective

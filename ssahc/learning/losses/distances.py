@@ -26,19 +26,10 @@ def cosines(rows: Tensor, others: Tensor) -> Tensor:
 
 
 def distances(embeddings: Tensor, distance: Distance) -> Tensor:
-    """Return all distances between embeddings scaled to unit length.
+    """Return all distances (N, N) between embeddings scaled to unit length.
 
-    With the cosine c of two rows, ``|x - y|^2 = 2 - 2 c``.
-
-    Parameters
-    ----------
-    embeddings : (N, d) tensor
-    distance : {"squared", "plain", "cosine"}
-        ``2 - 2 c``, its square root, or ``1 - c``.
-
-    Returns
-    -------
-    (N, N) tensor
+    With the cosine c of two rows, ``|x - y|^2 = 2 - 2 c``: the distance is this
+    ("squared"), its square root ("plain"), or ``1 - c`` ("cosine").
     """
     cosine = 1 - cosines(embeddings, embeddings)
     if distance == "cosine":
@@ -60,12 +51,6 @@ def safe_sqrt(squares: Tensor) -> Tensor:
 def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean over rows of ``-log softmax(logits)[label]``.
 
-    Without rows it is 0 with a gradient of 0.
-
-    Parameters
-    ----------
-    logits : (N, K) tensor
-    labels : (N,) int tensor
-        0..K-1.
+    Logits are (N, K), labels (N,) 0..K-1; without rows it is 0 with a gradient of 0.
     """
     return cross_entropy(logits, labels, reduction="sum") / max(len(labels), 1)

@@ -18,7 +18,6 @@ from torch import Tensor
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.learning.losses import classification, pairwise, prototypical
 from ssahc.learning.losses.distances import distances, normalize_rows
-from ssahc.learning.losses.margins import choose_margin, second_margin
 from ssahc.learning.losses.options import LossName, LossOptions, Triplets, check_loss
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets, TripletForm
 from ssahc.learning.mining import (
@@ -51,22 +50,8 @@ _CLASS_LOSSES: dict[LossName, Callable[..., Tensor]] = {
 class Objective:
     """A loss of labelled embeddings.
 
-    Parameters
-    ----------
-    loss : LossName
-    options : LossOptions
-    gamma : float
-        Weight of the negatives in SSA's loss.
-    triplets : {"expected", "sampled"}
-        Whether SSA's loss is its expectation over random negatives, or taken over drawn
-        triplets.
-    triplet_form : {"authors", "paper"}
-        Form of SSA's loss.
-
-    Raises
-    ------
-    UsageError
-        If an option is set that the loss does not use.
+    Gamma, triplets and their form are those of SSA's loss; see `LearningOptions`. A
+    UsageError is raised if an option is set that the loss does not use.
     """
 
     loss: LossName
@@ -81,25 +66,15 @@ class Objective:
     # ---- parameters ----------------------------------------------------------------
 
     def initial_parameters(self, embeddings: Tensor, labels: IntArray) -> list[Tensor]:
-        """Return the initial values of the loss's own parameters.
+        """Return the initial values of the loss's own parameters, to be differentiated.
 
         Class weights and centers start as the mean direction of their class: with
-        length 1 where only the direction matters; where logits are ``W x``, with the
-        length that makes these, for embeddings of average length, cosines times
+        length 1 where only the direction matters; where logits are W x, with the length
+        that makes these, for embeddings of average length, cosines times
         `classification.adaptive_scale`. Biases start at 0. From a random start,
-        per-recording learning would be too short to find the classes.
-
-        Parameters
-        ----------
-        embeddings : (N, d) tensor
-        labels : (N,) int array
-            0..K-1, each of which occurs.
-
-        Returns
-        -------
-        list of tensor
-            Leaves that require a gradient, on the device of the embeddings; empty for
-            losses over tuples.
+        per-recording learning would be too short to find the classes. Losses over
+        tuples have no parameters. Embeddings are (N, d), labels (N,) 0..K-1, each of
+        which occurs.
         """
         embeddings = embeddings.detach()
         match self.loss:
@@ -126,27 +101,14 @@ class Objective:
         parameters: list[Tensor],
         generator: np.random.Generator,
     ) -> Tensor:
-        """Return the loss, to be differentiated.
+        """Return the loss, to be differentiated; 0 if there is nothing to learn.
 
-        Losses over tuples draw new tuples in every call, given the current embeddings.
-        They use at most 1000 rows (250 if all triplets are taken), drawn anew like a
-        mini-batch; SSA's expected loss uses all rows. The two prototypical losses draw
-        the query of each class.
-
-        Parameters
-        ----------
-        embeddings : (N, d) tensor
-            Of any length.
-        labels : (N,) int array
-            Where classes have weights, 0..K-1 for the K classes of these.
-        parameters : list of tensor
-            From `initial_parameters`, learned since.
-        generator : numpy.random.Generator
-
-        Returns
-        -------
-        scalar tensor
-            0, with gradients of 0, if there is nothing to learn.
+        Losses over tuples draw new tuples in every call, given the current embeddings
+        (N, d). They use at most 1000 rows (250 if all triplets are taken), drawn anew
+        like a mini-batch; SSA's expected loss uses all rows. The two prototypical
+        losses draw the query of each class. Parameters are those of
+        `initial_parameters`, learned since; where classes have weights, the labels (N,)
+        are 0..K-1 for the K classes of these.
         """
         if self.loss not in _CLASS_LOSSES:
             return self._over_tuples(embeddings, labels, generator)
@@ -194,22 +156,31 @@ class Objective:
             embeddings,
             indices,
             margin=margin,
-            second_margin=second_margin(margin),
+            # The ratio of the authors' fixed margins, 0.8 and 0.4.
+            second_margin=margin / 2,
             distance=distance,
         )
 
     def _margin(self, embeddings: Tensor, indices: Tensor) -> float:
-        """Return the margin to the first negative of triplets or quadruplets."""
+        """Return the margin to the first negative of triplets or quadruplets.
+
+        Narayanaswamy et al., ICASSP 2019: "adaptive" is ``mean d(a,n) - mean d(a,p)``
+        over the tuples of the batch (their slides), "adaptive-floored" is the larger of
+        this and the fixed margin (their code). The unfloored margin may be 0 or less
+        before anything is learned, and grows with what the loss has learned. It is a
+        constant to the gradient: otherwise the loss would decrease by shrinking it.
+        """
         kind, fixed = self.options.margin, self.options.margin_size
         distance = self.options.distance
         if fixed is None:
             fixed = pairwise.MARGIN / 2 if distance == "cosine" else pairwise.MARGIN
-        if kind == "fixed":
+        if kind == "fixed" or len(indices) == 0:
             return fixed
         apart = distances(embeddings.detach(), distance)
         anchor, positive, negative = indices[:, :3].T
-        within, across = apart[anchor, positive], apart[anchor, negative]
-        return choose_margin(kind, fixed, within, across)
+        across, within = apart[anchor, negative].mean(), apart[anchor, positive].mean()
+        adaptive = (across - within).item()
+        return max(adaptive, fixed) if kind == "adaptive-floored" else adaptive
 
     def _ssa(
         self, embeddings: Tensor, labels: IntArray, generator: np.random.Generator

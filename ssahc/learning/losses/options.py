@@ -109,21 +109,7 @@ def fewest_classes(loss: LossName) -> int:
 def check_loss(
     loss: LossName, options: LossOptions, triplets: Triplets = "expected"
 ) -> None:
-    """Check that only options the loss uses are set, to values it can take.
-
-    Parameters
-    ----------
-    loss : LossName
-    options : LossOptions
-    triplets : {"expected", "sampled"}
-        Of the loss ssa.
-
-    Raises
-    ------
-    UsageError
-        If an option that the loss does not use is not at its default, or a value is
-        invalid for this loss.
-    """
+    """Raise a UsageError if an option is unused by the loss, or invalid for it."""
     check_taken(loss, options)
     if loss == "ssa" and triplets == "expected" and options.sampling != "random":
         raise UsageError(
@@ -143,18 +129,9 @@ def check_loss(
 
 
 def check_taken(loss: LossName, options: Any) -> None:
-    """Check that only options the loss uses are set.
+    """Raise a UsageError if an option of a dataclass is set that the loss does not use.
 
-    Parameters
-    ----------
-    loss : LossName
-    options : dataclass instance
-        Fields that every loss uses are not checked.
-
-    Raises
-    ------
-    UsageError
-        If an option that the loss does not use is not at its default.
+    Fields that every loss uses are not checked.
     """
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)

@@ -36,15 +36,8 @@ def triplet(
 
     Narayanaswamy et al., ICASSP 2019, with the squared distance and margin of their
     code. A cosine distance is half the squared distance: with a margin of 0.4 the loss
-    is half as large, and it is the triplet loss of Coria et al. (2020).
-
-    Parameters
-    ----------
-    triplets : (T, 3) int tensor
-        Rows of anchor, positive, negative.
-    margin : float
-        In units of the distance.
-    distance : {"squared", "plain", "cosine"}
+    is half as large, and it is the triplet loss of Coria et al. (2020). Triplets (T, 3)
+    are rows of anchor, positive, negative; the margin is in units of the distance.
     """
     apart = distances(embeddings, distance)
     anchor, positive, negative = triplets.T
@@ -66,14 +59,8 @@ def quadruplet(
 
     Narayanaswamy et al., ICASSP 2019, with the squared distance and margins of their
     code. The second term makes positive pairs closer than pairs of two other classes.
-
-    Parameters
-    ----------
-    quadruplets : (T, 4) int tensor
-        Rows of anchor, positive, and two negatives of different classes.
-    margin, second_margin : float
-        In units of the distance.
-    distance : {"squared", "plain", "cosine"}
+    Quadruplets (T, 4) are rows of anchor, positive, and two negatives of different
+    classes.
     """
     apart = distances(embeddings, distance)
     anchor, positive, first, second = quadruplets.T
@@ -90,17 +77,10 @@ def contrastive(
 
     ``mean f(x, y) / 2`` with ``f = d^2`` for a pair of one class and
     ``f = max(0, margin - d)^2`` for other pairs; d is the cosine distance
-    1 - cos(x, y).
+    1 - cos(x, y). Pairs are (T, 2).
 
     Coria et al., "A comparison of metric learning loss functions for end-to-end speaker
     verification", 2020; their margin is a fifth of the largest distance, 2.
-
-    Parameters
-    ----------
-    pairs : (T, 2) int tensor
-    same : (T,) bool tensor
-        Whether a pair is of one class.
-    margin : float
     """
     first, second = pairs.T
     apart = distances(embeddings, "cosine")[first, second]
@@ -114,11 +94,6 @@ def ssa(embeddings: Tensor, loss: SsaLoss) -> Tensor:
     paper has no A(p,n).
 
     Singh & Ganapathy, Interspeech 2020, Eq. 3.
-
-    Parameters
-    ----------
-    loss : ExpectedTriplets or SampledTriplets
-        Over these rows.
     """
 
     def place(array: Float32Array) -> Tensor:

@@ -48,8 +48,8 @@ class Losses(ABC):
     def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
         """Return the losses (B,) and their gradients, before the scaling to length 1.
 
-        The gradients are those of the network's output (B, N, d) as it is before its
-        rows are scaled to length 1 (`Pass.gradients` goes on from there).
+        The gradients (B, N, d) are those of the network's output before its rows are
+        scaled (`Pass.gradients` goes on from there).
         """
 
     def step(self, lr: float) -> None:  # noqa: B027
@@ -59,10 +59,7 @@ class Losses(ABC):
 class QuadraticLoss(Losses):
     """The losses of B recordings that are quadratic in their unit embeddings.
 
-    Attributes
-    ----------
-    constant : (B,) tensor
-        Part of the losses that does not depend on the embeddings.
+    The `constant` (B,) is the part that does not depend on the embeddings.
     """
 
     constant: Tensor
@@ -83,16 +80,7 @@ class QuadraticLoss(Losses):
 
 @dataclass(frozen=True, eq=False)
 class SampledTriplets(Loss):
-    """Mean loss over given triplets.
-
-    Parameters
-    ----------
-    triplets : (T, 3) int array
-        Rows of anchor, positive, negative; at least one.
-    gamma : float
-        Weight of the negatives.
-    form : {"authors", "paper"}
-    """
+    """Mean loss over one or more triplets (T, 3) of anchor, positive, negative."""
 
     triplets: IntArray
     gamma: float
@@ -128,15 +116,8 @@ class ExpectedTriplets(Loss):
 
     Equal to the mean of `SampledTriplets` when every pair gets one negative drawn
     uniformly from all windows of the other clusters; with a random order of anchor and
-    positive in the paper's form. Needs only the clusters' sums, so O(N d).
-
-    Parameters
-    ----------
-    clusters : (N,) int array
-        0..K-1, two or more, of which one has two windows or more.
-    gamma : float
-        Weight of the negatives.
-    form : {"authors", "paper"}
+    positive in the paper's form. Needs only the clusters' sums, so O(N d). Clusters
+    (N,) are 0..K-1, two or more, of which one has two windows or more.
     """
 
     clusters: IntArray

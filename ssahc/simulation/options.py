@@ -1,0 +1,84 @@
+"""What is simulated."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Annotated, Literal
+
+from ssahc.core.errors import UsageError
+from ssahc.core.options import Options
+from ssahc.core.types import LARGEST
+from ssahc.core.validation import Interval
+
+# Minimum length of a turn, in seconds.
+TURN_FLOOR = 0.4
+
+
+@dataclass(frozen=True)
+class SimulateOptions(Options):
+    """What is simulated.
+
+    Parameters
+    ----------
+    recordings : int
+        Number of recordings in each half.
+    duration : float
+        Length of a recording, in seconds; it ends with the turn that exceeds this, and
+        not before every speaker has spoken.
+    fewest_speakers, most_speakers : int
+        Range of the number of speakers, drawn uniformly.
+    turn_seconds : float
+        Mean length of a turn, in seconds.
+    overlap : float
+        Probability that a turn begins before the previous one ends.
+    windows : {"sliding", "turns"}
+        One x-vector per 1.5 s window slid over speech, or per speaker turn.
+    noise : float
+        Variance of the noise in windows of 1.5 s, in units of the within-class
+        variance.
+    slow_noise : float
+        Share of the noise, 0 to 1, that changes slowly, in the same way for all
+        speakers of a recording: an Ornstein-Uhlenbeck process.
+    slow_seconds : float
+        Time in which the correlation of the slow noise falls to 1/e, in seconds.
+    noise_dof : float
+        Degrees of freedom of the noise, a multivariate Student's t of the same
+        variance; smaller values give more outliers, inf is Gaussian.
+    train_speakers, train_sessions : int
+        Number of speakers of the labelled training x-vectors, and of sessions (one
+        x-vector each) per speaker; 0 speakers for no training x-vectors.
+    dim : int
+        Dimension of the x-vectors.
+    seed : int
+        Random seed; the same seed gives the same corpus.
+    """
+
+    # More than any corpus has: a corpus is held in memory as a whole.
+    recordings: Annotated[int, Interval(ge=1, le=10_000)] = 10
+    duration: Annotated[float, Interval(ge=10, le=604_800)] = 120.0
+    fewest_speakers: Annotated[int, Interval(ge=1)] = 2
+    most_speakers: Annotated[int, Interval(ge=1, le=1_000)] = 5
+    turn_seconds: Annotated[float, Interval(gt=TURN_FLOOR)] = 3.4
+    overlap: Annotated[float, Interval(ge=0, le=1)] = 0.2
+    windows: Literal["sliding", "turns"] = "sliding"
+    noise: Annotated[float, Interval(ge=0, le=LARGEST)] = 1.5
+    slow_noise: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    slow_seconds: Annotated[float, Interval(gt=0, lt=inf)] = 5.0
+    # The variance is finite above 2.
+    noise_dof: Annotated[float, Interval(gt=2)] = inf
+    train_speakers: Annotated[int, Interval(ge=0, le=100_000)] = 200
+    train_sessions: Annotated[int, Interval(ge=1, le=10_000)] = 10
+    dim: Annotated[int, Interval(ge=2, le=10_000)] = 128
+    seed: Annotated[int, Interval(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fewest_speakers > self.most_speakers:
+            raise UsageError(
+                f"--fewest-speakers must be at most --most-speakers, "
+                f"{self.most_speakers}, found {self.fewest_speakers}"
+            )
+        if self.turn_seconds > self.duration:
+            raise UsageError(
+                f"--turn-seconds must be at most --duration, {self.duration:g}, found "
+                f"{self.turn_seconds:g}"
+            )
