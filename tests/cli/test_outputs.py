@@ -176,7 +176,7 @@ def test_few_or_equal_windows_are_diarized(corpus, folder, ssahc_here, system, m
     assert {labels[f"n30-{i}"] for i in range(30)} == {1}
     result = ssahc_here(*arguments, *options, "--num-speakers", 3)
     assert result.returncode == 0
-    assert "recording 'n2': 3 speakers wanted, but 2 windows there" in result.stderr
+    assert "recording 'n2': 3 speakers wanted, but there are 2 windows" in result.stderr
     labels = read_labels(folder / "out" / "labels")
     assert [labels[f"n2-{i}"] for i in range(2)] == [1, 2]
 

@@ -102,8 +102,8 @@ def test_clusterings_that_are_none_are_refused():
 @pytest.mark.parametrize(
     ("recording", "turn", "message"),
     [
-        ("my call", ssahc.Turn(0, 1, "a"), "words for recordings and speakers"),
-        ("", ssahc.Turn(0, 1, "a"), "words for recordings and speakers"),
+        ("my call", ssahc.Turn(0, 1, "a"), "without white space"),
+        ("", ssahc.Turn(0, 1, "a"), "without white space"),
         ("call", ssahc.Turn(0, 1, "John Smith"), "white space, found 'John Smith'"),
         ("call", ssahc.Turn(0, 1, ""), "white space, found ''"),
         ("call", ssahc.Turn(-1, 1, "a"), "0 <= start <= end"),

@@ -58,7 +58,7 @@ def test_no_matrix_is_made(recording, model, monkeypatch, system):
     ],
 )
 def test_memory_is_a_number_with_a_unit(wrong):
-    with pytest.raises(UsageError, match="such as 4G, found"):
+    with pytest.raises(UsageError, match="as in 4G, found"):
         make_options(max_memory=wrong)
 
 
