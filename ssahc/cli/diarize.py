@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -253,43 +253,22 @@ def _diarize(
 
 def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> None:
     """Write the results in the order of spk2utt, as Kaldi does."""
-    done = [name for name in folder.utterances if name in unfinished.labels]
+    labels = unfinished.labels
+    done = [name for name in folder.utterances if name in labels]
     if run.output.write_scores:
         unfinished.write_scores(done)
-    labels = {name: unfinished.labels[name] for name in done}
     labelled = (
         pair
         for name in done
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
-    turns = _Turns(folder, labels)
-    warn_of("without a turn, since all segments have no length", turns.without_length())
+    turns = {name: _make_turns(folder, name, labels[name]) for name in done}
+    silent = (name for name in done if not turns[name])
+    warn_of("without a turn, since all segments have no length", silent)
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
 
 
-@dataclass(frozen=True, eq=False)
-class _Turns(Mapping[str, list[Turn]]):
-    """The turns of recordings, made on access: a corpus has many."""
-
-    folder: XvectorDir
-    labels: Mapping[str, IntArray]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.labels)
-
-    def without_length(self) -> Iterator[str]:
-        """Yield the recordings without a turn."""
-        for name in self.labels:
-            segments = (self.folder.segments[u] for u in self.folder.utterances[name])
-            if all(segment.start == segment.end for segment in segments):
-                yield name
-
-    def __getitem__(self, name: str) -> list[Turn]:
-        segments = [self.folder.segments[u] for u in self.folder.utterances[name]]
-        spans = np.array([segment[1:] for segment in segments], np.float64)
-        return make_turns(
-            spans, [str(label + 1) for label in self.labels[name].tolist()]
-        )
+def _make_turns(folder: XvectorDir, recording: str, labels: IntArray) -> list[Turn]:
+    segments = [folder.segments[name] for name in folder.utterances[recording]]
+    spans = np.array([segment[1:] for segment in segments], np.float64)
+    return make_turns(spans, [str(label + 1) for label in labels.tolist()])

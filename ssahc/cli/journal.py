@@ -39,19 +39,11 @@ _logger = logging.getLogger("ssahc")
 class Plan:
     """What a run is to do.
 
-    Attributes
-    ----------
-    options : dataclass instance
-        Written to config.toml.
-    utterances : mapping
-        Recording to its utterances.
-    inputs : collection of Path
-        The files that the results depend on.
-    with_scores : bool
-        Whether score matrices are wanted as well as labels.
-    is_sound : callable
-        Whether the tables allow a recording to be done. One that lists utterances of
-        another recording must not take over their labels.
+    `options` are written to config.toml; `utterances` maps recordings to theirs;
+    `inputs` are the files that the results depend on; and `with_scores` tells whether
+    score matrices are wanted as well as labels. `is_sound` says whether the tables
+    allow a recording to be done: one that lists utterances of another recording must
+    not take over their labels.
     """
 
     options: Any

@@ -22,10 +22,7 @@ from ssahc.io.folders import (
 
 @contextmanager
 def work_folder(
-    out_dir: Path,
-    names: Sequence[str],
-    *,
-    stale: Callable[[], Collection[str]] = tuple,
+    out_dir: Path, names: Sequence[str], *, stale: Callable[[], Collection[str]] = tuple
 ) -> Iterator[Path]:
     """Yield a folder for the files of a run, which are moved to `out_dir` at the end.
 

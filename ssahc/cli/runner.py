@@ -187,24 +187,9 @@ def work_through(
 ) -> tuple[dict[str, Result], list[Fault]]:
     """Do the work on every recording, show progress, and print what failed.
 
-    Parameters
-    ----------
-    items, total, running, load
-        As for `work_each`.
-    work : callable
-        From a recording to its result. Raises DataError if it cannot be done.
-    what : str
-        Label of the progress bar.
-
-    Returns
-    -------
-    (dict, list of Fault)
-        Recording to result in order of completion, and the faults already printed.
-
-    Raises
-    ------
-    DataError
-        If no recording could be done.
+    `work`, from a recording to its result, raises DataError if it cannot be done, and
+    `what` labels the progress bar. Returns the results in order of completion, and the
+    faults already printed; a DataError is raised if no recording could be done.
     """
     each = Each(partial(_attempt, work))
     done: dict[str, Result] = {}

@@ -58,22 +58,12 @@ def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
 
 
 def split_windows(segments: FloatArray) -> list[Piece]:
-    """Share out the time that several windows cover.
+    """Share out the time that several windows cover; return disjoint pieces in order.
 
     Where a window reaches into the next one, both are cut in the middle of what they
     share. A window inside another (for which ``make_rttm.py`` writes negative
     durations) keeps its time and splits the outer one, windows may come in any order,
     and windows of no length keep nothing.
-
-    Parameters
-    ----------
-    segments : (N, 2) array
-        Start and end of every window, in seconds.
-
-    Returns
-    -------
-    list of Piece
-        By start time; they do not overlap.
     """
     # Cuts fall between whole numbers.
     segments = np.asarray(segments, np.float64)

@@ -137,17 +137,7 @@ class Recording:
 
 @dataclass(frozen=True, eq=False)
 class LabelledXvectors:
-    """X-vectors of known speakers, to train a model on.
-
-    Parameters
-    ----------
-    utterances : tuple of str
-        The N utterance ids.
-    speakers : tuple of str
-        Speaker of every utterance.
-    xvectors : (N, D) array
-        As extracted.
-    """
+    """X-vectors (N, D) as extracted, with utterance and speaker ids, to train on."""
 
     utterances: tuple[str, ...]
     speakers: tuple[str, ...]
@@ -184,19 +174,12 @@ class Turn:
 
 @dataclass(frozen=True, order=True)
 class LocalSpeaker:
-    """One of the speakers who are heard in a window.
+    """One of the speakers heard in a window, counted from 0 within it.
 
     Where speech overlaps, a window has several local speakers. Each has an embedding of
     its own, and it is they, not the windows, that are clustered: their labels are those
     of (window, local speaker) pairs. Local speakers of one window are different people
     for certain.
-
-    Parameters
-    ----------
-    window : int
-        Row of the window in `Recording.segments`.
-    index : int
-        0, 1, ... within the window.
     """
 
     window: int

@@ -90,15 +90,9 @@ class Windows:
 class Clustering:
     """Labels of the windows of a recording, and what they can be cut from anew.
 
-    Attributes
-    ----------
-    labels : (N,) int array
-        0..K-1.
-    history : MergeHistory or None
-        All merges; None for clusterings that do not merge, and where Kaldi's
-        max-spk-fraction or two passes steer the merges.
-    resegmentation : Resegmentation or None
-        The evidence for every number of speakers; only for vb.
+    `history` has all merges; None for clusterings that do not merge, and where Kaldi's
+    max-spk-fraction or two passes steer the merges. `resegmentation` has the evidence
+    for every number of speakers; only for vb.
     """
 
     labels: IntArray
@@ -186,12 +180,7 @@ def cluster_windows(
     if method == "vb" and stop.threshold is not None:
         stop = replace(stop, threshold=DEFAULT_THRESHOLD)
     return run_clustering(
-        windows,
-        stop,
-        method,
-        history=history,
-        seed=seed,
-        resegmentation=resegmentation,
+        windows, stop, method, history=history, seed=seed, resegmentation=resegmentation
     ).labels
 
 

@@ -74,9 +74,7 @@ def diarize_recording(
 
 
 def diarize_batch(
-    recordings: Sequence[Recording],
-    model: Model,
-    options: Sequence[DiarizeOptions],
+    recordings: Sequence[Recording], model: Model, options: Sequence[DiarizeOptions]
 ) -> list[Diarization]:
     """Say who speaks when in several recordings, their networks trained in batches.
 

@@ -66,16 +66,9 @@ def do_in_batches(
 ) -> list[Answer | MemoryError]:
     """Do jobs in batches of similar length, padded to the longest.
 
-    Parameters
-    ----------
-    jobs : sequence
-    shape_of : callable
-        The shape of a job's array, the number of windows first.
-    do : callable
-        From the jobs of a batch to their answers.
-    most : int
-        A batch holds no more values than this, padding included, unless it is a single
-        job.
+    `shape_of` gives the shape of a job's array, the number of windows first. A batch
+    holds no more than `most` values, padding included, unless it is a single job. The
+    answers are in the order of the jobs, as of `do_all_or_halves`.
     """
     shapes = [tuple(shape_of(job)) for job in jobs]
     waiting = sorted(range(len(jobs)), key=shapes.__getitem__)

@@ -227,15 +227,11 @@ def _(here):
     return log_to(here, preexec_fn=lambda: os.close(2))
 
 
-@pytest.mark.parametrize("log", ["a full disk", "nobody"])
-def test_who_failed_is_said_to_nobody_and_the_others_are_written(broken, here, log):
+def test_the_others_are_written_if_nobody_reads_who_failed(broken, here):
     broken.vector(lambda vector: vector * np.nan)
-    if log == "nobody":
-        reader, target = os.pipe()
-        os.close(reader)
-    else:
-        target = os.open("/dev/full", os.O_WRONLY)
-    with open(target, "w") as stderr:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stderr:
         assert log_to(here, stderr=stderr).returncode == 1
     assert sorted(read_rttm(here.out / "rttm").turns) == ["a000", "a002"]
     assert not (here.out / ".unfinished").exists()

@@ -285,7 +285,7 @@ def corpus(tmp_path_factory):
 
 TestRuns = Runs.TestCase
 TestRuns.settings = settings(
-    max_examples=30,
+    max_examples=15,
     stateful_step_count=20,
     deadline=None,
     derandomize=True,

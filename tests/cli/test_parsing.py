@@ -80,12 +80,9 @@ def test_speaker_options_displace_conflicting_ones_of_a_config(
     assert astuple(diarize_config(text, given).method.speakers) == expected
 
 
-def test_scores_displace_a_plda_of_a_config(diarize_config):
+def test_a_choice_displaces_options_of_a_config_that_it_does_not_use(diarize_config):
     files = diarize_config('plda = "/p"\n', {"plda_scores": Path("/s")}).files
     assert (files.plda, files.plda_scores) == (None, Path("/s"))
-
-
-def test_a_loss_displaces_options_it_does_not_use(diarize_config):
     text = 'loss = "triplet"\nsampling = "hard"\nmargin = "adaptive"\n'
     config = diarize_config(text, {"loss": "softmax"})
     assert config.method.learning.objective == LossOptions()
@@ -103,10 +100,13 @@ def test_every_number_is_checked(options_class):
                 build(options_class, {option.name: wrong[option.type]})
 
 
-@pytest.mark.parametrize(("name", "value"), [("lambda", -0.1), ("kc", 0), ("eta", 2)])
-def test_numbers_out_of_range_are_refused(name, value):
-    with pytest.raises(UsageError, match=f"--{name} must be"):
-        resolve(DiarizeConfig, {name: value})
+def test_numbers_out_of_range_are_refused():
+    for name, value in (
+        *(("lambda", -0.1), ("kc", 0), ("eta", 2), ("target_energy", 2)),
+        *(("fusion_weight", -1), ("pca_dim", 0), ("num_speakers", 0)),
+    ):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} must be"):
+            resolve(DiarizeConfig, {name: value})
 
 
 # ---- help --------------------------------------------------------------------------
@@ -134,8 +134,9 @@ def help_of(*words, columns=80):
 
 @pytest.mark.parametrize(("words", "command"), COMMANDS)
 def test_every_option_has_a_description_and_help_is_at_most_100_wide(words, command):
-    options = [param for param in command.params if isinstance(param, click.Option)]
-    assert all(option.help for option in options if not option.hidden)
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    options = [option for option in options if not option.hidden]
+    assert all(option.help for option in options)
     flags = Counter(flag for option in options for flag in option.opts)
     assert set(flags.values()) == {1}
     for columns in (80, 200):

@@ -9,13 +9,10 @@ import shutil
 import time
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from kills import killed
 
 from ssahc.cli import resume
-from ssahc.cli.journal import Plan, read_back
-from ssahc.io.ark import read_entries
 from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 
 FILES = {"rttm", "labels", "scores.ark", "scores.scp", "config.toml"}
@@ -149,32 +146,3 @@ def test_scores_of_an_earlier_run_are_removed_when_labels_are_replaced(
     assert result.returncode == 0
     assert "3 recordings were done before" in result.stderr
     assert contents(here.out).keys() == {"rttm", "labels", "config.toml"}
-
-
-def test_a_journal_cut_off_anywhere_gives_whole_recordings_alone(here):
-    assert here.run().returncode == 0
-    utterances = open_xvector_dir(here.folder / "x").utterances
-    plans = [
-        Plan(None, utterances, (), with_scores, utterances.__contains__)
-        for with_scores in (False, True)
-    ]
-    whole, _ = read_back([here.out], plans[0])
-    assert whole.keys() == utterances.keys()
-    labels, scores = here.out / "labels", here.out / "scores.ark"
-    text, archive = labels.read_bytes(), scores.read_bytes()
-    ends = [text.index(names[-1].encode()) for names in utterances.values()]
-    ends = [text.index(b"\n", end) for end in ends]
-    for cut in (*range(0, len(text), 97), *ends):
-        for zeros in (b"", b"\0" * 50):
-            # After a power failure a file may end in zeros.
-            labels.write_bytes(text[:cut] + zeros)
-            done, _ = read_back([here.out], plans[0])
-            assert len(done) == sum(end < cut for end in ends)
-            assert all(np.array_equal(done[name], whole[name]) for name in done)
-    labels.write_bytes(text)
-    cuts = (archive[:cut] for cut in range(0, len(archive), len(archive) // 50))
-    for data in (bytes(len(archive)), *cuts):
-        scores.write_bytes(data)
-        done, places = read_back([here.out], plans[1])
-        matrices = dict(read_entries(places.values(), "matrix"))
-        assert done.keys() == matrices.keys() < utterances.keys()

@@ -40,6 +40,11 @@ def killed_at(poison, folder, number):
     return number
 
 
+def killed_at_7_once_at_20(folder, number):
+    killed_at(20, folder, number)
+    return killed_at(7, None, number)
+
+
 def count(batch):
     return [len(batch)] * len(batch)
 

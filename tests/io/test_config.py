@@ -33,42 +33,25 @@ def test_options_survive_a_file_with_absolute_paths(tmp_path):
     assert write_and_read(tmp_path / "config.toml", again) == again
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_faults_name_file_and_key(tmp_path):
+    path = tmp_path / "config.toml"
+    for text, message in (
         ("rat = 1.0", "key 'rat': unknown option; did you mean 'rate'?"),
         ("rate = 'x'", "key 'rate': expected a value of type float, found 'x'"),
         ("rate = ", "not a TOML file"),
-    ],
-)
-def test_faults_name_file_and_key(tmp_path, text, message):
-    path = tmp_path / "config.toml"
-    path.write_text(text)
-    with pytest.raises(FormatError) as caught:
-        read_config(path, Files)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
         ("place = 0x" + 5000 * "f", "'place': expected a number of at most 64 bits"),
         ("place = [0x" + 5000 * "f" + "]", "'place': expected one value, found a list"),
-        ("other" + 3000 * ".a" + " = 1", "'other': expected one value, found a table"),
-    ],
-    ids=["long", "long in a list", "deep"],
-)
-def test_values_too_large_to_show_are_refused(tmp_path, text, message):
-    (tmp_path / "config.toml").write_text(text)
-    with pytest.raises(FormatError) as caught:
-        read_toml(tmp_path / "config.toml")
-    assert message in str(caught.value)
+        ("rate" + 3000 * ".a" + " = 1", "'rate': expected one value, found a table"),
+    ):
+        path.write_text(text)
+        with pytest.raises(FormatError) as caught:
+            read_config(path, Files)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "way_out"),
-    [(b"\xff", "rename it"), (b"\xc3\xa9", "use a UTF-8 locale")],
+    ("name", "way_out"), [(b"\xff", "rename it"), (b"\xc3\xa9", "use a UTF-8 locale")]
 )
 def test_paths_that_are_not_utf8_are_named(tmp_path, name, way_out):
     place = Path(name.decode("ascii", "surrogateescape"))

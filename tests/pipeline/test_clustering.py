@@ -147,12 +147,18 @@ def errors(vectors, labels):
     return sum(min(((v - m) ** 2).sum() for m in means) for v in vectors)
 
 
-@pytest.mark.parametrize("method", ["kmeans", "xmeans"])
-def test_a_matrix_of_scores_has_no_vectors(rng, method):
+def test_windows_that_lack_what_a_method_needs_are_refused(rng):
     windows, _ = talk(rng, [6, 6])
-    matrix = ScoreMatrix(windows.affinity.dense())
-    with pytest.raises(DataError, match="a matrix without any; cluster by ahc"):
-        cluster_windows(Windows(matrix, windows.segments), FREE, method)
+    matrix = Windows(ScoreMatrix(windows.affinity.dense()), windows.segments)
+    for method in ("kmeans", "xmeans"):
+        with pytest.raises(DataError, match="a matrix without any; cluster by ahc"):
+            cluster_windows(matrix, FREE, method)
+        for value in (np.nan, np.inf, 1e30):
+            affinity = FactoredAffinity(np.full((8, 2), value), np.zeros(8))
+            with pytest.raises(DataError, match="compute them again"):
+                cluster_windows(Windows(affinity, np.eye(8, 2)), FREE, method)
+    with pytest.raises(UsageError, match="give their latent vectors and psi"):
+        cluster_windows(Windows(windows.affinity, windows.segments), FREE, "vb")
 
 
 @pytest.mark.parametrize("method", ["ahc", "vb", "spectral"])
@@ -161,22 +167,6 @@ def test_a_matrix_of_scores_will_do_for_the_others(rng, method):
     matrix = ScoreMatrix(windows.affinity.dense())
     given = Windows(matrix, windows.segments, windows.latent, windows.psi)
     assert adjusted_rand_score(cluster_windows(given, FREE, method), truth) == 1
-
-
-@pytest.mark.parametrize("method", ["kmeans", "xmeans"])
-def test_senseless_vectors_are_refused(method):
-    for value in (np.nan, np.inf, 1e30):
-        windows = Windows(
-            FactoredAffinity(np.full((8, 2), value), np.zeros(8)), np.eye(8, 2)
-        )
-        with pytest.raises(DataError, match="compute them again"):
-            cluster_windows(windows, FREE, method)
-
-
-def test_vb_says_what_it_lacks(rng):
-    windows, _ = talk(rng, [6, 6])
-    with pytest.raises(UsageError, match="give their latent vectors and psi"):
-        cluster_windows(Windows(windows.affinity, windows.segments), FREE, "vb")
 
 
 def test_vb_is_what_resegmentation_answers(recording, model):

@@ -118,31 +118,28 @@ def test_preprocessing_is_within_float32_rounding(kaldi, calls, model):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_scores_are_within_2e_5(kaldi, calls, model, folder):
-    theirs = dict(read_table(kaldi / folder / "scores.ark", "matrix"))
-    for recording in calls.values():
-        vectors = whiten_and_normalize(center(recording.xvectors, model.mean), model)
-        ours = plda_affinity(vectors, model.plda, FOLDERS[folder]).dense()
-        np.testing.assert_allclose(ours, theirs[recording.id], atol=2e-5, rtol=0)
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_own_scores_give_kaldis_labels(test_data, kaldi, calls, model, folder):
-    data = test_data / "data" / "callhome_real"
-    counts = read_reco2num_spk(data / "reco2num_spk")
+def test_scores_are_within_2e_5_and_give_kaldis_labels(
+    test_data, kaldi, calls, model, folder
+):
+    counts = read_reco2num_spk(test_data / "data" / "callhome_real" / "reco2num_spk")
+    scores = dict(read_table(kaldi / folder / "scores.ark", "matrix"))
+    runs = [
+        (read_labels(path), *parse_run(path.name, counts))
+        for path in label_files(kaldi / folder)
+    ]
     for recording in calls.values():
         vectors = whiten_and_normalize(center(recording.xvectors, model.mean), model)
         matrix = plda_affinity(vectors, model.plda, FOLDERS[folder]).dense()
+        np.testing.assert_allclose(matrix, scores[recording.id], atol=2e-5, rtol=0)
         history = average_linkage(matrix)
-        for path in label_files(kaldi / folder):
-            stops, options = parse_run(path.name, counts)
-            stop, theirs = stops[recording.id], read_labels(path)
+        for theirs, stops, options in runs:
+            stop = stops[recording.id]
             if options == AhcOptions():
                 ours = history.cut(stop)
             else:
                 ours = agglomerative_cluster(matrix, stop, options)
             expected = [theirs[u] for u in recording.utterances]
-            assert (ours + 1).tolist() == expected, path
+            assert (ours + 1).tolist() == expected, (stop, options)
 
 
 def test_kaldis_scores_take_the_place_of_a_plda(kaldi, calls, model):

@@ -1,13 +1,10 @@
 """What must not change a result: processes, batches, order, company, scale."""
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ssahc.api import make_options
 from ssahc.cli import diarize_task
@@ -69,17 +66,12 @@ def run(ssahc_here, folder):
 # ---- the same bytes ----------------------------------------------------------------
 
 
-def test_processes_change_nothing(run):
-    one, three = run("one"), run("three", "--nj", 3)
-    assert contents(three) == contents(one)
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-@pytest.mark.parametrize("most", [1, 2])
-def test_batches_change_nothing(run, monkeypatch, system, most):
-    whole = run("whole", "--system", system)
-    monkeypatch.setattr(diarize_task, "_MOST_RECORDINGS", most)
-    assert contents(run("parts", "--system", system)) == contents(whole)
+@pytest.mark.parametrize("system", ["plda", "ssahc"])
+def test_batches_change_nothing(run, monkeypatch, system):
+    whole = contents(run("whole", "--system", system))
+    for most in (1, 2):
+        monkeypatch.setattr(diarize_task, "_MOST_RECORDINGS", most)
+        assert contents(run(f"parts{most}", "--system", system)) == whole
 
 
 def test_company_on_a_gpu_changes_no_labels(run, monkeypatch):
@@ -93,19 +85,15 @@ def test_company_on_a_gpu_changes_no_labels(run, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["spk2utt", "xvector.scp", "segments", "utt2spk"])
-@pytest.mark.parametrize("system", ["plda", "ssahc"])
-def test_the_order_of_recordings_changes_only_their_order(run, folder, name, system):
-    whole = run("whole", "--system", system)
+def test_the_order_of_recordings_changes_only_their_order(run, folder, name):
+    whole = run("whole", "--system", "ssahc")
     table = folder / "x" / name
     lines = table.read_text().splitlines(keepends=True)
-    of = {"spk2utt": lambda line: line.split()[0]}.get(
-        name, lambda line: line.split("-")[0]
-    )
-    recordings = sorted({of(line) for line in lines}, reverse=True)
-    shuffled = [line for one in recordings for line in lines if of(line) == one]
-    assert shuffled != lines
+    recordings = ["a002", "a001", "a000"]
+    shuffled = [line for one in recordings for line in lines if line.startswith(one)]
+    assert sorted(shuffled) == sorted(lines) != shuffled
     table.write_text("".join(shuffled))
-    other = run("other", "--system", system)
+    other = run("other", "--system", "ssahc")
     assert labels_of(other) == labels_of(whole)
     assert turns_of(other) == turns_of(whole)
     follows = recordings if name == "spk2utt" else recordings[::-1]
@@ -115,23 +103,12 @@ def test_the_order_of_recordings_changes_only_their_order(run, folder, name, sys
 
 @pytest.mark.parametrize("values", WAYS, ids=name_of)
 def test_more_recordings_change_no_other(corpus, run, folder, values):
-    conversations = corpus["a"].conversations
-    few = [item.recording for item in conversations[1:2]]
+    few = [corpus["a"].conversations[1].recording]
     write_xvector_dir(folder / "few", few)
-    options = [
-        part
-        for name, value in values.items()
-        for part in (f"--{name.replace('_', '-')}", value)
-    ]
+    options = [f"--{name.replace('_', '-')}={text}" for name, text in values.items()]
     before, after = run("few-out", *options, source="few"), run("out", *options)
     assert labels_of(after)["a001"] == labels_of(before)["a001"]
     assert turns_of(after)["a001"] == turns_of(before)["a001"]
-
-
-def test_resumed_is_the_same(run, folder):
-    whole = run("whole", "--write-scores")
-    shutil.copytree(whole, folder / "again", copy_function=shutil.copy)
-    assert contents(run("again", "--write-scores", "--resume")) == contents(whole)
 
 
 # ---- the same partition ------------------------------------------------------------
@@ -143,42 +120,28 @@ def partition(labels):
 
 
 @pytest.mark.parametrize("values", [*WAYS, *MERGES], ids=name_of)
-def test_the_order_of_windows_changes_no_partition(corpus, model, values, rng):
+def test_the_order_of_windows_changes_no_partition(recording, model, values, rng):
     options = make_options(**values)
-    for item in corpus["a"].conversations:
-        recording = item.recording
-        labels = diarize_recording(recording, model, options).labels
-        order = rng.permutation(len(labels))
-        shuffled = replace(
-            recording,
-            utterances=tuple(recording.utterances[place] for place in order),
-            segments=recording.segments[order],
-            xvectors=recording.xvectors[order],
-        )
-        found = np.empty_like(labels)
-        found[order] = diarize_recording(shuffled, model, options).labels
-        assert partition(found) == partition(labels)
+    labels = diarize_recording(recording, model, options).labels
+    order = rng.permutation(len(labels))
+    shuffled = replace(
+        recording,
+        utterances=tuple(recording.utterances[place] for place in order),
+        segments=recording.segments[order],
+        xvectors=recording.xvectors[order],
+    )
+    found = np.empty_like(labels)
+    found[order] = diarize_recording(shuffled, model, options).labels
+    assert partition(found) == partition(labels)
 
 
 @pytest.mark.parametrize("system", WITHOUT_MODEL)
-@settings(max_examples=4, deadline=None, derandomize=True, database=None)
-@given(power=st.integers(-40, 40))
-def test_powers_of_two_change_nothing(corpus, system, power):
-    recording = corpus["a"].conversations[0].recording
+def test_scale_changes_no_label_and_powers_of_two_nothing(recording, system):
     options = make_options(system=system)
     ours = diarize_recording(recording, options=options)
-    scaled = replace(recording, xvectors=recording.xvectors * 2.0**power)
-    theirs = diarize_recording(scaled, options=options)
-    assert theirs.labels.tolist() == ours.labels.tolist()
-    assert np.array_equal(theirs.affinity.dense(), ours.affinity.dense())
-
-
-@pytest.mark.parametrize("system", WITHOUT_MODEL)
-@settings(max_examples=4, deadline=None, derandomize=True, database=None)
-@given(factor=st.floats(1e-3, 1e3))
-def test_scale_changes_no_label(corpus, system, factor):
-    recording = corpus["a"].conversations[0].recording
-    options = make_options(system=system)
-    ours = diarize_recording(recording, options=options).labels
-    scaled = replace(recording, xvectors=recording.xvectors * factor)
-    assert diarize_recording(scaled, options=options).labels.tolist() == ours.tolist()
+    for factor in (1e-3, 0.3, 1e3, 2.0**-40, 2.0**9, 2.0**40):
+        scaled = replace(recording, xvectors=recording.xvectors * factor)
+        theirs = diarize_recording(scaled, options=options)
+        assert theirs.labels.tolist() == ours.labels.tolist()
+        if np.log2(factor).is_integer():
+            assert np.array_equal(theirs.affinity.dense(), ours.affinity.dense())

