@@ -98,16 +98,6 @@ def test_numbers_are_sorted_before_names_and_the_unlisted():
         assert list(break_down(table, known)) == wanted
 
 
-def test_pooled_rates_are_weighted_and_means_are_not():
-    long, short = Score(90, 9, 0, 0, 0.2, 4), Score(10, 0, 5, 0, 0.5, 1)
-    summary = summarize([long, short, Score(false_alarm=1)])
-    assert summary.recordings == 3
-    assert summary.pooled.der == pytest.approx(100 * (9 + 5 + 1) / 100)
-    assert summary.mean_der == pytest.approx((10 + 50) / 2)
-    assert summary.pooled.jer == pytest.approx(100 * 0.7 / 5)
-    assert summary.mean_jer == pytest.approx((5 + 50) / 2)
-
-
 # ---- output formats ----------------------------------------------------------------
 
 
