@@ -127,17 +127,14 @@ def test_odd_names_are_drawn_literally_or_escaped(tmp_path):
             assert all(name in text for name in ("$x_", "_a", "lll"))
 
 
-def test_settings_of_other_programs_and_odd_file_names(ssahc, tmp_path, monkeypatch):
-    # The first would open a window, the second needs LaTeX.
-    monkeypatch.setenv("MPLBACKEND", "bogus")
-    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+def test_odd_file_names_are_printed_escaped(ssahc_here, tmp_path):
     write_rttm(tmp_path / "ref", {"x": REFERENCE})
     odd = (os.fsdecode(b"\xff"), "h\x01x", "h\nx")
     for name in odd:
         write_rttm(tmp_path / name, {"x": HYPOTHESIS})
     picture = tmp_path / "p\x01\n.svg"
     files = [tmp_path / name for name in odd]
-    result = ssahc("plot", "speakers", "ref", *files, picture, cwd=tmp_path)
+    result = ssahc_here("plot", "speakers", "ref", *files, picture, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     assert "p\\x01\\n.svg: 1 recordings, \\udcff, h\\x01x, h\\nx\n" in result.stdout
     assert minidom.parse(str(picture))
