@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -59,8 +59,7 @@ class ClusterConfig:
     ahc: AhcOptions = field(default_factory=AhcOptions)
 
 
-@dataclass(frozen=True, eq=False)
-class _Scores:
+class _Scores(NamedTuple):
     """The score matrix of a recording."""
 
     id: str

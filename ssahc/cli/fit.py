@@ -25,8 +25,8 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class Sources(Options, group="Input and output"):
-    """What a model is estimated from besides the training folder.
+class FitFiles(Options, group="Input and output"):
+    """What a model is estimated from besides XVECTOR_DIR, and how it is written.
 
     Parameters
     ----------
@@ -40,24 +40,14 @@ class Sources(Options, group="Input and output"):
         Estimate the model from recordings without labels: XVECTOR_DIR is a folder to be
         diarized whose segments are sliding windows; neighbouring windows show the
         variation within a speaker.
-    """
-
-    whiten_from: Path | None = None
-    adapt_to: Path | None = None
-    unsupervised: bool = False
-
-
-@dataclass(frozen=True)
-class ModelOutput(Options, group="Input and output"):
-    """How a model is written.
-
-    Parameters
-    ----------
     file_format : {"kaldi", "text", "binary"}
         Format of the model's files: as Kaldi's programs write them (mean.vec as text,
         the others binary), or all text, or all binary.
     """
 
+    whiten_from: Path | None = None
+    adapt_to: Path | None = None
+    unsupervised: bool = False
     file_format: ModelFormat = "kaldi"
 
 
@@ -65,18 +55,18 @@ class ModelOutput(Options, group="Input and output"):
 class FitConfig:
     """All options of ``ssahc fit``."""
 
-    sources: Sources = field(default_factory=Sources)
-    output: ModelOutput = field(default_factory=ModelOutput)
+    files: FitFiles = field(default_factory=FitFiles)
     training: TrainingOptions = field(default_factory=TrainingOptions)
 
     def __post_init__(self) -> None:
-        labelled_only = Sources(unsupervised=True), TrainingOptions()
-        if self.sources.unsupervised and (self.sources, self.training) != labelled_only:
+        others = self.files.whiten_from or self.files.adapt_to
+        is_changed = self.training != TrainingOptions()
+        if self.files.unsupervised and (others or is_changed):
             raise UsageError(
                 "--unsupervised estimates the whole model from XVECTOR_DIR; leave out "
                 "--whiten-from, --adapt-to and the options of the PLDA's training"
             )
-        check_adaptation(self.training, adapts=self.sources.adapt_to is not None)
+        check_adaptation(self.training, adapts=self.files.adapt_to is not None)
 
 
 @click.command("fit", cls=Verb)
@@ -103,10 +93,10 @@ def command(
             "belongs to the model there; choose another folder"
         )
     with staged_output(model_dir, MODEL_FILES) as folder:
-        fit = _fit_unlabelled if run.sources.unsupervised else _fit_labelled
+        fit = _fit_unlabelled if run.files.unsupervised else _fit_labelled
         model, faults = fit(xvector_dir, run)
         try:
-            write_model_dir(folder, model, file_format=run.output.file_format)
+            write_model_dir(folder, model, file_format=run.files.file_format)
         except DataError as error:
             raise DataError(f"{error}{_suspects(run.training)}") from error
     sys.exit(1 if faults else 0)
@@ -117,7 +107,7 @@ def _fit_labelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
     labelled, faults = read_labelled(xvector_dir)
     sources: dict[str, FloatArray] = {}
     for name in ("whiten_from", "adapt_to"):
-        folder = getattr(run.sources, name)
+        folder = getattr(run.files, name)
         if folder is not None:
             found = read_xvectors(folder)
             sources[name] = found.xvectors

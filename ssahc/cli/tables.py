@@ -1,8 +1,7 @@
 """Tables on standard output: aligned text and Markdown."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import click
@@ -25,8 +24,9 @@ def print_table(
     from rich.text import Text
 
     table = Table(box=None, header_style="", pad_edge=False)
-    for heading, justify in zip(header, _sides(), strict=False):
-        table.add_column(Text(heading), justify=justify, vertical="bottom")
+    for place, heading in enumerate(header):
+        side: Literal["left", "right"] = "right" if place else "left"
+        table.add_column(Text(heading), justify=side, vertical="bottom")
     for row in rows:
         table.add_row(*map(Text, map(printable, row)))
     if title is not None:
@@ -37,16 +37,9 @@ def print_table(
 
 def print_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table in GitHub's Markdown, aligned as by `print_table`."""
-    marks = {"left": ":---", "right": "---:"}
-    sides = [marks[side] for _, side in zip(header, _sides(), strict=False)]
+    sides = [":---", *["---:"] * (len(header) - 1)]
     for cells in (map(_escape, header), sides, *(map(_escape, row) for row in rows)):
         click.echo(f"| {' | '.join(cells)} |")
-
-
-def _sides() -> Iterator[Literal["left", "right"]]:
-    """Yield the alignment of each column."""
-    yield "left"
-    yield from repeat("right")
 
 
 def _escape(text: str) -> str:

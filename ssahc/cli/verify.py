@@ -19,7 +19,7 @@ from ssahc.cli.runner import print_errors
 from ssahc.cli.tables import print_table
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.options import Options, flatten
-from ssahc.core.types import FloatArray, IntArray, Model
+from ssahc.core.types import FloatArray, IntArray
 from ssahc.core.validation import flag
 from ssahc.io.files import check_output
 from ssahc.io.labelled import Xvectors, read_xvectors
@@ -157,7 +157,8 @@ def _score(
 ) -> tuple[str, FloatArray, list[FormatError | str]]:
     """Return the kind of scoring, the scores (NaN if missing), and what is missing."""
     model, options = load_model(run.model), run.scoring
-    scoring = options.scoring or _default_scoring(model)
+    has_only_plda = model.plda is not None and model.metric is None
+    scoring = options.scoring or ("plda" if has_only_plda else "cosine")
     plda = None
     if scoring == "plda":
         if model.plda is None:
@@ -167,13 +168,12 @@ def _score(
             )
         model, plda = replace(model, metric=None), model.plda
     tests = read_xvectors(folder)
-    source = tests
-    if options.enroll_dir is not None:
-        source = read_xvectors(options.enroll_dir)
+    source = tests if options.enroll_dir is None else read_xvectors(options.enroll_dir)
     if model.mean is None:
         model = replace(model, mean=_common_mean(tests, source))
     enrolled = _enroll(source, trials.enrolled, options.enroll_spk2utt)
-    test_rows = _find_rows(trials.tests, tests.utterances)
+    row_of = {utterance: row for row, utterance in enumerate(tests.utterances)}
+    test_rows = np.array([row_of.get(name, -1) for name in trials.tests])
     first, second = enrolled.rows[trials.pairs[:, 0]], test_rows[trials.pairs[:, 1]]
     errors: list[FormatError | str] = [*tests.faults, *source.faults]
     errors += _name_missing(enrolled.kind, trials.enrolled, trials.pairs[:, 0], first)
@@ -188,11 +188,6 @@ def _score(
         plda,
     )
     return scoring, scores, errors
-
-
-def _default_scoring(model: Model) -> str:
-    has_only_plda = model.plda is not None and model.metric is None
-    return "plda" if has_only_plda else "cosine"
 
 
 def _common_mean(tests: Xvectors, source: Xvectors) -> FloatArray:
@@ -223,10 +218,9 @@ class _Enrolled:
 
 def _enroll(source: Xvectors, names: Sequence[str], spk2utt: Path | None) -> _Enrolled:
     if spk2utt is None:
-        rows = _find_rows(names, source.utterances)
-        counts = np.ones(len(source.utterances), np.int64)
-        return _Enrolled("enrolled utterance", rows, source.xvectors, counts)
-    utterances_of = read_spk2utt(spk2utt)
+        kind, utterances_of = "enrolled utterance", {name: [name] for name in names}
+    else:
+        kind, utterances_of = f"speaker of {spk2utt}", read_spk2utt(spk2utt)
     means: list[FloatArray] = []
     counts_of, rows_of, unmatched = [], [], []
     row_of = {utterance: row for row, utterance in enumerate(source.utterances)}
@@ -238,26 +232,17 @@ def _enroll(source: Xvectors, names: Sequence[str], spk2utt: Path | None) -> _En
         if found:
             means.append(source.xvectors[found].mean(axis=0))
             counts_of.append(len(found))
-    if unmatched:
+    if spk2utt is not None and unmatched:
         _logger.warning(
-            "%s: %d utterances have no x-vector and are left out of their speaker's "
-            "mean, the first of them %r",
-            spk2utt,
-            len(unmatched),
-            unmatched[0],
+            f"{spk2utt}: {len(unmatched)} utterances have no x-vector and are left out "
+            f"of their speaker's mean, the first of them {unmatched[0]!r}"
         )
     return _Enrolled(
-        f"speaker of {spk2utt}",
+        kind,
         np.array(rows_of),
         np.array(means).reshape(-1, source.xvectors.shape[1]),
         np.array(counts_of, np.int64),
     )
-
-
-def _find_rows(names: Sequence[str], utterances: Sequence[str]) -> IntArray:
-    """Return the position of each name among utterances, -1 if missing."""
-    row_of = {utterance: row for row, utterance in enumerate(utterances)}
-    return np.array([row_of.get(name, -1) for name in names])
 
 
 def _name_missing(
@@ -283,9 +268,8 @@ def _print_text(scoring: str, found: Verification, costs: VerificationOptions) -
         "minDCF\nthreshold": f"{found.min_dcf_threshold:.4f}",
     }
     print_table(tuple(cells), [tuple(cells.values())])
-    click.echo()
-    click.echo("Trials with a score at or above the threshold are accepted.")
     click.echo(
+        "\nTrials with a score at or above the threshold are accepted.\n"
         f"minDCF: p-target {costs.p_target:g}, c-miss {costs.c_miss:g}, "
         f"c-fa {costs.c_fa:g}; 1 is the cost without scores."
     )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import tomllib
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssahc.cli.runner import work_through
 from ssahc.cli.sweep_grid import GridOptions, parse_numbers
 from ssahc.cli.sweep_table import read_sweep, write_sweep
 from ssahc.core.errors import FormatError, UsageError
@@ -134,14 +136,21 @@ def test_known_numbers_of_speakers_need_no_threshold(data, tune, rate):
     assert [(row["init_threshold"], row["gamma"]) for row in table] == [
         (first, gamma) for first in ("0.1", "0.5") for gamma in ("0.2", "0.6", "1.0")
     ]
-    found = rate(*known, "--system=ssahc", "--init-threshold=0.5", "--gamma=0.6")
-    assert float(table[4]["der"]) == pytest.approx(found, abs=0.02)
     assert "threshold" not in config_of(data / "tuned")
     again = rate("--config", data / "tuned" / "config.toml", *known[:2])
     assert again == pytest.approx(min(float(row["der"]) for row in table), abs=0.02)
 
 
-def test_folds_are_scored_with_the_values_of_the_others(data, tune):
+def work_through_copies(items, work, *, running, **options):
+    """Work as other processes do, but in this one."""
+    assert running.nj == 2
+    copy = pickle.loads(pickle.dumps(work))
+    return work_through(
+        items, lambda item: pickle.loads(pickle.dumps(copy(item))), **options
+    )
+
+
+def test_folds_are_scored_with_the_values_of_the_others(data, tune, monkeypatch):
     arguments = ("--system", "plda", "--thresholds=-0.3:0.3:0.1")
     folds = ("--folds", 2, "--collar", 0)
     assert tune(*arguments, *folds).returncode == 0
@@ -161,13 +170,18 @@ def test_folds_are_scored_with_the_values_of_the_others(data, tune):
     assert float(table[0]["der_of_others"]) == round(scores[best,].der, 4)
     chosen = float(table[2]["threshold"])
     assert float(table[2]["der_held_out"]) == round(scores[chosen,].der, 4)
-    # Worker processes make no difference.
-    assert tune(*arguments, *folds, "--nj", 2, out="nj2").returncode == 0
+    # Other processes get a copy of the work, which does the same.
+    with monkeypatch.context() as patch:
+        patch.setattr("ssahc.cli.tune.work_through", work_through_copies)
+        assert tune(*arguments, *folds, "--nj", 2, out="nj2").returncode == 0
     for name in ("tuning.csv", "folds.csv", "config.toml"):
         one, two = ((data / out / name).read_bytes() for out in ("tuned", "nj2"))
         assert one == two, name
-    # Files of an earlier run do not stay.
-    assert "held out" not in tune(*arguments).stdout
+    # Files of an earlier run do not stay, and without matplotlib there is no figure.
+    monkeypatch.setattr("ssahc.report.figure.find_spec", lambda name: None)
+    result = tune(*arguments, figure=True)
+    assert "matplotlib is missing; pip install" in result.stderr
+    assert "held out" not in result.stdout
     files = sorted(path.name for path in (data / "tuned").iterdir())
     assert files == ["config.toml", "tuning.csv"]
 
@@ -198,59 +212,32 @@ def test_best_values_at_the_edge_of_the_grid_are_reported(tune):
         assert "in the grid" not in tune(*options).stderr
 
 
-def test_without_matplotlib_there_is_no_figure(data, tune, monkeypatch):
-    monkeypatch.setattr("ssahc.report.figure.find_spec", lambda name: None)
-    result = tune("--system", "plda", figure=True)
-    assert result.returncode == 0
-    assert "matplotlib is missing; pip install" in result.stderr
-    files = sorted(path.name for path in (data / "tuned").iterdir())
-    assert files == ["config.toml", "tuning.csv"]
-
-
-FUSION = ("--system", "ssahc+plda")
 COSINE = ("--system", "cosine")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ((*COSINE, "--thresholds", "a,b"), "--thresholds: expected numbers"),
-        ((*COSINE, "--thresholds", "\N{ARABIC-INDIC DIGIT ONE}"), "expected numbers"),
-        ((*FUSION, "--gammas", "0.1:0.5"), "--gammas: expected numbers"),
-        ((*FUSION, "--gammas", "-1"), "gamma must be between 0 and"),
-        ((*FUSION, "--fusion-weights", "0.5,1.1"), "between 0 and 1, found 1.1"),
-        ((*FUSION, "--gammas", "0.1", "--gamma", "0.2"), "--gamma conflicts with --g"),
-        (("--system", "plda", "--gammas", "0.1"), "plda does not use --gamma"),
-        (("--system", "spectral"), "spectral does not use --threshold"),
-        ((*COSINE, "--num-speakers", "2"), "give values by --fusion-weights, --gammas"),
-        ((*COSINE, "--reco2num-spk", "counts"), "no threshold to tune"),
-        (
-            (*COSINE, "--num-speakers", "2", "--thresholds", "0"),
-            "--thresholds conflict",
-        ),
-        ((*COSINE, "--folds", "1"), "--folds must be 2 or more"),
-        ((*COSINE, "--folds", "4"), "--folds 4 needs as many recordings, found 3"),
-        ((*COSINE, "--threshold", "0"), "No such option '--threshold'"),
-        ((*COSINE, "--uem", "ref"), "ref:1: "),
-        ((*COSINE, "--preset", "paper-ssa3"), "paper-ssa1"),
-    ],
-)
-def test_wrong_usage_is_refused(data, tune, options, message):
-    result = tune(*options)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert not (data / "tuned").exists()
-
-
-def test_unusable_references_are_refused(data, tune):
-    for reference, message in (
-        ("nothing", "nothing: no such file"),
-        ("counts", "counts: holds no SPEAKER line"),
-        ("short", "no reference speech is left to tune on"),
-        ("strange", "no recording could be done"),
+def test_wrong_usage_and_unusable_references_are_refused(data, tune):
+    fusion, known = ("--system", "ssahc+plda"), (*COSINE, "--num-speakers", "2")
+    both = ("--gammas", "0.1", "--gamma", "0.2")
+    for options, reference, message in (
+        ((*COSINE, "--thresholds", "a,b"), "ref", "--thresholds: expected numbers"),
+        ((*fusion, "--gammas", "-1"), "ref", "gamma must be between 0 and"),
+        ((*fusion, "--fusion-weights", "1.1"), "ref", "between 0 and 1, found 1.1"),
+        ((*fusion, *both), "ref", "--gamma conflicts with --gammas"),
+        (("--system", "plda", "--gammas", "1"), "ref", "plda does not use --gamma"),
+        (("--system", "spectral"), "ref", "spectral does not use --threshold"),
+        (known, "ref", "give values by --fusion-weights, --gammas"),
+        ((*COSINE, "--reco2num-spk", "counts"), "ref", "no threshold to tune"),
+        ((*known, "--thresholds", "0"), "ref", "--thresholds conflict"),
+        ((*COSINE, "--folds", "1"), "ref", "--folds must be 2 or more"),
+        ((*COSINE, "--folds", "4"), "ref", "--folds 4 needs as many recordings, fou"),
+        ((*COSINE, "--threshold", "0"), "ref", "No such option '--threshold'"),
+        ((*COSINE, "--uem", "ref"), "ref", "ref:1: "),
+        (COSINE, "nothing", "nothing: no such file"),
+        (COSINE, "counts", "counts: holds no SPEAKER line"),
+        (COSINE, "short", "no reference speech is left to tune on"),
+        (COSINE, "strange", "no recording could be done"),
     ):
-        result = tune("--system", "plda", reference=reference)
+        result = tune(*options, reference=reference)
         assert result.returncode == 2
         assert message in result.stderr
         assert not (data / "tuned").exists()
@@ -285,17 +272,18 @@ def test_swept_options_win_over_the_config(data, tune):
 # ---- numbers and tables ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [
+def test_lists_and_ranges_of_numbers():
+    for text, numbers in (
         ("0.3,-1,0.3", (-1.0, 0.3)),
         ("-0.2:0.2:0.1", (-0.2, -0.1, 0.0, 0.1, 0.2)),
         ("0:1:0.4", (0.0, 0.4, 0.8)),
         ("2:2:1,1e1", (2.0, 10.0)),
-    ],
-)
-def test_lists_and_ranges_of_numbers(text, numbers):
-    assert parse_numbers("--x", text) == numbers
+    ):
+        assert parse_numbers("--x", text) == numbers
+    arabic = "\N{ARABIC-INDIC DIGIT ONE}"
+    for text in ("", "1,", "1:2", "1:2:0", "2:1:1", "0:inf:1", "nan", "1_0", arabic):
+        with pytest.raises(UsageError, match="--x: expected numbers"):
+            parse_numbers("--x", text)
 
 
 def test_the_default_thresholds_are_symmetric():
@@ -305,19 +293,10 @@ def test_the_default_thresholds_are_symmetric():
     assert steps == {0.05, 0.5, 5.0}
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "1,", "1:2", "1:2:0", "2:1:1", "0:inf:1", "nan", "inf", "0:1:nan", "1_0"],
-)
-def test_anything_but_numbers_is_refused(text):
-    with pytest.raises(UsageError, match="--x: expected numbers"):
-        parse_numbers("--x", text)
-
-
 def test_ranges_are_limited_in_length_and_precision():
     numbers = parse_numbers("--x", "0.0001:1:0.0001")
     assert (len(numbers), numbers[-1]) == (10_000, 1.0)
-    for text in ("0:1:0.0001", "0:1:1e-300", "-1e300:1e300:1e-300"):
+    for text in ("0:1:0.0001", "-1e300:1e300:1e-300"):
         with pytest.raises(UsageError, match=f"{text}: more than 10000 values"):
             parse_numbers("--x", text)
     with pytest.raises(UsageError, match="at most 10 decimals"):
@@ -329,7 +308,7 @@ seconds = st.floats(0, 1e6).map(lambda value: round(value, 6))
 scores = st.builds(Score, seconds.map(lambda s: s + 1), seconds, seconds, seconds)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(finite, unique=True, min_size=1), st.lists(scores, min_size=1))
 def test_a_table_is_read_back(tmp_path_factory, values, some):
     path = tmp_path_factory.mktemp("sweep") / "tuning.csv"
@@ -350,14 +329,11 @@ HEADER = "gamma,threshold,der,scored,missed,false_alarm,confusion\n"
     [
         ("", ":1: expected a table of ssahc tune"),
         (HEADER.removeprefix("gamma,threshold,"), ":1: expected a table of ssahc tune"),
-        ("recording,fold\n", ":1: expected a table of ssahc tune"),
         (HEADER, "found 0 rows"),
         (HEADER + "0,0,1,100,0,0,x\n", ":2: expected a number for the confusion"),
         (HEADER + "0,0,1,100,0,0\n", ":2: expected 7 numbers, found 6"),
         (HEADER + 2 * "0,0,1,100,0,0,1\n", ":3: repeats"),
         (HEADER + "nan,0,1,100,0,0,1\n", ":2: expected a number for the gamma"),
-        (HEADER + "0,inf,1,100,0,0,1\n", ":2: expected a number for the threshold"),
-        (HEADER + "0,0,1,100,0,nan,1\n", ":2: expected a number for the false_alarm"),
         (HEADER + "0,0,1,0,0,0,1\n", ":2: expected scored seconds"),
         (HEADER + "0,0,1,100,0,0,-1\n", ":2: expected scored seconds"),
         (HEADER + "1e308,0,0,1,1,0,0\n", ":2: .* within 1e"),

@@ -14,7 +14,7 @@ from ssahc.io.rttm import write_rttm
 from ssahc.report.lanes import hypothesis_lanes, reference_lanes
 from ssahc.report.palette import DISTINCT_COLORS, ERROR_COLORS, speaker_color
 from ssahc.report.rates import save_curves, save_speakers
-from ssahc.report.timeline import draw_timeline, save_timeline
+from ssahc.report.timeline import save_timeline
 from ssahc.scoring.breakdown import break_down
 from ssahc.scoring.der import Score, ScoringOptions
 from ssahc.scoring.error_spans import find_errors
@@ -69,20 +69,9 @@ def test_lanes_follow_the_speaker_mapping():
     assert ours == {"9": 0, "10": 1}
     theirs = {lane.name.split()[0]: lane.number for lane in hypothesis_lanes(analysis)}
     assert theirs == {"y": 0, "x": 1, "z": 2}
+    lanes = (*reference_lanes(analysis), *hypothesis_lanes(analysis))
+    assert all(lane.color == speaker_color(lane.number) for lane in lanes)
     assert hypothesis_lanes(find_errors(reference, [], ScoringOptions())) == []
-
-
-def test_mapped_speakers_have_the_same_colour():
-    axes = matplotlib_figure.Figure().add_subplot()
-    analysis = find_errors(REFERENCE, HYPOTHESIS, ScoringOptions())
-    draw_timeline(axes, {"hypothesis": analysis})
-    colors = {(start, end): color for color, start, end in bars(axes)}
-    blue, orange, green = map(speaker_color, range(3))
-    assert colors[0, 6] == colors[0, 5] == blue
-    assert colors[5, 9] == colors[5, 8] == orange
-    assert colors[12, 14] == green, "unmapped"
-    labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert labels == ["reference", "hypothesis"]
 
 
 def test_unscored_time_is_grey(tmp_path, drawn):
@@ -138,17 +127,14 @@ def test_odd_names_are_drawn_literally_or_escaped(tmp_path):
             assert all(name in text for name in ("$x_", "_a", "lll"))
 
 
-def test_settings_of_other_programs_and_odd_file_names(ssahc, tmp_path, monkeypatch):
-    # The first would open a window, the second needs LaTeX.
-    monkeypatch.setenv("MPLBACKEND", "bogus")
-    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+def test_odd_file_names_are_printed_escaped(ssahc_here, tmp_path):
     write_rttm(tmp_path / "ref", {"x": REFERENCE})
     odd = (os.fsdecode(b"\xff"), "h\x01x", "h\nx")
     for name in odd:
         write_rttm(tmp_path / name, {"x": HYPOTHESIS})
     picture = tmp_path / "p\x01\n.svg"
     files = [tmp_path / name for name in odd]
-    result = ssahc("plot", "speakers", "ref", *files, picture, cwd=tmp_path)
+    result = ssahc_here("plot", "speakers", "ref", *files, picture, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     assert "p\\x01\\n.svg: 1 recordings, \\udcff, h\\x01x, h\\nx\n" in result.stdout
     assert minidom.parse(str(picture))
