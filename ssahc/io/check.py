@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from ssahc.core.errors import FormatError
 from ssahc.core.types import NO_MODEL, Model, find_unusable
 from ssahc.io.ark import Array, read_entries
-from ssahc.io.files import OnFault
+from ssahc.io.files import OnFault, warn_of
 from ssahc.io.objects import as_double
 from ssahc.io.scp import read_scp
 from ssahc.io.text import read_reco2num_spk, read_segments, read_utt2spk
@@ -144,7 +144,8 @@ def find_problems(
                 if not spoils[fault.path.name](utterance):
                     report.add([fault])
         warn_of_unused(folder)
-    _warn_of_no_length(folder)
+    empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
+    warn_of(path / SEGMENTS, f"{len(empty)} segments have zero length", empty)
     if (path / RECO2NUM_SPK).exists():
         counts = _read(read_reco2num_spk, path / RECO2NUM_SPK, report)
         report.add(_check_counts(folder, counts))
@@ -196,17 +197,6 @@ def _compare(
     return find_disagreements(
         folder.path, sound(folder.recording_of), sound(speaker_of.entries)
     )
-
-
-def _warn_of_no_length(folder: XvectorDir) -> None:
-    empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
-    if empty:
-        _logger.warning(
-            "%s: %d segments have zero length, the first of them %r",
-            folder.path / SEGMENTS,
-            len(empty),
-            empty[0],
-        )
 
 
 def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatError]:
