@@ -14,10 +14,10 @@ from typing import Generic, TypeVar
 from ssahc.core.errors import FormatError
 from ssahc.core.types import NO_MODEL, Model, find_unusable
 from ssahc.io.ark import Array, read_entries
-from ssahc.io.files import OnFault
+from ssahc.io.files import OnFault, warn_of
 from ssahc.io.objects import as_double
-from ssahc.io.scp import read_scp
-from ssahc.io.text import read_reco2num_spk, read_segments, read_utt2spk
+from ssahc.io.scp import ScpEntry, read_scp
+from ssahc.io.text import Segment, read_reco2num_spk, read_segments, read_utt2spk
 from ssahc.io.xvectors import (
     SCP,
     SEGMENTS,
@@ -131,20 +131,10 @@ def find_problems(
     folder = XvectorDir(path, utterances.entries, segments.entries, entries.entries)
     if not utterances.lost:
         report.add(_compare(folder, utterances, speaker_of))
-        for recording in folder.unlisted:
-            if not utterances.spoils(recording):
-                report.add(find_unlisted(folder, recording))
-        spoils = {
-            SCP: entries.spoils,
-            SEGMENTS: segments.spoils,
-            SPK2UTT: utterances.spoils,
-        }
-        for recording in folder.utterances:
-            for utterance, fault in find_faults(folder, recording):
-                if not spoils[fault.path.name](utterance):
-                    report.add([fault])
+        report.add(_find_gaps(folder, utterances, segments, entries))
         warn_of_unused(folder)
-    _warn_of_no_length(folder)
+    empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
+    warn_of(path / SEGMENTS, f"{len(empty)} segments have zero length", empty)
     if (path / RECO2NUM_SPK).exists():
         counts = _read(read_reco2num_spk, path / RECO2NUM_SPK, report)
         report.add(_check_counts(folder, counts))
@@ -198,15 +188,25 @@ def _compare(
     )
 
 
-def _warn_of_no_length(folder: XvectorDir) -> None:
-    empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
-    if empty:
-        _logger.warning(
-            "%s: %d segments have zero length, the first of them %r",
-            folder.path / SEGMENTS,
-            len(empty),
-            empty[0],
-        )
+def _find_gaps(
+    folder: XvectorDir,
+    utterances: _Table[list[str]],
+    segments: _Table[Segment],
+    entries: _Table[ScpEntry],
+) -> Iterator[FormatError]:
+    """Yield missing or repeated entries of recordings, and unlisted segments."""
+    for recording in folder.unlisted:
+        if not utterances.spoils(recording):
+            yield from find_unlisted(folder, recording)
+    spoils = {
+        SPK2UTT: utterances.spoils,
+        SEGMENTS: segments.spoils,
+        SCP: entries.spoils,
+    }
+    for recording in folder.utterances:
+        for utterance, fault in find_faults(folder, recording):
+            if not spoils[fault.path.name](utterance):
+                yield fault
 
 
 def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatError]:

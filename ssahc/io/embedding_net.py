@@ -13,8 +13,6 @@ from ssahc.core.types import LARGEST, EmbeddingNet, FloatArray
 from ssahc.io.ark import Array, read_archive, write_entry
 from ssahc.io.files import atomic_write
 
-_WHITENING, _PROJECTION = "whitening", "projection"
-
 
 def read_metric(path: Path) -> EmbeddingNet:
     """Read a network; FormatError if matrices are missing or their shapes disagree."""
@@ -25,52 +23,45 @@ def read_metric(path: Path) -> EmbeddingNet:
         if key in layers:
             raise FormatError("duplicate key; train again", path=path, key=key)
         layers[key] = _checked(matrix, path, key)
-    depth = max(len(layers) - 2, 0) // 2
-    expected = [_WHITENING, *(k for pair in _hidden_keys(depth) for k in pair)]
-    if list(layers) != [*expected, _PROJECTION]:
+    keys = _keys(max(len(layers) - 2, 0) // 2)
+    if list(layers) != keys:
         raise FormatError(
-            f"expected the matrices {_WHITENING}, hidden1.inner, hidden1.outer, ... "
-            f"and {_PROJECTION}, found {', '.join(layers) or 'none'}; train again",
+            f"expected the matrices {keys[0]}, hidden1.inner, hidden1.outer, ... "
+            f"and {keys[-1]}, found {', '.join(layers) or 'none'}; train again",
             path=path,
         )
-    dim = len(layers[_WHITENING])
-    shapes: dict[str, tuple[tuple[int, int], ...]] = {
-        _WHITENING: ((dim, dim), (dim, dim + 1)),
-        _PROJECTION: ((len(layers[_PROJECTION]), dim),),
-    }
-    for inner, outer in _hidden_keys(depth):
-        width = len(layers[inner])
-        shapes |= {inner: ((width, dim + 1),), outer: ((dim, width),)}
-    for key, allowed in shapes.items():
-        if layers[key].shape not in allowed:
+    whitening, *between, projection = layers.values()
+    hidden = tuple(zip(between[::2], between[1::2], strict=True))
+    dim = len(whitening)
+    allowed = [[(dim, dim), (dim, dim + 1)]]
+    for inner, _ in hidden:
+        allowed += [[(len(inner), dim + 1)], [(dim, len(inner))]]
+    allowed.append([(len(projection), dim)])
+    for (key, matrix), shapes in zip(layers.items(), allowed, strict=True):
+        if matrix.shape not in shapes:
             raise FormatError(
-                f"expected {' or '.join(f'{r} x {c}' for r, c in allowed)}, found "
-                f"{' x '.join(map(str, layers[key].shape))}; train again",
+                f"expected {' or '.join(f'{r} x {c}' for r, c in shapes)}, found "
+                f"{' x '.join(map(str, matrix.shape))}; train again",
                 path=path,
                 key=key,
             )
-    hidden = tuple((layers[i], layers[o]) for i, o in _hidden_keys(depth))
-    return EmbeddingNet(layers[_WHITENING], hidden, layers[_PROJECTION])
+    return EmbeddingNet(whitening, hidden, projection)
 
 
 def write_metric(path: Path, metric: EmbeddingNet) -> None:
     """Write a network as a binary archive in float32."""
+    hidden = [matrix for layer in metric.hidden for matrix in layer]
+    matrices = [metric.whitening, *hidden, metric.projection]
     with atomic_write(path, "wb") as file:
-
-        def write(key: str, matrix: FloatArray) -> None:
+        for key, matrix in zip(_keys(len(metric.hidden)), matrices, strict=True):
             write_entry(file, key, matrix.astype(np.float32))
 
-        write(_WHITENING, metric.whitening)
-        keys = _hidden_keys(len(metric.hidden))
-        for (inner, outer), layer in zip(keys, metric.hidden, strict=True):
-            write(inner, layer[0])
-            write(outer, layer[1])
-        write(_PROJECTION, metric.projection)
 
-
-def _hidden_keys(depth: int) -> list[tuple[str, str]]:
+def _keys(depth: int) -> list[str]:
+    """Return the keys of a network with so many hidden layers, in order."""
     numbers = range(1, depth + 1)
-    return [(f"hidden{number}.inner", f"hidden{number}.outer") for number in numbers]
+    hidden = [f"hidden{n}.{part}" for n in numbers for part in ("inner", "outer")]
+    return ["whitening", *hidden, "projection"]
 
 
 def _checked(matrix: Array, path: Path, key: str) -> FloatArray:

@@ -1,17 +1,19 @@
 """Opening and atomically replacing files, with errors that say what to do."""
 
 import errno
+import logging
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from ssahc.core.errors import FormatError, UsageError
 
+_logger = logging.getLogger(__name__)
 # Takes the key and the error of a malformed line of a table; the line is skipped.
 OnFault = Callable[[str, FormatError], None]
 # White space that separates fields; all other white space is part of a field.
@@ -157,6 +159,12 @@ def strip_rspecifier(path: Path) -> tuple[str, Path]:
     if name and kind in ("ark", "scp"):
         return kind, Path(name)
     return "", path
+
+
+def warn_of(path: Path, what: str, keys: Sequence[str]) -> None:
+    """Log a warning of keys in a file, if there are any."""
+    if keys:
+        _logger.warning("%s: %s, the first of them %r", path, what, keys[0])
 
 
 def unreadable(path: Path, error: OSError) -> FormatError:

@@ -3,9 +3,7 @@
 Here ``utt2spk`` names speakers, not recordings, and utterances have no times.
 """
 
-import logging
 from collections import Counter
-from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from ssahc.core.errors import FormatError
 from ssahc.core.types import FloatArray, LabelledXvectors, find_unusable
 from ssahc.io.ark import Array, read_entries
+from ssahc.io.files import warn_of
 from ssahc.io.folders import make_folder
 from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
@@ -27,8 +26,6 @@ from ssahc.io.xvectors import (
     unusable_xvector,
     write_vectors,
 )
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +61,11 @@ def read_labelled(
     path = folder / UTT2SPK if utt2spk is None else utt2spk
     speaker_of = read_utt2spk(path)
     _refuse_recordings(folder, path, speaker_of)
-    _warn_of_unmatched(path, "have no x-vector", speaker_of, entries)
-    _warn_of_unmatched(folder / SCP, f"are not in {path.name}", entries, speaker_of)
+    rest = [key for key in speaker_of if key not in entries]
+    warn_of(path, f"{len(rest)} utterances have no x-vector and are left out", rest)
+    rest = [key for key in entries if key not in speaker_of]
+    what = f"{len(rest)} utterances are not in {path.name} and are left out"
+    warn_of(folder / SCP, what, rest)
     found = _read(folder, {key: entries[key] for key in entries if key in speaker_of})
     speakers = tuple(speaker_of[utterance] for utterance in found.utterances)
     return LabelledXvectors(found.utterances, speakers, found.xvectors), found.faults
@@ -91,20 +91,6 @@ def _refuse_recordings(folder: Path, utt2spk: Path, speaker_of: dict[str, str]) 
             "diarized; ssahc fit --unsupervised learns without knowing who speaks. If "
             f"each recording is of one speaker, move {SEGMENTS} out of the folder",
             path=utt2spk,
-        )
-
-
-def _warn_of_unmatched(
-    path: Path, what: str, keys: Iterable[str], others: Container[str]
-) -> None:
-    unmatched = [key for key in keys if key not in others]
-    if unmatched:
-        _logger.warning(
-            "%s: %d utterances %s and are left out, the first of them %r",
-            path,
-            len(unmatched),
-            what,
-            unmatched[0],
         )
 
 

@@ -46,23 +46,23 @@ def read_model(
             f"{metric}: a metric is trained on centred x-vectors; give --mean as well, "
             "or a --model-dir"
         )
-    dims: dict[Path, int] = {}
+    parts: dict[Path, int] = {}
     mean_vector = matrix = model_plda = model_metric = None
     if mean is not None:
         mean_vector = as_double(read_single(mean, "vector"))
         _refuse(find_mean_fault(mean_vector), mean)
-        dims[mean] = len(mean_vector)
+        parts[mean] = len(mean_vector)
     if transform is not None:
         matrix = as_double(read_single(transform, "matrix"))
         _refuse(find_transform_fault(matrix), transform)
-        dims[transform] = len(matrix)
+        parts[transform] = len(matrix)
     if plda is not None:
         model_plda = read_plda(plda)
-        dims[plda] = len(model_plda.mean)
+        parts[plda] = len(model_plda.mean)
     if metric is not None:
         model_metric = read_metric(metric)
-        dims[metric] = len(model_metric.whitening)
-    for (path, dim), (other, expected) in pairwise(dims.items()):
+        parts[metric] = len(model_metric.whitening)
+    for (path, dim), (other, expected) in pairwise(parts.items()):
         if dim != expected:
             raise FormatError(
                 f"is for {expected} dimensions, but {path} for {dim}; "

@@ -4,7 +4,6 @@ It holds ``xvector.scp`` (with its archives), ``segments``, ``utt2spk`` and ``sp
 where "speaker" means recording.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,14 +17,13 @@ import numpy as np
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import Fault, FloatArray, Recording
 from ssahc.io.ark import ArchiveWriter, Array, read_entries
-from ssahc.io.files import OnFault, atomic_write, raise_fault
+from ssahc.io.files import OnFault, atomic_write, raise_fault, warn_of
 from ssahc.io.folders import make_folder
 from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
 from ssahc.runtime.memory import check_room, lack_of_memory
 
-_logger = logging.getLogger(__name__)
 SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt"
 
 
@@ -141,15 +139,9 @@ def read_listing(path: Path, on_fault: OnFault = raise_fault) -> dict[str, list[
 def warn_of_unused(folder: XvectorDir) -> None:
     """Log a warning if there are x-vectors of no recording."""
     unused = [key for key in folder.entries if key not in folder.recording_of]
-    if unused:
-        _logger.warning(
-            "%s: ignoring %d x-vectors of utterances that %s does not list, the first "
-            "of them %r",
-            folder.path / SCP,
-            len(unused),
-            SPK2UTT,
-            unused[0],
-        )
+    count = len(unused)
+    what = f"ignoring {count} x-vectors of utterances that {SPK2UTT} does not list"
+    warn_of(folder.path / SCP, what, unused)
 
 
 # ---- faults ------------------------------------------------------------------------

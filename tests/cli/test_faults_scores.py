@@ -129,15 +129,10 @@ def test_every_documented_fault_is_tested(faults_page):
     assert list(faults_page[SECTION]) == list(FAULTS)
 
 
-def test_score_refuses_files_without_speech(ssahc_here, files):
-    for arguments, message in (
-        (["ref", "ref", "--collar", 30], "no reference speech is left to score"),
-        (["ref", "segments"], "holds no SPEAKER line"),
-    ):
-        result = ssahc_here("score", *arguments)
-        assert result.returncode == 2
-        assert message in result.stderr
-        assert len(result.stderr.splitlines()) == 1
+def test_reference_without_speech_is_refused(ssahc_here, files):
+    result = ssahc_here("score", "ref", "ref", "--collar", 30)
+    assert result.returncode == 2
+    assert "no reference speech is left to score" in result.stderr
 
 
 def test_ids_may_start_like_a_comment(ssahc_here, files):
@@ -148,11 +143,10 @@ def test_ids_may_start_like_a_comment(ssahc_here, files):
     assert ";;r1" in result.stdout
 
 
-def test_long_lists_of_recordings_are_cut(ssahc_here, tmp_path):
-    line = "SPEAKER {} 1 0 10 <NA> <NA> A <NA> <NA>\n"
+def test_long_lists_of_recordings_are_cut(ssahc_here, files):
     names = [f"r{number}" for number in range(8)]
-    (tmp_path / "ref").write_text("".join(map(line.format, names)))
-    for kept, said in ((1, "r1, r2, r3, r4, r5 and 2 more"), (3, "r3, r4, r5, r6, r7")):
-        (tmp_path / "hyp").write_text("".join(map(line.format, names[:kept])))
-        result = ssahc_here("score", "ref", "hyp", cwd=tmp_path)
-        assert result.stderr.splitlines()[0].endswith(f"counted as missed: {said}")
+    for name, kept in (("ref", names), ("hyp", names[:1])):
+        turns = [TURN.format(recording, 0, 10, "A") for recording in kept]
+        (files / name).write_text("".join(turns))
+    warning = ssahc_here("score", "ref", "hyp").stderr.splitlines()[0]
+    assert warning.endswith("counted as missed: r1, r2, r3, r4, r5 and 2 more")

@@ -188,8 +188,8 @@ def test_harmless_differences_do_not_change_results(broken, diarize):
         FAULTS[fault](broken)
     assert diarize(out="again")[0] == 0
     for name in ("rttm", "labels"):
-        same = [(broken.folder / out / name).read_bytes() for out in ("out", "again")]
-        assert same[0] == same[1]
+        same = {(broken.folder / out / name).read_bytes() for out in ("out", "again")}
+        assert len(same) == 1
 
 
 @pytest.mark.parametrize("number", ["1_0", "\u0661", "0x10", "1d3"])
@@ -257,7 +257,6 @@ def test_hostile_ids_are_harmless_to_every_verb(
         ["cluster", out / "scores.scp", x / "spk2utt", tmp_path / "clustered"],
         ["tune", x, reference, tmp_path / "tuned", "--thresholds", "0,1", *COSINE],
         ["fit", x, tmp_path / "fitted", "--unsupervised"],
-        ["score", reference, out / "rttm"],
         ["score", reference, out / "rttm", "--format", "markdown"],
         ["report", out, "--ref", reference, "--affinities", 1],
         ["plot", "affinity", x, name, reference, tmp_path / "a.png", *COSINE],

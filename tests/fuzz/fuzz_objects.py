@@ -15,6 +15,7 @@ from checks import (
     same,
 )
 
+from ssahc.backend.embedding_net import weights_of
 from ssahc.cli.train_metric import _read_checkpoint
 from ssahc.core.errors import FormatError
 from ssahc.io.ark import (
@@ -153,18 +154,13 @@ def read_metrics(folder, size):
     metric = read_metric(folder / "metric.ark")
     _check_metric(metric, size)
     write_metric(folder / "again.ark", metric)
-    for one, other in zip(
-        _layers(metric), _layers(read_metric(folder / "again.ark")), strict=True
-    ):
+    again = weights_of(read_metric(folder / "again.ark"))
+    for one, other in zip(weights_of(metric), again, strict=True):
         require(np.array_equal(one.astype("f4"), other), "a layer differs")
 
 
-def _layers(metric):
-    return [metric.whitening, *(m for p in metric.hidden for m in p), metric.projection]
-
-
 def _check_metric(metric, size):
-    for layer in _layers(metric):
+    for layer in weights_of(metric):
         check_array(layer, 2, size)
         check_finite(layer)
         require(layer.size, "a layer is empty")

@@ -201,12 +201,6 @@ def test_failed_write_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def run_python(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=False
-    )
-
-
 def test_importing_kaldi_io_is_silent_and_leaves_the_environment(golden):
     code = (
         "import os, sys; before = dict(os.environ)\n"
@@ -216,16 +210,8 @@ def test_importing_kaldi_io_is_silent_and_leaves_the_environment(golden):
         "assert 'kaldi_io' in sys.modules\n"
         "assert dict(os.environ) == before"
     )
-    result = run_python("-c", code, golden / "plda_train" / "balanced.ark")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-
-
-def test_python_without_asserts_is_refused(golden):
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from ssahc.io.ark import read_table\n"
-        "list(read_table(Path(sys.argv[1]), 'vector'))"
+    archive = golden / "plda_train" / "balanced.ark"
+    result = subprocess.run(
+        [sys.executable, "-c", code, archive], capture_output=True, text=True
     )
-    result = run_python("-O", "-c", code, golden / "plda_train" / "balanced.ark")
-    assert "UsageError: python -O and PYTHONOPTIMIZE leave out" in result.stderr
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

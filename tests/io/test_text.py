@@ -69,15 +69,6 @@ def test_errors_name_file_and_line(write, reader, text, message):
     assert str(caught.value).startswith(str(path))
 
 
-def test_on_fault_takes_malformed_lines(write):
-    faults = {}
-    table = read_segments(
-        write("u r 0 1\nv r x 1\nu r 1 2\nw r 1 2\n"), faults.setdefault
-    )
-    assert list(table) == ["u", "w"]
-    assert {key: fault.line for key, fault in faults.items()} == {"v": 2, "u": 3}
-
-
 def test_rttm_survives_a_round_trip(tmp_path):
     turns = {"b": [Turn(0, 1.25, "1"), Turn(1.25, 2, "2")], "a": [Turn(3, 4, "x")]}
     path = tmp_path / "rttm"
