@@ -17,6 +17,7 @@ from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
 from ssahc.io.ark import read_archive
 from ssahc.learning import optimizer
+from ssahc.learning.adam import Adam
 from ssahc.learning.losses.cluster_loss import ClusterLoss
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import LossName, LossOptions
@@ -180,13 +181,11 @@ class Oracle:
         )
 
     def train(self, steps, lr, learned):
-        adam, losses = torch.optim.Adam(learned, lr=lr), []
+        adam, losses = Adam(learned), []
         for _ in range(steps + 1):
             loss = self.loss()
             losses.append(loss.item())
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
+            adam.step(torch.autograd.grad(loss, learned, materialize_grads=True), lr)
         return losses
 
 

@@ -1,4 +1,4 @@
-"""Losses, the network and its training, against torch's autograd and Adam."""
+"""Losses, the network and its training, against torch's autograd."""
 
 from dataclasses import replace
 
@@ -14,6 +14,7 @@ from ssahc.backend.preprocess import center, recording_pca, whiten_and_normalize
 from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
+from ssahc.learning.adam import Adam
 from ssahc.learning.losses import pairwise
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
 from ssahc.learning.mining import draw_ssa_triplets
@@ -145,7 +146,7 @@ def test_triplets_are_all_pairs_with_a_foreign_negative(rng, labels):
 
 
 class Oracle:
-    """The network in torch, trained by its autograd and its Adam."""
+    """The network in torch, trained by its autograd."""
 
     def __init__(self, inputs, whitening, projection, lr):
         dim = inputs.shape[1]
@@ -156,7 +157,7 @@ class Oracle:
         self.weights = [as_float32(whitening[:, :dim]), as_float32(projection)]
         for weight in self.weights:
             weight.requires_grad_()
-        self.adam = torch.optim.Adam(self.weights, lr=lr)
+        self.adam, self.lr = Adam(self.weights), lr
 
     def embed(self):
         mapped = self.inputs @ self.weights[0].T + self.offset
@@ -174,9 +175,7 @@ class Oracle:
             loss = (weight * (1 - attraction + gamma * repulsion)).sum() / weight.sum()
             losses.append(loss.item())
             if step < steps:
-                self.adam.zero_grad()
-                loss.backward()
-                self.adam.step()
+                self.adam.step(torch.autograd.grad(loss, self.weights), self.lr)
         return losses
 
 
