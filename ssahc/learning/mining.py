@@ -60,10 +60,10 @@ def draw_triplets(
 
     - all: with every row of the other classes;
     - random: with one of these, uniformly drawn;
-    - semi-hard: with the nearest n such that d(a, n) > d(a, p), or with the farthest if
-      there is none (Schroff et al., "FaceNet", CVPR 2015, as implemented in TensorFlow);
-    - hard: for each anchor, its farthest positive with its nearest negative (batch-hard;
-      Hermans et al., "In defense of the triplet loss", 2017);
+    - semi-hard: with the nearest n such that d(a, n) > d(a, p), or with the farthest
+      if there is none (Schroff et al., "FaceNet", CVPR 2015, as in TensorFlow);
+    - hard: for each anchor, its farthest positive with its nearest negative
+      (batch-hard; Hermans et al., "In defense of the triplet loss", 2017);
     - distance-weighted: with one drawn with probability inverse to the density of
       distances on the sphere (Wu et al., "Sampling matters", ICCV 2017).
 
