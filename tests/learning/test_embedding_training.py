@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from math import nan, sqrt
 from typing import get_args
@@ -55,11 +56,10 @@ def mean(data):
 
 @pytest.fixture(scope="module")
 def trained(data, mean):
-    """The network of every loss."""
-    return {
-        loss: train_embedding_net(*data, mean, replace(FAST, loss=loss))
-        for loss in LOSSES
-    }
+    """Return a function that trains a network by a loss, once."""
+    return cache(
+        lambda loss: train_embedding_net(*data, mean, replace(FAST, loss=loss))
+    )
 
 
 def verify_all_pairs(vectors, speakers):
@@ -111,7 +111,7 @@ class Spy:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_separates_unseen_speakers_better(mean, trained, loss):
-    found = trained[loss]
+    found = trained(loss)
     losses = [epoch.loss for epoch in found.epochs]
     assert losses[0] is None
     assert losses[-1] < 0.8 * losses[1]
@@ -125,7 +125,7 @@ def test_every_loss_separates_unseen_speakers_better(mean, trained, loss):
 
 def test_hidden_layers_learn(data, mean, trained):
     deep = train_embedding_net(*data, mean, replace(FAST, hidden_layers=1, epochs=3))
-    plain = trained[FAST.loss]
+    plain = trained(FAST.loss)
     assert deep.epochs[0] == plain.epochs[0], "the same speakers are held out"
     assert deep.epochs[1] != plain.epochs[1]
     ((inner, outer),) = deep.model.metric.hidden
@@ -168,9 +168,9 @@ def test_loss_options_change_the_loss(data, mean, trained):
 
     for options in ({"margin_size": 0.1}, {"sampling": "hard"}, {"distance": "plain"}):
         changed = first_epoch(loss="triplet", objective=LossOptions(**options))
-        assert changed != trained["triplet"].epochs[1]
+        assert changed != trained("triplet").epochs[1]
     hard = LossOptions(sampling="hard")
-    variants = [trained["ssa"].epochs[1]]
+    variants = [trained("ssa").epochs[1]]
     for options in (
         {"gamma": 0.1},
         {"triplet_form": "paper"},
@@ -367,7 +367,7 @@ def test_speakers_of_one_vector_are_left_out(data, monkeypatch, caplog):
 
 
 def test_trials_of_an_epoch_are_limited(data, mean, trained, monkeypatch):
-    counts, plain = [], trained[FAST.loss].epochs[0]
+    counts, plain = [], trained(FAST.loss).epochs[0]
 
     def count(targets, nontargets):
         counts.append(len(targets) + len(nontargets))
