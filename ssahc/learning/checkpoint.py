@@ -131,7 +131,15 @@ class TrainingState:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
             return torch.from_numpy(array.copy())
 
-        self.adam.steps = int(checkpoint.arrays.get("step0", np.zeros(())))
+        # All parameters have taken the same number of steps; in epoch 0 none is stored.
+        if "step0" in checkpoint.arrays:
+            (steps,) = {
+                load(f"step{number}", torch.Size()).item()
+                for number in range(len(self.adam.parameters))
+            }
+            if not (steps > 0 and float(steps).is_integer()):
+                raise ValueError(f"a number of steps cannot be {steps}")
+            self.adam.steps = int(steps)
         with torch.no_grad():
             for name, tensor in self._tensors().items():
                 tensor.copy_(load(name, tensor.shape))

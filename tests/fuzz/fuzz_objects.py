@@ -209,7 +209,7 @@ def read_checkpoints(folder, size):
         numbers = [value for value in vars(epoch).values() if value is not None]
         require(all(map(isfinite, numbers)), f"{epoch}")
     state = make_state()
-    shapes = {name: array.shape for name, array in state.keep().arrays.items()}
+    shapes = {name: array.shape for name, array in state.checkpoint().arrays.items()}
     state.restore(checkpoint)
     kept = state.checkpoint()
     require(kept.epochs == checkpoint.epochs, "epochs")
