@@ -58,22 +58,10 @@ def link(
 ) -> MergeHistory:
     """Merge until one cluster is left, on a matrix or on factors, whichever is faster.
 
-    Parameters
-    ----------
-    affinity : Affinity
-    start, cost
-        As for `average_linkage`.
-
-    Returns
-    -------
-    MergeHistory
-        Of the windows, or of the K clusters of `start`. On factors, averages differ in
-        the last bits, and equal ones may be merged in another order.
-
-    Raises
-    ------
-    DataError
-        If affinities are not finite.
+    The history is that of the windows, or of the K clusters of `start`; `start` and
+    `cost` are those of `average_linkage`. On factors, averages differ in the last bits,
+    and equal ones may be merged in another order. A DataError is raised if affinities
+    are not finite.
     """
     if not has_factored_linkage(affinity):
         return average_linkage(affinity.dense(), start=start, cost=cost)

@@ -24,16 +24,9 @@ LARGEST_WEIGHT = 1e10
 
 @dataclass(frozen=True)
 class DiscriminativeCost:
-    """Parameters of Eq. 2, and where it takes over from plain linkage.
+    """lambda (`weight`) and Kc (`neighbors`) of Eq. 2, and where it takes over.
 
-    Parameters
-    ----------
-    weight : float
-        lambda of Eq. 2.
-    neighbors : int
-        Kc of Eq. 2.
-    below : int
-        Number of clusters from which on merges follow Eq. 2 (N0 of the paper).
+    From `below` clusters on merges follow Eq. 2 (N0 of the paper).
     """
 
     weight: float

@@ -41,13 +41,8 @@ _logger = logging.getLogger(__name__)
 class TrainedEmbeddingNet:
     """A model with a trained embedding network, and the course of its training.
 
-    Attributes
-    ----------
-    model : Model
-        The model that training started from, with the network as its `metric`.
-    epochs : tuple of Epoch
-    best : Epoch
-        The epoch whose network was kept.
+    The network is the `metric` of the model that training started from; it is that of
+    the best epoch.
     """
 
     model: Model

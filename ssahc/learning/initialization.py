@@ -55,13 +55,6 @@ def start_network(
         Not used if W2 is that of a trained embedding network.
     pca_dim : int
         Dimension of the network's output, at most N or D.
-
-    Raises
-    ------
-    DataError
-        If the dimensions of x-vectors and model disagree.
-    UsageError
-        As `check_start`.
     """
     model, net = xvectors.model, xvectors.model.metric
     check_start(start, model)

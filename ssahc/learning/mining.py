@@ -54,32 +54,21 @@ def draw_triplets(
     sampling: Sampling,
     generator: np.random.Generator,
 ) -> IntArray:
-    """Return pairs of one class, each with a negative n.
+    """Return pairs of one class, each with a negative n (T, 3), in order of their rows.
 
-    Parameters
-    ----------
-    embeddings : (N, d) array
-        Of any length.
-    labels : (N,) int array
-    sampling : {"all", "random", "semi-hard", "hard", "distance-weighted"}
-        All but "hard" take every ordered pair (a, p) of one class:
+    Every ordered pair (a, p) of one class is taken, unless the sampling is "hard":
 
-        - all: with every row of the other classes;
-        - random: with one of these, uniformly drawn;
-        - semi-hard: with the nearest n such that d(a, n) > d(a, p), or with the
-          farthest if there is none (Schroff et al., "FaceNet", CVPR 2015, as
-          implemented in TensorFlow);
-        - hard: for each anchor, its farthest positive with its nearest negative
-          (batch-hard; Hermans et al., "In defense of the triplet loss", 2017);
-        - distance-weighted: with one drawn with probability inverse to the density of
-          distances on the sphere (Wu et al., "Sampling matters", ICCV 2017).
-    generator : numpy.random.Generator
+    - all: with every row of the other classes;
+    - random: with one of these, uniformly drawn;
+    - semi-hard: with the nearest n such that d(a, n) > d(a, p), or with the farthest
+      if there is none (Schroff et al., "FaceNet", CVPR 2015, as in TensorFlow);
+    - hard: for each anchor, its farthest positive with its nearest negative
+      (batch-hard; Hermans et al., "In defense of the triplet loss", 2017);
+    - distance-weighted: with one drawn with probability inverse to the density of
+      distances on the sphere (Wu et al., "Sampling matters", ICCV 2017).
 
-    Returns
-    -------
-    (T, 3) int array
-        Anchor, positive, negative, ordered by anchor and positive; empty if there is
-        only one class, or no class with two rows.
+    There are none if there is only one class, or no class with two rows. Embeddings (N,
+    d) may be of any length.
     """
     return _draw_triplets(_Rows(embeddings, labels), sampling, generator)
 
@@ -132,16 +121,7 @@ def draw_quadruplets(
 
 
 class _Rows:
-    """Labelled rows and their distances.
-
-    Attributes
-    ----------
-    distances : (N, N) array
-    classes : (N,) int array
-        0..num_classes - 1.
-    other : (N, N) bool array
-        Whether two rows are of different classes.
-    """
+    """Labelled rows, their distances (N, N), and which are of other classes (N, N)."""
 
     def __init__(self, embeddings: FloatArray, labels: IntArray) -> None:
         rows = np.asarray(embeddings, np.float64)

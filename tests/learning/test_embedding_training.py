@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from math import nan, sqrt
 from typing import get_args
@@ -16,6 +17,7 @@ from ssahc.backend.trials import embed
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import Model, Plda
 from ssahc.learning import embedding_training
+from ssahc.learning.adam import Adam
 from ssahc.learning.checkpoint import Checkpoint
 from ssahc.learning.embedding_training import train_embedding_net
 from ssahc.learning.losses.objective import Objective
@@ -54,11 +56,10 @@ def mean(data):
 
 @pytest.fixture(scope="module")
 def trained(data, mean):
-    """The network of every loss."""
-    return {
-        loss: train_embedding_net(*data, mean, replace(FAST, loss=loss))
-        for loss in LOSSES
-    }
+    """Return a function that trains a network by a loss, once."""
+    return cache(
+        lambda loss: train_embedding_net(*data, mean, replace(FAST, loss=loss))
+    )
 
 
 def verify_all_pairs(vectors, speakers):
@@ -110,7 +111,7 @@ class Spy:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_separates_unseen_speakers_better(mean, trained, loss):
-    found = trained[loss]
+    found = trained(loss)
     losses = [epoch.loss for epoch in found.epochs]
     assert losses[0] is None
     assert losses[-1] < 0.8 * losses[1]
@@ -124,7 +125,7 @@ def test_every_loss_separates_unseen_speakers_better(mean, trained, loss):
 
 def test_hidden_layers_learn(data, mean, trained):
     deep = train_embedding_net(*data, mean, replace(FAST, hidden_layers=1, epochs=3))
-    plain = trained[FAST.loss]
+    plain = trained(FAST.loss)
     assert deep.epochs[0] == plain.epochs[0], "the same speakers are held out"
     assert deep.epochs[1] != plain.epochs[1]
     ((inner, outer),) = deep.model.metric.hidden
@@ -146,16 +147,14 @@ def test_training_equals_a_plain_torch_loop(data, mean, monkeypatch, loss):
     found = train_embedding_net(*data, mean, replace(FAST, loss=loss, epochs=2))
     monkeypatch.undo()
     weights = [torch.eye(DIM, requires_grad=True) for _ in range(2)]
-    adam = torch.optim.Adam([*weights, *initial], lr=FAST.lr)
+    adam = Adam([*weights, *initial])
     losses = []
     for batch, labels in zip(spy.batches, spy.labels, strict=True):
         rows = torch.tensor(np.array([np.frombuffer(row, np.float32) for row in batch]))
         mapped = rows @ weights[0].T
         mapped = sqrt(DIM) * torch.nn.functional.normalize(mapped) @ weights[1].T
         value = Objective(loss).evaluate(mapped, np.array(labels), initial, None)
-        adam.zero_grad()
-        value.backward()
-        adam.step()
+        adam.step(torch.autograd.grad(value, adam.parameters), FAST.lr)
         losses.append(value.item())
     means = np.reshape(losses, (2, -1)).mean(axis=1)
     found = [epoch.loss for epoch in found.epochs[1:]]
@@ -169,9 +168,9 @@ def test_loss_options_change_the_loss(data, mean, trained):
 
     for options in ({"margin_size": 0.1}, {"sampling": "hard"}, {"distance": "plain"}):
         changed = first_epoch(loss="triplet", objective=LossOptions(**options))
-        assert changed != trained["triplet"].epochs[1]
+        assert changed != trained("triplet").epochs[1]
     hard = LossOptions(sampling="hard")
-    variants = [trained["ssa"].epochs[1]]
+    variants = [trained("ssa").epochs[1]]
     for options in (
         {"gamma": 0.1},
         {"triplet_form": "paper"},
@@ -368,7 +367,7 @@ def test_speakers_of_one_vector_are_left_out(data, monkeypatch, caplog):
 
 
 def test_trials_of_an_epoch_are_limited(data, mean, trained, monkeypatch):
-    counts, plain = [], trained[FAST.loss].epochs[0]
+    counts, plain = [], trained(FAST.loss).epochs[0]
 
     def count(targets, nontargets):
         counts.append(len(targets) + len(nontargets))

@@ -82,6 +82,11 @@ def test_all_triplets(rng):
     assert found.tolist() == [
         [a, p, n] for a, p in ordered_pairs(LABELS) for n in allowed(LABELS, LABELS[a])
     ]
+    for labels in ([], [0], [0, 0], [0, 1]):
+        x, labels = np.ones((len(labels), 3)), np.array(labels, int)
+        assert draw_triplets(x, labels, "all", rng).shape == (0, 3)
+    with pytest.raises(UsageError, match="random, semi-hard, hard or distance-w"):
+        draw_quadruplets(scattered(LABELS), LABELS, "all", rng)
 
 
 @settings(max_examples=20, deadline=None)
@@ -122,15 +127,12 @@ def test_the_first_of_equally_distant_rows_is_taken():
     assert [4, 6, 0, 2] in draw_quadruplets(x, labels, "semi-hard", None).tolist()
 
 
-def test_semi_hard_negatives_are_strictly_beyond_the_positive():
+def test_semi_hard_negatives_are_strictly_beyond_and_rows_not_their_own_positives():
     x = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, 0, -1]])
     labels = np.array([0, 0, 1, 1, 2])
     assert [0, 1, 3] in draw_triplets(x, labels, "semi-hard", None).tolist()
-
-
-def test_a_row_is_not_its_own_positive_if_all_coincide():
-    x, labels = np.ones((5, 3)), np.array([0, 0, 1, 1, 2])
-    found = draw_triplets(x, labels, "hard", None)
+    # All rows coincide.
+    found = draw_triplets(np.ones((5, 3)), labels, "hard", None)
     assert found.tolist() == [[0, 1, 2], [1, 0, 2], [2, 3, 0], [3, 2, 0]]
 
 
@@ -274,17 +276,3 @@ def test_any_labels_give_valid_reproducible_tuples(labels, sampling, seed):
         assert len(found) == (len(anchors) if count > width - 2 else 0)
         np.testing.assert_array_equal(found, again)
     np.testing.assert_array_equal(x, before)
-
-
-@pytest.mark.parametrize("labels", [[], [0], [0, 0], [0, 1]])
-def test_too_few_rows_or_classes_give_no_tuples(rng, labels):
-    x, labels = np.ones((len(labels), 3)), np.array(labels, int)
-    for sampling in (*SAMPLINGS, "all"):
-        assert draw_triplets(x, labels, sampling, rng).shape == (0, 3)
-    for sampling in SAMPLINGS:
-        assert draw_quadruplets(x, labels, sampling, rng).shape == (0, 4)
-
-
-def test_all_quadruplets_are_rejected(rng):
-    with pytest.raises(UsageError, match="random, semi-hard, hard or distance-w"):
-        draw_quadruplets(scattered(LABELS), LABELS, "all", rng)

@@ -1,4 +1,4 @@
-"""Losses, the network and its training, against torch's autograd and Adam."""
+"""Losses, the network and its training, against torch's autograd."""
 
 from dataclasses import replace
 
@@ -14,6 +14,7 @@ from ssahc.backend.preprocess import center, recording_pca, whiten_and_normalize
 from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
+from ssahc.learning.adam import Adam
 from ssahc.learning.losses import pairwise
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
 from ssahc.learning.mining import draw_ssa_triplets
@@ -53,28 +54,19 @@ def unit(rng):
 LABELS = np.array([0, 1, 0, 2, 1, 1, 0, 3, 1])
 
 
-def look_at(losses, units, place=np.asarray):
-    """Return values and gradients of losses at embeddings, stacked as in training."""
-    count, dim = (max(sizes) for sizes in zip(*(u.shape for u in units), strict=True))
-    padded = np.zeros((len(units), count, dim))
-    for rows, unit in zip(padded, units, strict=True):
-        rows[: len(unit), : unit.shape[1]] = unit
-    stacked = type(losses[0]).stack(
-        losses, count, lambda array: place(array.astype(float))
-    )
-    gradient = stacked.gradient(place(padded))
-    values = stacked.values(place(padded), gradient)
-    return values, [
-        rows[: len(u), : u.shape[1]] for rows, u in zip(gradient, units, strict=True)
-    ]
+def look_at(loss, unit):
+    """Return the value and the gradient of a loss at embeddings."""
+    stacked = type(loss).stack([loss], len(unit), np.asarray)
+    gradient = stacked.gradient(unit[None])
+    return stacked.values(unit[None], gradient)[0], gradient[0]
 
 
 def assert_as_in_torch(unit, loss):
     """The loss in torch, of rows of any length, has the same value and gradient."""
-    values, (ours,) = look_at([loss], [unit])
+    value, ours = look_at(loss, unit.numpy())
     longer = (3 * unit).requires_grad_()
     found = pairwise.ssa(longer, loss)
-    assert found.item() == pytest.approx(float(values[0]), abs=1e-6)
+    assert found.item() == pytest.approx(value, abs=1e-6)
     slope = 3 * torch.autograd.grad(found, longer)[0]
     np.testing.assert_allclose(slope, turning(ours, unit.numpy()), atol=1e-6)
 
@@ -92,9 +84,9 @@ def test_sampled_loss_and_gradient_equal_a_naive_loop(unit, rng, form):
     unit.requires_grad_()
     slow = naive_loss(unit, triplets.tolist(), 0.4, form)
     theirs = torch.autograd.grad(slow, unit)[0]
-    values, ours = look_at([loss], [unit.detach()])
-    assert values[0] == pytest.approx(slow.item())
-    np.testing.assert_allclose(ours[0], theirs, atol=1e-6)
+    value, ours = look_at(loss, unit.detach().numpy())
+    assert value == pytest.approx(slow.item())
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -107,32 +99,17 @@ def test_expected_loss_and_gradient_are_the_expectation(unit, rng, form):
         total = total + weight * naive_loss(unit, [(a, p, n)], 0.4, form)
         pairs += weight
     theirs = torch.autograd.grad(total / pairs, unit)[0].numpy()
-    unit = unit.detach()
-    values, ours = look_at([loss], [unit])
-    assert values[0] == pytest.approx((total / pairs).item())
-    rows = unit.numpy()
-    np.testing.assert_allclose(turning(ours[0], rows), turning(theirs, rows), atol=1e-6)
+    rows = unit.detach().numpy()
+    value, ours = look_at(loss, rows)
+    assert value == pytest.approx((total / pairs).item())
+    np.testing.assert_allclose(turning(ours, rows), turning(theirs, rows), atol=1e-6)
     if form == "authors":
         # It is the mean of sampled ones.
-        draws = [draw_ssa_triplets(LABELS, rng) for _ in range(500)]
-        sampled, _ = look_at([SampledTriplets(one, 0.4) for one in draws], [unit] * 500)
-        assert np.mean(sampled) == pytest.approx(values[0], abs=0.02)
-
-
-@pytest.mark.parametrize("kind", [ExpectedTriplets, SampledTriplets])
-def test_losses_do_not_depend_on_other_recordings_or_the_kind_of_arrays(rng, kind):
-    losses, units = [], []
-    for labels in (LABELS, np.array([0, 0, 1]), np.repeat([1, 0, 2], 5)):
-        rows = rng.standard_normal((len(labels), 3 + len(losses)))
-        units.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-        what = labels if kind is ExpectedTriplets else draw_ssa_triplets(labels, rng)
-        losses.append(kind(what, 0.1 * len(units)))
-    for place in (np.asarray, torch.from_numpy):
-        together = look_at(losses, units, place)
-        for index, (loss, unit) in enumerate(zip(losses, units, strict=True)):
-            alone = look_at([loss], [unit])
-            assert float(together[0][index]) == pytest.approx(float(alone[0][0]))
-            np.testing.assert_allclose(together[1][index], alone[1][0], atol=1e-12)
+        draws = (
+            SampledTriplets(draw_ssa_triplets(LABELS, rng), 0.4) for _ in range(500)
+        )
+        sampled = [look_at(one, rows)[0] for one in draws]
+        assert np.mean(sampled) == pytest.approx(value, abs=0.02)
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [2, 2, 0, 2, 1, 0, 2], LABELS])
@@ -145,7 +122,7 @@ def test_triplets_are_all_pairs_with_a_foreign_negative(rng, labels):
 
 
 class Oracle:
-    """The network in torch, trained by its autograd and its Adam."""
+    """The network in torch, trained by its autograd."""
 
     def __init__(self, inputs, whitening, projection, lr):
         dim = inputs.shape[1]
@@ -156,7 +133,7 @@ class Oracle:
         self.weights = [as_float32(whitening[:, :dim]), as_float32(projection)]
         for weight in self.weights:
             weight.requires_grad_()
-        self.adam = torch.optim.Adam(self.weights, lr=lr)
+        self.adam, self.lr = Adam(self.weights), lr
 
     def embed(self):
         mapped = self.inputs @ self.weights[0].T + self.offset
@@ -174,9 +151,7 @@ class Oracle:
             loss = (weight * (1 - attraction + gamma * repulsion)).sum() / weight.sum()
             losses.append(loss.item())
             if step < steps:
-                self.adam.zero_grad()
-                loss.backward()
-                self.adam.step()
+                self.adam.step(torch.autograd.grad(loss, self.weights), self.lr)
         return losses
 
 

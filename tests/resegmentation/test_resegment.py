@@ -328,14 +328,3 @@ def test_the_command_line_resegments(ssahc_here, halves, tmp_path):
     result = ssahc_here(*free)
     assert result.returncode == 2
     assert "needs a PLDA or a whitening transform" in result.stderr
-
-
-def test_sweeping_thresholds_equals_diarizing_with_each(halves):
-    conversation, model = halves["a"].conversations[2], halves["b"].model
-    scorer = ssahc.LabelScorer(conversation.recording.segments, conversation.turns)
-    grid = {"threshold": [-300.0, -6.0, 20.0]}
-    sweep = ssahc.sweep_recording(conversation.recording, scorer, grid, model)
-    for (threshold,), score in sweep.scores.items():
-        options = ssahc.make_options(threshold=threshold)
-        found = ssahc.diarize_recording(conversation.recording, model, options)
-        assert scorer.score(found.labels) == score
