@@ -238,5 +238,5 @@ def test_the_others_are_written_if_nobody_reads_who_failed(broken, here):
 
 
 @pytest.mark.parametrize("name", fault)
-def test_a_fault_is_as_the_page_says(here, name):
+def test_a_fault_is_as_documented(here, name):
     check_fault(here, name, fault[name])

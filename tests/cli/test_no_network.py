@@ -161,7 +161,7 @@ os.remove("other")
 """
 
 
-def test_the_watch_sees_what_it_is_to_see(tmp_path):
+def test_the_watch_sees_network_programs_and_files(tmp_path):
     seen = watch(BUSY, folder=tmp_path)
     assert seen.done.returncode == 0, seen.done.stderr
     assert {note.event for note in seen.notes} >= {

@@ -31,12 +31,23 @@ def test_wrong_usage_writes_nothing(folder, diarize):
         assert not (folder / "out").exists()
 
 
-def test_scores_of_an_earlier_run_are_removed(folder, diarize):
-    assert diarize("--write-scores")[0] == 0
-    assert (folder / "out" / "scores.ark").exists()
+def test_scores_of_an_earlier_run_are_removed_and_those_of_others_kept(folder, diarize):
+    out = folder / "out"
+    out.mkdir()
+    (out / "scores.ark").write_text("Kaldi's")
+    status, errors, _ = diarize("--write-scores")
+    assert status == 2
+    assert "holds scores.ark that no completed run of ssahc diarize wrote" in errors
     assert diarize()[0] == 0
-    names = {path.name for path in (folder / "out").iterdir()}
-    assert names == {"rttm", "labels", "config.toml"}
+    assert (out / "scores.ark").read_text() == "Kaldi's"
+    (out / "scores.ark").unlink()
+    for options, scores in (
+        (["--write-scores"], {"scores.ark", "scores.scp"}),
+        ([], set()),
+    ):
+        assert diarize(*options)[0] == 0
+        names = {path.name for path in out.iterdir()}
+        assert names == {"rttm", "labels", "config.toml"} | scores
 
 
 def test_scores_may_be_clustered_in_their_own_folder(folder, diarize, ssahc_here):
@@ -70,17 +81,6 @@ def test_an_rttm_of_an_earlier_clustering_is_removed(folder, diarize, ssahc_here
     (out / "rttm").write_text("mine")
     assert ssahc_here(*arguments).returncode == 0
     assert (out / "rttm").read_text() == "mine"
-
-
-def test_scores_of_others_matter_only_if_scores_are_written(folder, diarize):
-    (folder / "out").mkdir()
-    (folder / "out" / "scores.ark").write_text("Kaldi's")
-    status, errors, _ = diarize("--write-scores")
-    assert status == 2
-    assert "holds scores.ark that no completed run of ssahc diarize wrote" in errors
-    assert (folder / "out" / "scores.ark").read_text() == "Kaldi's"
-    assert diarize()[0] == 0
-    assert (folder / "out" / "scores.ark").read_text() == "Kaldi's"
 
 
 def test_a_reference_among_the_x_vectors_is_not_replaced(folder, diarize):

@@ -103,7 +103,7 @@ def test_utterances_that_start_with_unicode_white_space_are_found_again(here):
 
 
 @pytest.mark.parametrize("place", [0, 3])
-def test_a_recording_does_not_take_over_the_labels_of_another(here, place):
+def test_resuming_does_not_take_labels_of_another_recording(here, place):
     tables = [here.folder / "x" / name for name in ("spk2utt", "utt2spk")]
     lines = tables[0].read_text().splitlines()
     some = lines[1].split()[1:4]

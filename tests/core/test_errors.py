@@ -18,7 +18,7 @@ from ssahc.core.errors import DataError, FormatError, UsageError
         FormatError("is no matrix", path="xvector.ark", key="a b", line=0),
     ],
 )
-def test_what_is_sent_is_what_arrives(error):
+def test_errors_survive_pickling(error):
     arrived = pickle.loads(pickle.dumps(error))
     assert type(arrived) is type(error)
     assert str(arrived) == str(error)
@@ -26,7 +26,7 @@ def test_what_is_sent_is_what_arrives(error):
     assert str(arrived).isprintable()
 
 
-def test_where_is_said_first():
+def test_messages_start_with_file_line_and_key():
     error = FormatError("expected a number", path="segments", line=3, key="a")
     assert str(error) == "segments:3: key 'a': expected a number"
     assert (error.path, error.line, error.key) == (Path("segments"), 3, "a")

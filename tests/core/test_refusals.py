@@ -26,7 +26,7 @@ def test_whole_seconds_are_seconds():
     assert scorer.score([0, 1, 1]).der == 0
 
 
-def test_labels_that_are_none_are_refused():
+def test_invalid_labels_are_refused():
     scorer = ssahc.LabelScorer(TIMES[:3], [ssahc.Turn(0, 3, "a")])
     for labels in ([0, 1], [0, 1, -1], [0, 1, 0.5], [[0], [1], [1]]):
         with pytest.raises(ssahc.DataError, match="expected 3 labels, whole numbers"):
@@ -42,7 +42,7 @@ def test_labels_that_are_none_are_refused():
         ([], [(0, np.nan)], "start < end in a UEM"),
     ],
 )
-def test_times_that_are_none_are_not_scored(turns, uem, message):
+def test_invalid_times_are_not_scored(turns, uem, message):
     sound = [ssahc.Turn(0, 5, "a")]
     for reference, hypothesis in ((sound + turns, sound), (sound, sound + turns)):
         with pytest.raises(ssahc.DataError, match=message):
@@ -54,7 +54,7 @@ def broken_plda(**parts):
     return ssahc.Plda(**(sound | parts))
 
 
-def test_models_that_are_none_are_refused():
+def test_unusable_models_are_refused():
     for parts, message in (
         ({"mean": np.full(3, np.nan)}, "model's mean: holds NaN"),
         ({"mean": np.zeros((3, 1))}, "model's mean: expected a vector, found 3 x 1"),
@@ -86,7 +86,7 @@ def metric(whitening=EYE, projection=EYE):
     return ssahc.EmbeddingNet(whitening, (), projection)
 
 
-def test_clusterings_that_are_none_are_refused():
+def test_unknown_clusterings_are_refused():
     affinity = ssahc.diarize(GOOD, TIMES).affinity
     windows = ssahc.Windows(affinity, TIMES)
     with pytest.raises(
@@ -97,7 +97,7 @@ def test_clusterings_that_are_none_are_refused():
         ssahc.Windows(affinity, TIMES[:3])
 
 
-def test_what_an_rttm_cannot_hold_is_not_written(tmp_path):
+def test_turns_that_an_rttm_cannot_hold_are_refused(tmp_path):
     for recording, turn, message in (
         ("my call", ssahc.Turn(0, 1, "a"), "names without white space"),
         ("call", ssahc.Turn(0, 1, "John Smith"), "white space, found 'John Smith'"),

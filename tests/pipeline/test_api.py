@@ -83,7 +83,7 @@ def test_arrays_of_any_kind_are_taken(recording):
     assert lists.learning
 
 
-def test_inputs_are_left_alone(recording, model):
+def test_inputs_are_not_modified(recording, model):
     vectors, segments = recording.xvectors.copy(), recording.segments.copy()
     vectors.setflags(write=False)
     segments.setflags(write=False)
@@ -93,7 +93,7 @@ def test_inputs_are_left_alone(recording, model):
     np.testing.assert_array_equal(vectors, recording.xvectors)
 
 
-def test_scores_take_the_place_of_a_plda(recording, model):
+def test_scores_replace_a_plda(recording, model):
     options = ssahc.make_options(system="plda")
     plda = ssahc.diarize_recording(recording, model, options)
     arrays, scores = (recording.xvectors, recording.segments), plda.affinity.dense()
@@ -103,7 +103,7 @@ def test_scores_take_the_place_of_a_plda(recording, model):
     assert fused.learning, "with scores, the default is fusion"
 
 
-def test_progress_tells_every_step(recording, model):
+def test_progress_reports_every_step(recording, model):
     told = []
     ssahc.diarize(
         recording.xvectors,
@@ -145,7 +145,7 @@ TIMES = np.array([[0, 1], [1, 2], [2, 3], [3, 4.0]])
         (GOOD, TIMES.astype("M8[s]"), None, r"found dates \(datetime64\)"),
     ],
 )
-def test_senseless_arrays_are_refused(xvectors, segments, scores, message):
+def test_invalid_arrays_are_refused(xvectors, segments, scores, message):
     with pytest.raises(ssahc.DataError, match=message):
         ssahc.diarize(xvectors, segments, plda_scores=scores)
 
@@ -163,7 +163,7 @@ def test_kaldis_further_options_steer_the_clustering(recording, model):
     assert ssahc.diarize_recording(recording, model, free).history is not None
 
 
-def test_what_options_are_not_is_said():
+def test_arguments_of_a_wrong_kind_are_refused():
     with pytest.raises(ssahc.UsageError, match="a model comes from"):
         ssahc.diarize(GOOD, TIMES, model="corpus/model/b")
     with pytest.raises(ssahc.UsageError, match="come from make_options"):
@@ -200,7 +200,7 @@ def test_options_take_numpy_numbers_and_presets():
     assert options.speakers.num_speakers == 4
 
 
-def test_names_are_there_and_load_nothing_heavy():
+def test_importing_every_name_loads_no_heavy_library():
     code = (
         "import ssahc, sys\n"
         "from ssahc import *\n"

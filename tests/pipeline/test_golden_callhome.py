@@ -142,7 +142,7 @@ def test_scores_are_within_2e_5_and_give_kaldis_labels(
             assert (ours + 1).tolist() == expected, (stop, options)
 
 
-def test_kaldis_scores_take_the_place_of_a_plda(kaldi, calls, model):
+def test_kaldis_scores_replace_a_plda(kaldi, calls, model):
     scores = dict(read_table(kaldi / "scores_te0.1" / "scores.scp", "matrix"))
     theirs = read_labels(kaldi / "scores_te0.1" / "labels_t0")
     bare = Model(model.mean, model.transform)

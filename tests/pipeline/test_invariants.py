@@ -74,7 +74,7 @@ def test_batches_change_nothing(run, monkeypatch, system):
         assert contents(run(f"parts{most}", "--system", system)) == whole
 
 
-def test_company_on_a_gpu_changes_no_labels(run, monkeypatch):
+def test_training_together_on_a_gpu_changes_no_labels(run, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)
     for module in (optimizer, diarize_task):
         monkeypatch.setattr(module, "has_gpu", lambda device: device != "cpu")

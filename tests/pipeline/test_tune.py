@@ -120,7 +120,7 @@ def test_what_is_shared_is_computed_once(conversation, model, monkeypatch):
     assert calls == expected
 
 
-def test_what_is_left_open_is_settled_at_each_point(conversation, model):
+def test_missing_options_are_settled_at_each_point(conversation, model):
     scorer = LabelScorer(conversation.recording.segments, conversation.turns)
     grid = {"system": ["cosine", "plda", "ssahc"]}
     sweep = sweep_recording(conversation.recording, scorer, grid, model)

@@ -21,7 +21,7 @@ SSAHC = Path(sys.executable).with_name("ssahc")
 MIB = 2**20
 
 
-def test_what_is_taken_is_what_the_system_says():
+def test_memory_taken_is_the_resident_set():
     before = memory_taken()
     block = np.ones(50 * MIB, np.uint8)
     assert 45 * MIB < memory_taken() - before < 55 * MIB
@@ -30,7 +30,7 @@ def test_what_is_taken_is_what_the_system_says():
     assert memory_taken() <= peak + MIB
 
 
-def test_room_is_what_is_left():
+def test_a_lack_of_room_is_refused():
     check_room(1e18, np.inf, "this")
     check_room(MIB, memory_taken() + 20 * MIB, "this")
     with pytest.raises(DataError, match=r"this needs about 1,024 MiB of memory beside"):
@@ -122,7 +122,7 @@ def refused_beyond(room):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_page_is_true_of_memory(faults_page, folder, diarize, fault):
+def test_a_memory_fault_is_as_documented(faults_page, folder, diarize, fault):
     row = faults_page["Memory"][fault]
     spoil, room, options = FAULTS[fault]
     # What the libraries take is taken before the limit is chosen.
