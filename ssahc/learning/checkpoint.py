@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ssahc.core.errors import UsageError
 from ssahc.core.types import Float32Array
-from ssahc.learning.adam import Adam
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,11 @@ class Checkpoint:
 
 
 class TrainingState:
-    """Everything that changes during training: network, loss, generator and Adam."""
+    """Everything that changes during training: network, loss, generator and Adam.
+
+    Torch's Adam is used, unlike for the networks of recordings
+    (`ssahc.learning.optimizer`), which are learned without torch.
+    """
 
     def __init__(
         self,
@@ -85,16 +88,15 @@ class TrainingState:
         lr: float,
     ) -> None:
         self.weights, self.parameters, self.generator = weights, parameters, generator
-        self.adam, self.lr = Adam([*weights, *parameters]), lr
+        self.optimizer = torch.optim.Adam([*weights, *parameters], lr=lr)
         self.epochs: list[Epoch] = []
         self.best_weights: list[Float32Array] = []
 
     def step(self, loss: Tensor) -> float:
         """Take one step downhill; return the loss before it."""
-        gradients = torch.autograd.grad(
-            loss, self.adam.parameters, materialize_grads=True
-        )
-        self.adam.step(gradients, self.lr)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
         return loss.item()
 
     def end_epoch(self, epoch: Epoch) -> None:
@@ -105,10 +107,14 @@ class TrainingState:
 
     def checkpoint(self) -> Checkpoint:
         """Return a copy of the state."""
-        arrays = {name: _to_array(tensor) for name, tensor in self._tensors().items()}
-        if self.adam.steps:
-            for number in range(len(self.adam.parameters)):
-                arrays[f"step{number}"] = np.array(self.adam.steps, np.float32)
+        arrays = {
+            f"{kind}{number}": _to_array(tensor)
+            for kind, tensors in self._tensors().items()
+            for number, tensor in enumerate(tensors)
+        }
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            for name, tensor in moments.items():
+                arrays[f"{name}{number}"] = _to_array(tensor)
         for number, weight in enumerate(self.best_weights):
             arrays[f"best{number}"] = weight
         generator = json.dumps(self.generator.bit_generator.state)
@@ -131,18 +137,21 @@ class TrainingState:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
             return torch.from_numpy(array.copy())
 
-        # All parameters have taken the same number of steps; in epoch 0 none is stored.
-        if "step0" in checkpoint.arrays:
-            (steps,) = {
-                load(f"step{number}", torch.Size()).item()
-                for number in range(len(self.adam.parameters))
-            }
-            if not (steps > 0 and float(steps).is_integer()):
-                raise ValueError(f"a number of steps cannot be {steps}")
-            self.adam.steps = int(steps)
         with torch.no_grad():
-            for name, tensor in self._tensors().items():
-                tensor.copy_(load(name, tensor.shape))
+            for kind, tensors in self._tensors().items():
+                for number, tensor in enumerate(tensors):
+                    tensor.copy_(load(f"{kind}{number}", tensor.shape))
+        adam = self.optimizer.state_dict()
+        adam["state"] = {
+            number: {
+                "step": load(f"step{number}", torch.Size()),
+                "exp_avg": load(f"exp_avg{number}", tensor.shape),
+                "exp_avg_sq": load(f"exp_avg_sq{number}", tensor.shape),
+            }
+            for number, tensor in enumerate([*self.weights, *self.parameters])
+            if f"step{number}" in checkpoint.arrays
+        }
+        self.optimizer.load_state_dict(adam)
         self.generator.bit_generator.state = json.loads(checkpoint.generator)
         self.epochs = list(checkpoint.epochs)
         self.best_weights = [
@@ -150,16 +159,8 @@ class TrainingState:
             for number, weight in enumerate(self.weights)
         ]
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """Return all tensors by name; those of Adam once a step was taken."""
-        kinds = {"layer": self.weights, "parameter": self.parameters}
-        if self.adam.steps:
-            kinds |= {"exp_avg": self.adam.means, "exp_avg_sq": self.adam.squares}
-        return {
-            f"{kind}{number}": tensor
-            for kind, tensors in kinds.items()
-            for number, tensor in enumerate(tensors)
-        }
+    def _tensors(self) -> dict[str, list[Tensor]]:
+        return {"layer": self.weights, "parameter": self.parameters}
 
 
 def _to_array(tensor: Tensor) -> Float32Array:

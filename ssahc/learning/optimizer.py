@@ -18,7 +18,7 @@ from ssahc.runtime.device import Device, has_gpu, memory_errors
 Pair = tuple[Float32Array, Float32Array]
 
 # Adam's constants (Kingma & Ba, "Adam", ICLR 2015).
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 # Input values of a batch on a GPU.
 _MOST_ON_GPU = 1 << 27
 
@@ -229,15 +229,15 @@ class _Batch:
     def step(self, gradients: Sequence[Tensor], lr: float) -> None:
         """Take one step of Adam with every network."""
         self.steps += 1
-        bias1, bias2 = 1 - BETA1**self.steps, 1 - BETA2**self.steps
+        bias1, bias2 = 1 - _BETA1**self.steps, 1 - _BETA2**self.steps
         for weight, gradient, mean, square in zip(
             self.network.weights, gradients, self.means, self.squares, strict=True
         ):
-            mean *= BETA1
-            mean += (1 - BETA1) * gradient
-            square *= BETA2
-            square += (1 - BETA2) * (gradient * gradient)
-            weight -= lr / bias1 * mean / ((square / bias2) ** 0.5 + EPSILON)
+            mean *= _BETA1
+            mean += (1 - _BETA1) * gradient
+            square *= _BETA2
+            square += (1 - _BETA2) * (gradient * gradient)
+            weight -= lr / bias1 * mean / ((square / bias2) ** 0.5 + _EPSILON)
         self.loss.step(lr)
 
     def leave(self, index: int, unit: Tensor) -> tuple[FloatArray, Learner]:

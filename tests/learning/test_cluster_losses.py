@@ -16,7 +16,6 @@ from ssahc.backend.prepared import PreparedXvectors
 from ssahc.core.errors import UsageError
 from ssahc.io.ark import read_archive
 from ssahc.learning import optimizer
-from ssahc.learning.adam import Adam
 from ssahc.learning.losses.cluster_loss import ClusterLoss
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import LossName, LossOptions
@@ -179,11 +178,13 @@ class Oracle:
         )
 
     def train(self, steps, lr, learned):
-        adam, losses = Adam(learned), []
+        adam, losses = torch.optim.Adam(learned, lr=lr), []
         for _ in range(steps + 1):
             loss = self.loss()
             losses.append(loss.item())
-            adam.step(torch.autograd.grad(loss, learned, materialize_grads=True), lr)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
         return losses
 
 

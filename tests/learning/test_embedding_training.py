@@ -17,7 +17,6 @@ from ssahc.backend.trials import embed
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import Model, Plda
 from ssahc.learning import embedding_training
-from ssahc.learning.adam import Adam
 from ssahc.learning.checkpoint import Checkpoint
 from ssahc.learning.embedding_training import train_embedding_net
 from ssahc.learning.losses.objective import Objective
@@ -147,14 +146,16 @@ def test_training_equals_a_plain_torch_loop(data, mean, monkeypatch, loss):
     found = train_embedding_net(*data, mean, replace(FAST, loss=loss, epochs=2))
     monkeypatch.undo()
     weights = [torch.eye(DIM, requires_grad=True) for _ in range(2)]
-    adam = Adam([*weights, *initial])
+    adam = torch.optim.Adam([*weights, *initial], lr=FAST.lr)
     losses = []
     for batch, labels in zip(spy.batches, spy.labels, strict=True):
         rows = torch.tensor(np.array([np.frombuffer(row, np.float32) for row in batch]))
         mapped = rows @ weights[0].T
         mapped = sqrt(DIM) * torch.nn.functional.normalize(mapped) @ weights[1].T
         value = Objective(loss).evaluate(mapped, np.array(labels), initial, None)
-        adam.step(torch.autograd.grad(value, adam.parameters), FAST.lr)
+        adam.zero_grad()
+        value.backward()
+        adam.step()
         losses.append(value.item())
     means = np.reshape(losses, (2, -1)).mean(axis=1)
     found = [epoch.loss for epoch in found.epochs[1:]]

@@ -1,4 +1,4 @@
-"""Losses, the network and its training, against torch's autograd."""
+"""Losses, the network and its training, against torch's autograd and Adam."""
 
 from dataclasses import replace
 
@@ -14,7 +14,6 @@ from ssahc.backend.preprocess import center, recording_pca, whiten_and_normalize
 from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
-from ssahc.learning.adam import Adam
 from ssahc.learning.losses import pairwise
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
 from ssahc.learning.mining import draw_ssa_triplets
@@ -122,7 +121,7 @@ def test_triplets_are_all_pairs_with_a_foreign_negative(rng, labels):
 
 
 class Oracle:
-    """The network in torch, trained by its autograd."""
+    """The network in torch, trained by its autograd and its Adam."""
 
     def __init__(self, inputs, whitening, projection, lr):
         dim = inputs.shape[1]
@@ -133,7 +132,7 @@ class Oracle:
         self.weights = [as_float32(whitening[:, :dim]), as_float32(projection)]
         for weight in self.weights:
             weight.requires_grad_()
-        self.adam, self.lr = Adam(self.weights), lr
+        self.adam = torch.optim.Adam(self.weights, lr=lr)
 
     def embed(self):
         mapped = self.inputs @ self.weights[0].T + self.offset
@@ -151,7 +150,9 @@ class Oracle:
             loss = (weight * (1 - attraction + gamma * repulsion)).sum() / weight.sum()
             losses.append(loss.item())
             if step < steps:
-                self.adam.step(torch.autograd.grad(loss, self.weights), self.lr)
+                self.adam.zero_grad()
+                loss.backward()
+                self.adam.step()
         return losses
 
 

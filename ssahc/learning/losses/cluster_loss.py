@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from ssahc.core.types import IntArray
-from ssahc.learning.adam import Adam
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.ssa import Loss, Losses, Place
 from ssahc.learning.network import Pass, Tensor
@@ -79,26 +78,32 @@ class _LearnedLoss:
     def __init__(self, loss: ClusterLoss) -> None:
         self.objective, self.clusters = loss.objective, loss.clusters
         self.dim, self.generator = loss.dim, np.random.default_rng(loss.seed)
-        self.adam: Adam | None = None
-        self.gradients: list[torch.Tensor] = []
+        self.parameters: list[torch.Tensor] | None = None
+        self.optimizer: torch.optim.Adam | None = None
 
     def evaluate(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss and its gradient for embeddings (N, d)."""
         embeddings = embeddings.clone().requires_grad_()
-        if self.adam is None:
-            self.adam = Adam(
-                self.objective.initial_parameters(embeddings, self.clusters)
+        if self.parameters is None:
+            self.parameters = self.objective.initial_parameters(
+                embeddings, self.clusters
             )
-        parameters = self.adam.parameters
+            if self.parameters:
+                self.optimizer = torch.optim.Adam(self.parameters)
         loss = self.objective.evaluate(
-            embeddings, self.clusters, parameters, self.generator
+            embeddings, self.clusters, self.parameters, self.generator
         )
-        slope, *self.gradients = torch.autograd.grad(
-            loss, [embeddings, *parameters], materialize_grads=True
+        slope, *slopes = torch.autograd.grad(
+            loss, [embeddings, *self.parameters], materialize_grads=True
         )
+        for parameter, gradient in zip(self.parameters, slopes, strict=True):
+            parameter.grad = gradient
         return loss.detach(), slope
 
     def step(self, lr: float) -> None:
         """Take one step with the parameters, if there are any."""
-        if self.adam is not None:
-            self.adam.step(self.gradients, lr)
+        if self.optimizer is None:
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()

@@ -8,7 +8,7 @@ Labels are clusters in per-recording learning, speakers in training on labelled 
     loss.backward()
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,7 +98,7 @@ class Objective:
         self,
         embeddings: Tensor,
         labels: IntArray,
-        parameters: Sequence[Tensor],
+        parameters: list[Tensor],
         generator: np.random.Generator,
     ) -> Tensor:
         """Return the loss, to be differentiated; 0 if there is nothing to learn.
