@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -253,8 +253,8 @@ def _diarize(
 
 def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> None:
     """Write the results in the order of spk2utt, as Kaldi does."""
-    labels = unfinished.labels
-    done = [name for name in folder.utterances if name in labels]
+    done = [name for name in folder.utterances if name in unfinished.labels]
+    labels = {name: unfinished.labels[name] for name in done}
     if run.output.write_scores:
         unfinished.write_scores(done)
     labelled = (
@@ -262,13 +262,28 @@ def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> No
         for name in done
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
-    turns = {name: _make_turns(folder, name, labels[name]) for name in done}
+    turns = _Turns(folder, labels)
     silent = (name for name in done if not turns[name])
     warn_of("without a turn, since all segments have no length", silent)
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
 
 
-def _make_turns(folder: XvectorDir, recording: str, labels: IntArray) -> list[Turn]:
-    segments = [folder.segments[name] for name in folder.utterances[recording]]
-    spans = np.array([segment[1:] for segment in segments], np.float64)
-    return make_turns(spans, [str(label + 1) for label in labels.tolist()])
+@dataclass(frozen=True, eq=False)
+class _Turns(Mapping[str, list[Turn]]):
+    """The turns of recordings, made on access: those of a large corpus fill memory."""
+
+    folder: XvectorDir
+    labels: Mapping[str, IntArray]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.labels)
+
+    def __getitem__(self, name: str) -> list[Turn]:
+        segments = [self.folder.segments[u] for u in self.folder.utterances[name]]
+        spans = np.array([segment[1:] for segment in segments], np.float64)
+        return make_turns(
+            spans, [str(label + 1) for label in self.labels[name].tolist()]
+        )
