@@ -13,7 +13,6 @@ import seeds_of_text
 from fuzz_objects import make_state
 from harnesses import CUT, READERS
 
-from ssahc.cli.train_metric import _write_checkpoint
 from ssahc.core.types import EmbeddingNet, Model, Plda
 from ssahc.io.ark import write_entry
 from ssahc.io.checkpoint import write_checkpoint
@@ -210,10 +209,11 @@ def models():
 def checkpoints():
     """Return checkpoints."""
     kept = make_state().checkpoint()
-    good = written(_write_checkpoint, kept)
+    good = written(write_checkpoint, kept.arrays, kept.to_json())
 
     def other(**changes):
-        return written(_write_checkpoint, replace(kept, **changes))
+        changed = replace(kept, **changes)
+        return written(write_checkpoint, changed.arrays, changed.to_json())
 
     def bare(record):
         return written(write_checkpoint, kept.arrays, record)

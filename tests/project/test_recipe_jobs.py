@@ -66,7 +66,7 @@ class TestDiarize:
     def test_nothing_is_written_when_all_recordings_fail(self, folder, in_jobs):
         result = in_jobs("--nj", 2, options=["--threshold", "nan"])
         assert result.returncode == 2
-        assert "NaN" in result.stderr
+        assert "--threshold" in result.stderr
         assert not (folder / "jobs" / "rttm").exists()
 
     def test_resume_keeps_what_is_done(self, folder, whole, in_jobs):
