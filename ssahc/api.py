@@ -1,4 +1,4 @@
-"""The Python entrance: what ``import ssahc`` offers."""
+"""The Python interface: what ``import ssahc`` offers."""
 
 # Annotations stay text, so that help() shows names, not what they stand for.
 from __future__ import annotations
@@ -141,12 +141,12 @@ def diarize(
 ) -> Diarization:
     """Say who speaks when in one recording, given as arrays.
 
-    The answer is that of ``ssahc diarize`` on the same vectors, model and options.
+    The result equals that of ``ssahc diarize`` with the same data and options.
 
     Parameters
     ----------
     xvectors : (N, D) array
-        One speaker embedding a window, of any extractor.
+        One speaker embedding per window, from any extractor.
     segments : (N, 2) array
         Start and end of every window, in seconds.
     model : Model, optional
@@ -162,8 +162,8 @@ def diarize(
     utterances : sequence of str, optional
         Names of the windows; numbered if not given.
     progress : callable, optional
-        Called with the step ("scoring", "learning", "clustering"), how much of it is
-        done, and how much there is.
+        Called with the step ("scoring", "learning", "clustering", "resegmenting"), how
+        much of it is done, and how much there is.
 
     Returns
     -------

@@ -127,7 +127,7 @@ if stage_is 0; then
   if $simulate; then
     echo "$0: stage 0: simulating conversations"
     # Speakers, channels and noise are drawn from a PLDA model, turn-taking from a
-    # simple model of conversations: see ssahc/simulate.py.
+    # simple model of conversations: see ssahc/simulation/.
     done=$data/.simulated
     if ! $resume || [[ ! -f $done || $(< "$done") != "$simulate_opts" ]]; then
       rm -f "$done"

@@ -263,8 +263,7 @@ def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> No
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
     turns = _Turns(folder, labels)
-    silent = (name for name in done if not turns[name])
-    warn_of("without a turn, since all segments have no length", silent)
+    warn_of("without a turn, since all segments have no length", turns.silent())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
 
 
@@ -274,6 +273,13 @@ class _Turns(Mapping[str, list[Turn]]):
 
     folder: XvectorDir
     labels: Mapping[str, IntArray]
+
+    def silent(self) -> Iterator[str]:
+        """Yield the recordings without a turn."""
+        for name in self.labels:
+            segments = (self.folder.segments[u] for u in self.folder.utterances[name])
+            if all(segment.start == segment.end for segment in segments):
+                yield name
 
     def __len__(self) -> int:
         return len(self.labels)

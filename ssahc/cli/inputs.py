@@ -107,6 +107,7 @@ class ModelFiles(Options, group="Input and output"):
     plda_scores: Path | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.plda is not None and self.plda_scores is not None:
             raise UsageError("--plda-scores replaces a PLDA; leave out --plda")
 

@@ -139,7 +139,7 @@ def _find_stale(out_dir: Path) -> tuple[str, ...]:
         return _FOLDS, _PICTURE
     if (out_dir / CONFIG).exists():
         raise UsageError(
-            f"{out_dir / CONFIG}: is of a diarization, or your own, and would be lost; "
+            f"{out_dir / CONFIG}: was not written by ssahc tune and would be lost; "
             "choose another folder"
         )
     refuse_others(out_dir, (TUNING, _FOLDS, _PICTURE), "tune")

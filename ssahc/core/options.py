@@ -37,6 +37,7 @@ Group = Literal[
     "System",
     "Tuning",
     "Scoring",
+    "Simulation",
     "Execution",
     "Clustering",
     "Resegmentation",

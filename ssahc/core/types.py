@@ -20,7 +20,7 @@ ClusteringName = Literal["ahc", "kmeans", "xmeans", "spectral", "vb"]
 LARGEST = 1e30
 # The sum of all affinities of a recording must stay within float32.
 LARGEST_AFFINITY = 1e25
-# Kinds of arrays that numpy makes numbers of, with a loss or in units of their own.
+# Kinds of arrays that numpy would convert to floats silently, losing information.
 _NO_NUMBERS = {
     "c": "complex numbers",
     "m": "durations (timedelta64), not seconds",
@@ -93,7 +93,7 @@ class Recording:
     xvectors: FloatArray
 
     def __post_init__(self) -> None:
-        # Halves of seconds have no place among whole numbers.
+        # Integer arrays would truncate times.
         for name, what in (("segments", "segments"), ("xvectors", "x-vectors")):
             values = getattr(self, name)
             if type(values) is not np.ndarray or values.dtype.kind != "f":

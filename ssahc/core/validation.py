@@ -20,7 +20,7 @@ _VALUES: dict[type, tuple[type, str]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Interval:
     """Range of a number, as part of a field's annotation; NaN lies in no interval.
 
@@ -39,6 +39,9 @@ class Interval:
             and (self.le is None or value <= self.le)
             and (self.lt is None or value < self.lt)
         )
+
+    def __repr__(self) -> str:
+        return f"Interval({self})"
 
     def __str__(self) -> str:
         if self.ge is not None and self.le is not None:

@@ -89,8 +89,8 @@ def check_start(start: FirstLayer, model: Model) -> None:
     """
     if start == "model" and model.metric is not None and model.metric.hidden:
         raise UsageError(
-            "the metric has hidden layers, which the network of a recording has no "
-            "place for; use --start whitened, which goes on from what the metric gives"
+            "the metric has hidden layers, but the network of a recording has none; "
+            "use --start whitened, which starts from the metric's embeddings"
         )
 
 

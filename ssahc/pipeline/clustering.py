@@ -109,7 +109,7 @@ def make_windows(
     ----------
     recording : Recording
     model : Model
-        Mean, whitening and PLDA, as far as they are given; used by vb only.
+        Mean, whitening and PLDA, each optional; used by vb only.
     affinity : Affinity
         Affinities of the recording's windows.
     method : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
@@ -153,7 +153,7 @@ def cluster_windows(
     ----------
     windows : Windows
     stop : Stop
-        The known number of speakers, or bounds on it. The threshold is one on
+        The known number of speakers, or bounds on it. The threshold applies to
         affinities, for ahc; all others estimate the number by a rule of their own.
     method : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
     history, seed, resegmentation
@@ -203,7 +203,7 @@ def run_clustering(
     windows, method
         As for `cluster_windows`.
     stop : Stop
-        As for `cluster_windows`, but for vb the threshold is one on the evidence, in
+        As for `cluster_windows`, but for vb the threshold applies to the evidence, in
         nats.
     history : MergeHistory, optional
         All merges of the windows, if ahc or vb need not compute them again.

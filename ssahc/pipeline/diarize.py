@@ -50,7 +50,7 @@ def diarize_recording(
     ----------
     recording : Recording
     model : Model
-        Mean, whitening and PLDA, as far as they are given.
+        Mean, whitening and PLDA, each optional.
     options : DiarizeOptions
     plda_scores : (N, N) array, optional
         Scores that replace those of the model's PLDA.

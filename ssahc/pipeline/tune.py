@@ -188,7 +188,7 @@ def sweep_recording(
         Option, by its name on the command line, to the values to try; for example
         ``{"fusion_weight": [0.3, 0.5], "threshold": [-0.1, 0.0, 0.1]}``.
     model : Model
-        Mean, whitening and PLDA, as far as they are there.
+        Mean, whitening and PLDA, each optional.
     options : DiarizeOptions
         All other options.
     plda_scores : (N, N) array, optional

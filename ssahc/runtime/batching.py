@@ -1,4 +1,4 @@
-"""Work on several recordings at once, as a GPU does it best.
+"""Work on several recordings at once, for GPUs.
 
 (On a CPU, compiled loops over one recording are faster than numpy on many that are
 padded to one length.)

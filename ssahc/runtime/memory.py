@@ -21,7 +21,7 @@ def memory_taken() -> int:
 def check_room(needed: float, max_bytes: float, what: str) -> None:
     """Raise a DataError if `what` needs more bytes than `max_bytes` leaves free.
 
-    The limit is one on all that this process takes.
+    The limit applies to the memory of the whole process.
     """
     if max_bytes == inf:
         return

@@ -1,4 +1,4 @@
-"""What is simulated."""
+"""Options of simulated corpora."""
 
 from dataclasses import dataclass
 from math import inf
@@ -14,8 +14,8 @@ TURN_FLOOR = 0.4
 
 
 @dataclass(frozen=True)
-class SimulateOptions(Options):
-    """What is simulated.
+class SimulateOptions(Options, group="Simulation"):
+    """Options for simulating a corpus.
 
     Parameters
     ----------
@@ -24,8 +24,10 @@ class SimulateOptions(Options):
     duration : float
         Length of a recording, in seconds; it ends with the turn that exceeds this, and
         not before every speaker has spoken.
-    fewest_speakers, most_speakers : int
-        Range of the number of speakers, drawn uniformly.
+    fewest_speakers : int
+        Minimum number of speakers; the number is drawn uniformly.
+    most_speakers : int
+        Maximum number of speakers.
     turn_seconds : float
         Mean length of a turn, in seconds.
     overlap : float
@@ -43,9 +45,10 @@ class SimulateOptions(Options):
     noise_dof : float
         Degrees of freedom of the noise, a multivariate Student's t of the same
         variance; smaller values give more outliers, inf is Gaussian.
-    train_speakers, train_sessions : int
-        Number of speakers of the labelled training x-vectors, and of sessions (one
-        x-vector each) per speaker; 0 speakers for no training x-vectors.
+    train_speakers : int
+        Number of speakers of the labelled training x-vectors; 0 for none.
+    train_sessions : int
+        Number of sessions, with one x-vector each, of every training speaker.
     dim : int
         Dimension of the x-vectors.
     seed : int
