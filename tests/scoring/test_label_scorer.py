@@ -26,7 +26,7 @@ def random_spans(rng, count):
 def test_labels_score_as_their_turns(rng, collar, ignore_overlaps):
     options = ScoringOptions(collar, ignore_overlaps)
     confused = 0
-    for trial in range(24):
+    for trial in range(40):
         names = rng.choice(list("xyz"), size=rng.integers(1, 9))
         reference = [
             Turn(start, end, name)
@@ -41,7 +41,7 @@ def test_labels_score_as_their_turns(rng, collar, ignore_overlaps):
         score = LabelScorer(segments, reference, options, uem=uem).score(labels)
         np.testing.assert_allclose(seconds(score), seconds(expected), atol=1e-9)
         confused += expected.confusion > 0
-    assert confused > 6
+    assert confused > 10
 
 
 def test_thresholds_score_as_the_labels_there(corpus):
