@@ -2,7 +2,6 @@
 
 import csv
 import json
-import pickle
 import tomllib
 from itertools import pairwise
 
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssahc.cli.runner import work_through
 from ssahc.cli.sweep_grid import GridOptions, parse_numbers
 from ssahc.cli.sweep_table import read_sweep, write_sweep
 from ssahc.core.errors import FormatError, UsageError
@@ -141,15 +139,6 @@ def test_known_numbers_of_speakers_need_no_threshold(data, tune, rate):
     assert again == pytest.approx(min(float(row["der"]) for row in table), abs=0.02)
 
 
-def work_through_copies(items, work, *, running, **options):
-    """Work as other processes do, but in this one."""
-    assert running.nj == 2
-    copy = pickle.loads(pickle.dumps(work))
-    return work_through(
-        items, lambda item: pickle.loads(pickle.dumps(copy(item))), **options
-    )
-
-
 def test_folds_are_scored_with_the_values_of_the_others(data, tune, monkeypatch):
     arguments = ("--system", "plda", "--thresholds=-0.3:0.3:0.1")
     folds = ("--folds", 2, "--collar", 0)
@@ -170,10 +159,7 @@ def test_folds_are_scored_with_the_values_of_the_others(data, tune, monkeypatch)
     assert float(table[0]["der_of_others"]) == round(scores[best,].der, 4)
     chosen = float(table[2]["threshold"])
     assert float(table[2]["der_held_out"]) == round(scores[chosen,].der, 4)
-    # Other processes get a copy of the work, which does the same.
-    with monkeypatch.context() as patch:
-        patch.setattr("ssahc.cli.tune.work_through", work_through_copies)
-        assert tune(*arguments, *folds, "--nj", 2, out="nj2").returncode == 0
+    assert tune(*arguments, *folds, "--nj", 2, out="nj2").returncode == 0
     for name in ("tuning.csv", "folds.csv", "config.toml"):
         one, two = ((data / out / name).read_bytes() for out in ("tuned", "nj2"))
         assert one == two, name
