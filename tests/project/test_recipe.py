@@ -57,44 +57,46 @@ class TestScore:
         (tmp_path / "hyp").write_text(line.format(0, 12, 1) + line.format(12, 8, 2))
         return tmp_path / "ref", tmp_path / "hyp"
 
-    def test_both_scorers_agree(self, rttms, md_eval, tmp_path, shell):
-        result = shell(LOCAL / "score.sh", *rttms, tmp_path / "out")
+    def test_both_scorers_agree(self, rttms, md_eval, tmp_path, shell_here):
+        result = shell_here(LOCAL / "score.sh", *rttms, tmp_path / "out")
         # 1.75 s of confusion; 0.25 s at four ends are not scored.
         assert result.stdout == "ssahc score  9.21\nmd-eval      9.21\n"
         assert (result.returncode, result.stderr) == (0, "")
         assert (tmp_path / "out" / "der").read_text() == "9.21\n"
         options = ["--collar", 0, "--ignore-overlaps", "false"]
-        result = shell(LOCAL / "score.sh", *options, *rttms)
+        result = shell_here(LOCAL / "score.sh", *options, *rttms)
         assert result.stdout == "ssahc score  10.00\nmd-eval      10.00\n"
 
-    def test_disagreement_of_scorers_is_an_error(self, rttms, tmp_path, shell):
+    def test_disagreement_of_scorers_is_an_error(self, rttms, tmp_path, shell_here):
         other = tmp_path / "other.pl"
         other.write_text(
             'print " OVERALL SPEAKER DIARIZATION ERROR = 9.23 percent of time\\n";'
         )
-        result = shell(LOCAL / "score.sh", "--md-eval", other, *rttms, tmp_path / "out")
+        result = shell_here(
+            LOCAL / "score.sh", "--md-eval", other, *rttms, tmp_path / "out"
+        )
         assert result.returncode == 1
         assert "disagree on" in result.stderr
         assert not (tmp_path / "out" / "der").exists()
         other.write_text('print STDERR "no speech\\n";')
-        result = shell(LOCAL / "score.sh", "--md-eval", other, *rttms)
+        result = shell_here(LOCAL / "score.sh", "--md-eval", other, *rttms)
         assert result.returncode == 1
         assert "gave no error rate" in result.stderr
 
-    def test_names_the_missing_file(self, rttms, tmp_path, shell):
-        result = shell(LOCAL / "score.sh", rttms[0], tmp_path / "nowhere")
+    def test_names_the_missing_file(self, rttms, tmp_path, shell_here):
+        result = shell_here(LOCAL / "score.sh", rttms[0], tmp_path / "nowhere")
         assert result.returncode == 1
         assert f"no such file, or an empty one: {tmp_path}/nowhere" in result.stderr
 
     @pytest.mark.parametrize("form", ["touch {} |", "> {}"])
     def test_names_with_perl_metacharacters_are_not_run(
-        self, rttms, tmp_path, shell, md_eval, form
+        self, rttms, tmp_path, shell_here, md_eval, form
     ):
         made = tmp_path / "made"
         names = [form.format(path) for path in ("made", "x")]
         for name, path in zip(names, rttms):
             (tmp_path / name).write_bytes(path.read_bytes())
-        result = shell(LOCAL / "score.sh", *names, cwd=tmp_path)
+        result = shell_here(LOCAL / "score.sh", *names, cwd=tmp_path)
         assert result.stdout == "ssahc score  9.21\nmd-eval      9.21\n"
         assert not made.exists()
 
@@ -240,14 +242,14 @@ class TestRecipe:
             wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
         assert len(pids.read_text().split()) == 2
 
-    def test_simulated_corpus(self, tmp_path, md_eval, shell):
+    def test_simulated_corpus(self, tmp_path, md_eval, shell_here):
         systems = ["spectral", "ssa1+plda"]
         options = [
             *("--simulate", "true", "--dir", "here", "--systems", " ".join(systems)),
             *("--simulate-opts", "--recordings 2 --duration 60 --dim 32"),
             *("--thresholds", "-0.1 0.1"),
         ]
-        result = shell(RECIPE, *options, cwd=tmp_path)
+        result = shell_here(RECIPE, *options, cwd=tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
         exp = tmp_path / "here" / "exp"
         table = (exp / "table1.txt").read_text()
