@@ -205,22 +205,16 @@ def test_wheels_are_the_same_bytes_from_tree_and_sdist(built):
 
 
 def test_a_wheel_says_what_pyproject_says(built):
-    project = PROJECT["project"]
     with zipfile.ZipFile(built.wheel) as wheel:
         (folder,) = {name.split("/")[0] for name in wheel.namelist()} - {"ssahc"}
         text = wheel.read(f"{folder}/METADATA").decode()
         entries = wheel.read(f"{folder}/entry_points.txt").decode()
         tags = wheel.read(f"{folder}/WHEEL").decode()
     told = message_from_string(text)
-    assert (told["Name"], told["Version"]) == ("ssahc", project["version"])
-    assert told["Requires-Python"] == project["requires-python"]
+    assert (told["Name"], told["Version"]) == ("ssahc", PROJECT["project"]["version"])
     assert told["License-Expression"] == "MIT"
     assert told.get_all("License-File") == ["LICENSE"]
     assert sorted(told.get_all("Provides-Extra")) == sorted(EXTRAS)
-    asked = [Requirement(line) for line in project["dependencies"]]
-    for extra, lines in EXTRAS.items():
-        asked += [Requirement(f'{line}; extra == "{extra}"') for line in lines]
-    assert set(map(Requirement, told.get_all("Requires-Dist"))) == set(asked)
     assert entries == "[console_scripts]\nssahc = ssahc.cli:main\n"
     assert "Tag: py3-none-any" in tags
     assert told.get_payload().strip() == (ROOT / "README.md").read_text().strip()
