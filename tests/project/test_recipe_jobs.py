@@ -43,6 +43,11 @@ def done(result):
     return (result.returncode, result.stderr) == (0, "")
 
 
+def check_refused(result, message):
+    assert result.returncode == 2
+    assert message in result.stderr
+
+
 def until_go(folder):
     """What a shell does to wait for a file, for half a minute at most."""
     return f"for i in {{1..600}}; do [ -e {folder}/go ] && break; sleep 0.05; done"
@@ -108,8 +113,7 @@ def test_resume_does_what_failed(folder, out, whole, in_jobs):
     logs = [path.read_text() for path in (out / "log").iterdir()]
     assert sum("2 recordings were done before" in log for log in logs) == 1
     result = in_jobs(*resume, options=[*options, "--target-energy", 0.5])
-    assert result.returncode == 2
-    assert "target_energy was 0.1 and is 0.5 now" in result.stderr
+    check_refused(result, "target_energy was 0.1 and is 0.5 now")
 
 
 def test_run_started_anew_can_be_resumed(out, in_jobs):
@@ -167,8 +171,7 @@ def test_a_second_run_is_refused(out, in_jobs):
     (live / "recordings").write_text("rec\n")
     with lock_folder(out):
         result = in_jobs("--nj", 2)
-    assert result.returncode == 2
-    assert f"another run writes to {out} (process " in result.stderr
+    check_refused(result, f"another run writes to {out} (process ")
     assert (live / "recordings").read_text() == "rec\n"
     assert not (out / ".unfinished").exists()
 
@@ -188,17 +191,14 @@ def test_run_is_refused_while_a_job_of_an_earlier_one_lives(folder, out, in_jobs
     assert in_jobs("--nj", 1, "--cmd", folder / "leave_job").returncode == 2
     refused = in_jobs("--nj", 1)
     (folder / "go").touch()
-    assert refused.returncode == 2
-    assert f"another run writes to {out}" in refused.stderr
+    check_refused(refused, f"another run writes to {out}")
 
 
 def test_interrupted_run_of_ssahc_is_not_replaced(out, in_jobs):
     kept = out / ".unfinished" / "config.toml"
     kept.parent.mkdir(parents=True)
     kept.write_text("mine")
-    result = in_jobs()
-    assert result.returncode == 2
-    assert "jobs holds a run of ssahc diarize that was interrupted" in result.stderr
+    check_refused(in_jobs(), "jobs holds a run of ssahc diarize that was interrupted")
     assert [path.name for path in out.rglob("*")] == [".unfinished", "config.toml"]
 
 
@@ -236,8 +236,7 @@ def test_leftovers_of_an_earlier_run_are_removed(folder, out, in_jobs):
     (out / "split1" / "1" / "recordings").write_text(first + "\n")
     again = ["--nj", 1, "--resume", "true"]
     result = in_jobs(*again, options=["--target-energy", "x"])
-    assert result.returncode == 2
-    assert "--target-energy" in result.stderr
+    check_refused(result, "--target-energy")
     assert "stale" not in result.stderr
     assert not (out / "rttm").exists()
     assert done(in_jobs(*again))
@@ -272,9 +271,7 @@ def test_folder_that_cannot_be_locked_is_refused(folder, out, in_jobs, name, kin
 def test_files_of_others_stay(out, in_jobs):
     out.mkdir()
     (out / "rttm").write_text("mine")
-    result = in_jobs()
-    assert result.returncode == 2
-    assert "holds rttm that " in result.stderr
+    check_refused(in_jobs(), "holds rttm that ")
     assert {path.name for path in out.iterdir()} == {"rttm"}
     assert (out / "rttm").read_text() == "mine"
 
@@ -298,8 +295,7 @@ def test_folders_of_others_stay(out, in_jobs, place, resume):
     (mine / "rttm").write_text("mine\n")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     result = in_jobs("--nj", 2, "--resume", resume, "--cmd", "true")
-    assert result.returncode == 2
-    assert "is not of " in result.stderr
+    check_refused(result, "is not of ")
     assert {path: path.read_bytes() for path in before} == before
     assert not (out / "split2" / "2" / "recordings").exists()
 
@@ -312,8 +308,7 @@ def test_scores_that_are_input_are_not_removed(out, in_jobs):
     scores = out / "scores.scp"
     for given in (["--plda-scores", scores], [f"--plda-scores=scp:{scores}"]):
         result = in_jobs("--nj", 1, options=given)
-        assert result.returncode == 2
-        assert f"{scores} is read, and would be lost" in result.stderr
+        check_refused(result, f"{scores} is read, and would be lost")
     assert {path: path.read_bytes() for path in before} == before
     # They are the jobs' own, and go with these.
     assert in_jobs("--nj", 2, "--cmd", "false").returncode == 2
