@@ -166,17 +166,9 @@ def test_truncation_costs_only_the_tail(archive):
                 assert np.array_equal(value, np.arange(4) + int(key[1]))
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"\0BFV \1\0\0\0\0", "header's dimensions"),
-        (b" [ 1 2 ] 3\n", "unexpected text"),
-        (b" [\n 1 2\n 3 4 ]\n", "found a matrix of 2 rows"),
-    ],
-)
-def test_malformed_objects_are_refused(tmp_path, data, message):
-    (tmp_path / "object").write_bytes(data)
-    with pytest.raises(FormatError, match=message):
+def test_matrices_as_text_are_not_vectors(tmp_path):
+    (tmp_path / "object").write_text(" [\n 1 2\n 3 4 ]\n")
+    with pytest.raises(FormatError, match="found a matrix of 2 rows"):
         read_single(tmp_path / "object", "vector")
 
 

@@ -3,11 +3,9 @@
 import json
 import re
 import shutil
-import tomllib
 from base64 import b64decode
 from hashlib import sha256
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -79,9 +77,7 @@ def test_recordings_are_listed_by_descending_der_and_linked():
     targets = [link.removeprefix("#") for link in page.links]
     assert set(targets) <= set(page.ids)
     assert len(set(page.ids)) == len(page.ids)
-
-
-def test_recordings_without_der_are_ranked_last():
+    # Those without any DER come last.
     scores = {"b": Score(1), "nothing": Score(), "a": Score(1), "c": Score(1, 1)}
     assert rank(scores) == ["c", "a", "b", "nothing"]
 
@@ -131,40 +127,20 @@ def test_bars_of_the_timeline_are_in_place():
     assert ("460", "460", "4.00\N{EN DASH}8.00 s: B confused with 1") in titles
 
 
-@pytest.mark.parametrize(
-    ("reference", "uem"),
-    [
+def test_very_short_and_very_long_recordings():
+    for reference, uem in (
         ([Turn(3, 3, "A")], None),
         ([Turn(0, 0.4, "A")], None),
         ([], [(0, 5)]),
         ([Turn(0, 1e5, "A")], None),
-    ],
-)
-def test_very_short_and_very_long_recordings(reference, uem):
-    hypothesis = [Turn(3, 3.5, "1")]
-    analysis = find_errors(reference, hypothesis, ScoringOptions(), uem=uem)
-    report = make_report(entries=[RecordingEntry("odd", analysis)])
-    assert Page(render(report)).order == ["odd"]
-    drawing = lay_out(analysis)
-    assert 920 <= drawing.width <= 20000
-    assert 0 < len(drawing.ticks) < drawing.width / 60
-
-
-def test_package_data_is_complete():
-    """The wheel contains the parts of the page."""
-    root = Path(package.__file__).parent
-    pyproject = root.parent / "pyproject.toml"
-    if not pyproject.is_file():
-        pytest.skip("the package is installed, not a source tree")
-    settings = tomllib.loads(pyproject.read_text())["tool"]["setuptools"]
-    patterns = settings["package-data"]["ssahc"]
-    packed = {path for pattern in patterns for path in root.glob(pattern)}
-    others = {
-        path
-        for path in root.rglob("*")
-        if path.is_file() and path.suffix != ".py" and path.parent.name != "__pycache__"
-    }
-    assert others == packed
+    ):
+        hypothesis = [Turn(3, 3.5, "1")]
+        analysis = find_errors(reference, hypothesis, ScoringOptions(), uem=uem)
+        report = make_report(entries=[RecordingEntry("odd", analysis)])
+        assert Page(render(report)).order == ["odd"]
+        drawing = lay_out(analysis)
+        assert 920 <= drawing.width <= 20000
+        assert 0 < len(drawing.ticks) < drawing.width / 60
 
 
 # ---- the command line --------------------------------------------------------------

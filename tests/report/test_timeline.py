@@ -19,7 +19,7 @@ from ssahc.scoring.breakdown import break_down
 from ssahc.scoring.der import Score, ScoringOptions
 from ssahc.scoring.error_spans import find_errors
 
-matplotlib_figure = pytest.importorskip("matplotlib.figure")
+pytest.importorskip("matplotlib")
 REFERENCE = [Turn(0, 6, "A"), Turn(5, 9, "B"), Turn(10, 14, "A")]
 HYPOTHESIS = [Turn(0, 5, "2"), Turn(5, 8, "1"), Turn(9.3, 12, "2"), Turn(12, 14, "3")]
 
@@ -44,9 +44,8 @@ def test_drawn_errors_match_the_score(ssahc_here, tmp_path, drawn):
     write_rttm(tmp_path / "hyp", {"r": HYPOTHESIS})
     files = (tmp_path / "ref", tmp_path / "hyp")
     for options in ([], ["--collar", 0, "--score-overlaps"]):
-        result = ssahc_here(
-            "plot", "timeline", *files, "r", tmp_path / "p.png", *options
-        )
+        picture = (*files, "r", tmp_path / "p.png")
+        result = ssahc_here("plot", "timeline", *picture, *options)
         assert result.returncode == 0, result.stderr
         scores = ssahc_here("score", *files, "--json", *options).stdout
         score = json.loads(scores)["pooled"]
