@@ -1,6 +1,7 @@
 """Parity with real Kaldi on two real recordings; all bars of the main job."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -58,26 +59,14 @@ def parse_run(name, counts):
     labels_costs_* were made with --read-costs from the negated scores, so that scores
     are the similarities as ever, and only the threshold changes its sign.
     """
-    base, *extras = name.removeprefix("labels_").split("_")
-    sign = 1.0
-    if base == "costs":
-        sign, base, extras = -1.0, extras[0], extras[1:]
-    options = {}
-    for extra in extras:
-        if extra.startswith("fp"):
-            options["first_pass_max_utterances"] = int(extra[2:])
-        elif extra.startswith("maxfrac"):
-            options["max_spk_fraction"] = float(extra[7:])
-        else:
-            raise AssertionError(name)
-    if base.startswith("t"):
-        stops = dict.fromkeys(counts, Stop(threshold=sign * float(base[1:])))
-    elif base == "oracle":
-        stops = {key: Stop(num_speakers=count) for key, count in counts.items()}
-    else:
-        count = int(base.removeprefix("numspk"))
-        stops = dict.fromkeys(counts, Stop(num_speakers=count))
-    return stops, AhcOptions(**options)
+    form = r"labels_(costs_)?(t|numspk|oracle)([-\d.]*)(?:_fp(\d+))?(?:_maxfrac(.+))?"
+    costs, kind, value, pieces, fraction = re.fullmatch(form, name).groups()
+    options = AhcOptions(float(fraction or 1), int(pieces) if pieces else None)
+    if kind == "oracle":
+        return {key: Stop(count) for key, count in counts.items()}, options
+    sign = -1 if costs else 1
+    stop = Stop(int(value)) if kind == "numspk" else Stop(threshold=sign * float(value))
+    return dict.fromkeys(counts, stop), options
 
 
 def test_all_label_files_are_identical(test_data, kaldi):

@@ -180,14 +180,6 @@ def test_folds_by_hand():
     assert parts(without_r4.held_out) == [100, 0, 0, 2]
 
 
-def test_a_fold_does_not_choose_for_itself():
-    mine = sweep_of({(0.1,): 0, (0.2,): 90})
-    others = sweep_of({(0.1,): 2, (0.2,): 1})
-    fold, _, _ = cross_validate({"mine": mine, "a": others, "b": others}, 3)
-    assert fold.point == (0.2,)
-    assert parts(fold.held_out) == [100, 0, 0, 90]
-
-
 def test_grids_that_cannot_be_swept():
     plda, ssahc = {"system": "plda"}, {"system": "ssahc"}
     kmeans, softmax = ssahc | {"clustering": "kmeans"}, ssahc | {"loss": "softmax"}

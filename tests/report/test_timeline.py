@@ -87,12 +87,12 @@ def test_unscored_time_is_grey(tmp_path, drawn):
     assert labels == {"A", "B", "3 (unmapped)", *ERROR_COLORS, "not scored"}
 
 
-def test_more_speakers_than_colours(tmp_path):
+def test_more_speakers_than_colours(tmp_path, drawn):
     count = DISTINCT_COLORS + 2
     reference = [Turn(i, i + 1, f"s{i}") for i in range(count)]
     analysis = find_errors(reference, reference[::-1], ScoringOptions(collar=0))
     save_timeline(tmp_path / "p.png", "crowd", analysis)
-    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert len(drawn[0].legends[0].get_texts()) > count
     colors = [speaker_color(index) for index in range(DISTINCT_COLORS)]
     assert len(set(colors)) == DISTINCT_COLORS
     assert speaker_color(DISTINCT_COLORS) == colors[0]
