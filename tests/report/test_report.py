@@ -1,8 +1,11 @@
 """The HTML report: complete, safe, deterministic, and open about what is missing."""
 
 import json
+import pickle
 import re
 import shutil
+import subprocess
+import sys
 from base64 import b64decode
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -12,11 +15,13 @@ from click.testing import CliRunner
 
 import ssahc as package
 from ssahc.cli import cli
+from ssahc.cli.sweep_table import write_sweep
 from ssahc.core.errors import printable
 from ssahc.core.types import Turn
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvectors import write_xvector_dir
+from ssahc.pipeline.tune import Sweep
 from ssahc.report.page import RecordingEntry, RunReport, rank, render
 from ssahc.report.svg import lay_out
 from ssahc.scoring.der import Score, ScoringOptions
@@ -293,20 +298,35 @@ def test_without_usable_xvectors_or_config_the_rest_is_shown(run, report):
         assert len(Page(text).order) == 3
 
 
-def test_the_report_is_deterministic_whatever_matplotlib_is_set_to(
-    run, ssahc, ssahc_here, monkeypatch
+def test_pages_and_figures_are_the_same_in_another_process(
+    ssahc, ssahc_here, monkeypatch, tmp_path
 ):
-    page = ("--affinities", 1, "--score-overlaps", "--output")
-    arguments = ("report", run / "out", "--ref", run / "ref", *page)
-    assert ssahc_here(*arguments, run / "here.html").returncode == 0
-    # The other process has other hashes of strings, and settings of other programs: the
-    # first would open a window, the second needs LaTeX.
+    """It has other hashes of strings, and settings of other programs."""
+    scores = {(threshold,): Score(100.0, confusion=9) for threshold in (0.0, 0.1)}
+    write_sweep(tmp_path / "sweep.csv", Sweep(("threshold",), scores))
+    plot = ("plot", "thresholds", "sweep.csv")
+    assert ssahc_here(*plot, "here.png", cwd=tmp_path).returncode == 0
     monkeypatch.setenv("PYTHONHASHSEED", "1")
+    # The first would open a window, the second needs LaTeX.
     monkeypatch.setenv("MPLBACKEND", "bogus")
-    (run / "matplotlibrc").write_text("text.usetex: True\n")
-    result = ssahc(*arguments, run / "other.html", cwd=run)
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    result = ssahc(*plot, "there.png", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert (run / "here.html").read_bytes() == (run / "other.html").read_bytes()
+    assert (tmp_path / "here.png").read_bytes() == (tmp_path / "there.png").read_bytes()
+    code = (
+        "import pickle, sys; from ssahc.report.page import render\n"
+        "print(render(pickle.load(open('report', 'rb'))), end='')"
+    )
+    (tmp_path / "report").write_bytes(pickle.dumps(make_report()))
+    there = [sys.executable, "-c", code]
+    page = subprocess.run(there, capture_output=True, check=True, cwd=tmp_path).stdout
+    assert page == render(make_report()).encode()
+
+
+def test_the_page_may_be_written_elsewhere(run, ssahc_here):
+    arguments = ("report", run / "out", "--ref", run / "ref", "--no-affinities")
+    assert ssahc_here(*arguments, "--output", run / "p.html").returncode == 0
+    assert Page((run / "p.html").read_text()).order
     assert not (run / "out" / "report.html").exists()
 
 
