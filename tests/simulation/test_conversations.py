@@ -153,15 +153,8 @@ def test_windows_may_be_whole_turns():
         assert np.array_equal(covered, spoken)
 
 
-NOISY = SimulateOptions(
-    recordings=1,
-    duration=400.0,
-    fewest_speakers=1,
-    most_speakers=1,
-    turn_seconds=60.0,
-    dim=64,
-    seed=5,
-)
+ONE_SPEAKER = {"fewest_speakers": 1, "most_speakers": 1, "turn_seconds": 60.0}
+NOISY = SimulateOptions(recordings=1, duration=400.0, dim=64, seed=5, **ONE_SPEAKER)
 
 
 def noise(**options):
