@@ -110,6 +110,8 @@ def test_only_defaults_on_a_model_are_resegmented(halves, caplog):
     assert diarize(Model()).resegmentation is None
     with pytest.raises(UsageError, match="needs a PLDA or a whitening transform"):
         diarize(Model(), resegmentation="vb")
+    with pytest.raises(UsageError, match="makes none; leave one of them out"):
+        diarize(model, system="spectral", resegmentation="vb")
     # Neither are baselines and presets of the paper.
     for options in (
         {"system": "cosine"},
@@ -264,3 +266,10 @@ def test_for_a_known_smaller_number_the_silhouette_must_agree(rng):
     assert cut_at_two(rng, **answers, third=50, stop=most) == in_order(LAST_TWO)
     answers["affinity"] = FIRST_TWO
     assert cut_at_two(rng, **answers, third=50) == in_order(FIRST_TWO)
+
+
+def test_the_command_line_resegments_and_reports_it_if_verbose(ssahc_here, folder):
+    arguments = ("diarize", folder / "x", folder / "out", "--model-dir")
+    result = ssahc_here(*arguments, folder / "model", "-v")
+    assert result.returncode == 0
+    assert "resegmentation: noise" in result.stderr
