@@ -83,9 +83,9 @@ def corpus():
 
 @pytest.fixture(scope="session")
 def cluster():
-    """The scheduler of two Dask workers, each a process."""
+    """The scheduler of a Dask worker, which is a process of its own."""
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
     with pytest.MonkeyPatch.context() as patch:
         # Workers take over the path, and with it what tests have them do.
         patch.syspath_prepend(Path(__file__).parent / "elsewhere")
