@@ -119,7 +119,8 @@ class SpeakerTables(Options, group="Speakers"):
     Parameters
     ----------
     reco2num_spk : Path, optional
-        Kaldi's table of known numbers of speakers: "recording count" lines.
+        Kaldi's table of known numbers of speakers: "recording count" lines. Used
+        instead of --num-speakers.
     reco2min_max : Path, optional
         Table of bounds on the estimated number of speakers: "recording min max" lines.
     """
@@ -194,6 +195,8 @@ def read_speakers(tables: SpeakerTables, speakers: SpeakerOptions) -> SpeakersOf
     if tables.reco2num_spk is not None:
         says = "--reco2num-spk gives exact numbers of speakers"
         _refuse_beside(says, _ESTIMATED, tables, speakers)
+        if speakers.num_speakers is not None:
+            _logger.warning("--num-speakers is not used: %s", says)
         path = strip_rspecifier(tables.reco2num_spk)[1]
         exact = read_reco2num_spk(path)
         rows = {name: SpeakerOptions(count) for name, count in exact.items()}

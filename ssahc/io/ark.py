@@ -110,17 +110,6 @@ def _read_whole(file: BinaryIO, size: int, kind: Kind) -> Array:
 # ---- reading tables ----------------------------------------------------------------
 
 
-def read_table(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
-    """Read an archive or an scp, told apart by a prefix (``ark:``) or by ``.scp``.
-
-    Yields and raises what `read_archive` does, or `read_scp` and `read_entries`.
-    """
-    path, is_scp = _tell_table(path)
-    if is_scp:
-        return read_entries(read_scp(path).values(), kind)
-    return read_archive(path, kind)
-
-
 def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
     """Read a whole archive front to back; yields what `read_entries` does.
 
@@ -138,13 +127,13 @@ def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatEr
 def index_table(
     path: Path, kind: Kind
 ) -> tuple[dict[str, ScpEntry], FormatError | None]:
-    """Locate the objects of an archive or an scp (see `read_table`), by key.
+    """Locate the objects of an archive or an scp (``scp:FILE`` or ``.scp``), by key.
 
     Returns them, and why the rest of an archive cannot be read, if it cannot. Raises a
     FormatError if the scp or the archive as a whole is unusable.
     """
-    path, is_scp = _tell_table(path)
-    if is_scp:
+    prefix, path = strip_rspecifier(path)
+    if prefix == "scp" or (not prefix and path.suffix == ".scp"):
         return read_scp(path), None
     found, fault = _index_archive(path, kind)
     if fault is not None and fault.key is None and not found:
@@ -154,12 +143,6 @@ def index_table(
         # Kaldi reads archives front to back, so the first of two wins.
         entries.setdefault(entry.key, entry)
     return entries, fault
-
-
-def _tell_table(path: Path) -> tuple[Path, bool]:
-    """Return the path without its prefix, and whether it is an scp."""
-    prefix, path = strip_rspecifier(path)
-    return path, prefix == "scp" if prefix else path.suffix == ".scp"
 
 
 def _index_archive(path: Path, kind: Kind) -> tuple[list[ScpEntry], FormatError | None]:

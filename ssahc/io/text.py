@@ -143,20 +143,16 @@ def read_utt2spk(path: Path, on_fault: OnFault = raise_fault) -> dict[str, str]:
 
 def read_reco2num_spk(path: Path, on_fault: OnFault = raise_fault) -> dict[str, int]:
     """Read ``reco2num_spk``: recording, then its number of speakers, 1 or more."""
-    parse = _whole_number(1, "a whole number of speakers, 1 or more")
-    return _read_table(path, "recording count", 1, parse, on_fault)
+    return _read_table(path, "recording count", 1, _parse_num_spk, on_fault)
 
 
-def _whole_number(least: int, what: str) -> Callable[[list[str]], int]:
-    """Return a parser of whole numbers of at least `least`."""
-
-    def parse(values: list[str]) -> int:
-        number = parse_count(values[0])
-        if number is None or number < least:
-            raise ValueError(f"expected {what}, found {values[0][:24]!r}")
-        return number
-
-    return parse
+def _parse_num_spk(values: list[str]) -> int:
+    number = parse_count(values[0])
+    if not number:
+        raise ValueError(
+            f"expected a whole number of speakers, 1 or more, found {values[0][:24]!r}"
+        )
+    return number
 
 
 def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
@@ -198,11 +194,6 @@ def _parse_attribute(values: list[str]) -> str:
             "expected 'recording value', found no value; add one or remove the line"
         )
     return " ".join(values)
-
-
-def read_labels(path: Path) -> dict[str, int]:
-    """Read Kaldi's ``labels``: utterance, then its label (counted from 1)."""
-    return _read_table(path, "utterance label", 1, _whole_number(0, "a label"))
 
 
 def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:

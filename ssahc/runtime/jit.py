@@ -5,12 +5,17 @@ only the first run on a machine waits for the compiler.
 """
 
 import logging
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from ssahc.core.errors import UsageError
+
 P = ParamSpec("P")
 R = TypeVar("R")
+# numba reads it when it is imported.
+_SETTINGS = ".numba_config.yaml"
 
 _logger = logging.getLogger(__name__)
 
@@ -39,8 +44,16 @@ def _compile(
 ) -> tuple[Callable[..., Any], Any]:
     """Return the compiled function and its answer to the first call."""
     # Its import takes half a second, for which verbs that compute nothing do not wait.
-    from numba import njit
-
+    try:
+        from numba import njit
+    except Exception as error:
+        if not os.path.exists(_SETTINGS):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"{_SETTINGS}: numba cannot read this file of the working directory "
+            f"({reason}); correct or remove it"
+        ) from error
     try:
         fast = njit(cache=True, error_model="numpy")(function)
         # The cache is read and written here, before any argument is touched.

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kaldi_tables import read_labels
 
 from ssahc.core.types import Recording
 from ssahc.io.files import atomic_write
-from ssahc.io.text import read_labels
 from ssahc.io.xvectors import write_xvector_dir
 
 

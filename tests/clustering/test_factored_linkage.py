@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kaldi_tables import read_labels
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -21,7 +22,6 @@ from ssahc.clustering.stopping import Stop
 from ssahc.clustering.two_pass import merge_in_pieces
 from ssahc.core.errors import DataError
 from ssahc.io.model import read_model_dir
-from ssahc.io.text import read_labels
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 
 
