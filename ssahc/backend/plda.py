@@ -55,23 +55,10 @@ def plda_affinity(
 ) -> FactoredAffinity:
     """Return the log-likelihood ratios of all pairs of windows of one recording.
 
-    Parameters
-    ----------
-    vectors : (N, D) array
-        Centred, whitened, length-normalised (`ssahc.backend.preprocess`).
-    plda : Plda
-    options : PldaOptions
-
-    Returns
-    -------
-    FactoredAffinity
-        Entry (i, j) is the log-likelihood ratio of "same speaker" to "different
-        speakers"; the diagonal holds each window's score with itself.
-
-    Raises
-    ------
-    DataError
-        If the dimensions of vectors and model disagree.
+    Vectors (N, D) are centred, whitened and length-normalised
+    (`ssahc.backend.preprocess`). Entry (i, j) is the log-likelihood ratio of "same
+    speaker" to "different speakers"; the diagonal holds each window's score with
+    itself. A DataError is raised if the dimensions of vectors and model disagree.
     """
     check_dim(vectors, len(plda.mean), "the PLDA")
     # Kaldi's ApproxEqual(target_energy, 1): this close to 1 there is no PCA.
@@ -82,9 +69,8 @@ def plda_affinity(
             directions = recording_pca(vectors)[1]
         if kept > vectors.shape[1]:
             _logger.warning(
-                "target energy %g keeps all %d dimensions (Kaldi would abort)",
-                options.target_energy,
-                vectors.shape[1],
+                f"target energy {options.target_energy:g} keeps all {vectors.shape[1]} "
+                "dimensions (Kaldi would abort)"
             )
         directions = directions[:kept]
         vectors = vectors @ directions.T

@@ -149,10 +149,9 @@ class SpeakersOf:
 
 
 def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
-    """Warn of values in a config file that were chosen for another system.
+    """Warn of values in a config file, used all the same, that suit another system.
 
-    They are used all the same. Values of `given` are None where the command line does
-    not set them.
+    Values of `given` are None where the command line does not set them.
     """
     system = given["system"]
     stored = {} if config is None or system is None else read_toml(config)
@@ -167,13 +166,8 @@ def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
     kept = [name for name in names if name in stored and given.get(name, "") is None]
     for name in kept:
         _logger.warning(
-            "%s %s is from %s, where it goes with --system %s; --%s sets it for %s",
-            name,
-            stored[name],
-            config,
-            there,
-            name,
-            system,
+            f"{name} {stored[name]} is from {config}, where it goes with --system "
+            f"{there}; --{name} sets it for {system}"
         )
 
 
@@ -270,10 +264,7 @@ def open_inputs(
 
 
 def find_inputs(*options: Source | ModelFiles | SpeakerTables) -> list[Path]:
-    """Return the files that the options name, and those a model folder may hold.
-
-    For those of an x-vector folder, see `XvectorDir.files`.
-    """
+    """Return the files that the options name, and those a model folder may hold."""
     paths = []
     for part in options:
         for name, value in flatten(part).items():

@@ -203,15 +203,8 @@ def resolve(
 ) -> T:
     """Combine the sources of options: command line > config file > preset > default.
 
-    Parameters
-    ----------
-    options_class : type
-    given : mapping
-        What the command line says; None means "not given".
-    config : Path, optional
-    preset : str, optional
-    displaces : mapping, optional
-        As for `ssahc.core.options.combine`.
+    None in `given`, which the command line says, means "not given"; `displaces` is that
+    of `ssahc.core.options.combine`.
     """
     sources: list[Mapping[str, Any]] = [given]
     if config is not None:

@@ -46,10 +46,10 @@ def work_folder(
 
 
 def _remove_other_options(folder: Path, out_dir: Path) -> None:
-    """Remove the options of an earlier run if they are not those of the new files.
+    """Remove the options of an earlier run that are not those of the new files.
 
-    If this run is killed while it moves its files, and never resumed, those options
-    must not stand beside them.
+    A run that is killed while it moves its files must not leave them beside these
+    options.
     """
     with suppress(FileNotFoundError):
         if (folder / CONFIG).read_bytes() != (out_dir / CONFIG).read_bytes():

@@ -69,9 +69,9 @@ def _kaldi_io() -> ModuleType:
 def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
     """Read the object at the file's position, binary or text.
 
-    What its header promises is checked against the size of the whole file, in bytes,
-    before anything is allocated. Raises a ValueError if this is not such an object, an
-    EOFError if it is truncated.
+    What its header promises is checked against the size of the file before anything is
+    allocated. Raises a ValueError if this is not such an object, an EOFError if
+    truncated.
     """
     start = file.tell()
     header = read_header(file, size, kind)
@@ -272,8 +272,8 @@ def _seek(file: BinaryIO, entry: ScpEntry, offset: int, size: int) -> None:
 def _read_alike(file: BinaryIO, last: Array) -> Array | None:
     """Read a vector with the dimension and precision of the last; None if it differs.
 
-    Most vectors of an archive are alike, and the small steps of `read_object` would
-    take longer than everything else that is done with an x-vector.
+    Most vectors of an archive are alike, and `read_object` takes longer than all other
+    work on an x-vector.
     """
     token = b"FV " if last.dtype == np.float32 else b"DV "
     header = b"\0B" + token + struct.pack("<bi", 4, len(last))

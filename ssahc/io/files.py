@@ -50,10 +50,7 @@ def odd_kind(path: Path) -> str | None:
 
 
 def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
-    """Open a file for reading, or raise an OSError, also for pipes and devices.
-
-    A pipe would block until someone writes to it, and a device may have no end.
-    """
+    """Open a file for reading; OSError for pipes, which may block, and for devices."""
     kind = _ODD_FILES.get(stat.S_IFMT(path.stat().st_mode))
     if kind is not None:
         reason = f"it is {kind}, expected a regular file"
@@ -183,9 +180,9 @@ def unreadable(path: Path, error: OSError) -> FormatError:
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` that replaces it only on success.
 
-    Text is written as UTF-8 (`mode` is "w" or "wb"). A link is replaced, its target is
-    not. Raises a UsageError if the folder cannot be written to, or `path` is a folder,
-    a pipe or a device, or a link to one.
+    Text is written as UTF-8 (`mode` is "w" or "wb"); a link is replaced, not its
+    target. A UsageError is raised if the folder cannot be written to, or `path` is no
+    regular file.
     """
     _refuse_odd_target(path)
     encoding = None if "b" in mode else "utf-8"
@@ -225,10 +222,9 @@ def _refuse_odd_target(path: Path) -> None:
 
 
 def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
-    """Refuse an output file before any work is done.
+    """Raise a UsageError early for a file that could not be written, or is an input.
 
-    Raises a UsageError if its folder is missing, or it is not a regular file, or it is
-    one of the inputs (None if not given).
+    An input is None if it is not given.
     """
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; create it first")

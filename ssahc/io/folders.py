@@ -33,23 +33,11 @@ def staged_output(
 ) -> Iterator[Path]:
     """Write the files of an output folder all together or not at all.
 
-    Only a process that is killed while it moves the files into place can leave some of
-    them beside those of an earlier run.
-
-    Parameters
-    ----------
-    path : Path
-        The output folder; created if missing, and removed again on failure.
-    names : sequence of str
-        Files that may be written.
-    stale : callable
-        Returns which of `names` an earlier run has left. Those that are not written
-        again are removed. Called while the folder is locked.
-
-    Yields
-    ------
-    Path
-        An empty folder; its files are moved to `path` if the block succeeds.
+    Yields an empty folder; its files of these names are moved to `path` if the block
+    succeeds. `path` is created if missing, and removed again on failure. `stale`
+    returns, while the folder is locked, which of the names an earlier run has left;
+    those that are not written again are removed. Only a process that is killed while it
+    moves the files can leave some of them beside those of an earlier run.
     """
     with lock_folder(path) as unfinished:
         refuse_odd(path, names)
@@ -91,8 +79,8 @@ def move_files(source: Path, target: Path, names: Iterable[str]) -> None:
 def move_tree(source: Path, target: Path) -> None:
     """Move all files below a folder to the same places below another.
 
-    Nothing is moved, and a UsageError raised, if something other than a file is in the
-    place of one.
+    Nothing is moved, and a UsageError raised, if something else is in the place of a
+    file.
     """
     files = sorted(path for path in source.rglob("*") if path.is_file())
     refuse_odd(target, (str(path.relative_to(source)) for path in files))
@@ -123,13 +111,9 @@ def lock_folder(path: Path) -> Iterator[Path]:
 
     Yields the folder for unfinished files in `path`, which is removed unless files are
     left there; so is `path` itself if it stays empty. The operating system releases the
-    lock when the process ends, however it ends, so a lock file left behind blocks
-    nobody. On a file system without locks, a warning is logged.
-
-    Raises
-    ------
-    UsageError
-        If the folder cannot be written to, or another run is writing there.
+    lock when the process ends, so a lock file left behind blocks nobody. A UsageError
+    is raised if the folder cannot be written to, or another run is writing there; on a
+    file system without locks, a warning is logged.
     """
     with _made_folder(path):
         folder = path / UNFINISHED
@@ -164,9 +148,8 @@ def _open_lock(path: Path, lock: Path) -> IO[bytes]:
         is_ours = False
     except OSError as error:
         _logger.warning(
-            "%s: cannot be locked (%s); make sure that no other run writes there",
-            path,
-            error.strerror,
+            f"{path}: cannot be locked ({error.strerror}); make sure that no other run "
+            "writes there"
         )
         is_ours = True
     if not is_ours:

@@ -66,12 +66,7 @@ class Sweep:
         """Return the values with the lowest error rate.
 
         Among several, take the middle value of the first option, then of the next among
-        those that are left, and so on.
-
-        Raises
-        ------
-        DataError
-            If nothing was scored.
+        those that are left, and so on. A DataError is raised if nothing was scored.
         """
         # Sums of the same seconds in another order differ by their rounding.
         rates = {point: round(score.der, 9) for point, score in self.scores.items()}
@@ -101,10 +96,9 @@ def _vary(options: DiarizeOptions, values: Mapping[str, float]) -> DiarizeOption
 
 
 def check_grid(grid: Grid, options: DiarizeOptions) -> None:
-    """Raise a UsageError for a grid that cannot be swept.
+    """Raise a UsageError for a grid that cannot be swept by these settled options.
 
-    It may be empty, or an option unknown, not used by the system (which must be set),
-    or out of range.
+    It may be empty, or an option unknown, not used by the system, or out of range.
     """
     _check_names(grid, options)
     for name, values in grid.items():
@@ -287,8 +281,8 @@ def pool_sweeps(sweeps: Iterable[Sweep]) -> Sweep:
 class Fold:
     """Some recordings with the values that are best for all others.
 
-    `tuned` is the score of the other recordings with these values, `held_out` that of
-    the recordings themselves.
+    `tuned` is the score of the others with these values, `held_out` that of the
+    recordings.
     """
 
     recordings: tuple[str, ...]
@@ -300,9 +294,8 @@ class Fold:
 def cross_validate(sweeps: Mapping[str, Sweep], num_folds: int) -> list[Fold]:
     """Score every recording with values that were chosen without it.
 
-    Recordings are dealt like cards: the first to the first fold, the second to the
-    second, and so on. A DataError is raised if there are fewer recordings than folds,
-    or nothing of the others of a fold is scored.
+    Recordings are dealt to the folds in turn. A DataError is raised if there are fewer
+    recordings than folds, or nothing of the others of a fold is scored.
     """
     if num_folds < 2:
         raise UsageError(f"there must be 2 folds or more, found {num_folds}")

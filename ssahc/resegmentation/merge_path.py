@@ -30,8 +30,8 @@ _MANY = 40
 class Candidate:
     """A labelling (N,) of the windows, 0..K-1, and its evidence in nats.
 
-    The evidence is known up to a constant of the recording. `inflation` is the variance
-    inflation of speakers' means by noise that lasts (`lasting_noise`).
+    `inflation` is the variance inflation of speakers' means by noise that lasts
+    (`lasting_noise`).
     """
 
     labels: IntArray
@@ -60,11 +60,9 @@ MergePath = tuple[Candidate, ...]
 
 
 def count_speakers(path: MergePath, stop: Stop) -> int:
-    """Return the number of speakers at a stop.
+    """Return the number of speakers at a stop, at most the number of windows.
 
-    A threshold, in nats, is added to the evidence for each speaker: the number K with
-    the largest evidence + K * threshold is chosen. It is within the bounds of the stop,
-    and at most the number of windows.
+    This is the K within the bounds with the largest evidence + K * threshold, in nats.
     """
     num_windows = len(path[0].labels)
     if stop.num_speakers is not None:
@@ -111,7 +109,7 @@ def _merge_best(
 ) -> tuple[FloatArray, FloatArray]:
     """Merge up to `merges` disjoint pairs of speakers, in order of their gain.
 
-    Pairs that lower the evidence are merged only for the first one in `_MANY` speakers.
+    Of `_MANY` speakers, only one pair is merged if that lowers the evidence.
     """
     gains = merge_gains(observations, posterior)
     responsibilities = posterior.responsibilities.copy()

@@ -21,10 +21,7 @@ _logger = logging.getLogger(__name__)
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function of arrays and numbers at its first call.
-
-    The function itself stays available as ``__wrapped__``.
-    """
+    """Compile a function at its first call; ``__wrapped__`` is the function itself."""
     ready: list[Callable[..., Any]] = []
 
     @wraps(function)
