@@ -86,11 +86,7 @@ def plda_affinity(
 
 
 def project_plda(plda: Plda, directions: FloatArray) -> Plda:
-    """Return the model of ``directions @ x``, as Kaldi's ``Plda::ApplyTransform``.
-
-    Directions are (d, D), the model's transform is square. A DataError is raised if the
-    projected within-class covariance is singular.
-    """
+    """Return the model of ``directions @ x``, as Kaldi's ``Plda::ApplyTransform``."""
     try:
         loading = np.linalg.solve(plda.transform.T, directions.T).T
     except np.linalg.LinAlgError as error:
@@ -100,11 +96,7 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
 
 
 def diagonalize(mean: FloatArray, within: FloatArray, between: FloatArray) -> Plda:
-    """Return the model with these covariances (D, D), where both are diagonal.
-
-    Source: Kaldi's ``PldaEstimator::GetOutput``. A DataError is raised if the
-    within-class covariance is singular.
-    """
+    """Return the model of these covariances (Kaldi's ``PldaEstimator::GetOutput``)."""
     try:
         inverse_root = np.linalg.inv(np.linalg.cholesky(within))
     except np.linalg.LinAlgError as error:
@@ -164,11 +156,7 @@ def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatA
 
 
 def isotropic_plda(dim: int) -> Plda:
-    """Return a generic PLDA for whitened x-vectors when none was trained.
-
-    The total covariance is I, as whitening makes it, and the between-speaker share is
-    the same in all directions.
-    """
+    """Return a PLDA of whitened x-vectors with one speaker share in all directions."""
     within = 1 - _SPEAKER_SHARE
     psi = np.full(dim, _SPEAKER_SHARE / within)
     return Plda(np.zeros(dim), np.eye(dim) / np.sqrt(within), psi)

@@ -116,8 +116,9 @@ def _cluster(
     turns = None
     if segments is not None:
         turns = {recording: found for recording, (_, found) in done.items()}
-    write_results(out_dir, rows, turns, channel=run.rttm.rttm_channel)
+    # First, since it refuses a channel that is not UTF-8.
     write_config(out_dir / CONFIG, run)
+    write_results(out_dir, rows, turns, channel=run.rttm.rttm_channel)
     return faults
 
 

@@ -34,6 +34,8 @@ from ssahc.cli.parsing import (
     options_of,
     preset_option,
     resolve,
+    running_options,
+    take_running,
 )
 from ssahc.cli.runner import (
     CONFIG,
@@ -46,14 +48,13 @@ from ssahc.cli.runner import (
     work_each,
     write_results,
 )
-from ssahc.cli.running import running_options, take_running
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
 from ssahc.core.turns import turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.files import refuse_input
 from ssahc.io.text import times_of
-from ssahc.io.xvectors import XvectorDir, is_sound, read_recordings
+from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
@@ -159,7 +160,13 @@ def _run(
     scores = SCORES if with_scores else stale()
     for name in ("labels", "rttm", CONFIG, *scores):
         refuse_input(out_dir / name, read, "choose another folder")
-    plan = Plan(run, folder.utterances, read, with_scores, partial(is_sound, folder))
+    plan = Plan(
+        run,
+        folder.utterances,
+        read,
+        with_scores,
+        is_sound=lambda name: first_fault(folder, name) is None,
+    )
     files = ("labels", "rttm", *SCORES)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale

@@ -55,8 +55,7 @@ class Plan:
 class Unfinished:
     """The results so far; a context manager within which results are added.
 
-    `folder` is where results are kept and the files of OUT_DIR are made, `labels` maps
-    recordings to the 0-based labels of their utterances.
+    `labels` maps recordings to the 0-based labels of their utterances.
     """
 
     def __init__(

@@ -12,10 +12,12 @@ from ssahc.core.options import Group, Option, build, combine, list_options
 from ssahc.io.config import read_config
 from ssahc.io.files import to_number
 from ssahc.pipeline.presets import list_presets, load_preset
+from ssahc.runtime.executor import RunningOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+_logger = logging.getLogger("ssahc")
 # Longer lists of choices are part of the description.
 _LONGEST_METAVAR = 50
 
@@ -119,7 +121,7 @@ class Verb(click.Command):
 def _set_level(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
     def set_level(ctx: click.Context, param: click.Parameter, given: bool) -> None:
         if given:
-            logging.getLogger("ssahc").setLevel(level)
+            _logger.setLevel(level)
 
     return set_level
 
@@ -162,10 +164,20 @@ def _add(option: Option) -> Callable[[F], F]:
     )
 
 
-def take_options(options_class: type[T], given: dict[str, Any]) -> T:
-    """Take the options of a class out of what the command line gave."""
-    names = [option.name for option in list_options(options_class)]
-    return build(options_class, {name: given.pop(name) for name in names})
+def running_options(function: F) -> F:
+    """Add ``--nj``, ``--dask`` and the old spelling of the latter, ``--cluster``."""
+    old = click.option("--cluster", hidden=True)
+    return options_of(RunningOptions)(old(function))
+
+
+def take_running(given: dict[str, Any]) -> RunningOptions:
+    """Take these options out of what the command line gave."""
+    old = given.pop("cluster")
+    if old is not None:
+        _logger.warning("--cluster is the old spelling of --dask; use --dask")
+        given["dask"] = given["dask"] or old
+    names = [option.name for option in list_options(RunningOptions)]
+    return build(RunningOptions, {name: given.pop(name) for name in names})
 
 
 def config_option(function: F) -> F:

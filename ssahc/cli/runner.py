@@ -62,13 +62,6 @@ class RttmOptions(Options, group="Input and output"):
             raise UsageError(
                 f"--rttm-channel must be one word, found {self.rttm_channel!r}"
             )
-        try:
-            self.rttm_channel.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(
-                "--rttm-channel must be UTF-8, as an RTTM is, found "
-                f"{self.rttm_channel!r}"
-            ) from error
 
 
 def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterator[T]:

@@ -33,8 +33,7 @@ def merge_factored(
     The history is that of the windows, or of the K clusters of `start` (N,): as on the
     dense matrix, except for the rounding of its float32 sums. Ties are broken as in
     Kaldi, except that among more than two equally near windows adjacent ones are merged
-    first. A DataError is raised if an affinity is not finite, or too large to be
-    summed.
+    first.
     """
     if start is None:
         clusters = _FactoredClusters(affinity, np.ones(len(affinity), np.int64))
@@ -179,10 +178,7 @@ class _FactoredClusters:
         means: _Means,
         tile: int,
     ) -> tuple[_Means, slice]:
-        """Return the average affinities of rows to a tile, and the rows within it.
-
-        Affinities of clusters to themselves are minus infinity.
-        """
+        """Return average affinities of rows to a tile, and the rows of it (-inf)."""
         begin, end = tile * _TILE, min((tile + 1) * _TILE, len(means))
         averages: _Means = left @ means[begin:end].T
         own = slice(*np.searchsorted(rows, (begin, end)))

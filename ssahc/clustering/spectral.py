@@ -43,10 +43,9 @@ def spectral_cluster(
     """Cluster one recording by the eigenvectors of its nearest-neighbour graph.
 
     Of the affinity (N, N) only the upper triangle is read. Without `num_speakers`,
-    their number is estimated and clipped to the bounds; without `max_speakers` it is at
-    most 10, for fewer than six windows it is 1. Labels (N,) are 0..K-1 in order of
-    first appearance; each window is a cluster if N or more are wanted. A DataError is
-    raised if the matrix is not square or not finite, or the eigensolver fails.
+    their number is estimated, at most 10 without `max_speakers`, and clipped to the
+    bounds; for fewer than six windows it is 1. Labels (N,) are 0..K-1 in order of first
+    appearance; each window is a cluster if N or more are wanted.
     """
     matrix = symmetrize(affinity).astype(np.float64)
     count = len(matrix)

@@ -116,10 +116,10 @@ def _split(cluster: int, inside: FloatArray) -> list[_Split]:
 
 
 def _starts(vectors: FloatArray) -> list[FloatArray]:
-    """Return pairs of initial centres, one for each of the first principal directions.
+    """Return pairs of initial centres along the first principal directions.
 
     They are the means of the halves of a Gaussian: sqrt(2 / pi) standard deviations
-    from the mean.
+    off.
     """
     if len(vectors) < 2:
         return []

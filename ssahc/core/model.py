@@ -77,11 +77,7 @@ def find_transform_fault(transform: FloatArray) -> str | None:
 
 
 def find_plda_fault(plda: Plda, *, thorough: bool = False) -> str | None:
-    """Return what is wrong with a PLDA; None if nothing is.
-
-    Only `thorough` looks for a singular transform, which takes longer than some
-    recordings.
-    """
+    """Return what is wrong with a PLDA; a singular transform only if `thorough`."""
     shapes = plda.mean.shape, plda.transform.shape, plda.psi.shape
     rows = plda.psi.size
     if shapes != ((plda.mean.size,), (rows, plda.mean.size), (rows,)) or rows == 0:

@@ -51,8 +51,7 @@ class Options:
     """Base of options classes, which are frozen dataclasses.
 
     Fields are checked against their annotations (`ssahc.core.validation`). The class,
-    or the field's metadata, names the heading of the help as ``group``. A subclass that
-    checks more calls ``super().__post_init__()`` first.
+    or the field's metadata, names the heading of the help as ``group``.
     """
 
     group: ClassVar[Group | None] = None

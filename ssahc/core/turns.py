@@ -26,9 +26,8 @@ class Piece(NamedTuple):
 def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
     """Join windows (N, 2) in seconds, each with its speaker, into turns in order.
 
-    The pieces of the windows (see `split_windows`) are joined if they are of one
-    speaker and one ends exactly where the next starts. The turns do not overlap and
-    cover exactly what the windows cover.
+    Pieces of windows (`split_windows`) are joined if they are of one speaker and one
+    ends exactly where the next starts.
     """
     pieces = split_windows(segments)
     owners = [speakers[piece.window] for piece in pieces]

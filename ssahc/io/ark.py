@@ -69,9 +69,8 @@ def _kaldi_io() -> ModuleType:
 def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
     """Read the object at the file's position, binary or text.
 
-    What its header promises is checked against the size of the file before anything is
-    allocated. Raises a ValueError if this is not such an object, an EOFError if
-    truncated.
+    Sizes are checked against that of the file before anything is allocated. Raises a
+    ValueError if this is not such an object, an EOFError if truncated.
     """
     start = file.tell()
     header = read_header(file, size, kind)
@@ -87,10 +86,7 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
 
 
 def read_single(path: Path, kind: Kind) -> Array:
-    """Read a file that holds one vector or matrix, such as ``mean.vec``.
-
-    Raises a FormatError if it is missing, of another kind, truncated, or longer.
-    """
+    """Read a file that is one vector or matrix, such as ``mean.vec``."""
     try:
         with open_regular(path) as file:
             return _read_whole(file, os.fstat(file.fileno()).st_size, kind)
@@ -111,11 +107,7 @@ def _read_whole(file: BinaryIO, size: int, kind: Kind) -> Array:
 
 
 def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
-    """Read a whole archive front to back; yields what `read_entries` does.
-
-    Nothing follows an object whose end cannot be found. Raises a FormatError if the
-    file is unreadable, or a key is missing.
-    """
+    """Read an archive, as `read_entries`, up to an object whose end cannot be found."""
     entries, fault = _index_archive(path, kind)
     yield from read_entries(entries, kind)
     if fault is not None and fault.key is not None:

@@ -59,19 +59,12 @@ def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 text file and their numbers, counted from 1.
-
-    Blank lines are skipped. Raises a FormatError if the file is missing, unreadable or
-    not plain UTF-8 text, which has no zero byte and no byte order mark.
-    """
+    """Yield the lines of a UTF-8 text that are not blank, and their numbers from 1."""
     return _number_lines(_read_text(path))
 
 
 def read_fields(path: Path) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield what `read_lines` does, and the fields of each line.
-
-    Like Kaldi, this splits lines at ASCII white space only.
-    """
+    """Yield what `read_lines` does, and the fields, split at ASCII white space."""
     text = _read_text(path)
     # Without other white space str.split does the same, four times as fast.
     is_plain = text.isascii() and not any(mark in text for mark in _SEPARATORS)
@@ -135,10 +128,7 @@ def is_word(text: str) -> bool:
 
 
 def to_number(text: str) -> float:
-    """Return a number as C reads it, or raise a ValueError.
-
-    Python also reads 1_0 as ten, and the digits of all scripts.
-    """
+    """Return a number as C reads it: unlike Python, without 1_0 and other digits."""
     if "_" in text or not text.isascii():
         raise ValueError(f"expected a number, found {text!r}")
     return float(text)

@@ -38,11 +38,7 @@ class Xvectors:
 
 
 def read_xvectors(folder: Path) -> Xvectors:
-    """Read the x-vectors of a folder, without those that cannot be used.
-
-    Only ``xvector.scp`` and its archives are needed. Raises a FormatError if no
-    x-vector can be used.
-    """
+    """Read the x-vectors of a folder, of which only ``xvector.scp`` is needed."""
     return _read(folder, _read_entries(folder))
 
 

@@ -28,9 +28,8 @@ _logger = logging.getLogger(__name__)
 class Trials:
     """Which test utterance is compared with which enrolled speaker.
 
-    `enrolled` are the names of the first field, `tests` those of the second; `pairs`
-    (K, 2) are their positions, a row a line; `is_target` (K,) is None if the file does
-    not tell.
+    `pairs` (K, 2) are positions in `enrolled` and `tests`, the names of the first and
+    the second field; `is_target` (K,) is None if the file does not tell.
     """
 
     enrolled: tuple[str, ...]

@@ -237,12 +237,8 @@ def unusable_xvector(entry: ScpEntry, fault: str) -> FormatError:
     )
 
 
-def is_sound(folder: XvectorDir, recording: str) -> bool:
-    """Whether the tables have no fault in a recording."""
-    return _first_fault(folder, recording) is None
-
-
-def _first_fault(folder: XvectorDir, recording: str) -> FormatError | None:
+def first_fault(folder: XvectorDir, recording: str) -> FormatError | None:
+    """Return what is wrong with a recording in the tables; None if nothing is."""
     listed = (fault for _, fault in find_faults(folder, recording))
     return next(chain(find_unlisted(folder, recording), listed), None)
 
@@ -271,7 +267,7 @@ def read_recordings(
     for recording in sorted(folder.unlisted.keys() - folder.utterances.keys()):
         yield Fault(recording, str(next(find_unlisted(folder, recording))))
     for recording, utterances in folder.utterances.items():
-        if fault := _first_fault(folder, recording):
+        if fault := first_fault(folder, recording):
             yield Fault(recording, str(fault))
             continue
         waiting[recording] = {}

@@ -39,11 +39,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TrainedEmbeddingNet:
-    """A model with a trained embedding network, and the course of its training.
-
-    The network is the `metric` of the model that training started from; it is that of
-    the best epoch.
-    """
+    """A model with the network of the best epoch as its `metric`, and all epochs."""
 
     model: Model
     epochs: tuple[Epoch, ...]

@@ -20,9 +20,8 @@ SecondLayer = Literal["pca", "shrunk"]
 class InitialNetwork:
     """The untrained network of a recording, with its input and output.
 
-    Inputs are (N, D); the first layer W1 is (D, D), or (D, D + 1) with an offset in the
-    last column; the second W2 is (d, D). The output `vectors` (N, d) is not yet scaled
-    to unit length.
+    Inputs are (N, D), W1 is (D, D), or (D, D + 1) with an offset in the last column, W2
+    is (d, D); the output `vectors` (N, d) is not yet scaled to unit length.
     """
 
     inputs: FloatArray

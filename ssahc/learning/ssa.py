@@ -37,9 +37,9 @@ ClusterFunction = Callable[[Affinity, Stop, MergeHistory | None], IntArray]
 class LearningTask:
     """A recording to learn the affinity of.
 
-    Together with the seed, its id decides on what is sampled. The network learns from
-    the labels that `cluster` gives. If the number of speakers N* is known, no
-    clustering leaves fewer clusters, and periods end there.
+    Its id, with the seed, decides on what is sampled. The network learns from the
+    labels that `cluster` gives. If the number of speakers N* is known, no clustering
+    leaves fewer clusters, and periods end there.
     """
 
     recording_id: str
@@ -50,10 +50,7 @@ class LearningTask:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """The affinity of a recording after learning, and the periods it took.
-
-    There are none for systems that do not learn.
-    """
+    """The affinity of a recording, and the periods it took to learn it, if it did."""
 
     affinity: Affinity
     periods: tuple[Period, ...]
@@ -204,8 +201,7 @@ class _Recording:
     def _separation(self, history: MergeHistory) -> float:
         """Return how far clusters stand apart by the judge.
 
-        That is at the known number of speakers, or at the best of all numbers up to
-        that of the first clusters.
+        That is at the known number of speakers, or at the best number up to the first.
         """
         counts: Sequence[int] = range(2, min(self.first_count, _MOST_JUDGED) + 1)
         if self.task.num_speakers is not None:

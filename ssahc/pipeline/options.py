@@ -21,7 +21,7 @@ from ssahc.runtime.device import Device
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
 _NEEDS_PLDA = ("plda", "ssahc+plda")
-LEARNING = ("ssahc", "ssahc+plda")
+LEARNING: tuple[System, ...] = ("ssahc", "ssahc+plda")
 _LEARNED_THRESHOLD = 0.1
 # How clusterings without a threshold find the number of speakers.
 _RULES = {"kmeans": "x-means", "xmeans": "BIC", "spectral": "eigengap"}

@@ -71,10 +71,7 @@ def check_picture(path: Path, inputs: Iterable[Path | None]) -> None:
 
 @contextmanager
 def plain_style() -> Iterator[None]:
-    """Use matplotlib's defaults, whatever the user's matplotlibrc sets.
-
-    It may ask for LaTeX, for example, which need not be installed.
-    """
+    """Use matplotlib's defaults, not the user's, which may ask for LaTeX."""
     _load_matplotlib()
     import matplotlib
 

@@ -107,8 +107,8 @@ def _list_errors(
 ) -> tuple[ErrorSpan, ...]:
     """Return error spans with the hypothesis speakers' own names.
 
-    Where several speakers are wrong at once, the pairs that pyannote.metrics forms are
-    arbitrary; here, speakers are paired by name.
+    Where several speakers are wrong at once, they are paired by name; the pairs that
+    pyannote.metrics forms are arbitrary.
     """
     errors = differences.empty()
     for segment in differences.itersegments():

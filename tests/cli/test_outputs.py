@@ -18,7 +18,7 @@ def test_wrong_usage_writes_nothing(folder, diarize):
         (["--min-speakers", 3, "--max-speakers", 2], "--max-speakers must be"),
         (["--threshold", "nan"], "--threshold must be a number"),
         (["--rttm-channel", "a b"], "one word"),
-        (["--rttm-channel", os.fsdecode(b"\xff")], "must be UTF-8"),
+        (["--rttm-channel", os.fsdecode(b"\xff")], "is not UTF-8"),
         (["--device", "tpu"], "'tpu' is not one of"),
         (["--model-dir", "/nowhere"], "no such folder"),
         (["--model-dir", ""], "the path is empty"),

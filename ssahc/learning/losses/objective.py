@@ -48,11 +48,7 @@ _CLASS_LOSSES: dict[LossName, Callable[..., Tensor]] = {
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss of labelled embeddings.
-
-    Gamma, triplets and their form are those of SSA's loss; see `LearningOptions`. A
-    UsageError is raised if an option is set that the loss does not use.
-    """
+    """A loss of labelled embeddings; gamma and triplets are those of SSA's."""
 
     loss: LossName
     options: LossOptions = field(default_factory=LossOptions)
