@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -176,24 +175,21 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     _refuse_odd_target(path)
     encoding = None if "b" in mode else "utf-8"
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        file = open(temporary, mode, encoding=encoding)
     except OSError as error:
         raise UsageError(
             f"{path.parent}: cannot write there ({error.strerror}); "
             "choose another output folder"
         ) from error
-    # kaldi_io insists on a file whose mode attribute is "wb".
-    os.close(handle)
-    temporary = Path(name)
     try:
-        with open(temporary, mode, encoding=encoding) as file:
+        with file:
             yield file
             # A name may reach the disk before the contents: a power failure would leave
             # an empty file in place of a good one.
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         # A full disk: the failing write does not name the file.
@@ -229,9 +225,3 @@ def refuse_input(path: Path, inputs: Iterable[Path | None], way_out: str) -> Non
         with suppress(OSError):
             if source is not None and path.samefile(source):
                 raise UsageError(f"{path}: is read, and would be lost; {way_out}")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
