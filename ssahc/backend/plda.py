@@ -156,7 +156,7 @@ def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatA
 
 
 def isotropic_plda(dim: int) -> Plda:
-    """Return a PLDA of whitened x-vectors with one speaker share in all directions."""
+    """Return a generic PLDA of whitened x-vectors, the same in all directions."""
     within = 1 - _SPEAKER_SHARE
     psi = np.full(dim, _SPEAKER_SHARE / within)
     return Plda(np.zeros(dim), np.eye(dim) / np.sqrt(within), psi)

@@ -103,7 +103,10 @@ def covariances(plda: Plda) -> tuple[FloatArray, FloatArray]:
 
 
 def smooth_plda(plda: Plda, smoothing: float) -> Plda:
-    """Add to the within-class covariance (``ivector-copy-plda --smoothing``)."""
+    """Add a share of the between-class covariance to the within-class one.
+
+    Source: ``ivector-copy-plda --smoothing``.
+    """
     within = 1 + smoothing * plda.psi
     return Plda(plda.mean, plda.transform / np.sqrt(within)[:, None], plda.psi / within)
 
@@ -147,7 +150,10 @@ def adapt_plda(
 def principal_variances(
     vectors: FloatArray, purpose: str
 ) -> tuple[FloatArray, FloatArray]:
-    """Return variances (1/N, decreasing) along principal directions, one per row."""
+    """Return the variances (1/N, decreasing) along principal directions, one per row.
+
+    A DataError names the purpose if the vectors do not vary in all of them.
+    """
     _check_enough(vectors, purpose)
     count, dim = vectors.shape
     centered = vectors - vectors.mean(axis=0)

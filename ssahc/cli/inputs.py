@@ -149,9 +149,9 @@ class SpeakersOf:
 
 
 def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
-    """Warn of values in a config file, used all the same, that suit another system.
+    """Warn of values in a config file that were chosen for another system.
 
-    Values of `given` are None where the command line does not set them.
+    They are used all the same. None in `given` means "not on the command line".
     """
     system = given["system"]
     stored = {} if config is None or system is None else read_toml(config)

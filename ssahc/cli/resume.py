@@ -45,7 +45,10 @@ def work_folder(
 
 
 def _remove_other_options(folder: Path, out_dir: Path) -> None:
-    """Remove other options, lest a killed run leaves them beside its new files."""
+    """Remove the options of an earlier run if they are not those of the new files.
+
+    If this run is killed while it moves its files, they must not stand beside these.
+    """
     with suppress(FileNotFoundError):
         if (folder / CONFIG).read_bytes() != (out_dir / CONFIG).read_bytes():
             (out_dir / CONFIG).unlink()

@@ -178,7 +178,10 @@ class _FactoredClusters:
         means: _Means,
         tile: int,
     ) -> tuple[_Means, slice]:
-        """Return average affinities of rows to a tile, and the rows of it (-inf)."""
+        """Return the average affinities of rows to a tile, and the rows within it.
+
+        Affinities of clusters to themselves are minus infinity.
+        """
         begin, end = tile * _TILE, min((tile + 1) * _TILE, len(means))
         averages: _Means = left @ means[begin:end].T
         own = slice(*np.searchsorted(rows, (begin, end)))

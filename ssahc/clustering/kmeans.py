@@ -36,9 +36,9 @@ def kmeans_cluster(
 ) -> IntArray:
     """Cluster vectors (N, d) by k-means (Lloyd's algorithm, from scikit-learn).
 
-    `start` is the number of clusters, for ten k-means++ initialisations, or the initial
-    centres (K, d). Labels (N,) are in order of appearance; distinct vectors may be
-    fewer.
+    `start` is the number of clusters, for ten k-means++ initialisations with this seed,
+    or the initial centres (K, d). Labels (N,) are 0..K-1 in order of first appearance,
+    fewer if there are fewer distinct vectors.
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning

@@ -119,7 +119,7 @@ def _starts(vectors: FloatArray) -> list[FloatArray]:
     """Return pairs of initial centres along the first principal directions.
 
     They are the means of the halves of a Gaussian: sqrt(2 / pi) standard deviations
-    off.
+    from the mean.
     """
     if len(vectors) < 2:
         return []

@@ -107,7 +107,10 @@ def _read_whole(file: BinaryIO, size: int, kind: Kind) -> Array:
 
 
 def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
-    """Read an archive, as `read_entries`, up to an object whose end cannot be found."""
+    """Read a whole archive front to back; yields what `read_entries` does.
+
+    Nothing follows an object whose end cannot be found.
+    """
     entries, fault = _index_archive(path, kind)
     yield from read_entries(entries, kind)
     if fault is not None and fault.key is not None:

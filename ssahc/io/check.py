@@ -47,7 +47,7 @@ Track = Callable[[Vectors, int], Vectors]
 class Report:
     """Contents and problems of an x-vector folder.
 
-    There are none if every recording can be diarized and all have one dimension.
+    There are no problems if every recording can be diarized and all have one dimension.
     `problems` are the first thousand of `num_problems`, `xvectors` is the number of
     readable ones of recordings, `dim` their most frequent dimension (0 without any),
     and `seconds` the time covered by windows, overlap counted once.

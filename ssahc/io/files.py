@@ -127,7 +127,10 @@ def is_word(text: str) -> bool:
 
 
 def to_number(text: str) -> float:
-    """Return a number as C reads it: unlike Python, without 1_0 and other digits."""
+    """Return a number as C reads it, or raise a ValueError.
+
+    Python also reads 1_0 as ten, and the digits of all scripts.
+    """
     if "_" in text or not text.isascii():
         raise ValueError(f"expected a number, found {text!r}")
     return float(text)

@@ -77,7 +77,11 @@ def move_files(source: Path, target: Path, names: Iterable[str]) -> None:
 
 
 def move_tree(source: Path, target: Path) -> None:
-    """Move all files below a folder; UsageError if one would replace a folder."""
+    """Move all files below a folder to the same places below another.
+
+    Nothing is moved, and a UsageError raised, if something other than a file is in the
+    place of one.
+    """
     files = sorted(path for path in source.rglob("*") if path.is_file())
     refuse_odd(target, (str(path.relative_to(source)) for path in files))
     for folder in sorted({path.parent for path in files}):
@@ -163,7 +167,10 @@ def _open_lock(path: Path, lock: Path) -> IO[bytes]:
 
 
 def _expect(kind: str, path: Path) -> None:
-    """Raise a UsageError if a link, say, is in the place of what ssahc makes."""
+    """Raise a UsageError if something other than a file or folder of ours is there.
+
+    An output folder that was copied may hold a link, and its target is not ours.
+    """
     if not os.path.lexists(path):
         return
     found = name_kind(path.lstat().st_mode)

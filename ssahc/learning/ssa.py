@@ -50,7 +50,7 @@ class LearningTask:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """The affinity of a recording, and the periods it took to learn it, if it did."""
+    """The affinity of a recording after learning, and the periods of that, if any."""
 
     affinity: Affinity
     periods: tuple[Period, ...]
@@ -201,7 +201,8 @@ class _Recording:
     def _separation(self, history: MergeHistory) -> float:
         """Return how far clusters stand apart by the judge.
 
-        That is at the known number of speakers, or at the best number up to the first.
+        That is at the known number of speakers, or at the best of all numbers up to
+        that of the first clusters.
         """
         counts: Sequence[int] = range(2, min(self.first_count, _MOST_JUDGED) + 1)
         if self.task.num_speakers is not None:

@@ -109,7 +109,7 @@ def _merge_best(
 ) -> tuple[FloatArray, FloatArray]:
     """Merge up to `merges` disjoint pairs of speakers, in order of their gain.
 
-    Of `_MANY` speakers, only one pair is merged if that lowers the evidence.
+    Pairs that lower the evidence are merged only for the first one in `_MANY` speakers.
     """
     gains = merge_gains(observations, posterior)
     responsibilities = posterior.responsibilities.copy()

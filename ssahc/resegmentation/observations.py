@@ -23,10 +23,10 @@ class Observations:
     """The windows of one recording, in order of time.
 
     X-vectors `latent` (N, D) are in the latent space of a PLDA, with within-speaker
-    covariance I and between-speaker variances `psi` (D,). `weights` (N,) are effective
-    numbers of independent observations, in place of the constant F_A of VBx; `stay` (N
-    - 1,) are probabilities that the speaker stays until the next window; `fb` is F_B,
-    the weight of the prior of the speakers' means.
+    covariance I and between-speaker variances `psi` (D,). `weights` (N,) are the
+    effective numbers of independent observations, in place of the constant F_A of VBx.
+    `stay`, one less, are the probabilities that the speaker stays until the next
+    window. `fb` is F_B of VBx, the weight of the prior of the speakers' means.
     """
 
     latent: FloatArray

@@ -93,11 +93,11 @@ class ResegmentationOptions(Options, group="Resegmentation"):
 class Resegmentation:
     """Candidates for all numbers of speakers of one recording, to be cut at any stop.
 
-    `path` has one candidate for each number, the largest first; if labels were computed
-    anew because of lasting noise, the evidence is still that of the first labels.
-    `noise` is the variance of the windows around their speakers' means, 1 in the model,
-    for which the observations are weighted. Both are in order of time, which `order`
-    (N,) sorts the windows by; `history` and `affinity`, which was clustered, are in
+    `path` has one candidate for each number of speakers, the largest first. (If labels
+    were computed anew because of lasting noise, the evidence is still that of the first
+    labels.) `noise` is the variance of the windows around their speakers' means, 1 in
+    the model; the weights of `observations` are for this noise. Both are in order of
+    time, into which `order` (N,) sorts the windows; `history` and `affinity` are in
     that of the recording.
     """
 

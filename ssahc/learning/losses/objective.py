@@ -48,7 +48,7 @@ _CLASS_LOSSES: dict[LossName, Callable[..., Tensor]] = {
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss of labelled embeddings; gamma and triplets are those of SSA's."""
+    """A loss of labelled embeddings; gamma, triplets and their form are for SSA's."""
 
     loss: LossName
     options: LossOptions = field(default_factory=LossOptions)

@@ -46,9 +46,10 @@ class Losses(ABC):
 
     @abstractmethod
     def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
-        """Return the losses (B,), and the gradients (B, N, d) before the scaling.
+        """Return the losses (B,) and their gradients, before the scaling to length 1.
 
-        `Pass.gradients` goes on from there.
+        The gradients (B, N, d) are those of the network's output before its rows are
+        scaled (`Pass.gradients` goes on from there).
         """
 
     def step(self, lr: float) -> None:  # noqa: B027
