@@ -138,10 +138,14 @@ def _open_closed() -> None:
 def _stop(number: int, frame: Any) -> NoReturn:
     # Ignore further signals while results are stored.
     for other in _STOPS:
-        signal.signal(other, signal.SIG_IGN)
+        signal.signal(other, _ignore)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     _fail(f"stopped by {signal.Signals(number).name}", 128 + number)
+
+
+def _ignore(number: int, frame: Any) -> None:
+    pass
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:
