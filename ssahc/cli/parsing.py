@@ -76,21 +76,10 @@ class Verb(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        verbose = "Also print details of each recording."
         self.params += [
-            click.Option(
-                ["-v", "--verbose"],
-                is_flag=True,
-                expose_value=False,
-                callback=_set_level(logging.DEBUG),
-                help="Also print details of each recording.",
-            ),
-            click.Option(
-                ["-q", "--quiet"],
-                is_flag=True,
-                expose_value=False,
-                callback=_set_level(logging.ERROR),
-                help="Print errors only.",
-            ),
+            _level_option(["-v", "--verbose"], logging.DEBUG, verbose),
+            _level_option(["-q", "--quiet"], logging.ERROR, "Print errors only."),
         ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -118,12 +107,16 @@ class Verb(click.Command):
                     formatter.write_dl(rows[group], col_max=26)
 
 
-def _set_level(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
+def _level_option(flags: list[str], level: int, text: str) -> click.Option:
+    """Return an option that sets the level of the log."""
+
     def set_level(ctx: click.Context, param: click.Parameter, given: bool) -> None:
         if given:
             _logger.setLevel(level)
 
-    return set_level
+    return click.Option(
+        flags, is_flag=True, expose_value=False, callback=set_level, help=text
+    )
 
 
 def options_of(
