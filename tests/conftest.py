@@ -18,11 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 from fault_table import PAGE, Row
+from kaldi_tables import read_table
 
 from ssahc import api
 from ssahc.cli import journal, main
 from ssahc.core.types import Model, Recording
-from ssahc.io.ark import ArchiveWriter, read_table
+from ssahc.io.ark import ArchiveWriter
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import write_xvector_dir

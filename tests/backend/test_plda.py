@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from kaldi_tables import read_table
 from scipy.stats import multivariate_normal
 
 from ssahc.backend.plda import (
@@ -13,7 +14,6 @@ from ssahc.backend.plda import (
 from ssahc.backend.preprocess import recording_pca
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import Plda
-from ssahc.io.ark import read_table
 from ssahc.io.plda import read_plda, write_plda
 from ssahc.io.text import read_spk2utt
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from kaldi_tables import read_table
 
 import ssahc
 from ssahc.backend.plda_training import adapt_plda, covariances, smooth_plda, train_plda
 from ssahc.backend.training import TrainingOptions, estimate_whitening, fit_model
 from ssahc.core.errors import DataError, UsageError
-from ssahc.io.ark import read_single, read_table
+from ssahc.io.ark import read_single
 from ssahc.io.plda import read_plda
 from ssahc.io.text import read_utt2spk
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from kaldi_tables import read_table
 from scipy.spatial.distance import cdist
 from scipy.stats import multivariate_normal
 
@@ -9,7 +10,6 @@ from ssahc.backend.plda import PldaOptions, plda_affinity
 from ssahc.backend.trials import embed, score_trials
 from ssahc.core.errors import DataError
 from ssahc.core.types import Model, Plda
-from ssahc.io.ark import read_table
 from ssahc.io.plda import read_plda
 from ssahc.io.text import read_utt2spk
 

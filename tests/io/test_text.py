@@ -1,4 +1,5 @@
 import pytest
+from kaldi_tables import read_labels
 
 from ssahc.core.errors import FormatError
 from ssahc.core.types import Turn
@@ -6,7 +7,6 @@ from ssahc.io.files import read_fields
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     Segment,
-    read_labels,
     read_reco2num_spk,
     read_segments,
     read_spk2utt,
@@ -33,7 +33,6 @@ def test_tables_are_read(write):
     assert read_spk2utt(write("r u v\ns\n")) == {"r": ["u", "v"], "s": []}
     assert read_utt2spk(write("u\tr\nv r")) == {"u": "r", "v": "r"}
     assert read_reco2num_spk(write("r 2\n")) == {"r": 2}
-    assert read_labels(write("u 1 \nv 2 \n")) == {"u": 1, "v": 2}
 
 
 def test_labels_are_written_as_kaldi_does(tmp_path, golden):
@@ -50,7 +49,6 @@ def test_errors_name_file_and_line(write):
         (read_utt2spk, "u\n", "1: key 'u': expected 'utterance recording'"),
         (read_reco2num_spk, "r 0\n", "1: key 'r': expected a whole number"),
         (read_reco2num_spk, "r " + "9" * 5000, "expected a whole number"),
-        (read_labels, "u x\n", "expected a label"),
         (read_rttm, turn.replace("0 1", "0 x"), "expected a number for the duration"),
         (read_rttm, turn + turn.replace("0 0", "1 0"), "'r' is on channel '1' here"),
         (read_uem, "r 0 1\n", "1: expected 'recording channel start end'"),

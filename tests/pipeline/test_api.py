@@ -7,14 +7,13 @@ from typing import get_args
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from kaldi_tables import read_labels, read_table
 
 import ssahc
 from ssahc.cli import cli
 from ssahc.clustering.ahc import agglomerative_cluster
-from ssahc.io.ark import read_table
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
-from ssahc.io.text import read_labels
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.pipeline.options import System
 

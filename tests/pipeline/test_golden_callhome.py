@@ -5,17 +5,18 @@ import re
 
 import numpy as np
 import pytest
+from kaldi_tables import read_labels, read_table
 
 from ssahc.backend.plda import PldaOptions, plda_affinity
 from ssahc.backend.preprocess import apply_transform, center, whiten_and_normalize
 from ssahc.clustering.ahc import AhcOptions, agglomerative_cluster, average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.turns import make_turns
-from ssahc.io.ark import read_entries, read_table
+from ssahc.io.ark import read_entries
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.scp import read_scp
-from ssahc.io.text import read_labels, read_reco2num_spk, read_segments, read_spk2utt
+from ssahc.io.text import read_reco2num_spk, read_segments, read_spk2utt
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions

@@ -99,7 +99,7 @@ def test_what_is_shared_is_computed_once(conversation, model, monkeypatch):
 
         return call
 
-    stages = {diarize: ("learn", "plda_affinity", "fuse"), clustering: ("link",)}
+    stages = {diarize: ("learn_batch", "plda_affinity", "fuse"), clustering: ("link",)}
     for module, names in stages.items():
         for name in names:
             monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
@@ -107,7 +107,7 @@ def test_what_is_shared_is_computed_once(conversation, model, monkeypatch):
     grid = {"gamma": [0.2, 0.6], "fusion_weight": WEIGHTS, "threshold": THRESHOLDS}
     sweep = sweep_recording(conversation.recording, scorer, grid, model)
     assert len(sweep.scores) == 2 * 3 * 4
-    expected = {"learn": 2, "plda_affinity": 1, "link": 6, "fuse": 6}
+    expected = {"learn_batch": 2, "plda_affinity": 1, "link": 6, "fuse": 6}
     assert calls == expected
 
 

@@ -74,3 +74,20 @@ def test_settings_in_the_working_directory_do_not_end_help(ssahc, tmp_path):
         (tmp_path / name).write_bytes(b"[ \xff")
     result = ssahc("score", "--help", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_broken_settings_in_the_working_directory_are_named(ssahc, golden, tmp_path):
+    scores = golden / "ahc_random"
+    (tmp_path / "tuning.csv").write_text(
+        "threshold,der,scored,missed,false_alarm,confusion\n0,10,100,10,0,0\n"
+    )
+    for name, content, command in (
+        (".numba_config.yaml", b"[ \n", ("cluster", scores / "scores.ark", "r2u", "o")),
+        ("matplotlibrc", b"\xff", ("plot", "thresholds", "tuning.csv", "x.png")),
+    ):
+        (tmp_path / "r2u").write_bytes((scores / "reco2utt").read_bytes())
+        (tmp_path / name).write_bytes(content)
+        result = ssahc(*command, cwd=tmp_path)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"ssahc: error: {name}: ")
+        assert result.stderr.count("\n") == 1

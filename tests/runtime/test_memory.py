@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kaldi_tables import read_table
 
 from ssahc.api import DataError, diarize_recording, make_options
 from ssahc.core.types import Recording
-from ssahc.io.ark import ArchiveWriter, read_table, write_single
+from ssahc.io.ark import ArchiveWriter, write_single
 from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 from ssahc.pipeline.memory_model import working_set
 from ssahc.runtime.memory import check_room, memory_taken
