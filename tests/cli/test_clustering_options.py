@@ -106,16 +106,6 @@ def test_vb_needs_a_plda_or_a_whitening_transform(values, message):
     settle(ssahc.make_options(system="cosine", clustering="vb"), NO_MODEL)
 
 
-def test_a_run_with_vb_is_repeated_from_its_config(ssahc_here, folder):
-    model, config = ("--model-dir", folder / "model"), folder / "o" / "config.toml"
-    vb, labels = ("--final-clustering=vb", "--system=cosine", "--threshold=-1"), []
-    for out, options in (("o", (*model, *vb)), ("again", ("--config", config))):
-        result = ssahc_here("diarize", folder / "x", folder / out, *options)
-        assert result.returncode == 0, result.stderr
-        labels.append((folder / out / "labels").read_bytes())
-    assert labels[0] == labels[1]
-
-
 def test_clustering_of_vectors_refuses_scores_alone(ssahc_here, folder):
     x, out = folder / "x", folder / "o"
     model = ("--model-dir", folder / "model")

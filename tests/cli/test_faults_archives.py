@@ -11,7 +11,6 @@ import pytest
 from ssahc.core.errors import FormatError
 from ssahc.io.ark import read_single, read_table
 from ssahc.io.objects import format_text
-from ssahc.io.scp import read_scp
 
 SECTION = "Kaldi archives and scp files"
 DIM = 24
@@ -220,16 +219,3 @@ def test_huge_dimensions_are_refused_before_allocation(tmp_path, kind, data):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1e6
-
-
-@pytest.mark.parametrize("space", ["\u2003", "\x85", "\x1c"])
-def test_only_ascii_white_space_ends_a_key(tmp_path, space):
-    key = f"a{space}b"
-    archive = f"{key} ".encode() + VECTOR
-    (tmp_path / "x.ark").write_bytes(archive)
-    (tmp_path / "x.scp").write_text(f"{key}\tx.ark:{len(archive) - len(VECTOR)} \r\n")
-    assert list(read_scp(tmp_path / "x.scp")) == [key]
-    for name in ("x.ark", "x.scp"):
-        ((found, vector),) = read_table(tmp_path / name, "vector")
-        assert found == key
-        np.testing.assert_allclose(vector, VALUES, rtol=1e-6)

@@ -139,29 +139,6 @@ def test_few_or_equal_windows_are_diarized(corpus, folder, ssahc_here, system):
     assert [labels[f"n2-{i}"] for i in range(2)] == [1, 2]
 
 
-def test_recordings_give_the_same_turns_when_listed_alone(folder, diarize):
-    assert diarize()[0] == 0
-    lines = (folder / "x" / "spk2utt").read_text().splitlines(keepends=True)
-    merged = b""
-    for piece in (lines[:1], lines[1:]):
-        (folder / "piece").write_text("".join(piece))
-        assert diarize("--recordings", folder / "piece", out="part")[0] == 0
-        merged += (folder / "part" / "rttm").read_bytes()
-    assert merged == (folder / "out" / "rttm").read_bytes()
-
-
-def test_a_list_must_name_recordings_of_the_folder(folder, diarize):
-    for text, message in (
-        ("nobody\n", "has no recording 'nobody'; among its 3 recordings are a000"),
-        ("a000\na000 x\n", "list:2: key 'a000': already in line 1"),
-        ("", "list: lists no recording"),
-    ):
-        (folder / "list").write_text(text)
-        status, errors, _ = diarize("--recordings", folder / "list")
-        assert status == 2
-        assert message in errors
-
-
 def test_a_recording_without_turns_is_named(folder, diarize):
     path = folder / "x" / "segments"
     lines = [line.split() for line in path.read_text().splitlines()]

@@ -105,15 +105,6 @@ def test_a_recording_without_scores_is_named(data, tmp_path):
     assert "'a001'" in errors
 
 
-def test_scores_of_other_windows_are_refused(data, corpus, tmp_path):
-    recordings = [item.recording for item in corpus["b"].conversations]
-    write_xvector_dir(tmp_path / "x", recordings)
-    options = ("--plda-scores", data / "plda" / "scores.scp")
-    message = run(tmp_path / "x", tmp_path / "out", *options, status=2)
-    assert "no recording could be done" in message
-    assert not (tmp_path / "out").exists()
-
-
 def test_scores_conflict_with_a_plda(data, tmp_path):
     options = ("--plda-scores", data / "plda" / "scores.scp", *model_flags(data))
     plda = ("--plda", data / "model" / "plda")

@@ -140,16 +140,6 @@ def test_files_of_an_earlier_model_are_removed(train, corpus_dir, tmp_path):
     contents(tmp_path / "out", FILES - {"plda"})
 
 
-def test_files_of_other_runs_are_not_replaced(train, tmp_path):
-    for name in ("config.toml", "mean.vec"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).write_text("mine")
-        status, errors = train(out=name)
-        assert status == 2
-        assert f"holds {name} that no completed run of ssahc train" in errors[-1]
-        assert (tmp_path / name / name).read_text() == "mine"
-
-
 def test_a_warning_says_if_no_epoch_is_better_than_the_initial_network(train):
     status, errors = train("--lr", 1e18, "--epochs", 1)
     assert status == 0
@@ -312,13 +302,3 @@ def test_nothing_is_written_on_errors(train, corpus_dir, tmp_path, monkeypatch):
     status, errors = train()
     assert status == 2
     assert "metric.ark: is a folder" in errors[-1]
-
-
-def test_a_broken_network_is_one_line(ssahc_here, corpus_dir, tmp_path):
-    path = tmp_path / "metric.ark"
-    path.write_bytes(weights(corpus_dir / "out")[:-9])
-    arguments = (corpus_dir / "a", tmp_path / "d", "--model-dir", corpus_dir / "out")
-    result = ssahc_here("diarize", *arguments, "--metric", path)
-    assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
-    assert line.startswith(f"ssahc: error: {path}: key 'projection': truncated")

@@ -153,36 +153,6 @@ def test_a_broken_checkpoint_is_refused_in_one_line(train, unfinished):
         assert errors[-1].startswith("ssahc: error: ")
 
 
-class Trap:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-def test_nothing_is_unpickled(train, unfinished, tmp_path):
-    path = unfinished / "checkpoint.npz"
-    arrays, record = read_checkpoint(path)
-    trap = np.array([Trap(tmp_path / "sprung")], dtype=object)
-    for stored in (
-        {"record": np.array(record), **arrays, "layer0": trap},
-        {"record": trap, **arrays},
-        {"record": np.array(record), **arrays, "unused": trap},
-    ):
-        np.savez(path, allow_pickle=True, **stored)
-        status, errors = train("--resume")
-        assert status == 2
-        assert f"{path}: is broken, or no checkpoint of ssahc" in errors[-1]
-    path.write_bytes(trap.dumps())
-    assert train("--resume")[0] == 2
-    assert not (tmp_path / "sprung").exists()
-    np.load(path, allow_pickle=True)
-    assert (tmp_path / "sprung").exists(), "the trap works"
-
-
 def test_a_run_killed_before_its_first_checkpoint_starts_over(train, unfinished, whole):
     (unfinished / "checkpoint.npz").unlink()
     status, errors = train("--resume")

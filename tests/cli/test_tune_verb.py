@@ -3,13 +3,12 @@
 import csv
 import json
 import tomllib
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssahc.cli.sweep_grid import GridOptions, parse_numbers
+from ssahc.cli.sweep_grid import parse_numbers
 from ssahc.cli.sweep_table import read_sweep, write_sweep
 from ssahc.core.errors import FormatError, UsageError
 from ssahc.core.options import list_options
@@ -270,13 +269,6 @@ def test_lists_and_ranges_of_numbers():
     for text in ("", "1,", "1:2", "1:2:0", "2:1:1", "0:inf:1", "nan", "1_0", arabic):
         with pytest.raises(UsageError, match="--x: expected numbers"):
             parse_numbers("--x", text)
-
-
-def test_the_default_thresholds_are_symmetric():
-    numbers = parse_numbers("--thresholds", GridOptions.thresholds)
-    assert numbers == tuple(-number for number in reversed(numbers))
-    steps = {round(b - a, 9) for a, b in pairwise(numbers)}
-    assert steps == {0.05, 0.5, 5.0}
 
 
 def test_ranges_are_limited_in_length_and_precision():
