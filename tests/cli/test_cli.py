@@ -139,18 +139,16 @@ def test_verbose_shows_what_was_learned(ssahc_here, folder, tmp_path):
 
 def test_options_take_effect(ssahc_here, folder, tmp_path):
     base = ("diarize", folder / "a", tmp_path, "--model-dir", folder / "model" / "b")
-    options = ("--system", "cosine", "--num-speakers", 3, "--rttm-channel", "1")
-    assert ssahc_here(*base, *options).returncode == 0
-    rttm = read_rttm(tmp_path / "rttm")
-    assert set(rttm.channels.values()) == {"1"}
-    for turns in rttm.turns.values():
-        assert {turn.speaker for turn in turns} == {"1", "2", "3"}
-    result = ssahc_here(
-        *base, "--system", "cosine", "--threshold", 9, "--max-speakers", 2
-    )
-    assert result.returncode == 0
-    for turns in read_rttm(tmp_path / "rttm").turns.values():
-        assert len({turn.speaker for turn in turns}) == 2
+    for options, count in (
+        (("--num-speakers", 3), 3),
+        (("--threshold", 9, "--max-speakers", 2), 2),
+    ):
+        options = ("--system", "cosine", "--rttm-channel", "1", *options)
+        assert ssahc_here(*base, *options).returncode == 0
+        rttm = read_rttm(tmp_path / "rttm")
+        assert set(rttm.channels.values()) == {"1"}
+        for turns in rttm.turns.values():
+            assert len({turn.speaker for turn in turns}) == count
 
 
 def test_score_prints_a_table_and_json(ssahc_here, folder, diarized):

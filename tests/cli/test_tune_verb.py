@@ -228,13 +228,7 @@ def test_wrong_usage_and_unusable_references_are_refused(data, tune):
         assert not (data / "tuned").exists()
 
 
-def test_tune_and_diarize_do_not_overwrite_each_other(data, tune, rate, ssahc_here):
-    rate("--system", "plda")
-    before = (data / "o" / "config.toml").read_bytes()
-    result = tune("--system", "plda", out="o")
-    assert result.returncode == 2
-    assert "config.toml: was not written by ssahc tune" in result.stderr
-    assert (data / "o" / "config.toml").read_bytes() == before
+def test_diarize_does_not_overwrite_a_tuning(data, tune, ssahc_here):
     assert tune(*COSINE, "--thresholds", "0,0.1").returncode == 0
     before = (data / "tuned" / "config.toml").read_bytes()
     result = ssahc_here("diarize", data / "x", data / "tuned", *COSINE)
@@ -274,11 +268,13 @@ def test_lists_and_ranges_of_numbers():
 def test_ranges_are_limited_in_length_and_precision():
     numbers = parse_numbers("--x", "0.0001:1:0.0001")
     assert (len(numbers), numbers[-1]) == (10_000, 1.0)
-    for text in ("0:1:0.0001", "-1e300:1e300:1e-300"):
-        with pytest.raises(UsageError, match=f"{text}: more than 10000 values"):
+    for text, message in (
+        ("0:1:0.0001", "more than 10000 values"),
+        ("-1e300:1e300:1e-300", "more than 10000 values"),
+        ("1e-320:1e-319:1e-320", "at most 10 decimals"),
+    ):
+        with pytest.raises(UsageError, match=message):
             parse_numbers("--x", text)
-    with pytest.raises(UsageError, match="at most 10 decimals"):
-        parse_numbers("--x", "1e-320:1e-319:1e-320")
 
 
 finite = st.floats(-1e6, 1e6)
