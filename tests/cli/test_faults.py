@@ -81,14 +81,6 @@ def test_fault_of_xvectors_is_as_documented(as_the_page_says, fault):
     as_the_page_says(PAGE["X-vectors"][fault], XVECTORS[fault])
 
 
-def test_equal_windows_are_one_speaker(broken, diarize):
-    XVECTORS["equal windows"](broken)
-    assert diarize()[0] == 0
-    lines = (broken.folder / "out" / "rttm").read_text().splitlines()
-    speakers = {line.split()[7] for line in lines if broken.recording in line}
-    assert speakers == {"1"}
-
-
 # ---- model files -------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fault_table import Faults, check_fault
+from fault_table import Faults, check_fault, contents
 
 from ssahc.cli import diarize, diarize_task
 from ssahc.io.rttm import read_rttm
@@ -237,13 +237,13 @@ def _(here):
 def test_the_others_are_written_if_nobody_reads_who_failed(broken, here):
     broken.vector(lambda vector: vector * np.nan)
     assert here.run().returncode == 1
-    before = {path.name: path.read_bytes() for path in here.out.iterdir()}
+    before = contents(here.out)
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as stderr:
         assert resume(here, stderr=stderr).returncode == 1
     assert sorted(read_rttm(here.out / "rttm").turns) == ["a000", "a002"]
-    assert {path.name: path.read_bytes() for path in here.out.iterdir()} == before
+    assert contents(here.out) == before
 
 
 @pytest.mark.parametrize("name", fault)

@@ -83,16 +83,6 @@ def test_an_rttm_of_an_earlier_clustering_is_removed(folder, diarize, ssahc_here
     assert (out / "rttm").read_text() == "mine"
 
 
-def test_a_reference_among_the_x_vectors_is_not_replaced(folder, diarize):
-    (folder / "x" / "rttm").write_text("my reference")
-    status, errors, _ = diarize(out="x")
-    assert status == 2
-    assert errors.count("\n") == 1
-    assert (folder / "x" / "rttm").read_text() == "my reference"
-    (folder / "x" / "rttm").unlink()
-    assert diarize(out="x")[0] == diarize(out="x")[0] == 0
-
-
 def test_a_failed_run_keeps_the_earlier_results(folder, diarize):
     assert diarize()[0] == 0
     before = (folder / "out" / "rttm").read_bytes()

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from fault_table import contents
 from kills import killed
 
 from ssahc.cli import resume
@@ -17,10 +18,6 @@ from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_d
 
 FILES = {"rttm", "labels", "scores.ark", "scores.scp", "config.toml"}
 PLAIN = ("--system", "plda", "--max-speakers", 4)
-
-
-def contents(out):
-    return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
 @pytest.fixture

@@ -143,10 +143,9 @@ def speakers(here, labelled):
 
 def test_speakers_are_the_means_of_their_utterances(run, here, speakers, fitted):
     names, own = speakers
-    options = ("--model-dir", here / "model", "--enroll-spk2utt", here / "spk2utt")
-    status, values, errors = run(
-        *options, "--write-scores", here / "scores", trials="speaker_trials"
-    )
+    model = ("--model-dir", here / "model", "--enroll-spk2utt", here / "spk2utt")
+    options = (*model, "--write-scores", here / "scores")
+    status, values, errors = run(*options, trials="speaker_trials")
     assert (status, errors) == (0, ["ssahc: scored 900 of 900 trials"])
     found = read_labelled(here / "train")[0]
     vector = dict(zip(found.utterances, found.xvectors, strict=True))
@@ -162,8 +161,7 @@ def test_speakers_are_the_means_of_their_utterances(run, here, speakers, fitted)
         np.indices((30, 30)).reshape(2, -1).T,
         fitted.plda,
     )
-    trials = read_trials(here / "speaker_trials")
-    written = read_trial_scores(here / "scores", trials)
+    written = read_trial_scores(here / "scores", read_trials(here / "speaker_trials"))
     np.testing.assert_allclose(written, scores, atol=0.02)
     assert values["num_target"] == 30
     # More utterances give fewer errors.
@@ -171,14 +169,13 @@ def test_speakers_are_the_means_of_their_utterances(run, here, speakers, fitted)
 
 
 def test_enrolled_utterances_may_be_in_another_folder(run, here, speakers, labelled):
-    rows = [row % 5 != 4 for row in range(150)]
-    for name, kept in (("enrol", rows), ("test", [not row for row in rows])):
-        pick = np.flatnonzero(kept)
-        part = LabelledXvectors(
-            tuple(labelled.utterances[row] for row in pick),
-            tuple(labelled.speakers[row] for row in pick),
-            labelled.xvectors[pick],
+    fifth = np.arange(150) % 5 == 4
+    for name, kept in (("enrol", ~fifth), ("test", fifth)):
+        utterances, voices = (
+            tuple(np.array(column)[kept].tolist())
+            for column in (labelled.utterances, labelled.speakers)
         )
+        part = LabelledXvectors(utterances, voices, labelled.xvectors[kept])
         write_labelled(here / name, part)
     options = ("--enroll-spk2utt", here / "spk2utt")
     together = run(*options, trials="speaker_trials")
