@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ssahc.core.errors import UsageError
 from ssahc.core.types import Float32Array
+from ssahc.learning.adam import Adam
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,16 @@ class TrainingState:
         lr: float,
     ) -> None:
         self.weights, self.parameters, self.generator = weights, parameters, generator
-        self.optimizer = torch.optim.Adam([*weights, *parameters], lr=lr)
+        self.optimizer, self.lr = Adam([*weights, *parameters]), lr
         self.epochs: list[Epoch] = []
         self.best_weights: list[Float32Array] = []
 
     def step(self, loss: Tensor) -> float:
         """Take one step downhill; return the loss before it."""
-        self.optimizer.zero_grad()
+        for parameter in self.optimizer.parameters:
+            parameter.grad = None
         torch.autograd.backward(loss)
-        self.optimizer.step()
+        self.optimizer.step(self.lr)
         return loss.item()
 
     def end_epoch(self, epoch: Epoch) -> None:
@@ -111,7 +113,7 @@ class TrainingState:
             for kind, tensors in self._tensors().items()
             for number, tensor in enumerate(tensors)
         }
-        for number, moments in self.optimizer.state_dict()["state"].items():
+        for number, moments in self.optimizer.states.items():
             for name, tensor in moments.items():
                 arrays[f"{name}{number}"] = _to_array(tensor)
         for number, weight in enumerate(self.best_weights):
@@ -140,17 +142,15 @@ class TrainingState:
             for kind, tensors in self._tensors().items():
                 for number, tensor in enumerate(tensors):
                     tensor.copy_(load(f"{kind}{number}", tensor.shape))
-        adam = self.optimizer.state_dict()
-        adam["state"] = {
+        self.optimizer.states = {
             number: {
                 "step": load(f"step{number}", torch.Size()),
-                "exp_avg": load(f"exp_avg{number}", tensor.shape),
-                "exp_avg_sq": load(f"exp_avg_sq{number}", tensor.shape),
+                "exp_avg": load(f"exp_avg{number}", tensor.shape).to(tensor),
+                "exp_avg_sq": load(f"exp_avg_sq{number}", tensor.shape).to(tensor),
             }
-            for number, tensor in enumerate([*self.weights, *self.parameters])
+            for number, tensor in enumerate(self.optimizer.parameters)
             if f"step{number}" in checkpoint.arrays
         }
-        self.optimizer.load_state_dict(adam)
         self.generator.bit_generator.state = json.loads(checkpoint.generator)
         self.epochs = list(checkpoint.epochs)
         self.best_weights = [

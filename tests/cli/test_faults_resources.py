@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fault_table import Faults, check_fault
+from fault_table import Faults, check_fault, contents
 
 from ssahc.cli import diarize, diarize_task
 from ssahc.io.rttm import read_rttm
@@ -178,12 +178,19 @@ def _(here):
     return SimpleNamespace(stderr="", returncode=2 + result.returncode)
 
 
-def score(here, **streams):
-    """Score in a process of its own; what it prints goes elsewhere."""
+def in_a_process(*command, **streams):
+    """Run a verb in a process of its own; what it prints and says goes elsewhere."""
+    script = Path(sys.executable).with_name("ssahc")
+    result = subprocess.run(list(map(str, (script, *command))), check=False, **streams)
+    return SimpleNamespace(stderr=result.stderr or "", returncode=result.returncode)
+
+
+def check(here, **streams):
+    """Check, which prints one line, as all other verbs print theirs."""
     shutil.copytree(here.folder / "whole", here.out)
-    rttm = here.out / "rttm"
-    command = [Path(sys.executable).with_name("ssahc"), "score", rttm, rttm]
-    return subprocess.run(command, stderr=subprocess.PIPE, text=True, **streams)
+    return in_a_process(
+        "check", here.folder / "x", stderr=subprocess.PIPE, text=True, **streams
+    )
 
 
 @fault("nobody reads what is printed")
@@ -191,50 +198,52 @@ def _(here):
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as stdout:
-        return score(here, stdout=stdout)
+        return check(here, stdout=stdout)
 
 
 @fault("what is printed goes to a full disk")
 def _(here):
     with open("/dev/full", "w") as stdout:
-        return score(here, stdout=stdout)
+        return check(here, stdout=stdout)
 
 
-def log_to(here, **streams):
-    """Diarize in a process of its own; what it says goes elsewhere."""
-    options = ("--system", "plda", "--write-scores", "--max-speakers", "4")
+def resume(here, **streams):
+    """Finish a run again in a process of its own: it says so, and writes its files."""
     model = ("--model-dir", here.folder / "model")
-    script = Path(sys.executable).with_name("ssahc")
-    command = (script, "diarize", here.folder / "x", here.out, *model, *options)
-    result = subprocess.run(list(map(str, command)), check=False, **streams)
-    return SimpleNamespace(stderr=result.stderr or "", returncode=result.returncode)
+    options = ("--system", "plda", "--write-scores", "--max-speakers", "4", "--resume")
+    x = here.folder / "x"
+    return in_a_process("diarize", x, here.out, *model, *options, **streams)
 
 
 @fault("Python leaves out assertions (`PYTHONOPTIMIZE`)")
 def _(here):
     without = os.environ | {"PYTHONOPTIMIZE": "1"}
-    return log_to(here, env=without, stderr=subprocess.PIPE, text=True)
+    return resume(here, env=without, stderr=subprocess.PIPE, text=True)
 
 
 @fault("the log goes to a full disk")
 def _(here):
+    here.run()
     with open("/dev/full", "w") as stderr:
-        return log_to(here, stderr=stderr)
+        return resume(here, stderr=stderr)
 
 
 @fault("standard error is closed")
 def _(here):
-    return log_to(here, preexec_fn=lambda: os.close(2))
+    here.run()
+    return resume(here, preexec_fn=lambda: os.close(2))
 
 
 def test_the_others_are_written_if_nobody_reads_who_failed(broken, here):
     broken.vector(lambda vector: vector * np.nan)
+    assert here.run().returncode == 1
+    before = contents(here.out)
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as stderr:
-        assert log_to(here, stderr=stderr).returncode == 1
+        assert resume(here, stderr=stderr).returncode == 1
     assert sorted(read_rttm(here.out / "rttm").turns) == ["a000", "a002"]
-    assert not (here.out / ".unfinished").exists()
+    assert contents(here.out) == before
 
 
 @pytest.mark.parametrize("name", fault)

@@ -237,7 +237,7 @@ def _(here):
 @fault("stopped by a batch system (SIGTERM)")
 def _(here):
     with here.after(1, lambda: send(signal.SIGTERM)):
-        return here.run("--nj", 2)
+        return here.run()
 
 
 @fault("the terminal is closed (SIGHUP)")

@@ -1,7 +1,6 @@
 """``ssahc fit`` as a user runs it: folders in, a model folder out."""
 
 import shutil
-import struct
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from ssahc.backend.training import TrainingOptions, fit_model
 from ssahc.cli import cli
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import NO_MODEL, LabelledXvectors, Model, Plda
-from ssahc.io.ark import _kaldi_io, read_single
+from ssahc.io.ark import read_single
 from ssahc.io.labelled import read_labelled, read_xvectors, write_labelled
 from ssahc.io.plda import read_plda
 from ssahc.io.rttm import read_rttm
@@ -101,30 +100,6 @@ def test_kaldis_x_vectors_give_kaldis_model(fit, golden, tmp_path):
     np.testing.assert_allclose(model.mean, mean, rtol=1e-6, atol=1e-6)
     theirs = read_plda(source / "unbalanced.whitened.plda")
     np.testing.assert_allclose(model.plda.psi, theirs.psi, rtol=1e-6)
-
-
-def test_files_have_the_byte_layout_of_kaldis(fit, tmp_path, golden):
-    _, _, model = fit()
-    plda = (tmp_path / "model" / "plda").read_bytes()
-    # Both have 16 dimensions.
-    theirs = (golden / "plda_train" / "balanced.plda").read_bytes()
-    assert len(plda) == len(theirs)
-    vector, matrix = struct.pack("<bi", 4, 16), struct.pack("<bibi", 4, 16, 4, 16)
-    parts = (b"\0B<Plda> DV " + vector, b"DM " + matrix, b"DV " + vector, b"</Plda> ")
-    values = (8 * 16, 8 * 16 * 16, 8 * 16, 0)
-    start = 0
-    for part, size in zip(parts, values):
-        for data in (plda, theirs):
-            assert data[start : start + len(part)] == part
-        start += len(part) + size
-    assert start == len(plda)
-    psi = np.frombuffer(plda[-len(parts[-1]) - 8 * 16 : -len(parts[-1])], "<f8")
-    np.testing.assert_array_equal(psi, model.plda.psi)
-    assert (tmp_path / "model" / "mean.vec").read_bytes().startswith(b" [ ")
-    with (tmp_path / "model" / "transform.mat").open("rb") as file:
-        matrix = _kaldi_io().read_mat(file)
-    assert matrix.dtype == np.float32
-    np.testing.assert_array_equal(matrix, model.transform)
 
 
 def test_every_file_format_holds_the_same_model(fit, tmp_path):
@@ -341,4 +316,3 @@ def test_unsupervised_names_broken_recordings(ssahc_here, corpus_dir, tmp_path):
     assert result.returncode == 1
     assert "ssahc: error: recording 'a000': " in result.stderr
     assert "trained on 7 unlabelled recordings" in result.stderr
-    assert ssahc.read_model_dir(tmp_path / "model").plda is not None

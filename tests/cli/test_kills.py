@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).parents[1] / "elsewhere" / "forked_kills.py"
 # Enough recordings that some of the kills find a run with some of them done: fewer take
 # a moment, and every kill would come before the first or after the last.
 SIZE = ("--kills", "10", "--recordings", "20", "--duration", "80", "--nj", "1")
@@ -13,8 +13,7 @@ SIZE = ("--kills", "10", "--recordings", "20", "--duration", "80", "--nj", "1")
 
 def test_killed_runs_give_the_same_files_when_resumed(tmp_path):
     script = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "interrupt", tmp_path, *SIZE, "--seed=2"],
-        cwd=ROOT,
+        [sys.executable, SCRIPT, "interrupt", tmp_path, *SIZE, "--seed=2"],
         stdout=subprocess.PIPE,
         text=True,
     )

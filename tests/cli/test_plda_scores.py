@@ -93,31 +93,20 @@ def test_scores_in_another_order_of_windows_are_refused(data, tmp_path):
     assert labels
 
 
-def test_a_recording_without_scores_is_named(data, tmp_path):
-    lines = (data / "plda" / "scores.scp").read_text().splitlines(keepends=True)
-    # Its path is relative to the scp.
+def test_recordings_without_scores_or_bounds_are_named(data, tmp_path):
+    # Paths are relative to the scp.
     some = data / "plda" / "some.scp"
+    lines = (data / "plda" / "scores.scp").read_text().splitlines(keepends=True)
     some.write_text(lines[0])
-    options = ("--plda-scores", some, "--system", "plda")
-    errors = run(data / "x", tmp_path / "out", *options, status=1)
-    assert "has no score matrix for this recording" in errors
-    assert "'a001'" in errors
-
-
-def test_scores_of_other_windows_are_refused(data, corpus, tmp_path):
-    recordings = [item.recording for item in corpus["b"].conversations]
-    write_xvector_dir(tmp_path / "x", recordings)
-    options = ("--plda-scores", data / "plda" / "scores.scp")
-    message = run(tmp_path / "x", tmp_path / "out", *options, status=2)
-    assert "no recording could be done" in message
-    assert not (tmp_path / "out").exists()
-
-
-def test_scores_conflict_with_a_plda(data, tmp_path):
-    options = ("--plda-scores", data / "plda" / "scores.scp", *model_flags(data))
-    plda = ("--plda", data / "model" / "plda")
-    message = run(data / "x", tmp_path / "out", *options, *plda, status=2)
-    assert "leave out --plda" in message
+    (tmp_path / "bounds").write_text("a000 1 2\na002 1 2\n")
+    for options, message in (
+        (("plda", "--plda-scores", some), "has no score matrix for this recording"),
+        (("cosine", "--reco2min-max", tmp_path / "bounds"), "does not list this"),
+    ):
+        out = tmp_path / options[0]
+        errors = run(data / "x", out, "--system", *options, status=1)
+        assert message in errors
+        assert "'a001'" in errors
 
 
 def test_unused_scores_are_warned_of(data, tmp_path, caplog):
@@ -160,14 +149,6 @@ def test_cluster_takes_bounds(data, tmp_path):
     assert found["a002"] == 4
 
 
-def test_a_recording_without_bounds_is_named(data, tmp_path):
-    (tmp_path / "bounds").write_text("a000 1 2\na002 1 2\n")
-    options = ("--reco2min-max", tmp_path / "bounds", "--system", "cosine")
-    errors = run(data / "x", tmp_path / "out", *options, status=1)
-    assert "recording 'a001'" in errors
-    assert "does not list this recording" in errors
-
-
 def test_malformed_bounds_are_refused(data, tmp_path):
     options = ("--reco2min-max", tmp_path / "bounds")
     for text, message in (
@@ -181,16 +162,18 @@ def test_malformed_bounds_are_refused(data, tmp_path):
         assert message in run(data / "x", tmp_path / "out", *options, status=2)
 
 
-def test_bounds_conflict_with_other_numbers(data, tmp_path, monkeypatch):
+def test_conflicting_sources_are_refused(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bounds").write_text("a000 1 2\n")
     (tmp_path / "counts").write_text("a000 2\n")
-    for flag, value, surplus in (
-        ("--num-speakers", 2, "--num-speakers"),
-        ("--min-speakers", 2, "--min-speakers"),
-        ("--max-speakers", 5, "--max-speakers"),
-        ("--reco2num-spk", "counts", "--reco2min-max"),
+    bounds = ("--reco2min-max", "bounds")
+    scores = ("--plda-scores", data / "plda" / "scores.scp", *model_flags(data))
+    for options, surplus in (
+        ((*bounds, "--num-speakers", 2), "--num-speakers"),
+        ((*bounds, "--min-speakers", 2), "--min-speakers"),
+        ((*bounds, "--max-speakers", 5), "--max-speakers"),
+        ((*bounds, "--reco2num-spk", "counts"), "--reco2min-max"),
+        ((*scores, "--plda", data / "model" / "plda"), "--plda"),
     ):
-        options = ("--reco2min-max", "bounds", flag, value)
         message = run(data / "x", tmp_path / "out", *options, status=2)
         assert f"leave out {surplus}" in message

@@ -1,7 +1,6 @@
 """``ssahc train-metric`` as a user runs it, and other verbs with its network."""
 
 import csv
-import json
 import shutil
 from itertools import combinations
 
@@ -16,6 +15,7 @@ from ssahc.core.types import EmbeddingNet, LabelledXvectors
 from ssahc.io.ark import read_archive
 from ssahc.io.embedding_net import write_metric
 from ssahc.io.labelled import read_labelled, write_labelled
+from ssahc.io.trials import read_trial_scores, read_trials, write_trials
 
 MODEL = {"mean.vec", "transform.mat", "plda"}
 FILES = MODEL | {"metric.ark", "config.toml", "training.csv"}
@@ -140,16 +140,6 @@ def test_files_of_an_earlier_model_are_removed(train, corpus_dir, tmp_path):
     contents(tmp_path / "out", FILES - {"plda"})
 
 
-def test_files_of_other_runs_are_not_replaced(train, tmp_path):
-    for name in ("config.toml", "mean.vec"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).write_text("mine")
-        status, errors = train(out=name)
-        assert status == 2
-        assert f"holds {name} that no completed run of ssahc train" in errors[-1]
-        assert (tmp_path / name / name).read_text() == "mine"
-
-
 def test_a_warning_says_if_no_epoch_is_better_than_the_initial_network(train):
     status, errors = train("--lr", 1e18, "--epochs", 1)
     assert status == 0
@@ -222,32 +212,25 @@ def test_only_learning_systems_start_from_the_network(scores, corpus_dir, withou
 
 def test_verify_scores_by_the_network(ssahc_here, corpus_dir, without, tmp_path):
     labelled = read_labelled(corpus_dir / "train")[0]
-    pairs = list(combinations(range(40), 2))
+    pairs = np.array(list(combinations(range(40), 2)))
     names, speakers = labelled.utterances, labelled.speakers
-    kind = {True: "target", False: "nontarget"}
-    lines = (
-        f"{names[i]} {names[j]} {kind[speakers[i] == speakers[j]]}\n" for i, j in pairs
+    trials = tmp_path / "trials"
+    write_trials(
+        trials, ((names[i], names[j], speakers[i] == speakers[j]) for i, j in pairs)
     )
-    (tmp_path / "trials").write_text("".join(lines))
 
     def run(*options, model=corpus_dir / "out"):
-        common = ("--format", "json", "--write-scores", tmp_path / "scores")
-        arguments = (corpus_dir / "train", tmp_path / "trials", "--model-dir", model)
-        result = ssahc_here("verify", *arguments, *common, *options)
+        written = ("--write-scores", tmp_path / "scores", "--model-dir", model)
+        result = ssahc_here("verify", corpus_dir / "train", trials, *written, *options)
         assert result.returncode == 0
-        lines = (tmp_path / "scores").read_text().splitlines()
-        written = [float(line.split()[2]) for line in lines]
-        return json.loads(result.stdout)["scoring"], np.array(written)
+        return read_trial_scores(tmp_path / "scores", read_trials(trials))
 
     model = ssahc.read_model_dir(corpus_dir / "out")
-    centered = labelled.xvectors - model.mean
-    expected = cosines(apply_embedding_net(centered, model.metric))
-    scoring, found = run()
-    assert scoring == "cosine"
-    np.testing.assert_allclose(found, [expected[i, j] for i, j in pairs], atol=1e-5)
+    output = apply_embedding_net(labelled.xvectors - model.mean, model.metric)
+    expected = cosines(output)[tuple(pairs.T)]
+    np.testing.assert_allclose(run(), expected, atol=1e-5)
     by_plda = run("--scoring", "plda")
-    assert by_plda[0] == "plda"
-    np.testing.assert_array_equal(run(model=without)[1], by_plda[1])
+    np.testing.assert_array_equal(run(model=without), by_plda)
 
 
 def test_fit_does_not_write_beside_a_network(ssahc_here, corpus_dir):
@@ -312,13 +295,3 @@ def test_nothing_is_written_on_errors(train, corpus_dir, tmp_path, monkeypatch):
     status, errors = train()
     assert status == 2
     assert "metric.ark: is a folder" in errors[-1]
-
-
-def test_a_broken_network_is_one_line(ssahc_here, corpus_dir, tmp_path):
-    path = tmp_path / "metric.ark"
-    path.write_bytes(weights(corpus_dir / "out")[:-9])
-    arguments = (corpus_dir / "a", tmp_path / "d", "--model-dir", corpus_dir / "out")
-    result = ssahc_here("diarize", *arguments, "--metric", path)
-    assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
-    assert line.startswith(f"ssahc: error: {path}: key 'projection': truncated")
