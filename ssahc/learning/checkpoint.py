@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ssahc.core.errors import UsageError
 from ssahc.core.types import Float32Array
-from ssahc.learning.adam import Adam
 
 
 @dataclass(frozen=True)
@@ -88,16 +87,15 @@ class TrainingState:
         lr: float,
     ) -> None:
         self.weights, self.parameters, self.generator = weights, parameters, generator
-        self.optimizer, self.lr = Adam([*weights, *parameters]), lr
+        self.optimizer = torch.optim.Adam([*weights, *parameters], lr=lr)
         self.epochs: list[Epoch] = []
         self.best_weights: list[Float32Array] = []
 
     def step(self, loss: Tensor) -> float:
         """Take one step downhill; return the loss before it."""
-        for parameter in self.optimizer.parameters:
-            parameter.grad = None
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
-        self.optimizer.step(self.lr)
+        self.optimizer.step()
         return loss.item()
 
     def end_epoch(self, epoch: Epoch) -> None:
@@ -113,7 +111,7 @@ class TrainingState:
             for kind, tensors in self._tensors().items()
             for number, tensor in enumerate(tensors)
         }
-        for number, moments in self.optimizer.states.items():
+        for number, moments in self.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
                 arrays[f"{name}{number}"] = _to_array(tensor)
         for number, weight in enumerate(self.best_weights):
@@ -142,15 +140,17 @@ class TrainingState:
             for kind, tensors in self._tensors().items():
                 for number, tensor in enumerate(tensors):
                     tensor.copy_(load(f"{kind}{number}", tensor.shape))
-        self.optimizer.states = {
+        adam = self.optimizer.state_dict()
+        adam["state"] = {
             number: {
                 "step": load(f"step{number}", torch.Size()),
-                "exp_avg": load(f"exp_avg{number}", tensor.shape).to(tensor),
-                "exp_avg_sq": load(f"exp_avg_sq{number}", tensor.shape).to(tensor),
+                "exp_avg": load(f"exp_avg{number}", tensor.shape),
+                "exp_avg_sq": load(f"exp_avg_sq{number}", tensor.shape),
             }
-            for number, tensor in enumerate(self.optimizer.parameters)
+            for number, tensor in enumerate([*self.weights, *self.parameters])
             if f"step{number}" in checkpoint.arrays
         }
+        self.optimizer.load_state_dict(adam)
         self.generator.bit_generator.state = json.loads(checkpoint.generator)
         self.epochs = list(checkpoint.epochs)
         self.best_weights = [

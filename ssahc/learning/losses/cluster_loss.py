@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from ssahc.core.types import IntArray
-from ssahc.learning.adam import Adam
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.ssa import Loss, Losses, Place
 from ssahc.learning.network import Pass, Tensor
@@ -79,7 +78,7 @@ class _LearnedLoss:
         self.objective, self.clusters = loss.objective, loss.clusters
         self.dim, self.generator = loss.dim, np.random.default_rng(loss.seed)
         self.parameters: list[torch.Tensor] | None = None
-        self.optimizer: Adam | None = None
+        self.optimizer: torch.optim.Adam | None = None
 
     def evaluate(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss and its gradient for embeddings (N, d)."""
@@ -89,7 +88,7 @@ class _LearnedLoss:
                 embeddings, self.clusters
             )
             if self.parameters:
-                self.optimizer = Adam(self.parameters)
+                self.optimizer = torch.optim.Adam(self.parameters)
         loss = self.objective.evaluate(
             embeddings, self.clusters, self.parameters, self.generator
         )
@@ -102,5 +101,8 @@ class _LearnedLoss:
 
     def step(self, lr: float) -> None:
         """Take one step with the parameters, if there are any."""
-        if self.optimizer is not None:
-            self.optimizer.step(lr)
+        if self.optimizer is None:
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
