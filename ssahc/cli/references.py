@@ -7,10 +7,11 @@ from pathlib import Path
 from ssahc.cli.runner import track, warn_of
 from ssahc.core.errors import DataError
 from ssahc.core.options import Options
-from ssahc.core.types import Turn
+from ssahc.core.types import RttmObject, Turn
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
-from ssahc.scoring.der import Score, ScoringOptions, Spans, score_corpus
+from ssahc.scoring.der import Score, score_corpus
 from ssahc.scoring.error_spans import ErrorAnalysis, find_errors
+from ssahc.scoring.regions import ScoringOptions, Spans
 
 Hypothesis = Mapping[str, Sequence[Turn]]
 _NOT_IN_HYPOTHESIS = "not in the hypothesis, counted as missed"
@@ -46,6 +47,10 @@ class References:
     def uem_of(self, recording: str) -> Spans | None:
         """Return the spans to score, if the UEM lists the recording."""
         return None if self.spans is None else self.spans.get(recording)
+
+    def objects_of(self, recording: str) -> Sequence[RttmObject]:
+        """Return what else the RTTM holds: what is not to be scored, and words."""
+        return self.rttm.objects.get(recording, ())
 
 
 def read_references(path: Path, uem: Path | None = None) -> References:
@@ -127,6 +132,7 @@ def score_hypothesis(
         hypothesis,
         options,
         uem=references.spans,
+        objects=references.rttm.objects,
         progress=lambda names: track(names, len(turns), "scoring"),
     )
     _require_scored(scores.values())
@@ -142,8 +148,13 @@ def analyze_hypothesis(
     """Find the errors in some recordings; raise a DataError if nothing is scored."""
     analyses: dict[str, ErrorAnalysis] = {}
     for name in track(recordings, len(recordings), "scoring"):
-        turns, uem = references.rttm.turns[name], references.uem_of(name)
-        analyses[name] = find_errors(turns, hypothesis.get(name, ()), options, uem=uem)
+        analyses[name] = find_errors(
+            references.rttm.turns[name],
+            hypothesis.get(name, ()),
+            options,
+            uem=references.uem_of(name),
+            objects=references.objects_of(name),
+        )
     _require_scored(analysis.score for analysis in analyses.values())
     return analyses
 

@@ -66,8 +66,8 @@ from ssahc.pipeline.tune import (
 )
 from ssahc.report.figure import can_draw
 from ssahc.runtime.executor import RunningOptions
-from ssahc.scoring.der import ScoringOptions
 from ssahc.scoring.label_scorer import LabelScorer
+from ssahc.scoring.regions import ScoringOptions
 
 _logger = logging.getLogger("ssahc")
 _FOLDS, _PICTURE = "folds.csv", "tuning.png"
@@ -162,10 +162,16 @@ class _SweepRecording:
             raise DataError(
                 f"{self.references.path}: has no turns of this recording; check the ids"
             )
-        uem = self.references.uem_of(recording.id)
+        scorer = LabelScorer(
+            recording.segments,
+            turns,
+            self.scoring,
+            uem=self.references.uem_of(recording.id),
+            objects=self.references.objects_of(recording.id),
+        )
         return sweep_recording(
             recording,
-            LabelScorer(recording.segments, turns, self.scoring, uem=uem),
+            scorer,
             self.grid,
             self.inputs.model,
             replace(self.method, speakers=self.inputs.speakers_of(recording.id)),

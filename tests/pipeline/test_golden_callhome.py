@@ -20,7 +20,8 @@ from ssahc.io.text import read_labels, read_reco2num_spk, read_segments, read_sp
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
-from ssahc.scoring.der import Score, ScoringOptions, score_recording
+from ssahc.scoring.der import Score, score_recording
+from ssahc.scoring.regions import ScoringOptions
 
 FOLDERS = {
     "scores_te0.1": PldaOptions(0.1),

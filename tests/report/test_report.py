@@ -21,8 +21,9 @@ from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.report.page import RecordingEntry, RunReport, rank, render
 from ssahc.report.svg import lay_out
-from ssahc.scoring.der import Score, ScoringOptions
+from ssahc.scoring.der import Score
 from ssahc.scoring.error_spans import find_errors
+from ssahc.scoring.regions import ScoringOptions
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

@@ -10,7 +10,8 @@ import pytest
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import Turn
 from ssahc.io.rttm import read_rttm, write_rttm
-from ssahc.scoring.der import Score, ScoringOptions, score_corpus, score_recording
+from ssahc.scoring.der import Score, score_corpus, score_recording
+from ssahc.scoring.regions import ScoringOptions
 
 
 def run_md_eval(md_eval, reference, hypothesis, *, collar, ignore_overlaps, uem=None):
