@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ssahc.cli.runner import track, warn_of
 from ssahc.core.errors import DataError
@@ -70,19 +70,32 @@ def read_references(path: Path, uem: Path | None = None) -> References:
 
 
 def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
-    """Return the UEM's spans of the reference's recordings, on the same channels."""
+    """Return the UEM's spans of the reference's recordings, on the same channels.
+
+    As in md-eval, names of audio files, such as wav/rec.sph, stand for recordings. A
+    channel NA is any.
+    """
     spans: dict[str, Spans] = {}
-    for recording, channels in read_uem(uem).items():
-        if recording not in reference.channels:
+    for listed, channels in read_uem(uem).items():
+        file = PurePosixPath(listed)
+        names = (listed, file.name, file.stem)
+        known = [name for name in names if name in reference.channels]
+        if not known:
             continue
+        recording = known[0]
         channel = reference.channels[recording]
-        if channel.lower() not in channels:
+        found = channels.get(channel.lower(), channels.get("na", channels.get("<na>")))
+        if found is None:
             raise DataError(
                 f"{uem}: has recording {recording!r} on channel "
                 f"{' and '.join(map(repr, channels))} only, the reference is on "
                 f"{channel!r}; make them agree"
             )
-        spans[recording] = channels[channel.lower()]
+        if recording in spans:
+            raise DataError(
+                f"{uem}: lists recording {recording!r} under two names; keep one"
+            )
+        spans[recording] = found
     if not spans:
         raise DataError(f"{uem}: names no recording of the reference; check the ids")
     return spans
