@@ -6,10 +6,10 @@ reference. Errors count where, in addition, there is no collar around a boundary
 reference speech, no ``NON-LEX`` object (a laugh, a cough) and, on request, no
 overlapped reference speech.
 
-md-eval has a bug that is not reproduced: where it excludes time from the very moment at
-which scoring starts, or starts again, up to the end of a span of the UEM, that time is
-scored. It happens with ``-1`` and no collar, where reference turns touch inside
-overlapped speech.
+md-eval has a bug that is not reproduced: what it excludes from the very moment at which
+scoring starts, or starts again, it scores up to the next boundary. That happens with
+``-1`` and no collar, where reference turns touch inside overlapped speech, and without a
+collar for a laugh near the edge of a turn.
 """
 
 from collections.abc import Iterable, Sequence
