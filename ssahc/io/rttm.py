@@ -144,6 +144,10 @@ def write_rttm(
 ) -> None:
     """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds.
 
+    Unlike there, start and end are rounded, and the duration is what lies between, so
+    that turns that follow each other never overlap in the file. Turns that round to
+    nothing are left out.
+
     Raises
     ------
     DataError
@@ -152,11 +156,13 @@ def write_rttm(
     with atomic_write(Path(path)) as file:
         for recording in sorted(turns):
             _refuse_unreadable(recording, turns[recording])
-            file.writelines(
-                f"SPEAKER {recording} {channel} {turn.start:7.3f} "
-                f"{turn.end - turn.start:7.3f} <NA> <NA> {turn.speaker} <NA> <NA>\n"
-                for turn in turns[recording]
-            )
+            for turn in turns[recording]:
+                start, end = round(turn.start, 3), round(turn.end, 3)
+                if start < end:
+                    file.write(
+                        f"SPEAKER {recording} {channel} {start:7.3f} "
+                        f"{end - start:7.3f} <NA> <NA> {turn.speaker} <NA> <NA>\n"
+                    )
 
 
 def _refuse_unreadable(recording: str, turns: Sequence[Turn]) -> None:

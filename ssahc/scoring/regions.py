@@ -7,9 +7,9 @@ reference speech, no ``NON-LEX`` object (a laugh, a cough) and, on request, no
 overlapped reference speech.
 
 md-eval has a bug that is not reproduced: what it excludes from the very moment at which
-scoring starts, or starts again, it scores up to the next boundary. That happens with
-``-1`` and no collar, where reference turns touch inside overlapped speech, and without a
-collar for a laugh near the edge of a turn.
+scoring starts, or starts again, it scores up to the next boundary. That happens without
+a collar: with ``-1``, where reference turns touch inside overlapped speech, and for a
+laugh near the edge of a turn.
 """
 
 from collections.abc import Iterable, Sequence
