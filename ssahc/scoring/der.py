@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssahc.core.turns import check_turns
-from ssahc.core.types import FloatArray, RttmObject, Turn
+from ssahc.core.types import FloatArray, IntArray, RttmObject, Turn
 from ssahc.scoring.regions import ScoringOptions, Spans, find_regions
 
 
@@ -235,14 +235,29 @@ def _share_speech(seconds: StateSeconds) -> SharedSpeech:
 
 def map_speakers(seconds: StateSeconds) -> dict[str, str]:
     """Map hypothesis to reference speakers so that they share the most time."""
-    from scipy.optimize import linear_sum_assignment
-
     speech = _share_speech(seconds)
     return {
         speech.hypothesis[row]: speech.reference[column]
-        for row, column in zip(*linear_sum_assignment(-speech.shared), strict=True)
+        for row, column in zip(*_match(speech.shared), strict=True)
         if speech.shared[row, column] > 0
     }
+
+
+def _match(gain: FloatArray) -> tuple[IntArray, IntArray]:
+    """Pair rows and columns one to one, with the largest sum of gains (none below 0)."""
+    rows, columns = (np.flatnonzero(gain.any(axis=axis)) for axis in (1, 0))
+    if rows.size == 0:
+        return rows, rows
+    # Nothing is better than the best of each row or column, if these do not collide.
+    best_columns, best_rows = gain[rows].argmax(axis=1), gain[:, columns].argmax(axis=0)
+    if len(np.unique(best_columns)) == len(rows):
+        return rows, best_columns
+    if len(np.unique(best_rows)) == len(columns):
+        return best_rows, columns
+    # Takes a third of a second to load.
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment(gain, maximize=True)
 
 
 def count_errors(seconds: StateSeconds, mapping: Mapping[str, str]) -> Score:
@@ -260,11 +275,9 @@ def count_errors(seconds: StateSeconds, mapping: Mapping[str, str]) -> Score:
 
 def _count_jaccard(seconds: StateSeconds) -> Score:
     """Return the minimum sum of Jaccard error rates over all speaker mappings."""
-    from scipy.optimize import linear_sum_assignment
-
     speech = _share_speech(seconds)
     index = speech.shared / (speech.theirs[:, np.newaxis] + speech.ours - speech.shared)
-    matched = float(index[linear_sum_assignment(-index)].sum())
+    matched = float(index[_match(index)].sum())
     # Rounding must not make an error rate negative.
     return Score(
         jaccard=max(len(speech.ours) - matched, 0.0), speakers=len(speech.ours)
