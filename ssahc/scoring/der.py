@@ -244,7 +244,7 @@ def map_speakers(seconds: StateSeconds) -> dict[str, str]:
 
 
 def _match(gain: FloatArray) -> tuple[IntArray, IntArray]:
-    """Pair rows and columns one to one, with the largest sum of gains (none below 0)."""
+    """Pair rows and columns one to one so that the gains (>= 0) add up to the most."""
     rows, columns = (np.flatnonzero(gain.any(axis=axis)) for axis in (1, 0))
     if rows.size == 0:
         return rows, rows
