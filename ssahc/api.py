@@ -177,12 +177,10 @@ def diarize(
     UsageError
         If options contradict each other or the system lacks what it needs.
     """
-    if options is None:
-        options = DiarizeOptions()
+    options = DiarizeOptions() if options is None else options
     if not isinstance(options, DiarizeOptions):
         raise UsageError(f"options come from make_options, found {options!r}")
-    if not isinstance(model, Model | None):
-        raise UsageError(f"a model comes from read_model_dir or Model, found {model!r}")
+    _check_model(model)
     vectors = as_matrix(xvectors, "x-vectors")
     if utterances is None:
         utterances = [f"{recording_id}-{row:07d}" for row in range(len(vectors))]
@@ -234,14 +232,18 @@ def train_metric(
     options = MetricOptions() if options is None else options
     if not isinstance(options, MetricOptions):
         raise UsageError(f"options come from MetricOptions, found {options!r}")
-    if not isinstance(model, Model | None):
-        raise UsageError(f"a model comes from read_model_dir or Model, found {model!r}")
+    _check_model(model)
     if device not in get_args(Device):
         raise UsageError(f"device must be auto, cpu or cuda, found {device!r}")
     # Here, since torch takes seconds to load.
     from ssahc.learning.embedding_training import train_embedding_net
 
     return train_embedding_net(xvectors, speakers, model, options, device=device)
+
+
+def _check_model(model: object) -> None:
+    if not isinstance(model, Model | None):
+        raise UsageError(f"a model comes from read_model_dir or Model, found {model!r}")
 
 
 def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:

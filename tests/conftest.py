@@ -18,11 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 from fault_table import PAGE, Row
+from kaldi_tables import read_table
 
 from ssahc import api
 from ssahc.cli import journal, main
 from ssahc.core.types import Model, Recording
-from ssahc.io.ark import ArchiveWriter, read_table
+from ssahc.io.ark import ArchiveWriter
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import write_xvector_dir
@@ -83,9 +84,9 @@ def corpus():
 
 @pytest.fixture(scope="session")
 def cluster():
-    """The scheduler of two Dask workers, each a process."""
+    """The scheduler of a Dask worker, which is a process of its own."""
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
     with pytest.MonkeyPatch.context() as patch:
         # Workers take over the path, and with it what tests have them do.
         patch.syspath_prepend(Path(__file__).parent / "elsewhere")

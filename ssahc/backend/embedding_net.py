@@ -17,10 +17,7 @@ Tensor = Any
 
 
 def apply_embedding_net(centered: FloatArray, net: EmbeddingNet) -> FloatArray:
-    """Return the embeddings (N, d) of x-vectors (N, D) minus the mean of the model.
-
-    They are not scaled to unit length. A DataError is raised if dimensions disagree.
-    """
+    """Return the embeddings (N, d), not scaled, of centred x-vectors (N, D)."""
     check_dim(centered, len(net.whitening), "the embedding network")
     return run_network(centered, weights_of(net))
 

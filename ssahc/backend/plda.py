@@ -55,23 +55,10 @@ def plda_affinity(
 ) -> FactoredAffinity:
     """Return the log-likelihood ratios of all pairs of windows of one recording.
 
-    Parameters
-    ----------
-    vectors : (N, D) array
-        Centred, whitened, length-normalised (`ssahc.backend.preprocess`).
-    plda : Plda
-    options : PldaOptions
-
-    Returns
-    -------
-    FactoredAffinity
-        Entry (i, j) is the log-likelihood ratio of "same speaker" to "different
-        speakers"; the diagonal holds each window's score with itself.
-
-    Raises
-    ------
-    DataError
-        If the dimensions of vectors and model disagree.
+    Vectors (N, D) are centred, whitened and length-normalised
+    (`ssahc.backend.preprocess`). Entry (i, j) is the log-likelihood ratio of "same
+    speaker" to "different speakers"; the diagonal holds each window's score with
+    itself. A DataError is raised if the dimensions of vectors and model disagree.
     """
     check_dim(vectors, len(plda.mean), "the PLDA")
     # Kaldi's ApproxEqual(target_energy, 1): this close to 1 there is no PCA.
@@ -82,9 +69,8 @@ def plda_affinity(
             directions = recording_pca(vectors)[1]
         if kept > vectors.shape[1]:
             _logger.warning(
-                "target energy %g keeps all %d dimensions (Kaldi would abort)",
-                options.target_energy,
-                vectors.shape[1],
+                f"target energy {options.target_energy:g} keeps all {vectors.shape[1]} "
+                "dimensions (Kaldi would abort)"
             )
         directions = directions[:kept]
         vectors = vectors @ directions.T
@@ -100,11 +86,7 @@ def plda_affinity(
 
 
 def project_plda(plda: Plda, directions: FloatArray) -> Plda:
-    """Return the model of ``directions @ x``, as Kaldi's ``Plda::ApplyTransform``.
-
-    Directions are (d, D), the model's transform is square. A DataError is raised if the
-    projected within-class covariance is singular.
-    """
+    """Return the model of ``directions @ x``, as Kaldi's ``Plda::ApplyTransform``."""
     try:
         loading = np.linalg.solve(plda.transform.T, directions.T).T
     except np.linalg.LinAlgError as error:
@@ -114,11 +96,7 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
 
 
 def diagonalize(mean: FloatArray, within: FloatArray, between: FloatArray) -> Plda:
-    """Return the model with these covariances (D, D), where both are diagonal.
-
-    Source: Kaldi's ``PldaEstimator::GetOutput``. A DataError is raised if the
-    within-class covariance is singular.
-    """
+    """Return the model of these covariances (Kaldi's ``PldaEstimator::GetOutput``)."""
     try:
         inverse_root = np.linalg.inv(np.linalg.cholesky(within))
     except np.linalg.LinAlgError as error:
@@ -178,11 +156,7 @@ def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatA
 
 
 def isotropic_plda(dim: int) -> Plda:
-    """Return a generic PLDA for whitened x-vectors when none was trained.
-
-    The total covariance is I, as whitening makes it, and the between-speaker share is
-    the same in all directions.
-    """
+    """Return a generic PLDA of whitened x-vectors, the same in all directions."""
     within = 1 - _SPEAKER_SHARE
     psi = np.full(dim, _SPEAKER_SHARE / within)
     return Plda(np.zeros(dim), np.eye(dim) / np.sqrt(within), psi)

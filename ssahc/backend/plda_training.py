@@ -25,8 +25,7 @@ def train_plda(
 
     Source: ``ivector-compute-plda``. Each iteration works in the latent space of the
     previous model, where all posteriors are diagonal. Vectors (N, D) are centred,
-    whitened and length-normalised. A DataError is raised if there are too few of them,
-    fewer than two speakers, or no speaker with more than one vector.
+    whitened and length-normalised.
     """
     check_one_each(vectors, speakers)
     total = principal_variances(vectors, "a PLDA")[0].sum()
@@ -123,8 +122,7 @@ def adapt_plda(
 
     Source: ``ivector-adapt-plda``. The mean becomes that of the vectors (N, D), which
     are preprocessed like those to be scored; the scales are the shares of the excess
-    variance added to either covariance. A DataError is raised if dimensions disagree or
-    there are not more vectors than dimensions.
+    variance added to either covariance.
     """
     if vectors.shape[1] != len(plda.mean):
         raise DataError(
@@ -154,7 +152,7 @@ def principal_variances(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the variances (1/N, decreasing) along principal directions, one per row.
 
-    Raises a DataError that names the purpose if the vectors do not vary in all of them.
+    A DataError names the purpose if the vectors do not vary in all of them.
     """
     _check_enough(vectors, purpose)
     count, dim = vectors.shape

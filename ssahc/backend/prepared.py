@@ -13,8 +13,7 @@ class PreparedXvectors:
     """X-vectors (N, D) of one recording: centred, whitened, and in the speaker space.
 
     Whitened and latent vectors are computed when they are first used, and then kept:
-    all stages share them. The model has mean, whitening and PLDA, as far as they are
-    given; if dimensions disagree, access raises a DataError.
+    all stages share them. If dimensions disagree, access raises a DataError.
     """
 
     xvectors: FloatArray

@@ -122,10 +122,7 @@ def check_adaptation(options: TrainingOptions, *, adapts: bool) -> None:
 
 
 def as_labelled(xvectors: ArrayLike, speakers: Sequence[str]) -> FloatArray:
-    """Return x-vectors as a matrix; raise a DataError if rows or speakers are unusable.
-
-    Values must be finite, and there must be one speaker, a str, for each row.
-    """
+    """Return x-vectors as a matrix; DataError unless each row has a speaker, a str."""
     for row, speaker in enumerate(speakers):
         if not isinstance(speaker, str):
             raise DataError(
@@ -158,8 +155,7 @@ def estimate_whitening(vectors: FloatArray) -> FloatArray:
     """Return the (D, D) whitening: principal directions over standard deviations.
 
     Source: ``est-pca --read-vectors=true --normalize-mean=false
-    --normalize-variance=true --dim=-1``. A DataError is raised if the vectors do not
-    vary in all D directions.
+    --normalize-variance=true --dim=-1``.
     """
     variances, directions = principal_variances(vectors, "a whitening transform")
     return directions / np.sqrt(variances)[:, None]

@@ -148,8 +148,6 @@ def _log_quality(num_pairs: int, plda: Plda) -> None:
     lost = int((plda.psi == 0).sum())
     if lost > _MOST_LOST * len(plda.psi):
         _logger.warning(
-            "%d of %d variances between speakers came out as 0: more recordings would "
-            "help",
-            lost,
-            len(plda.psi),
+            f"{lost} of {len(plda.psi)} variances between speakers came out as 0: more "
+            "recordings would help"
         )

@@ -4,8 +4,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from ssahc.backend.affinity import Affinity, ScoreMatrix
 from ssahc.cli.diarize import DiarizeConfig
 from ssahc.cli.inputs import open_inputs, open_source
@@ -13,6 +11,7 @@ from ssahc.cli.runner import as_fault
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import Fault, FloatArray
 from ssahc.io.scores import open_scores, read_scores
+from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, find_segment_fault, read_recordings
 
 
@@ -30,9 +29,8 @@ def read_affinities(
 ) -> Iterator[RecordingAffinity | Fault]:
     """Yield the affinities of recordings, in any order.
 
-    They are read from scores.scp if the run wrote it, and else recomputed from the
-    x-vectors. Both need the tables of the run's x-vector folder; a SsahcError is raised
-    if files that all recordings need are missing.
+    They are read from scores.scp if the run wrote it, and else recomputed. A SsahcError
+    is raised if files that all recordings need are missing.
     """
     if run.source.xvector_dir is None:
         raise UsageError("the run's config.toml does not name its x-vector folder")
@@ -44,7 +42,7 @@ def read_affinities(
             yield Fault(name, f"{folder.path}: has no such recording")
     scores = out_dir / "scores.scp"
     # Scores of another run may be left in the folder.
-    if run.output.write_scores and scores.is_file():
+    if run.write_scores and scores.is_file():
         yield from _read_stored(folder, scores, known)
     elif known:
         yield from _recompute(run, folder.select(known))
@@ -65,8 +63,8 @@ def _read_stored(
         except DataError as error:
             yield Fault(name, str(error))
             continue
-        spans = [folder.segments[utterance][1:] for utterance in utterances]
-        yield RecordingAffinity(name, np.array(spans, np.float64), ScoreMatrix(matrix))
+        times = times_of(folder.segments, utterances)
+        yield RecordingAffinity(name, times, ScoreMatrix(matrix))
 
 
 def _recompute(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-import numpy as np
 
 from ssahc.cli.inputs import CONFLICTS, SpeakerTables, read_speakers
 from ssahc.cli.overwrite import read_earlier
@@ -17,13 +16,13 @@ from ssahc.cli.runner import CONFIG, RttmOptions, work_through, write_results
 from ssahc.clustering.ahc import AhcOptions, agglomerative_cluster
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.options import Options
-from ssahc.core.turns import make_turns
+from ssahc.core.turns import turns_of_labels
 from ssahc.core.types import Fault, IntArray, Turn
 from ssahc.io.ark import Array, index_table, read_entries
 from ssahc.io.config import write_config
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.folders import staged_output
-from ssahc.io.text import Segment, read_segments, read_spk2utt
+from ssahc.io.text import Segment, read_segments, read_spk2utt, times_of
 from ssahc.pipeline.diarize import warn_of_excess
 from ssahc.pipeline.options import SpeakerOptions
 
@@ -33,8 +32,8 @@ _FILES = (CONFIG, "labels", "rttm")
 
 
 @dataclass(frozen=True)
-class ScoreFileOptions(Options, group="Input and output"):
-    """Inputs besides scores and reco2utt.
+class ClusterConfig(Options, group="Input and output"):
+    """All options of ``ssahc cluster``.
 
     Parameters
     ----------
@@ -42,17 +41,14 @@ class ScoreFileOptions(Options, group="Input and output"):
         Scores and threshold are costs: smaller means more similar.
     segments : Path, optional
         Segments of the utterances; with them, OUT_DIR also gets an rttm.
+    tables : SpeakerTables
+    rttm : RttmOptions
+    speakers : SpeakerOptions
+    ahc : AhcOptions
     """
 
     read_costs: bool = False
     segments: Path | None = None
-
-
-@dataclass(frozen=True)
-class ClusterConfig:
-    """All options of ``ssahc cluster``."""
-
-    files: ScoreFileOptions = field(default_factory=ScoreFileOptions)
     tables: SpeakerTables = field(default_factory=SpeakerTables)
     rttm: RttmOptions = field(default_factory=RttmOptions)
     speakers: SpeakerOptions = field(default_factory=SpeakerOptions)
@@ -82,7 +78,7 @@ def command(
     agglomerative-cluster with the options of the same names.
     """
     run = resolve(ClusterConfig, given, config=config, displaces=CONFLICTS)
-    names = ("labels",) if run.files.segments is None else ("labels", "rttm")
+    names = ("labels",) if run.segments is None else ("labels", "rttm")
 
     def find_stale() -> tuple[str, ...]:
         earlier = read_earlier(out_dir, names, "cluster")
@@ -99,7 +95,7 @@ def _cluster(
 ) -> list[Fault]:
     speakers_of = read_speakers(run.tables, run.speakers)
     utterances = read_spk2utt(strip_rspecifier(reco2utt)[1])
-    segments = None if run.files.segments is None else read_segments(run.files.segments)
+    segments = None if run.segments is None else read_segments(run.segments)
 
     def work(item: _Scores) -> tuple[IntArray, list[Turn]]:
         group = utterances[item.id]
@@ -120,8 +116,9 @@ def _cluster(
     turns = None
     if segments is not None:
         turns = {recording: found for recording, (_, found) in done.items()}
-    write_results(out_dir, rows, turns, channel=run.rttm.rttm_channel)
+    # First, since it refuses a channel that is not UTF-8.
     write_config(out_dir / CONFIG, run)
+    write_results(out_dir, rows, turns, channel=run.rttm.rttm_channel)
     return faults
 
 
@@ -160,7 +157,7 @@ def _label(
     if len(set(utterances)) < count:
         raise DataError("reco2utt lists an utterance twice; keep one")
     # Costs, and thresholds on them, are negative similarities.
-    sign = -1.0 if run.files.read_costs else 1.0
+    sign = -1.0 if run.read_costs else 1.0
     stop = speakers.stop(sign=sign)
     warn_of_excess(scores.id, count, stop)
     return agglomerative_cluster(sign * scores.matrix, stop, run.ahc)
@@ -179,5 +176,4 @@ def _turns(
                 f"--segments has no segment of utterance {utterance!r} in this "
                 "recording; give the file that belongs to reco2utt"
             )
-    spans = np.array([segments[utterance][1:] for utterance in utterances], np.float64)
-    return make_turns(spans, [str(label + 1) for label in labels.tolist()])
+    return turns_of_labels(times_of(segments, utterances), labels)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from ssahc.cli.diarize_task import DiarizeTask
 from ssahc.cli.inputs import (
@@ -35,6 +34,8 @@ from ssahc.cli.parsing import (
     options_of,
     preset_option,
     resolve,
+    running_options,
+    take_running,
 )
 from ssahc.cli.runner import (
     CONFIG,
@@ -47,13 +48,13 @@ from ssahc.cli.runner import (
     work_each,
     write_results,
 )
-from ssahc.cli.running import running_options, take_running
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
-from ssahc.core.turns import make_turns
+from ssahc.core.turns import turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.files import refuse_input
-from ssahc.io.xvectors import XvectorDir, is_sound, read_recordings
+from ssahc.io.text import times_of
+from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
@@ -62,26 +63,24 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class OutputOptions(Options, group="Input and output"):
-    """What is written besides rttm and labels.
+class DiarizeConfig(Options, group="Input and output"):
+    """All options of ``ssahc diarize`` that affect results.
 
     Parameters
     ----------
+    source : Source
+    files : ModelFiles
+    tables : SpeakerTables
     write_scores : bool
         Also write scores.ark and scores.scp, as Kaldi's agglomerative-cluster reads.
+    rttm : RttmOptions
+    method : DiarizeOptions
     """
-
-    write_scores: bool = False
-
-
-@dataclass(frozen=True)
-class DiarizeConfig:
-    """All options of ``ssahc diarize`` that affect results."""
 
     source: Source = field(default_factory=Source)
     files: ModelFiles = field(default_factory=ModelFiles)
     tables: SpeakerTables = field(default_factory=SpeakerTables)
-    output: OutputOptions = field(default_factory=OutputOptions)
+    write_scores: bool = False
     rttm: RttmOptions = field(default_factory=RttmOptions)
     method: DiarizeOptions = field(default_factory=DiarizeOptions)
 
@@ -130,7 +129,7 @@ def command(
         DiarizeConfig, given, config=config, preset=preset, displaces=CONFLICTS
     )
     warn_of_other_system(given, config)
-    scores = SCORES if run.output.write_scores else ()
+    scores = SCORES if run.write_scores else ()
 
     def find_stale() -> tuple[str, ...]:
         earlier = read_earlier(out_dir, ("labels", "rttm", *scores), "diarize")
@@ -154,14 +153,20 @@ def _run(
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     run = settle_system(run, inputs)
     folder = open_source(run.source)
-    with_scores = run.output.write_scores
+    with_scores = run.write_scores
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
     scores = SCORES if with_scores else stale()
     for name in ("labels", "rttm", CONFIG, *scores):
         refuse_input(out_dir / name, read, "choose another folder")
-    plan = Plan(run, folder.utterances, read, with_scores, partial(is_sound, folder))
+    plan = Plan(
+        run,
+        folder.utterances,
+        read,
+        with_scores,
+        is_sound=lambda name: first_fault(folder, name) is None,
+    )
     files = ("labels", "rttm", *SCORES)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale
@@ -215,7 +220,7 @@ def _diarize(
     faults: list[Fault] = []
     not_learned: Counter[str] = Counter()
     method = method_of_workers(run.method, running)
-    work = DiarizeTask(inputs, method, run.output.write_scores)
+    work = DiarizeTask(inputs, method, run.write_scores)
     # Whether the workers of a cluster have GPUs is not known here.
     load: Load[Recording] | None = None
     if running.dask is None:
@@ -241,12 +246,11 @@ def _diarize(
     print_faults(faults, len(names))
     if not unfinished.labels:
         raise nothing_done()
+    total = len(names) - done_before - len(faults)
     for reason, count in not_learned.items():
         _logger.warning(
-            "%d of %d recordings use the untrained network (%s); -v names them",
-            count,
-            len(names) - done_before - len(faults),
-            reason,
+            f"{count} of {total} recordings use the untrained network ({reason}); -v "
+            "names them"
         )
     return faults
 
@@ -255,7 +259,7 @@ def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> No
     """Write the results in the order of spk2utt, as Kaldi does."""
     done = [name for name in folder.utterances if name in unfinished.labels]
     labels = {name: unfinished.labels[name] for name in done}
-    if run.output.write_scores:
+    if run.write_scores:
         unfinished.write_scores(done)
     labelled = (
         pair
@@ -277,8 +281,8 @@ class _Turns(Mapping[str, list[Turn]]):
     def silent(self) -> Iterator[str]:
         """Yield the recordings without a turn."""
         for name in self.labels:
-            segments = (self.folder.segments[u] for u in self.folder.utterances[name])
-            if all(segment.start == segment.end for segment in segments):
+            times = times_of(self.folder.segments, self.folder.utterances[name])
+            if (times[:, 0] == times[:, 1]).all():
                 yield name
 
     def __len__(self) -> int:
@@ -288,8 +292,5 @@ class _Turns(Mapping[str, list[Turn]]):
         return iter(self.labels)
 
     def __getitem__(self, name: str) -> list[Turn]:
-        segments = [self.folder.segments[u] for u in self.folder.utterances[name]]
-        spans = np.array([segment[1:] for segment in segments], np.float64)
-        return make_turns(
-            spans, [str(label + 1) for label in self.labels[name].tolist()]
-        )
+        times = times_of(self.folder.segments, self.folder.utterances[name])
+        return turns_of_labels(times, self.labels[name])

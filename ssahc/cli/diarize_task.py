@@ -22,8 +22,7 @@ _BYTES_PER_SCORE = 12
 class Outcome:
     """What is kept of a diarization.
 
-    Labels (N,), affinities (N, N) if they are to be written, and why the network was
-    not used, if it was not.
+    Labels (N,), affinities (N, N) if wanted, and why the network was not used, if so.
     """
 
     labels: IntArray

@@ -25,8 +25,8 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class FitFiles(Options, group="Input and output"):
-    """What a model is estimated from besides XVECTOR_DIR, and how it is written.
+class FitConfig(Options, group="Input and output"):
+    """All options of ``ssahc fit``.
 
     Parameters
     ----------
@@ -43,30 +43,24 @@ class FitFiles(Options, group="Input and output"):
     file_format : {"kaldi", "text", "binary"}
         Format of the model's files: as Kaldi's programs write them (mean.vec as text,
         the others binary), or all text, or all binary.
+    training : TrainingOptions
     """
 
     whiten_from: Path | None = None
     adapt_to: Path | None = None
     unsupervised: bool = False
     file_format: ModelFormat = "kaldi"
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """All options of ``ssahc fit``."""
-
-    files: FitFiles = field(default_factory=FitFiles)
     training: TrainingOptions = field(default_factory=TrainingOptions)
 
     def __post_init__(self) -> None:
-        others = self.files.whiten_from or self.files.adapt_to
+        super().__post_init__()
         is_changed = self.training != TrainingOptions()
-        if self.files.unsupervised and (others or is_changed):
+        if self.unsupervised and (self.whiten_from or self.adapt_to or is_changed):
             raise UsageError(
                 "--unsupervised estimates the whole model from XVECTOR_DIR; leave out "
                 "--whiten-from, --adapt-to and the options of the PLDA's training"
             )
-        check_adaptation(self.training, adapts=self.files.adapt_to is not None)
+        check_adaptation(self.training, adapts=self.adapt_to is not None)
 
 
 @click.command("fit", cls=Verb)
@@ -93,10 +87,10 @@ def command(
             "belongs to the model there; choose another folder"
         )
     with staged_output(model_dir, MODEL_FILES) as folder:
-        fit = _fit_unlabelled if run.files.unsupervised else _fit_labelled
+        fit = _fit_unlabelled if run.unsupervised else _fit_labelled
         model, faults = fit(xvector_dir, run)
         try:
-            write_model_dir(folder, model, file_format=run.files.file_format)
+            write_model_dir(folder, model, file_format=run.file_format)
         except DataError as error:
             raise DataError(f"{error}{_suspects(run.training)}") from error
     sys.exit(1 if faults else 0)
@@ -107,7 +101,7 @@ def _fit_labelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
     labelled, faults = read_labelled(xvector_dir)
     sources: dict[str, FloatArray] = {}
     for name in ("whiten_from", "adapt_to"):
-        folder = getattr(run.files, name)
+        folder = getattr(run, name)
         if folder is not None:
             found = read_xvectors(folder)
             sources[name] = found.xvectors

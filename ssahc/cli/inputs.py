@@ -119,7 +119,8 @@ class SpeakerTables(Options, group="Speakers"):
     Parameters
     ----------
     reco2num_spk : Path, optional
-        Kaldi's table of known numbers of speakers: "recording count" lines.
+        Kaldi's table of known numbers of speakers: "recording count" lines. Used
+        instead of --num-speakers.
     reco2min_max : Path, optional
         Table of bounds on the estimated number of speakers: "recording min max" lines.
     """
@@ -150,8 +151,7 @@ class SpeakersOf:
 def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
     """Warn of values in a config file that were chosen for another system.
 
-    They are used all the same. Values of `given` are None where the command line does
-    not set them.
+    They are used all the same. None in `given` means "not on the command line".
     """
     system = given["system"]
     stored = {} if config is None or system is None else read_toml(config)
@@ -166,13 +166,8 @@ def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
     kept = [name for name in names if name in stored and given.get(name, "") is None]
     for name in kept:
         _logger.warning(
-            "%s %s is from %s, where it goes with --system %s; --%s sets it for %s",
-            name,
-            stored[name],
-            config,
-            there,
-            name,
-            system,
+            f"{name} {stored[name]} is from {config}, where it goes with --system "
+            f"{there}; --{name} sets it for {system}"
         )
 
 
@@ -194,6 +189,8 @@ def read_speakers(tables: SpeakerTables, speakers: SpeakerOptions) -> SpeakersOf
     if tables.reco2num_spk is not None:
         says = "--reco2num-spk gives exact numbers of speakers"
         _refuse_beside(says, _ESTIMATED, tables, speakers)
+        if speakers.num_speakers is not None:
+            _logger.warning("--num-speakers is not used: %s", says)
         path = strip_rspecifier(tables.reco2num_spk)[1]
         exact = read_reco2num_spk(path)
         rows = {name: SpeakerOptions(count) for name, count in exact.items()}
@@ -267,10 +264,7 @@ def open_inputs(
 
 
 def find_inputs(*options: Source | ModelFiles | SpeakerTables) -> list[Path]:
-    """Return the files that the options name, and those a model folder may hold.
-
-    For those of an x-vector folder, see `XvectorDir.files`.
-    """
+    """Return the files that the options name, and those a model folder may hold."""
     paths = []
     for part in options:
         for name, value in flatten(part).items():

@@ -40,10 +40,9 @@ class Plan:
     """What a run is to do.
 
     `options` are written to config.toml; `utterances` maps recordings to theirs;
-    `inputs` are the files that the results depend on; and `with_scores` tells whether
-    score matrices are wanted as well as labels. `is_sound` says whether the tables
-    allow a recording to be done: one that lists utterances of another recording must
-    not take over their labels.
+    results depend on the files `inputs`. `is_sound` says whether the tables allow a
+    recording to be done: one that lists utterances of another must not take over their
+    labels.
     """
 
     options: Any
@@ -56,9 +55,7 @@ class Plan:
 class Unfinished:
     """The results so far; a context manager within which results are added.
 
-    `folder` is where results are kept and where the files of OUT_DIR are made, `labels`
-    maps recordings to the 0-based labels of their utterances, and `scores` maps them to
-    the places of their matrices.
+    `labels` maps recordings to the 0-based labels of their utterances.
     """
 
     def __init__(
@@ -137,18 +134,9 @@ def open_unfinished(
 ) -> Iterator[Unfinished]:
     """Keep the results of a run while it is under way; move its files at the end.
 
-    Parameters
-    ----------
-    out_dir : Path
-        Created if missing, and removed again if nothing is kept there.
-    plan : Plan
-    names : sequence of str
-        Files to move from `Unfinished.folder` to `out_dir`, besides config.toml.
-    resume : bool
-        Start from the results of an interrupted or finished run with the same plan. A
-        UsageError is raised if its options or inputs were others.
-    stale : callable
-        As for `work_folder`.
+    `names` are moved from `Unfinished.folder` to `out_dir`, besides config.toml. With
+    `resume`, start from the results of an interrupted or finished run; a UsageError is
+    raised if its options or inputs were others. `stale` is that of `work_folder`.
     """
     with work_folder(out_dir, names, stale=stale) as folder:
         earlier = _find_earlier(out_dir, plan, resume=resume)
@@ -171,11 +159,8 @@ def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
         (unfinished.folder / CONFIG).unlink(missing_ok=True)
     elif (unfinished.folder / CONFIG).exists():
         _logger.warning(
-            "%d of %d recordings are done and kept in %s; run the same command with "
-            "--resume to continue",
-            len(unfinished.labels),
-            len(plan.utterances),
-            out_dir,
+            f"{len(unfinished.labels)} of {len(plan.utterances)} recordings are done "
+            f"and kept in {out_dir}; run the same command with --resume to continue"
         )
 
 

@@ -16,10 +16,10 @@ _LONGEST = 10_000
 
 
 def read_earlier(out_dir: Path, names: Iterable[str], verb: str) -> dict[str, Any]:
-    """Return the options of the run of diarize or cluster that a folder holds.
+    """Return the options of the run of diarize or cluster that a folder holds, if any.
 
-    Empty if it holds none. A UsageError is raised if there are files of these names,
-    which `verb` will write, or a config.toml, but no such run.
+    Without one, a UsageError is raised if there are files of these names, which `verb`
+    will write, or a config.toml.
     """
     earlier: dict[str, Any] = {}
     with suppress(FormatError):

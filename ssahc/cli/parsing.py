@@ -12,10 +12,12 @@ from ssahc.core.options import Group, Option, build, combine, list_options
 from ssahc.io.config import read_config
 from ssahc.io.files import to_number
 from ssahc.pipeline.presets import list_presets, load_preset
+from ssahc.runtime.executor import RunningOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+_logger = logging.getLogger("ssahc")
 # Longer lists of choices are part of the description.
 _LONGEST_METAVAR = 50
 
@@ -74,21 +76,10 @@ class Verb(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        verbose = "Also print details of each recording."
         self.params += [
-            click.Option(
-                ["-v", "--verbose"],
-                is_flag=True,
-                expose_value=False,
-                callback=_set_level(logging.DEBUG),
-                help="Also print details of each recording.",
-            ),
-            click.Option(
-                ["-q", "--quiet"],
-                is_flag=True,
-                expose_value=False,
-                callback=_set_level(logging.ERROR),
-                help="Print errors only.",
-            ),
+            _level_option(["-v", "--verbose"], logging.DEBUG, verbose),
+            _level_option(["-q", "--quiet"], logging.ERROR, "Print errors only."),
         ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -116,12 +107,16 @@ class Verb(click.Command):
                     formatter.write_dl(rows[group], col_max=26)
 
 
-def _set_level(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
+def _level_option(flags: list[str], level: int, text: str) -> click.Option:
+    """Return an option that sets the level of the log."""
+
     def set_level(ctx: click.Context, param: click.Parameter, given: bool) -> None:
         if given:
-            logging.getLogger("ssahc").setLevel(level)
+            _logger.setLevel(level)
 
-    return set_level
+    return click.Option(
+        flags, is_flag=True, expose_value=False, callback=set_level, help=text
+    )
 
 
 def options_of(
@@ -162,10 +157,20 @@ def _add(option: Option) -> Callable[[F], F]:
     )
 
 
-def take_options(options_class: type[T], given: dict[str, Any]) -> T:
-    """Take the options of a class out of what the command line gave."""
-    names = [option.name for option in list_options(options_class)]
-    return build(options_class, {name: given.pop(name) for name in names})
+def running_options(function: F) -> F:
+    """Add ``--nj``, ``--dask`` and the old spelling of the latter, ``--cluster``."""
+    old = click.option("--cluster", hidden=True)
+    return options_of(RunningOptions)(old(function))
+
+
+def take_running(given: dict[str, Any]) -> RunningOptions:
+    """Take these options out of what the command line gave."""
+    old = given.pop("cluster")
+    if old is not None:
+        _logger.warning("--cluster is the old spelling of --dask; use --dask")
+        given["dask"] = given["dask"] or old
+    names = [option.name for option in list_options(RunningOptions)]
+    return build(RunningOptions, {name: given.pop(name) for name in names})
 
 
 def config_option(function: F) -> F:
@@ -203,15 +208,8 @@ def resolve(
 ) -> T:
     """Combine the sources of options: command line > config file > preset > default.
 
-    Parameters
-    ----------
-    options_class : type
-    given : mapping
-        What the command line says; None means "not given".
-    config : Path, optional
-    preset : str, optional
-    displaces : mapping, optional
-        As for `ssahc.core.options.combine`.
+    None in `given`, which the command line says, means "not given"; `displaces` is that
+    of `ssahc.core.options.combine`.
     """
     sources: list[Mapping[str, Any]] = [given]
     if config is not None:

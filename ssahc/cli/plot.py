@@ -1,20 +1,14 @@
 """``ssahc plot``: affinities, timelines with errors, error rates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ssahc.cli.diarize import DiarizeConfig
-from ssahc.cli.inputs import (
-    CONFLICTS,
-    ModelFiles,
-    SpeakerTables,
-    find_inputs,
-    open_inputs,
-)
+from ssahc.cli.inputs import CONFLICTS, find_inputs, open_inputs
 from ssahc.cli.parsing import (
     PATH,
     Verb,
@@ -35,18 +29,12 @@ from ssahc.core.errors import DataError, UsageError, printable
 from ssahc.core.types import Fault, Recording, Turn
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.pipeline.options import DiarizeOptions, System, choose_system
+from ssahc.pipeline.options import System, choose_system
 from ssahc.report.figure import check_picture
 from ssahc.scoring.breakdown import break_down, count_speakers
 
-
-@dataclass(frozen=True)
-class _AffinityOptions:
-    """The options of ``ssahc diarize``, without those of its output."""
-
-    files: ModelFiles = field(default_factory=ModelFiles)
-    tables: SpeakerTables = field(default_factory=SpeakerTables)
-    method: DiarizeOptions = field(default_factory=DiarizeOptions)
+# Options of ssahc diarize that do not affect affinities.
+_NOT_OF_AFFINITIES = {"xvector_dir", "recordings", "write_scores", "rttm_channel"}
 
 
 @click.group("plot", no_args_is_help=False)
@@ -62,7 +50,7 @@ def command() -> None:
 @click.argument("recording")
 @click.argument("ref_rttm", type=PATH)
 @click.argument("picture", type=PATH)
-@options_of(_AffinityOptions)
+@options_of(DiarizeConfig, without=_NOT_OF_AFFINITIES)
 @preset_option
 @config_option
 def affinity(

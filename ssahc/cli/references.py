@@ -56,8 +56,8 @@ class References:
 def read_references(path: Path, uem: Path | None = None) -> References:
     """Read an RTTM of references and, optionally, a UEM.
 
-    A warning names the recordings that the UEM does not list. A DataError is raised if
-    there is no turn, or the UEM is about other recordings or channels.
+    A warning names the recordings that the UEM lacks. A DataError is raised if there is
+    no turn, or the UEM is about other recordings or channels.
     """
     rttm = read_rttm(path)
     if not rttm.turns:

@@ -26,9 +26,8 @@ def work_folder(
 ) -> Iterator[Path]:
     """Yield a folder for the files of a run, which are moved to `out_dir` at the end.
 
-    `names` are the files to move besides config.toml, which has to be written there.
-    After an error the folder is kept if it holds one. `stale` is that of
-    `staged_output`.
+    These are `names` and config.toml. After an error the folder is kept if it holds a
+    config.toml. `stale` is that of `staged_output`.
     """
     with lock_folder(out_dir) as folder:
         refuse_odd(out_dir, (*names, CONFIG))
@@ -48,8 +47,7 @@ def work_folder(
 def _remove_other_options(folder: Path, out_dir: Path) -> None:
     """Remove the options of an earlier run if they are not those of the new files.
 
-    If this run is killed while it moves its files, and never resumed, those options
-    must not stand beside them.
+    If this run is killed while it moves its files, they must not stand beside these.
     """
     with suppress(FileNotFoundError):
         if (folder / CONFIG).read_bytes() != (out_dir / CONFIG).read_bytes():

@@ -62,20 +62,12 @@ class RttmOptions(Options, group="Input and output"):
             raise UsageError(
                 f"--rttm-channel must be one word, found {self.rttm_channel!r}"
             )
-        try:
-            self.rttm_channel.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(
-                "--rttm-channel must be UTF-8, as an RTTM is, found "
-                f"{self.rttm_channel!r}"
-            ) from error
 
 
 def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterator[T]:
     """Yield items and show progress: a bar on a terminal, else lines in the log.
 
-    `total` includes the `done` items that an earlier run has finished and that are not
-    among `items`.
+    `total` includes the `done` items that an earlier run has finished.
     """
     if not sys.stderr.isatty():
         yield from _log_progress(items, total, what, done)
@@ -133,8 +125,7 @@ def work_each(
 ) -> Generator[tuple[str, Result] | Fault]:
     """Do the work on every recording; a fault affects that recording alone.
 
-    Faults among the items are passed on. `work`, from a batch of recordings to their
-    results or faults, must be picklable; `total` may be approximate; `load` is that of
+    Faults among the items are passed on; `work`, `total` and `load` are those of
     `map_unordered`. Yields (recording id, result) pairs and faults as they come.
     """
     faults: list[Fault] = []
@@ -187,9 +178,9 @@ def work_through(
 ) -> tuple[dict[str, Result], list[Fault]]:
     """Do the work on every recording, show progress, and print what failed.
 
-    `work`, from a recording to its result, raises DataError if it cannot be done, and
-    `what` labels the progress bar. Returns the results in order of completion, and the
-    faults already printed; a DataError is raised if no recording could be done.
+    `work` raises DataError if a recording cannot be done; `what` labels the progress.
+    Returns the results in order of completion, and the faults already printed; a
+    DataError is raised if no recording could be done.
     """
     each = Each(partial(_attempt, work))
     done: dict[str, Result] = {}

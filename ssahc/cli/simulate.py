@@ -56,10 +56,7 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
 
 
 def refuse_what_is_not_simulated(out_dir: Path, names: Iterable[str]) -> None:
-    """Raise a UsageError if a folder is a link or holds files that were not simulated.
-
-    The folders named "a", "b" or "train" will be written.
-    """
+    """Raise a UsageError if a folder is a link, or holds anything not simulated."""
     for name in names:
         folders = [name] if name == "train" else [name, "model", f"model/{name}"]
         refuse_links(out_dir, folders)

@@ -182,10 +182,10 @@ def draw_bars(path: Path, sweep: Sweep) -> None:
 
 
 def draw_curves(path: Path, sweeps: Mapping[str, Sweep]) -> None:
-    """Draw error rates over the option that was swept last, the same in all sweeps.
+    """Draw error rates over the last option, the same in all sweeps.
 
-    There is a curve for each combination of the other options; the labels of sweeps are
-    used if there are several.
+    There is a curve for each combination of the other options, labelled with its sweep
+    if there are several.
     """
     options = {name: dashed(sweep.names[-1]) for name, sweep in sweeps.items()}
     if len(set(options.values())) > 1:

@@ -45,8 +45,8 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class Sources(Options, group="Input and output"):
-    """What an embedding network is trained on.
+class MetricConfig(Options, group="Input and output"):
+    """All options of ``ssahc train-metric``.
 
     Parameters
     ----------
@@ -58,33 +58,16 @@ class Sources(Options, group="Input and output"):
     model_dir : Path, optional
         Model to start from, which is copied to OUT_DIR. Default: mean, whitening and
         PLDA are estimated as by ssahc fit from the speakers that are not held out.
+    metric : MetricOptions
+    device : {"auto", "cpu", "cuda"}
+        Where the network is trained; auto uses a GPU if there is one.
     """
 
     xvector_dir: Path | None = None
     utt2spk: Path | None = None
     model_dir: Path | None = None
-
-
-@dataclass(frozen=True)
-class Running(Options, group="Execution"):
-    """Where a network is trained.
-
-    Parameters
-    ----------
-    device : {"auto", "cpu", "cuda"}
-        Where the network is trained; auto uses a GPU if there is one.
-    """
-
-    device: Device = "auto"
-
-
-@dataclass(frozen=True)
-class MetricConfig:
-    """All options of ``ssahc train-metric``."""
-
-    sources: Sources = field(default_factory=Sources)
     metric: MetricOptions = field(default_factory=MetricOptions)
-    running: Running = field(default_factory=Running)
+    device: Device = field(default="auto", metadata={"group": "Execution"})
 
 
 @click.command("train-metric", cls=Verb)
@@ -122,18 +105,18 @@ def command(
     given["xvector_dir"] = xvector_dir
     run = resolve(MetricConfig, given, config=config, displaces=DISPLACED_BY_LOSS)
     # What is in the way is found out before x-vectors are read.
-    has_gpu(run.running.device)
+    has_gpu(run.device)
     # A run interrupted at its very end has already moved some files of its model.
     is_done = not is_interrupted(out_dir, resume=resume) and _is_finished(out_dir)
     if resume and is_done:
-        check_same_run(out_dir, run, _find_inputs(xvector_dir, run.sources))
+        check_same_run(out_dir, run, _find_inputs(xvector_dir, run))
         _logger.info("%s: the run is already finished", out_dir)
         return
-    for path in _model_files(run.sources):
+    for path in _model_files(run):
         refuse_input(out_dir / path.name, [path], "choose another folder")
-    labelled, faults = read_labelled(xvector_dir, utt2spk=run.sources.utt2spk)
+    labelled, faults = read_labelled(xvector_dir, utt2spk=run.utt2spk)
     print_errors(faults)
-    inputs = _find_inputs(xvector_dir, run.sources)
+    inputs = _find_inputs(xvector_dir, run)
     with _open_run(out_dir, run, inputs, resume=resume) as (folder, checkpoint):
         _train(labelled, run, folder, checkpoint)
     sys.exit(1 if faults else 0)
@@ -176,26 +159,25 @@ def _open_run(
             # The same data and options would fail again.
             if path.exists() and not isinstance(error, DataError):
                 _logger.warning(
-                    "the last epoch is kept in %s; continue from there by the same "
-                    "command with --resume",
-                    out_dir,
+                    f"the last epoch is kept in {out_dir}; continue from there by the "
+                    "same command with --resume"
                 )
             else:
                 (folder / CONFIG).unlink(missing_ok=True)
             raise
 
 
-def _find_inputs(xvector_dir: Path, sources: Sources) -> list[Path]:
+def _find_inputs(xvector_dir: Path, run: MetricConfig) -> list[Path]:
     """Return the files that the network depends on."""
     scp = xvector_dir / SCP
     archives = {entry.archive for entry in read_scp(scp).values()}
-    speakers = sources.utt2spk or xvector_dir / UTT2SPK
-    return [scp, speakers, *archives, *_model_files(sources)]
+    speakers = run.utt2spk or xvector_dir / UTT2SPK
+    return [scp, speakers, *archives, *_model_files(run)]
 
 
-def _model_files(sources: Sources) -> list[Path]:
+def _model_files(run: MetricConfig) -> list[Path]:
     """Return the possible files of the model to start from."""
-    model = sources.model_dir
+    model = run.model_dir
     return [] if model is None else [model / name for name in MODEL_FILES]
 
 
@@ -208,7 +190,7 @@ def _train(
     """Train, and write a model folder and the table of epochs."""
     from ssahc.learning.embedding_training import train_embedding_net
 
-    start = run.sources.model_dir
+    start = run.model_dir
     model = None if start is None else read_model_dir(start)
 
     def on_epoch(reached: "Checkpoint") -> None:
@@ -221,7 +203,7 @@ def _train(
             labelled.speakers,
             model,
             run.metric,
-            device=run.running.device,
+            device=run.device,
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )

@@ -30,10 +30,11 @@ from ssahc.cli.parsing import (
     options_of,
     preset_option,
     resolve,
+    running_options,
+    take_running,
 )
 from ssahc.cli.references import Protocol, References, read_references
 from ssahc.cli.runner import CONFIG, TUNING, work_through
-from ssahc.cli.running import running_options, take_running
 from ssahc.cli.score_formats import describe_scoring
 from ssahc.cli.sweep_grid import (
     GridOptions,
@@ -146,37 +147,34 @@ def _find_stale(out_dir: Path) -> tuple[str, ...]:
     return ()
 
 
-@dataclass(frozen=True, eq=False)
-class _SweepRecording:
-    """Sweep one recording; picklable, to run in worker processes."""
-
-    inputs: Inputs
-    references: References
-    method: DiarizeOptions
-    grid: Grid
-    scoring: ScoringOptions
-
-    def __call__(self, recording: Recording) -> Sweep:
-        turns = self.references.rttm.turns.get(recording.id)
-        if turns is None:
-            raise DataError(
-                f"{self.references.path}: has no turns of this recording; check the ids"
-            )
-        scorer = LabelScorer(
-            recording.segments,
-            turns,
-            self.scoring,
-            uem=self.references.uem_of(recording.id),
-            objects=self.references.objects_of(recording.id),
+def _sweep(
+    recording: Recording,
+    inputs: Inputs,
+    references: References,
+    method: DiarizeOptions,
+    grid: Grid,
+    scoring: ScoringOptions,
+) -> Sweep:
+    turns = references.rttm.turns.get(recording.id)
+    if turns is None:
+        raise DataError(
+            f"{references.path}: has no turns of this recording; check the ids"
         )
-        return sweep_recording(
-            recording,
-            scorer,
-            self.grid,
-            self.inputs.model,
-            replace(self.method, speakers=self.inputs.speakers_of(recording.id)),
-            plda_scores=self.inputs.scores_of(recording, self.method.system),
-        )
+    scorer = LabelScorer(
+        recording.segments,
+        turns,
+        scoring,
+        uem=references.uem_of(recording.id),
+        objects=references.objects_of(recording.id),
+    )
+    return sweep_recording(
+        recording,
+        scorer,
+        grid,
+        inputs.model,
+        replace(method, speakers=inputs.speakers_of(recording.id)),
+        plda_scores=inputs.scores_of(recording, method.system),
+    )
 
 
 def _tune(
@@ -199,12 +197,18 @@ def _tune(
     others = references.rttm.turns.keys() - names
     if others:
         _logger.info(f"{len(others)} recordings of {ref_rttm} are not used for tuning")
-    settled = method_of_workers(method, running)
     # Recordings that wait for worker processes are held in this process.
     room = method.max_bytes() / (4 * running.nj)
     done, faults = work_through(
         read_recordings(folder, max_bytes=method.max_bytes()),
-        _SweepRecording(inputs, references, settled, grid, protocol.scoring),
+        partial(
+            _sweep,
+            inputs=inputs,
+            references=references,
+            method=method_of_workers(method, running),
+            grid=grid,
+            scoring=protocol.scoring,
+        ),
         total=len(names),
         what="tuning",
         running=running,

@@ -60,8 +60,7 @@ def link(
 
     The history is that of the windows, or of the K clusters of `start`; `start` and
     `cost` are those of `average_linkage`. On factors, averages differ in the last bits,
-    and equal ones may be merged in another order. A DataError is raised if affinities
-    are not finite.
+    and equal ones may be merged in another order.
     """
     if not has_factored_linkage(affinity):
         return average_linkage(affinity.dense(), start=start, cost=cost)

@@ -33,8 +33,7 @@ def merge_factored(
     The history is that of the windows, or of the K clusters of `start` (N,): as on the
     dense matrix, except for the rounding of its float32 sums. Ties are broken as in
     Kaldi, except that among more than two equally near windows adjacent ones are merged
-    first. A DataError is raised if an affinity is not finite, or too large to be
-    summed.
+    first.
     """
     if start is None:
         clusters = _FactoredClusters(affinity, np.ones(len(affinity), np.int64))

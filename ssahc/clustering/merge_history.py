@@ -36,7 +36,7 @@ class MergeHistory:
 
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels (N,) at a stop, numbered as by `labels`."""
-        return self._first_merges(self.merges_until(stop)).labels()
+        return self.first(self.num_clusters(stop)).labels()
 
     def labels(self) -> IntArray:
         """Return the labels (N,) after all merges.
@@ -54,7 +54,8 @@ class MergeHistory:
 
     def first(self, clusters: int) -> "MergeHistory":
         """Return the merges until `clusters` clusters are left."""
-        return self._first_merges(max(self.num_leaves - clusters, 0))
+        count = max(self.num_leaves - clusters, 0)
+        return MergeHistory(self.num_leaves, self.merges[:count], self.averages[:count])
 
     def by_average(self) -> "MergeHistory":
         """Return the merges, which may be in any valid order, in that of Kaldi.
@@ -104,20 +105,14 @@ class MergeHistory:
             np.concatenate([self.averages, later.averages]),
         )
 
-    def _first_merges(self, count: int) -> "MergeHistory":
-        return MergeHistory(self.num_leaves, self.merges[:count], self.averages[:count])
-
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of clusters at a stop."""
-        return self.num_leaves - self.merges_until(stop)
-
-    def merges_until(self, stop: Stop) -> int:
-        """Return how many merges are made before a stop."""
-        available = len(self.merges)
+        fewest = self.num_leaves - len(self.merges)
         if stop.num_speakers is not None:
-            return min(max(self.num_leaves - stop.num_speakers, 0), available)
+            return max(min(self.num_leaves, stop.num_speakers), fewest)
         below = ~(self.averages >= np.float32(stop.threshold))
-        count = int(np.argmax(below)) if below.any() else available
+        made = int(np.argmax(below)) if below.any() else len(self.merges)
+        count = self.num_leaves - made
         if stop.max_speakers is not None:
-            count = max(count, self.num_leaves - stop.max_speakers)
-        return max(min(count, self.num_leaves - stop.min_speakers, available), 0)
+            count = min(count, stop.max_speakers)
+        return min(max(count, stop.min_speakers, fewest), self.num_leaves)

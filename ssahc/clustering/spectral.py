@@ -42,25 +42,10 @@ def spectral_cluster(
 ) -> IntArray:
     """Cluster one recording by the eigenvectors of its nearest-neighbour graph.
 
-    Parameters
-    ----------
-    affinity : (N, N) array
-        Similarities. Only the upper triangle is read.
-    num_speakers : int, optional
-        Known number of speakers; if it exceeds N, each window is a cluster.
-    min_speakers, max_speakers : int, optional
-        Bounds that the estimated number is clipped to. Without `max_speakers` the
-        estimate is at most 10; for fewer than six windows it is 1.
-
-    Returns
-    -------
-    (N,) int array
-        0..K-1 in order of first appearance.
-
-    Raises
-    ------
-    DataError
-        If the matrix is not square or not finite, or the eigensolver fails.
+    Of the affinity (N, N) only the upper triangle is read. Without `num_speakers`,
+    their number is estimated, at most 10 without `max_speakers`, and clipped to the
+    bounds; for fewer than six windows it is 1. Labels (N,) are 0..K-1 in order of first
+    appearance; each window is a cluster if N or more are wanted.
     """
     matrix = symmetrize(affinity).astype(np.float64)
     count = len(matrix)

@@ -45,23 +45,13 @@ def xmeans_cluster(
     min_speakers: int = 1,
     max_speakers: int | None = None,
 ) -> IntArray:
-    """Cluster vectors into the number of clusters that the BIC selects.
+    """Cluster vectors (N, d) into the number of clusters that the BIC selects.
 
-    Parameters
-    ----------
-    vectors : (N, d) array
-    num_speakers : int, optional
-        Known number of speakers; if it exceeds N, each window is a cluster.
-    min_speakers, max_speakers : int, optional
-        Bounds on the estimated number; without `max_speakers` it is at most 10, or
-        `min_speakers` if that is larger. To stay below the maximum, the splits with the
-        largest gains are made; to reach the minimum, those with the smallest losses.
-
-    Returns
-    -------
-    (N,) int array
-        0..K-1 in order of first appearance; fewer clusters than required if there are
-        fewer distinct vectors.
+    The number is within the bounds, or known; without `max_speakers` it is at most 10,
+    or `min_speakers` if that is larger. To stay below the maximum, the splits with the
+    largest gains are made; to reach the minimum, those with the smallest losses. Labels
+    (N,) are 0..K-1 in order of first appearance; there are fewer clusters than required
+    if there are fewer distinct vectors, and each window is one if N or more are wanted.
     """
     count = len(vectors)
     fewest = num_speakers or min_speakers
@@ -126,7 +116,7 @@ def _split(cluster: int, inside: FloatArray) -> list[_Split]:
 
 
 def _starts(vectors: FloatArray) -> list[FloatArray]:
-    """Return pairs of initial centres, one for each of the first principal directions.
+    """Return pairs of initial centres along the first principal directions.
 
     They are the means of the halves of a Gaussian: sqrt(2 / pi) standard deviations
     from the mean.

@@ -1,6 +1,8 @@
 """Checks that a model can be computed with, wherever it comes from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -17,29 +19,35 @@ def check_model(model: Model) -> None:
         raise DataError(f"the model's {part}: {fault}")
 
 
+def dimensions(model: Model) -> dict[str, int]:
+    """Return the dimension of x-vectors that each given part is for."""
+    arrays = {
+        "mean": model.mean,
+        "transform": model.transform,
+        "plda": None if model.plda is None else model.plda.mean,
+        "metric": None if model.metric is None else model.metric.whitening,
+    }
+    given = {part: array for part, array in arrays.items() if array is not None}
+    return {part: len(np.atleast_1d(array)) for part, array in given.items()}
+
+
 def find_faults(model: Model, *, thorough: bool = False) -> Iterator[tuple[str, str]]:
     """Yield the unusable parts of a model ("mean", "plda", ...), and what is wrong.
 
     `thorough` is that of `find_plda_fault`.
     """
-    dims: dict[str, int] = {}
-    faults: dict[str, str | None] = {}
-    if model.mean is not None:
-        faults["mean"] = find_mean_fault(model.mean)
-        dims["mean"] = len(np.atleast_1d(model.mean))
-    if model.transform is not None:
-        faults["transform"] = find_transform_fault(model.transform)
-        dims["transform"] = len(np.atleast_1d(model.transform))
-    if model.plda is not None:
-        faults["plda"] = find_plda_fault(model.plda, thorough=thorough)
-        dims["plda"] = len(np.atleast_1d(model.plda.mean))
-    if model.metric is not None:
-        faults["metric"] = find_metric_fault(model.metric)
-        dims["metric"] = len(np.atleast_1d(model.metric.whitening))
-    for part, fault in faults.items():
+    checks: dict[str, Callable[[Any], str | None]] = {
+        "mean": find_mean_fault,
+        "transform": find_transform_fault,
+        "plda": partial(find_plda_fault, thorough=thorough),
+        "metric": find_metric_fault,
+    }
+    dims = dimensions(model)
+    for part, dim in dims.items():
+        fault = checks[part](getattr(model, part))
         first = next(iter(dims))
-        if fault is None and dims[part] != dims[first]:
-            fault = f"is for {dims[part]} dimensions, the {first} for {dims[first]}"
+        if fault is None and dim != dims[first]:
+            fault = f"is for {dim} dimensions, the {first} for {dims[first]}"
         if fault is not None:
             yield part, fault
 
@@ -69,11 +77,7 @@ def find_transform_fault(transform: FloatArray) -> str | None:
 
 
 def find_plda_fault(plda: Plda, *, thorough: bool = False) -> str | None:
-    """Return what is wrong with a PLDA; None if nothing is.
-
-    `thorough` looks for a singular transform, too, which takes longer than some
-    recordings do.
-    """
+    """Return what is wrong with a PLDA; a singular transform only if `thorough`."""
     shapes = plda.mean.shape, plda.transform.shape, plda.psi.shape
     rows = plda.psi.size
     if shapes != ((plda.mean.size,), (rows, plda.mean.size), (rows,)) or rows == 0:

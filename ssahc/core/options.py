@@ -50,9 +50,8 @@ Group = Literal[
 class Options:
     """Base of options classes, which are frozen dataclasses.
 
-    Fields are checked against their annotations (`ssahc.core.validation`), and stand in
-    the help under the heading that the class, or the field's metadata, names as
-    ``group``. A subclass that checks more calls ``super().__post_init__()`` first.
+    Fields are checked against their annotations (`ssahc.core.validation`). The class,
+    or the field's metadata, names the heading of the help as ``group``.
     """
 
     group: ClassVar[Group | None] = None
@@ -69,10 +68,9 @@ class Options:
 class Option:
     """One option, as the command line and config files see it.
 
-    `name` is the field's without a trailing underscore; `type` is int, float, str, bool
-    or Path; `choices` is empty if any value of the type is allowed; a `default` of None
-    means "not set"; `help` is empty where docstrings are stripped (python -OO); and
-    `off` turns a bool off ("no_NAME", unless the field's metadata say otherwise).
+    `name` is the field's without a trailing underscore; `type` int, float, str, bool or
+    Path; `choices` empty if any value is allowed; a `default` of None means "not set";
+    `help` is empty under python -OO; `off` turns a bool off ("no_NAME" by default).
     """
 
     name: str
@@ -215,8 +213,7 @@ def combine(
     """Make an options object from several flat tables; a later one wins.
 
     None means "not given". `displaces` maps an option, or "option=value", to the
-    options that conflict with it: if a table sets it, their values from earlier tables
-    are dropped.
+    options that conflict with it: their values from earlier tables are dropped.
     """
     values: dict[str, Any] = {}
     for source in sources:

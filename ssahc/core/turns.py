@@ -24,23 +24,10 @@ class Piece(NamedTuple):
 
 
 def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
-    """Join labelled windows into turns.
+    """Join windows (N, 2) in seconds, each with its speaker, into turns in order.
 
-    The pieces of the windows (see `split_windows`) are joined if they are of one
-    speaker and one ends exactly where the next starts. The turns do not overlap and
-    cover exactly what the windows cover.
-
-    Parameters
-    ----------
-    segments : (N, 2) array
-        Start and end of every window, in seconds.
-    speakers : sequence of str
-        Speaker of every window.
-
-    Returns
-    -------
-    list of Turn
-        By start time.
+    Pieces of windows (`split_windows`) are joined if they are of one speaker and one
+    ends exactly where the next starts.
     """
     pieces = split_windows(segments)
     owners = [speakers[piece.window] for piece in pieces]
@@ -55,6 +42,11 @@ def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
         Turn(pieces[first].start, pieces[following - 1].end, owners[first])
         for first, following in pairwise([*begins, len(pieces)])
     ]
+
+
+def turns_of_labels(segments: FloatArray, labels: IntArray) -> list[Turn]:
+    """Return `make_turns` with speakers named "1", "2", ... as Kaldi does."""
+    return make_turns(segments, [str(label + 1) for label in labels.tolist()])
 
 
 def split_windows(segments: FloatArray) -> list[Piece]:

@@ -195,10 +195,8 @@ class RttmObject(NamedTuple):
 class LocalSpeaker:
     """One of the speakers heard in a window, counted from 0 within it.
 
-    Where speech overlaps, a window has several local speakers. Each has an embedding of
-    its own, and it is they, not the windows, that are clustered: their labels are those
-    of (window, local speaker) pairs. Local speakers of one window are different people
-    for certain.
+    Where speech overlaps, it is (window, local speaker) pairs that have embeddings and
+    are clustered. Local speakers of one window are different people for certain.
     """
 
     window: int
@@ -209,16 +207,8 @@ class LocalSpeaker:
 class Centroid:
     """What represents one speaker of a recording.
 
-    Parameters
-    ----------
-    speaker : str
-        As in the recording's turns.
-    xvector : (D,) array
-        Mean of the speaker's x-vectors, as extracted.
-    latent : (d,) array, optional
-        The mean in the latent space of the PLDA; None without a model.
-    num_windows : float
-        Effective number of independent windows behind the mean.
+    The means of the speaker's x-vectors (D,) as extracted, and (d,) in the latent space
+    of the PLDA if there is a model; and how many independent windows they are worth.
     """
 
     speaker: str

@@ -20,7 +20,7 @@ _VALUES: dict[type, tuple[type, str]] = {
 }
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Interval:
     """Range of a number, as part of a field's annotation; NaN lies in no interval.
 
@@ -40,25 +40,22 @@ class Interval:
             and (self.lt is None or value < self.lt)
         )
 
-    def __repr__(self) -> str:
-        return f"Interval({self})"
-
     def __str__(self) -> str:
         if self.ge is not None and self.le is not None:
             return f"between {_number(self.ge)} and {_number(self.le)}"
         parts = ["finite"] if self.lt == inf else []
-        if self.ge is not None:
-            parts.append(f"{_number(self.ge)} or more")
-        if self.gt is not None:
-            parts.append(f"above {_number(self.gt)}")
-        if self.le is not None:
-            parts.append(f"{_number(self.le)} or less")
-        if self.lt is not None and self.lt < inf:
-            parts.append(f"below {_number(self.lt)}")
+        for bound, text in (
+            (self.ge, "{} or more"),
+            (self.gt, "above {}"),
+            (self.le, "{} or less"),
+            (self.lt, "below {}"),
+        ):
+            if bound not in (None, inf):
+                parts.append(text.format(_number(bound)))
         return " and ".join(parts)
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 

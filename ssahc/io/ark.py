@@ -69,9 +69,8 @@ def _kaldi_io() -> ModuleType:
 def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
     """Read the object at the file's position, binary or text.
 
-    What its header promises is checked against the size of the whole file, in bytes,
-    before anything is allocated. Raises a ValueError if this is not such an object, an
-    EOFError if it is truncated.
+    Sizes are checked against that of the file before anything is allocated. Raises a
+    ValueError if this is not such an object, an EOFError if truncated.
     """
     start = file.tell()
     header = read_header(file, size, kind)
@@ -87,10 +86,7 @@ def read_object(file: BinaryIO, size: int, kind: Kind) -> Array:
 
 
 def read_single(path: Path, kind: Kind) -> Array:
-    """Read a file that holds one vector or matrix, such as ``mean.vec``.
-
-    Raises a FormatError if it is missing, of another kind, truncated, or longer.
-    """
+    """Read a file that is one vector or matrix, such as ``mean.vec``."""
     try:
         with open_regular(path) as file:
             return _read_whole(file, os.fstat(file.fileno()).st_size, kind)
@@ -110,22 +106,10 @@ def _read_whole(file: BinaryIO, size: int, kind: Kind) -> Array:
 # ---- reading tables ----------------------------------------------------------------
 
 
-def read_table(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
-    """Read an archive or an scp, told apart by a prefix (``ark:``) or by ``.scp``.
-
-    Yields and raises what `read_archive` does, or `read_scp` and `read_entries`.
-    """
-    path, is_scp = _tell_table(path)
-    if is_scp:
-        return read_entries(read_scp(path).values(), kind)
-    return read_archive(path, kind)
-
-
 def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatError]]:
     """Read a whole archive front to back; yields what `read_entries` does.
 
-    Nothing follows an object whose end cannot be found. Raises a FormatError if the
-    file is unreadable, or a key is missing.
+    Nothing follows an object whose end cannot be found.
     """
     entries, fault = _index_archive(path, kind)
     yield from read_entries(entries, kind)
@@ -138,13 +122,13 @@ def read_archive(path: Path, kind: Kind) -> Iterator[tuple[str, Array | FormatEr
 def index_table(
     path: Path, kind: Kind
 ) -> tuple[dict[str, ScpEntry], FormatError | None]:
-    """Locate the objects of an archive or an scp (see `read_table`), by key.
+    """Locate the objects of an archive or an scp (``scp:FILE`` or ``.scp``), by key.
 
     Returns them, and why the rest of an archive cannot be read, if it cannot. Raises a
     FormatError if the scp or the archive as a whole is unusable.
     """
-    path, is_scp = _tell_table(path)
-    if is_scp:
+    prefix, path = strip_rspecifier(path)
+    if prefix == "scp" or (not prefix and path.suffix == ".scp"):
         return read_scp(path), None
     found, fault = _index_archive(path, kind)
     if fault is not None and fault.key is None and not found:
@@ -154,12 +138,6 @@ def index_table(
         # Kaldi reads archives front to back, so the first of two wins.
         entries.setdefault(entry.key, entry)
     return entries, fault
-
-
-def _tell_table(path: Path) -> tuple[Path, bool]:
-    """Return the path without its prefix, and whether it is an scp."""
-    prefix, path = strip_rspecifier(path)
-    return path, prefix == "scp" if prefix else path.suffix == ".scp"
 
 
 def _index_archive(path: Path, kind: Kind) -> tuple[list[ScpEntry], FormatError | None]:
@@ -289,8 +267,8 @@ def _seek(file: BinaryIO, entry: ScpEntry, offset: int, size: int) -> None:
 def _read_alike(file: BinaryIO, last: Array) -> Array | None:
     """Read a vector with the dimension and precision of the last; None if it differs.
 
-    Most vectors of an archive are alike, and the small steps of `read_object` would
-    take longer than everything else that is done with an x-vector.
+    Most vectors of an archive are alike, and `read_object` takes longer than all other
+    work on an x-vector.
     """
     token = b"FV " if last.dtype == np.float32 else b"DV "
     header = b"\0B" + token + struct.pack("<bi", 4, len(last))

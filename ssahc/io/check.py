@@ -1,7 +1,6 @@
 """Find all problems of an x-vector folder without diarizing it.
 
-The readers and `io.xvectors` find the problem of a single line or vector. They are
-collected here, without those that only follow from another problem.
+Problems that only follow from another one are left out.
 """
 
 import logging
@@ -48,20 +47,10 @@ Track = Callable[[Vectors, int], Vectors]
 class Report:
     """Contents and problems of an x-vector folder.
 
-    Attributes
-    ----------
-    problems : list of FormatError
-        The first thousand. Empty if every recording can be diarized and all have one
-        dimension.
-    num_problems : int
-        Including those that are not listed.
-    recordings : int
-    xvectors : int
-        Number of readable x-vectors of recordings.
-    dim : int
-        The most frequent dimension; 0 without x-vectors.
-    seconds : float
-        Time covered by windows, overlap counted once.
+    There are no problems if every recording can be diarized and all have one dimension.
+    `problems` are the first thousand of `num_problems`, `xvectors` is the number of
+    readable ones of recordings, `dim` their most frequent dimension (0 without any),
+    and `seconds` the time covered by windows, overlap counted once.
     """
 
     problems: list[FormatError] = field(default_factory=list)
@@ -103,20 +92,9 @@ def find_problems(
 ) -> Report:
     """Read an x-vector folder and report all its problems.
 
-    Vectors are read once, front to back, and are not kept. What does not keep a
-    recording from being diarized is logged as a warning.
-
-    Parameters
-    ----------
-    path : Path
-    model : Model, optional
-        The x-vectors must have its dimension.
-    progress : callable, optional
-        Takes the vectors and their number, and passes them on.
-
-    Returns
-    -------
-    Report
+    Vectors are read once, front to back, and are not kept; `progress` takes them and
+    their number, and passes them on. They must have the dimension of the model. What
+    does not keep a recording from being diarized is logged as a warning.
     """
     report = Report()
     try:
@@ -216,11 +194,8 @@ def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatErr
         wanted = counts.entries.get(recording, 0)
         if wanted > len(group) > 0:
             _logger.warning(
-                "%s: recording %r: %d speakers, but %d windows",
-                path,
-                recording,
-                wanted,
-                len(group),
+                f"{path}: recording {recording!r}: {wanted} speakers, but {len(group)} "
+                "windows"
             )
         if wanted == 0 and not counts.spoils(recording):
             yield FormatError(
@@ -249,10 +224,9 @@ def _check_vectors(
     examples: dict[tuple[int, str | None], str],
     progress: Track,
 ) -> Iterator[FormatError]:
-    """Yield vectors that cannot be read or used.
+    """Yield vectors that cannot be read or used; count the dimensions of the others.
 
-    Counts the dimensions of readable vectors, and keeps an utterance of each dimension
-    and recording.
+    An utterance of each dimension and recording is kept as an example.
     """
     # Without spk2utt all vectors are read, since it is unknown which are used.
     recording_of: Mapping[str, str | None] = folder.recording_of

@@ -57,10 +57,7 @@ def _absolute(path: Path) -> str:
 
 
 def write_config(path: Path, options: Any) -> None:
-    """Write the set values of an options object, to be read by `read_config`.
-
-    A file name that is not UTF-8, which TOML cannot hold, is a UsageError.
-    """
+    """Write the set values of an options object; UsageError if a name is not UTF-8."""
     import tomli_w
 
     table = to_table(options)

@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,10 +49,7 @@ def odd_kind(path: Path) -> str | None:
 
 
 def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
-    """Open a file for reading, or raise an OSError, also for pipes and devices.
-
-    A pipe would block until someone writes to it, and a device may have no end.
-    """
+    """Open a file for reading; OSError for pipes, which may block, and for devices."""
     kind = _ODD_FILES.get(stat.S_IFMT(path.stat().st_mode))
     if kind is not None:
         reason = f"it is {kind}, expected a regular file"
@@ -62,19 +58,12 @@ def open_regular(path: Path, *, buffering: int = -1) -> BinaryIO:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 text file and their numbers, counted from 1.
-
-    Blank lines are skipped. Raises a FormatError if the file is missing, unreadable or
-    not plain UTF-8 text, which has no zero byte and no byte order mark.
-    """
+    """Yield the lines of a UTF-8 text that are not blank, and their numbers from 1."""
     return _number_lines(_read_text(path))
 
 
 def read_fields(path: Path) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield what `read_lines` does, and the fields of each line.
-
-    Like Kaldi, this splits lines at ASCII white space only.
-    """
+    """Yield what `read_lines` does, and the fields, split at ASCII white space."""
     text = _read_text(path)
     # Without other white space str.split does the same, four times as fast.
     is_plain = text.isascii() and not any(mark in text for mark in _SEPARATORS)
@@ -183,30 +172,27 @@ def unreadable(path: Path, error: OSError) -> FormatError:
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` that replaces it only on success.
 
-    Text is written as UTF-8 (`mode` is "w" or "wb"). A link is replaced, its target is
-    not. Raises a UsageError if the folder cannot be written to, or `path` is a folder,
-    a pipe or a device, or a link to one.
+    Text is written as UTF-8 (`mode` is "w" or "wb"); a link is replaced, not its
+    target. A UsageError is raised if the folder cannot be written to, or `path` is no
+    regular file.
     """
     _refuse_odd_target(path)
     encoding = None if "b" in mode else "utf-8"
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        file = open(temporary, mode, encoding=encoding)
     except OSError as error:
         raise UsageError(
             f"{path.parent}: cannot write there ({error.strerror}); "
             "choose another output folder"
         ) from error
-    # kaldi_io insists on a file whose mode attribute is "wb".
-    os.close(handle)
-    temporary = Path(name)
     try:
-        with open(temporary, mode, encoding=encoding) as file:
+        with file:
             yield file
             # A name may reach the disk before the contents: a power failure would leave
             # an empty file in place of a good one.
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         # A full disk: the failing write does not name the file.
@@ -225,10 +211,9 @@ def _refuse_odd_target(path: Path) -> None:
 
 
 def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
-    """Refuse an output file before any work is done.
+    """Raise a UsageError early for a file that could not be written, or is an input.
 
-    Raises a UsageError if its folder is missing, or it is not a regular file, or it is
-    one of the inputs (None if not given).
+    An input is None if it is not given.
     """
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; create it first")
@@ -243,9 +228,3 @@ def refuse_input(path: Path, inputs: Iterable[Path | None], way_out: str) -> Non
         with suppress(OSError):
             if source is not None and path.samefile(source):
                 raise UsageError(f"{path}: is read, and would be lost; {way_out}")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -33,23 +33,11 @@ def staged_output(
 ) -> Iterator[Path]:
     """Write the files of an output folder all together or not at all.
 
-    Only a process that is killed while it moves the files into place can leave some of
-    them beside those of an earlier run.
-
-    Parameters
-    ----------
-    path : Path
-        The output folder; created if missing, and removed again on failure.
-    names : sequence of str
-        Files that may be written.
-    stale : callable
-        Returns which of `names` an earlier run has left. Those that are not written
-        again are removed. Called while the folder is locked.
-
-    Yields
-    ------
-    Path
-        An empty folder; its files are moved to `path` if the block succeeds.
+    Yields an empty folder; its files of these names are moved to `path` if the block
+    succeeds. `path` is created if missing, and removed again on failure. `stale`
+    returns, while the folder is locked, which of the names an earlier run has left;
+    those that are not written again are removed. Only a process that is killed while it
+    moves the files can leave some of them beside those of an earlier run.
     """
     with lock_folder(path) as unfinished:
         refuse_odd(path, names)
@@ -123,13 +111,9 @@ def lock_folder(path: Path) -> Iterator[Path]:
 
     Yields the folder for unfinished files in `path`, which is removed unless files are
     left there; so is `path` itself if it stays empty. The operating system releases the
-    lock when the process ends, however it ends, so a lock file left behind blocks
-    nobody. On a file system without locks, a warning is logged.
-
-    Raises
-    ------
-    UsageError
-        If the folder cannot be written to, or another run is writing there.
+    lock when the process ends, so a lock file left behind blocks nobody. A UsageError
+    is raised if the folder cannot be written to, or another run is writing there; on a
+    file system without locks, a warning is logged.
     """
     with _made_folder(path):
         folder = path / UNFINISHED
@@ -164,9 +148,8 @@ def _open_lock(path: Path, lock: Path) -> IO[bytes]:
         is_ours = False
     except OSError as error:
         _logger.warning(
-            "%s: cannot be locked (%s); make sure that no other run writes there",
-            path,
-            error.strerror,
+            f"{path}: cannot be locked ({error.strerror}); make sure that no other run "
+            "writes there"
         )
         is_ours = True
     if not is_ours:
@@ -186,8 +169,7 @@ def _open_lock(path: Path, lock: Path) -> IO[bytes]:
 def _expect(kind: str, path: Path) -> None:
     """Raise a UsageError if something other than a file or folder of ours is there.
 
-    An output folder that was copied or unpacked may hold a link, and what it leads to
-    is not ours to write to or remove.
+    An output folder that was copied may hold a link, and its target is not ours.
     """
     if not os.path.lexists(path):
         return

@@ -38,11 +38,7 @@ class Xvectors:
 
 
 def read_xvectors(folder: Path) -> Xvectors:
-    """Read the x-vectors of a folder, without those that cannot be used.
-
-    Needs ``xvector.scp`` and the archives alone. Raises a FormatError if the scp is
-    unusable, or no x-vector can be used.
-    """
+    """Read the x-vectors of a folder, of which only ``xvector.scp`` is needed."""
     return _read(folder, _read_entries(folder))
 
 
@@ -53,9 +49,8 @@ def read_labelled(
 
     As in Kaldi, utterances without an x-vector and x-vectors without a speaker are left
     out, with a warning. X-vectors that cannot be used are left out, too: their faults
-    are returned. `utt2spk` is used instead of the folder's. Raises a FormatError if a
-    table is unusable, ``utt2spk`` names recordings instead of speakers, or no x-vector
-    can be used.
+    are returned. `utt2spk` is used instead of the folder's. Raises a FormatError if no
+    x-vector can be used, or ``utt2spk`` names recordings instead of speakers.
     """
     entries = _read_entries(folder)
     path = folder / UTT2SPK if utt2spk is None else utt2spk

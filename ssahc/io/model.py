@@ -1,15 +1,20 @@
 """A model folder: ``mean.vec``, ``transform.mat``, ``plda``, ``metric.ark``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ssahc.core.errors import DataError, FormatError, UsageError
-from ssahc.core.model import find_faults, find_mean_fault, find_transform_fault
-from ssahc.core.types import Model
+from ssahc.core.model import (
+    dimensions,
+    find_faults,
+    find_mean_fault,
+    find_transform_fault,
+)
+from ssahc.core.types import FloatArray, Model
 from ssahc.io.ark import read_single, write_single
 from ssahc.io.embedding_net import read_metric, write_metric
 from ssahc.io.folders import make_folder
@@ -32,9 +37,9 @@ def read_model(
 ) -> Model:
     """Read the parts of a model and check that they fit together.
 
-    Raises a FormatError if a file is unreadable or its dimension disagrees with the
-    others; a UsageError if a PLDA has no mean or no transform, or a metric no mean,
-    since they were trained on vectors that were centred and, for the PLDA, whitened.
+    Raises a FormatError if a file is unreadable or dimensions disagree; a UsageError if
+    a PLDA has no mean or no transform, or a metric no mean: they were trained on
+    vectors that were centred and, for the PLDA, whitened.
     """
     if plda is not None and (mean is None or transform is None):
         raise UsageError(
@@ -46,30 +51,39 @@ def read_model(
             f"{metric}: a metric is trained on centred x-vectors; give --mean as well, "
             "or a --model-dir"
         )
-    parts: dict[Path, int] = {}
-    mean_vector = matrix = model_plda = model_metric = None
-    if mean is not None:
-        mean_vector = as_double(read_single(mean, "vector"))
-        _refuse(find_mean_fault(mean_vector), mean)
-        parts[mean] = len(mean_vector)
-    if transform is not None:
-        matrix = as_double(read_single(transform, "matrix"))
-        _refuse(find_transform_fault(matrix), transform)
-        parts[transform] = len(matrix)
-    if plda is not None:
-        model_plda = read_plda(plda)
-        parts[plda] = len(model_plda.mean)
-    if metric is not None:
-        model_metric = read_metric(metric)
-        parts[metric] = len(model_metric.whitening)
-    for (path, dim), (other, expected) in pairwise(parts.items()):
+    parts = {"mean": mean, "transform": transform, "plda": plda, "metric": metric}
+    paths = {part: path for part, path in parts.items() if path is not None}
+    model = Model(**{part: _READERS[part](path) for part, path in paths.items()})
+    for (part, dim), (other, expected) in pairwise(dimensions(model).items()):
         if dim != expected:
             raise FormatError(
-                f"is for {expected} dimensions, but {path} for {dim}; "
+                f"is for {expected} dimensions, but {paths[part]} for {dim}; "
                 "take both from one model",
-                path=other,
+                path=paths[other],
             )
-    return Model(mean_vector, matrix, model_plda, model_metric)
+    return model
+
+
+def _read_mean(path: Path) -> FloatArray:
+    mean = as_double(read_single(path, "vector"))
+    if fault := find_mean_fault(mean):
+        raise FormatError(fault, path=path)
+    return mean
+
+
+def _read_transform(path: Path) -> FloatArray:
+    transform = as_double(read_single(path, "matrix"))
+    if fault := find_transform_fault(transform):
+        raise FormatError(fault, path=path)
+    return transform
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    "mean": _read_mean,
+    "transform": _read_transform,
+    "plda": read_plda,
+    "metric": read_metric,
+}
 
 
 def read_model_dir(folder: Path | str, **instead: Path | None) -> Model:
@@ -153,8 +167,3 @@ def _find_faults(model: Model) -> Iterator[tuple[str, str]]:
     for part in ("mean", "transform"):
         if getattr(model, part) is None:
             yield _FILES[part], "is missing, and a model folder needs it"
-
-
-def _refuse(fault: str | None, path: Path) -> None:
-    if fault is not None:
-        raise FormatError(fault, path=path)

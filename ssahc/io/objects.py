@@ -1,7 +1,6 @@
 """A single Kaldi vector or matrix: binary headers, compressed matrices, and text.
 
-kaldi_io checks no sizes and reads text and compressed matrices only in part, so this
-module does both.
+kaldi_io checks no sizes and reads only some text and compressed matrices.
 """
 
 import struct
@@ -30,8 +29,8 @@ class Header(NamedTuple):
     """The header of a binary object.
 
     `token` is ``b"FV "`` (float vector), ``b"DM "`` (double matrix), ``b"CM "``, ...;
-    `width` the bytes per number, `payload` those that follow the header. `minimum` and
-    `range` are of the values of a compressed matrix.
+    `width` the bytes per number, `payload` those that follow. `minimum` and `range` are
+    of the values of a compressed matrix.
     """
 
     token: bytes
@@ -48,11 +47,10 @@ class Header(NamedTuple):
 
 
 def read_header(file: BinaryIO, size: int, kind: Kind) -> Header | None:
-    """Read the header of an object and check that the whole object is in the file.
+    """Read a header and check that the whole object is in the file of `size` bytes.
 
     Returns None, and leaves the position, if the object is text. Raises a ValueError if
-    this is another kind of object, or its dimensions are invalid; an EOFError if the
-    whole object does not fit into a file of `size` bytes.
+    this is another kind of object or has invalid dimensions, an EOFError if truncated.
     """
     start = file.tell()
     if file.read(2) != _BINARY:
@@ -129,8 +127,7 @@ def refuse_rest(file: BinaryIO, size: int) -> None:
 def as_double(values: Any) -> FloatArray:
     """Return an array, or a list of rows, in double precision.
 
-    NaN stays NaN, including the signalling NaN of a damaged file, for which numpy would
-    warn.
+    numpy would warn of the signalling NaN of a damaged file.
     """
     with np.errstate(invalid="ignore"):
         return np.array(values, np.float64)
@@ -171,8 +168,7 @@ def _decode_quartiles(header: Header, data: bytes) -> Float32Array:
 def read_text(file: BinaryIO, kind: Kind) -> FloatArray:
     """Read `` [ 1 2 ]``, or a matrix with one row per line.
 
-    Raises a ValueError if this is not such text, an EOFError if the closing bracket is
-    missing.
+    Raises a ValueError if this is not such text, an EOFError if truncated.
     """
     rows: list[list[float]] = []
     for text in _text_rows(file, kind):

@@ -155,8 +155,9 @@ def write_rttm(
     """
     with atomic_write(Path(path)) as file:
         for recording in sorted(turns):
-            _refuse_unreadable(recording, turns[recording])
-            for turn in turns[recording]:
+            group = turns[recording]
+            _refuse_unreadable(recording, group)
+            for turn in group:
                 start, end = round(turn.start, 3), round(turn.end, 3)
                 if start < end:
                     file.write(
@@ -182,10 +183,10 @@ def _refuse_unreadable(recording: str, turns: Sequence[Turn]) -> None:
 
 
 def read_uem(path: Path) -> Uem:
-    """Read a UEM file: recording, channel, start, end (seconds).
+    """Read a UEM file (recording, channel, start, end): recording to channel to spans.
 
-    Returns recording to channel to sorted spans. Channels are in lower case, since to
-    md-eval A and a are the same. Spans of a channel may not overlap.
+    Spans are sorted and may not overlap. Channels are in lower case, since to md-eval A
+    and a are the same.
     """
     uem: Uem = {}
     for number, entry in parse_lines(path, _parse_span, comments=_COMMENTS):

@@ -19,8 +19,8 @@ _SPK2UTT = "spk2utt"
 class ScoreTable:
     """The archive or scp of score matrices, and the locations of recordings in it.
 
-    `fault` is why the rest of the archive cannot be read, if it cannot. `rows` are the
-    utterances of the rows of each recording; None if unknown.
+    `fault` is why the rest of the archive cannot be read; `rows` are the utterances of
+    the rows of each recording, None if unknown.
     """
 
     path: Path
@@ -38,9 +38,8 @@ class ScoreTable:
 def open_scores(path: Path, *, rows: dict[str, list[str]] | None = None) -> ScoreTable:
     """Locate the matrices of an archive or scp as ``score_plda.sh`` writes them.
 
-    Matrices have no utterance ids. The ``spk2utt`` that the script writes beside them
-    lists the utterances of the rows of each recording; `rows` is used instead of it.
-    Raises a FormatError if a file cannot be used at all.
+    The utterances of their rows are `rows`, or those in the ``spk2utt`` that the script
+    writes beside them. Raises a FormatError if a file cannot be used at all.
     """
     entries, fault = index_table(path, "matrix")
     path = strip_rspecifier(path)[1]
@@ -49,10 +48,8 @@ def open_scores(path: Path, *, rows: dict[str, list[str]] | None = None) -> Scor
         rows = read_spk2utt(beside)
     if rows is None:
         _logger.info(
-            "%s: no %s beside it: assuming that rows are in the order of that of the "
-            "x-vectors",
-            path,
-            _SPK2UTT,
+            f"{path}: no {_SPK2UTT} beside it: assuming that rows are in the order of "
+            "that of the x-vectors"
         )
     return ScoreTable(path, entries, fault, rows)
 
@@ -60,8 +57,7 @@ def open_scores(path: Path, *, rows: dict[str, list[str]] | None = None) -> Scor
 def read_scores(table: ScoreTable, recording: str, utterances: Sequence[str]) -> Array:
     """Read the (N, N) matrix of a recording, whose rows must be of N utterances.
 
-    Raises a DataError if it is missing, unreadable, or of another size, or its rows are
-    of other utterances or in another order.
+    Raises a DataError if it is missing, unreadable, or of other utterances.
     """
     entry = table.entries.get(recording)
     if entry is None:

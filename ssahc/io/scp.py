@@ -32,9 +32,8 @@ def read_scp(path: Path, on_fault: OnFault = raise_fault) -> dict[str, ScpEntry]
     """Read an scp file: ``key archive:offset`` lines.
 
     A relative archive path starts at the scp's own folder if the file is there, else at
-    the working directory (Kaldi's rule). Whether the archive exists shows when it is
-    read. Raises a FormatError on a malformed line, a duplicate key, a pipe, a range, a
-    URL or a gzipped archive, unless `on_fault` takes it.
+    the working directory (Kaldi's rule). Pipes, ranges, URLs and gzipped archives are
+    refused.
     """
     entries: dict[str, ScpEntry] = {}
     archives: dict[str, Path] = {}

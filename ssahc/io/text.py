@@ -4,13 +4,16 @@ Readers raise the FormatError of the first malformed line, or line with a key th
 in an earlier one, unless `on_fault` takes it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+
 from ssahc.core.errors import FormatError
+from ssahc.core.types import FloatArray
 from ssahc.io.files import OnFault, atomic_write, raise_fault, read_fields, to_number
 
 T = TypeVar("T")
@@ -24,6 +27,11 @@ class Segment(NamedTuple):
     recording: str
     start: float
     end: float
+
+
+def times_of(segments: Mapping[str, Segment], utterances: Iterable[str]) -> FloatArray:
+    """Return start and end of the segments of utterances (N, 2)."""
+    return np.array([segments[name][1:] for name in utterances], np.float64)
 
 
 # ---- fields ------------------------------------------------------------------------
@@ -68,8 +76,8 @@ def parse_lines(
 ) -> Iterator[tuple[int, T]]:
     """Yield the number of each line and what `parse` returns for its fields and text.
 
-    Lines that start with one of `comments` are skipped. `parse` raises a ValueError if
-    a line is malformed, for which a FormatError is raised that names the line.
+    Lines that start with one of `comments` are skipped. A ValueError of `parse` becomes
+    a FormatError that names the line.
     """
     for number, text, fields in read_fields(path):
         if fields[0].startswith(comments):
@@ -110,10 +118,7 @@ def _read_table(
 
 
 def read_segments(path: Path, on_fault: OnFault = raise_fault) -> dict[str, Segment]:
-    """Read ``segments``: utterance, recording, start, end (seconds).
-
-    A segment may have no length, but not start before 0 or end before its start.
-    """
+    """Read ``segments``: utterance, recording, 0 <= start <= end (seconds)."""
     form = "utterance recording start end"
     return _read_table(path, form, 3, _parse_segment, on_fault)
 
@@ -143,20 +148,16 @@ def read_utt2spk(path: Path, on_fault: OnFault = raise_fault) -> dict[str, str]:
 
 def read_reco2num_spk(path: Path, on_fault: OnFault = raise_fault) -> dict[str, int]:
     """Read ``reco2num_spk``: recording, then its number of speakers, 1 or more."""
-    parse = _whole_number(1, "a whole number of speakers, 1 or more")
-    return _read_table(path, "recording count", 1, parse, on_fault)
+    return _read_table(path, "recording count", 1, _parse_num_spk, on_fault)
 
 
-def _whole_number(least: int, what: str) -> Callable[[list[str]], int]:
-    """Return a parser of whole numbers of at least `least`."""
-
-    def parse(values: list[str]) -> int:
-        number = parse_count(values[0])
-        if number is None or number < least:
-            raise ValueError(f"expected {what}, found {values[0][:24]!r}")
-        return number
-
-    return parse
+def _parse_num_spk(values: list[str]) -> int:
+    number = parse_count(values[0])
+    if not number:
+        raise ValueError(
+            f"expected a whole number of speakers, 1 or more, found {values[0][:24]!r}"
+        )
+    return number
 
 
 def read_reco2min_max(path: Path) -> dict[str, tuple[int, int]]:
@@ -200,16 +201,8 @@ def _parse_attribute(values: list[str]) -> str:
     return " ".join(values)
 
 
-def read_labels(path: Path) -> dict[str, int]:
-    """Read Kaldi's ``labels``: utterance, then its label (counted from 1)."""
-    return _read_table(path, "utterance label", 1, _whole_number(0, "a label"))
-
-
 def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:
-    """Write ``labels`` as ``agglomerative-cluster`` does.
-
-    Labels are pairs of utterance and cluster, counted from 0; the file counts from 1.
-    """
+    """Write (utterance, cluster from 0) pairs as ``agglomerative-cluster`` does."""
     with atomic_write(path) as file:
         file.write(format_labels(labels))
 

@@ -28,16 +28,8 @@ _logger = logging.getLogger(__name__)
 class Trials:
     """Which test utterance is compared with which enrolled speaker.
 
-    Attributes
-    ----------
-    enrolled : tuple of str
-        The E names of the first field: speakers, or utterances in their place.
-    tests : tuple of str
-        The T utterances of the second field.
-    pairs : (K, 2) array of int
-        Position in `enrolled` and in `tests`, a row a line.
-    is_target : (K,) array of bool, or None
-        None if the file does not tell.
+    `pairs` (K, 2) are positions in `enrolled` and `tests`, the names of the first and
+    the second field; `is_target` (K,) is None if the file does not tell.
     """
 
     enrolled: tuple[str, ...]
@@ -116,10 +108,7 @@ def read_trials(path: Path | str, *, need_targets: bool = True) -> Trials:
         )
     if repeats:
         _logger.warning(
-            "%s: %d of %d lines repeat a trial; each line counts",
-            path,
-            repeats,
-            len(trials),
+            f"{path}: {repeats} of {len(trials)} lines repeat a trial; each line counts"
         )
     return trials
 
@@ -147,8 +136,7 @@ def _find_repeats(codes: IntArray, values: NDArray[Any]) -> tuple[int, int | Non
 def read_trial_scores(path: Path, trials: Trials) -> FloatArray:
     """Read the K scores of trials, NaN where there is none; others are ignored.
 
-    Raises a FormatError on a malformed line, a score that is no finite number, or two
-    different scores of one trial.
+    Raises a FormatError on a malformed line, or two different scores of one trial.
     """
     enrolled = {name: index for index, name in enumerate(trials.enrolled)}
     tests = {name: index for index, name in enumerate(trials.tests)}

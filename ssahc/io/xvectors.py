@@ -21,7 +21,7 @@ from ssahc.io.files import OnFault, atomic_write, raise_fault, warn_of
 from ssahc.io.folders import make_folder
 from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
-from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk
+from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk, times_of
 from ssahc.runtime.memory import check_room, lack_of_memory
 
 SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt"
@@ -31,15 +31,9 @@ SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt
 class XvectorDir:
     """The tables of an x-vector folder; vectors are read by `read_recordings`.
 
-    Attributes
-    ----------
-    path : Path
-    utterances : dict
-        Recording to its utterances, in the order of ``spk2utt``.
-    segments : dict
-        Utterance to its segment.
-    entries : dict
-        Utterance to its location in an archive.
+    `utterances` maps a recording to its utterances in the order of ``spk2utt``,
+    `segments` and `entries` map an utterance to its segment and to its location in an
+    archive.
     """
 
     path: Path
@@ -243,12 +237,8 @@ def unusable_xvector(entry: ScpEntry, fault: str) -> FormatError:
     )
 
 
-def is_sound(folder: XvectorDir, recording: str) -> bool:
-    """Whether the tables have no fault in a recording."""
-    return _first_fault(folder, recording) is None
-
-
-def _first_fault(folder: XvectorDir, recording: str) -> FormatError | None:
+def first_fault(folder: XvectorDir, recording: str) -> FormatError | None:
+    """Return what is wrong with a recording in the tables; None if nothing is."""
     listed = (fault for _, fault in find_faults(folder, recording))
     return next(chain(find_unlisted(folder, recording), listed), None)
 
@@ -277,7 +267,7 @@ def read_recordings(
     for recording in sorted(folder.unlisted.keys() - folder.utterances.keys()):
         yield Fault(recording, str(next(find_unlisted(folder, recording))))
     for recording, utterances in folder.utterances.items():
-        if fault := _first_fault(folder, recording):
+        if fault := first_fault(folder, recording):
             yield Fault(recording, str(fault))
             continue
         waiting[recording] = {}
@@ -316,14 +306,10 @@ def _assemble(
             return Fault(recording, str(unusable_xvector(entry, "is empty")))
         if found != dim > 0:
             return Fault(recording, str(differing_dimension(entry, found, first, dim)))
-    spans = [folder.segments[utterance][1:] for utterance in utterances]
+    times = times_of(folder.segments, utterances)
     try:
-        return Recording(
-            recording,
-            tuple(utterances),
-            np.array(spans, np.float64),
-            as_double([vectors[u] for u in utterances]),
-        )
+        xvectors = as_double([vectors[utterance] for utterance in utterances])
+        return Recording(recording, tuple(utterances), times, xvectors)
     except DataError as error:
         return Fault(recording, f"{folder.path / SCP}: {error}")
     except MemoryError as error:
@@ -347,10 +333,7 @@ def write_xvector_dir(path: Path, recordings: list[Recording]) -> None:
 
 
 def write_vectors(folder: Path, rows: Iterable[tuple[str, str, FloatArray]]) -> None:
-    """Write an archive in float32, its scp, ``utt2spk`` and ``spk2utt``.
-
-    Rows are an utterance, its speaker (or recording), and its x-vector.
-    """
+    """Write (utterance, speaker, x-vector) rows: float32 archive, scp, both tables."""
     groups: dict[str, list[str]] = {}
     with (
         ArchiveWriter(folder / "xvector.ark", folder / SCP) as archive,

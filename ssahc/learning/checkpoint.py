@@ -76,8 +76,7 @@ class Checkpoint:
 class TrainingState:
     """Everything that changes during training: network, loss, generator and Adam.
 
-    Torch's Adam is used, unlike for the networks of recordings
-    (`ssahc.learning.optimizer`), which are learned without torch.
+    Networks of recordings, learned without torch, have an Adam of their own.
     """
 
     def __init__(

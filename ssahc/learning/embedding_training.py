@@ -39,11 +39,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TrainedEmbeddingNet:
-    """A model with a trained embedding network, and the course of its training.
-
-    The network is the `metric` of the model that training started from; it is that of
-    the best epoch.
-    """
+    """A model with the network of the best epoch as its `metric`, and all epochs."""
 
     model: Model
     epochs: tuple[Epoch, ...]
@@ -62,35 +58,14 @@ def train_embedding_net(
 ) -> TrainedEmbeddingNet:
     """Train an embedding network on x-vectors of known speakers.
 
-    Parameters
-    ----------
-    xvectors : (N, D) array
-        As extracted.
-    speakers : sequence of N str
-        Speaker of every x-vector.
-    model : Model, optional
-        Its mean is subtracted; its whitening and PLDA initialise the network. By
-        default it is estimated from the speakers that are not held out
-        (`ssahc.backend.training.fit_model`), and so is a missing mean.
-    options : MetricOptions
-    device : {"auto", "cpu", "cuda"}
-    checkpoint : Checkpoint, optional
-        Resume from here, with the same x-vectors, model and options.
-    on_epoch : callable
-        Called before training and after every epoch.
+    Arguments are those of `ssahc.api.train_metric`. Training goes on from a checkpoint
+    with the same x-vectors, model and options; `on_epoch` is called before training and
+    after every epoch.
 
-    Returns
-    -------
-    TrainedEmbeddingNet
-
-    Raises
-    ------
-    DataError
-        If values are not finite, dimensions or numbers disagree, there are too few
-        speakers with at least two x-vectors, or the loss diverges.
-    UsageError
-        If the model lacks what the initialisation needs or gives fewer dimensions than
-        asked for, the checkpoint is of another run, or "cuda" is not available.
+    Raises a DataError if values are not finite, dimensions or numbers disagree, there
+    are too few speakers with at least two x-vectors, or the loss diverges; a UsageError
+    if the model lacks what the initialisation needs or gives fewer dimensions than
+    asked for, the checkpoint is of another run, or "cuda" is not available.
     """
     place = torch.device("cuda" if has_gpu(device) else "cpu")
     generator = np.random.default_rng(options.seed)
@@ -150,8 +125,7 @@ def _train_epoch(
 ) -> float:
     """Take a step for every batch; return the mean loss.
 
-    A DataError is raised if the loss or a weight is not finite, or too large to be
-    written.
+    A DataError is raised if the loss or a weight is not finite, or too large to write.
     """
     losses = []
     for batch in _draw_batches(training.labels, options, state.generator):
@@ -186,9 +160,8 @@ def _split_speakers(
     several = [rows for rows in rows_of if len(rows) > 1]
     if len(several) < len(rows_of):
         _logger.warning(
-            "%d of %d speakers have only one x-vector and are not used",
-            len(rows_of) - len(several),
-            len(rows_of),
+            f"{len(rows_of) - len(several)} of {len(rows_of)} speakers have only one "
+            "x-vector and are not used"
         )
     held_out = round(options.validation_share * len(several))
     if options.validation_share > 0:
@@ -217,10 +190,7 @@ def _limit_trials(rows_of: list[IntArray]) -> list[IntArray]:
 def _draw_batches(
     labels: IntArray, options: MetricOptions, generator: np.random.Generator
 ) -> list[IntArray]:
-    """Return the batches of an epoch: P speakers, M x-vectors of each.
-
-    `labels` (N,) are speakers 0..K-1 in ascending order.
-    """
+    """Return batches of P speakers, M x-vectors of each; labels (N,) are ascending."""
     per_speaker, sizes = options.utterances_per_speaker, np.bincount(labels)
     firsts = np.cumsum(sizes) - sizes
     per_batch = min(options.speakers_per_batch, len(sizes))
@@ -275,8 +245,7 @@ def initial_weights(
     """Return the weights that training starts from (`MetricOptions.start`).
 
     A DataError is raised if the model is not for x-vectors of `dim` dimensions; a
-    UsageError if it lacks what the initialisation needs, or gives fewer dimensions than
-    asked for.
+    UsageError if it lacks what the initialisation needs, or gives too few dimensions.
     """
     whitening = np.eye(dim) if model.transform is None else model.transform
     projection = np.eye(dim)

@@ -20,9 +20,8 @@ SecondLayer = Literal["pca", "shrunk"]
 class InitialNetwork:
     """The untrained network of a recording, with its input and output.
 
-    Inputs are (N, D); the first layer W1 is (D, D), or (D, D + 1) with an offset in the
-    last column; the second W2 is (d, D). The output `vectors` (N, d) is not yet scaled
-    to unit length.
+    Inputs are (N, D), W1 is (D, D), or (D, D + 1) with an offset in the last column, W2
+    is (d, D); the output `vectors` (N, d) is not yet scaled to unit length.
     """
 
     inputs: FloatArray
@@ -40,21 +39,15 @@ def start_network(
 ) -> InitialNetwork:
     """Return the untrained network of one recording.
 
-    Parameters
-    ----------
-    xvectors : PreparedXvectors
-    start : {"model", "whitened"}
-        "model": W1 is the model's whitening of the centred x-vectors (Section 3 of the
-        paper). "whitened": the input is whitened, by the PLDA as well if there is one,
-        and W1 is the identity: a learning rate then means the same for any extractor.
-        A trained embedding network takes the place of both: W1 and W2 are its own, or
-        its output is the input.
-    projection : {"pca", "shrunk"}
-        W2 is the first `pca_dim` directions of the recording's PCA (the paper), or all
-        that stand out from noise (`ssahc.backend.shrinkage`); the former if none does.
-        Not used if W2 is that of a trained embedding network.
-    pca_dim : int
-        Dimension of the network's output, at most N or D.
+    Start "model": W1 is the model's whitening of the centred x-vectors (Section 3 of
+    the paper). "whitened": the input is whitened, by the PLDA as well if there is one,
+    and W1 is the identity: a learning rate then means the same for any extractor. A
+    trained embedding network takes the place of both: W1 and W2 are its own, or its
+    output is the input.
+
+    Otherwise W2 is the first `pca_dim` directions of the recording's PCA ("pca", the
+    paper), or all that stand out from noise ("shrunk", `ssahc.backend.shrinkage`; the
+    former if none does).
     """
     model, net = xvectors.model, xvectors.model.metric
     check_start(start, model)
@@ -82,11 +75,7 @@ def start_network(
 
 
 def check_start(start: FirstLayer, model: Model) -> None:
-    """Raise a UsageError if W1 and W2 cannot be those of the model.
-
-    They cannot if the start is "model" and its embedding network has more than two
-    layers.
-    """
+    """Raise a UsageError for the start "model" from a network with hidden layers."""
     if start == "model" and model.metric is not None and model.metric.hidden:
         raise UsageError(
             "the metric has hidden layers, but the network of a recording has none; "

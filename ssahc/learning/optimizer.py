@@ -1,7 +1,7 @@
 """Training the networks of recordings, one by one or in batches on a GPU."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
@@ -29,9 +29,9 @@ _logger = logging.getLogger("ssahc")
 class Learner:
     """The network of one recording, with its inputs and the state of Adam.
 
-    Inputs are (N, D); weights are W1 (D, D) and W2 (d, D); the offset (1, D) of an
-    affine whitening is not trained. Adam keeps running means of the gradients and of
-    their squares, and the number of steps taken.
+    Inputs are (N, D), weights W1 (D, D) and W2 (d, D); the offset (1, D) of an affine
+    whitening is not trained. Adam keeps running means of gradients and of their
+    squares.
     """
 
     inputs: Float32Array
@@ -45,10 +45,10 @@ class Learner:
     def at_start(
         cls, inputs: FloatArray, whitening: FloatArray, projection: FloatArray
     ) -> "Learner":
-        """Return a network that has not been trained.
+        """Return an untrained network that starts with these weights.
 
-        The whitening (D, D) or (D, D + 1), with an offset in the last column, is the
-        start of W1; the projection (d, D) is that of W2.
+        The whitening is (D, D), or (D, D + 1) with an offset in the last column; the
+        projection is (d, D).
         """
         dim = inputs.shape[1]
         first, second = (
@@ -73,8 +73,7 @@ class Training:
 
     Losses are those before each step, and that of the trained network. Training stopped
     with "no_gain" if the loss ends no lower than it began, with "diverged" if it is not
-    finite. Embeddings (N, d), the output of the trained network, have unit length. The
-    `learner` can be trained further.
+    finite. Embeddings (N, d) have unit length. The `learner` can be trained further.
     """
 
     losses: tuple[float, ...]
@@ -147,9 +146,8 @@ def _train_on_cpu_instead(
     if device == "cuda":
         raise MemoryError(f"{failure}; leave out --device cuda")
     _logger.warning(
-        "a recording of %d windows is trained on the CPU (not enough memory: %s)",
-        len(job.learner.inputs),
-        failure,
+        f"a recording of {len(job.learner.inputs)} windows is trained on the CPU (not "
+        f"enough memory: {failure})"
     )
     (training,) = train_batch([job])
     return training
@@ -200,29 +198,23 @@ def _why_stop(
 
 
 class _Batch:
-    """The networks of several recordings, filled up to one shape with zeros.
-
-    What is filled up has no gradient.
-    """
+    """The networks of several recordings, filled up to one shape with zeros."""
 
     def __init__(self, jobs: Sequence[TrainingJob], place: Place) -> None:
-        self.learners = [job.learner for job in jobs]
-        self.inputs = place(_stack([one.inputs for one in self.learners]))
-        self.network = Network(
-            place(_stack([one.weights[0] for one in self.learners])),
-            place(_stack([one.offset for one in self.learners])),
-            place(_stack([one.weights[1] for one in self.learners])),
-        )
-        self.means = [
-            place(_stack([one.means[weight] for one in self.learners]))
-            for weight in (0, 1)
-        ]
-        self.squares = [
-            place(_stack([one.squares[weight] for one in self.learners]))
-            for weight in (0, 1)
-        ]
-        steps = [[[one.steps]] for one in self.learners]
-        self.steps = place(np.array(steps, np.float32))
+        learners = self.learners = [job.learner for job in jobs]
+
+        def stack(matrices: Iterable[Float32Array]) -> Tensor:
+            return place(_stack(list(matrices)))
+
+        def stack_pairs(pairs: list[Pair]) -> list[Tensor]:
+            return [stack(matrices) for matrices in zip(*pairs, strict=True)]
+
+        self.inputs = stack(one.inputs for one in learners)
+        first, second = stack_pairs([one.weights for one in learners])
+        self.network = Network(first, stack(one.offset for one in learners), second)
+        self.means = stack_pairs([one.means for one in learners])
+        self.squares = stack_pairs([one.squares for one in learners])
+        self.steps = place(np.array([[[one.steps]] for one in learners], np.float32))
         count = self.inputs.shape[1]
         self.loss = type(jobs[0].loss).stack([job.loss for job in jobs], count, place)
 

@@ -37,9 +37,9 @@ ClusterFunction = Callable[[Affinity, Stop, MergeHistory | None], IntArray]
 class LearningTask:
     """A recording to learn the affinity of.
 
-    Together with the seed, its id decides on what is sampled. The network learns from
-    the labels that `cluster` gives. If the number of speakers N* is known, no
-    clustering leaves fewer clusters, and periods end there.
+    Its id, with the seed, decides on what is sampled. The network learns from the
+    labels that `cluster` gives. If the number of speakers N* is known, no clustering
+    leaves fewer clusters, and periods end there.
     """
 
     recording_id: str
@@ -50,32 +50,10 @@ class LearningTask:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """The affinity of a recording after learning, and the periods it took.
-
-    There are none for systems that do not learn.
-    """
+    """The affinity of a recording after learning, and the periods of that, if any."""
 
     affinity: Affinity
     periods: tuple[Period, ...]
-
-
-def learn(
-    task: LearningTask,
-    options: LearningOptions = LearningOptions(),
-    *,
-    pca_dim: int = 10,
-    device: Device = "auto",
-    progress: Progress = no_progress,
-) -> Learned:
-    """Learn the affinity of one recording from its own clusters, as `learn_batch`.
-
-    Where nothing can be learned, or learning fails, the affinity is the last one before
-    that, and the period says why.
-    """
-    (learned,) = learn_batch(
-        [task], options, pca_dim=pca_dim, device=device, progress=progress
-    )
-    return learned
 
 
 def learn_batch(
@@ -88,29 +66,11 @@ def learn_batch(
 ) -> list[Learned]:
     """Learn the affinities of several recordings (Figure 2 of the paper).
 
-    Recordings are independent; a GPU trains their networks in batches.
-
-    Parameters
-    ----------
-    tasks : sequence of LearningTask
-    options : LearningOptions
-    pca_dim : int
-        Dimension of the network's output, unless its projection is "shrunk".
-    device : {"auto", "cpu", "cuda"}
-    progress : callable, optional
-        Called with every period of the step "learning".
-
-    Returns
-    -------
-    list of Learned
-        In the order of the tasks.
-
-    Raises
-    ------
-    DataError
-        If the dimensions of x-vectors and model disagree.
-    MemoryError
-        If there is not enough memory for one of the recordings.
+    Recordings are independent; a GPU trains their networks in batches. Where nothing
+    can be learned, or learning fails, the affinity is the last one before that, and the
+    period says why. `pca_dim` is the dimension of the network's output, unless its
+    projection is "shrunk". A DataError is raised if the dimensions of x-vectors and
+    model disagree, a MemoryError if one of the recordings is too large.
     """
     # 1, 2. The untrained networks, and the clusters that they are trained on.
     recordings = [_Recording(task, options, pca_dim) for task in tasks]

@@ -90,9 +90,9 @@ class Windows:
 class Clustering:
     """Labels of the windows of a recording, and what they can be cut from anew.
 
-    `history` has all merges; None for clusterings that do not merge, and where Kaldi's
-    max-spk-fraction or two passes steer the merges. `resegmentation` has the evidence
-    for every number of speakers; only for vb.
+    `history` is None for clusterings that do not merge, and where Kaldi's
+    max-spk-fraction or two passes steer the merges; `resegmentation` is only set for
+    vb.
     """
 
     labels: IntArray
@@ -198,23 +198,12 @@ def run_clustering(
 ) -> Clustering:
     """Cluster the windows of one recording, and keep what leads to the labels.
 
-    Parameters
-    ----------
-    windows, method
-        As for `cluster_windows`.
-    stop : Stop
-        As for `cluster_windows`, but for vb the threshold applies to the evidence, in
-        nats.
-    history : MergeHistory, optional
-        All merges of the windows, if ahc or vb need not compute them again.
-    seed : int
-        Seed of kmeans.
-    cost : DiscriminativeCost, optional
-        Merging cost of ahc and vb (Eq. 2); the nearest pair is merged if not given.
-    ahc, resegmentation
-        Options of ahc and vb, and of vb.
-    progress : callable, optional
-        Called with the steps "clustering" and "resegmenting".
+    Arguments are those of `cluster_windows`, except that for vb the threshold of the
+    stop applies to the evidence, in nats. `history` has all merges of the windows, if
+    ahc or vb need not compute them again; `seed` is that of kmeans; `cost` is the
+    merging cost of ahc and vb (Eq. 2; the nearest pair is merged if not given); `ahc`
+    and `resegmentation` are options of ahc and vb, and of vb. `progress` is called with
+    "clustering" and "resegmenting".
     """
     progress("clustering", 0, 1)
     if method in ("ahc", "vb"):

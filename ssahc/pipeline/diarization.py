@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ssahc.backend.affinity import Affinity
 from ssahc.clustering.merge_history import MergeHistory
-from ssahc.core.turns import make_turns, to_annotation
+from ssahc.core.turns import to_annotation, turns_of_labels
 from ssahc.core.types import Centroid, FloatArray, IntArray, Turn
 from ssahc.learning.options import Period
 from ssahc.resegmentation.resegment import Resegmentation
@@ -62,7 +62,7 @@ class Diarization:
     @cached_property
     def turns(self) -> list[Turn]:
         """The speaker turns; speakers are named "1", "2", ... as Kaldi does."""
-        return make_turns(self.segments, [str(label + 1) for label in self.labels])
+        return turns_of_labels(self.segments, self.labels)
 
     @cached_property
     def annotation(self) -> "Annotation":

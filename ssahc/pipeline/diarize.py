@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix, cosine_affinity
 from ssahc.backend.fusion import fuse
@@ -24,14 +24,15 @@ from ssahc.core.types import (
     no_progress,
 )
 from ssahc.learning.options import LearningOptions
-from ssahc.learning.ssa import Learned, LearningTask, learn, learn_batch
+from ssahc.learning.ssa import Learned, LearningTask, learn_batch
 from ssahc.pipeline.clustering import cluster_windows, prepare_windows, run_clustering
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.memory_model import working_set
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle
 from ssahc.resegmentation.resegment import Resegmentation
-from ssahc.runtime.device import Device
 from ssahc.runtime.memory import check_room
+
+_LearningKey = tuple[object, ...]
 
 _logger = logging.getLogger(__name__)
 
@@ -78,14 +79,21 @@ def diarize_batch(
 ) -> list[Diarization]:
     """Say who speaks when in several recordings, their networks trained in batches.
 
-    The answers are those of `diarize_recording`, but for the last bits of affinities. A
-    GPU is faster this way; a CPU is not. The options of the recordings may differ in
-    the number of speakers. An error in one recording ends all.
+    The answers are those of `diarize_recording`, but for the last bits of affinities; a
+    GPU is faster this way. Options may differ in the number of speakers. An error in
+    one recording ends all.
     """
     all_stages = [_Stages(recording, model, None) for recording in recordings]
     for one, its_options in zip(all_stages, options, strict=True):
         warn_of_excess(one.recording.id, len(one.xvectors), its_options.speakers.stop())
-    _learn_together(all_stages, options)
+    groups: dict[_LearningKey, list[tuple[_Stages, DiarizeOptions]]] = {}
+    for one, its_options in zip(all_stages, options, strict=True):
+        settled = one.settle(its_options)
+        if settled.system in LEARNING:
+            _, *shared = _learning_key(settled)
+            groups.setdefault(tuple(shared), []).append((one, settled))
+    for members in groups.values():
+        _learn(members)
     return [
         one.diarize(its_options)
         for one, its_options in zip(all_stages, options, strict=True)
@@ -101,30 +109,10 @@ def prepare_recording(
 ) -> Callable[[DiarizeOptions], Diarization]:
     """Return a function that diarizes one recording with any options.
 
-    The answers are those of `diarize_recording`, whose other arguments are given here.
-    What options have in common is computed once: PLDA scores, and what the network
-    learns.
+    The answers are those of `diarize_recording`, but what options have in common is
+    computed once: PLDA scores, and what the network learns.
     """
     return _Stages(recording, model, plda_scores, progress).diarize
-
-
-@dataclass(frozen=True)
-class _LearningKey:
-    """The options that learning depends on."""
-
-    options: LearningOptions
-    num_speakers: int | None
-    pca_dim: int
-    device: Device
-
-    @classmethod
-    def of(cls, options: DiarizeOptions) -> "_LearningKey":
-        return cls(
-            options.learning,
-            options.speakers.num_speakers,
-            options.pca_dim,
-            options.device,
-        )
 
 
 class _Stages:
@@ -144,6 +132,7 @@ class _Stages:
         if plda_scores is not None:
             self.given_scores = _score_matrix(plda_scores, len(recording))
         self.scores: dict[PldaOptions, Affinity] = {}
+        # What the network has learned with the options of `_learning_key`.
         self.learned: dict[_LearningKey, Learned] = {}
 
     def settle(self, options: DiarizeOptions) -> DiarizeOptions:
@@ -186,24 +175,10 @@ class _Stages:
         return self.scores[options]
 
     def _learn(self, options: DiarizeOptions) -> Learned:
-        key = _LearningKey.of(options)
+        key = _learning_key(options)
         if key not in self.learned:
-            self.learned[key] = learn(
-                self.learning_task(options),
-                options.learning,
-                pca_dim=options.pca_dim,
-                device=options.device,
-                progress=self.progress,
-            )
-            _log_learning(self.recording.id, self.learned[key])
+            _learn([(self, options)], self.progress)
         return self.learned[key]
-
-    def learning_task(self, options: DiarizeOptions) -> LearningTask:
-        """Return what the network of this recording is trained on."""
-        count = options.speakers.num_speakers
-        return make_learning_task(
-            self.recording, self.xvectors, options.learning, count
-        )
 
     def _cluster(self, learned: Learned, options: DiarizeOptions) -> Diarization:
         recording, affinity = self.recording, learned.affinity
@@ -212,9 +187,8 @@ class _Stages:
         method = "vb" if resegments else options.final_method()
         if method in ("ahc", "vb") and has_factored_linkage(affinity):
             _logger.debug(
-                "recording %r: %d windows, clustered without the matrix of all pairs",
-                recording.id,
-                len(affinity),
+                f"recording {recording.id!r}: {len(affinity)} windows, clustered "
+                "without the matrix of all pairs"
             )
         # Eq. 2 decides below the number of clusters that were learned from.
         below = learned.periods[0].num_clusters if learned.periods else 0
@@ -270,59 +244,65 @@ def _without_steered_resegmentation(
     if options.resegmentation.resegmentation == "none" or not steered:
         return options
     _logger.warning(
-        "recording %r: not resegmented, since max-spk-fraction or two passes "
-        "(--first-pass-max-utterances) steer its merges; --threshold applies to "
-        "affinities here",
-        recording_id,
+        f"recording {recording_id!r}: not resegmented, since max-spk-fraction or two "
+        "passes (--first-pass-max-utterances) steer its merges; --threshold applies to "
+        "affinities here"
     )
     none = replace(options.resegmentation, resegmentation="none")
     return replace(options, resegmentation=none)
 
 
-def _learn_together(
-    all_stages: Sequence[_Stages], options: Sequence[DiarizeOptions]
+def _learning_key(options: DiarizeOptions) -> _LearningKey:
+    """Return the options that learning depends on; a batch may differ in the first."""
+    known = options.speakers.num_speakers
+    return known, options.learning, options.pca_dim, options.device
+
+
+def _learn(
+    members: Sequence[tuple[_Stages, DiarizeOptions]], progress: Progress = no_progress
 ) -> None:
-    """Train the networks of recordings with equal options in batches."""
-    groups: dict[_LearningKey, list[tuple[_Stages, DiarizeOptions]]] = {}
-    for stages, its_options in zip(all_stages, options, strict=True):
-        settled = stages.settle(its_options)
-        if settled.system in LEARNING:
-            shared = replace(_LearningKey.of(settled), num_speakers=None)
-            groups.setdefault(shared, []).append((stages, settled))
-    for shared, members in groups.items():
-        found = learn_batch(
-            [stages.learning_task(settled) for stages, settled in members],
-            shared.options,
-            pca_dim=shared.pca_dim,
-            device=shared.device,
+    """Train the networks of recordings with equal options, on a GPU in batches."""
+    shared = members[0][1]
+    tasks = [
+        make_learning_task(
+            stages.recording,
+            stages.xvectors,
+            options.learning,
+            options.speakers.num_speakers,
         )
-        for (stages, settled), learned in zip(members, found, strict=True):
-            stages.learned[_LearningKey.of(settled)] = learned
-            _log_learning(stages.recording.id, learned)
+        for stages, options in members
+    ]
+    found = learn_batch(
+        tasks,
+        shared.learning,
+        pca_dim=shared.pca_dim,
+        device=shared.device,
+        progress=progress,
+    )
+    for (stages, options), learned in zip(members, found, strict=True):
+        stages.learned[_learning_key(options)] = learned
+        _log_learning(stages.recording.id, learned)
 
 
 def _log_learning(recording_id: str, learned: Learned) -> None:
     for number, period in enumerate(learned.periods, start=1):
+        losses = " ".join(f"{loss:.3f}" for loss in period.losses) or "none"
+        outcome = "learned" if period.learned else "the affinities stay as they were"
         _logger.debug(
-            "recording %r, period %d: %d clusters, losses %s, %s: %s",
-            recording_id,
-            number,
-            period.num_clusters,
-            " ".join(f"{loss:.3f}" for loss in period.losses) or "none",
-            "learned" if period.learned else "the affinities stay as they were",
-            period.stopped.replace("_", " "),
+            f"recording {recording_id!r}, period {number}: {period.num_clusters} "
+            f"clusters, losses {losses}, {outcome}: {period.stopped.replace('_', ' ')}"
         )
 
 
 def _log_evidence(recording_id: str, found: Resegmentation) -> None:
+    lowest = found.path[-1].evidence
+    evidence = ", ".join(
+        f"{candidate.num_speakers}: {candidate.evidence - lowest:.0f}"
+        for candidate in reversed(found.path)
+    )
     _logger.debug(
-        "recording %r, resegmentation: noise %.2f, evidence %s",
-        recording_id,
-        found.noise,
-        ", ".join(
-            f"{answer.num_speakers}: {answer.evidence - found.path[-1].evidence:.0f}"
-            for answer in reversed(found.path)
-        ),
+        f"recording {recording_id!r}, resegmentation: noise {found.noise:.2f}, "
+        f"evidence {evidence}"
     )
 
 
@@ -341,9 +321,6 @@ def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
     wanted = stop.num_speakers or stop.min_speakers
     if wanted > num_windows:
         _logger.warning(
-            "recording %r: %d speakers wanted, but there are %d windows; each becomes "
-            "a speaker of its own",
-            recording_id,
-            wanted,
-            num_windows,
+            f"recording {recording_id!r}: {wanted} speakers wanted, but there are "
+            f"{num_windows} windows; each becomes a speaker of its own"
         )

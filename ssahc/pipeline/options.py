@@ -21,7 +21,7 @@ from ssahc.runtime.device import Device
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
 _NEEDS_PLDA = ("plda", "ssahc+plda")
-LEARNING = ("ssahc", "ssahc+plda")
+LEARNING: tuple[System, ...] = ("ssahc", "ssahc+plda")
 _LEARNED_THRESHOLD = 0.1
 # How clusterings without a threshold find the number of speakers.
 _RULES = {"kmeans": "x-means", "xmeans": "BIC", "spectral": "eigengap"}
@@ -200,8 +200,7 @@ def choose_system(
 ) -> System:
     """Return the system that was asked for, or the best one that the inputs allow.
 
-    A UsageError is raised if it needs a PLDA and there is neither one in the model nor
-    ready-made scores.
+    A UsageError is raised if it needs a PLDA and there is neither one nor its scores.
     """
     has_plda = has_scores or model.plda is not None
     if system is None:
@@ -224,10 +223,9 @@ def settle(
 ) -> DiarizeOptions:
     """Resolve the options that depend on the inputs: system and resegmentation.
 
-    Final clustering vb becomes ahc with resegmentation. `has_scores` says whether
-    ready-made PLDA scores are given. Raises a UsageError if the system needs a PLDA, vb
-    a PLDA or whitening, k-means or x-means vectors, or the start of a network a model
-    (`check_start`), and there is none.
+    Final clustering vb becomes ahc with resegmentation. Raises a UsageError if the
+    system needs a PLDA, vb a PLDA or whitening, k-means or x-means vectors, or the
+    start of a network a model (`check_start`), and there is none.
     """
     system = choose_system(options.system, model, has_scores=has_scores)
     if system in LEARNING:

@@ -22,7 +22,7 @@ from ssahc.core.validation import flag
 from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import prepare_recording
-from ssahc.pipeline.options import DiarizeOptions, System, settle
+from ssahc.pipeline.options import LEARNING, DiarizeOptions, System, settle
 from ssahc.resegmentation.resegment import ResegmentationOptions
 from ssahc.scoring.der import Score
 from ssahc.scoring.label_scorer import LabelScorer, score_thresholds
@@ -32,18 +32,24 @@ Grid = Mapping[str, Sequence[float]]
 # One value of every option of a grid.
 Point = tuple[float, ...]
 _THRESHOLD = "threshold"
+_MERGING: tuple[System, ...] = ("cosine", "plda", *LEARNING)
+
+
+def _of(options_class: type) -> list[str]:
+    return [option.name for option in list_options(options_class)]
+
+
+_RESEGMENTATION, _PLDA = _of(ResegmentationOptions), _of(PldaOptions)
 # Options that clusterings without merges do not use.
-_OF_MERGES = (_THRESHOLD, AhcOptions, ResegmentationOptions)
-# Systems that use an option, or the options of a class; all use the others.
-_USERS: dict[str | type, tuple[System, ...]] = {
-    "pca_dim": ("cosine", "spectral", "ssahc", "ssahc+plda"),
-    "device": ("ssahc", "ssahc+plda"),
-    _THRESHOLD: ("cosine", "plda", "ssahc", "ssahc+plda"),
-    LearningOptions: ("ssahc", "ssahc+plda"),
-    FusionOptions: ("ssahc+plda",),
-    PldaOptions: ("plda", "ssahc+plda"),
-    ResegmentationOptions: ("cosine", "plda", "ssahc", "ssahc+plda"),
-    AhcOptions: ("cosine", "plda", "ssahc", "ssahc+plda"),
+_OF_MERGES = [_THRESHOLD, *_of(AhcOptions), *_RESEGMENTATION]
+# Systems that use an option; all use the others.
+_USERS: dict[str, tuple[System, ...]] = {
+    "pca_dim": ("cosine", "spectral", *LEARNING),
+    "device": LEARNING,
+    **dict.fromkeys(_of(LearningOptions), LEARNING),
+    **dict.fromkeys(_of(FusionOptions), ("ssahc+plda",)),
+    **dict.fromkeys(_PLDA, ("plda", "ssahc+plda")),
+    **dict.fromkeys(_OF_MERGES, _MERGING),
 }
 
 
@@ -66,12 +72,7 @@ class Sweep:
         """Return the values with the lowest error rate.
 
         Among several, take the middle value of the first option, then of the next among
-        those that are left, and so on.
-
-        Raises
-        ------
-        DataError
-            If nothing was scored.
+        those that are left, and so on. A DataError is raised if nothing was scored.
         """
         # Sums of the same seconds in another order differ by their rounding.
         rates = {point: round(score.der, 9) for point, score in self.scores.items()}
@@ -101,10 +102,9 @@ def _vary(options: DiarizeOptions, values: Mapping[str, float]) -> DiarizeOption
 
 
 def check_grid(grid: Grid, options: DiarizeOptions) -> None:
-    """Raise a UsageError for a grid that cannot be swept.
+    """Raise a UsageError for a grid that cannot be swept by these settled options.
 
-    It may be empty, or an option unknown, not used by the system (which must be set),
-    or out of range.
+    It may be empty, or an option unknown, not used by the system, or out of range.
     """
     _check_names(grid, options)
     for name, values in grid.items():
@@ -117,7 +117,7 @@ def _check_names(
 ) -> None:
     if not all(len(values) for values in (grid, *grid.values())):
         raise UsageError("there is nothing to sweep; give values of an option")
-    known = [option.name for option in list_options(DiarizeOptions)]
+    known = _of(DiarizeOptions)
     for name in grid:
         if name not in known:
             raise UsageError(f"unknown option {name!r}; there are {', '.join(known)}")
@@ -135,35 +135,22 @@ def _find_obstacle(
     """Return which option makes another one useless, and what to do about it."""
     system, method = f"--system {options.system}", options.final_method()
     learning = options.learning
-    users = _find_users(name)
+    users = _USERS.get(name, get_args(System))
     if options.system not in users:
         return system, f"use --system {' or '.join(users)}"
-    if method != "ahc" and any(_concerns(key, name) for key in _OF_MERGES):
+    if method != "ahc" and name in _OF_MERGES:
         return f"--final-clustering {method}", "use --final-clustering ahc"
     refines = options.resegmentation.resegmentation != "none"
-    if _concerns(ResegmentationOptions, name) and not refines:
+    if name in _RESEGMENTATION and not refines:
         return "--resegmentation none", "use --resegmentation vb"
     if name in ("gamma", "gamma_step") and learning.loss != "ssa":
         return f"--loss {learning.loss}", "leave one of them out"
     merges = learning.clustering == "ahc" or learning.periods > 1
     if name == "init_threshold" and not merges:
         return f"--clustering {learning.clustering}", "leave one of them out"
-    if has_scores and _concerns(PldaOptions, name):
+    if has_scores and name in _PLDA:
         return f"{system} with ready-made PLDA scores", "leave out the scores"
     return None
-
-
-def _find_users(name: str) -> tuple[System, ...]:
-    """Return the systems that use an option."""
-    found = (users for key, users in _USERS.items() if _concerns(key, name))
-    return next(found, get_args(System))
-
-
-def _concerns(key: str | type, name: str) -> bool:
-    """Whether an option is the one of this name, or one of this class."""
-    if isinstance(key, str):
-        return name == key
-    return any(option.name == name for option in list_options(key))
 
 
 def sweep_recording(
@@ -287,8 +274,8 @@ def pool_sweeps(sweeps: Iterable[Sweep]) -> Sweep:
 class Fold:
     """Some recordings with the values that are best for all others.
 
-    `tuned` is the score of the other recordings with these values, `held_out` that of
-    the recordings themselves.
+    `tuned` is the score of the others with these values, `held_out` that of the
+    recordings.
     """
 
     recordings: tuple[str, ...]
@@ -300,9 +287,8 @@ class Fold:
 def cross_validate(sweeps: Mapping[str, Sweep], num_folds: int) -> list[Fold]:
     """Score every recording with values that were chosen without it.
 
-    Recordings are dealt like cards: the first to the first fold, the second to the
-    second, and so on. A DataError is raised if there are fewer recordings than folds,
-    or nothing of the others of a fold is scored.
+    Recordings are dealt to the folds in turn. A DataError is raised if there are fewer
+    recordings than folds, or nothing of the others of a fold is scored.
     """
     if num_folds < 2:
         raise UsageError(f"there must be 2 folds or more, found {num_folds}")

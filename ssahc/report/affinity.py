@@ -29,8 +29,7 @@ def draw_affinity(
 ) -> None:
     """Draw an affinity matrix with the reference speaker of each window on two sides.
 
-    A colour scale is added to the figure; ticks show start times of the windows, whose
-    (N, 2) `segments` are in seconds and in temporal order.
+    Windows (N, 2), in seconds, are in order of time; ticks show their start.
     """
     count = len(affinity)
     width = max(count // 30, 2)

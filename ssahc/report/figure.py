@@ -23,11 +23,32 @@ _logger = logging.getLogger(__name__)
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed; warns if not."""
+    """Whether matplotlib can be used; warns if not."""
     if find_spec("matplotlib") is None:
         _logger.warning("no figure: matplotlib is missing; %s", _INSTALL)
         return False
+    try:
+        _load_matplotlib()
+    except UsageError as error:
+        _logger.warning("no figure: %s", error)
+        return False
     return True
+
+
+def _load_matplotlib() -> None:
+    """Import matplotlib; UsageError if it cannot decode a matplotlibrc."""
+    log = logging.getLogger("matplotlib")
+    # What it logs about this file is of no use: its values are not used.
+    log.disabled = True
+    try:
+        import matplotlib  # noqa: F401
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            "matplotlibrc: this file, in the working directory or where matplotlib "
+            f"keeps its settings, is not UTF-8 ({error}); correct or remove it"
+        ) from error
+    finally:
+        log.disabled = False
 
 
 def require_libraries(*names: str) -> None:
@@ -50,10 +71,8 @@ def check_picture(path: Path, inputs: Iterable[Path | None]) -> None:
 
 @contextmanager
 def plain_style() -> Iterator[None]:
-    """Use matplotlib's defaults, whatever the user's matplotlibrc sets.
-
-    It may ask for LaTeX, for example, which need not be installed.
-    """
+    """Use matplotlib's defaults, not the user's, which may ask for LaTeX."""
+    _load_matplotlib()
     import matplotlib
 
     with matplotlib.rc_context():

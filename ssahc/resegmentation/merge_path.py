@@ -30,8 +30,8 @@ _MANY = 40
 class Candidate:
     """A labelling (N,) of the windows, 0..K-1, and its evidence in nats.
 
-    The evidence is known up to a constant of the recording. `inflation` is the variance
-    inflation of speakers' means by noise that lasts (`lasting_noise`).
+    `inflation` is the variance inflation of speakers' means by noise that lasts
+    (`lasting_noise`).
     """
 
     labels: IntArray
@@ -60,11 +60,9 @@ MergePath = tuple[Candidate, ...]
 
 
 def count_speakers(path: MergePath, stop: Stop) -> int:
-    """Return the number of speakers at a stop.
+    """Return the number of speakers at a stop, at most the number of windows.
 
-    A threshold, in nats, is added to the evidence for each speaker: the number K with
-    the largest evidence + K * threshold is chosen. It is within the bounds of the stop,
-    and at most the number of windows.
+    This is the K within the bounds with the largest evidence + K * threshold, in nats.
     """
     num_windows = len(path[0].labels)
     if stop.num_speakers is not None:

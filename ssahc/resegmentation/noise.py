@@ -71,10 +71,7 @@ def lasting_noise(
 def add_lasting_noise(
     path: MergePath, observations: Observations, blocks: IntArray
 ) -> MergePath:
-    """Add to the evidence of each candidate the gain from noise that lasts.
-
-    Blocks (N,) are those of `lasting_noise`.
-    """
+    """Add the gain from noise that lasts in blocks (N,) to the evidence."""
     likeliest = max(path, key=lambda candidate: candidate.evidence)
     # More speakers than these would explain lasting noise by speakers of their own, so
     # they are given the gain of these.

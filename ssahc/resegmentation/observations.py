@@ -22,19 +22,11 @@ _LEAST_WEIGHT = 1e-3
 class Observations:
     """The windows of one recording, in order of time.
 
-    Parameters
-    ----------
-    latent : (N, D) array
-        X-vectors in the latent space of a PLDA, with within-speaker covariance I.
-    psi : (D,) array
-        Between-speaker variance along each dimension.
-    weights : (N,) array
-        Effective number of independent observations per window; in place of the
-        constant F_A of VBx.
-    stay : (N - 1,) array
-        Probability that the speaker stays from each window to the next.
-    fb : float
-        F_B of VBx: weight of the prior of the speakers' means.
+    X-vectors `latent` (N, D) are in the latent space of a PLDA, with within-speaker
+    covariance I and between-speaker variances `psi` (D,). `weights` (N,) are the
+    effective numbers of independent observations, in place of the constant F_A of VBx.
+    `stay`, one less, are the probabilities that the speaker stays until the next
+    window. `fb` is F_B of VBx, the weight of the prior of the speakers' means.
     """
 
     latent: FloatArray

@@ -93,22 +93,12 @@ class ResegmentationOptions(Options, group="Resegmentation"):
 class Resegmentation:
     """Candidates for all numbers of speakers of one recording, to be cut at any stop.
 
-    Attributes
-    ----------
-    path : tuple of Candidate
-        One candidate for each number of speakers, the largest first; windows in order
-        of time. If labels were computed anew because of lasting noise, the evidence is
-        still that of the first labels.
-    noise : float
-        Variance of the windows around their speakers' means; 1 in the model.
-    observations : Observations
-        The windows in order of time, with weights for this noise.
-    order : (N,) int array
-        Indices that sort the windows of the recording by time.
-    history : MergeHistory
-        All AHC merges of the windows, in the order of the recording.
-    affinity : Affinity
-        The affinity that was clustered.
+    `path` has one candidate for each number of speakers, the largest first. (If labels
+    were computed anew because of lasting noise, the evidence is still that of the first
+    labels.) `noise` is the variance of the windows around their speakers' means, 1 in
+    the model; the weights of `observations` are for this noise. Both are in order of
+    time, into which `order` (N,) sorts the windows; `history` and `affinity` are in
+    that of the recording.
     """
 
     path: MergePath
@@ -167,27 +157,11 @@ def resegment(
 ) -> Resegmentation:
     """Compute candidates and their evidence for all numbers of speakers.
 
-    Parameters
-    ----------
-    latent : (N, D) array
-        X-vectors in the latent space of a PLDA, with within-speaker covariance I.
-    psi : (D,) array
-        Between-speaker variance along each dimension.
-    segments : (N, 2) array
-        Start and end of every window, in seconds.
-    affinity : Affinity
-        The affinity that was clustered.
-    history : MergeHistory
-        Its merges, from single windows to one cluster.
-    stop : Stop
-        Its known number or bounds determine how long the path must be.
-    options : ResegmentationOptions
-
-    Returns
-    -------
-    Resegmentation
-        To be cut at this stop; if the stop is a threshold, at any other threshold with
-        the same bounds.
+    X-vectors (N, D) are in the latent space of a PLDA, with within-speaker covariance I
+    and between-speaker variances psi (D,); segments (N, 2) are in seconds; the history
+    has all merges of the affinity. The result is to be cut at this stop, whose known
+    number or bounds determine how long the path must be; if it is a threshold, at any
+    other threshold with the same bounds.
     """
     order = np.lexsort((segments[:, 1], segments[:, 0]))
     in_time = segments[order]

@@ -31,15 +31,10 @@ _LARGE = 1e100
 class Posterior:
     """Approximate posterior of the K speakers of one recording.
 
-    Attributes
-    ----------
-    responsibilities : (N, K) array
-        Probability of each speaker for each window (gamma of VBx).
-    priors : (K,) array
-        Probability of each speaker when drawn anew (pi of VBx).
-    evidence : float
-        Lower bound (ELBO) on the log-probability of the windows, in nats, up to a
-        constant of the observations.
+    `responsibilities` (N, K) are probabilities of speakers for windows (gamma of VBx),
+    `priors` (K,) those of speakers drawn anew (pi). `evidence` is a lower bound (ELBO)
+    on the log-probability of the windows, in nats, up to a constant of the
+    observations.
     """
 
     responsibilities: FloatArray
@@ -58,10 +53,9 @@ def infer(
     iterations: int,
     priors: FloatArray | None = None,
 ) -> Posterior:
-    """Iterate VBx from initial responsibilities (N, K) until the evidence converges.
+    """Iterate VBx from responsibilities (N, K) until the evidence converges.
 
-    There is at least one iteration and at most `iterations`; priors (K,) are uniform by
-    default.
+    There are 1 to `iterations` iterations; priors (K,) are uniform by default.
     """
     _, count = responsibilities.shape
     if priors is None:

@@ -24,21 +24,15 @@ _logger = logging.getLogger("ssahc")
 
 
 def do_all_or_halves(
-    jobs: Sequence[Job], do: Callable[[Sequence[Job]], Sequence[Answer]]
+    jobs: Sequence[Job],
+    do: Callable[[Sequence[Job]], Sequence[Answer]],
+    log: Callable[..., None] = _logger.warning,
 ) -> list[Answer | MemoryError]:
     """Do all jobs at once; where memory is too small for that, in halves.
 
     `do` raises MemoryError if there are too many. The answers are in the order of the
     jobs, with a MemoryError for a job that is too large by itself.
     """
-    return _halve(jobs, do, _logger.warning)
-
-
-def _halve(
-    jobs: Sequence[Job],
-    do: Callable[[Sequence[Job]], Sequence[Answer]],
-    log: Callable[..., None],
-) -> list[Answer | MemoryError]:
     try:
         return list(do(jobs))
     except MemoryError as error:
@@ -47,14 +41,13 @@ def _halve(
     if len(jobs) == 1:
         return [failure]
     log(
-        "%d recordings do not fit into memory together (not enough memory: %s); "
-        "working on smaller batches",
-        len(jobs),
-        failure,
+        f"{len(jobs)} recordings do not fit into memory together (not enough memory: "
+        f"{failure}); working on smaller batches"
     )
     # One warning is enough.
     half, quiet = len(jobs) // 2, _logger.debug
-    return _halve(jobs[:half], do, quiet) + _halve(jobs[half:], do, quiet)
+    first = do_all_or_halves(jobs[:half], do, quiet)
+    return first + do_all_or_halves(jobs[half:], do, quiet)
 
 
 def do_in_batches(
@@ -67,8 +60,8 @@ def do_in_batches(
     """Do jobs in batches of similar length, padded to the longest.
 
     `shape_of` gives the shape of a job's array, the number of windows first. A batch
-    holds no more than `most` values, padding included, unless it is a single job. The
-    answers are in the order of the jobs, as of `do_all_or_halves`.
+    holds no more than `most` values, padding included, unless it is a single job.
+    Answers are those of `do_all_or_halves`.
     """
     shapes = [tuple(shape_of(job)) for job in jobs]
     waiting = sorted(range(len(jobs)), key=shapes.__getitem__)

@@ -12,10 +12,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def has_gpu(device: Device) -> bool:
-    """Whether networks are trained on a GPU: for "auto", if there is one.
-
-    A UsageError is raised if "cuda" is asked for and there is none.
-    """
+    """Whether networks are trained on a GPU; UsageError if "cuda" has none."""
     if device == "cpu" or (device == "auto" and not _has_driver()):
         return False
     import torch

@@ -76,29 +76,14 @@ def map_unordered(
     total: int,
     load: Load[Item] | None = None,
 ) -> Iterator[tuple[Item, Result | Undone]]:
-    """Do the work on every item, wherever the options say.
+    """Do the work on every item, wherever the options say; yield items and results.
 
-    Yields items and results in order of completion.
-
-    Parameters
-    ----------
-    work : callable
-        From a batch to the list of results; pickled for other processes. Its log
-        records are forwarded to this process.
-    items : iterable
-        Consumed lazily.
-    running : RunningOptions
-    total : int
-        Approximate number of items.
-    load : callable, optional
-        Fraction of a full batch that an item takes; by default 1 in this process, where
-        larger batches gain nothing, and 1/8 in others. Batches are smaller if there are
-        too few items to keep all workers busy.
-
-    Raises
-    ------
-    UsageError
-        If the cluster cannot be used.
+    They come in order of completion. `work`, from a batch to the list of results, is
+    pickled for other processes, whose log records are forwarded. `items` are consumed
+    lazily, `total` is about their number. `load` is the fraction of a full batch that
+    an item takes: by default 1 in this process, where larger batches gain nothing, and
+    1/8 in others; batches are smaller if there are too few to keep all workers busy. A
+    UsageError is raised if the cluster cannot be used.
     """
     if running.nj == 1 and running.dask is None:
         yield from _work_here(work, iter(items), total, load or (lambda item: 1.0))
@@ -148,8 +133,8 @@ def _send(
 ) -> Generator[tuple[Item, Result], None, list[tuple[Item, Undone]]]:
     """Send batches, at most `ahead` per worker (0: one batch at a time).
 
-    Yields items and results. Returns the items that were lost: their worker was killed,
-    or they or their results were too large to send.
+    Yields items and results. Returns the items that were lost with their worker, or too
+    large to send.
     """
     source = iter(batches)
     under_way: dict[Future[Done[Result]], list[Item]] = {}

@@ -5,21 +5,23 @@ only the first run on a machine waits for the compiler.
 """
 
 import logging
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from ssahc.core.errors import UsageError
+
 P = ParamSpec("P")
 R = TypeVar("R")
+# numba reads it when it is imported.
+_SETTINGS = ".numba_config.yaml"
 
 _logger = logging.getLogger(__name__)
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function of arrays and numbers at its first call.
-
-    The function itself stays available as ``__wrapped__``.
-    """
+    """Compile a function at its first call; ``__wrapped__`` is the function itself."""
     ready: list[Callable[..., Any]] = []
 
     @wraps(function)
@@ -39,8 +41,16 @@ def _compile(
 ) -> tuple[Callable[..., Any], Any]:
     """Return the compiled function and its answer to the first call."""
     # Its import takes half a second, for which verbs that compute nothing do not wait.
-    from numba import njit
-
+    try:
+        from numba import njit
+    except Exception as error:
+        if not os.path.exists(_SETTINGS):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"{_SETTINGS}: numba cannot read this file of the working directory "
+            f"({reason}); correct or remove it"
+        ) from error
     try:
         fast = njit(cache=True, error_model="numpy")(function)
         # The cache is read and written here, before any argument is touched.

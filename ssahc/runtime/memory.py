@@ -19,10 +19,7 @@ def memory_taken() -> int:
 
 
 def check_room(needed: float, max_bytes: float, what: str) -> None:
-    """Raise a DataError if `what` needs more bytes than `max_bytes` leaves free.
-
-    The limit applies to the memory of the whole process.
-    """
+    """Raise a DataError if `what` needs more bytes than the limit leaves free."""
     if max_bytes == inf:
         return
     taken = memory_taken()

@@ -20,6 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -54,14 +55,7 @@ class Score:
     speakers: int = 0
 
     def __add__(self, other: "Score") -> "Score":
-        return Score(
-            self.scored + other.scored,
-            self.missed + other.missed,
-            self.false_alarm + other.false_alarm,
-            self.confusion + other.confusion,
-            self.jaccard + other.jaccard,
-            self.speakers + other.speakers,
-        )
+        return Score(*map(add, vars(self).values(), vars(other).values()))
 
     def percent(self, seconds: float) -> float:
         """Return seconds as a percentage of scored speech; NaN if there is none."""

@@ -5,7 +5,7 @@ score is at or above a threshold. Misses are rejected targets, false alarms are 
 nontargets.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf
 from typing import Annotated
 
@@ -82,13 +82,7 @@ def verify(
     DataError
         If there are no targets or no nontargets, or a score is not finite.
     """
-    cost, cost_threshold = min_dcf(
-        targets,
-        nontargets,
-        p_target=options.p_target,
-        c_miss=options.c_miss,
-        c_fa=options.c_fa,
-    )
+    cost, cost_threshold = min_dcf(targets, nontargets, **asdict(options))
     rate, rate_threshold = equal_error_rate(targets, nontargets)
     return Verification(
         num_target=np.size(targets),

@@ -25,8 +25,8 @@ ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 class ErrorSpan:
     """A span of scored time, in seconds, in which one speaker is wrong.
 
-    Spans overlap where several speakers are wrong at once. There is no reference
-    speaker of a false alarm, and no hypothesis speaker of missed speech.
+    A false alarm has no reference speaker, missed speech no hypothesis speaker. Spans
+    overlap where several speakers are wrong at once.
     """
 
     start: float
@@ -70,20 +70,7 @@ def find_errors(
     uem: Spans | None = None,
     objects: Sequence[RttmObject] = (),
 ) -> ErrorAnalysis:
-    """Find the errors of a hypothesis.
-
-    Parameters
-    ----------
-    reference, hypothesis : sequence of Turn
-    options : ScoringOptions
-    uem, objects : optional
-        As for `score_recording`.
-
-    Raises
-    ------
-    DataError
-        If there is neither a reference turn nor a UEM.
-    """
+    """Find the errors of a hypothesis; arguments are those of `score_recording`."""
     from pyannote.core import Segment, Timeline
     from pyannote.metrics.errors.identification import IdentificationErrorAnalysis
 
@@ -121,8 +108,8 @@ def _list_errors(
 ) -> tuple[ErrorSpan, ...]:
     """Return error spans with the hypothesis speakers' own names.
 
-    Where several speakers are wrong at once, the pairs that pyannote.metrics forms are
-    arbitrary; here, speakers are paired by name.
+    Where several speakers are wrong at once, they are paired by name; the pairs that
+    pyannote.metrics forms are arbitrary.
     """
     errors = differences.empty()
     for segment in differences.itersegments():

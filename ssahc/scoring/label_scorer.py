@@ -75,17 +75,7 @@ class LabelScorer:
         self.counted = _shared_seconds(reference, regions.scored, pieces, count)
 
     def score(self, labels: IntArray) -> Score:
-        """Score labels 0..K-1 of the windows.
-
-        Parameters
-        ----------
-        labels : (N,) int array
-
-        Raises
-        ------
-        DataError
-            If the shape or type is wrong, or a label is negative.
-        """
+        """Score labels (N,) of the windows; DataError unless they are 0..K-1."""
         from scipy.optimize import linear_sum_assignment
 
         labels, count = np.asarray(labels), len(self.mapped)
@@ -132,11 +122,7 @@ def score_thresholds(
     min_speakers: int = 1,
     max_speakers: int | None = None,
 ) -> dict[float, Score]:
-    """Score the labels of one recording at many thresholds.
-
-    The clustering and the scorer are of the same windows; the numbers of speakers bound
-    the number of clusters. Returns the score at every threshold.
-    """
+    """Return the score of one recording at each of many thresholds."""
     by_count: dict[int, Score] = {}
     scores: dict[float, Score] = {}
     for threshold in thresholds:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from kaldi_tables import read_table
 
 import ssahc
 from ssahc.backend.plda_training import adapt_plda, covariances, smooth_plda, train_plda
 from ssahc.backend.training import TrainingOptions, estimate_whitening, fit_model
 from ssahc.core.errors import DataError, UsageError
-from ssahc.io.ark import read_single, read_table
+from ssahc.io.ark import read_single
 from ssahc.io.plda import read_plda
 from ssahc.io.text import read_utt2spk
 
@@ -129,11 +130,10 @@ def labelled(rng, dim=4, speakers=12, most=5):
     return np.repeat(voices, counts, axis=0) + noise, names.tolist()
 
 
-@pytest.mark.parametrize("iterations", [1, 10])
-def test_em_equals_the_plain_implementation(rng, iterations):
+def test_em_equals_the_plain_implementation(rng):
     vectors, speakers = labelled(rng)
-    mean, within, between = plain_em(vectors, speakers, iterations)
-    ours = train_plda(vectors, speakers, iterations)
+    mean, within, between = plain_em(vectors, speakers, 10)
+    ours = train_plda(vectors, speakers, 10)
     np.testing.assert_allclose(ours.mean, mean)
     np.testing.assert_allclose(covariances(ours)[0], within, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(covariances(ours)[1], between, rtol=1e-9, atol=1e-12)
@@ -169,20 +169,17 @@ def test_adaptation_vectors_are_preprocessed_like_those_to_be_diarized(rng):
 # ---- errors ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("vectors", "message"),
-    [
+def test_unusable_vectors_are_refused():
+    for vectors, message in (
         (np.eye(9), "9 x-vectors of 9 dimensions are too few"),
         (np.ones((9, 4)) * np.arange(9)[:, None] + 1, "1 direction"),
         (np.full((9, 2), np.nan), "row 0 of the x-vectors holds NaN"),
         (np.zeros((9, 2)), r"is all zero \(9 such of 9\)"),
         (np.zeros((9, 0)), r"no x-vectors: found shape \(9, 0\)"),
         (np.ones(9), "found 1 axes"),
-    ],
-)
-def test_unusable_vectors_are_refused(vectors, message):
-    with pytest.raises(DataError, match=message):
-        fit_model(vectors, list("aaabbbccc"))
+    ):
+        with pytest.raises(DataError, match=message):
+            fit_model(vectors, list("aaabbbccc"))
 
 
 def test_unusable_speakers_are_refused(rng):
@@ -216,19 +213,6 @@ def test_unusable_adaptation_vectors_are_refused(rng):
     assert adapt_plda(plda, vectors[:5]).psi.shape == (4,)
     with pytest.raises(DataError, match="4 x-vectors of 4 dimensions are too few"):
         fit_model(vectors, speakers, adapt_to=vectors[:4])
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"num_em_iters": 10_001}, "must be between 0 and 10,000, found 10001"),
-        ({"smoothing": -0.1}, "smoothing must be between 0 and"),
-        ({"between_covar_scale": float("inf")}, "between-covar-scale must be between"),
-    ],
-)
-def test_invalid_options_are_refused(wrong, message):
-    with pytest.raises(UsageError, match=message):
-        TrainingOptions(**wrong)
 
 
 def test_fit_model_takes_lists_and_its_model_is_written_and_read(rng, tmp_path):

@@ -85,22 +85,14 @@ def shown(recording, rows):
     )
 
 
-def test_the_order_of_windows_does_not_matter(conversations, rng):
-    recordings = windows_of(conversations)
-    shuffled = (shown(one, rng.permutation(len(one))) for one in recordings)
-    one, two = fit_unlabelled(recordings), fit_unlabelled(shuffled)
-    np.testing.assert_allclose(one.plda.psi, two.plda.psi)
-
-
 def test_whole_turns_are_refused(conversations, rng):
     with pytest.raises(DataError, match="the segments seem to be whole turns"):
         fit_unlabelled(whole_turns(conversations, rng))
 
 
 def test_one_speaker_per_recording_is_refused():
-    options = SimulateOptions(
-        recordings=12, duration=60, dim=12, fewest_speakers=1, most_speakers=1
-    )
+    alone = {"fewest_speakers": 1, "most_speakers": 1}
+    options = SimulateOptions(recordings=12, duration=60, dim=12, **alone)
     recordings = windows_of(simulate_corpus(options)["a"].conversations)
     with pytest.raises(DataError, match="or every recording has one speaker"):
         fit_unlabelled(recordings)
@@ -134,13 +126,13 @@ def test_unusable_recordings_are_refused(conversations):
 
 
 @pytest.mark.parametrize(("psi", "warned"), [([2, 1, 1, 0], 0), ([2, 1, 0, 0], 1)])
-def test_clipped_variances_are_warned_of(
+def test_clipped_variances_are_reported(
     conversations, monkeypatch, caplog, psi, warned
 ):
     plda = Plda(np.zeros(4), np.eye(4), np.array(psi, float))
     monkeypatch.setattr(unsupervised, "diagonalize", lambda *_: plda)
-    with caplog.at_level("INFO", "ssahc"):
-        fit_unlabelled(windows_of(conversations))
+    caplog.set_level("INFO", "ssahc")
+    fit_unlabelled(windows_of(conversations))
     first, *others = caplog.messages
     assert re.fullmatch(r"learned from \d{3,} pairs of neighbouring windows", first)
     assert len(others) == warned

@@ -10,12 +10,12 @@ from typing import get_args
 
 import pytest
 from click.testing import CliRunner
+from kaldi_tables import read_labels, read_table
 
 from ssahc import __version__
 from ssahc.cli import VERBS, cli
-from ssahc.io.ark import read_table
 from ssahc.io.rttm import read_rttm
-from ssahc.io.text import read_labels, read_spk2utt
+from ssahc.io.text import read_spk2utt
 from ssahc.pipeline.options import System
 from ssahc.simulation.conversations import SimulateOptions
 
@@ -96,6 +96,18 @@ def test_written_scores_cluster_to_the_same_labels(folder, diarized, tmp_path):
     run("cluster", diarized / "scores.scp", x / "spk2utt", tmp_path, *options)
     for name in ("labels", "rttm"):
         assert (tmp_path / name).read_bytes() == (diarized / name).read_bytes()
+
+
+def test_a_table_of_speakers_holds_instead_of_one_number(
+    ssahc_here, folder, diarized, tmp_path
+):
+    x = folder / "a"
+    both = ("--num-speakers", 1, "--reco2num-spk", x / "reco2num_spk")
+    scores = diarized / "scores.scp"
+    result = ssahc_here("cluster", scores, x / "spk2utt", tmp_path, *both)
+    assert result.returncode == 0
+    assert result.stderr.startswith("ssahc: --num-speakers is not used: --reco2num-spk")
+    assert (tmp_path / "labels").read_bytes() == (diarized / "labels").read_bytes()
 
 
 def test_config_repeats_a_run(folder, diarized, tmp_path):

@@ -7,9 +7,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from kaldi_tables import read_table
 
 from ssahc.core.errors import FormatError
-from ssahc.io.ark import read_single, read_table
+from ssahc.io.ark import read_single
 from ssahc.io.objects import format_text
 from ssahc.io.scp import read_scp
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kaldi_tables import read_labels
 
 from ssahc.core.types import Recording
 from ssahc.io.files import atomic_write
-from ssahc.io.text import read_labels
 from ssahc.io.xvectors import write_xvector_dir
 
 
@@ -18,7 +18,7 @@ def test_wrong_usage_writes_nothing(folder, diarize):
         (["--min-speakers", 3, "--max-speakers", 2], "--max-speakers must be"),
         (["--threshold", "nan"], "--threshold must be a number"),
         (["--rttm-channel", "a b"], "one word"),
-        (["--rttm-channel", os.fsdecode(b"\xff")], "must be UTF-8"),
+        (["--rttm-channel", os.fsdecode(b"\xff")], "is not UTF-8"),
         (["--device", "tpu"], "'tpu' is not one of"),
         (["--model-dir", "/nowhere"], "no such folder"),
         (["--model-dir", ""], "the path is empty"),

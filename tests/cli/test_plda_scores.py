@@ -5,11 +5,10 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from kaldi_tables import read_labels, read_table
 
 from ssahc.cli import cli
-from ssahc.io.ark import read_table
 from ssahc.io.model import write_model_dir
-from ssahc.io.text import read_labels
 from ssahc.io.xvectors import write_xvector_dir
 
 # Options without effect of the PLDA of a model, so that only its scores matter.

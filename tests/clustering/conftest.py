@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from kaldi_tables import read_labels, read_table
 
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.stopping import Stop
-from ssahc.io.ark import read_table
-from ssahc.io.text import read_labels, read_reco2num_spk, read_spk2utt
+from ssahc.io.text import read_reco2num_spk, read_spk2utt
 
 
 @dataclass(frozen=True)

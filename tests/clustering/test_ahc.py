@@ -29,8 +29,8 @@ grid = st.integers(-8, 8).map(lambda value: value / 4)
 
 
 @st.composite
-def matrices(draw, largest=9):
-    count = draw(st.integers(1, largest))
+def matrices(draw):
+    count = draw(st.integers(1, 10))
     return draw(arrays(np.float32, (count, count), elements=grid))
 
 
@@ -47,21 +47,14 @@ def stops(draw):
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=30)
 @given(matrices(), stops())
 def test_labels_equal_the_definition(naive_ahc, affinity, stop):
-    labels = average_linkage(affinity).cut(stop)
-    upper = np.triu(affinity, 1)
-    assert labels.tolist() == naive_ahc(upper + upper.T, stop)[0].tolist()
-
-
-@settings(deadline=None, max_examples=15)
-@given(matrices(largest=20), stops())
-def test_cutting_the_history_equals_stopping_early(affinity, stop):
-    direct = agglomerative_cluster(affinity, stop)
-    history = average_linkage(affinity)
-    assert history.cut(stop).tolist() == direct.tolist()
-    assert history.num_clusters(stop) == direct.max() + 1
+    history, upper = average_linkage(affinity), np.triu(affinity, 1)
+    expected = naive_ahc(upper + upper.T, stop)[0].tolist()
+    assert history.cut(stop).tolist() == expected
+    assert agglomerative_cluster(affinity, stop).tolist() == expected
+    assert history.num_clusters(stop) == max(expected) + 1
 
 
 def test_merges_equal_scipy(rng):
@@ -80,7 +73,7 @@ def test_merges_equal_scipy(rng):
     [
         ("t-1 t-0.5 t0 t0.5 t1 costs_t-0.5 costs_t0 costs_t0.5", 999),
         ("t-0.25_fp1 t-0.25_fp2 t-0.25_fp5", 40),
-        ("t-0.25_fp12 t-0.25_fp30", 999),
+        ("t-0.25_fp12 t-0.25_fp30", 64),
         ("k1 k2 k3 k5", 999),
         ("k2_frac0.5 k2_frac0.6 k3_frac0.4 k3_frac0.2 k5_frac0.3 k5_frac1.5", 999),
         ("k1_fp11 k2_fp12 k2_fp30 k2_fp30_frac0.6", 60),
@@ -108,9 +101,8 @@ def test_bounds_hold_in_one_and_two_passes(rng):
         (Stop(num_speakers=70), 60),
     ):
         assert history.num_clusters(stop) == expected
-        for _ in range(2):
-            labels = agglomerative_cluster(affinity, stop, pieces)
-            assert labels.max() + 1 == expected
+        labels = agglomerative_cluster(affinity, stop, pieces)
+        assert labels.max() + 1 == expected
     assert np.array_equal(affinity, kept)
 
 
@@ -159,9 +151,8 @@ def test_linkage_on_factors_equals_that_on_a_matrix(
     np.testing.assert_allclose(factored.averages, dense.averages, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_contradictory_stops_are_refused():
+    for arguments in (
         {},
         {"num_speakers": 2, "threshold": 0.0},
         {"num_speakers": 0},
@@ -169,22 +160,14 @@ def test_linkage_on_factors_equals_that_on_a_matrix(
         {"threshold": float("nan")},
         {"threshold": 0.0, "min_speakers": 3, "max_speakers": 2},
         {"threshold": 0.0, "max_speakers": 0},
-    ],
-)
-def test_contradictory_stops_are_refused(arguments):
-    with pytest.raises(UsageError):
-        Stop(**arguments)
+    ):
+        with pytest.raises(UsageError):
+            Stop(**arguments)
 
 
-@pytest.mark.parametrize(
-    "affinity",
-    [
-        np.zeros((2, 3), np.float32),
-        np.full((2, 2), np.nan, np.float32),
-        np.full((2, 2), 1e37, np.float32),
-        np.full((2, 2), 1e300),
-    ],
-)
-def test_unusable_matrices_are_refused(affinity):
+def test_unusable_matrices_are_refused():
+    for value in (np.nan, 1e37, 1e300):
+        with pytest.raises(DataError):
+            average_linkage(np.full((2, 2), value))
     with pytest.raises(DataError):
-        average_linkage(affinity)
+        average_linkage(np.zeros((2, 3)))

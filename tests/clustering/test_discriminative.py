@@ -17,8 +17,7 @@ def random_affinity(rng, count):
     return vectors @ vectors.T
 
 
-@pytest.mark.parametrize("neighbors", [1, 3])
-@pytest.mark.parametrize("weight", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize(("weight", "neighbors"), [(0.0, 1), (0.1, 3), (1.0, 1)])
 def test_merges_equal_the_naive_loop(rng, naive_ahc, weight, neighbors):
     for count, below in ((1, 1), (2, 2), (5, 0), (10, 2), (10, 5), (10, 10)):
         affinity = random_affinity(rng, count)

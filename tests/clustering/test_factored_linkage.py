@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.hierarchy import linkage
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ssahc.backend.affinity import FactoredAffinity, cosine_affinity, weighted_sum
-from ssahc.backend.plda import PldaOptions, plda_affinity
-from ssahc.backend.preprocess import center, whiten_and_normalize
 from ssahc.clustering import factored_linkage
 from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.factored_linkage import group, merge_factored
@@ -20,9 +18,6 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
 from ssahc.clustering.two_pass import merge_in_pieces
 from ssahc.core.errors import DataError
-from ssahc.io.model import read_model_dir
-from ssahc.io.text import read_labels
-from ssahc.io.xvectors import open_xvector_dir, read_recordings
 
 
 def make_affinity(count, seed=0, speakers=None, dim=12):
@@ -87,7 +82,7 @@ def unions(count, merges):
     return set(clusters)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 17, 140, 900])
+@pytest.mark.parametrize("count", [1, 2, 3, 17, 500])
 def test_merges_equal_linkage_on_the_matrix(count):
     affinity, _ = make_affinity(count, seed=count)
     history = merge_factored(affinity)
@@ -97,43 +92,35 @@ def test_merges_equal_linkage_on_the_matrix(count):
 
 
 def test_merges_equal_scipy():
-    count = 1500
+    count = 1000
     affinity, _ = make_affinity(count, speakers=30)
     history = merge_factored(affinity)
     assert_valid(history, count)
     costs, largest = costs_of(affinity)
     tree = linkage(costs, "average")
-    np.testing.assert_allclose(
-        largest - history.averages, tree[:, 2], rtol=0, atol=1e-5
-    )
+    averages = largest - history.averages
+    np.testing.assert_allclose(averages, tree[:, 2], rtol=0, atol=1e-5)
     assert unions(count, history.merges) == unions(count, tree[:, :2])
-    theirs = fcluster(tree, 30, "maxclust")
-    assert adjusted_rand_score(theirs, history.cut(Stop(30))) == 1
 
 
-@pytest.mark.parametrize(
-    "affinity",
-    [
-        # One dimension: chains with few reciprocal nearest neighbours.
-        cosine_affinity(np.random.default_rng(1).standard_normal((400, 2))),
-        FactoredAffinity(
-            np.random.default_rng(2).standard_normal((600, 1)), np.zeros(600)
-        ),
-        # Biases dominate: all have the same nearest neighbour, one merge a round.
-        FactoredAffinity(
-            0.01 * np.random.default_rng(3).standard_normal((300, 5)),
-            np.random.default_rng(4).standard_normal(300) - 100,
-            -7.0,
-        ),
-        FactoredAffinity(np.zeros((300, 1)), -np.linspace(1, 9, 300)),
-        # No structure at all.
-        FactoredAffinity(
-            np.random.default_rng(5).standard_normal((700, 30)), np.ones(700)
-        ),
-    ],
-    ids=["circle", "line", "bias", "only bias", "noise"],
-)
-def test_hard_shapes_equal_linkage_on_the_matrix(affinity):
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+HARD = {
+    # One dimension: chains with few reciprocal nearest neighbours.
+    "circle": cosine_affinity(normal(1, 400, 2)),
+    "line": FactoredAffinity(normal(2, 400, 1), np.zeros(400)),
+    # Biases dominate: all have the same nearest neighbour, one merge a round.
+    "bias": FactoredAffinity(0.01 * normal(3, 300, 5), normal(4, 300) - 100, -7.0),
+    "only bias": FactoredAffinity(np.zeros((300, 1)), -np.linspace(1, 9, 300)),
+    "no structure": FactoredAffinity(normal(5, 500, 30), np.ones(500)),
+}
+
+
+@pytest.mark.parametrize("shape", HARD)
+def test_hard_shapes_equal_linkage_on_the_matrix(shape):
+    affinity = HARD[shape]
     history = merge_factored(affinity)
     assert_valid(history, len(affinity))
     dense = average_linkage(affinity.dense())
@@ -161,25 +148,6 @@ def test_labels_equal_kaldi(kaldi_runs):
     assert compared > 5000
 
 
-@pytest.mark.parametrize("energy", [0.1, 0.5, 0.9])
-def test_labels_of_real_calls_equal_kaldi(test_data, energy):
-    data = test_data / "data"
-    model = read_model_dir(data / "callhome_model" / "callhome2")
-    kaldi = test_data / "golden" / "callhome_real" / f"scores_te{energy:g}"
-    compared = 0
-    for recording in read_recordings(open_xvector_dir(data / "callhome_real")):
-        vectors = whiten_and_normalize(center(recording.xvectors, model.mean), model)
-        affinity = plda_affinity(vectors, model.plda, PldaOptions(energy))
-        history = merge_factored(affinity)
-        for path in kaldi.glob("labels_numspk?"):
-            stop = Stop(num_speakers=int(path.name[-1]))
-            theirs = read_labels(path)
-            expected = [theirs[utterance] for utterance in recording.utterances]
-            assert (history.cut(stop) + 1).tolist() == expected
-            compared += 1
-    assert compared >= 4
-
-
 # Small blocks, so that few windows fill many.
 @pytest.mark.parametrize(
     ("rows", "tile", "fewest"), [(7, 5, 1), (64, 16, 8), (3, 50, 2)]
@@ -203,29 +171,6 @@ def test_float64_decides_where_float32_cannot(monkeypatch):
     tree = linkage(costs_of(affinity)[0], "average")
     history = merge_factored(affinity)
     assert unions(320, history.merges) == unions(320, tree[:, :2])
-
-
-@settings(deadline=None, max_examples=10)
-@given(
-    st.integers(1, 40),
-    st.integers(1, 4),
-    st.integers(0, 2**32 - 1),
-    st.sampled_from([0.0, 1.0, 30.0]),
-)
-def test_the_order_of_windows_does_not_matter(count, dim, seed, bias):
-    rng = np.random.default_rng(seed)
-    affinity = FactoredAffinity(
-        rng.standard_normal((count, dim)), bias * rng.standard_normal(count)
-    )
-    order = rng.permutation(count)
-    history = merge_factored(affinity)
-    permuted = merge_factored(subset(affinity, order))
-    assert_valid(history, count)
-    np.testing.assert_allclose(
-        history.averages, permuted.averages, rtol=1e-6, atol=1e-6
-    )
-    stop = Stop(num_speakers=int(rng.integers(1, count + 1)))
-    assert adjusted_rand_score(history.cut(stop)[order], permuted.cut(stop)) == 1
 
 
 @settings(deadline=None, max_examples=8)
@@ -300,8 +245,8 @@ def rounds(monkeypatch):
 @pytest.mark.parametrize("noise", [0.0, 1e-16])
 def test_equal_windows_are_merged_in_few_rounds(rounds, noise):
     rng = np.random.default_rng(0)
-    affinity, _ = make_affinity(800)
-    silent = rng.random(800) < 0.7
+    affinity, _ = make_affinity(400)
+    silent = rng.random(400) < 0.7
     silent[0] = True
     features = affinity.features.copy()
     features[silent] = features[0]
@@ -309,34 +254,31 @@ def test_equal_windows_are_merged_in_few_rounds(rounds, noise):
     bias = np.where(silent, affinity.bias[0], affinity.bias)
     with threadpool_limits(2, "blas"):
         history = merge_factored(FactoredAffinity(features, bias, affinity.constant))
-    assert_valid(history, 800)
-    assert len(np.unique(history.cut(Stop(num_speakers=150))[silent])) == 1
-    assert len(rounds) < 150
+    assert_valid(history, 400)
+    assert len(np.unique(history.cut(Stop(num_speakers=80))[silent])) == 1
+    assert len(rounds) < 100
     assert all(threads == {1} for threads in rounds)
 
 
 def test_no_matrix_is_built():
-    affinity, _ = make_affinity(2000)
+    affinity, _ = make_affinity(1500)
     merge_factored(subset(affinity, np.arange(300)))
     tracemalloc.start()
     merge_factored(affinity)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 8 * 2**20  # the matrix alone is 15 MiB in float32
+    assert peak < 6 * 2**20  # the matrix alone is 8.6 MiB in float32
 
 
-@pytest.mark.parametrize(
-    "affinity",
-    [
-        FactoredAffinity(np.full((3, 2), np.nan), np.zeros(3)),
-        FactoredAffinity(np.zeros((3, 2)), np.array([0.0, np.inf, 0.0])),
-        FactoredAffinity(np.full((3, 2), 1e20), np.zeros(3)),
-        FactoredAffinity(np.zeros((3, 2)), np.zeros(3), np.nan),
-    ],
-)
-def test_unusable_affinities_are_refused(affinity):
-    with pytest.raises(DataError, match="compute them again"):
-        merge_factored(affinity)
+def test_unusable_affinities_are_refused():
+    for features, bias, constant in (
+        (np.full((3, 2), np.nan), np.zeros(3), 0.0),
+        (np.zeros((3, 2)), np.array([0.0, np.inf, 0.0]), 0.0),
+        (np.full((3, 2), 1e20), np.zeros(3), 0.0),
+        (np.zeros((3, 2)), np.zeros(3), np.nan),
+    ):
+        with pytest.raises(DataError, match="compute them again"):
+            merge_factored(FactoredAffinity(features, bias, constant))
 
 
 def test_merges_are_sorted_in_the_order_of_kaldi():
@@ -351,14 +293,6 @@ def test_merges_are_sorted_in_the_order_of_kaldi():
     assert history.averages.tolist() == [0.5, 0.5, 0.25, 0.25]
 
 
-def test_only_long_recordings_are_clustered_in_pieces():
-    affinity, _ = make_affinity(200)
-    whole = merge_factored(affinity)
-    assert_equal_histories(merge_in_pieces(affinity), whole, 0)
-    one_piece = merge_in_pieces(affinity, longest=50, piece=200)
-    assert_equal_histories(one_piece, whole, 0)
-
-
 @settings(deadline=None, max_examples=6)
 @given(st.integers(2, 80), st.integers(1, 30), st.integers(0, 2**32 - 1))
 def test_pieces_give_a_full_history(count, piece, seed):
@@ -368,10 +302,10 @@ def test_pieces_give_a_full_history(count, piece, seed):
     assert len(history.merges) == count - 1
 
 
-@pytest.mark.parametrize("piece", [150, 400])
-def test_pieces_find_the_speakers(piece):
-    affinity, who = make_affinity(1000, speakers=5)
-    stop = Stop(num_speakers=5)
-    exact = adjusted_rand_score(who, merge_factored(affinity).cut(stop))
-    history = merge_in_pieces(affinity, longest=500, piece=piece)
+def test_only_long_recordings_are_clustered_in_pieces_which_find_the_speakers():
+    affinity, who = make_affinity(600, speakers=5)
+    whole, stop = merge_factored(affinity), Stop(num_speakers=5)
+    assert_equal_histories(merge_in_pieces(affinity), whole, 0)
+    exact = adjusted_rand_score(who, whole.cut(stop))
+    history = merge_in_pieces(affinity, longest=300, piece=150)
     assert adjusted_rand_score(who, history.cut(stop)) > exact - 0.1 > 0.6

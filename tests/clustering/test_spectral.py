@@ -75,7 +75,7 @@ def same(ours, theirs):
 
 def test_labels_equal_the_naive_implementation(rng):
     different = []
-    for trial in range(40):
+    for trial in range(25):
         sizes = rng.integers(2, 12, size=rng.integers(1, 6))
         affinity, _ = talk(rng, sizes, rng.uniform(0.2, 1.0))
         known = int(rng.integers(1, 5)) if trial % 2 else None
@@ -86,8 +86,7 @@ def test_labels_equal_the_naive_implementation(rng):
     assert different == []
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.1])
-@pytest.mark.parametrize("blocks", [1, 2, 6, 10])
+@pytest.mark.parametrize(("blocks", "noise"), [(1, 0.1), (2, 0.0), (6, 0.1), (10, 0.1)])
 def test_clear_blocks_are_counted_exactly(rng, blocks, noise):
     labels = np.repeat(np.arange(blocks), rng.integers(12, 24, size=blocks))
     labels = rng.permutation(labels)
@@ -110,25 +109,6 @@ def test_the_order_of_windows_does_not_matter(rng, groups, spread, known):
         assert same(spectral_cluster(shuffled, num_speakers=known), labels[order])
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-@pytest.mark.parametrize("known", [None, 1, 2, 7])
-def test_few_windows_are_one_speaker_unless_the_number_is_known(rng, count, known):
-    affinity, _ = talk(rng, [count], 1.0)
-    labels = spectral_cluster(affinity, num_speakers=known)
-    assert labels.shape == (count,)
-    assert labels.max() + 1 == min(known or 1, count)
-
-
-def test_bounds_hold_and_clip_the_estimate(rng):
-    affinity, _ = talk(rng, [12, 12, 12, 12], 0.2)
-    assert spectral_cluster(affinity).max() + 1 == 4
-    for fewest, most in ((1, 1), (1, 3), (2, 9), (5, None), (6, 6), (60, None)):
-        labels = spectral_cluster(affinity, min_speakers=fewest, max_speakers=most)
-        expected = min(max(4, fewest), most or 48)
-        assert labels.max() + 1 == expected
-        assert same(labels, spectral_cluster(affinity, num_speakers=expected))
-
-
 def test_with_fewer_speakers_than_groups_the_nearest_are_merged(rng):
     # Cosines of 0.9 between the first two groups and -0.9 to the third.
     for _ in range(5):
@@ -147,17 +127,14 @@ def test_equal_windows_are_one_speaker_and_separate_components_two():
     assert same(spectral_cluster(affinity), np.repeat([0, 1], 12))
 
 
-def test_a_failing_eigensolver_is_an_error_of_the_recording(rng, monkeypatch):
+def test_unusable_matrices_and_a_failing_eigensolver_are_refused(rng, monkeypatch):
+    for wrong in (np.ones((2, 3)), np.full((4, 4), np.nan)):
+        with pytest.raises(DataError):
+            spectral_cluster(wrong)
+
     def fail(matrix):
         raise np.linalg.LinAlgError("did not converge")
 
-    affinity, _ = talk(rng, [8, 9], 0.3)
     monkeypatch.setattr(np.linalg, "eigh", fail)
     with pytest.raises(DataError, match="did not converge"):
-        spectral_cluster(affinity)
-
-
-@pytest.mark.parametrize("wrong", [np.ones((2, 3)), np.full((4, 4), np.nan)])
-def test_unusable_matrices_are_refused(wrong):
-    with pytest.raises(DataError):
-        spectral_cluster(wrong)
+        spectral_cluster(talk(rng, [8, 9], 0.3)[0])

@@ -55,13 +55,13 @@ def test_the_criterion_equals_sums_of_densities(rng):
     assert information_criterion(rng.normal(size=(4, 3)), np.arange(4)) == -math.inf
 
 
-@pytest.mark.parametrize("dim", [12, 40])
-@pytest.mark.parametrize("groups", [1, 5, 8])
-def test_clear_groups_are_counted_exactly(rng, groups, dim):
+@pytest.mark.parametrize(("groups", "dim"), [(1, 12), (5, 40), (8, 12)])
+def test_clear_groups_are_counted_exactly_in_any_unit(rng, groups, dim):
     vectors, labels = blobs(rng, groups, 30, dim, apart=12)
-    found = xmeans_cluster(vectors)
-    assert found.max() + 1 == groups
-    assert adjusted_rand_score(found, labels) == 1
+    for scale in (1.0, 1e-8, 1e8):
+        found = xmeans_cluster(scale * vectors)
+        assert found.max() + 1 == groups
+        assert adjusted_rand_score(found, labels) == 1
 
 
 def test_the_number_maximises_the_criterion_over_plain_kmeans(rng):
@@ -70,31 +70,13 @@ def test_the_number_maximises_the_criterion_over_plain_kmeans(rng):
         assert xmeans_cluster(vectors).max() + 1 == naive_best(vectors, 5) == groups
 
 
-def test_one_gaussian_is_one_speaker(rng):
-    split = [
-        (count, dim)
-        for count in (25, 100)
-        for dim in (2, 10, 50)
-        for _ in range(3)
-        if xmeans_cluster(rng.normal(size=(count, dim))).max() > 0
-    ]
-    assert split == []
+@pytest.mark.parametrize("dim", [2, 10, 50])
+def test_one_gaussian_is_one_speaker(rng, dim):
+    for count in (25, 25, 100, 100):
+        assert xmeans_cluster(rng.normal(size=(count, dim))).max() == 0
 
 
-@pytest.mark.parametrize("scale", [1e-8, 1e8])
-def test_units_do_not_matter(rng, scale):
-    vectors, labels = blobs(rng, 4, 10, 6)
-    assert adjusted_rand_score(xmeans_cluster(scale * vectors), labels) == 1
-
-
-def test_bounds_hold_and_clip_the_estimate(rng):
-    vectors, _ = blobs(rng, 4, 30, 6)
-    for fewest, most in ((1, 1), (1, 3), (2, 4), (4, None), (6, None), (6, 9), (5, 5)):
-        labels = xmeans_cluster(vectors, min_speakers=fewest, max_speakers=most)
-        assert labels.max() + 1 == min(max(4, fewest), most or 120)
-
-
-@pytest.mark.parametrize("known", [1, 2, 9, 29, 31])
+@pytest.mark.parametrize("known", [1, 9, 31])
 def test_a_known_number_is_kept_in_a_fixed_point_of_kmeans(rng, known):
     vectors = rng.normal(size=(30, 4))
     labels = xmeans_cluster(vectors, num_speakers=known)
@@ -105,14 +87,6 @@ def test_a_known_number_is_kept_in_a_fixed_point_of_kmeans(rng, known):
     np.testing.assert_array_equal(distances.argmin(axis=1), labels)
 
 
-def test_with_fewer_speakers_than_groups_the_nearest_are_merged(rng):
-    labels = rng.permutation(np.repeat([0, 1, 2], 12))
-    means = np.array([[0.0, 0], [5, 0], [40, 0]])
-    vectors = means[labels] + rng.normal(size=(36, 2))
-    found = xmeans_cluster(vectors, num_speakers=2)
-    assert adjusted_rand_score(found, np.array([0, 0, 1])[labels]) == 1
-
-
 def test_equal_vectors_are_one_speaker(rng):
     same = np.tile(rng.normal(size=5), (12, 1))
     for vectors in (same, 1e8 * same, np.zeros((12, 5))):
@@ -121,13 +95,11 @@ def test_equal_vectors_are_one_speaker(rng):
         assert xmeans_cluster(vectors, num_speakers=12).max() == 11
     # Rounding errors are not speakers.
     assert xmeans_cluster(same + 1e-9 * (np.arange(12) % 2)[:, None]).max() == 0
-
-
-def test_groups_of_equal_vectors_are_separated_and_not_split():
-    vectors = np.repeat(np.eye(3), 12, axis=0)
+    # Groups of equal vectors are separated and not split.
+    groups = np.arange(3).repeat(12)
     for known in (None, 3, 5):
-        labels = xmeans_cluster(vectors, num_speakers=known)
-        assert labels.tolist() == np.repeat([0, 1, 2], 12).tolist()
+        labels = xmeans_cluster(np.eye(3)[groups], num_speakers=known)
+        assert labels.tolist() == groups.tolist()
 
 
 def test_at_most_ten_are_found_without_a_bound(rng):

@@ -61,18 +61,20 @@ class Outer(Options, group="System"):
 OPTIONS = {option.name: option for option in list_options(Outer)}
 
 
-def test_options_of_nested_classes_are_listed_in_order():
+def test_options_are_described_by_annotations_docstrings_and_metadata():
     assert list(OPTIONS) == ["count", "size", "loud", "place", "mode", "lambda"]
     types = [option.type for option in OPTIONS.values()]
     assert types == [int, int, bool, Path, str, float]
     assert OPTIONS["count"].default is None
     assert OPTIONS["mode"].choices == ("fast", "slow")
-
-
-def test_help_texts_come_from_the_docstring():
     assert OPTIONS["mode"].help == "How fast, on two lines."
     assert OPTIONS["lambda"].help == "A weight."
     assert OPTIONS["count"].help == OPTIONS["size"].help == "How many."
+    assert OPTIONS["lambda"].flag == "--lambda"
+    assert OPTIONS["loud"].off_flag == "--quiet"
+    assert OPTIONS["size"].off_flag == "--no-size"
+    groups = [option.group for option in OPTIONS.values()]
+    assert groups == ["System", "System", "Execution", "System", "Learning", "Learning"]
 
 
 def test_help_texts_do_not_depend_on_the_docstrings_indentation():
@@ -87,23 +89,12 @@ def test_help_texts_do_not_depend_on_the_docstrings_indentation():
     assert next(list_options(Dedented)).help == "How many."
 
 
-def test_flags_and_groups_are_declared_with_the_class():
-    assert OPTIONS["lambda"].flag == "--lambda"
-    assert OPTIONS["loud"].off_flag == "--quiet"
-    assert OPTIONS["size"].off_flag == "--no-size"
-    groups = [option.group for option in OPTIONS.values()]
-    assert groups == ["System", "System", "Execution", "System", "Learning", "Learning"]
-
-
 def test_building_and_flattening_are_inverse():
     values = {"size": 2, "loud": False, "place": Path("x"), "mode": "slow"}
     options = build(Outer, values)
     assert options == Outer(None, 2, False, Path("x"), Inner("slow"))
     assert flatten(options) == values | {"lambda": 0.0}
     assert build(Outer, flatten(options)) == options
-
-
-def test_fields_that_differ_from_their_defaults_are_found():
     assert changed_fields(Inner(lambda_=0.5)) == {"--lambda": 0.5}
 
 
@@ -125,9 +116,7 @@ def test_values_are_checked_against_annotations():
             Inner(lambda_=value)
     with pytest.raises(UsageError, match="--mode must be one of fast, slow, found"):
         Inner("x")
-
-
-def test_numbers_of_numpy_are_numbers():
+    # Numbers of numpy are numbers.
     assert Inner(lambda_=np.float32(0.5)).lambda_ == 0.5
     assert Outer(count=np.int64(2)).count == 2
 
@@ -140,7 +129,10 @@ def test_intervals_are_written_in_words():
     assert str(Interval(le=0.5)) == "0.5 or less"
 
 
-def test_wrong_plain_values_are_named():
+def test_plain_values_become_those_of_the_options_and_wrong_ones_are_named():
+    values = check_values({"lambda": 0, "place": "x", "size": 1}, Outer, "c.toml")
+    assert values == {"lambda": 0.0, "place": Path("x"), "size": 1}
+    assert isinstance(values["lambda"], float)
     for key, value, message in (
         ("modus", "slow", "unknown option; did you mean 'mode'?"),
         ("other", 1, "unknown option; there are count, lambda"),
@@ -155,12 +147,6 @@ def test_wrong_plain_values_are_named():
             check_values({key: value}, Outer, "c.toml")
         assert str(caught.value).startswith(f"c.toml: key {key!r}: ")
         assert message in str(caught.value)
-
-
-def test_plain_values_become_those_of_the_options():
-    values = check_values({"lambda": 0, "place": "x", "size": 1}, Outer, "c.toml")
-    assert values == {"lambda": 0.0, "place": Path("x"), "size": 1}
-    assert isinstance(values["lambda"], float)
 
 
 def test_later_sources_override_and_displace_earlier_ones():

@@ -33,20 +33,17 @@ def test_invalid_labels_are_refused():
             scorer.score(labels)
 
 
-@pytest.mark.parametrize(
-    ("turns", "uem", "message"),
-    [
+def test_invalid_times_are_not_scored():
+    sound = [ssahc.Turn(0, 5, "a")]
+    for turns, uem, message in (
         ([ssahc.Turn(5, 3, "a")], None, "is the end a duration"),
         ([ssahc.Turn(2.5, np.nan, "b")], None, "is the end a duration"),
         ([], [(5, 0)], "start < end in a UEM"),
         ([], [(0, np.nan)], "start < end in a UEM"),
-    ],
-)
-def test_invalid_times_are_not_scored(turns, uem, message):
-    sound = [ssahc.Turn(0, 5, "a")]
-    for reference, hypothesis in ((sound + turns, sound), (sound, sound + turns)):
-        with pytest.raises(ssahc.DataError, match=message):
-            ssahc.score_recording(reference, hypothesis, uem=uem)
+    ):
+        for reference, hypothesis in ((sound + turns, sound), (sound, sound + turns)):
+            with pytest.raises(ssahc.DataError, match=message):
+                ssahc.score_recording(reference, hypothesis, uem=uem)
 
 
 def broken_plda(**parts):

@@ -2,7 +2,7 @@
 
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.learning.options import LearningOptions
-from ssahc.learning.ssa import learn
+from ssahc.learning.ssa import learn_batch
 from ssahc.pipeline.diarize import make_learning_task
 
 DEFAULTS = LearningOptions()
@@ -12,4 +12,5 @@ def learn_alone(recording, model, options=DEFAULTS, *, num_speakers=None, device
     """Learn the affinity of one recording."""
     xvectors = PreparedXvectors(recording.xvectors, model)
     task = make_learning_task(recording, xvectors, options, num_speakers)
-    return learn(task, options, device=device)
+    (learned,) = learn_batch([task], options, device=device)
+    return learned

@@ -24,7 +24,6 @@ from ssahc.io.ark import (
     read_archive,
     read_entries,
     read_single,
-    read_table,
     write_single,
 )
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
@@ -81,8 +80,9 @@ def _write_again(folder, kind, found):
     with ArchiveWriter(again / "x.ark", again / "x.scp") as writer:
         for key, value in found.items():
             writer.write(key, value)
-    check_same(found, dict(read_table(again / "x.ark", kind)))
-    check_same(found, dict(read_table(again / "x.scp", kind)))
+    check_same(found, dict(read_archive(again / "x.ark", kind)))
+    scp = read_scp(again / "x.scp")
+    check_same(found, dict(read_entries(scp.values(), kind)))
 
 
 def read_singles(folder, size):
@@ -119,7 +119,7 @@ def read_scps(folder, size):
         check_key(key)
     faults = []
     for kind, rank in _RANKS.items():
-        found = dict(read_table(scp, kind))
+        found = dict(read_entries(entries.values(), kind))
         require(len(found) == len(entries), "an entry is lost")
         # One by one, without the short cut for vectors like the one before.
         alone = dict(pair for e in entries.values() for pair in read_entries([e], kind))

@@ -18,14 +18,12 @@ from ssahc.io.config import read_config, read_toml, to_table, write_config
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     read_attributes,
-    read_labels,
     read_names,
     read_reco2min_max,
     read_reco2num_spk,
     read_segments,
     read_spk2utt,
     read_utt2spk,
-    write_labels,
 )
 from ssahc.io.trials import (
     read_trial_scores,
@@ -57,7 +55,6 @@ _TABLES = {
     read_reco2min_max: lambda entry, values: (
         list(entry) == [int(value) for value in values] and 1 <= entry[0] <= entry[1]
     ),
-    read_labels: lambda entry, values: entry == int(values[0]) >= 0,
     read_attributes: lambda entry, values: entry == " ".join(values) != "",
 }
 _WITH_ON_FAULT = (read_segments, read_spk2utt, read_utt2spk, read_reco2num_spk)
@@ -91,13 +88,6 @@ def read_tables(folder, size):
             faults.append(error)
     if len(faults) == len(_TABLES) + 2:
         raise faults[0]
-    try:
-        labels = read_labels(path)
-    except FormatError:
-        return
-    again = folder / "again.table"
-    write_labels(again, [(key, label - 1) for key, label in labels.items()])
-    require(read_labels(again) == labels, "labels differ")
 
 
 def _check_on_fault(read, path, lines, fault):

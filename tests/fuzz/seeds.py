@@ -245,7 +245,7 @@ def checkpoints():
         "bad-found-layer-of-double": other(arrays=wide),
         "bad-found-layer-of-words": other(arrays=words),
         "bad-found-bomb": written(compressed),
-        "bad-found-more-to-read-than-there-is": good[:length]
+        "good-more-to-read-than-there-is": good[:length]
         + b"\xff\xff\xff\x7f"
         + good[length + 4 :],
     }

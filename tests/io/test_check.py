@@ -85,19 +85,6 @@ def test_sound_folder_has_no_problems(check, folder, model_dir):
     assert report.seconds == pytest.approx((2.25 + 1.5) + 2.25 + 1)
 
 
-def test_summary_uses_the_singular_for_one(check, folder):
-    (folder / "segments").write_text("c-0 c 0 5400\n")
-    (folder / "spk2utt").write_text("c c-0\n")
-    (folder / "utt2spk").write_text("c-0 c\n")
-    (folder / "reco2num_spk").write_text("c 1\n")
-    write_vectors(folder, c_0=[1.0])
-    status, out, lines = check(folder, "-q")
-    assert (status, lines) == (0, [])
-    assert out.endswith(
-        ": 1 recording, 1 x-vector of 1 dimension, 1.5 hours of speech: no problems\n"
-    )
-
-
 def test_harmless_findings_are_warnings(check, folder):
     with (folder / "xvector.scp").open("a") as scp:
         scp.write("stranger nowhere.ark:9\n")
@@ -115,44 +102,15 @@ def test_harmless_findings_are_warnings(check, folder):
 
 # ---- single problems ---------------------------------------------------------------
 
-# Together with those of `test_every_problem_is_listed`.
-BAD_LINES = [
-    ("segments", "b-0 b 0", "a-0 a 0 1\nb-0 b 0", "segments:4: key 'a-0': already in"),
-    ("segments", "c-0 c 3 4\n", "", "segments: no segment for utterance 'c-0'"),
-    ("utt2spk", "a-1 a\n", "", "utt2spk: key 'a-1': is missing here"),
-    ("utt2spk", "a-1 a", "a-1 a\nz a", "utt2spk: key 'z': belongs to 'a' here"),
-    ("spk2utt", "b b-0", "a z\nb b-0", "spk2utt:2: key 'a': already in line 1"),
-    ("xvector.scp", "b-0 ", "b-0 |", "xvector.scp:4: key 'b-0': '|xvector.ark' is a"),
-    ("xvector.scp", "b-0 ", "b-9 ", "xvector.scp: no x-vector for utterance 'b-0'"),
-    ("xvector.scp", "b-0 x", "b-0 \0", "xvector.scp:4: holds a zero byte"),
-    ("xvector.scp", "c-0", "c-0\nc-0", "xvector.scp:6: key 'c-0': expected 'key path"),
-    ("reco2num_spk", "b 2", "b two", "reco2num_spk:2: key 'b': expected a whole"),
-    ("reco2num_spk", "b 2\n", "", "reco2num_spk: key 'b': does not list this"),
-]
 
-
-@pytest.mark.parametrize(("name", "old", "new", "expected"), BAD_LINES)
-def test_bad_line_is_one_problem(problems, folder, name, old, new, expected):
-    edit(folder / name, old, new)
+def test_bad_vector_is_one_problem(problems, folder):
+    write_vectors(folder, b_0=[])
     (problem,) = problems()
-    assert problem.startswith(expected)
-
-
-@pytest.mark.parametrize(
-    ("vectors", "expected"),
-    [
-        ({"b_0": []}, "xvector.ark: key 'b-0': the x-vector is empty"),
-        # Not one for each x-vector of the recording.
-        (
-            {"b_0": [1, 1, 1], "b_1": [1, 1, 2]},
-            "xvector.ark: the x-vector of 'b-0' has 3 dimensions, that of 'a-0' has 4",
-        ),
-    ],
-)
-def test_bad_vector_is_one_problem(problems, folder, vectors, expected):
-    write_vectors(folder, **vectors)
+    assert problem.startswith("xvector.ark: key 'b-0': the x-vector is empty")
+    # Not one for each x-vector of the recording.
+    write_vectors(folder, b_0=[1, 1, 1], b_1=[1, 1, 2])
     (problem,) = problems()
-    assert problem.startswith(expected)
+    assert "the x-vector of 'b-0' has 3 dimensions, that of 'a-0' has 4" in problem
 
 
 def test_damaged_archive_is_a_problem_for_each_vector_and_a_missing_one_once(
@@ -168,28 +126,8 @@ def test_damaged_archive_is_a_problem_for_each_vector_and_a_missing_one_once(
     assert problem.startswith("xvector.scp:1: archive 'xvector.ark' is neither at")
 
 
-@pytest.mark.parametrize(
-    "name", ["xvector.scp", "segments", "utt2spk", "spk2utt", "reco2num_spk"]
-)
-def test_unusable_table_is_one_problem(problems, folder, name):
-    for data in (b"\xff", b"\xef\xbb\xbfa a-0\n"):
-        (folder / name).write_bytes(data)
-        (problem,) = problems()
-        assert problem.startswith(f"{name}:")
-    (folder / name).unlink()
-    if name != "reco2num_spk":
-        assert problems() == [f"{name}: no such file; check the path"]
-
-
-def test_empty_spk2utt_is_one_problem(problems, folder):
-    (folder / "spk2utt").write_text("\n")
-    (problem,) = problems()
-    assert problem.startswith("spk2utt: lists no recordings")
-
-
-@pytest.mark.parametrize("name", ["nowhere", "x/segments"])
-def test_missing_folder_is_the_only_problem(check, folder, name):
-    path = folder.parent / name
+def test_missing_folder_is_the_only_problem(check, folder):
+    path = folder.parent / "nowhere"
     status, out, (line, last) = check(path)
     assert (status, out) == (2, "")
     assert line.startswith(f"ssahc: error: {path}: no such folder; it should hold")
@@ -197,13 +135,6 @@ def test_missing_folder_is_the_only_problem(check, folder, name):
 
 
 # ---- the model ---------------------------------------------------------------------
-
-
-def test_model_of_another_dimension_is_one_problem(problems):
-    (problem,) = problems(Model(np.zeros(5), np.eye(5)))
-    assert problem.startswith(
-        "xvector.scp: x-vectors have 4 dimensions, the model has 5;"
-    )
 
 
 def test_bad_model_does_not_hide_the_folder(check, folder, model_dir):

@@ -11,46 +11,38 @@ from ssahc.io.trials import read_trial_scores, read_trials, write_trial_scores
 WITH_TARGETS = "expected 'enrolled test target|nontarget', found"
 
 
-@pytest.mark.parametrize(
-    ("text", "need_targets", "message"),
-    [
+def test_faults_of_trials_name_the_line(tmp_path):
+    path = tmp_path / "trials"
+    twice = "a x target\n\nb x target\na x nontarget\n"
+    for text, need_targets, message in (
         ("a x target\nb y\n", True, f":2: {WITH_TARGETS}"),
         ("a x target more\n", True, f":1: {WITH_TARGETS}"),
         ("a y target\na x\n", False, f":2: {WITH_TARGETS}"),
         ("a x\na y target\n", False, ":2: expected 'enrolled test', found"),
         ("a\n", True, ":1: expected 'enrolled test"),
-        ("\na x Target\n", True, ":2: expected target or nontarget in the third field"),
-        (
-            "a x target\n\nb x target\na x nontarget\n",
-            True,
-            ":4: the trial of 'a' and 'x' is a target in one line and a nontarget in",
-        ),
+        ("\na x Target\n", True, ":2: expected target or nontarget in the third"),
+        (twice, True, ":4: the trial of 'a' and 'x' is a target in one line and a"),
         ("\n", True, ": lists no trial"),
-    ],
-)
-def test_faults_of_trials_name_the_line(tmp_path, text, need_targets, message):
-    path = tmp_path / "trials"
-    path.write_text(text)
-    with pytest.raises(FormatError) as error:
-        read_trials(path, need_targets=need_targets)
-    assert f"{path}{message}" in str(error.value)
+    ):
+        path.write_text(text)
+        with pytest.raises(FormatError) as error:
+            read_trials(path, need_targets=need_targets)
+        assert f"{path}{message}" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_faults_of_scores_name_the_line(tmp_path):
+    path = tmp_path / "scores"
+    (tmp_path / "trials").write_text("a x target\nb x nontarget\n")
+    trials = read_trials(tmp_path / "trials")
+    for text, message in (
         ("a x\n", ":1: expected 'enrolled test score', found 'a x'"),
         ("b x 1\na x nan\n", ":2: expected a number for the score, found 'nan'"),
         ("a x 1\nb x 1\na x 1\n\na x 2\n", ":5: another score of 'a' and 'x'"),
-    ],
-)
-def test_faults_of_scores_name_the_line(tmp_path, text, message):
-    (tmp_path / "trials").write_text("a x target\nb x nontarget\n")
-    path = tmp_path / "scores"
-    path.write_text(text)
-    with pytest.raises(FormatError) as error:
-        read_trial_scores(path, read_trials(tmp_path / "trials"))
-    assert f"{path}{message}" in str(error.value)
+    ):
+        path.write_text(text)
+        with pytest.raises(FormatError) as error:
+            read_trial_scores(path, trials)
+        assert f"{path}{message}" in str(error.value)
 
 
 def test_scores_survive_a_file_in_any_order(tmp_path, rng):

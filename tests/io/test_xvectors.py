@@ -88,17 +88,14 @@ def test_select_keeps_the_named_recordings(folder, recordings):
         tables.select([*names, "x"])
 
 
-@pytest.mark.parametrize(
-    ("utterances", "segments", "xvectors", "message"),
-    [
+def test_unusable_recordings_are_refused():
+    for utterances, segments, xvectors, message in (
         ((), np.zeros((0, 2)), np.zeros((0, 3)), "no x-vectors"),
         (("a",), np.zeros((2, 2)), np.ones((1, 3)), r"found \(2, 2\)"),
         (("a",), np.zeros((1, 2)), np.ones((2, 3)), r"and \(2, 3\)"),
         (("a",), np.zeros((1, 2)), np.ones((1, 0)), "one column or more"),
         (("a",), np.zeros((1, 2)), np.full((1, 3), np.nan), "of 'a' holds NaN"),
         (("a",), np.zeros((1, 2)), np.zeros((1, 3)), "of 'a' is all zero"),
-    ],
-)
-def test_unusable_recordings_are_refused(utterances, segments, xvectors, message):
-    with pytest.raises(DataError, match=message):
-        Recording("r", utterances, segments, xvectors)
+    ):
+        with pytest.raises(DataError, match=message):
+            Recording("r", utterances, segments, xvectors)

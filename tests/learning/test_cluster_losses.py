@@ -1,9 +1,6 @@
 """Every loss in per-recording learning, with clusters as labels."""
 
-import json
-import tomllib
 from dataclasses import replace
-from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -14,7 +11,6 @@ from learn_alone import learn_alone
 from ssahc.api import make_options
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.core.errors import UsageError
-from ssahc.io.ark import read_archive
 from ssahc.learning import optimizer
 from ssahc.learning.losses.cluster_loss import ClusterLoss
 from ssahc.learning.losses.objective import Objective
@@ -57,17 +53,10 @@ def initial(recording, model):
 # ---- every loss --------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def learned_by(corpus):
-    """Return a function that learns a recording in one case, once."""
-    recording, model = corpus["a"].conversations[0].recording, corpus["b"].model
-    return cache(lambda *case: learn_alone(recording, model, options_of(*case)))
-
-
-def test_every_loss_is_learned_and_learns_something_else(initial, learned_by):
+def test_every_loss_is_learned_and_learns_something_else(recording, model, initial):
     found = [initial.features]
     for case in CASES:
-        learned = learned_by(*case)
+        learned = learn_alone(recording, model, options_of(*case))
         (period,) = learned.periods
         assert period.learned
         assert period.num_clusters == 5
@@ -77,27 +66,22 @@ def test_every_loss_is_learned_and_learns_something_else(initial, learned_by):
         found.append(features)
 
 
-@pytest.mark.parametrize(
-    ("loss", "sampling", "drawn"),
-    [
-        ("triplet", "random", True),
-        ("quadruplet", "distance-weighted", True),
-        ("prototypical", "random", True),
-        ("triplet", "hard", False),
-        ("softmax", "random", False),
-    ],
-)
-def test_learning_depends_on_the_seed_only_where_something_is_drawn(
-    recording, model, learned_by, loss, sampling, drawn
-):
-    options = options_of(loss, sampling)
-    features = learned_by(loss, sampling).affinity.features
-    again, other = (
-        learn_alone(recording, model, replace(options, seed=seed)).affinity.features
-        for seed in (0, 1)
-    )
-    assert features.tobytes() == again.tobytes()
-    assert np.array_equal(features, other) != drawn
+def test_learning_depends_on_the_seed_only_where_something_is_drawn(recording, model):
+    for options, drawn in (
+        (options_of("ssa"), True),
+        (LearningOptions(), False),
+        (options_of("triplet"), True),
+        (options_of("quadruplet", "distance-weighted"), True),
+        (options_of("prototypical"), True),
+        (options_of("triplet", "hard"), False),
+        (options_of("softmax"), False),
+    ):
+        one, same, other = (
+            learn_alone(recording, model, replace(options, seed=seed)).affinity.features
+            for seed in (0, 0, 1)
+        )
+        assert one.tobytes() == same.tobytes()
+        assert np.array_equal(one, other) != drawn
 
 
 @pytest.fixture
@@ -115,9 +99,7 @@ def gpu(monkeypatch):
         ("triplet", "distance-weighted"),
         ("quadruplet", "hard"),
         ("aam-softmax", "random"),
-        ("center", "random"),
         ("ge2e", "random"),
-        ("prototypical", "random"),
     ],
 )
 def test_recordings_are_learned_in_a_batch_as_alone(
@@ -145,9 +127,8 @@ def test_recordings_are_learned_in_a_batch_as_alone(
         assert ours.periods[0].stopped == theirs.periods[0].stopped
         expected = pytest.approx(theirs.periods[0].losses, abs=1e-3)
         assert ours.periods[0].losses == expected
-        np.testing.assert_allclose(
-            ours.affinity.dense(), theirs.affinity.dense(), atol=1e-3
-        )
+        ours, theirs = ours.affinity.dense(), theirs.affinity.dense()
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 # ---- gradients and parameters ------------------------------------------------------
@@ -240,7 +221,6 @@ def test_parameters_of_the_loss_start_anew_in_every_period(recording, model):
     learned = learn_alone(recording, model, options)
     counts = [period.num_clusters for period in learned.periods]
     assert len(counts) == 3
-    assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1], "as many class weights as clusters"
     assert all(period.learned for period in learned.periods)
 
@@ -274,41 +254,6 @@ def test_learning_ends_when_too_few_clusters_are_left(recording, model):
     assert set(stopped[:-1]) <= {"max_steps", "eta"}
     until = learn_alone(recording, model, replace(options, periods=len(stopped) - 1))
     np.testing.assert_array_equal(learned.affinity.features, until.affinity.features)
-
-
-# ---- the command line, config files, presets ---------------------------------------
-
-
-def test_command_line_config_file_and_python_take_the_same_options(
-    ssahc_here, folder, corpus
-):
-    common = ("--model-dir", folder / "model", "--write-scores", "--no-guard")
-
-    def run(out, *options):
-        arguments = ("diarize", folder / "x", folder / out, *common, *options)
-        result = ssahc_here(*arguments, "--system", "ssahc")
-        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-        return dict(read_archive(folder / out / "scores.ark", "matrix"))
-
-    recording, model = corpus["a"].conversations[0].recording, corpus["b"].model
-    chosen = {"loss": "triplet", "sampling": "all", "margin": "adaptive-floored"}
-    chosen |= {"margin_size": 0.3, "distance": "plain"}
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
-    scores = run("out", *flags)
-    options = make_options(**chosen, guard=False).learning
-    assert options.objective == LossOptions(
-        "all", "adaptive-floored", 0.3, distance="plain"
-    )
-    expected = learn_alone(recording, model, options).affinity.dense()
-    np.testing.assert_allclose(scores[recording.id], expected, atol=1e-4)
-    stored = tomllib.loads((folder / "out" / "config.toml").read_text())
-    assert (chosen | {"center_weight": 1.0}).items() <= stored.items()
-    (folder / "c.toml").write_text(
-        "".join(f"{name} = {json.dumps(value)}\n" for name, value in chosen.items())
-    )
-    for other, equal in ((("--config", folder / "c.toml"), True), ((), False)):
-        found = run("other", *other)[recording.id]
-        assert np.array_equal(found, scores[recording.id]) == equal
 
 
 def test_presets_keep_their_loss():

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from learn_alone import learn_alone
 from scipy.integrate import quad
 from scipy.optimize import brentq
@@ -13,29 +11,37 @@ from sklearn.metrics import roc_auc_score
 
 from ssahc.api import Stop, make_options
 from ssahc.backend.affinity import cosine_affinity
+from ssahc.backend.embedding_net import (
+    apply_embedding_net,
+    as_embedding_net,
+    weights_of,
+)
 from ssahc.backend.plda import project_to_latent
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.backend.preprocess import center, recording_pca, whiten_and_normalize
 from ssahc.backend.shrinkage import shrunk_directions
 from ssahc.clustering.ahc import average_linkage
-from ssahc.core.types import NO_MODEL, Model
-from ssahc.learning.initialization import start_network
+from ssahc.core.errors import UsageError
+from ssahc.core.types import NO_MODEL, EmbeddingNet, Model
+from ssahc.learning.embedding_training import initial_weights
+from ssahc.learning.initialization import check_start, start_network
+from ssahc.learning.losses.options import MetricOptions
 from ssahc.learning.losses.ssa import ExpectedTriplets
-from ssahc.learning.optimizer import Learner, Training, TrainingJob, train_networks
+from ssahc.learning.optimizer import Learner, TrainingJob, train_networks
 from ssahc.learning.options import LearningOptions
 from ssahc.simulation.conversations import simulate_corpus
 from ssahc.simulation.options import SimulateOptions
 
+DIM = 24
+
 
 def plant(rng, count, dim, strengths):
-    """Return low-rank rows around their mean, and the same with noise of variance 1."""
+    """Return rows of low rank with noise of variance 1."""
     rank = len(strengths)
-    left = np.linalg.qr(rng.standard_normal((count, rank + 1)))[0]
-    left = np.linalg.qr(left - left.mean(axis=0))[0][:, :rank]
+    left = np.linalg.qr(rng.standard_normal((count, rank)))[0]
     right = np.linalg.qr(rng.standard_normal((dim, rank)))[0]
-    scale = np.sqrt(max(count, dim)) * np.array(strengths)
-    signal = left * scale @ right.T
-    return signal, signal + rng.standard_normal((count, dim))
+    signal = left * (np.sqrt(max(count, dim)) * np.array(strengths)) @ right.T
+    return signal + rng.standard_normal((count, dim))
 
 
 def naive_shrinkage(vectors):
@@ -59,51 +65,24 @@ def naive_shrinkage(vectors):
 
 
 @pytest.mark.parametrize(("count", "dim"), [(40, 15), (30, 60), (26, 20), (300, 10)])
-def test_shrinkage_equals_a_naive_one(rng, count, dim):
-    vectors = plant(rng, count, dim, [6.0, 4.0, 3.0])[1]
-    lengths = np.linalg.norm(shrunk_directions(vectors), axis=1)
-    assert 3 <= len(lengths) <= 4
-    np.testing.assert_allclose(lengths, naive_shrinkage(vectors), rtol=1e-5)
+def test_shrinkage_equals_a_naive_one_and_knows_no_unit(rng, count, dim):
+    vectors = plant(rng, count, dim, [6.0, 4.0, 3.0])
+    for scale in (1.0, 1e-6, 1e6):
+        lengths = np.linalg.norm(shrunk_directions(scale * vectors), axis=1)
+        assert 3 <= len(lengths) <= 4
+        np.testing.assert_allclose(lengths, naive_shrinkage(vectors), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "dim"), [(140, 128), (400, 64), (60, 256)])
 def test_noise_alone_has_no_direction(rng, count, dim):
-    found = [
-        len(shrunk_directions(rng.standard_normal((count, dim)))) for _ in range(20)
-    ]
-    assert sum(found) <= 4, "the edge is that of infinite matrices"
-
-
-@pytest.mark.parametrize(("count", "dim"), [(140, 128), (60, 200)])
-def test_shrunk_directions_come_nearer_to_the_signal_than_any_number_of_them(
-    rng, count, dim
-):
-    signal, noisy = plant(rng, count, dim, [4.0, 2.5, 1.6, 1.2])
-    shrunk = shrunk_directions(noisy)
-    lengths = np.linalg.norm(shrunk, axis=1, keepdims=True)
-    directions = shrunk / lengths
-    centered = noisy - noisy.mean(axis=0)
-    error = np.linalg.norm(centered @ shrunk.T @ directions - signal)
-    kept = centered @ directions.T
-    for number in range(len(shrunk) + 1):
-        cut = np.linalg.norm(kept[:, :number] @ directions[:number] - signal)
-        assert error < cut
+    noise = (rng.standard_normal((count, dim)) for _ in range(10))
+    found = [len(shrunk_directions(vectors)) for vectors in noise]
+    assert sum(found) <= 2, "the edge is that of infinite matrices"
 
 
 def test_rounding_is_no_noise(rng):
     repeated = rng.standard_normal((10, 64)).repeat(10, axis=0)
     assert shrunk_directions(repeated).shape == (0, 64)
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 99), st.sampled_from([1e-6, 0.5, 1e6]))
-def test_shrinkage_knows_no_unit(seed, scale):
-    vectors = plant(np.random.default_rng(seed), 30, 12, [5.0, 3.0])[1]
-    lengths = np.linalg.norm(shrunk_directions(vectors), axis=1)
-    scaled = np.linalg.norm(shrunk_directions(scale * vectors), axis=1)
-    np.testing.assert_allclose(scaled, lengths, rtol=1e-6)
-    assert (lengths <= 1).all()
-    assert (np.diff(lengths) <= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +108,25 @@ def variants(model):
     }
 
 
+def with_net(model, rng, hidden, columns):
+    """Return the model with a network whose projection is near the PLDA's transform."""
+    dim = len(model.mean)
+    inner, outer = rng.standard_normal((5, dim + 1)), rng.standard_normal((dim, 5))
+    whitening = np.hstack([model.transform, rng.standard_normal((dim, columns))])
+    layers = ((inner, 0.2 * outer),) * hidden
+    return replace(
+        model, metric=EmbeddingNet(whitening, layers, model.plda.transform[:8])
+    )
+
+
+def first_affinity(begun):
+    """The affinity of a network's outputs before the first step."""
+    learner = Learner.at_start(begun.inputs, begun.first, begun.second)
+    loss = ExpectedTriplets(np.arange(len(begun.inputs)) % 2, 0.4)
+    output = train_networks([TrainingJob(learner, loss, 0.0, 0.0, 0)])[0].embeddings
+    return output @ output.T
+
+
 @pytest.mark.parametrize("projection", ["pca", "shrunk"])
 @pytest.mark.parametrize("start", ["model", "whitened"])
 @pytest.mark.parametrize("which", ["none", "whitening", "affine", "plda"])
@@ -138,12 +136,8 @@ def test_the_network_starts_as_what_is_clustered_first(
     known = variants(model)[which]
     xvectors = PreparedXvectors(recording.xvectors, known)
     begun = start_network(xvectors, start=start, projection=projection, pca_dim=5)
-    learner = Learner.at_start(begun.inputs, begun.first, begun.second)
-    loss = ExpectedTriplets(np.arange(len(recording)) % 2, 0.4)
-    output = train_networks([TrainingJob(learner, loss, 0.0, 0.0, 0)])[0].embeddings
-    np.testing.assert_allclose(
-        output @ output.T, cosine_affinity(begun.vectors).dense(), atol=2e-5
-    )
+    clustered = cosine_affinity(begun.vectors).dense()
+    np.testing.assert_allclose(first_affinity(begun), clustered, atol=2e-5)
     whitened = whiten_and_normalize(center(recording.xvectors, known.mean), known)
     if (start, projection) == ("model", "pca"):
         directions = recording_pca(whitened)[1][:5]
@@ -152,6 +146,40 @@ def test_the_network_starts_as_what_is_clustered_first(
         latent = project_to_latent(whitened, model.plda)
         np.testing.assert_array_equal(begun.inputs, latent)
         np.testing.assert_array_equal(begun.first, np.eye(len(model.plda.psi)))
+
+
+@pytest.mark.parametrize("projection", ["pca", "shrunk"])
+@pytest.mark.parametrize(
+    ("start", "hidden", "columns"),
+    [("model", 0, 0), ("model", 0, 1), ("whitened", 0, 0), ("whitened", 2, 1)],
+)
+def test_recordings_start_from_the_outputs_of_an_embedding_network(
+    recording, model, rng, start, hidden, columns, projection
+):
+    known = with_net(model, rng, hidden, columns)
+    xvectors = PreparedXvectors(recording.xvectors, known)
+    begun = start_network(xvectors, start=start, projection=projection, pca_dim=5)
+    outputs = apply_embedding_net(recording.xvectors - model.mean, known.metric)
+    if start == "model":
+        np.testing.assert_array_equal(begun.vectors, outputs)
+        np.testing.assert_array_equal(begun.second, known.metric.projection)
+    else:
+        np.testing.assert_array_equal(begun.inputs, outputs)
+        np.testing.assert_array_equal(begun.first, np.eye(8))
+    clustered = cosine_affinity(begun.vectors).dense()
+    np.testing.assert_allclose(first_affinity(begun), clustered, atol=2e-5)
+
+
+def test_hidden_layers_require_the_whitened_start(recording, model, rng):
+    deep = with_net(model, rng, 2, 0)
+    check_start("whitened", deep)
+    options = {"start": "model", "projection": "pca", "pca_dim": 5}
+    for use in (
+        lambda: check_start("model", deep),
+        lambda: start_network(PreparedXvectors(recording.xvectors, deep), **options),
+    ):
+        with pytest.raises(UsageError, match=r"hidden layers, .* use --start whitened"):
+            use()
 
 
 def test_learning_does_not_depend_on_the_scale_of_the_whitening(recording, model):
@@ -176,8 +204,7 @@ def naive_separation(matrix, labels):
     return total / len(labels)
 
 
-@pytest.mark.parametrize("known", [2, 3, None])
-@pytest.mark.parametrize("lr", [3e-4, 3e-2])
+@pytest.mark.parametrize(("known", "lr"), [(2, 3e-4), (3, 3e-2), (None, 3e-2)])
 def test_the_guard_keeps_what_stands_apart_in_the_start(corpus, known, lr):
     model, kept = corpus["b"].model, []
     for item in corpus["a"].conversations:
@@ -207,21 +234,6 @@ def test_the_guard_keeps_what_stands_apart_in_the_start(corpus, known, lr):
         if not kept[-1]:
             assert guarded.periods[0].stopped == "worse_clusters"
             assert guarded.periods[0].losses == end.periods[0].losses
-
-
-def test_the_guard_refuses_what_is_ruined(recording, model, monkeypatch):
-    def ruin(jobs, device):
-        spoilt = jobs[0].learner.inputs[:, :3].astype(float)
-        return [Training((1.0, 0.5), "max_steps", spoilt, jobs[0].learner)]
-
-    monkeypatch.setattr("ssahc.learning.ssa.train_networks", ruin)
-    start = learn_alone(recording, model, LearningOptions(min_xvectors=10_000))
-    guarded = learn_alone(recording, model, LearningOptions(periods=3))
-    assert [period.stopped for period in guarded.periods] == ["worse_clusters"]
-    np.testing.assert_array_equal(guarded.affinity.dense(), start.affinity.dense())
-    ruined = learn_alone(recording, model, LearningOptions(guard=False))
-    assert ruined.periods[0].learned
-    assert not np.allclose(ruined.affinity.dense(), start.affinity.dense(), atol=0.1)
 
 
 @pytest.mark.parametrize(
@@ -278,3 +290,52 @@ def test_defaults_tell_speakers_apart_better_than_the_paper():
             found.append(roc_auc_score(same, affinities))
         areas.append(np.mean(found))
     assert areas[1] > areas[0] + 0.003
+
+
+# ---- embedding networks ------------------------------------------------------------
+
+
+def initial_net(model, options, seed=0):
+    generator = np.random.default_rng(seed)
+    return as_embedding_net(initial_weights(model, DIM, options, generator))
+
+
+@pytest.mark.parametrize("columns", [0, 1])
+def test_networks_start_as_whitening_and_plda(recording, model, columns):
+    offset = np.arange(DIM)[:, None] * np.ones((1, columns))
+    model = replace(model, transform=np.hstack([model.transform, offset]))
+    centered = recording.xvectors - model.mean
+
+    def outputs(options):
+        return apply_embedding_net(centered, initial_net(model, options))
+
+    whitened = whiten_and_normalize(centered, model)
+    latent = project_to_latent(whitened, model.plda)
+    latent += model.plda.transform @ model.plda.mean
+    found = outputs(MetricOptions())
+    np.testing.assert_allclose(found, latent, atol=1e-9)
+    first = outputs(MetricOptions(embedding_dim=3))
+    np.testing.assert_allclose(first, found[:, :3], atol=1e-12)
+    found = outputs(MetricOptions(start="whitening"))
+    np.testing.assert_allclose(found, whitened, atol=1e-9)
+
+
+def test_hidden_layers_add_nothing_at_first(recording, model):
+    centered = recording.xvectors - model.mean
+    deep = initial_net(model, MetricOptions(hidden_layers=2, hidden_dim=5))
+    shapes = [(inner.shape, outer.shape) for inner, outer in deep.hidden]
+    assert shapes == [((5, DIM + 1), (DIM, 5))] * 2
+    plain = initial_net(model, MetricOptions())
+    np.testing.assert_array_equal(
+        apply_embedding_net(centered, deep), apply_embedding_net(centered, plain)
+    )
+
+
+def test_a_random_start_depends_only_on_the_seed(model):
+    options = MetricOptions(start="random")
+    one, same, other = (initial_net(model, options, seed) for seed in (0, 0, 1))
+    bare = initial_net(Model(), options, 0)
+    for ours, equal, different in zip(*map(weights_of, (one, same, other))):
+        np.testing.assert_array_equal(ours, equal)
+        assert not np.isclose(ours, different).any()
+    np.testing.assert_array_equal(one.projection, bare.projection)

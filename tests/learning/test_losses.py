@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from ssahc.learning.losses import classification, pairwise, prototypical
-from ssahc.learning.losses.distances import normalize_rows, safe_sqrt
 
 # Among the classes one of a single row; no class is contiguous.
 LABELS = np.array([0, 1, 0, 2, 1, 1, 0, 3, 2])
@@ -154,6 +153,9 @@ def of_classes(loss):
     return evaluate
 
 
+softmax = of_classes(classification.softmax)
+center = of_classes(classification.center)
+angular = of_classes(prototypical.angular_prototypical)
 triplet = over([TRIPLETS], pairwise.triplet)
 quadruplet = over([QUADRUPLETS], pairwise.quadruplet)
 contrastive = over([PAIRS, SAME], pairwise.contrastive)
@@ -164,26 +166,11 @@ CASES = {
     "quadruplet": (quadruplet, naive_quadruplet, (), {}),
     "contrastive": (contrastive, naive_contrastive, (), {}),
     "contrastive wide": (contrastive, naive_contrastive, (), {"margin": 1.3}),
-    "softmax": (
-        of_classes(classification.softmax),
-        naive_softmax,
-        (MATRIX, VECTOR),
-        {},
-    ),
-    "center": (of_classes(classification.center), naive_center, (MATRIX, MATRIX), {}),
-    "center weighted": (
-        of_classes(classification.center),
-        naive_center,
-        (MATRIX, MATRIX),
-        {"center_weight": 0.3},
-    ),
+    "softmax": (softmax, naive_softmax, (MATRIX, VECTOR), {}),
+    "center": (center, naive_center, (MATRIX, MATRIX), {}),
+    "center weighted": (center, naive_center, (MATRIX, MATRIX), {"center_weight": 0.3}),
     "prototypical": (of_classes(prototypical.prototypical), naive_prototypical, (), {}),
-    "angular": (
-        of_classes(prototypical.angular_prototypical),
-        naive_angular,
-        (SCALAR, SCALAR),
-        {},
-    ),
+    "angular": (angular, naive_angular, (SCALAR, SCALAR), {}),
     "ge2e": (of_classes(prototypical.ge2e), naive_ge2e, (SCALAR, SCALAR), {}),
 }
 for name, loss, naive, constants in (
@@ -199,12 +186,6 @@ for kind in ("squared", "plain", "cosine"):
     CASES[f"triplet {kind}"] = (triplet, naive_triplet, (), constants)
     constants = {"margin": 0.5, "second_margin": 0.3, "distance": kind}
     CASES[f"quadruplet {kind}"] = (quadruplet, naive_quadruplet, (), constants)
-# Losses that depend on directions only, those of class weights included.
-OF_DIRECTIONS = [
-    name
-    for name in CASES
-    if name.split()[0] in ("triplet", "quadruplet", "contrastive", "am", "aam", "cos")
-]
 
 
 def evaluate(case, values):
@@ -222,7 +203,7 @@ def draw(rng, shapes, count=9):
 @pytest.mark.parametrize("case", CASES)
 def test_losses_equal_naive_loops_and_their_gradients_finite_differences(case, rng):
     _, naive, shapes, constants = CASES[case]
-    for _ in range(3):
+    for _ in range(2):
         values = draw(rng, shapes)
         arrays = [value.detach().numpy() for value in values]
         expected = naive(*arrays, *constants.values())
@@ -264,42 +245,6 @@ def test_gradients_are_finite_for_equal_and_opposite_rows(case, dtype):
             assert gradient.abs().max() < 100
 
 
-@pytest.mark.parametrize("case", OF_DIRECTIONS)
-def test_losses_of_directions_ignore_lengths_and_rotations(case, rng):
-    for _ in range(3):
-        values = [value.detach() for value in draw(rng, CASES[case][2])]
-        turn = torch.from_numpy(np.linalg.qr(rng.standard_normal((5, 5)))[0])
-        turned = [
-            value @ turn * torch.from_numpy(rng.uniform(0.1, 9, (len(value), 1)))
-            for value in values
-        ]
-        expected = evaluate(case, values).item()
-        assert evaluate(case, turned).item() == pytest.approx(expected, rel=1e-9)
-
-
-def test_losses_do_not_depend_on_the_names_of_classes(rng):
-    x, weight, bias = (value.detach() for value in draw(rng, (MATRIX, VECTOR)))
-    labels, order = torch.from_numpy(LABELS), torch.tensor([2, 0, 3, 1])
-    renamed = order.argsort()[labels]
-    for loss in (
-        classification.am_softmax,
-        classification.aam_softmax,
-        classification.congenerous_cosine,
-    ):
-        expected = loss(x, labels, weight).item()
-        assert loss(x, renamed, weight[order]).item() == pytest.approx(expected)
-    expected = classification.softmax(x, labels, weight, bias).item()
-    found = classification.softmax(x, renamed, weight[order], bias[order]).item()
-    assert found == pytest.approx(expected)
-    for loss in (
-        prototypical.prototypical,
-        lambda x, y: prototypical.ge2e(x, y, bias[0], bias[1]),
-        lambda x, y: prototypical.angular_prototypical(x, y, bias[0], bias[1]),
-    ):
-        expected = loss(x, labels).item()
-        assert loss(x, 5 * renamed - 7).item() == pytest.approx(expected)
-
-
 def test_the_scale_of_prototypical_losses_is_clamped(rng):
     x, _, shift = draw(rng, (SCALAR, SCALAR))
     labels = torch.from_numpy(LABELS)
@@ -315,17 +260,3 @@ def test_the_adaptive_scale_treats_few_classes_as_three():
 
 
 # ---- parts of losses ---------------------------------------------------------------
-
-
-def test_roots_and_directions_of_0_have_no_gradient():
-    squares = torch.tensor([4.0, 0.0, -1e-9], requires_grad=True)
-    roots = safe_sqrt(squares)
-    assert roots.tolist() == [2, 0, 0]
-    roots.sum().backward()
-    assert squares.grad.tolist() == [0.25, 0, 0]
-    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
-    unit = normalize_rows(rows)
-    assert unit.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
-    unit.sum().backward()
-    assert rows.grad[1].tolist() == [0, 0]
-    assert rows.grad.isfinite().all()

@@ -89,7 +89,7 @@ def test_all_triplets(rng):
         draw_quadruplets(scattered(LABELS), LABELS, "all", rng)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=14), st.integers(0, 99))
 def test_semi_hard_and_hard_tuples_equal_exhaustive_loops(labels, seed):
     labels = np.array(labels)
@@ -125,15 +125,6 @@ def test_the_first_of_equally_distant_rows_is_taken():
     assert [2, 5, 0] in semi
     assert [3, 2, 0] in semi
     assert [4, 6, 0, 2] in draw_quadruplets(x, labels, "semi-hard", None).tolist()
-
-
-def test_semi_hard_negatives_are_strictly_beyond_and_rows_not_their_own_positives():
-    x = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, 0, -1]])
-    labels = np.array([0, 0, 1, 1, 2])
-    assert [0, 1, 3] in draw_triplets(x, labels, "semi-hard", None).tolist()
-    # All rows coincide.
-    found = draw_triplets(np.ones((5, 3)), labels, "hard", None)
-    assert found.tolist() == [[0, 1, 2], [1, 0, 2], [2, 3, 0], [3, 2, 0]]
 
 
 # ---- random draws ------------------------------------------------------------------
@@ -201,26 +192,6 @@ def test_small_weights_do_not_underflow_beside_large_ones(rng):
     assert seen == {3}
 
 
-@pytest.mark.parametrize(
-    ("chords", "labels", "expected"),
-    [
-        # Those closer than 0.5 are weighted as if at 0.5.
-        ((1.0, 0.05, 0.5, 1.45), [0, 0, 1, 2, 3], {2, 3}),
-        # Without any near enough, all are equally likely.
-        ((1.0, 1.5, 1.6, 1.7), [0, 0, 1, 2, 2], {2, 3, 4}),
-    ],
-)
-def test_negatives_too_near_or_too_far_are_equally_likely(
-    rng, chords, labels, expected
-):
-    x, counts = at_distances(*chords, dim=16), Counter()
-    for _ in range(300):
-        found = draw_triplets(x, np.array(labels), "distance-weighted", rng)
-        counts.update(found[found[:, 0] == 0, 2].tolist())
-    assert set(counts) == expected
-    assert chisquare(list(counts.values())).pvalue > 0.01
-
-
 def test_second_negatives_avoid_the_anchors_class_if_nothing_else_is_near(rng):
     x = np.vstack([np.eye(8)[[0, 0, 0]], np.eye(8)[[1, 1, 2, 3]]])
     labels, seen = np.array([0, 0, 0, 1, 1, 2, 3]), set()
@@ -256,7 +227,7 @@ def test_equal_opposite_and_zero_rows_give_valid_tuples(rng, sampling, dim):
         check(draw_quadruplets(x, labels, sampling, rng), labels, 4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.integers(-2, 4), max_size=14).map(lambda y: np.array(y, int)),
     st.sampled_from(SAMPLINGS),

@@ -17,7 +17,7 @@ from ssahc.core.errors import UsageError
 from ssahc.learning.losses import pairwise
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
 from ssahc.learning.mining import draw_ssa_triplets
-from ssahc.learning.optimizer import Learner, TrainingJob, train_batch, train_networks
+from ssahc.learning.optimizer import Learner, TrainingJob, train_networks
 from ssahc.runtime.device import has_gpu
 
 FORMS = ["authors", "paper"]
@@ -104,10 +104,10 @@ def test_expected_loss_and_gradient_are_the_expectation(unit, rng, form):
     np.testing.assert_allclose(turning(ours, rows), turning(theirs, rows), atol=1e-6)
     if form == "authors":
         # It is the mean of sampled ones.
-        draws = (
-            SampledTriplets(draw_ssa_triplets(LABELS, rng), 0.4) for _ in range(500)
-        )
-        sampled = [look_at(one, rows)[0] for one in draws]
+        sampled = [
+            look_at(SampledTriplets(draw_ssa_triplets(LABELS, rng), 0.4), rows)[0]
+            for _ in range(500)
+        ]
         assert np.mean(sampled) == pytest.approx(value, abs=0.02)
 
 
@@ -125,10 +125,8 @@ class Oracle:
 
     def __init__(self, inputs, whitening, projection, lr):
         dim = inputs.shape[1]
-        self.inputs, self.offset = (
-            as_float32(inputs),
-            as_float32(whitening[:, dim:]).sum(1),
-        )
+        self.inputs = as_float32(inputs)
+        self.offset = as_float32(whitening[:, dim:]).sum(1)
         self.weights = [as_float32(whitening[:, :dim]), as_float32(projection)]
         for weight in self.weights:
             weight.requires_grad_()
@@ -160,37 +158,29 @@ def as_float32(array):
     return torch.tensor(np.ascontiguousarray(array), dtype=torch.float32)
 
 
-def train(*learners_and_labels, gamma=0.4, lr=1e-2, eta=0.0, max_steps=4):
-    """Train learners, each followed by its labels, side by side."""
-    pairs = zip(learners_and_labels[::2], learners_and_labels[1::2], strict=True)
-    return train_networks(
-        [
-            TrainingJob(learner, ExpectedTriplets(labels, gamma), lr, eta, max_steps)
-            for learner, labels in pairs
-        ]
-    )
+def train(learner, labels, gamma=0.4, lr=1e-2, eta=0.0, max_steps=4):
+    loss = ExpectedTriplets(labels, gamma)
+    (training,) = train_networks([TrainingJob(learner, loss, lr, eta, max_steps)])
+    return training
 
 
-def make_learner(generator, count=15, columns=0, dim=6, kept=3):
+def make_learner(rng, columns=0):
     """Return a learner with what the oracle is made of, and labels."""
-    parts = (
-        generator.standard_normal((count, dim)),
-        generator.standard_normal((dim, dim + columns)),
-        generator.standard_normal((kept, dim)),
-    )
-    return Learner.at_start(*parts), parts, generator.integers(3, size=count)
+    shapes = (15, 6), (6, 6 + columns), (3, 6)
+    parts = [rng.standard_normal(shape) for shape in shapes]
+    return Learner.at_start(*parts), parts, rng.integers(3, size=15)
 
 
 @pytest.mark.parametrize("columns", [0, 1])
 def test_training_is_that_of_torch(rng, columns):
     learner, parts, labels = make_learner(rng, columns=columns)
     # What was done before memory gave out may be done again.
-    assert train(learner, labels)[0].losses == train(learner, labels)[0].losses
+    assert train(learner, labels).losses == train(learner, labels).losses
     oracle = Oracle(*parts, lr=1e-2)
     triplets = list(all_triplets(labels))
     # Twice, so that the optimiser's state is seen to be kept.
     for steps in (4, 3):
-        (training,) = train(learner, labels, max_steps=steps)
+        training = train(learner, labels, max_steps=steps)
         learner = training.learner
         losses = oracle.train(triplets, 0.4, steps)
         assert training.losses == pytest.approx(losses, abs=1e-5)
@@ -199,38 +189,13 @@ def test_training_is_that_of_torch(rng, columns):
         np.testing.assert_allclose(training.embeddings, embedded, atol=1e-4)
 
 
-def test_networks_are_trained_side_by_side_on_tensors(rng):
-    """What a GPU does, on a CPU: batches are filled up, and arrays are tensors."""
-    made = [
-        make_learner(rng, count, 1, kept=kept)
-        for count, kept in [(15, 3), (9, 2), (30, 5)]
-    ]
-    alone, beside = ([learner for learner, _, _ in made] for _ in range(2))
-    for _ in range(2):
-        jobs = [
-            [
-                TrainingJob(learner, ExpectedTriplets(labels, 0.4), 1e-2, 0.9, 6)
-                for learner, (_, _, labels) in zip(learners, made, strict=True)
-            ]
-            for learners in (alone, beside)
-        ]
-        ours = train_networks(jobs[0])
-        theirs = train_batch(jobs[1], torch.from_numpy)
-        for one, other in zip(ours, theirs, strict=True):
-            assert one.stopped == other.stopped
-            assert one.losses == pytest.approx(other.losses, abs=1e-5)
-            np.testing.assert_allclose(one.embeddings, other.embeddings, atol=1e-4)
-        alone, beside = ([one.learner for one in found] for found in (ours, theirs))
-    assert len({len(training.losses) for training in ours}) > 1
-
-
 def test_training_stops_below_eta_before_the_step(rng):
     learner, _, labels = make_learner(rng)
-    (training,) = train(learner, labels, lr=0.1, eta=0.7, max_steps=50)
+    training = train(learner, labels, lr=0.1, eta=0.7, max_steps=50)
     assert training.stopped == "eta"
     assert training.losses[-1] < 0.7 * training.losses[0] <= training.losses[-2]
     # The embeddings are those of the last loss: no step follows it.
-    (after,) = train(training.learner, labels, max_steps=0)
+    after = train(training.learner, labels, max_steps=0)
     assert after.losses == training.losses[-1:]
 
 
@@ -240,7 +205,7 @@ def test_a_loss_that_starts_below_zero_has_no_ratio():
     inputs[0] = [1.0, 0.9]
     learner = Learner.at_start(inputs, np.eye(2), np.eye(2))
     labels = np.repeat([0, 1], 4)
-    (training,) = train(learner, labels, gamma=3.0, eta=0.5, max_steps=3)
+    training = train(learner, labels, gamma=3.0, eta=0.5, max_steps=3)
     assert (training.stopped, len(training.losses)) == ("max_steps", 4)
     assert training.losses[-1] < training.losses[0] < 0
 
@@ -251,7 +216,7 @@ def test_a_loss_that_starts_below_zero_has_no_ratio():
 )
 def test_why_training_stops(rng, lr, stopped, losses):
     learner, _, labels = make_learner(rng)
-    (training,) = train(learner, labels, lr=lr)
+    training = train(learner, labels, lr=lr)
     assert (training.stopped, len(training.losses)) == (stopped, losses)
 
 
@@ -290,14 +255,8 @@ def test_periods_by_hand(recording, model):
             ours = average_linkage(affinity.dense(), start=clusters)
             assert ours.merges[0].tolist() == first.tolist()
             clusters = ours.cut(Stop(threshold=threshold))[clusters]
-    options = replace(
-        paper,
-        periods=2,
-        init_threshold=0.5,
-        threshold_step=0.2,
-        gamma=0.4,
-        gamma_step=0.2,
-    )
+    changes = {"periods": 2, "init_threshold": 0.5, "threshold_step": 0.2}
+    options = replace(paper, **changes, gamma=0.4, gamma_step=0.2)
     learned = learn_alone(recording, model, options)
     assert [period.num_clusters for period in learned.periods] == counts
     np.testing.assert_allclose(learned.affinity.dense(), affinity.dense(), atol=1e-5)

@@ -38,15 +38,6 @@ def windows_of(vectors):
     )
 
 
-def shuffled(windows, order):
-    return Windows(
-        cosine_affinity(windows.affinity.features[order]),
-        windows.segments[order],
-        windows.latent[order],
-        windows.psi,
-    )
-
-
 def count(labels):
     """The number of speakers; labels have no gaps."""
     assert np.unique(labels).tolist() == list(range(labels.max() + 1))
@@ -74,16 +65,6 @@ def test_known_and_bounded_numbers_are_kept(rng, method):
         stop = ssahc.Stop(threshold=0.5, min_speakers=fewest, max_speakers=most)
         found = count(cluster_windows(windows, stop, method))
         assert found == min(max(3, fewest), most or found)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_the_order_of_windows_does_not_matter(rng, method):
-    windows, _ = talk(rng, [10, 14, 12])
-    order = rng.permutation(len(windows))
-    for stop in (FREE, ssahc.Stop(num_speakers=2)):
-        labels = cluster_windows(windows, stop, method)
-        again = cluster_windows(shuffled(windows, order), stop, method)
-        assert adjusted_rand_score(again, labels[order]) == 1
 
 
 @pytest.mark.parametrize("method", ["kmeans", "xmeans", "spectral", "vb"])

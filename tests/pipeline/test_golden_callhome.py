@@ -1,26 +1,27 @@
 """Parity with real Kaldi on two real recordings; all bars of the main job."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
+from kaldi_tables import read_labels, read_table
 
-from ssahc.api import make_options
 from ssahc.backend.plda import PldaOptions, plda_affinity
 from ssahc.backend.preprocess import apply_transform, center, whiten_and_normalize
 from ssahc.clustering.ahc import AhcOptions, agglomerative_cluster, average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.turns import make_turns
-from ssahc.core.types import Model
-from ssahc.io.ark import read_entries, read_table
+from ssahc.io.ark import read_entries
 from ssahc.io.model import read_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.scp import read_scp
-from ssahc.io.text import read_labels, read_reco2num_spk, read_segments, read_spk2utt
+from ssahc.io.text import read_reco2num_spk, read_segments, read_spk2utt
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
 from ssahc.scoring.der import Score, score_recording
+from ssahc.scoring.label_scorer import LabelScorer
 from ssahc.scoring.regions import ScoringOptions
 
 FOLDERS = {
@@ -60,26 +61,14 @@ def parse_run(name, counts):
     labels_costs_* were made with --read-costs from the negated scores, so that scores
     are the similarities as ever, and only the threshold changes its sign.
     """
-    base, *extras = name.removeprefix("labels_").split("_")
-    sign = 1.0
-    if base == "costs":
-        sign, base, extras = -1.0, extras[0], extras[1:]
-    options = {}
-    for extra in extras:
-        if extra.startswith("fp"):
-            options["first_pass_max_utterances"] = int(extra[2:])
-        elif extra.startswith("maxfrac"):
-            options["max_spk_fraction"] = float(extra[7:])
-        else:
-            raise AssertionError(name)
-    if base.startswith("t"):
-        stops = dict.fromkeys(counts, Stop(threshold=sign * float(base[1:])))
-    elif base == "oracle":
-        stops = {key: Stop(num_speakers=count) for key, count in counts.items()}
-    else:
-        count = int(base.removeprefix("numspk"))
-        stops = dict.fromkeys(counts, Stop(num_speakers=count))
-    return stops, AhcOptions(**options)
+    form = r"labels_(costs_)?(t|numspk|oracle)([-\d.]*)(?:_fp(\d+))?(?:_maxfrac(.+))?"
+    costs, kind, value, pieces, fraction = re.fullmatch(form, name).groups()
+    options = AhcOptions(float(fraction or 1), int(pieces) if pieces else None)
+    if kind == "oracle":
+        return {key: Stop(count) for key, count in counts.items()}, options
+    sign = -1 if costs else 1
+    stop = Stop(int(value)) if kind == "numspk" else Stop(threshold=sign * float(value))
+    return dict.fromkeys(counts, stop), options
 
 
 def test_all_label_files_are_identical(test_data, kaldi):
@@ -143,23 +132,6 @@ def test_scores_are_within_2e_5_and_give_kaldis_labels(
             assert (ours + 1).tolist() == expected, (stop, options)
 
 
-def test_kaldis_scores_replace_a_plda(kaldi, calls, model):
-    scores = dict(read_table(kaldi / "scores_te0.1" / "scores.scp", "matrix"))
-    theirs = read_labels(kaldi / "scores_te0.1" / "labels_t0")
-    bare = Model(model.mean, model.transform)
-    for name, recording in calls.items():
-        options = make_options(system="plda", threshold=0.0)
-        plda = diarize_recording(recording, bare, options, plda_scores=scores[name])
-        assert (plda.labels + 1).tolist() == [theirs[u] for u in recording.utterances]
-        fused = [
-            diarize_recording(recording, model, make_options(fusion="znorm"), **given)
-            for given in ({}, {"plda_scores": scores[name]})
-        ]
-        np.testing.assert_allclose(
-            fused[0].affinity.dense(), fused[1].affinity.dense(), atol=1e-4
-        )
-
-
 def turns_of(path, segments):
     labels = read_labels(path)
     turns = {}
@@ -180,35 +152,34 @@ def test_rttm_files_are_identical(test_data, kaldi, tmp_path):
         assert (tmp_path / "rttm").read_bytes() == path.read_bytes(), path
 
 
-def test_every_der_of_the_summary(test_data, kaldi):
-    data = test_data / "data" / "callhome_real"
-    segments = read_segments(data / "segments")
-    reference = read_rttm(data / "ref.rttm").turns
-    known: dict[object, Score] = {}
-
-    def score(recording, turns, options):
-        key = recording, tuple(turns), options
-        if key not in known:
-            known[key] = score_recording(reference[recording], turns, options)
-        return known[key]
-
+def test_every_der_of_the_summary(test_data, kaldi, calls):
+    reference = read_rttm(test_data / "data" / "callhome_real" / "ref.rttm").turns
     protocols = {
         "both": ScoringOptions(),
         "overlap_c0.25": ScoringOptions(0.25, ignore_overlaps=False),
         "overlap_c0": ScoringOptions(0.0, ignore_overlaps=False),
     }
+    scorers = {
+        (column, name): LabelScorer(recording.segments, reference[name], options)
+        for column, options in protocols.items()
+        for name, recording in calls.items()
+    }
     with (kaldi / "SUMMARY.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert len(rows) == 126
     for row in rows:
-        turns = turns_of(kaldi / row["dir"] / f"labels_{row['name']}", segments)
-        for recording, own in turns.items():
-            der = score(recording, own, ScoringOptions()).der
-            assert f"{der:.2f}" == row[f"DER_{recording}"], row
-        for column, options in protocols.items():
-            parts = [score(name, own, options) for name, own in turns.items()]
-            der = sum(parts, Score()).der
-            assert f"{der:.2f}" == row[f"DER_{column}"], row
+        theirs = read_labels(kaldi / row["dir"] / f"labels_{row['name']}")
+        labels = {
+            name: [theirs[utterance] - 1 for utterance in recording.utterances]
+            for name, recording in calls.items()
+        }
+        for column in protocols:
+            scores = {key: scorers[column, key].score(labels[key]) for key in calls}
+            found = {f"DER_{column}": sum(scores.values(), Score()).der}
+            if column == "both":
+                found |= {f"DER_{name}": score.der for name, score in scores.items()}
+            for name, der in found.items():
+                assert f"{der:.2f}" == row[name], row
 
 
 @pytest.mark.parametrize("triplets", ["expected", "sampled"])

@@ -3,7 +3,6 @@
 import pytest
 
 from ssahc.backend.fusion import FusionOptions
-from ssahc.core.errors import UsageError
 from ssahc.core.options import build, list_options
 from ssahc.learning.losses.options import LossOptions
 from ssahc.learning.options import LearningOptions
@@ -41,8 +40,3 @@ def test_presets_leave_nothing_of_the_method_to_defaults(name):
 
 def list_names(options_class):
     return {option.name for option in list_options(options_class)}
-
-
-def test_an_unknown_preset_is_refused_with_the_known_ones():
-    with pytest.raises(UsageError, match="'paper'; there are paper-ssa1"):
-        load_preset("paper", DiarizeOptions)

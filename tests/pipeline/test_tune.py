@@ -74,28 +74,19 @@ def test_same_as_every_point_anew(conversation, model, case):
 
 
 def test_known_numbers_and_ready_made_scores(conversation, model):
-    values = {
-        "system": "ssahc+plda",
-        "num_speakers": 3,
-        # These go by the model's PLDA, which one of the two has not.
-        "start": "model",
-        "resegmentation": "none",
-    }
+    # The start and resegmentation go by the model's PLDA, which one of the two has not.
+    values = {"system": "ssahc+plda", "num_speakers": 3, "start": "model"}
+    options = make_options(**values, resegmentation="none")
     grid = {"fusion_weight": WEIGHTS, "gamma": [0.2, 0.6]}
-    expected = dict(naive(conversation, model, values, grid))
-    options = make_options(system="plda")
-    scores = diarize_recording(conversation.recording, model, options).affinity.dense()
-    sweep = sweep_recording(
-        conversation.recording,
-        LabelScorer(conversation.recording.segments, conversation.turns),
-        grid,
-        Model(model.mean, model.transform),
-        make_options(**values),
-        plda_scores=scores,
-    )
+    expected = naive(conversation, model, values | {"resegmentation": "none"}, grid)
+    recording, plda = conversation.recording, make_options(system="plda")
+    scorer = LabelScorer(recording.segments, conversation.turns)
+    scores = diarize_recording(recording, model, plda).affinity.dense()
+    bare = Model(model.mean, model.transform)
+    sweep = sweep_recording(recording, scorer, grid, bare, options, plda_scores=scores)
     assert sweep.names == ("fusion_weight", "gamma")
-    for point, score in sweep.scores.items():
-        np.testing.assert_allclose(parts(score), parts(expected[point]), atol=1e-6)
+    for point, score in expected:
+        np.testing.assert_allclose(parts(sweep.scores[point]), parts(score), atol=1e-6)
 
 
 def test_what_is_shared_is_computed_once(conversation, model, monkeypatch):
@@ -108,7 +99,7 @@ def test_what_is_shared_is_computed_once(conversation, model, monkeypatch):
 
         return call
 
-    stages = {diarize: ("learn", "plda_affinity", "fuse"), clustering: ("link",)}
+    stages = {diarize: ("learn_batch", "plda_affinity", "fuse"), clustering: ("link",)}
     for module, names in stages.items():
         for name in names:
             monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
@@ -116,7 +107,7 @@ def test_what_is_shared_is_computed_once(conversation, model, monkeypatch):
     grid = {"gamma": [0.2, 0.6], "fusion_weight": WEIGHTS, "threshold": THRESHOLDS}
     sweep = sweep_recording(conversation.recording, scorer, grid, model)
     assert len(sweep.scores) == 2 * 3 * 4
-    expected = {"learn": 2, "plda_affinity": 1, "link": 6, "fuse": 6}
+    expected = {"learn_batch": 2, "plda_affinity": 1, "link": 6, "fuse": 6}
     assert calls == expected
 
 
@@ -189,50 +180,25 @@ def test_folds_by_hand():
     assert parts(without_r4.held_out) == [100, 0, 0, 2]
 
 
-def test_a_fold_does_not_choose_for_itself():
-    mine = sweep_of({(0.1,): 0, (0.2,): 90})
-    others = sweep_of({(0.1,): 2, (0.2,): 1})
-    fold, _, _ = cross_validate({"mine": mine, "a": others, "b": others}, 3)
-    assert fold.point == (0.2,)
-    assert parts(fold.held_out) == [100, 0, 0, 90]
-
-
-@pytest.mark.parametrize(
-    ("values", "grid", "message"),
-    [
-        ({"system": "plda"}, {}, "nothing to sweep"),
-        ({"system": "plda"}, {"threshold": []}, "nothing to sweep"),
-        ({"system": "plda"}, {"treshold": [0.0]}, "unknown option 'treshold'"),
-        ({"system": "plda"}, {"gamma": [0.2]}, "plda does not use --gamma"),
-        ({"system": "ssahc"}, {"target_energy": [0.2]}, "does not use --target-energy"),
-        (
-            {"system": "ssahc", "loss": "softmax"},
-            {"gamma": [0.2]},
-            "--loss softmax does not use --gamma",
-        ),
-        (
-            {"system": "ssahc", "clustering": "kmeans"},
-            {"init_threshold": [0.2]},
-            "--clustering kmeans does not use --init-threshold",
-        ),
-        ({"system": "ssahc"}, {"fusion_weight": [0.2]}, r"use --system ssahc\+plda"),
-        ({"system": "spectral"}, {"threshold": [0.2]}, "does not use --threshold"),
-        ({"system": "plda"}, {"pca_dim": [5, 10]}, "plda does not use --pca-dim"),
-        (
-            {"system": "plda", "resegmentation": "none"},
-            {"fa": [0.5]},
-            "--resegmentation none does not use --fa",
-        ),
-        ({"system": "spectral"}, {"loop_seconds": [2]}, "not use --loop-seconds"),
-        ({"system": "spectral"}, {"max_spk_fraction": [1]}, "use --max-spk-fraction"),
-        ({"system": "ssahc"}, {"gamma": [0.2, -1.0]}, "gamma must be"),
+def test_grids_that_cannot_be_swept():
+    plda, ssahc = {"system": "plda"}, {"system": "ssahc"}
+    kmeans, softmax = ssahc | {"clustering": "kmeans"}, ssahc | {"loss": "softmax"}
+    spectral, unrefined = {"system": "spectral"}, plda | {"resegmentation": "none"}
+    for values, grid, message in (
+        (plda, {}, "nothing to sweep"),
+        (plda, {"threshold": []}, "nothing to sweep"),
+        (plda, {"treshold": [0.0]}, "unknown option 'treshold'"),
+        (plda, {"gamma": [0.2]}, "plda does not use --gamma"),
+        (softmax, {"gamma": [0.2]}, "--loss softmax does not use --gamma"),
+        (kmeans, {"init_threshold": [0.2]}, "kmeans does not use --init-threshold"),
+        (ssahc, {"fusion_weight": [0.2]}, r"use --system ssahc\+plda"),
+        (spectral, {"threshold": [0.2]}, "does not use --threshold"),
+        (unrefined, {"fa": [0.5]}, "--resegmentation none does not use --fa"),
+        (ssahc, {"gamma": [0.2, -1.0]}, "gamma must be"),
         ({"system": "cosine", "num_speakers": 2}, {"threshold": [0.0]}, "not both"),
-    ],
-)
-def test_grids_that_cannot_be_swept(values, grid, message):
-    options = make_options(**values)
-    with pytest.raises(UsageError, match=message):
-        check_grid(grid, options)
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_grid(grid, make_options(**values))
 
 
 def test_given_scores_leave_no_plda_to_sweep(conversation, model):

@@ -11,6 +11,7 @@ from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.report.affinity import draw_affinity, encode_affinity
 
+matplotlib = pytest.importorskip("matplotlib")
 matplotlib_figure = pytest.importorskip("matplotlib.figure")
 
 
@@ -112,9 +113,13 @@ def test_large_matrices_are_reduced_by_block_averages():
 
 
 @pytest.mark.parametrize(("count", "turns"), [(1, []), (3, [Turn(0, 1, "a")])])
-def test_constant_matrices_are_drawn(count, turns):
+def test_constant_matrices_are_drawn_alike_under_all_settings(count, turns):
     affinity = cosine_affinity(np.ones((count, 3)))
-    assert encode_affinity(affinity, windows(count), turns).startswith(b"\x89PNG")
+    picture = encode_affinity(affinity, windows(count), turns)
+    assert picture.startswith(b"\x89PNG")
+    # The first needs LaTeX.
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 33}):
+        assert encode_affinity(affinity, windows(count), turns) == picture
 
 
 def test_faults_are_named_and_nothing_is_written(data, plot, tmp_path):

@@ -1,24 +1,27 @@
 """The HTML report: complete, safe, deterministic, and open about what is missing."""
 
 import json
+import pickle
 import re
 import shutil
-import tomllib
+import subprocess
+import sys
 from base64 import b64decode
 from hashlib import sha256
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 import ssahc as package
 from ssahc.cli import cli
+from ssahc.cli.sweep_table import write_sweep
 from ssahc.core.errors import printable
 from ssahc.core.types import Turn
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvectors import write_xvector_dir
+from ssahc.pipeline.tune import Sweep
 from ssahc.report.page import RecordingEntry, RunReport, rank, render
 from ssahc.report.svg import lay_out
 from ssahc.scoring.der import Score
@@ -80,9 +83,7 @@ def test_recordings_are_listed_by_descending_der_and_linked():
     targets = [link.removeprefix("#") for link in page.links]
     assert set(targets) <= set(page.ids)
     assert len(set(page.ids)) == len(page.ids)
-
-
-def test_recordings_without_der_are_ranked_last():
+    # Those without any DER come last.
     scores = {"b": Score(1), "nothing": Score(), "a": Score(1), "c": Score(1, 1)}
     assert rank(scores) == ["c", "a", "b", "nothing"]
 
@@ -132,40 +133,20 @@ def test_bars_of_the_timeline_are_in_place():
     assert ("460", "460", "4.00\N{EN DASH}8.00 s: B confused with 1") in titles
 
 
-@pytest.mark.parametrize(
-    ("reference", "uem"),
-    [
+def test_very_short_and_very_long_recordings():
+    for reference, uem in (
         ([Turn(3, 3, "A")], None),
         ([Turn(0, 0.4, "A")], None),
         ([], [(0, 5)]),
         ([Turn(0, 1e5, "A")], None),
-    ],
-)
-def test_very_short_and_very_long_recordings(reference, uem):
-    hypothesis = [Turn(3, 3.5, "1")]
-    analysis = find_errors(reference, hypothesis, ScoringOptions(), uem=uem)
-    report = make_report(entries=[RecordingEntry("odd", analysis)])
-    assert Page(render(report)).order == ["odd"]
-    drawing = lay_out(analysis)
-    assert 920 <= drawing.width <= 20000
-    assert 0 < len(drawing.ticks) < drawing.width / 60
-
-
-def test_package_data_is_complete():
-    """The wheel contains the parts of the page."""
-    root = Path(package.__file__).parent
-    pyproject = root.parent / "pyproject.toml"
-    if not pyproject.is_file():
-        pytest.skip("the package is installed, not a source tree")
-    settings = tomllib.loads(pyproject.read_text())["tool"]["setuptools"]
-    patterns = settings["package-data"]["ssahc"]
-    packed = {path for pattern in patterns for path in root.glob(pattern)}
-    others = {
-        path
-        for path in root.rglob("*")
-        if path.is_file() and path.suffix != ".py" and path.parent.name != "__pycache__"
-    }
-    assert others == packed
+    ):
+        hypothesis = [Turn(3, 3.5, "1")]
+        analysis = find_errors(reference, hypothesis, ScoringOptions(), uem=uem)
+        report = make_report(entries=[RecordingEntry("odd", analysis)])
+        assert Page(render(report)).order == ["odd"]
+        drawing = lay_out(analysis)
+        assert 920 <= drawing.width <= 20000
+        assert 0 < len(drawing.ticks) < drawing.width / 60
 
 
 # ---- the command line --------------------------------------------------------------
@@ -318,20 +299,35 @@ def test_without_usable_xvectors_or_config_the_rest_is_shown(run, report):
         assert len(Page(text).order) == 3
 
 
-def test_the_report_is_deterministic_whatever_matplotlib_is_set_to(
-    run, ssahc, ssahc_here, monkeypatch
+def test_pages_and_figures_are_the_same_in_another_process(
+    ssahc, ssahc_here, monkeypatch, tmp_path
 ):
-    page = ("--affinities", 1, "--score-overlaps", "--output")
-    arguments = ("report", run / "out", "--ref", run / "ref", *page)
-    assert ssahc_here(*arguments, run / "here.html").returncode == 0
-    # The other process has other hashes of strings, and settings of other programs: the
-    # first would open a window, the second needs LaTeX.
+    """It has other hashes of strings, and settings of other programs."""
+    scores = {(threshold,): Score(100.0, confusion=9) for threshold in (0.0, 0.1)}
+    write_sweep(tmp_path / "sweep.csv", Sweep(("threshold",), scores))
+    plot = ("plot", "thresholds", "sweep.csv")
+    assert ssahc_here(*plot, "here.png", cwd=tmp_path).returncode == 0
     monkeypatch.setenv("PYTHONHASHSEED", "1")
+    # The first would open a window, the second needs LaTeX.
     monkeypatch.setenv("MPLBACKEND", "bogus")
-    (run / "matplotlibrc").write_text("text.usetex: True\n")
-    result = ssahc(*arguments, run / "other.html", cwd=run)
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    result = ssahc(*plot, "there.png", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert (run / "here.html").read_bytes() == (run / "other.html").read_bytes()
+    assert (tmp_path / "here.png").read_bytes() == (tmp_path / "there.png").read_bytes()
+    code = (
+        "import pickle, sys; from ssahc.report.page import render\n"
+        "print(render(pickle.load(open('report', 'rb'))), end='')"
+    )
+    (tmp_path / "report").write_bytes(pickle.dumps(make_report()))
+    there = [sys.executable, "-c", code]
+    page = subprocess.run(there, capture_output=True, check=True, cwd=tmp_path).stdout
+    assert page == render(make_report()).encode()
+
+
+def test_the_page_may_be_written_elsewhere(run, ssahc_here):
+    arguments = ("report", run / "out", "--ref", run / "ref", "--no-affinities")
+    assert ssahc_here(*arguments, "--output", run / "p.html").returncode == 0
+    assert Page((run / "p.html").read_text()).order
     assert not (run / "out" / "report.html").exists()
 
 

@@ -20,7 +20,7 @@ from ssahc.scoring.der import Score
 from ssahc.scoring.error_spans import find_errors
 from ssahc.scoring.regions import ScoringOptions
 
-matplotlib_figure = pytest.importorskip("matplotlib.figure")
+pytest.importorskip("matplotlib")
 REFERENCE = [Turn(0, 6, "A"), Turn(5, 9, "B"), Turn(10, 14, "A")]
 HYPOTHESIS = [Turn(0, 5, "2"), Turn(5, 8, "1"), Turn(9.3, 12, "2"), Turn(12, 14, "3")]
 
@@ -45,9 +45,8 @@ def test_drawn_errors_match_the_score(ssahc_here, tmp_path, drawn):
     write_rttm(tmp_path / "hyp", {"r": HYPOTHESIS})
     files = (tmp_path / "ref", tmp_path / "hyp")
     for options in ([], ["--collar", 0, "--score-overlaps"]):
-        result = ssahc_here(
-            "plot", "timeline", *files, "r", tmp_path / "p.png", *options
-        )
+        picture = (*files, "r", tmp_path / "p.png")
+        result = ssahc_here("plot", "timeline", *picture, *options)
         assert result.returncode == 0, result.stderr
         scores = ssahc_here("score", *files, "--json", *options).stdout
         score = json.loads(scores)["pooled"]
@@ -89,12 +88,12 @@ def test_unscored_time_is_grey(tmp_path, drawn):
     assert labels == {"A", "B", "3 (unmapped)", *ERROR_COLORS, "not scored"}
 
 
-def test_more_speakers_than_colours(tmp_path):
+def test_more_speakers_than_colours(tmp_path, drawn):
     count = DISTINCT_COLORS + 2
     reference = [Turn(i, i + 1, f"s{i}") for i in range(count)]
     analysis = find_errors(reference, reference[::-1], ScoringOptions(collar=0))
     save_timeline(tmp_path / "p.png", "crowd", analysis)
-    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert len(drawn[0].legends[0].get_texts()) > count
     colors = [speaker_color(index) for index in range(DISTINCT_COLORS)]
     assert len(set(colors)) == DISTINCT_COLORS
     assert speaker_color(DISTINCT_COLORS) == colors[0]

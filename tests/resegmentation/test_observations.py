@@ -28,16 +28,6 @@ def test_weights_equal_a_count_of_ticks(spans):
     assert (counts <= 1 + 1e-12).all()
 
 
-def test_overlapping_windows_share_their_time():
-    starts = 0.75 * np.arange(10)
-    segments = np.column_stack([starts, starts + 1.5])
-    segments = np.vstack([segments, [[20.0, 20.5]]])
-    counts = observation_weights(segments)
-    assert counts[1:9] == pytest.approx(0.5)
-    assert counts[[0, 9]] == pytest.approx(0.75)
-    assert counts[10] == pytest.approx(1 / 3)
-
-
 def test_staying_depends_on_the_time_between_windows():
     segments = np.array([[0.0, 1.0], [1.0, 2.0], [4.0, 5.0], [4.0, 5.0]])
     stay = stay_probabilities(segments, 2.0)

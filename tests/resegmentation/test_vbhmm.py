@@ -100,13 +100,6 @@ def test_the_evidence_of_one_speaker_is_exact(rng):
     assert found.evidence == pytest.approx(expected)
 
 
-def test_clear_speakers_are_found(rng):
-    labels, observations = observe(rng, count=60, dim=40)
-    start = guess(rng, 60, 3) + 0.3 * np.eye(3)[labels]
-    found = infer(observations, start / start.sum(axis=1, keepdims=True), 20)
-    assert (found.labels == labels).mean() > 0.95
-
-
 def test_fb_compensates_repeated_windows(rng):
     _, observations = observe(rng)
     start = Posterior(guess(rng, 30, 3), np.full(3, 1 / 3), 0.0)

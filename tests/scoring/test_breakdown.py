@@ -71,9 +71,13 @@ def test_groups_add_up_to_the_corpus(recordings):
     names = {f"r{n}": group for n, (_, group) in enumerate(recordings)}
     known = {name: group for name, group in names.items() if group is not None}
     summaries = break_down(table, known)
-    assert summaries == {
+    expected = {
         group: summarize(table[name] for name in table if names[name] == group)
         for group in names.values()
+    }
+    # As text, since NaN is not equal to itself (dataclasses compare so from 3.13 on).
+    assert {group: repr(one) for group, one in summaries.items()} == {
+        group: repr(one) for group, one in expected.items()
     }
     corpus = summarize(table.values())
     assert corpus.recordings == len(table)
@@ -259,9 +263,11 @@ def test_only_speakers_of_the_uem_are_counted(ssahc_here, corpus, tmp_path):
     assert [one["group"] for one in counts] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_faulty_tables_and_contradictory_options_are_refused(ssahc_here, corpus):
+    (corpus / "twice").write_text("r0 en\nr0 fr\n")
+    (corpus / "bare").write_text("r0 en\nr1\n")
+    (corpus / "others").write_text("x en\ny fr\n")
+    for options, message in (
         (["--by", "twice"], "twice:2: key 'r0'"),
         (["--by", "bare"], "bare:2: key 'r1'"),
         (["--by", "others"], "others: lists no recording of the reference"),
@@ -271,15 +277,8 @@ def test_only_speakers_of_the_uem_are_counted(ssahc_here, corpus, tmp_path):
         (["--by", "language", "--by", "./language"], "'language'"),
         (["--json", "--format", "csv"], "--format csv"),
         (["--format", "yaml"], "'yaml' is not one of"),
-    ],
-)
-def test_faulty_tables_and_contradictory_options_are_refused(
-    ssahc_here, corpus, options, message
-):
-    (corpus / "twice").write_text("r0 en\nr0 fr\n")
-    (corpus / "bare").write_text("r0 en\nr1\n")
-    (corpus / "others").write_text("x en\ny fr\n")
-    result = ssahc_here("score", "ref", "hyp", "-q", *options, cwd=corpus)
-    assert (result.returncode, result.stdout) == (2, "")
-    (line,) = result.stderr.splitlines()
-    assert message in line
+    ):
+        result = ssahc_here("score", "ref", "hyp", "-q", *options, cwd=corpus)
+        assert (result.returncode, result.stdout) == (2, "")
+        (line,) = result.stderr.splitlines()
+        assert message in line

@@ -27,7 +27,7 @@ def test_errors_of_a_small_example():
     assert analysis.extent == (0, 10)
 
 
-def test_collars_and_overlap_are_not_scored():
+def test_collars_overlap_and_time_outside_the_uem_are_not_scored():
     reference = [Turn(1, 5, "A"), Turn(4, 8, "B")]
     analysis = find_errors(reference, [Turn(2, 2.5, "x")], ScoringOptions(collar=0.25))
     np.testing.assert_allclose(analysis.unscored, [(1, 1.25), (3.75, 5.25), (7.75, 8)])
@@ -37,9 +37,6 @@ def test_collars_and_overlap_are_not_scored():
     assert analysis.unscored == ()
     spans = [(e.start, e.end, e.reference) for e in analysis.errors]
     assert spans == [(1, 5, "A"), (4, 8, "B")]
-
-
-def test_only_the_uem_is_scored():
     analysis = find_errors([Turn(0, 9, "A")], [], NO_COLLAR, uem=[(2, 4)])
     assert analysis.errors == (ErrorSpan(2, 4, "missed", "A", None),)
     assert analysis.unscored == ((0, 2), (4, 9))

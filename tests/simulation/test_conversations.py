@@ -37,7 +37,7 @@ def test_windows_cover_the_speech(corpus):
 
 
 def test_the_model_whitens_its_own_vectors_but_not_those_of_the_other_half():
-    halves = simulate_corpus(SimulateOptions(recordings=60, duration=40, dim=16))
+    halves = simulate_corpus(SimulateOptions(recordings=40, duration=40, dim=16))
     half, other = halves.values()
     vectors = np.concatenate([c.recording.xvectors for c in half.conversations])
     whitened = whiten_and_normalize(center(vectors, half.model.mean), half.model)
@@ -65,22 +65,13 @@ def test_training_vectors_share_the_speaker_space(corpus):
     assert 0.7 < np.median(between / (1.2 * model.plda.psi)) < 1.4
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"duration": 1.0},
-        {"fewest_speakers": 3, "most_speakers": 2},
-        {"turn_seconds": 0.4},
-        {"turn_seconds": 200.0},
-        {"overlap": 1.1},
-        {"noise": float("nan")},
-        {"noise_dof": 2.0},
-        {"windows": "word"},
-    ],
-)
-def test_invalid_options_are_refused(wrong):
-    with pytest.raises(UsageError, match=r"expected|must be"):
-        SimulateOptions(**wrong)
+def test_contradictory_options_are_refused():
+    for wrong, message in (
+        ({"fewest_speakers": 3, "most_speakers": 2}, "most-speakers"),
+        ({"turn_seconds": 200.0}, "turn-seconds"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            SimulateOptions(**wrong)
 
 
 def conversations(**options):
@@ -162,15 +153,8 @@ def test_windows_may_be_whole_turns():
         assert np.array_equal(covered, spoken)
 
 
-NOISY = SimulateOptions(
-    recordings=1,
-    duration=400.0,
-    fewest_speakers=1,
-    most_speakers=1,
-    turn_seconds=60.0,
-    dim=64,
-    seed=5,
-)
+ONE_SPEAKER = {"fewest_speakers": 1, "most_speakers": 1, "turn_seconds": 60.0}
+NOISY = SimulateOptions(recordings=1, duration=400.0, dim=64, seed=5, **ONE_SPEAKER)
 
 
 def noise(**options):

@@ -23,9 +23,8 @@ from ssahc.runtime.device import memory_errors
 class ClusterLoss(Loss):
     """A loss whose labels are the clusters 0..K-1 (N,) of one recording.
 
-    `dim` is that of the network's output: in a batch of recordings, the zeros beyond
-    must not count where distances depend on the number of dimensions. The seed is for
-    tuples, which are drawn anew in every step.
+    `dim` is that of the network's output: zeros beyond, in a batch, must not count. The
+    seed is for tuples, which are drawn anew in every step.
     """
 
     objective: Objective

@@ -48,11 +48,7 @@ _CLASS_LOSSES: dict[LossName, Callable[..., Tensor]] = {
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss of labelled embeddings.
-
-    Gamma, triplets and their form are those of SSA's loss; see `LearningOptions`. A
-    UsageError is raised if an option is set that the loss does not use.
-    """
+    """A loss of labelled embeddings; gamma, triplets and their form are for SSA's."""
 
     loss: LossName
     options: LossOptions = field(default_factory=LossOptions)
@@ -71,10 +67,9 @@ class Objective:
         Class weights and centers start as the mean direction of their class: with
         length 1 where only the direction matters; where logits are W x, with the length
         that makes these, for embeddings of average length, cosines times
-        `classification.adaptive_scale`. Biases start at 0. From a random start,
-        per-recording learning would be too short to find the classes. Losses over
-        tuples have no parameters. Embeddings are (N, d), labels (N,) 0..K-1, each of
-        which occurs.
+        `classification.adaptive_scale`. From a random start, per-recording learning
+        would be too short to find the classes. Embeddings are (N, d), labels (N,)
+        0..K-1, each of which occurs.
         """
         embeddings = embeddings.detach()
         match self.loss:
@@ -103,12 +98,11 @@ class Objective:
     ) -> Tensor:
         """Return the loss, to be differentiated; 0 if there is nothing to learn.
 
-        Losses over tuples draw new tuples in every call, given the current embeddings
-        (N, d). They use at most 1000 rows (250 if all triplets are taken), drawn anew
-        like a mini-batch; SSA's expected loss uses all rows. The two prototypical
-        losses draw the query of each class. Parameters are those of
-        `initial_parameters`, learned since; where classes have weights, the labels (N,)
-        are 0..K-1 for the K classes of these.
+        Losses over tuples draw new ones in every call, given the current embeddings (N,
+        d), among at most 1000 rows (250 if all triplets are taken); SSA's expected loss
+        uses all rows. The two prototypical losses draw the query of each class.
+        Parameters are those of `initial_parameters`, learned since; where classes have
+        weights, the labels (N,) are 0..K-1 for the K classes of these.
         """
         if self.loss not in _CLASS_LOSSES:
             return self._over_tuples(embeddings, labels, generator)

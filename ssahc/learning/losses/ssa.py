@@ -56,17 +56,16 @@ class Losses(ABC):
         """Take one step with the loss's own parameters, if it has any."""
 
 
+@dataclass(frozen=True, eq=False)
 class QuadraticLoss(Losses):
     """The losses of B recordings that are quadratic in their unit embeddings.
 
-    The `constant` (B,) is the part that does not depend on the embeddings.
+    `constant` (B,) is the part that does not depend on the embeddings; `gradient` is
+    that at embeddings, both (B, N, d).
     """
 
     constant: Tensor
-
-    @abstractmethod
-    def gradient(self, unit: Tensor) -> Tensor:
-        """Return the gradient (B, N, d) at embeddings (B, N, d)."""
+    gradient: Callable[[Tensor], Tensor]
 
     def evaluate(self, passed: Pass) -> tuple[Tensor, Tensor]:
         """Return the losses and their gradients, before the scaling to length 1."""
@@ -98,16 +97,9 @@ class SampledTriplets(Loss):
                 np.add.at(matrix, (positive, negative), loss.gamma)
             matrix += matrix.T.copy()
             matrix /= len(loss.triplets)
-        return _OnMatrix(place(np.ones(len(losses), np.float32)), place(stacked))
-
-
-@dataclass(frozen=True, eq=False)
-class _OnMatrix(QuadraticLoss):
-    constant: Tensor
-    matrix: Tensor
-
-    def gradient(self, unit: Tensor) -> Tensor:
-        return self.matrix @ unit
+        placed = place(stacked)
+        ones = np.ones(len(losses), np.float32)
+        return QuadraticLoss(place(ones), lambda unit: placed @ unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +108,8 @@ class ExpectedTriplets(Loss):
 
     Equal to the mean of `SampledTriplets` when every pair gets one negative drawn
     uniformly from all windows of the other clusters; with a random order of anchor and
-    positive in the paper's form. Needs only the clusters' sums, so O(N d). Clusters
-    (N,) are 0..K-1, two or more, of which one has two windows or more.
+    positive in the paper's form. Clusters (N,) are 0..K-1, two or more, of which one
+    has two windows or more.
     """
 
     clusters: IntArray
@@ -126,7 +118,12 @@ class ExpectedTriplets(Loss):
 
     @classmethod
     def stack(cls, losses: Sequence[Self], count: int, place: Place) -> QuadraticLoss:
-        """Return the losses of B recordings, filled up to `count` windows."""
+        """Return the losses of B recordings, filled up to `count` windows.
+
+        By sums S_k of clusters and their total S, in O(N d), the loss is
+        ``constant - sum_k (a |S_k|^2 / 2 - r_k S_k . (S - S_k))`` with a of
+        `attraction` and r_k of `repulsion`.
+        """
         most = max(int(loss.clusters.max()) for loss in losses) + 1
         batch = len(losses)
         member = np.zeros((batch, count, most), np.float32)
@@ -143,26 +140,13 @@ class ExpectedTriplets(Loss):
             attraction[index] = 1 / pairs
             repulsion[index, : len(sizes), 0] = weights / pairs
             constant[index] = 1 + len(windows) / 2 / pairs
-        return _OnClusters(*map(place, (constant, member, attraction, repulsion)))
+        members, attracts, repels = map(place, (member, attraction, repulsion))
 
+        def gradient(unit: Tensor) -> Tensor:
+            sums = members.swapaxes(-1, -2) @ unit
+            repelled = repels * sums
+            total = sums.sum(axis=-2, keepdims=True)
+            slope = repelled.sum(axis=-2, keepdims=True) + repels * total
+            return members @ (slope - 2 * repelled - attracts * sums)
 
-@dataclass(frozen=True, eq=False)
-class _OnClusters(QuadraticLoss):
-    """The loss by sums S_k of clusters and their total S.
-
-    That is ``constant - sum_k (a |S_k|^2 / 2 - r_k S_k . (S - S_k))`` with a of
-    `attraction` and r_k of `repulsion`.
-    """
-
-    constant: Tensor
-    member: Tensor
-    attraction: Tensor
-    repulsion: Tensor
-
-    def gradient(self, unit: Tensor) -> Tensor:
-        sums = self.member.swapaxes(-1, -2) @ unit
-        repelled = self.repulsion * sums
-        total = sums.sum(axis=-2, keepdims=True)
-        slope = repelled.sum(axis=-2, keepdims=True) + self.repulsion * total
-        slope = slope - 2 * repelled - self.attraction * sums
-        return self.member @ slope
+        return QuadraticLoss(place(constant), gradient)
