@@ -47,7 +47,7 @@ from ssahc.pipeline.presets import load_preset
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
 from ssahc.runtime.device import Device
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
-from ssahc.scoring.der import Score, ScoringOptions, score_corpus, score_recording
+from ssahc.scoring.der import Score, score_corpus, score_recording
 from ssahc.scoring.detection import (
     Verification,
     VerificationOptions,
@@ -56,6 +56,7 @@ from ssahc.scoring.detection import (
     verify,
 )
 from ssahc.scoring.label_scorer import LabelScorer
+from ssahc.scoring.regions import ScoringOptions
 
 if TYPE_CHECKING:
     from ssahc.learning.embedding_training import TrainedEmbeddingNet

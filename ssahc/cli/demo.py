@@ -26,8 +26,9 @@ from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions, System
 from ssahc.report.figure import can_draw
-from ssahc.scoring.der import Score, ScoringOptions, score_corpus
+from ssahc.scoring.der import Score, score_corpus
 from ssahc.scoring.error_spans import find_errors
+from ssahc.scoring.regions import ScoringOptions
 from ssahc.simulation.conversations import simulate_corpus
 from ssahc.simulation.options import SimulateOptions
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ssahc.cli.runner import track, warn_of
 from ssahc.core.errors import DataError
 from ssahc.core.options import Options
-from ssahc.core.types import Turn
+from ssahc.core.types import RttmObject, Turn
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
-from ssahc.scoring.der import Score, ScoringOptions, Spans, score_corpus
+from ssahc.scoring.der import Score, score_corpus
 from ssahc.scoring.error_spans import ErrorAnalysis, find_errors
+from ssahc.scoring.regions import ScoringOptions, Spans
 
 Hypothesis = Mapping[str, Sequence[Turn]]
 _NOT_IN_HYPOTHESIS = "not in the hypothesis, counted as missed"
@@ -47,6 +48,10 @@ class References:
         """Return the spans to score, if the UEM lists the recording."""
         return None if self.spans is None else self.spans.get(recording)
 
+    def objects_of(self, recording: str) -> Sequence[RttmObject]:
+        """Return what else the RTTM holds: what is not to be scored, and words."""
+        return self.rttm.objects.get(recording, ())
+
 
 def read_references(path: Path, uem: Path | None = None) -> References:
     """Read an RTTM of references and, optionally, a UEM.
@@ -65,19 +70,32 @@ def read_references(path: Path, uem: Path | None = None) -> References:
 
 
 def _read_spans(uem: Path, reference: Rttm) -> dict[str, Spans]:
-    """Return the UEM's spans of the reference's recordings, on the same channels."""
+    """Return the UEM's spans of the reference's recordings, on the same channels.
+
+    As in md-eval, names of audio files, such as wav/rec.sph, stand for recordings. A
+    channel NA is any.
+    """
     spans: dict[str, Spans] = {}
-    for recording, channels in read_uem(uem).items():
-        if recording not in reference.channels:
+    for listed, channels in read_uem(uem).items():
+        file = PurePosixPath(listed)
+        names = (listed, file.name, file.stem)
+        known = [name for name in names if name in reference.channels]
+        if not known:
             continue
+        recording = known[0]
         channel = reference.channels[recording]
-        if channel.lower() not in channels:
+        found = channels.get(channel.lower(), channels.get("na", channels.get("<na>")))
+        if found is None:
             raise DataError(
                 f"{uem}: has recording {recording!r} on channel "
                 f"{' and '.join(map(repr, channels))} only, the reference is on "
                 f"{channel!r}; make them agree"
             )
-        spans[recording] = channels[channel.lower()]
+        if recording in spans:
+            raise DataError(
+                f"{uem}: lists recording {recording!r} under two names; keep one"
+            )
+        spans[recording] = found
     if not spans:
         raise DataError(f"{uem}: names no recording of the reference; check the ids")
     return spans
@@ -127,6 +145,7 @@ def score_hypothesis(
         hypothesis,
         options,
         uem=references.spans,
+        objects=references.rttm.objects,
         progress=lambda names: track(names, len(turns), "scoring"),
     )
     _require_scored(scores.values())
@@ -142,8 +161,13 @@ def analyze_hypothesis(
     """Find the errors in some recordings; raise a DataError if nothing is scored."""
     analyses: dict[str, ErrorAnalysis] = {}
     for name in track(recordings, len(recordings), "scoring"):
-        turns, uem = references.rttm.turns[name], references.uem_of(name)
-        analyses[name] = find_errors(turns, hypothesis.get(name, ()), options, uem=uem)
+        analyses[name] = find_errors(
+            references.rttm.turns[name],
+            hypothesis.get(name, ()),
+            options,
+            uem=references.uem_of(name),
+            objects=references.objects_of(name),
+        )
     _require_scored(analysis.score for analysis in analyses.values())
     return analyses
 

@@ -14,7 +14,8 @@ import click
 from ssahc.cli.tables import print_markdown, print_table
 from ssahc.core.errors import printable
 from ssahc.scoring.breakdown import Group, Summary
-from ssahc.scoring.der import Score, ScoringOptions
+from ssahc.scoring.der import Score
+from ssahc.scoring.regions import ScoringOptions
 
 _Row = tuple[str, ...]
 

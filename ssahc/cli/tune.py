@@ -67,8 +67,8 @@ from ssahc.pipeline.tune import (
 )
 from ssahc.report.figure import can_draw
 from ssahc.runtime.executor import RunningOptions
-from ssahc.scoring.der import ScoringOptions
 from ssahc.scoring.label_scorer import LabelScorer
+from ssahc.scoring.regions import ScoringOptions
 
 _logger = logging.getLogger("ssahc")
 _FOLDS, _PICTURE = "folds.csv", "tuning.png"
@@ -160,10 +160,16 @@ def _sweep(
         raise DataError(
             f"{references.path}: has no turns of this recording; check the ids"
         )
-    uem = references.uem_of(recording.id)
+    scorer = LabelScorer(
+        recording.segments,
+        turns,
+        scoring,
+        uem=references.uem_of(recording.id),
+        objects=references.objects_of(recording.id),
+    )
     return sweep_recording(
         recording,
-        LabelScorer(recording.segments, turns, scoring, uem=uem),
+        scorer,
         grid,
         inputs.model,
         replace(method, speakers=inputs.speakers_of(recording.id)),

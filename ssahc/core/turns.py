@@ -1,6 +1,6 @@
 """From labelled windows to speaker turns, as Kaldi's ``make_rttm.py``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from math import inf
@@ -108,6 +108,16 @@ def list_speakers(turns: Sequence[Turn]) -> list[str]:
     return sorted({turn.speaker for turn in turns}, key=lambda name: (len(name), name))
 
 
+def check_turns(turns: Iterable[Turn]) -> None:
+    """Raise a DataError for a turn that ends before it starts, or never."""
+    for turn in turns:
+        if not -inf < turn.start <= turn.end < inf:
+            raise DataError(
+                f"expected turns with start <= end in seconds, found {turn}; is the "
+                "end a duration?"
+            )
+
+
 def to_annotation(turns: Sequence[Turn], recording: str) -> "Annotation":
     """Return turns as a `pyannote.core.Annotation`; turns of no length are left out.
 
@@ -115,13 +125,9 @@ def to_annotation(turns: Sequence[Turn], recording: str) -> "Annotation":
     """
     from pyannote.core import Annotation, Segment
 
+    check_turns(turns)
     annotation = Annotation(uri=recording)
     for track, turn in enumerate(turns):
-        if not -inf < turn.start <= turn.end < inf:
-            raise DataError(
-                f"expected turns with start <= end in seconds, found {turn}; is the "
-                "end a duration?"
-            )
         # A track of its own lets two speakers share one span.
         annotation[Segment(turn.start, turn.end), track] = turn.speaker
     return annotation

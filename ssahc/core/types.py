@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -170,6 +170,25 @@ class Turn:
     end: float
     speaker: str
     confidence: float | None = field(default=None, compare=False)
+
+
+class RttmObject(NamedTuple):
+    """An object of an RTTM that is not a speaker turn, such as a laugh or a word.
+
+    Parameters
+    ----------
+    kind : str
+        Type in upper case, such as NOSCORE, NON-LEX or LEXEME.
+    subtype : str
+        In lower case, such as laugh.
+    start, end : float
+        In seconds.
+    """
+
+    kind: str
+    subtype: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, order=True)

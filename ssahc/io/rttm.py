@@ -1,8 +1,11 @@
 """RTTM and UEM files.
 
 An RTTM line is ``SPEAKER recording channel start duration <NA> <NA> speaker <NA> <NA>``
-with times in seconds. The last field may be missing (older files have nine); lines of
-other types and comments (``;``) are skipped.
+with times in seconds. The last field may be missing (older files have nine), and lines
+may be comments (``;``), or end in one. What is not a turn (`OBJECT_TYPES`) is kept,
+since it says what is scored. As to NIST's md-eval, types, subtypes and channels are the
+same in lower and upper case, the duration may be ``<NA>``, and one asterisk in a time
+is skipped.
 """
 
 from bisect import bisect
@@ -12,7 +15,7 @@ from math import inf
 from pathlib import Path
 
 from ssahc.core.errors import DataError, FormatError
-from ssahc.core.types import Turn
+from ssahc.core.types import RttmObject, Turn
 from ssahc.io.files import atomic_write, is_word
 from ssahc.io.text import parse_lines, parse_time
 
@@ -20,12 +23,50 @@ Uem = dict[str, dict[str, list[tuple[float, float]]]]
 _COMMENTS = (";", "#")
 
 
+# Types of RTTM objects and their subtypes, as in md-eval (version 22).
+OBJECT_TYPES = {
+    "SEGMENT": {"eval", "<na>"},
+    "NOSCORE": {"<na>"},
+    "NO_RT_METADATA": {"<na>"},
+    "LEXEME": {
+        *("lex", "fp", "frag", "un-lex", "for-lex", "alpha", "acronym"),
+        *("interjection", "propernoun", "other"),
+    },
+    "NON-LEX": {"laugh", "breath", "lipsmack", "cough", "sneeze", "other"},
+    "NON-SPEECH": {"noise", "music", "other"},
+    "FILLER": {
+        *("filled_pause", "discourse_marker", "discourse_response"),
+        *("explicit_editing_term", "other"),
+    },
+    "EDIT": {"repetition", "restart", "revision", "simple", "complex", "other"},
+    "IP": {"edit", "filler", "edit&filler", "other"},
+    "SU": {
+        *("statement", "backchannel", "question", "incomplete", "unannotated"),
+        "other",
+    },
+    "CB": {"coordinating", "clausal", "other"},
+    "A/P": {"<na>"},
+    "SPKR-INFO": {"adult_male", "adult_female", "child", "unknown"},
+}
+
+
 @dataclass(frozen=True)
 class Rttm:
-    """The speaker turns of recordings in the order of the file, and their channels."""
+    """What an RTTM says of recordings, in the order of the file.
+
+    Attributes
+    ----------
+    turns : dict
+        Recording to speaker turns.
+    channels : dict
+        Recording to channel.
+    objects : dict
+        Recording to all else that has a time (see `OBJECT_TYPES`).
+    """
 
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     channels: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, list[RttmObject]] = field(default_factory=dict)
 
 
 def read_rttm(path: Path | str) -> Rttm:
@@ -34,52 +75,78 @@ def read_rttm(path: Path | str) -> Rttm:
     Raises
     ------
     FormatError
-        On a malformed SPEAKER line, a negative time, a recording on two channels, or
-        a file that is not empty but has no SPEAKER line.
+        On a malformed line, an unknown type, a negative time, a recording on two
+        channels, or a file that is not empty but has no SPEAKER line.
     """
     path, rttm = Path(path), Rttm()
-    others = 0
-    for number, entry in parse_lines(path, _parse_turn, comments=_COMMENTS):
-        if entry is None:
-            others += 1
+    for number, (recording, channel, item) in parse_lines(
+        path, _parse_object, comments=_COMMENTS
+    ):
+        if item is None:
             continue
-        recording, channel, turn = entry
-        if rttm.channels.setdefault(recording, channel) != channel:
+        known = rttm.channels.setdefault(recording, channel)
+        if known.lower() != channel.lower():
             raise FormatError(
                 f"recording {recording!r} is on channel {channel!r} here and on "
-                f"{rttm.channels[recording]!r} above; give each its own id",
+                f"{known!r} above; give each its own id",
                 path=path,
                 line=number,
             )
-        rttm.turns.setdefault(recording, []).append(turn)
-    if others and not rttm.turns:
+        if isinstance(item, Turn):
+            rttm.turns.setdefault(recording, []).append(item)
+        else:
+            rttm.objects.setdefault(recording, []).append(item)
+    if rttm.objects and not rttm.turns:
         raise FormatError("holds no SPEAKER line; is this an RTTM file?", path=path)
     return rttm
 
 
-def _parse_turn(fields: list[str], line: str) -> tuple[str, str, Turn] | None:
-    """Return recording, channel and turn of a SPEAKER line; None for other types."""
-    if fields[0].upper() != "SPEAKER":
-        return None
-    if len(fields) not in (9, 10):
+def _parse_object(
+    fields: list[str], line: str
+) -> tuple[str, str, Turn | RttmObject | None]:
+    """Return recording, channel and object of a line; no object if it has no time."""
+    kind = fields[0].upper()
+    if kind != "SPEAKER" and kind not in OBJECT_TYPES:
         raise ValueError(
-            "expected 9 or 10 fields in a SPEAKER line, "
+            "expected SPEAKER or another RTTM type in the first field, found "
+            f"{fields[0][:24]!r}; is this an RTTM file?"
+        )
+    if len(fields) < 9 or not all(f.startswith(_COMMENTS) for f in fields[10:11]):
+        raise ValueError(
+            f"expected 9 or 10 fields in a {kind} line, "
             f"found {len(fields)}: {line.strip()[:80]!r}"
         )
-    start = parse_time(fields[3], "start")
-    duration = parse_time(fields[4], "duration")
+    recording, channel, first, length, _, subtype, speaker = fields[1:8]
+    if kind == "SPKR-INFO":
+        return recording, channel, None
+    start = parse_time(first.replace("*", "", 1), "start")
+    duration = 0.0
+    if length.lower() != "<na>":
+        duration = parse_time(length.replace("*", "", 1), "duration")
     if start < 0 or duration < 0:
         raise ValueError(
             f"negative time: start {start:g}, duration {duration:g}; correct or remove "
             "the line"
         )
-    return fields[1], fields[2], Turn(start, start + duration, fields[7])
+    if kind == "SPEAKER":
+        return recording, channel, Turn(start, start + duration, speaker)
+    if subtype.lower() not in OBJECT_TYPES[kind]:
+        raise ValueError(
+            f"expected a subtype of {kind} ({', '.join(sorted(OBJECT_TYPES[kind]))}), "
+            f"found {subtype[:24]!r}"
+        )
+    span = start, start + duration
+    return recording, channel, RttmObject(kind, subtype.lower(), *span)
 
 
 def write_rttm(
     path: Path | str, turns: Mapping[str, Sequence[Turn]], *, channel: str = "0"
 ) -> None:
     """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds.
+
+    Unlike there, start and end are rounded, and the duration is what lies between, so
+    that turns that follow each other never overlap in the file. Turns that round to
+    nothing are left out.
 
     Raises
     ------
@@ -90,11 +157,13 @@ def write_rttm(
         for recording in sorted(turns):
             group = turns[recording]
             _refuse_unreadable(recording, group)
-            file.writelines(
-                f"SPEAKER {recording} {channel} {turn.start:7.3f} "
-                f"{turn.end - turn.start:7.3f} <NA> <NA> {turn.speaker} <NA> <NA>\n"
-                for turn in group
-            )
+            for turn in group:
+                start, end = round(turn.start, 3), round(turn.end, 3)
+                if start < end:
+                    file.write(
+                        f"SPEAKER {recording} {channel} {start:7.3f} "
+                        f"{end - start:7.3f} <NA> <NA> {turn.speaker} <NA> <NA>\n"
+                    )
 
 
 def _refuse_unreadable(recording: str, turns: Sequence[Turn]) -> None:

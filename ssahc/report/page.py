@@ -17,8 +17,9 @@ from ssahc.scoring.breakdown import (
     count_speakers,
     summarize,
 )
-from ssahc.scoring.der import Score, ScoringOptions
+from ssahc.scoring.der import Score
 from ssahc.scoring.error_spans import ErrorAnalysis
+from ssahc.scoring.regions import ScoringOptions
 
 _FOLDER = files("ssahc") / "report"
 

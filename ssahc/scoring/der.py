@@ -1,60 +1,33 @@
 """Diarization error rate, as NIST's md-eval (version 22) defines it, and JER.
 
-The UEM says what is scored; without one, everything from the first to the last
-reference turn. As in md-eval, speakers are mapped on all of it, and only then are the
-collars around reference boundaries and, on request, overlapped reference speech
-excluded. pyannote.metrics counts the seconds, but its ready-made metric maps speakers
-after these exclusions, and its collar is the full width instead of the half.
-
-One bug of md-eval is not reproduced: with ``-1``, a UEM and no collar, it scores
-overlapped speech from a point where reference turns touch inside the overlap to the end
-of the UEM's span.
+Time is split wherever a reference or hypothesis speaker starts or stops; how long each
+combination of speakers talks is all that the rates depend on. As in md-eval, speakers
+are mapped on all that is evaluated, and only then are collars and overlapped speech
+excluded (see `ssahc.scoring.regions`). pyannote.metrics maps speakers after these
+exclusions, its collar is the full width instead of the half, and its time is quadratic
+in the number of turns.
 
 The Jaccard error rate (JER; Second DIHARD Challenge evaluation plan, 2019) matches the
 challenge's scorer, dscore. It covers everything in the UEM, never with a collar and
 always with overlap, and uses its own speaker mapping: the one that minimizes JER (that
-of pyannote.metrics maximizes shared time, as for DER). The error rate of a reference
-speaker is 1 - intersection / union of their speech and that of the mapped hypothesis
-speaker, or 1 if there is none. JER is the mean over reference speakers; pooled, over
-the reference speakers of all recordings.
+of DER maximizes shared time). The error rate of a reference speaker is
+1 - intersection / union of their speech and that of the mapped hypothesis speaker, or 1
+if there is none. JER is the mean over reference speakers; pooled, over the reference
+speakers of all recordings.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import inf, nan
 from operator import add
-from typing import TYPE_CHECKING, Annotated
+from typing import NamedTuple
 
 import numpy as np
 
-from ssahc.core.errors import DataError
-from ssahc.core.options import Options
-from ssahc.core.turns import to_annotation
-from ssahc.core.types import FloatArray, Turn
-from ssahc.core.validation import Interval
-
-if TYPE_CHECKING:
-    from pyannote.core import Annotation, Timeline
-
-Spans = Sequence[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class ScoringOptions(Options, group="Scoring"):
-    """What is scored.
-
-    Parameters
-    ----------
-    collar : float
-        Seconds on each side of every reference boundary that are not scored (md-eval
-        -c).
-    ignore_overlaps : bool
-        Exclude, or score, regions where two or more reference speakers talk (md-eval
-        -1).
-    """
-
-    collar: Annotated[float, Interval(ge=0, lt=inf)] = 0.25
-    ignore_overlaps: bool = field(default=True, metadata={"off": "score_overlaps"})
+from ssahc.core.turns import check_turns
+from ssahc.core.types import FloatArray, IntArray, RttmObject, Turn
+from ssahc.scoring.regions import ScoringOptions, Spans, find_regions
 
 
 @dataclass(frozen=True)
@@ -105,6 +78,7 @@ def score_recording(
     options: ScoringOptions = ScoringOptions(),
     *,
     uem: Spans | None = None,
+    objects: Sequence[RttmObject] = (),
 ) -> Score:
     """Score one recording.
 
@@ -114,16 +88,22 @@ def score_recording(
     options : ScoringOptions
     uem : sequence of (start, end), optional
         Spans to score, in seconds; by default from the first to the last reference
-        turn.
+        turn or object.
+    objects : sequence of RttmObject, optional
+        Other objects of the reference: what is not to be scored, and words.
 
     Raises
     ------
     DataError
-        If there is neither a reference turn nor a UEM.
+        If there is neither a reference turn nor a UEM, or a time is invalid.
     """
-    scored = crop_reference(reference, options, uem=uem)
-    mapped, _ = map_speakers(scored, hypothesis)
-    return score_mapped(scored, mapped)
+    regions = find_regions(reference, options, uem=uem, objects=objects)
+    everywhere = measure_states(reference, hypothesis, regions.uem)
+    mapped = everywhere
+    if regions.mapped != regions.uem:
+        mapped = measure_states(reference, hypothesis, regions.mapped)
+    scored = measure_states(reference, hypothesis, regions.scored)
+    return count_errors(scored, map_speakers(mapped)) + _count_jaccard(everywhere)
 
 
 def score_corpus(
@@ -132,6 +112,7 @@ def score_corpus(
     options: ScoringOptions = ScoringOptions(),
     *,
     uem: Mapping[str, Spans] | None = None,
+    objects: Mapping[str, Sequence[RttmObject]] | None = None,
     progress: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> dict[str, Score]:
     """Score every recording of the reference.
@@ -146,114 +127,152 @@ def score_corpus(
     options : ScoringOptions
     uem : mapping, optional
         Recording to the spans to score.
+    objects : mapping, optional
+        Recording to the other objects of its reference.
     progress : callable, optional
         Wraps the iteration over recordings.
     """
+    uem, objects = uem or {}, objects or {}
     return {
         name: score_recording(
             reference[name],
             hypothesis.get(name, ()),
             options,
-            uem=None if uem is None else uem.get(name),
+            uem=uem.get(name),
+            objects=objects.get(name, ()),
         )
         for name in progress(reference)
     }
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredReference:
-    """The reference of a recording, and where a hypothesis is scored against it."""
-
-    # Reference turns within the UEM.
-    annotation: "Annotation"
-    # Where speakers are mapped.
-    uem: "Timeline"
-    # Where errors count: the UEM without collars and, on request, without overlap.
-    scored: "Timeline"
+# ---- who speaks together -----------------------------------------------------------
 
 
-def crop_reference(
-    reference: Sequence[Turn], options: ScoringOptions, *, uem: Spans | None = None
-) -> ScoredReference:
-    """Crop reference turns to the UEM and find where errors count."""
-    from pyannote.core import Segment, Timeline
-    from pyannote.metrics.identification import IdentificationErrorRate
+class State(NamedTuple):
+    """The speakers who talk at a time."""
 
-    if uem is None:
-        if not reference:
-            raise DataError("the reference is empty and no UEM says what to score")
-        uem = [(min(turn.start for turn in reference), max(t.end for t in reference))]
-    elif not all(-inf < start < end < inf for start, end in uem):
-        raise DataError(f"expected spans with start < end in a UEM, found {uem}")
-    spans = Timeline([Segment(start, end) for start, end in uem]).support()
-    annotation = to_annotation(reference, "")
-    scored = IdentificationErrorRate().extrude(
-        spans,
-        annotation,
-        collar=2 * options.collar,
-        skip_overlap=options.ignore_overlaps,
-    )
-    return ScoredReference(annotation.support().crop(spans), spans, scored)
+    reference: frozenset[str]
+    hypothesis: frozenset[str]
 
 
-def map_speakers(
-    reference: ScoredReference, hypothesis: Sequence[Turn]
-) -> "tuple[Annotation, dict[str, str]]":
-    """Map hypothesis speakers to reference speakers, as md-eval does.
+# Seconds of every state.
+StateSeconds = Mapping[State, float]
 
-    Returns the hypothesis within the UEM, where mapped speakers have the names of their
-    reference speakers, and the name in the hypothesis of each of its speakers.
+
+def iterate_states(
+    reference: Sequence[Turn], hypothesis: Sequence[Turn], spans: Spans
+) -> Iterator[tuple[float, float, State]]:
+    """Yield the stretches of disjoint spans in which the same speakers talk.
+
+    Each is given by its start and end in seconds and its state. Turns of one speaker
+    may overlap.
     """
-    from scipy.optimize import linear_sum_assignment
+    edges: list[tuple[float, int, int, str]] = []
+    for side, turns in enumerate((reference, hypothesis)):
+        check_turns(turns)
+        for turn in turns:
+            edges += [(turn.start, side, 1, turn.speaker)]
+            edges += [(turn.end, side, -1, turn.speaker)]
+    for start, end in spans:
+        edges += [(start, 2, 1, ""), (end, 2, -1, "")]
+    # Of each side, and of the spans, what is open and how many times.
+    sides: list[Counter[str]] = [Counter(), Counter(), Counter()]
+    since = -inf
+    for time, side, step, name in sorted(edges):
+        if sides[2] and since < time:
+            yield since, time, State(frozenset(sides[0]), frozenset(sides[1]))
+        since = time
+        sides[side][name] += step
+        if not sides[side][name]:
+            del sides[side][name]
 
-    # A prefix keeps unmapped speakers apart from reference speakers of the same name.
-    names = {f"hypothesis {t.speaker}": t.speaker for t in hypothesis}
-    turns = [Turn(t.start, t.end, f"hypothesis {t.speaker}") for t in hypothesis]
-    annotation = to_annotation(turns, "").support().crop(reference.uem)
-    shared = annotation * reference.annotation
-    theirs, ours = annotation.labels(), reference.annotation.labels()
-    mapping = {
-        theirs[row]: ours[column]
-        for row, column in zip(*linear_sum_assignment(-shared), strict=True)
-        if shared[row, column] > 0
+
+def measure_states(
+    reference: Sequence[Turn], hypothesis: Sequence[Turn], spans: Spans
+) -> StateSeconds:
+    """Return the seconds of every state within disjoint spans."""
+    seconds: defaultdict[State, float] = defaultdict(float)
+    for start, end, state in iterate_states(reference, hypothesis, spans):
+        seconds[state] += end - start
+    return seconds
+
+
+class SharedSpeech(NamedTuple):
+    """How long H hypothesis and R reference speakers talk, alone and together."""
+
+    hypothesis: list[str]
+    reference: list[str]
+    # (H, R), (H,) and (R,) seconds.
+    shared: FloatArray
+    theirs: FloatArray
+    ours: FloatArray
+
+
+def _share_speech(seconds: StateSeconds) -> SharedSpeech:
+    hypothesis = sorted(set().union(*(state.hypothesis for state in seconds)))
+    reference = sorted(set().union(*(state.reference for state in seconds)))
+    rows = {name: row for row, name in enumerate(hypothesis)}
+    columns = {name: column for column, name in enumerate(reference)}
+    shared = np.zeros((len(rows), len(columns)))
+    theirs, ours = np.zeros(len(rows)), np.zeros(len(columns))
+    for state, duration in seconds.items():
+        here = [rows[name] for name in state.hypothesis]
+        there = [columns[name] for name in state.reference]
+        shared[np.ix_(here, there)] += duration
+        theirs[here] += duration
+        ours[there] += duration
+    return SharedSpeech(hypothesis, reference, shared, theirs, ours)
+
+
+# ---- rates -------------------------------------------------------------------------
+
+
+def map_speakers(seconds: StateSeconds) -> dict[str, str]:
+    """Map hypothesis to reference speakers so that they share the most time."""
+    speech = _share_speech(seconds)
+    return {
+        speech.hypothesis[row]: speech.reference[column]
+        for row, column in zip(*_match(speech.shared), strict=True)
+        if speech.shared[row, column] > 0
     }
-    owners = {mapping.get(label, label): name for label, name in names.items()}
-    return annotation.rename_labels(mapping=mapping), owners
 
 
-def score_mapped(reference: ScoredReference, mapped: "Annotation") -> Score:
-    """Score a hypothesis from `map_speakers`."""
-    from pyannote.metrics.identification import IdentificationErrorRate
-
-    seconds = IdentificationErrorRate().compute_components(
-        reference.annotation, mapped, uem=reference.scored
-    )
-    return Score(
-        seconds["total"],
-        seconds["missed detection"],
-        seconds["false alarm"],
-        seconds["confusion"],
-        _sum_jaccard(
-            mapped * reference.annotation,
-            _durations(mapped),
-            _durations(reference.annotation),
-        ),
-        len(reference.annotation.labels()),
-    )
-
-
-def _durations(annotation: "Annotation") -> FloatArray:
-    return np.array([annotation.label_duration(name) for name in annotation.labels()])
-
-
-def _sum_jaccard(shared: FloatArray, theirs: FloatArray, ours: FloatArray) -> float:
-    """Return the minimum sum of Jaccard error rates over all speaker mappings.
-
-    `shared` holds the (H, R) seconds that hypothesis and reference speakers have in
-    common, `theirs` (H,) and `ours` (R,) those of each speaker.
-    """
+def _match(gain: FloatArray) -> tuple[IntArray, IntArray]:
+    """Pair rows and columns one to one so that the gains (>= 0) add up to the most."""
+    rows, columns = (np.flatnonzero(gain.any(axis=axis)) for axis in (1, 0))
+    if rows.size == 0:
+        return rows, rows
+    # Nothing is better than the best of each row or column, if these do not collide.
+    best_columns, best_rows = gain[rows].argmax(axis=1), gain[:, columns].argmax(axis=0)
+    if len(np.unique(best_columns)) == len(rows):
+        return rows, best_columns
+    if len(np.unique(best_rows)) == len(columns):
+        return best_rows, columns
+    # Takes a third of a second to load.
     from scipy.optimize import linear_sum_assignment
 
-    index = shared / (theirs[:, np.newaxis] + ours - shared)
+    return linear_sum_assignment(gain, maximize=True)
+
+
+def count_errors(seconds: StateSeconds, mapping: Mapping[str, str]) -> Score:
+    """Count the error seconds of mapped hypothesis speakers."""
+    scored = missed = false_alarm = confusion = 0.0
+    for state, duration in seconds.items():
+        ours, theirs = len(state.reference), len(state.hypothesis)
+        correct = sum(mapping.get(name) in state.reference for name in state.hypothesis)
+        scored += duration * ours
+        missed += duration * max(ours - theirs, 0)
+        false_alarm += duration * max(theirs - ours, 0)
+        confusion += duration * (min(ours, theirs) - correct)
+    return Score(scored, missed, false_alarm, confusion)
+
+
+def _count_jaccard(seconds: StateSeconds) -> Score:
+    """Return the minimum sum of Jaccard error rates over all speaker mappings."""
+    speech = _share_speech(seconds)
+    index = speech.shared / (speech.theirs[:, np.newaxis] + speech.ours - speech.shared)
+    matched = float(index[_match(index)].sum())
     # Rounding must not make an error rate negative.
-    return max(len(ours) - float(index[linear_sum_assignment(-index)].sum()), 0.0)
+    return Score(
+        jaccard=max(len(speech.ours) - matched, 0.0), speakers=len(speech.ours)
+    )

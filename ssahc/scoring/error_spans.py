@@ -9,16 +9,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, get_args
 
-from ssahc.core.turns import list_speakers
-from ssahc.core.types import Turn
-from ssahc.scoring.der import (
-    Score,
-    ScoringOptions,
-    Spans,
-    crop_reference,
-    map_speakers,
-    score_mapped,
-)
+from ssahc.core.turns import list_speakers, to_annotation
+from ssahc.core.types import RttmObject, Turn
+from ssahc.scoring.der import Score, map_speakers, measure_states, score_recording
+from ssahc.scoring.regions import ScoringOptions, Spans, find_regions, subtract
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -74,31 +68,38 @@ def find_errors(
     options: ScoringOptions,
     *,
     uem: Spans | None = None,
+    objects: Sequence[RttmObject] = (),
 ) -> ErrorAnalysis:
     """Find the errors of a hypothesis; arguments are those of `score_recording`."""
-    from pyannote.core import Segment
+    from pyannote.core import Segment, Timeline
     from pyannote.metrics.errors.identification import IdentificationErrorAnalysis
 
-    scored = crop_reference(reference, options, uem=uem)
-    mapped, names = map_speakers(scored, hypothesis)
+    regions = find_regions(reference, options, uem=uem, objects=objects)
+    mapping = map_speakers(measure_states(reference, hypothesis, regions.mapped))
+    # A prefix keeps unmapped speakers apart from reference speakers of the same name.
+    names = {
+        turn.speaker: mapping.get(turn.speaker, f"hypothesis {turn.speaker}")
+        for turn in hypothesis
+    }
+    renamed = [Turn(turn.start, turn.end, names[turn.speaker]) for turn in hypothesis]
     differences = IdentificationErrorAnalysis().difference(
-        scored.annotation, mapped, uem=scored.scored
+        to_annotation(reference, "").support(),
+        to_annotation(renamed, "").support(),
+        uem=Timeline(Segment(start, end) for start, end in regions.scored),
     )
-    spans = scored.uem.extent()
-    turns = (*reference, *hypothesis)
-    extent = Segment(
-        min([spans.start, *(turn.start for turn in turns)]),
-        max([spans.end, *(turn.end for turn in turns)]),
-    )
-    speakers = {turn.speaker for turn in reference}
+    times = [time for span in regions.uem for time in span]
+    times += [
+        time for turn in (*reference, *hypothesis) for time in (turn.start, turn.end)
+    ]
+    extent = min(times), max(times)
     return ErrorAnalysis(
         tuple(sorted(reference)),
         tuple(sorted(hypothesis)),
-        score_mapped(scored, mapped),
-        {name: label for label, name in names.items() if label in speakers},
-        _list_errors(differences, names),
-        tuple((gap.start, gap.end) for gap in scored.scored.gaps(support=extent)),
-        (extent.start, extent.end),
+        score_recording(reference, hypothesis, options, uem=uem, objects=objects),
+        mapping,
+        _list_errors(differences, {label: name for name, label in names.items()}),
+        tuple(subtract([extent], regions.scored)),
+        extent,
     )
 
 

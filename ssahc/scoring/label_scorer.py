@@ -6,25 +6,21 @@ seconds that every window shares with every reference speaker.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import DataError
 from ssahc.core.turns import Piece, make_turns, split_windows
-from ssahc.core.types import FloatArray, IntArray, Turn, as_matrix
-from ssahc.scoring.der import (
-    Score,
+from ssahc.core.types import FloatArray, IntArray, RttmObject, Turn, as_matrix
+from ssahc.scoring.der import Score, count_errors, measure_states
+from ssahc.scoring.regions import (
     ScoringOptions,
     Spans,
-    crop_reference,
-    map_speakers,
-    score_mapped,
+    find_regions,
+    intersect,
 )
-
-if TYPE_CHECKING:
-    from pyannote.core import Annotation, Timeline
 
 
 class SupportsCut(Protocol):
@@ -48,6 +44,8 @@ class LabelScorer:
     options : ScoringOptions
     uem : sequence of (start, end), optional
         Spans to score, in seconds.
+    objects : sequence of RttmObject, optional
+        Other objects of the reference.
 
     Raises
     ------
@@ -62,47 +60,50 @@ class LabelScorer:
         options: ScoringOptions = ScoringOptions(),
         *,
         uem: Spans | None = None,
+        objects: Sequence[RttmObject] = (),
     ) -> None:
         segments = as_matrix(segments, "segments")
-        scored = crop_reference(reference, options, uem=uem)
-        covered, _ = map_speakers(scored, make_turns(segments, ["1"] * len(segments)))
-        score = score_mapped(scored, covered)
+        regions = find_regions(reference, options, uem=uem, objects=objects)
+        covered = make_turns(segments, ["1"] * len(segments))
+        score = count_errors(measure_states(reference, covered, regions.scored), {})
         self.scored = score.scored
         self.missed, self.false_alarm = score.missed, score.false_alarm
-        # (N, R) seconds that each window shares with each reference speaker: in the UEM
-        # (for the speaker mapping) and where errors count.
+        # (N, R) seconds that each window shares with each reference speaker: where
+        # speakers are mapped, and where errors count.
         pieces, count = split_windows(segments), len(segments)
-        self.everywhere = _shared_seconds(scored.annotation, scored.uem, pieces, count)
-        self.counted = _shared_seconds(scored.annotation, scored.scored, pieces, count)
+        self.mapped = _shared_seconds(reference, regions.mapped, pieces, count)
+        self.counted = _shared_seconds(reference, regions.scored, pieces, count)
 
     def score(self, labels: IntArray) -> Score:
         """Score labels (N,) of the windows; DataError unless they are 0..K-1."""
         from scipy.optimize import linear_sum_assignment
 
-        labels, count = np.asarray(labels), len(self.everywhere)
+        labels, count = np.asarray(labels), len(self.mapped)
         is_whole = labels.shape == (count,) and labels.dtype.kind in "iu"
         if not is_whole or (labels < 0).any():
             raise DataError(
                 f"expected {count} labels, whole numbers from 0, found {labels}"
             )
         member = np.eye(labels.max() + 1)[labels]
-        ours, theirs = linear_sum_assignment(member.T @ self.everywhere, maximize=True)
+        ours, theirs = linear_sum_assignment(member.T @ self.mapped, maximize=True)
         correct = (member.T @ self.counted)[ours, theirs].sum()
         confusion = max(self.scored - self.missed - float(correct), 0.0)
         return Score(self.scored, self.missed, self.false_alarm, confusion)
 
 
 def _shared_seconds(
-    reference: "Annotation", where: "Timeline", pieces: Sequence[Piece], count: int
+    reference: Sequence[Turn], where: Spans, pieces: Sequence[Piece], count: int
 ) -> FloatArray:
     """Return the (count, R) seconds of each speaker in the pieces of each window."""
-    speakers = reference.labels()
+    speakers = sorted({turn.speaker for turn in reference})
     seconds = np.zeros((count, len(speakers)))
     edges = np.array([(piece.start, piece.end) for piece in pieces]).reshape(-1, 2)
     windows = [piece.window for piece in pieces]
     for column, speaker in enumerate(speakers):
-        speech = reference.label_timeline(speaker).crop(where).support()
-        bounds = np.array([(part.start, part.end) for part in speech])
+        turns = [
+            (turn.start, turn.end) for turn in reference if turn.speaker == speaker
+        ]
+        bounds = np.array(intersect(turns, where))
         if len(bounds) == 0:
             continue
         # Speech up to a given time is piecewise linear between the bounds.

@@ -1,4 +1,12 @@
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kaldi_tables import read_labels
 
 from ssahc.core.errors import FormatError
@@ -72,6 +80,21 @@ def test_rttm_survives_a_round_trip(tmp_path):
     rttm = read_rttm(path)
     assert rttm.turns == turns
     assert rttm.channels == {"a": "1", "b": "1"}
+
+
+@given(st.lists(st.floats(1e-5, 3), min_size=1, max_size=20))
+def test_turns_that_follow_each_other_do_not_overlap_once_written(lengths):
+    times = np.cumsum([0.0004, *lengths])
+    turns = [Turn(start, end, "a") for start, end in pairwise(times.tolist())]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rttm"
+        write_rttm(path, {"r": turns})
+        fields = [line.split() for line in path.read_text().splitlines()]
+    spans = [(Decimal(line[3]), Decimal(line[3]) + Decimal(line[4])) for line in fields]
+    assert all(start < end for start, end in spans)
+    assert all(end == start for (_, end), (start, _) in pairwise(spans))
+    whole = sum(float(end - start) for start, end in spans)
+    assert whole == pytest.approx(times[-1] - times[0], abs=1e-3)
 
 
 def test_uem_spans_are_sorted(write):

@@ -20,8 +20,9 @@ from ssahc.io.text import read_reco2num_spk, read_segments, read_spk2utt
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
-from ssahc.scoring.der import Score, ScoringOptions, score_recording
+from ssahc.scoring.der import Score, score_recording
 from ssahc.scoring.label_scorer import LabelScorer
+from ssahc.scoring.regions import ScoringOptions
 
 FOLDERS = {
     "scores_te0.1": PldaOptions(0.1),

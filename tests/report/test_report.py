@@ -24,8 +24,9 @@ from ssahc.io.xvectors import write_xvector_dir
 from ssahc.pipeline.tune import Sweep
 from ssahc.report.page import RecordingEntry, RunReport, rank, render
 from ssahc.report.svg import lay_out
-from ssahc.scoring.der import Score, ScoringOptions
+from ssahc.scoring.der import Score
 from ssahc.scoring.error_spans import find_errors
+from ssahc.scoring.regions import ScoringOptions
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

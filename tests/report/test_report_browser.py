@@ -7,8 +7,8 @@ import pytest
 
 from ssahc.core.types import Turn
 from ssahc.report.page import RecordingEntry, RunReport, render
-from ssahc.scoring.der import ScoringOptions
 from ssahc.scoring.error_spans import find_errors
+from ssahc.scoring.regions import ScoringOptions
 
 pytest.importorskip("jinja2")
 webdriver = pytest.importorskip("selenium.webdriver")

@@ -16,8 +16,9 @@ from ssahc.report.palette import DISTINCT_COLORS, ERROR_COLORS, speaker_color
 from ssahc.report.rates import save_curves, save_speakers
 from ssahc.report.timeline import save_timeline
 from ssahc.scoring.breakdown import break_down
-from ssahc.scoring.der import Score, ScoringOptions
+from ssahc.scoring.der import Score
 from ssahc.scoring.error_spans import find_errors
+from ssahc.scoring.regions import ScoringOptions
 
 pytest.importorskip("matplotlib")
 REFERENCE = [Turn(0, 6, "A"), Turn(5, 9, "B"), Turn(10, 14, "A")]

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssahc.core.types import Turn
-from ssahc.scoring.der import ScoringOptions, score_recording
+from ssahc.scoring.der import score_recording
 from ssahc.scoring.error_spans import ERROR_KINDS, ErrorSpan, find_errors
+from ssahc.scoring.regions import ScoringOptions
 
 NO_COLLAR = ScoringOptions(collar=0)
 

@@ -7,8 +7,9 @@ from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.turns import make_turns
 from ssahc.core.types import Turn
-from ssahc.scoring.der import ScoringOptions, score_recording
+from ssahc.scoring.der import score_recording
 from ssahc.scoring.label_scorer import LabelScorer, score_thresholds
+from ssahc.scoring.regions import ScoringOptions
 
 UEMS = (None, [(2.0, 9.0)], [(0.0, 3.1), (5.0, 20.0)], [(1.0, 8.0), (4.0, 12.0)])
 
