@@ -16,7 +16,7 @@ from ssahc.io.xvectors import open_xvector_dir
 from ssahc.learning.options import LearningOptions
 
 # Of the product and of the file that are timed.
-_SIDE, _BYTES = 2048, 1 << 26
+SIDE, BYTES = 2048, 1 << 26
 # Dimensions of the factors of an affinity.
 _FACTORS = 10
 # First clusters of resegmentation, iterations there, and where speakers are merged one
@@ -43,11 +43,11 @@ class Machine:
     def measured(cls, folder: Path) -> "Machine":
         """Measure this machine; a file in this folder is written and read."""
         file = folder / "zeros"
-        file.write_bytes(bytes(_BYTES))
-        left, right = np.ones((2, _SIDE, _SIDE), np.float32)
+        file.write_bytes(bytes(BYTES))
+        left, right = np.ones((2, SIDE, SIDE), np.float32)
         return cls(
-            _BYTES / _fastest(file.read_bytes),
-            2 * _SIDE**3 / _fastest(lambda: left @ right),
+            BYTES / _fastest(file.read_bytes),
+            2 * SIDE**3 / _fastest(lambda: left @ right),
         )
 
     def limit(self, read: float, flops: float) -> float:

@@ -193,15 +193,6 @@ def run(fuzz, monkeypatch, capsys):
     return run
 
 
-def test_short_run_prints_a_table(run, tmp_path):
-    pytest.importorskip("atheris")
-    status, out = run("--seconds", 0.5, "--keep", tmp_path, "uem")
-    assert status == 0, out
-    header, line = (text.split() for text in out.splitlines())
-    assert (header[0], line[0]) == ("reader", "uem")
-    assert int(line[1]) > 10
-
-
 def test_replay_reads_an_input_again(run, seeds, tmp_path):
     for seed, expected in (("bad-overlap", "refused: "), ("good-spans", "accepted")):
         (tmp_path / seed).write_bytes(seeds["uem"][seed])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__, speed
-from benchmarks.support import gpu, limits, peers, processes, sweeps
+from benchmarks.support import gpu, limits, methods, peers, processes, sweeps
 from ssahc import diarize_recording, make_options
 
 MIB = 2**20
@@ -51,7 +51,7 @@ def test_failing_process_raises_with_its_message():
         processes.run([sys.executable, "-c", "raise SystemExit('told why')"])
 
 
-def test_long_runs_are_not_repeated():
+def test_long_runs_are_not_repeated_and_medians_are_shown():
     taken = {"a": 1.0, "b": 15.0, "c": 100.0}
     order = []
 
@@ -65,9 +65,6 @@ def test_long_runs_are_not_repeated():
     assert order == [*"aabbcc", *"aa", *"aa"]
     assert found["b"].median("wall") == 30
     assert found["b"].median("peak") == MIB
-
-
-def test_median_and_range_are_shown():
     assert runs(3, 1, 2).show("wall") == "2.0 (1.0-3.0)"
     assert runs(3).show("peak", ".0f", MIB) == "3"
 
@@ -88,8 +85,8 @@ def test_growth_is_a_power_of_the_size(values, expected):
 
 def test_long_runs_are_foreseen():
     sweep = {10: runs(1.0), 20: runs(8.0)}
-    # Twice as many CPU seconds as wall.
     assert sweeps.foresee(sweep, 40) == 0
+    # Twice as many CPU seconds as wall.
     assert sweeps.foresee(sweep | {40: runs(57.0)}, 80) == pytest.approx(2 + 14 * 8**2)
     assert sweeps.foresee({10: runs(1.0)}, 40) == 0
 
@@ -121,14 +118,18 @@ def test_peers_find_the_same_clusters_as_ssahc(corpus, name):
 
 def test_operations_are_counted_per_window_and_per_pair():
     # Per window at first, per pair of windows for long recordings.
-    assert limits.count_flops([100] * 7, 16, learns=True) == pytest.approx(
-        7 * limits.count_flops([100], 16, learns=True)
+    one, seven, long, learned = (
+        limits.count_flops(lengths, 16, learns=learns)
+        for lengths, learns in (
+            ([100], True),
+            ([100] * 7, True),
+            ([10**7], False),
+            ([10**7], True),
+        )
     )
-    long = limits.count_flops([10**7], 16, learns=False)
-    assert long == pytest.approx(10 * 10.0**14, rel=1e-3)
-    assert limits.count_flops([10**7], 16, learns=True) == pytest.approx(
-        3 * long, rel=1e-3
-    )
+    assert seven == pytest.approx(7 * one)
+    assert long == pytest.approx(1e15, rel=1e-3)
+    assert learned == pytest.approx(3 * long, rel=1e-3)
 
 
 def test_devices_are_compared_by_their_labels(corpus, monkeypatch, capsys):
@@ -153,30 +154,41 @@ def test_devices_are_compared_by_their_labels(corpus, monkeypatch, capsys):
     assert "the same in 2 of 3 recordings" in capsys.readouterr().out
 
 
-def test_tiny_run(tmp_path, monkeypatch, capsys):
+def test_tiny_run(tmp_path, monkeypatch, capsys, ssahc_here):
+    def run(command, environment=None, *, patience=0.0):
+        """Run ssahc in this process, peers in one of their own."""
+        if command[1:3] != ["-m", "ssahc"]:
+            return processes.run(command, environment, patience=patience)
+        printed.append(capsys.readouterr().out)
+        assert ssahc_here(*command[3:]).returncode == 0
+        return processes.Usage(cpu=0.5, wall=0.5, peak=60 * MIB)
+
+    printed = []
     picture = tmp_path / "picture.png"
     options = ["--sections", "long", "gpu", "--methods", "plda", "scipy"]
     options += ["--largest", "300", "--repeat", "1", "--memory", "0.0001"]
     command = ["benchmarks", "speed", *options, "--picture", str(picture)]
     monkeypatch.setattr(sys, "argv", command)
     monkeypatch.setattr(speed, "warm_up", lambda bench, part: None)
+    monkeypatch.setattr(methods, "run", run)
     monkeypatch.setattr(speed, "find_gpu", lambda: None)
     monkeypatch.setattr(speed, "SIZES", (100, 150))
+    monkeypatch.setattr(limits, "SIDE", 100)
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     assert ended.value.code == 0
-    printed = capsys.readouterr().out
+    text = "".join([*printed, capsys.readouterr().out])
     cells = [
         [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in printed.splitlines()
+        for line in text.splitlines()
         if line.startswith("|")
     ]
     rows = {row[0]: row for row in cells if len(row) == 4}
     assert rows["peak MiB"] == ["peak MiB", "100", "150", "exponent"]
-    assert 50 < float(rows["plda"][2]) < 1000
+    assert rows["plda"][1:3] == ["60", "60"]
     assert float(rows["scipy"][1]) > 30
     # Eight bytes for each of 150^2 pairs are more than a ten-thousandth of a GiB.
     assert rows["scipy"][2] == ""
-    assert "scipy is left out from 150 on: its matrix" in printed
-    assert "GPU: there is none" in printed
+    assert "scipy is left out from 150 on: its matrix" in text
+    assert "GPU: there is none" in text
     assert picture.stat().st_size > 1000
