@@ -43,7 +43,7 @@ class Row(NamedTuple):
 def read_page() -> dict[str, dict[str, Row]]:
     """Return the tables of docs/faults.md: section, then fault, to its row."""
     sections: dict[str, dict[str, Row]] = {}
-    path = Path(__file__).parents[2] / "docs" / "faults.md"
+    path = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
     for line in path.read_text().splitlines():
         if line.startswith("## "):
             rows = sections.setdefault(line.removeprefix("## "), {})
