@@ -309,11 +309,11 @@ def broken(folder):
 
 @pytest.fixture(scope="session")
 def faults_page():
-    """The tables of docs/faults.md: section, then fault, to its row."""
+    """The tables of docs/reference/faults.md: section, then fault, to its row."""
     return PAGE
 
 
-# What docs/faults.md calls it: exit status, and which of three recordings are done.
+# What faults.md calls it: exit status, and which of three recordings are done.
 SURVIVORS = {
     "everything": (0, ["a000", "a001", "a002"]),
     "everything (a warning)": (0, ["a000", "a001", "a002"]),
@@ -325,7 +325,7 @@ SURVIVORS = {
 
 @pytest.fixture
 def as_the_page_says(broken, folder, ssahc_here, monkeypatch):
-    """Break the folders, diarize and check; compare with a row of docs/faults.md."""
+    """Break the folders, diarize and check; compare with a row of faults.md."""
 
     def run(row: Row, hurt, *, checked=True):
         monkeypatch.chdir(folder)

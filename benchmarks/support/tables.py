@@ -1,4 +1,4 @@
-"""Markdown tables to paste into RESULTS.md."""
+"""Markdown tables to paste into docs/results."""
 
 from collections.abc import Iterable, Sequence
 

@@ -350,7 +350,7 @@ if stage_is 7; then
       folder=$exp/$system/$condition
       cat "$folder/$first/rttm" "$folder/$second/rttm" > "$folder/rttm" || exit 1
       # DER %, N* known and unknown. The paper's figures are for the real x-vectors,
-      # ours for the simulated ones of the same shape (callhome_shaped in RESULTS.md):
+      # ours for the simulated ones of the same shape (callhome_shaped in docs/results):
       #                     paper           callhome_shaped
       #   plda              7.01   8.00     5.43   6.45
       #   plda-te0.3                        3.85   5.48

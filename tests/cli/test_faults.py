@@ -1,4 +1,4 @@
-"""The sections of docs/faults.md on x-vectors and models, and the page itself."""
+"""The sections of faults.md on x-vectors and models, and the page itself."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The section of docs/faults.md on Kaldi's archives and scp files."""
+"""The section of docs/reference/faults.md on Kaldi's archives and scp files."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""Faults of output files: each row of docs/faults.md is brought about."""
+"""Faults of output files: each row of docs/reference/faults.md is brought about."""
 
 import os
 import shutil

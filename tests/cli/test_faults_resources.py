@@ -1,6 +1,6 @@
 """Memory that is full, inputs that change, output that nobody reads.
 
-Each is brought about, and is as docs/faults.md says.
+Each is brought about, and is as docs/reference/faults.md says.
 """
 
 import os

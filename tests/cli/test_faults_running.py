@@ -1,6 +1,6 @@
 """Full disks, odd files in the output folder, stopped processes.
 
-Each row of docs/faults.md is brought about.
+Each row of docs/reference/faults.md is brought about.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""The section of docs/faults.md on score matrices, RTTM and UEM files."""
+"""The section of docs/reference/faults.md on score matrices, RTTM and UEM files."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""The section of docs/faults.md on tables and the ids in them."""
+"""The section of docs/reference/faults.md on tables and the ids in them."""
 
 import os
 import unicodedata

@@ -23,7 +23,12 @@ def test_other_processes_give_the_same_bytes(request, here, where):
             patch.setattr("ssahc.cli.diarize_task.has_gpu", None)
         elsewhere = here.run(where, value, out="elsewhere", options=options)
     assert alone.returncode == elsewhere.returncode == 1
-    assert elsewhere.stderr == alone.stderr
+    # On a busy machine a line of progress may come first.
+    said = [
+        [line for line in run.stderr.splitlines() if ": diarizing: " not in line]
+        for run in (alone, elsewhere)
+    ]
+    assert said[0] == said[1]
     for name in ("rttm", "labels", "scores.ark", "scores.scp", "config.toml"):
         paths = (here.folder / out / name for out in ("alone", "elsewhere"))
         assert len({path.read_bytes() for path in paths}) == 1

@@ -1,4 +1,4 @@
-"""The tables of docs/faults.md, and a check of a run against its row."""
+"""The tables of docs/reference/faults.md, and a check of a run against its row."""
 
 import multiprocessing
 import re
@@ -18,7 +18,7 @@ STATUS = {
 
 
 class Row(NamedTuple):
-    """A row of docs/faults.md: message and survivors."""
+    """A row of docs/reference/faults.md: message and survivors."""
 
     seen: str
     survives: str
@@ -41,9 +41,9 @@ class Row(NamedTuple):
 
 
 def read_page() -> dict[str, dict[str, Row]]:
-    """Return the tables of docs/faults.md: section, then fault, to its row."""
+    """Return the tables of faults.md: section, then fault, to its row."""
     sections: dict[str, dict[str, Row]] = {}
-    path = Path(__file__).parents[2] / "docs" / "faults.md"
+    path = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
     for line in path.read_text().splitlines():
         if line.startswith("## "):
             rows = sections.setdefault(line.removeprefix("## "), {})
