@@ -17,7 +17,7 @@ speakers of all recordings.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 from operator import add
@@ -159,41 +159,32 @@ class State(NamedTuple):
 StateSeconds = Mapping[State, float]
 
 
-def iterate_states(
+def measure_states(
     reference: Sequence[Turn], hypothesis: Sequence[Turn], spans: Spans
-) -> Iterator[tuple[float, float, State]]:
-    """Yield the stretches of disjoint spans in which the same speakers talk.
+) -> StateSeconds:
+    """Return the seconds of every state within disjoint spans.
 
-    Each is given by its start and end in seconds and its state. Turns of one speaker
-    may overlap.
+    Turns of one speaker may overlap.
     """
     edges: list[tuple[float, int, int, str]] = []
     for side, turns in enumerate((reference, hypothesis)):
         check_turns(turns)
-        for turn in turns:
-            edges += [(turn.start, side, 1, turn.speaker)]
-            edges += [(turn.end, side, -1, turn.speaker)]
-    for start, end in spans:
-        edges += [(start, 2, 1, ""), (end, 2, -1, "")]
+        edges += [(turn.start, side, 1, turn.speaker) for turn in turns]
+        edges += [(turn.end, side, -1, turn.speaker) for turn in turns]
+    edges += [(start, 2, 1, "") for start, _ in spans]
+    edges += [(end, 2, -1, "") for _, end in spans]
     # Of each side, and of the spans, what is open and how many times.
     sides: list[Counter[str]] = [Counter(), Counter(), Counter()]
+    seconds: defaultdict[State, float] = defaultdict(float)
     since = -inf
     for time, side, step, name in sorted(edges):
         if sides[2] and since < time:
-            yield since, time, State(frozenset(sides[0]), frozenset(sides[1]))
+            state = State(frozenset(sides[0]), frozenset(sides[1]))
+            seconds[state] += time - since
         since = time
         sides[side][name] += step
         if not sides[side][name]:
             del sides[side][name]
-
-
-def measure_states(
-    reference: Sequence[Turn], hypothesis: Sequence[Turn], spans: Spans
-) -> StateSeconds:
-    """Return the seconds of every state within disjoint spans."""
-    seconds: defaultdict[State, float] = defaultdict(float)
-    for start, end, state in iterate_states(reference, hypothesis, spans):
-        seconds[state] += end - start
     return seconds
 
 
