@@ -6,7 +6,9 @@ import importlib
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("table1", "callhome", "speed", "accuracy", "ablation", "interrupt")
+BENCHMARKS = (
+    *("table1", "callhome", "speed", "scoring", "accuracy", "ablation", "interrupt"),
+)
 STUDIES = ("fit", "pieces", "metric_learning", "soak", "memory", "segments")
 
 
