@@ -78,7 +78,7 @@ def read_rttm(path: Path | str) -> Rttm:
         On a malformed line, an unknown type, a negative time, a recording on two
         channels, or a file that is not empty but has no SPEAKER line.
     """
-    path, rttm = Path(path), Rttm()
+    path, rttm, number = Path(path), Rttm(), 0
     for number, (recording, channel, item) in parse_lines(
         path, _parse_object, comments=_COMMENTS
     ):
@@ -96,7 +96,7 @@ def read_rttm(path: Path | str) -> Rttm:
             rttm.turns.setdefault(recording, []).append(item)
         else:
             rttm.objects.setdefault(recording, []).append(item)
-    if rttm.objects and not rttm.turns:
+    if number and not rttm.turns:
         raise FormatError("holds no SPEAKER line; is this an RTTM file?", path=path)
     return rttm
 

@@ -214,7 +214,7 @@ def test_wrong_usage_and_unusable_references_are_refused(data, tune):
         ((*COSINE, "--folds", "4"), "ref", "--folds 4 needs as many recordings, fou"),
         ((*COSINE, "--uem", "ref"), "ref", "ref:1: "),
         (COSINE, "nothing", "nothing: no such file"),
-        (COSINE, "counts", "counts: holds no SPEAKER line"),
+        (COSINE, "counts", "counts:1: expected SPEAKER"),
         (COSINE, "short", "no reference speech is left to tune on"),
         (COSINE, "strange", "no recording could be done"),
     ):

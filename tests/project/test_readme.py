@@ -93,7 +93,7 @@ def test_commands_of_the_documentation_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.stem)
 def test_python_examples_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    run_commands(["ssahc simulate corpus"])
+    assert CliRunner().invoke(cli, ["simulate", "corpus"]).exit_code == 0
     # A block, and the output that stands below it, if any does.
     pattern = r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?"
     blocks = re.findall(pattern, page.read_text(), re.MULTILINE | re.S)
