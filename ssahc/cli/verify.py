@@ -23,7 +23,7 @@ from ssahc.core.types import FloatArray, IntArray
 from ssahc.core.validation import flag
 from ssahc.io.files import check_output
 from ssahc.io.labelled import Xvectors, read_xvectors
-from ssahc.io.scp import read_scp
+from ssahc.io.scp import find_archives
 from ssahc.io.text import read_spk2utt
 from ssahc.io.trials import Trials, read_trial_scores, read_trials, write_trial_scores
 from ssahc.io.xvectors import SCP
@@ -130,7 +130,7 @@ def _find_inputs(source: Path, trials: Path, run: VerifyConfig) -> Iterator[Path
     for path in (source, run.scoring.enroll_dir):
         if path is not None and path.is_dir():
             yield path / SCP
-            yield from {entry.archive for entry in read_scp(path / SCP).values()}
+            yield from find_archives(path / SCP)
         elif path is not None:
             yield path
 
