@@ -1,8 +1,8 @@
 """The objects that travel between modules; nothing here computes or reads files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,8 @@ ClusteringName = Literal["ahc", "kmeans", "xmeans", "spectral", "vb"]
 LARGEST = 1e30
 # The sum of all affinities of a recording must stay within float32.
 LARGEST_AFFINITY = 1e25
+# Seconds: windows of one x-vector are not as long.
+_LONGEST_WINDOW = 100.0
 # Kinds of arrays that numpy would convert to floats silently, losing information.
 _NO_NUMBERS = {
     "c": "complex numbers",
@@ -65,6 +67,17 @@ def find_unusable(xvectors: FloatArray) -> Iterator[tuple[IntArray, str]]:
             yield np.flatnonzero(~rows), fault
 
 
+def suspect_unit(segments: FloatArray) -> str | None:
+    """Return a warning if windows (N, 2) are too long for seconds; None if not."""
+    typical = float(np.median(segments[:, 1] - segments[:, 0])) if len(segments) else 0
+    if typical <= _LONGEST_WINDOW:
+        return None
+    return (
+        f"the median window lasts {typical:g} s; are these times in milliseconds or "
+        "samples? They must be in seconds"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """One recording: its windows in time and their x-vectors.
@@ -91,6 +104,21 @@ class Recording:
     utterances: tuple[str, ...]
     segments: FloatArray
     xvectors: FloatArray
+
+    @classmethod
+    def from_arrays(
+        cls,
+        recording_id: str,
+        xvectors: ArrayLike,
+        segments: ArrayLike,
+        utterances: Sequence[str] | None = None,
+    ) -> Self:
+        """Return a recording of arrays; its windows are numbered if not named."""
+        vectors = as_matrix(xvectors, "x-vectors")
+        if utterances is None:
+            utterances = [f"{recording_id}-{row:07d}" for row in range(len(vectors))]
+        times = as_matrix(segments, "segments")
+        return cls(str(recording_id), tuple(utterances), times, vectors)
 
     def __post_init__(self) -> None:
         # Integer arrays would truncate times.

@@ -30,6 +30,7 @@ from ssahc.io.xvectors import (
     read_listing,
     require_folder,
     unusable_xvector,
+    warn_of_unit,
     warn_of_unused,
 )
 
@@ -111,6 +112,7 @@ def find_problems(
         report.add(_compare(folder, utterances, speaker_of))
         report.add(_find_gaps(folder, utterances, segments, entries))
         warn_of_unused(folder)
+    warn_of_unit(folder)
     empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
     warn_of(path / SEGMENTS, f"{len(empty)} segments have zero length", empty)
     if (path / RECO2NUM_SPK).exists():

@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from typing import get_args
+from dataclasses import is_dataclass
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -81,6 +82,45 @@ def test_arrays_of_any_kind_are_taken(recording):
     assert lists.annotation.uri == "recording"
     assert len(lists.annotation.labels()) == lists.num_speakers
     assert lists.learning
+
+
+def test_options_may_be_keywords(recording, tmp_path):
+    arrays = recording.xvectors, recording.segments
+    options = ssahc.make_options("paper-ssa1", num_speakers=3)
+    given = ssahc.diarize(*arrays, options=options)
+    named = ssahc.diarize(*arrays, preset="paper-ssa1", num_speakers=3)
+    assert given.num_speakers == named.num_speakers == 3
+    np.testing.assert_array_equal(given.affinity.dense(), named.affinity.dense())
+    for values, message in (
+        ({"num_speaker": 3}, "did you mean 'num_speakers'"),
+        ({"options": options, "gamma": 1.0}, "not both"),
+    ):
+        with pytest.raises(ssahc.UsageError, match=message):
+            ssahc.diarize(*arrays, **values)
+    ssahc.write_rttm(tmp_path / "one", named)
+    ssahc.write_rttm(tmp_path / "two", {"recording": named.turns})
+    assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text() != ""
+    with pytest.raises(ssahc.UsageError, match="need the id of their recording"):
+        ssahc.write_rttm(tmp_path / "three", named.turns)
+
+
+def list_types(options_class):
+    """Names and types of the fields of options, nested ones included."""
+    for name, kind in get_type_hints(options_class).items():
+        if is_dataclass(kind):
+            yield from list_types(kind)
+        elif name in options_class.__dataclass_fields__:
+            yield name, kind
+
+
+def test_keywords_have_the_names_and_types_of_the_options():
+    keywords = get_type_hints(ssahc.DiarizeKeywords)
+    assert keywords == dict(list_types(ssahc.DiarizeOptions))
+
+
+def test_arrays_in_milliseconds_are_noticed(caplog):
+    ssahc.diarize(np.eye(3), np.array([[0, 1500]] * 3))
+    assert "in milliseconds or samples?" in caplog.text
 
 
 def test_inputs_are_not_modified(recording, model):
