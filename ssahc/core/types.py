@@ -270,17 +270,17 @@ class Plda:
 class EmbeddingNet:
     """An embedding network trained on labelled x-vectors; outputs compare by cosine.
 
-    ``z = W2 h`` with ``h = sqrt(D) u / |u|`` and ``u = W1 (x - mean)``: the two-layer
+    ``z = W2 h`` with ``h = sqrt(D') u / |u|`` and ``u = W1 (x - mean)``: the two-layer
     network of Singh & Ganapathy (Interspeech 2020). A deeper one has residual layers
     between the two: ``h + V max(0, U h + b)``.
 
     Parameters
     ----------
-    whitening : (D, D) or (D, D + 1) array
-        W1; a last column beyond D is an offset.
-    hidden : tuple of (H, D + 1) and (D, H) arrays
+    whitening : (D', D) or (D', D + 1) array
+        W1; a last column beyond D is an offset. D' is D, or less if W1 projects.
+    hidden : tuple of (H, D' + 1) and (D', H) arrays
         U with b as its last column, and V, of each residual layer.
-    projection : (d, D) array
+    projection : (d, D') array
         W2.
     """
 
@@ -297,8 +297,9 @@ class Model:
     ----------
     mean : (D,) array, optional
         Global mean, subtracted from every x-vector.
-    transform : (D, D) or (D, D + 1) array, optional
-        Whitening; a last column beyond D is an offset (affine transform).
+    transform : (d, D) or (d, D + 1) array, optional
+        Whitening, or with d < D a projection such as LDA; a last column beyond D is an
+        offset (affine transform).
     plda : Plda, optional
         Trained on vectors that were centred, whitened and length-normalised.
     metric : EmbeddingNet, optional

@@ -260,10 +260,9 @@ def _compare_dimensions(
     for (dim, _), utterance in examples.items():
         if dim != usual:
             yield differing_dimension(folder.entries[utterance], dim, one, usual)
-    parts = [part for part in (model.mean, model.transform) if part is not None]
-    if examples and parts and len(parts[0]) != usual:
+    if examples and model.mean is not None and len(model.mean) != usual:
         yield FormatError(
-            f"x-vectors have {usual} dimensions, the model has {len(parts[0])}; "
+            f"x-vectors have {usual} dimensions, the model has {len(model.mean)}; "
             "give the model that belongs to them",
             path=folder.path / SCP,
         )

@@ -1,23 +1,22 @@
 """Recordings in numpy's ``.npz`` files."""
 
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import Recording
-from ssahc.io.files import is_word, open_regular, unreadable
+from ssahc.io.files import is_id, open_regular, unreadable
+from ssahc.io.text import LONGEST
 
+# Names of other arrays that a message lists.
+_MOST_NAMED = 5
 _XVECTORS, _SEGMENTS, _UTTERANCES = "xvectors", "segments", "utterances"
 _FORM = (
     f"expected an .npz file with arrays {_XVECTORS} (N, D) and {_SEGMENTS} (N, 2) in "
     f"seconds, and optionally {_UTTERANCES} (N,), as numpy.savez writes it"
 )
-# What numpy and zipfile raise for damaged files, and for pickles, which are not read.
-_UNREADABLE = (ValueError, EOFError, BadZipFile, zlib.error, RuntimeError)
 
 
 def read_npz(path: Path) -> Recording:
@@ -27,10 +26,9 @@ def read_npz(path: Path) -> Recording:
     a DataError if its arrays do not make a recording.
     """
     arrays = _read_arrays(path)
-    missing = {_XVECTORS, _SEGMENTS} - arrays.keys()
-    if missing:
-        found = ", ".join(sorted(arrays)) or "none"
-        raise FormatError(f"{_FORM}; found arrays {found}", path=path)
+    if {_XVECTORS, _SEGMENTS} - arrays.keys():
+        found = ", ".join(map(repr, arrays)) or "none"
+        raise FormatError(f"{_FORM}; found {found}", path=path)
     names = None
     if _UTTERANCES in arrays:
         names = _read_names(arrays[_UTTERANCES], path)
@@ -41,25 +39,33 @@ def read_npz(path: Path) -> Recording:
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     for name in (recording.id, *recording.utterances):
-        if not is_word(name):
+        if not is_id(name):
             raise DataError(f"{path}: ids must not have white space, found {name!r}")
+    if recording.segments.max() > LONGEST:
+        raise DataError(
+            f"{path}: expected seconds, found {recording.segments.max():g}, which is "
+            "years; are these samples or milliseconds?"
+        )
     return recording
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of a recording, or the names of all others."""
     try:
         with open_regular(path) as file:
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise FormatError(f"{_FORM}; found a single array", path=path)
-            with loaded:
-                wanted = {_XVECTORS, _SEGMENTS, _UTTERANCES}.intersection(loaded.files)
-                if {_XVECTORS, _SEGMENTS} <= wanted:
-                    return {name: loaded[name] for name in wanted}
-                return dict.fromkeys(loaded.files, np.empty(0))
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                return {"a single array": stored}
+            wanted = {_XVECTORS, _SEGMENTS, _UTTERANCES}.intersection(stored.files)
+            if {_XVECTORS, _SEGMENTS} <= wanted:
+                return {name: stored[name] for name in wanted}
+            return dict.fromkeys(stored.files[:_MOST_NAMED], np.empty(0))
     except OSError as error:
         raise unreadable(path, error) from error
-    except _UNREADABLE as error:
+    except MemoryError:
+        raise
+    # What zipfile, zlib and numpy raise on broken files is not documented.
+    except Exception as error:
         fault = "is damaged, or holds pickled objects, which are not read"
         raise FormatError(f"{fault}; {_FORM}", path=path) from error
 

@@ -78,10 +78,11 @@ def read_rttm(path: Path | str) -> Rttm:
         On a malformed line, an unknown type, a negative time, a recording on two
         channels, or a file that is not empty but has no SPEAKER line.
     """
-    path, rttm = Path(path), Rttm()
+    path, rttm, is_empty = Path(path), Rttm(), True
     for number, (recording, channel, item) in parse_lines(
         path, _parse_object, comments=_COMMENTS
     ):
+        is_empty = False
         if item is None:
             continue
         known = rttm.channels.setdefault(recording, channel)
@@ -96,7 +97,7 @@ def read_rttm(path: Path | str) -> Rttm:
             rttm.turns.setdefault(recording, []).append(item)
         else:
             rttm.objects.setdefault(recording, []).append(item)
-    if rttm.objects and not rttm.turns:
+    if not is_empty and not rttm.turns:
         raise FormatError("holds no SPEAKER line; is this an RTTM file?", path=path)
     return rttm
 

@@ -19,7 +19,7 @@ import numpy as np
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import Fault, FloatArray, Recording, suspect_unit
 from ssahc.io.ark import ArchiveWriter, Array, read_entries
-from ssahc.io.files import OnFault, atomic_write, is_word, raise_fault, warn_of
+from ssahc.io.files import OnFault, atomic_write, is_id, raise_fault, warn_of
 from ssahc.io.folders import make_folder
 from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
@@ -362,7 +362,7 @@ def _list_windows(
     for recording in recordings:
         ids = [("window", utterance) for utterance in recording.utterances]
         for kind, name in [("recording", recording.id), *ids]:
-            if not is_word(name):
+            if not is_id(name):
                 raise DataError(f"tables need ids without white space, found {name!r}")
             if (kind, name) in seen:
                 raise DataError(f"{kind} {name!r} is there twice; give each its own id")

@@ -41,6 +41,7 @@ def test_unusable_files_are_named_and_the_others_written(ssahc_here, files):
     np.savez("short.npz", xvectors=X, segments=TIMES[1:])
     np.savez("two words.npz", xvectors=X, segments=TIMES)
     np.savez("numbers.npz", xvectors=X, segments=TIMES, utterances=np.arange(12))
+    np.savez("samples.npz", xvectors=X, segments=1e8 * TIMES)
     np.save("single.npy", X)
     damaged = "is damaged, or holds pickled objects"
     faults = {
@@ -48,11 +49,12 @@ def test_unusable_files_are_named_and_the_others_written(ssahc_here, files):
         "text.npz": damaged,
         "empty.npz": damaged,
         "pickled.npz": damaged,
-        "other.npz": "found arrays embeddings, segments",
+        "other.npz": "found 'embeddings', 'segments'",
         "short.npz": "12 utterances need segments of shape (12, 2)",
         "two words.npz": "ids must not have white space",
         "numbers.npz": "utterances must be a vector of text",
-        "single.npy": "found a single array",
+        "samples.npz": "are these samples or milliseconds?",
+        "single.npy": "found 'a single array'",
         "missing.npz": "no such file",
     }
     done = ssahc_here("import", *faults, "meeting.npz", "x")

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from kaldi_tables import read_labels, read_table
 
 import ssahc
+from ssahc.backend.plda import project_plda
 from ssahc.cli import cli
 from ssahc.clustering.ahc import agglomerative_cluster
 from ssahc.io.model import write_model_dir
@@ -131,6 +132,31 @@ def test_inputs_are_not_modified(recording, model):
     second = ssahc.diarize(vectors, segments, model=model)
     np.testing.assert_array_equal(first.affinity.dense(), second.affinity.dense())
     np.testing.assert_array_equal(vectors, recording.xvectors)
+
+
+@pytest.mark.parametrize("columns", [0, 1], ids=["d x D", "d x (D+1)"])
+def test_lda_equals_projecting_by_hand(recording, model, rng, tmp_path, columns):
+    count, dim = 12, recording.xvectors.shape[1]
+    lda = np.hstack([model.transform[:count], rng.standard_normal((count, columns))])
+    centered = recording.xvectors - model.mean
+    projected = centered @ lda[:, :dim].T + lda[:, dim:].sum(axis=1)
+    plda = project_plda(model.plda, np.eye(count, dim))
+    ssahc.write_model_dir(tmp_path, ssahc.Model(model.mean, lda, plda))
+    with_lda = ssahc.read_model_dir(tmp_path)
+    by_hand = ssahc.Model(np.zeros(count), np.eye(count), plda)
+    times = recording.segments
+    for system in ("plda", "ssahc", "ssahc+plda"):
+        one = ssahc.diarize(recording.xvectors, times, model=with_lda, system=system)
+        two = ssahc.diarize(projected, times, model=by_hand, system=system)
+        assert one.labels.tolist() == two.labels.tolist()
+        np.testing.assert_allclose(
+            one.affinity.dense(), two.affinity.dense(), rtol=1e-3, atol=1e-3
+        )
+    # W1 is the LDA, and it is learned.
+    learned = ssahc.diarize(
+        recording.xvectors, times, model=with_lda, system="ssahc", start="model"
+    )
+    assert learned.learning
 
 
 def test_scores_replace_a_plda(recording, model):
