@@ -85,7 +85,7 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     SOURCE is an x-vector folder, of which only xvector.scp is read, or a file of
     scores: "enrolled test score" lines in any order. TRIALS has lines "enrolled test
     target|nontarget"; with --write-scores the third field may be missing, and trials
-    are only scored.
+    are only scored. The lists and scores of VoxCeleb, SITW and NIST are read as well.
 
     Exit status: 0 if all trials were scored; 1 if some lack an x-vector or a score
     (each is named, and the rates are those of the others); 2 on wrong usage or if no
