@@ -3,8 +3,10 @@
 # Annotations stay text, so that help() shows names, not what they stand for.
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_args
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,17 +33,20 @@ from ssahc.core.types import (
     Turn,
     as_matrix,
     no_progress,
+    suspect_unit,
 )
+from ssahc.io import rttm
 from ssahc.io.model import read_model_dir, write_model_dir
-from ssahc.io.rttm import read_rttm, write_rttm
+from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_attributes
 from ssahc.io.trials import read_trials
-from ssahc.io.xvectors import open_xvector_dir, read_recordings
+from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS, LossOptions, MetricOptions
 from ssahc.learning.options import LearningOptions, Period
 from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
+from ssahc.pipeline.keywords import DiarizeKeywords
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
 from ssahc.pipeline.presets import load_preset
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
@@ -66,6 +71,7 @@ __all__ = [
     "AhcOptions",
     "DataError",
     "Diarization",
+    "DiarizeKeywords",
     "DiarizeOptions",
     "EmbeddingNet",
     "Fault",
@@ -123,7 +129,10 @@ __all__ = [
     "verify",
     "write_model_dir",
     "write_rttm",
+    "write_xvector_dir",
 ]
+
+_logger = logging.getLogger(__name__)
 
 # The earlier name.
 Metric = EmbeddingNet
@@ -139,6 +148,8 @@ def diarize(
     recording_id: str = "recording",
     utterances: Sequence[str] | None = None,
     progress: Progress = no_progress,
+    preset: str | None = None,
+    **values: Unpack[DiarizeKeywords],
 ) -> Diarization:
     """Say who speaks when in one recording, given as arrays.
 
@@ -156,7 +167,7 @@ def diarize(
     plda_scores : (N, N) array, optional
         Log-likelihood ratios that take the place of those of the model's PLDA.
     options : DiarizeOptions, optional
-        From `make_options`; the defaults of the command line if not given.
+        From `make_options`, to be used again; instead of `preset` and `values`.
     recording_id : str
         Names the recording in the answer and in messages, and together with the seed
         decides on sampled triplets.
@@ -165,6 +176,11 @@ def diarize(
     progress : callable, optional
         Called with the step ("scoring", "learning", "clustering", "resegmenting"), how
         much of it is done, and how much there is.
+    preset : str, optional
+        Named set of options, such as "paper-ssa1"; `values` win over it.
+    **values
+        Options by the names of the command line, such as ``num_speakers=2``; see
+        `make_options`.
 
     Returns
     -------
@@ -175,19 +191,29 @@ def diarize(
     DataError
         If shapes disagree or values are not finite.
     UsageError
-        If options contradict each other or the system lacks what it needs.
+        If options are unknown or contradict each other, or the system lacks what it
+        needs.
+
+    Examples
+    --------
+    >>> xvectors = np.repeat(np.eye(3), 4, axis=0)
+    >>> segments = np.arange(12)[:, None] + [0, 1]
+    >>> diarize(xvectors, segments, num_speakers=3).turns[0]
+    Turn(start=0.0, end=4.0, speaker='1', confidence=None)
     """
-    options = DiarizeOptions() if options is None else options
+    if options is None:
+        options = make_options(preset, **values)
+    elif values or preset is not None:
+        raise UsageError("give options by name or as an object of options, not both")
     if not isinstance(options, DiarizeOptions):
         raise UsageError(f"options come from make_options, found {options!r}")
     _check_model(model)
-    vectors = as_matrix(xvectors, "x-vectors")
-    if utterances is None:
-        utterances = [f"{recording_id}-{row:07d}" for row in range(len(vectors))]
-    times = as_matrix(segments, "segments")
+    recording = Recording.from_arrays(recording_id, xvectors, segments, utterances)
+    if warning := suspect_unit(recording.segments):
+        _logger.warning(f"recording {recording.id!r}: {warning}")
     scores = None if plda_scores is None else as_matrix(plda_scores, "PLDA scores")
     return diarize_recording(
-        Recording(str(recording_id), tuple(utterances), times, vectors),
+        recording,
         NO_MODEL if model is None else model,
         options,
         plda_scores=scores,
@@ -246,7 +272,9 @@ def _check_model(model: object) -> None:
         raise UsageError(f"a model comes from read_model_dir or Model, found {model!r}")
 
 
-def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:
+def make_options(
+    preset: str | None = None, **values: Unpack[DiarizeKeywords]
+) -> DiarizeOptions:
     """Return options by the names that the command line and config files use.
 
     Parameters
@@ -254,8 +282,8 @@ def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:
     preset : str, optional
         Named set of values, such as "paper-ssa1"; `values` win over it.
     **values
-        For example ``system="ssahc", gamma=0.5, num_speakers=2``; ``lambda_`` is the
-        command line's ``--lambda``.
+        Options as in `DiarizeKeywords`, such as ``system="ssahc", num_speakers=2``;
+        ``lambda_`` is the command line's ``--lambda``.
 
     Raises
     ------
@@ -281,3 +309,40 @@ def make_options(preset: str | None = None, **values: Any) -> DiarizeOptions:
         raise UsageError(str(error)) from error
     sources = [] if preset is None else [load_preset(preset, DiarizeOptions)]
     return combine(DiarizeOptions, [*sources, checked], DISPLACED_BY_LOSS)
+
+
+def write_rttm(
+    path: Path | str,
+    turns: Diarization | Mapping[str, Diarization | Sequence[Turn]],
+    *,
+    channel: str = "0",
+) -> None:
+    """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds.
+
+    Parameters
+    ----------
+    path : Path or str
+    turns : Diarization, or mapping of str to Diarization or sequence of Turn
+        One recording, or several by their ids.
+    channel : str
+        Third field of every line.
+
+    Raises
+    ------
+    DataError
+        If a line would not be read back unchanged; then nothing is written.
+    UsageError
+        If turns are given without the id of their recording.
+    """
+    if isinstance(turns, Diarization):
+        turns = {turns.recording_id: turns}
+    if not isinstance(turns, Mapping):
+        raise UsageError(
+            "turns need the id of their recording: give a Diarization, or a dict of id "
+            f"to turns, found {type(turns).__name__}"
+        )
+    plain = {
+        name: group.turns if isinstance(group, Diarization) else group
+        for name, group in turns.items()
+    }
+    rttm.write_rttm(path, plain, channel=channel)

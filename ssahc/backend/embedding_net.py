@@ -10,6 +10,7 @@ from math import sqrt
 from typing import Any
 
 from ssahc.backend.preprocess import SHORTEST, check_dim
+from ssahc.core.model import transform_dim
 from ssahc.core.types import EmbeddingNet, FloatArray
 
 # A numpy array or a torch tensor.
@@ -18,7 +19,8 @@ Tensor = Any
 
 def apply_embedding_net(centered: FloatArray, net: EmbeddingNet) -> FloatArray:
     """Return the embeddings (N, d), not scaled, of centred x-vectors (N, D)."""
-    check_dim(centered, len(net.whitening), "the embedding network")
+    dim = transform_dim(net.whitening, centered.shape[1])
+    check_dim(centered, dim, "the embedding network")
     return run_network(centered, weights_of(net))
 
 

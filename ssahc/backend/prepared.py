@@ -30,7 +30,7 @@ class PreparedXvectors:
 
     @cached_property
     def whitened(self) -> FloatArray:
-        """Whitened x-vectors, rows of length sqrt(D) (N, D)."""
+        """Whitened or projected x-vectors, rows of length sqrt(d) (N, d)."""
         return whiten_and_normalize(self.centered, self.model)
 
     @property

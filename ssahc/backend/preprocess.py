@@ -8,6 +8,7 @@ Everything is computed in float64; Kaldi rounds each step to float32.
 import numpy as np
 
 from ssahc.core.errors import DataError
+from ssahc.core.model import transform_dim
 from ssahc.core.types import FloatArray, Model
 
 # Centred vectors shorter than this share of the raw ones are rounding noise.
@@ -43,14 +44,15 @@ def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
 
 
 def apply_transform(vectors: FloatArray, transform: FloatArray | None) -> FloatArray:
-    """Apply a linear (D, D) or affine (D, D + 1) transform, if any, to each row.
+    """Apply a linear (d, D) or affine (d, D + 1) transform, if any, to each row.
 
-    The last column of an affine transform is the offset.
+    The last column of an affine transform is the offset. With d = D it is a whitening,
+    with less a projection such as LDA.
     """
     if transform is None:
         return vectors
-    dim = transform.shape[0]
-    check_dim(vectors, dim, "the model's transform")
+    dim = vectors.shape[1]
+    check_dim(vectors, transform_dim(transform, dim), "the model's transform")
     return vectors @ transform[:, :dim].T + transform[:, dim:].sum(axis=1)
 
 
@@ -75,7 +77,10 @@ def _nonzero_lengths(vectors: FloatArray) -> FloatArray:
 
 
 def whiten_and_normalize(centered: FloatArray, model: Model) -> FloatArray:
-    """Whiten centred x-vectors (N, D), if the model can; give them length sqrt(D)."""
+    """Return centred x-vectors (N, D) as (N, d): transformed, rows of length sqrt(d).
+
+    Without a transform, d is D.
+    """
     return length_normalize(apply_transform(centered, model.transform))
 
 

@@ -6,6 +6,7 @@ import signal
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -30,6 +31,7 @@ VERB_GROUPS = {
     },
     "Data": {
         "demo": "Simulate, diarize and score a small corpus; needs no data.",
+        "import": "Make an x-vector folder of numpy's .npz files.",
         "simulate": "Simulate conversations as x-vector folders.",
         "check": "Check an x-vector folder and a model without diarizing.",
     },
@@ -56,9 +58,9 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command: click.Command = import_module(
-            f"ssahc.cli.{name.replace('-', '_')}"
-        ).command
+        # No module can be called import.
+        module = name.replace("-", "_") + "_" * iskeyword(name)
+        command: click.Command = import_module(f"ssahc.cli.{module}").command
         return command
 
     def format_commands(

@@ -149,7 +149,11 @@ def _label(
     scores: _Scores, utterances: list[str], speakers: SpeakerOptions, run: ClusterConfig
 ) -> IntArray:
     count = len(utterances)
-    if scores.matrix.shape != (count, count) or count == 0:
+    if count == 0:
+        raise DataError("reco2utt lists no utterances for it; remove its line")
+    if scores.matrix.size == 0:
+        raise DataError("its matrix is empty; score it, or remove it from reco2utt")
+    if scores.matrix.shape != (count, count):
         raise DataError(
             f"the matrix is {' x '.join(map(str, scores.matrix.shape))}, but reco2utt "
             f"lists {count} utterances; take both from one run"

@@ -30,7 +30,7 @@ from ssahc.io.files import atomic_write, refuse_input
 from ssahc.io.folders import clear_unfinished
 from ssahc.io.labelled import read_labelled
 from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
-from ssahc.io.scp import read_scp
+from ssahc.io.scp import find_archives
 from ssahc.io.xvectors import SCP, UTT2SPK
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS, MetricOptions
 from ssahc.runtime.device import Device, has_gpu, memory_errors
@@ -170,7 +170,7 @@ def _open_run(
 def _find_inputs(xvector_dir: Path, run: MetricConfig) -> list[Path]:
     """Return the files that the network depends on."""
     scp = xvector_dir / SCP
-    archives = {entry.archive for entry in read_scp(scp).values()}
+    archives = find_archives(scp)
     speakers = run.utt2spk or xvector_dir / UTT2SPK
     return [scp, speakers, *archives, *_model_files(run)]
 

@@ -23,7 +23,7 @@ from ssahc.core.types import FloatArray, IntArray
 from ssahc.core.validation import flag
 from ssahc.io.files import check_output
 from ssahc.io.labelled import Xvectors, read_xvectors
-from ssahc.io.scp import read_scp
+from ssahc.io.scp import find_archives
 from ssahc.io.text import read_spk2utt
 from ssahc.io.trials import Trials, read_trial_scores, read_trials, write_trial_scores
 from ssahc.io.xvectors import SCP
@@ -85,7 +85,7 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     SOURCE is an x-vector folder, of which only xvector.scp is read, or a file of
     scores: "enrolled test score" lines in any order. TRIALS has lines "enrolled test
     target|nontarget"; with --write-scores the third field may be missing, and trials
-    are only scored.
+    are only scored. The lists and scores of VoxCeleb, SITW and NIST are read as well.
 
     Exit status: 0 if all trials were scored; 1 if some lack an x-vector or a score
     (each is named, and the rates are those of the others); 2 on wrong usage or if no
@@ -130,7 +130,7 @@ def _find_inputs(source: Path, trials: Path, run: VerifyConfig) -> Iterator[Path
     for path in (source, run.scoring.enroll_dir):
         if path is not None and path.is_dir():
             yield path / SCP
-            yield from {entry.archive for entry in read_scp(path / SCP).values()}
+            yield from find_archives(path / SCP)
         elif path is not None:
             yield path
 

@@ -19,16 +19,41 @@ def check_model(model: Model) -> None:
         raise DataError(f"the model's {part}: {fault}")
 
 
-def dimensions(model: Model) -> dict[str, int]:
-    """Return the dimension of x-vectors that each given part is for."""
-    arrays = {
-        "mean": model.mean,
-        "transform": model.transform,
-        "plda": None if model.plda is None else model.plda.mean,
-        "metric": None if model.metric is None else model.metric.whitening,
-    }
-    given = {part: array for part, array in arrays.items() if array is not None}
-    return {part: len(np.atleast_1d(array)) for part, array in given.items()}
+def transform_dim(transform: FloatArray, dim: int | None) -> int:
+    """Return the dimension of the vectors that a transform (d, D) or (d, D + 1) is for.
+
+    The last column of the second is an offset. By its shape alone a transform may be
+    either: it is for `dim` dimensions if it can be, otherwise as if it were square.
+    """
+    rows, columns = transform.shape
+    if dim is not None and rows <= dim and columns - dim in (0, 1):
+        return dim
+    return rows if columns == rows + 1 else columns
+
+
+def find_mismatches(model: Model) -> Iterator[tuple[str, int, str, int]]:
+    """Yield a part and its dimension, and one it does not fit and the dimension there.
+
+    Mean, transform and embedding network are for x-vectors; a PLDA is for what the
+    transform gives, or for x-vectors if there is none.
+    """
+    given: dict[str, int] = {}
+    if model.mean is not None:
+        given["mean"] = len(model.mean)
+    dim = given.get("mean")
+    groups = [given]
+    if model.transform is not None:
+        given["transform"] = transform_dim(model.transform, dim)
+        groups.append({"transform": len(model.transform)})
+    if model.plda is not None:
+        groups[-1]["plda"] = len(model.plda.mean)
+    if model.metric is not None:
+        given["metric"] = transform_dim(model.metric.whitening, dim)
+    for dims in groups:
+        first = next(iter(dims), "")
+        for part, found in dims.items():
+            if found != dims[first]:
+                yield part, found, first, dims[first]
 
 
 def find_faults(model: Model, *, thorough: bool = False) -> Iterator[tuple[str, str]]:
@@ -42,14 +67,16 @@ def find_faults(model: Model, *, thorough: bool = False) -> Iterator[tuple[str, 
         "plda": partial(find_plda_fault, thorough=thorough),
         "metric": find_metric_fault,
     }
-    dims = dimensions(model)
-    for part, dim in dims.items():
-        fault = checks[part](getattr(model, part))
-        first = next(iter(dims))
-        if fault is None and dim != dims[first]:
-            fault = f"is for {dim} dimensions, the {first} for {dims[first]}"
-        if fault is not None:
-            yield part, fault
+    faults = [
+        (part, fault)
+        for part, check in checks.items()
+        if (value := getattr(model, part)) is not None
+        and (fault := check(value)) is not None
+    ]
+    yield from faults
+    if not faults:
+        for part, dim, other, expected in find_mismatches(model):
+            yield part, f"is for {dim} dimensions, the {other} for {expected}"
 
 
 def find_mean_fault(mean: FloatArray) -> str | None:
@@ -64,10 +91,10 @@ def find_mean_fault(mean: FloatArray) -> str | None:
 def find_transform_fault(transform: FloatArray) -> str | None:
     """Return what is wrong with a whitening transform; None if nothing is."""
     rows, *columns = transform.shape or (0,)
-    if rows == 0 or columns not in ([rows], [rows + 1]):
+    if len(columns) != 1 or not 0 < rows <= columns[0]:
         return (
-            "expected a square matrix, or one column more for an offset, found "
-            f"{_shape(transform)}"
+            "expected a matrix of no more rows than columns (D x D, or d x D of LDA; "
+            f"one column more is an offset), found {_shape(transform)}"
         )
     if not _is_finite(transform):
         return f"{_infinite()}; make it again"

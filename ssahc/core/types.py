@@ -1,8 +1,8 @@
 """The objects that travel between modules; nothing here computes or reads files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,8 @@ ClusteringName = Literal["ahc", "kmeans", "xmeans", "spectral", "vb"]
 LARGEST = 1e30
 # The sum of all affinities of a recording must stay within float32.
 LARGEST_AFFINITY = 1e25
+# Seconds: windows of one x-vector are not as long.
+_LONGEST_WINDOW = 100.0
 # Kinds of arrays that numpy would convert to floats silently, losing information.
 _NO_NUMBERS = {
     "c": "complex numbers",
@@ -65,6 +67,17 @@ def find_unusable(xvectors: FloatArray) -> Iterator[tuple[IntArray, str]]:
             yield np.flatnonzero(~rows), fault
 
 
+def suspect_unit(segments: FloatArray) -> str | None:
+    """Return a warning if windows (N, 2) are too long for seconds; None if not."""
+    typical = float(np.median(segments[:, 1] - segments[:, 0])) if len(segments) else 0
+    if typical <= _LONGEST_WINDOW:
+        return None
+    return (
+        f"the median window lasts {typical:g} s; are these times in milliseconds or "
+        "samples? They must be in seconds"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """One recording: its windows in time and their x-vectors.
@@ -91,6 +104,21 @@ class Recording:
     utterances: tuple[str, ...]
     segments: FloatArray
     xvectors: FloatArray
+
+    @classmethod
+    def from_arrays(
+        cls,
+        recording_id: str,
+        xvectors: ArrayLike,
+        segments: ArrayLike,
+        utterances: Sequence[str] | None = None,
+    ) -> Self:
+        """Return a recording of arrays; its windows are numbered if not named."""
+        vectors = as_matrix(xvectors, "x-vectors")
+        if utterances is None:
+            utterances = [f"{recording_id}-{row:07d}" for row in range(len(vectors))]
+        times = as_matrix(segments, "segments")
+        return cls(str(recording_id), tuple(utterances), times, vectors)
 
     def __post_init__(self) -> None:
         # Integer arrays would truncate times.
@@ -242,17 +270,17 @@ class Plda:
 class EmbeddingNet:
     """An embedding network trained on labelled x-vectors; outputs compare by cosine.
 
-    ``z = W2 h`` with ``h = sqrt(D) u / |u|`` and ``u = W1 (x - mean)``: the two-layer
+    ``z = W2 h`` with ``h = sqrt(D') u / |u|`` and ``u = W1 (x - mean)``: the two-layer
     network of Singh & Ganapathy (Interspeech 2020). A deeper one has residual layers
     between the two: ``h + V max(0, U h + b)``.
 
     Parameters
     ----------
-    whitening : (D, D) or (D, D + 1) array
-        W1; a last column beyond D is an offset.
-    hidden : tuple of (H, D + 1) and (D, H) arrays
+    whitening : (D', D) or (D', D + 1) array
+        W1; a last column beyond D is an offset. D' is D, or less if W1 projects.
+    hidden : tuple of (H, D' + 1) and (D', H) arrays
         U with b as its last column, and V, of each residual layer.
-    projection : (d, D) array
+    projection : (d, D') array
         W2.
     """
 
@@ -269,8 +297,9 @@ class Model:
     ----------
     mean : (D,) array, optional
         Global mean, subtracted from every x-vector.
-    transform : (D, D) or (D, D + 1) array, optional
-        Whitening; a last column beyond D is an offset (affine transform).
+    transform : (d, D) or (d, D + 1) array, optional
+        Whitening, or with d < D a projection such as LDA; a last column beyond D is an
+        offset (affine transform).
     plda : Plda, optional
         Trained on vectors that were centred, whitened and length-normalised.
     metric : EmbeddingNet, optional

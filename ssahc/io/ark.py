@@ -204,7 +204,7 @@ def _unreadable_archive(entry: ScpEntry, error: OSError) -> FormatError:
         return unreadable(entry.archive, error)
     return FormatError(
         f"archive {entry.archive.name!r} is neither at {entry.archive} nor in the "
-        "working directory; check the path, or run where the scp was made",
+        "working directory nor beside the scp; put it there, or check the path",
         path=entry.path,
         line=entry.line,
     )

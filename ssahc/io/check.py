@@ -30,6 +30,7 @@ from ssahc.io.xvectors import (
     read_listing,
     require_folder,
     unusable_xvector,
+    warn_of_unit,
     warn_of_unused,
 )
 
@@ -111,6 +112,7 @@ def find_problems(
         report.add(_compare(folder, utterances, speaker_of))
         report.add(_find_gaps(folder, utterances, segments, entries))
         warn_of_unused(folder)
+    warn_of_unit(folder)
     empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
     warn_of(path / SEGMENTS, f"{len(empty)} segments have zero length", empty)
     if (path / RECO2NUM_SPK).exists():
@@ -258,10 +260,9 @@ def _compare_dimensions(
     for (dim, _), utterance in examples.items():
         if dim != usual:
             yield differing_dimension(folder.entries[utterance], dim, one, usual)
-    parts = [part for part in (model.mean, model.transform) if part is not None]
-    if examples and parts and len(parts[0]) != usual:
+    if examples and model.mean is not None and len(model.mean) != usual:
         yield FormatError(
-            f"x-vectors have {usual} dimensions, the model has {len(parts[0])}; "
+            f"x-vectors have {usual} dimensions, the model has {len(model.mean)}; "
             "give the model that belongs to them",
             path=folder.path / SCP,
         )

@@ -33,7 +33,8 @@ def read_metric(path: Path) -> EmbeddingNet:
     whitening, *between, projection = layers.values()
     hidden = tuple(zip(between[::2], between[1::2], strict=True))
     dim = len(whitening)
-    allowed = [[(dim, dim), (dim, dim + 1)]]
+    columns = max(whitening.shape[1], dim)
+    allowed = [[(dim, columns)]]
     for inner, _ in hidden:
         allowed += [[(len(inner), dim + 1)], [(dim, len(inner))]]
     allowed.append([(len(projection), dim)])

@@ -126,6 +126,12 @@ def is_word(text: str) -> bool:
     return _FIELD.findall(text) == [text] and "\n" not in text
 
 
+def is_id(text: str) -> bool:
+    """Whether a text can be written as an id to a table and read back."""
+    is_utf8 = text.encode(errors="ignore").decode() == text
+    return is_utf8 and is_word(text) and not any(mark in text for mark in "\0\ufeff")
+
+
 def to_number(text: str) -> float:
     """Return a number as C reads it, or raise a ValueError.
 

@@ -1,7 +1,6 @@
 """A model folder: ``mean.vec``, ``transform.mat``, ``plda``, ``metric.ark``."""
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,9 +8,9 @@ import numpy as np
 
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.model import (
-    dimensions,
     find_faults,
     find_mean_fault,
+    find_mismatches,
     find_transform_fault,
 )
 from ssahc.core.types import FloatArray, Model
@@ -54,13 +53,12 @@ def read_model(
     parts = {"mean": mean, "transform": transform, "plda": plda, "metric": metric}
     paths = {part: path for part, path in parts.items() if path is not None}
     model = Model(**{part: _READERS[part](path) for part, path in paths.items()})
-    for (part, dim), (other, expected) in pairwise(dimensions(model).items()):
-        if dim != expected:
-            raise FormatError(
-                f"is for {expected} dimensions, but {paths[part]} for {dim}; "
-                "take both from one model",
-                path=paths[other],
-            )
+    for part, dim, other, expected in find_mismatches(model):
+        raise FormatError(
+            f"is for {dim} dimensions, but {paths[other]} for {expected}; "
+            "take both from one model",
+            path=paths[part],
+        )
     return model
 
 

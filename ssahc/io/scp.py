@@ -7,7 +7,7 @@ from sys import intern
 from typing import NamedTuple
 
 from ssahc.core.errors import FormatError
-from ssahc.io.files import BLANKS, OnFault, raise_fault, read_lines
+from ssahc.io.files import BLANKS, OnFault, raise_fault, read_lines, warn_of
 
 _BLANK = re.compile(f"[{BLANKS}]+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
@@ -32,9 +32,28 @@ def read_scp(path: Path, on_fault: OnFault = raise_fault) -> dict[str, ScpEntry]
     """Read an scp file: ``key archive:offset`` lines.
 
     A relative archive path starts at the scp's own folder if the file is there, else at
-    the working directory (Kaldi's rule). Pipes, ranges, URLs and gzipped archives are
-    refused.
+    the working directory (Kaldi's rule). If there is no such file, as on another
+    machine, one of its name beside the scp is taken, with a warning. Pipes, ranges,
+    URLs and gzipped archives are refused.
     """
+    entries, archives = _read(path, on_fault)
+    moved = [
+        name
+        for name, archive in archives.items()
+        if archive not in (Path(name), path.parent / name)
+    ]
+    what = "archives are not where it says but beside it, and are read there"
+    warn_of(path, what, moved)
+    return entries
+
+
+def find_archives(path: Path) -> set[Path]:
+    """Return the archives that an scp file names, without a warning."""
+    return set(_read(path, raise_fault)[1].values())
+
+
+def _read(path: Path, on_fault: OnFault) -> tuple[dict[str, ScpEntry], dict[str, Path]]:
+    """Return the entries by key, and the archives by the names in the file."""
     entries: dict[str, ScpEntry] = {}
     archives: dict[str, Path] = {}
     for number, line in read_lines(path):
@@ -52,7 +71,7 @@ def read_scp(path: Path, on_fault: OnFault = raise_fault) -> dict[str, ScpEntry]
             entries[key] = ScpEntry(key, archives[archive], offset, path, number)
         except ValueError as error:
             on_fault(key, FormatError(str(error), path=path, line=number, key=key))
-    return entries
+    return entries, archives
 
 
 def _split_offset(location: str) -> tuple[str, int | None]:
@@ -80,8 +99,6 @@ def _find_archive(name: str, folder: Path) -> Path:
         reason = "is gzipped; unpack it first"
     if reason is not None:
         raise ValueError(f"{name[:80]!r} {reason}")
-    beside = folder / name
+    places = (folder / name, Path(name), folder / os.path.basename(name))
     # os.path.exists, since Path's raises on names too long for the system.
-    if not os.path.exists(beside) and os.path.exists(name):
-        return Path(name)
-    return beside
+    return next(filter(os.path.exists, places), places[0])

@@ -95,10 +95,13 @@ def _read_table(
     count: int | None,
     parse: Callable[[list[str]], T],
     on_fault: OnFault = raise_fault,
+    *,
+    also: Callable[[list[str]], bool] = lambda values: False,
 ) -> dict[str, T]:
     """Read lines with unique keys and `count` values each (None: any number).
 
-    `parse` makes an entry of the values, or raises a ValueError.
+    `parse` makes an entry of the values, or raises a ValueError. Lines with another
+    number of values are malformed, unless `also` accepts them.
     """
     table: dict[str, T] = {}
     lines: dict[str, int] = {}
@@ -106,7 +109,7 @@ def _read_table(
         # Tables share ids, of which each would hold a copy of its own.
         key = intern(name)
         try:
-            if count is not None and len(values) != count:
+            if count not in (None, len(values)) and not also(values):
                 raise ValueError(f"expected '{form}', found {text.strip()[:80]!r}")
             if key in lines:
                 raise ValueError(f"already in line {lines[key]}; keep one of the two")
@@ -118,14 +121,44 @@ def _read_table(
 
 
 def read_segments(path: Path, on_fault: OnFault = raise_fault) -> dict[str, Segment]:
-    """Read ``segments``: utterance, recording, 0 <= start <= end (seconds)."""
+    """Read ``segments``: utterance, recording, 0 <= start <= end (seconds).
+
+    A number of the channel may follow, if a recording has only one.
+    """
+    channels: dict[str, str] = {}
+
+    def parse(values: list[str]) -> Segment:
+        segment = _parse_segment(*values[:3])
+        for channel in values[3:]:
+            known = channels.setdefault(segment.recording, channel)
+            if channel != known:
+                raise ValueError(
+                    f"recording {segment.recording!r} is on channel {channel} here and "
+                    f"on {known} above; give each its own id"
+                )
+        return segment
+
     form = "utterance recording start end"
-    return _read_table(path, form, 3, _parse_segment, on_fault)
+    return _read_table(path, form, 3, parse, on_fault, also=_has_channel)
 
 
-def _parse_segment(values: list[str]) -> Segment:
-    recording, first, last = values
+def _has_channel(values: list[str]) -> bool:
+    """Whether a line of ``segments`` ends in a channel, as Kaldi allows."""
+    try:
+        to_number(values[1])
+    except (IndexError, ValueError):
+        # Maybe an id with a space.
+        return False
+    return len(values) == 4 and parse_count(values[3]) is not None
+
+
+def _parse_segment(recording: str, first: str, last: str) -> Segment:
     start, end = parse_time(first, "start"), parse_time(last, "end")
+    if end == -1:
+        raise ValueError(
+            "an end of -1 means the end of the recording, which is not known without "
+            "the audio; write the end in seconds"
+        )
     if not 0 <= start <= end:
         raise ValueError(
             f"expected 0 <= start <= end, found start {start:g} and end {end:g}; "

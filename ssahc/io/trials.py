@@ -1,7 +1,8 @@
-"""Trials of speaker verification and their scores, as in Kaldi's recipes.
+"""Trials of speaker verification and their scores.
 
-``trials`` has lines "enrolled test target|nontarget", ``scores`` lines "enrolled test
-score". Both may have millions: names are kept once, and lines are rows of arrays.
+In Kaldi's recipes, ``trials`` has lines "enrolled test target|nontarget" and ``scores``
+lines "enrolled test score"; other forms are read as well (`ssahc.io.trial_lines`). Both
+may have millions: names are kept once, and lines are rows of arrays.
 """
 
 import logging
@@ -17,9 +18,7 @@ from numpy.typing import NDArray
 from ssahc.core.errors import FormatError
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.io.files import atomic_write
-from ssahc.io.text import parse_lines, parse_number
-
-_IS_TARGET = {"target": True, "nontarget": False}
+from ssahc.io.trial_lines import read_score_lines, read_trial_lines
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ def read_trials(path: Path | str, *, need_targets: bool = True) -> Trials:
     ----------
     path : Path or str
     need_targets : bool
-        If False, the third field may be missing from all lines.
+        If False, the labels may be missing from all lines.
 
     Raises
     ------
@@ -68,23 +67,11 @@ def read_trials(path: Path | str, *, need_targets: bool = True) -> Trials:
     pairs: list[int] = []
     targets: list[bool] = []
     lines: list[int] = []
-    count = 3 if need_targets else 0
-
-    def parse(fields: list[str], text: str) -> list[str]:
-        nonlocal count
-        # The first line decides for all.
-        count = count or (2 if len(fields) == 2 else 3)
-        label = " target|nontarget" if count == 3 else ""
-        _check_fields(fields, count, f"enrolled test{label}", text)
-        if count == 3 and fields[2] not in _IS_TARGET:
-            raise ValueError(
-                "expected target or nontarget in the third field, found "
-                f"{fields[2][:24]!r}"
-            )
-        return fields
-
-    for number, (first, second, *label) in parse_lines(path, parse):
-        targets += [_IS_TARGET[text] for text in label]
+    for number, (first, second, is_target) in read_trial_lines(
+        path, need_targets=need_targets
+    ):
+        if is_target is not None:
+            targets.append(is_target)
         pairs.append(enrolled.setdefault(first, len(enrolled)))
         pairs.append(tests.setdefault(second, len(tests)))
         lines.append(number)
@@ -94,7 +81,7 @@ def read_trials(path: Path | str, *, need_targets: bool = True) -> Trials:
         tuple(enrolled),
         tuple(tests),
         np.array(pairs, np.int64).reshape(-1, 2),
-        np.array(targets) if count == 3 else None,
+        np.array(targets) if targets else None,
     )
     labels = np.zeros(len(trials)) if trials.is_target is None else trials.is_target
     repeats, contradicting = _find_repeats(_codes(trials), labels)
@@ -111,11 +98,6 @@ def read_trials(path: Path | str, *, need_targets: bool = True) -> Trials:
             f"{path}: {repeats} of {len(trials)} lines repeat a trial; each line counts"
         )
     return trials
-
-
-def _check_fields(fields: list[str], count: int, form: str, text: str) -> None:
-    if len(fields) != count:
-        raise ValueError(f"expected '{form}', found {text.strip()[:80]!r}")
 
 
 def _codes(trials: Trials) -> IntArray:
@@ -141,7 +123,7 @@ def read_trial_scores(path: Path, trials: Trials) -> FloatArray:
     enrolled = {name: index for index, name in enumerate(trials.enrolled)}
     tests = {name: index for index, name in enumerate(trials.tests)}
     given: dict[int, float] = {}
-    for number, (first, second, score) in parse_lines(path, _parse_score):
+    for number, (first, second, score) in read_score_lines(path):
         if first in enrolled and second in tests:
             code = enrolled[first] * len(tests) + tests[second]
             if given.setdefault(code, score) != score:
@@ -152,11 +134,6 @@ def read_trial_scores(path: Path, trials: Trials) -> FloatArray:
                     line=number,
                 )
     return np.array([given.get(code, nan) for code in _codes(trials).tolist()])
-
-
-def _parse_score(fields: list[str], text: str) -> tuple[str, str, float]:
-    _check_fields(fields, 3, "enrolled test score", text)
-    return fields[0], fields[1], parse_number(fields[2], "score")
 
 
 def write_trials(path: Path, trials: Iterable[tuple[str, str, bool]]) -> None:

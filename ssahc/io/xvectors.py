@@ -4,6 +4,7 @@ It holds ``xvector.scp`` (with its archives), ``segments``, ``utt2spk`` and ``sp
 where "speaker" means recording.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from functools import cached_property
 from itertools import chain
 from math import inf
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from ssahc.core.errors import DataError, FormatError
-from ssahc.core.types import Fault, FloatArray, Recording
+from ssahc.core.types import Fault, FloatArray, Recording, suspect_unit
 from ssahc.io.ark import ArchiveWriter, Array, read_entries
-from ssahc.io.files import OnFault, atomic_write, raise_fault, warn_of
+from ssahc.io.files import OnFault, atomic_write, is_id, raise_fault, warn_of
 from ssahc.io.folders import make_folder
 from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
@@ -25,6 +27,11 @@ from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk, ti
 from ssahc.runtime.memory import check_room, lack_of_memory
 
 SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt"
+_ARCHIVE = "xvector.ark"
+# What `write_xvector_dir` writes.
+FILES = (_ARCHIVE, SCP, SEGMENTS, UTT2SPK, SPK2UTT)
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -108,16 +115,20 @@ def open_xvector_dir(path: Path | str) -> XvectorDir:
     for fault in find_disagreements(path, folder.recording_of, speaker_of):
         raise fault
     warn_of_unused(folder)
+    warn_of_unit(folder)
     return folder
 
 
 def require_folder(path: Path) -> None:
     """Raise a FormatError if there is no such folder."""
     if not path.is_dir():
-        raise FormatError(
-            f"no such folder; it should hold {SCP}, {SEGMENTS}, {UTT2SPK}, {SPK2UTT}",
-            path=path,
-        )
+        fault = "no such folder"
+        if path.is_file():
+            fault = (
+                "is a file, expected a folder (ssahc import makes one of .npz files)"
+            )
+        hold = f"it should hold {SCP}, {SEGMENTS}, {UTT2SPK}, {SPK2UTT}"
+        raise FormatError(f"{fault}; {hold}", path=path)
 
 
 def read_listing(path: Path, on_fault: OnFault = raise_fault) -> dict[str, list[str]]:
@@ -136,6 +147,12 @@ def warn_of_unused(folder: XvectorDir) -> None:
     count = len(unused)
     what = f"ignoring {count} x-vectors of utterances that {SPK2UTT} does not list"
     warn_of(folder.path / SCP, what, unused)
+
+
+def warn_of_unit(folder: XvectorDir) -> None:
+    """Log a warning if times look like milliseconds or samples."""
+    if warning := suspect_unit(times_of(folder.segments, folder.segments)):
+        _logger.warning(f"{folder.path / SEGMENTS}: {warning}")
 
 
 # ---- faults ------------------------------------------------------------------------
@@ -316,27 +333,58 @@ def _assemble(
         return Fault(recording, lack_of_memory(error))
 
 
-def write_xvector_dir(path: Path, recordings: list[Recording]) -> None:
-    """Write recordings as an x-vector folder: float32 archive, tables in order."""
-    windows = [
-        (utterance, recording.id, vector, span)
-        for recording in recordings
-        for utterance, vector, span in zip(
-            recording.utterances, recording.xvectors, recording.segments, strict=True
-        )
-    ]
+def write_xvector_dir(path: Path | str, recordings: Iterable[Recording]) -> None:
+    """Write recordings as an x-vector folder: float32 archive, tables in order.
+
+    Parameters
+    ----------
+    path : Path or str
+        Created if missing; its tables and archive are replaced.
+    recordings : iterable of Recording
+        Written one by one.
+
+    Raises
+    ------
+    DataError
+        If ids repeat or have white space; then nothing is written.
+    """
+    path = Path(path)
     make_folder(path)
-    write_vectors(path, (window[:3] for window in windows))
     with atomic_write(path / SEGMENTS) as segments:
-        for utterance, name, _, (start, end) in windows:
-            segments.write(f"{utterance} {name} {start:.3f} {end:.3f}\n")
+        write_vectors(path, _list_windows(recordings, segments))
+
+
+def _list_windows(
+    recordings: Iterable[Recording], segments: IO[str]
+) -> Iterator[tuple[str, str, FloatArray]]:
+    """Yield the rows of `write_vectors`; write their segments on the way."""
+    seen: set[tuple[str, str]] = set()
+    for recording in recordings:
+        ids = [("window", utterance) for utterance in recording.utterances]
+        for kind, name in [("recording", recording.id), *ids]:
+            if not is_id(name):
+                raise DataError(f"tables need ids without white space, found {name!r}")
+            if (kind, name) in seen:
+                raise DataError(f"{kind} {name!r} is there twice; give each its own id")
+            seen.add((kind, name))
+        for utterance, vector, (start, end) in zip(
+            recording.utterances, recording.xvectors, recording.segments, strict=True
+        ):
+            times = f"{_format_time(start)} {_format_time(end)}"
+            segments.write(f"{utterance} {recording.id} {times}\n")
+            yield utterance, recording.id, vector
+
+
+def _format_time(seconds: float) -> str:
+    """Return a time with three decimals, or as many as it has."""
+    return np.format_float_positional(seconds, min_digits=3)
 
 
 def write_vectors(folder: Path, rows: Iterable[tuple[str, str, FloatArray]]) -> None:
     """Write (utterance, speaker, x-vector) rows: float32 archive, scp, both tables."""
     groups: dict[str, list[str]] = {}
     with (
-        ArchiveWriter(folder / "xvector.ark", folder / SCP) as archive,
+        ArchiveWriter(folder / _ARCHIVE, folder / SCP) as archive,
         atomic_write(folder / UTT2SPK) as utt2spk,
     ):
         for utterance, speaker, vector in rows:

@@ -21,7 +21,7 @@ from ssahc.backend.embedding_net import as_embedding_net, run_network
 from ssahc.backend.preprocess import center
 from ssahc.backend.training import as_labelled, fit_model
 from ssahc.core.errors import DataError, UsageError
-from ssahc.core.model import check_model
+from ssahc.core.model import check_model, transform_dim
 from ssahc.core.types import LARGEST, NO_MODEL, FloatArray, IntArray, Model
 from ssahc.learning.checkpoint import Checkpoint, Epoch, TrainingState, best_epoch
 from ssahc.learning.losses.objective import Objective
@@ -248,7 +248,7 @@ def initial_weights(
     UsageError if it lacks what the initialisation needs, or gives too few dimensions.
     """
     whitening = np.eye(dim) if model.transform is None else model.transform
-    projection = np.eye(dim)
+    projection = np.eye(len(whitening))
     if options.start == "plda":
         if model.plda is None:
             raise UsageError(
@@ -260,11 +260,15 @@ def initial_weights(
         whitening, projection = (
             generator.standard_normal((dim, dim)) / np.sqrt(dim) for _ in range(2)
         )
-    for part, name in ((whitening, "whitening"), (projection.T, "PLDA")):
-        if len(part) != dim:
+    width = len(whitening)
+    for name, found, expected in (
+        ("whitening", transform_dim(whitening, dim), dim),
+        ("PLDA", projection.shape[1], width),
+    ):
+        if found != expected:
             raise DataError(
-                f"x-vectors have {dim} dimensions, the model's {name} has {len(part)}; "
-                "use the model that belongs to the extractor"
+                f"x-vectors have {expected} dimensions, the model's {name} has {found};"
+                " use the model that belongs to the extractor"
             )
     if (options.embedding_dim or 0) > len(projection):
         raise UsageError(
@@ -274,8 +278,9 @@ def initial_weights(
     projection = projection[: options.embedding_dim]
     hidden: list[FloatArray] = []
     for _ in range(options.hidden_layers):
-        inner = generator.standard_normal((options.hidden_dim, dim + 1)) / np.sqrt(dim)
+        inner = generator.standard_normal((options.hidden_dim, width + 1))
+        inner /= np.sqrt(width)
         inner[:, -1] = 0.0
         # With outer weights of 0 a layer adds nothing at first, but has a gradient.
-        hidden += [inner, np.zeros((dim, options.hidden_dim))]
+        hidden += [inner, np.zeros((width, options.hidden_dim))]
     return [whitening, *hidden, projection]

@@ -20,8 +20,9 @@ SecondLayer = Literal["pca", "shrunk"]
 class InitialNetwork:
     """The untrained network of a recording, with its input and output.
 
-    Inputs are (N, D), W1 is (D, D), or (D, D + 1) with an offset in the last column, W2
-    is (d, D); the output `vectors` (N, d) is not yet scaled to unit length.
+    Inputs are (N, D), W1 is (D', D), or (D', D + 1) with an offset in the last column,
+    W2 is (d, D'), where D' is D unless the whitening projects (LDA); the output
+    `vectors` (N, d) is not yet scaled to unit length.
     """
 
     inputs: FloatArray
@@ -91,7 +92,7 @@ def _absorb_offset(
     The same whitening can be written with any split between mean and offset, but the
     gradient of W1 is an outer product with the input: training does not depend on the
     split only if inputs are centred at zero. What a singular transform cannot absorb
-    stays as an offset, in the last column of the returned whitening (D, D + 1).
+    stays as an offset, in the last column of the returned whitening (D', D + 1).
     """
     dim = centered.shape[1]
     if transform is None:

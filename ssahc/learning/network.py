@@ -14,8 +14,8 @@ class Network:
     """Whitening with length normalisation, then a projection, for B recordings.
 
     ``y = W2 h / |W2 h|`` with ``h = u / |u|`` and ``u = W1 x + offset``. The factor
-    sqrt(D) of the length normalisation cancels in the unit rows y. W1 (B, D, D) and W2
-    (B, d, D) are learned, the offset (B, 1, D) of an affine whitening is not.
+    sqrt(D') of the length normalisation cancels in the unit rows y. W1 (B, D', D) and
+    W2 (B, d, D') are learned, the offset (B, 1, D') of an affine whitening is not.
     """
 
     whitening: Tensor

@@ -29,9 +29,9 @@ _logger = logging.getLogger("ssahc")
 class Learner:
     """The network of one recording, with its inputs and the state of Adam.
 
-    Inputs are (N, D), weights W1 (D, D) and W2 (d, D); the offset (1, D) of an affine
-    whitening is not trained. Adam keeps running means of gradients and of their
-    squares.
+    Inputs are (N, D), weights W1 (D', D) and W2 (d, D'), where D' is D unless the
+    whitening projects; the offset (1, D') of an affine one is not trained. Adam keeps
+    running means of gradients and of their squares.
     """
 
     inputs: Float32Array
@@ -47,8 +47,8 @@ class Learner:
     ) -> "Learner":
         """Return an untrained network that starts with these weights.
 
-        The whitening is (D, D), or (D, D + 1) with an offset in the last column; the
-        projection is (d, D).
+        The whitening is (D', D), or (D', D + 1) with an offset in the last column; the
+        projection is (d, D').
         """
         dim = inputs.shape[1]
         first, second = (

@@ -26,6 +26,21 @@ def test_affine_transform_adds_its_last_column(rng):
     np.testing.assert_allclose(apply_transform(vectors, matrix), expected)
 
 
+def test_lda_projects_to_rows_of_the_root_of_its_dimension(rng):
+    vectors, lda = rng.standard_normal((5, 6)), rng.standard_normal((4, 7))
+    expected = vectors @ lda[:, :6].T + lda[:, 6]
+    np.testing.assert_allclose(apply_transform(vectors, lda), expected)
+    expected *= 2 / np.linalg.norm(expected, axis=1, keepdims=True)
+    found = whiten_and_normalize(vectors, Model(transform=lda))
+    np.testing.assert_allclose(found, expected)
+    # The same matrix without an offset, if there are so many dimensions.
+    wider = rng.standard_normal((5, 7))
+    np.testing.assert_allclose(apply_transform(wider, lda), wider @ lda.T)
+    for dim in (5, 8):
+        with pytest.raises(DataError, match="the model's transform has 7"):
+            apply_transform(rng.standard_normal((5, dim)), lda)
+
+
 def test_rows_get_length_1_or_the_root_of_the_dimension(rng):
     vectors = rng.standard_normal((4, 9))
     vectors[2] = 0

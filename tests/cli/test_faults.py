@@ -154,7 +154,10 @@ MODELS = {
     "a PLDA of another dimension": plda(
         mean=np.zeros(3), transform=np.eye(3), psi=np.ones(3)
     ),
-    "a transform that is not square": single("transform.mat", np.ones((24, 20))),
+    "a transform of more rows than columns": single("transform.mat", np.ones((24, 20))),
+    "LDA in place of whitening, and a PLDA of all dimensions": single(
+        "transform.mat", np.eye(10, 25)
+    ),
     "a transform that is all zero": single("transform.mat", np.zeros((24, 24))),
     "NaN in a mean": single("mean.vec", np.full(24, np.nan)),
     "NaN in a PLDA": plda(mean=np.full(24, np.nan)),

@@ -128,6 +128,9 @@ FAULTS = {
     "a negative offset": location("xvector.ark:-5"),
     "an offset of many digits": location("xvector.ark:" + "9" * 30),
     "an archive that is missing": location("moved.ark:{offset}"),
+    "paths of another machine": lambda b: b.edit(
+        "x/xvector.scp", " ", " /home/them/exp/", 10**6
+    ),
     "a path longer than any": location("long" * 2000 + ".ark:{offset}"),
     "a folder in place of an archive": location(".:{offset}"),
     "a device in place of an archive": location("/dev/zero:{offset}"),

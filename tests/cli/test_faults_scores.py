@@ -65,6 +65,7 @@ def follow(files):
         file.write(b"rubbish")
 
 
+EYE = "[\n 1 0 0\n 0 1 0\n 0 0 1 ]\n"
 CLUSTER = "cluster s.ark reco2utt out --segments segments --threshold 0".split()
 SCORE = "score ref hyp --uem uem".split()
 FAULTS = {
@@ -73,6 +74,7 @@ FAULTS = {
     "a matrix of 2147483647 x 2147483647": (CLUSTER, huge),
     "rubbish behind the last matrix": (CLUSTER, follow),
     "a matrix of another size": (CLUSTER, edit("reco2utt", " r2-2", "")),
+    "a matrix of 0 x 0": (CLUSTER, write("s.ark", f"r1 {EYE}r2  [ ]\n")),
     "a row of an utterance twice": (CLUSTER, edit("reco2utt", "r2-1", "r2-2")),
     "a row of another recording": (CLUSTER, edit("segments", "r2-1 r2", "r2-1 r1")),
     "something else in place of an RTTM": (SCORE, write("hyp", "r-0 1\n")),

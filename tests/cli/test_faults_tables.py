@@ -71,6 +71,17 @@ def listed(text):
     return hurt
 
 
+def in_milliseconds(broken):
+    """Give all windows 1500 ms as if they were seconds."""
+    path = broken.x / "segments"
+    lines = [line.split() for line in path.read_text().splitlines()]
+    text = [
+        f"{key} {name} {row * 750} {row * 750 + 1500}\n"
+        for row, (key, name, *_) in enumerate(lines)
+    ]
+    path.write_text("".join(text))
+
+
 def missing(name):
     return lambda broken: (broken.x / name).unlink()
 
@@ -121,6 +132,10 @@ FAULTS = {
     "a time that is no number": segment("{key} a001 0 1,5"),
     "a number as Python alone writes it": segment("{key} a001 0 1_0"),
     "times in samples or milliseconds": segment("{key} a001 0 1e9"),
+    "an end of -1": segment("{key} a001 0 -1"),
+    "a channel in a fifth field": lambda b: b.line("segments", "{key} a001 0 1.5 0"),
+    "a recording on two channels": segment("{key} a001 0 1 0\nextra a001 0 1 1"),
+    "windows of 1500 s": in_milliseconds,
     "a field too few": segment("{key} a001 0"),
     "an id with a space": segment("a {key} a001 0 1"),
     "an utterance twice": segment("{key} a001 0 1\n{key} a001 1 2"),

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from ssahc.core.errors import UsageError
@@ -22,6 +23,7 @@ def verbs(folder):
     options = SimulateOptions(train_speakers=12, train_sessions=3, dim=8)
     write_labelled(folder / "train", simulate_training(options))
     (folder / "ref.rttm").write_text("SPEAKER a000 1 0 5 <NA> <NA> x <NA> <NA>\n")
+    np.savez(folder / "r.npz", xvectors=np.eye(2), segments=[[0, 1], [1, 2]])
     (folder / "scores").write_text("a  [\n 0 1\n 1 0 ]\n")
     (folder / "reco2utt").write_text("a u1 u2\n")
     out, x, ref = folder / "out", folder / "x", folder / "ref.rttm"
@@ -33,10 +35,11 @@ def verbs(folder):
         "cluster": ("cluster", folder / "scores", folder / "reco2utt", out),
         "simulate": ("simulate", out, "--recordings", 2, "--train-speakers", 0),
         "demo": ("demo", out),
+        "import": ("import", folder / "r.npz", out),
     }
 
 
-VERBS = ("diarize", "train-metric", "fit", "tune", "cluster", "simulate", "demo")
+VERBS = "diarize train-metric fit tune cluster simulate demo import".split()
 
 
 def tree(folder):

@@ -56,7 +56,11 @@ def test_unusable_models_are_refused():
         ({"mean": np.full(3, np.nan)}, "model's mean: holds NaN"),
         ({"mean": np.zeros((3, 1))}, "model's mean: expected a vector, found 3 x 1"),
         ({"mean": np.array(0.0)}, "model's mean: expected a vector, found a single"),
-        ({"transform": np.eye(3, 5)}, "model's transform: expected a square"),
+        (
+            {"transform": np.eye(5, 3)},
+            "model's transform: expected a matrix of no more",
+        ),
+        ({"mean": GOOD[0], "transform": np.eye(2, 5)}, "for 5 dimensions, the mean"),
         ({"transform": np.zeros((3, 3))}, "model's transform: is all zero"),
         ({"plda": broken_plda(psi=np.full(3, np.nan))}, "model's plda: holds NaN"),
         ({"plda": broken_plda(psi=-np.ones(3))}, "model's plda: psi is negative"),

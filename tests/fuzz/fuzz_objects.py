@@ -170,15 +170,17 @@ def read_models(folder, size):
     """Read a model folder, of which parts may be missing."""
     model = read_model_dir(folder)
     dim = len(model.mean)
-    require(model.transform.shape in ((dim, dim), (dim, dim + 1)), "transform's shape")
+    rows, columns = model.transform.shape
+    require(rows <= dim and columns in (dim, dim + 1), "transform's shape")
     require(dim and model.transform.any(), "nothing is left of x-vectors")
     for part, rank in ((model.mean, 1), (model.transform, 2)):
         check_array(part, rank, size)
         check_finite(part)
-    require(model.plda is None or len(model.plda.mean) == dim, "the PLDA's dimension")
+    require(model.plda is None or len(model.plda.mean) == rows, "the PLDA's dimension")
     if model.metric is not None:
         _check_metric(model.metric, size)
-        require(len(model.metric.whitening) == dim, "the metric's dimension")
+        columns = model.metric.whitening.shape[1]
+        require(columns in (dim, dim + 1), "the metric's dimension")
     # What is too small for float32 is written as zero.
     if model.transform.astype("f4").any():
         write_model_dir(folder / "again", model)

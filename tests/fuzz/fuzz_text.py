@@ -194,21 +194,28 @@ def read_trial_lists(folder, size):
     if (folder / "scores").exists():
         scores = read_trial_scores(folder / "scores", trials)
         require(scores.shape == (len(trials),) and scores.dtype == float, "scores")
-        given = {}
-        for line in split_lines(folder / "scores"):
-            given[line[0], line[1]] = line[2]
-        for row, score in enumerate(scores.tolist()):
-            text = given.get(tuple(name.encode() for name in trials.names(row)))
-            require((text is None) == isnan(score), f"score {score} of {text}")
-            if text is not None:
-                check_number(text, score)
+        lines = split_lines(folder / "scores")
+        if all(len(line) == 3 for line in lines):
+            _check_scores(trials, scores, lines)
         write_trial_scores(folder / "again.scores", trials, scores)
         written = read_trial_scores(folder / "again.scores", trials)
         require(np.allclose(written, scores, 1e-6, 0, equal_nan=True), "scores differ")
 
 
+def _check_scores(trials, scores, lines):
+    given = {(first, second): text for first, second, text in lines}
+    for row, score in enumerate(scores.tolist()):
+        text = given.get(tuple(name.encode() for name in trials.names(row)))
+        require((text is None) == isnan(score), f"score {score} of {text}")
+        if text is not None:
+            check_number(text, score)
+
+
 def _check_trials(trials, lines):
-    require(len(trials) == len(lines) > 0, "a trial is lost")
+    require(len(trials) in (len(lines), len(lines) - 1) and len(lines) > 0, "lost")
+    if any(line[2:] not in ([], [b"target"], [b"nontarget"]) for line in lines):
+        # Other forms than Kaldi's.
+        return
     for row, line in enumerate(lines):
         require([name.encode() for name in trials.names(row)] == line[:2], f"{line}")
         if trials.is_target is not None:

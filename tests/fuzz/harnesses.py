@@ -42,6 +42,7 @@ READERS = {
             "recordings",
         ),
     ),
+    "npz": (fuzz_folders.read_npz_files, ("r.npz",)),
     "labelled": (
         fuzz_folders.read_labelled_dirs,
         ("xvector.scp", "x.ark", "utt2spk", "segments"),

@@ -195,12 +195,13 @@ def models():
 
     whole = Model(VECTOR[:2], np.eye(2), PLDA, METRIC)
     bare = Model(VECTOR[:2], np.eye(2, 3))
-    longer = parts(Model(VECTOR, np.eye(3)))[0]
+    longer = parts(Model(VECTOR, np.eye(3)))
     return {
         "good-whole": join(*parts(whole)),
         "good-text": join(*parts(whole, file_format="text")),
         "good-affine": join(*parts(bare)),
-        "bad-dimensions": join(longer, *parts(bare)[1:]),
+        "good-lda": join(longer[0], *parts(bare)[1:]),
+        "bad-dimensions": join(parts(bare)[0], *longer[1:]),
         "bad-found-signalling-nans": join(SIGNALLING_NANS, parts(bare)[1]),
         "bad-broken-plda": join(*parts(whole)[:2], b"<Plda> "),
     }
@@ -248,6 +249,29 @@ def checkpoints():
         "good-more-to-read-than-there-is": good[:length]
         + b"\xff\xff\xff\x7f"
         + good[length + 4 :],
+    }
+
+
+def npz_files():
+    """Return numpy's files of recordings."""
+    sound = {"xvectors": MATRIX, "segments": [[0, 1.5], [0.75, 2.25]]}
+
+    def stored(write=np.savez, **changes):
+        def save(path):
+            with path.open("wb") as file:
+                write(file, **(sound | changes))
+
+        return written(save)
+
+    return {
+        "good-numbered": stored(),
+        "good-named": stored(utterances=["u1", "u2"]),
+        "good-compressed": stored(np.savez_compressed),
+        "bad-pickled": stored(xvectors=np.array([{}, {}])),
+        "bad-order": stored(segments=[[1, 0], [0, 1]]),
+        "bad-names": stored(utterances=["u 1", "u2"]),
+        "bad-late": stored(segments=[[0, 1], [0, 1e9]]),
+        "bad-text": b"hello",
     }
 
 
@@ -334,6 +358,7 @@ def make_seeds():
         "model": models(),
         "checkpoint": checkpoints(),
         "xvector-dir": xvector_dirs(),
+        "npz": npz_files(),
         "labelled": labelled_dirs(),
         "scores": scores(),
         "unfinished": unfinished(),

@@ -94,6 +94,11 @@ def trials(join):
         "good-trials": lines,
         "good-with-scores": join(lines, given),
         "good-without-targets": b"s1 u1\ns1 u2\n",
+        "good-label-first": b"1 s1 u1\n0 s1 u2\n",
+        "good-header": join(
+            b"modelid segmentid side targettype\ns1 u1 a target\n",
+            b"modelid segmentid side LLR\ns1 u1 a 2.5\n",
+        ),
         "good-repeated": join(lines + lines, given + given),
         "bad-contradiction": lines + b"s1 u1 nontarget\n",
         "bad-found-far-scores": join(lines, b"s1 u1 1e308\ns1 u1 -1e308\n"),

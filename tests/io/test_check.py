@@ -141,7 +141,7 @@ def test_bad_model_does_not_hide_the_folder(check, folder, model_dir):
     write_single(model_dir / "transform.mat", np.ones((4, 2)))
     (folder / "utt2spk").unlink()
     _, _, (model, table, _) = check(folder, "--model-dir", model_dir)
-    assert f"{model_dir}/transform.mat: expected a square matrix" in model
+    assert f"{model_dir}/transform.mat: expected a matrix of no more rows" in model
     assert f"{folder}/utt2spk: no such file" in table
     _, _, (missing, *_) = check(folder, "--model-dir", folder / "nowhere")
     assert "nowhere: no such folder; expected one with mean.vec" in missing

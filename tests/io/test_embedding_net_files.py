@@ -24,7 +24,7 @@ def test_malformed_network_is_refused(tmp_path):
         ([WHITENING, OUTER, INNER, PROJECTION], "found whitening, hidden1.outer, hidd"),
         ([WHITENING, WHITENING, PROJECTION], "key 'whitening': duplicate key"),
         ([("whitening", np.ones(4)), PROJECTION], "expected a matrix"),
-        ([("whitening", np.eye(4, 6)), PROJECTION], "expected 4 x 4 or 4 x 5, found"),
+        ([("whitening", np.eye(6, 4)), PROJECTION], "expected 6 x 6, found 6 x 4"),
         ([WHITENING, ("projection", np.eye(2, 3))], "expected 2 x 4, found 2 x 3"),
         ([WHITENING, INNER, turned, PROJECTION], "outer': expected 4 x 3, found 3 x 4"),
         ([("whitening", np.full((4, 4), np.nan)), PROJECTION], "or holds NaN"),

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kaldi_tables import read_labels
 
@@ -82,6 +82,7 @@ def test_rttm_survives_a_round_trip(tmp_path):
     assert rttm.channels == {"a": "1", "b": "1"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-5, 3), min_size=1, max_size=20))
 def test_turns_that_follow_each_other_do_not_overlap_once_written(lengths):
     times = np.cumsum([0.0004, *lengths])

@@ -45,6 +45,54 @@ def test_faults_of_scores_name_the_line(tmp_path):
         assert f"{path}{message}" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a x target\nb x nontarget\n",
+        "a x tgt\nb x imp\n",
+        "a x 1\nb x 0\n",
+        "1 a x\n0 b x\n",
+        "modelid\tsegmentid\tside\ttargettype\na\tx\ta\ttarget\nb\tx\ta\tnontarget\n",
+    ],
+)
+def test_trials_are_read_in_the_forms_in_use(text, tmp_path):
+    (tmp_path / "trials").write_text(text)
+    trials = read_trials(tmp_path / "trials")
+    assert [trials.names(row) for row in range(2)] == [("a", "x"), ("b", "x")]
+    assert trials.is_target.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a x 2\nb x -1.5\n",
+        "a x 2 target\nb x -1.5 nontarget\n",
+        "a x a 2\nb x a -1.5\n",
+        "modelid segmentid side LLR\na x a 2\nb x a -1.5\n",
+    ],
+)
+def test_scores_are_read_in_the_forms_in_use(text, tmp_path):
+    (tmp_path / "trials").write_text("modelid segmentid side\na x a\nb x a\n")
+    (tmp_path / "scores").write_text(text)
+    trials = read_trials(tmp_path / "trials", need_targets=False)
+    assert read_trial_scores(tmp_path / "scores", trials).tolist() == [2, -1.5]
+
+
+def test_trials_of_unclear_form_are_refused(tmp_path):
+    header = "modelid segmentid side targettype\n"
+    for text, message in (
+        ("1 x 0\n", ":1: the first or the third field may be the label"),
+        ("modelid segmentid side\na x a\n", ":1: expected a column 'targettype'"),
+        (f"{header}a x a target\nb x b target\n", ":3: 'x' is on side 'b' here"),
+        (f"{header}a x a yes\n", ":2: expected target or nontarget in column 'target"),
+        ("10001,x,a,target\n", f":1: {WITH_TARGETS}"),
+    ):
+        (tmp_path / "trials").write_text(text)
+        with pytest.raises(FormatError) as error:
+            read_trials(tmp_path / "trials")
+        assert message in str(error.value)
+
+
 def test_scores_survive_a_file_in_any_order(tmp_path, rng):
     lines = [f"s{a} u{b} nontarget" for a in range(40) for b in range(50)]
     rng.shuffle(lines)

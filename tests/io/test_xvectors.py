@@ -4,6 +4,7 @@ import pytest
 from ssahc.core.errors import DataError
 from ssahc.core.types import Fault, Recording
 from ssahc.io.ark import ArchiveWriter
+from ssahc.io.check import find_problems
 from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
 
 
@@ -99,3 +100,39 @@ def test_unusable_recordings_are_refused():
     ):
         with pytest.raises(DataError, match=message):
             Recording("r", utterances, segments, xvectors)
+
+
+def test_written_times_keep_all_their_digits(tmp_path):
+    times = [[0.0004, 1.5004], [0.75, 3]]
+    recording = Recording.from_arrays("r", np.eye(2), times)
+    write_xvector_dir(tmp_path, [recording])
+    assert read_all(tmp_path)[0].segments.tolist() == times
+    assert "r-0000001 r 0.750 3.000\n" in (tmp_path / "segments").read_text()
+
+
+def test_ids_that_no_table_can_hold_are_not_written(tmp_path):
+    def named(name, *utterances):
+        return Recording.from_arrays(name, np.eye(1), [[0, 1]], utterances)
+
+    for recordings, message in (
+        ([named("a b", "u")], "without white space, found 'a b'"),
+        ([named("a", "")], "without white space, found ''"),
+        ([named("a", "u"), named("b", "u")], "window 'u' is there twice"),
+        ([named("a", "u"), named("a", "v")], "recording 'a' is there twice"),
+    ):
+        with pytest.raises(DataError, match=message):
+            write_xvector_dir(tmp_path / "x", recordings)
+        assert list((tmp_path / "x").iterdir()) == []
+
+
+def test_times_in_milliseconds_are_noticed(tmp_path, caplog):
+    write_xvector_dir(
+        tmp_path, [Recording.from_arrays("r", np.eye(2), [[0, 1500]] * 2)]
+    )
+    open_xvector_dir(tmp_path)
+    find_problems(tmp_path)
+    assert len(caplog.messages) == 2
+    for message in caplog.messages:
+        assert message.startswith(
+            f"{tmp_path}/segments: the median window lasts 1500 s"
+        )

@@ -16,6 +16,7 @@ from ssahc.backend.embedding_net import run_network, weights_of
 from ssahc.backend.trials import embed
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import Model, Plda
+from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.learning import embedding_training
 from ssahc.learning.checkpoint import Checkpoint
 from ssahc.learning.embedding_training import train_embedding_net
@@ -195,6 +196,19 @@ def test_equal_seeds_give_equal_networks_and_leave_the_given_model_alone(data, m
     assert one.model.transform is whitening
     np.testing.assert_array_equal(whitening, np.eye(DIM)[::-1])
     assert (one.model.metric.whitening != whitening).any()
+
+
+def test_a_network_may_start_from_lda(data, mean, tmp_path):
+    lda = np.eye(DIM)[:5]
+    plda = Plda(np.zeros(5), np.eye(5), np.ones(5))
+    model = replace(mean, transform=lda, plda=plda)
+    options = replace(ONE_EPOCH, start="plda", hidden_layers=1, hidden_dim=4)
+    found = train_embedding_net(*data, model, options).model
+    shapes = [weights.shape for weights in weights_of(found.metric)]
+    assert shapes == [(5, DIM), (4, 6), (5, 4), (5, 5)]
+    write_model_dir(tmp_path, found)
+    embedded = embed(data[0], read_model_dir(tmp_path))
+    np.testing.assert_allclose(embedded, embed(data[0], found), rtol=1e-4, atol=1e-4)
 
 
 # ---- checkpoints -------------------------------------------------------------------

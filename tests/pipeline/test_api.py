@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from typing import get_args
+from dataclasses import is_dataclass
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from kaldi_tables import read_labels, read_table
 
 import ssahc
+from ssahc.backend.plda import project_plda
 from ssahc.cli import cli
 from ssahc.clustering.ahc import agglomerative_cluster
 from ssahc.io.model import write_model_dir
@@ -83,6 +85,45 @@ def test_arrays_of_any_kind_are_taken(recording):
     assert lists.learning
 
 
+def test_options_may_be_keywords(recording, tmp_path):
+    arrays = recording.xvectors, recording.segments
+    options = ssahc.make_options("paper-ssa1", num_speakers=3)
+    given = ssahc.diarize(*arrays, options=options)
+    named = ssahc.diarize(*arrays, preset="paper-ssa1", num_speakers=3)
+    assert given.num_speakers == named.num_speakers == 3
+    np.testing.assert_array_equal(given.affinity.dense(), named.affinity.dense())
+    for values, message in (
+        ({"num_speaker": 3}, "did you mean 'num_speakers'"),
+        ({"options": options, "gamma": 1.0}, "not both"),
+    ):
+        with pytest.raises(ssahc.UsageError, match=message):
+            ssahc.diarize(*arrays, **values)
+    ssahc.write_rttm(tmp_path / "one", named)
+    ssahc.write_rttm(tmp_path / "two", {"recording": named.turns})
+    assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text() != ""
+    with pytest.raises(ssahc.UsageError, match="need the id of their recording"):
+        ssahc.write_rttm(tmp_path / "three", named.turns)
+
+
+def list_types(options_class):
+    """Names and types of the fields of options, nested ones included."""
+    for name, kind in get_type_hints(options_class).items():
+        if is_dataclass(kind):
+            yield from list_types(kind)
+        elif name in options_class.__dataclass_fields__:
+            yield name, kind
+
+
+def test_keywords_have_the_names_and_types_of_the_options():
+    keywords = get_type_hints(ssahc.DiarizeKeywords)
+    assert keywords == dict(list_types(ssahc.DiarizeOptions))
+
+
+def test_arrays_in_milliseconds_are_noticed(caplog):
+    ssahc.diarize(np.eye(3), np.array([[0, 1500]] * 3))
+    assert "in milliseconds or samples?" in caplog.text
+
+
 def test_inputs_are_not_modified(recording, model):
     vectors, segments = recording.xvectors.copy(), recording.segments.copy()
     vectors.setflags(write=False)
@@ -91,6 +132,31 @@ def test_inputs_are_not_modified(recording, model):
     second = ssahc.diarize(vectors, segments, model=model)
     np.testing.assert_array_equal(first.affinity.dense(), second.affinity.dense())
     np.testing.assert_array_equal(vectors, recording.xvectors)
+
+
+@pytest.mark.parametrize("columns", [0, 1], ids=["d x D", "d x (D+1)"])
+def test_lda_equals_projecting_by_hand(recording, model, rng, tmp_path, columns):
+    count, dim = 12, recording.xvectors.shape[1]
+    lda = np.hstack([model.transform[:count], rng.standard_normal((count, columns))])
+    centered = recording.xvectors - model.mean
+    projected = centered @ lda[:, :dim].T + lda[:, dim:].sum(axis=1)
+    plda = project_plda(model.plda, np.eye(count, dim))
+    ssahc.write_model_dir(tmp_path, ssahc.Model(model.mean, lda, plda))
+    with_lda = ssahc.read_model_dir(tmp_path)
+    by_hand = ssahc.Model(np.zeros(count), np.eye(count), plda)
+    times = recording.segments
+    for system in ("plda", "ssahc", "ssahc+plda"):
+        one = ssahc.diarize(recording.xvectors, times, model=with_lda, system=system)
+        two = ssahc.diarize(projected, times, model=by_hand, system=system)
+        assert one.labels.tolist() == two.labels.tolist()
+        np.testing.assert_allclose(
+            one.affinity.dense(), two.affinity.dense(), rtol=1e-3, atol=1e-3
+        )
+    # W1 is the LDA, and it is learned.
+    learned = ssahc.diarize(
+        recording.xvectors, times, model=with_lda, system="ssahc", start="model"
+    )
+    assert learned.learning
 
 
 def test_scores_replace_a_plda(recording, model):

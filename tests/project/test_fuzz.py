@@ -20,7 +20,7 @@ from ssahc.core.errors import DataError
 FUZZ = Path(__file__).parents[1] / "fuzz"
 NAMES = (
     "ark-vectors ark-matrices single scp plda metric model checkpoint xvector-dir "
-    "labelled scores unfinished tables rttm uem references trials config sweep"
+    "npz labelled scores unfinished tables rttm uem references trials config sweep"
 ).split()
 # Functions beyond ssahc.io that read files.
 OTHERS = {
