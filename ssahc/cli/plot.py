@@ -25,7 +25,7 @@ from ssahc.cli.references import (
     score_hypothesis,
 )
 from ssahc.cli.sweep_table import draw_bars, draw_curves, read_sweep
-from ssahc.core.errors import DataError, UsageError, printable
+from ssahc.core.errors import DataError, UsageError, counted, printable
 from ssahc.core.types import Fault, Recording, Turn
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
@@ -96,7 +96,7 @@ def affinity(
         },
     )
     names = " ".join(systems)
-    click.echo(printable(f"{picture}: {names} of {len(item)} windows"))
+    click.echo(printable(f"{picture}: {names} of {counted(len(item), 'window')}"))
 
 
 def _read_recording(xvector_dir: Path, name: str) -> Recording:
@@ -185,7 +185,9 @@ def speakers(
 
     save_speakers(picture, breakdowns)
     count = len(references.rttm.turns)
-    click.echo(printable(f"{picture}: {count} recordings, {', '.join(breakdowns)}"))
+    click.echo(
+        printable(f"{picture}: {counted(count, 'recording')}, {', '.join(breakdowns)}")
+    )
 
 
 def _distinct_names(paths: tuple[Path, ...]) -> list[str]:

@@ -19,7 +19,7 @@ from ssahc.cli.references import (
     read_references,
 )
 from ssahc.cli.runner import CONFIG, print_faults, track
-from ssahc.core.errors import FormatError, SsahcError, UsageError, printable
+from ssahc.core.errors import FormatError, SsahcError, UsageError, counted, printable
 from ssahc.core.options import build, check_values
 from ssahc.core.types import Fault, Turn
 from ssahc.io.config import read_toml
@@ -116,8 +116,8 @@ def command(
     with atomic_write(output, "wb") as file:
         file.write(page.encode())
     print_faults(faults, len(wanted))
-    result = f"{output}: {len(analyses)} recordings, affinities of {len(pictures)}"
-    click.echo(printable(result))
+    done = counted(len(analyses), "recording")
+    click.echo(printable(f"{output}: {done}, affinities of {len(pictures)}"))
     sys.exit(1 if faults else 0)
 
 
@@ -173,7 +173,9 @@ def _draw_affinities(
         return {}, [], f"Affinities are not available: {error}"
     which = f"the {len(names)} of {len(reference)} recordings with the highest DER"
     if len(names) == len(reference):
-        which = f"all {len(names)} recordings"
+        which = (
+            "the only recording" if len(names) == 1 else f"all {len(names)} recordings"
+        )
     note = f"Affinities are shown of {which} (--affinities)"
     if faults:
         note += f", except {len(faults)} that give the reason"

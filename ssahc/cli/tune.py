@@ -50,7 +50,7 @@ from ssahc.cli.sweep_table import (
     write_folds,
     write_sweep,
 )
-from ssahc.core.errors import DataError, UsageError, printable
+from ssahc.core.errors import DataError, UsageError, counted, printable
 from ssahc.core.types import Fault, Recording
 from ssahc.core.validation import dashed
 from ssahc.io.config import write_config
@@ -196,7 +196,9 @@ def _tune(
         )
     others = references.rttm.turns.keys() - names
     if others:
-        _logger.info(f"{len(others)} recordings of {ref_rttm} are not used for tuning")
+        _logger.info(
+            f"not used for tuning: {counted(len(others), 'recording')} of {ref_rttm}"
+        )
     # Recordings that wait for worker processes are held in this process.
     room = method.max_bytes() / (4 * running.nj)
     done, faults = work_through(

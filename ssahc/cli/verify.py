@@ -17,7 +17,7 @@ from ssahc.cli.inputs import ModelFiles, find_inputs, load_model
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.runner import print_errors
 from ssahc.cli.tables import print_table
-from ssahc.core.errors import DataError, FormatError, UsageError
+from ssahc.core.errors import DataError, FormatError, UsageError, counted
 from ssahc.core.options import Options, flatten
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.core.validation import flag
@@ -234,8 +234,9 @@ def _enroll(source: Xvectors, names: Sequence[str], spk2utt: Path | None) -> _En
             counts_of.append(len(found))
     if spk2utt is not None and unmatched:
         _logger.warning(
-            f"{spk2utt}: {len(unmatched)} utterances have no x-vector and are left out "
-            f"of their speaker's mean, the first of them {unmatched[0]!r}"
+            f"{spk2utt}: left out of the speakers' means: "
+            f"{counted(len(unmatched), 'utterance')} without an x-vector, the "
+            f"first of them {unmatched[0]!r}"
         )
     return _Enrolled(
         kind,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ssahc.core.errors import FormatError
+from ssahc.core.errors import FormatError, counted
 from ssahc.core.types import NO_MODEL, Model, find_unusable
 from ssahc.io.ark import Array, read_entries
 from ssahc.io.files import OnFault, warn_of
@@ -112,7 +112,7 @@ def find_problems(
         report.add(_find_gaps(folder, utterances, segments, entries))
         warn_of_unused(folder)
     empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
-    warn_of(path / SEGMENTS, f"{len(empty)} segments have zero length", empty)
+    warn_of(path / SEGMENTS, f"{counted(len(empty), 'segment')} without length", empty)
     if (path / RECO2NUM_SPK).exists():
         counts = _read(read_reco2num_spk, path / RECO2NUM_SPK, report)
         report.add(_check_counts(folder, counts))
@@ -194,8 +194,8 @@ def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatErr
         wanted = counts.entries.get(recording, 0)
         if wanted > len(group) > 0:
             _logger.warning(
-                f"{path}: recording {recording!r}: {wanted} speakers, but {len(group)} "
-                "windows"
+                f"{path}: recording {recording!r}: {counted(wanted, 'speaker')}, "
+                f"but only {counted(len(group), 'window')}"
             )
         if wanted == 0 and not counts.spoils(recording):
             yield FormatError(

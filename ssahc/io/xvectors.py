@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssahc.core.errors import DataError, FormatError
+from ssahc.core.errors import DataError, FormatError, counted
 from ssahc.core.types import Fault, FloatArray, Recording
 from ssahc.io.ark import ArchiveWriter, Array, read_entries
 from ssahc.io.files import OnFault, atomic_write, raise_fault, warn_of
@@ -48,8 +48,8 @@ class XvectorDir:
             if name not in held:
                 some = ", ".join(sorted(self.utterances)[:3])
                 raise DataError(
-                    f"{self.path}: has no recording {name!r}; among its "
-                    f"{len(self.utterances)} recordings are {some}"
+                    f"{self.path}: has no recording {name!r}; it holds "
+                    f"{counted(len(self.utterances), 'recording')}, such as {some}"
                 )
         kept = set(names)
         if held == kept:
@@ -134,7 +134,7 @@ def warn_of_unused(folder: XvectorDir) -> None:
     """Log a warning if there are x-vectors of no recording."""
     unused = [key for key in folder.entries if key not in folder.recording_of]
     count = len(unused)
-    what = f"ignoring {count} x-vectors of utterances that {SPK2UTT} does not list"
+    what = f"ignoring {counted(count, 'x-vector')} that {SPK2UTT} does not list"
     warn_of(folder.path / SCP, what, unused)
 
 
@@ -284,7 +284,9 @@ def read_recordings(
             if not vectors:
                 # As read, and once more as the rows of a float64 matrix.
                 needed = count * (vector.nbytes + 8 * vector.size)
-                check_room(needed, max_bytes, f"reading its {count} x-vectors")
+                check_room(
+                    needed, max_bytes, f"reading its {counted(count, 'x-vector')}"
+                )
         except (DataError, FormatError) as error:
             del waiting[recording]
             yield Fault(recording, str(error))

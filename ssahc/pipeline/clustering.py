@@ -25,7 +25,7 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.spectral import spectral_cluster
 from ssahc.clustering.stopping import Stop
 from ssahc.clustering.xmeans import xmeans_cluster
-from ssahc.core.errors import DataError, UsageError
+from ssahc.core.errors import DataError, UsageError, counted
 from ssahc.core.types import (
     ClusteringName,
     FloatArray,
@@ -78,8 +78,8 @@ class Windows:
             rows = getattr(self, name)
             if rows is not None and len(rows) != len(self.affinity):
                 raise DataError(
-                    f"affinities of {len(self.affinity)} windows, but {name} of "
-                    f"{len(rows)}; take both from one recording"
+                    f"affinities of {counted(len(self.affinity), 'window')}, "
+                    f"but {name} of {len(rows)}; take both from one recording"
                 )
 
     def __len__(self) -> int:

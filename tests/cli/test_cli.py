@@ -26,13 +26,14 @@ def folder(tmp_path_factory):
     """A simulated corpus on disk."""
     path = tmp_path_factory.mktemp("corpus")
     size = ("--recordings=3", "--duration=60", "--dim=24", "--seed=3")
-    run("simulate", path, "-q", *size)
+    run("simulate", path, *size)
     return path
 
 
 def run(*arguments):
     """Run the command line once for all tests; it must print nothing."""
-    result = CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
+    command = [*map(str, arguments), "-q"]
+    result = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert (result.exit_code, result.output) == (0, "")
 
 
@@ -111,6 +112,23 @@ def test_a_table_of_speakers_holds_instead_of_one_number(
     assert (tmp_path / "labels").read_bytes() == (diarized / "labels").read_bytes()
 
 
+def test_a_finished_run_ends_with_one_line_that_sums_it_up(
+    ssahc_here, folder, tmp_path
+):
+    x, out = folder / "a", tmp_path / "out"
+    model = ("--model-dir", folder / "model" / "b", "--num-speakers", 2)
+    result = ssahc_here("diarize", x, out, *model)
+    turns = [turn for turns in read_rttm(out / "rttm").turns.values() for turn in turns]
+    hours = sum(turn.end - turn.start for turn in turns) / 3600
+    whole = f"3 recordings, 6 speakers, {hours:.2f} h of speech in "
+    assert re.fullmatch(
+        f"ssahc: diarized {whole}[0-9.]+ s; turns are in {out}/rttm\n", result.stderr
+    )
+    (tmp_path / "names").write_text("a000\na001\n")
+    again = ssahc_here("diarize", x, out, *model, "--recordings", tmp_path / "names")
+    assert "diarized 2 recordings, 4 speakers, " in again.stderr
+
+
 def test_config_repeats_a_run(folder, diarized, tmp_path):
     again = tmp_path / "again"
     run("diarize", folder / "a", again, "--config", diarized / "config.toml")
@@ -124,14 +142,15 @@ def test_values_chosen_for_another_system_are_reported(ssahc_here, folder, tmp_p
     run = ("diarize", folder / "a", tmp_path / "out", "--config", config)
     model = ("--model-dir", folder / "model" / "b")
     result = ssahc_here(*run, *model, "--system", "cosine")
-    assert result.stderr == "".join(
+    assert result.stderr.splitlines()[:-1] == [
         f"ssahc: {name} is from {config}, where it goes with --system ssahc; "
-        f"--{name.split()[0]} sets it for cosine\n"
+        f"--{name.split()[0]} sets it for cosine"
         for name in ("threshold 0.3", "resegmentation vb")
-    )
+    ]
     said = ("--system", "cosine", "--threshold", "0.1", "--resegmentation", "none")
-    assert ssahc_here(*run, *model, *said).stderr == ""
-    assert ssahc_here(*run, *model, "--system", "spectral").stderr == ""
+    for options in (said, ("--system", "spectral")):
+        (line,) = ssahc_here(*run, *model, *options).stderr.splitlines()
+        assert line.startswith("ssahc: diarized 3 recordings, ")
 
 
 def test_verbose_shows_what_was_learned(ssahc_here, folder, tmp_path):

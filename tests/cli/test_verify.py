@@ -195,7 +195,8 @@ def test_trials_of_speakers_without_x_vectors_are_left_out(run, here, speakers):
         "--enroll-spk2utt", here / "spk2utt", trials="speaker_trials"
     )
     assert status == 1
-    assert f"{here}/spk2utt: 2 utterances have no x-vector" in errors[0]
+    left_out = "left out of the speakers' means: 2 utterances without an x-vector"
+    assert f"{here}/spk2utt: {left_out}" in errors[0]
     for error, name in zip(errors[1:], (names[0], names[-1]), strict=True):
         assert f"{name!r}: has no x-vector; 30 trials are left out" in error
     assert values["num_target"] == 28

@@ -93,9 +93,9 @@ def test_harmless_findings_are_warnings(check, folder):
     status, out, warnings = check(folder)
     assert (status, out.endswith("no problems\n")) == (0, True)
     unused, no_length, speakers = warnings
-    assert "ignoring 1 x-vectors of utterances that spk2utt does not list" in unused
-    assert "segments: 1 segments have zero length, the first of them 'c-0'" in no_length
-    assert "reco2num_spk: recording 'c': 2 speakers, but 1 windows" in speakers
+    assert "ignoring 1 x-vector that spk2utt does not list" in unused
+    assert "segments: 1 segment without length, the first of them 'c-0'" in no_length
+    assert "reco2num_spk: recording 'c': 2 speakers, but only 1 window" in speakers
     assert "error" not in "".join(warnings)
     assert check(folder, "-q") == (0, out, [])
 
@@ -166,7 +166,9 @@ def test_every_problem_is_listed(ssahc_here, folder, model_dir):
     assert (result.returncode, result.stdout) == (2, "")
     lines = [line.replace(f"{folder}/", "") for line in result.stderr.splitlines()]
     warnings = [line for line in lines if "error" not in line]
-    assert warnings == ["ssahc: reco2num_spk: recording 'b': 9 speakers, but 2 windows"]
+    assert warnings == [
+        "ssahc: reco2num_spk: recording 'b': 9 speakers, but only 2 windows"
+    ]
     expected = [
         "xvector.scp:3: key 'a-2': 'xvector.ark.gz' is gzipped",
         "segments:3: key 'a-2': expected a number for the start",

@@ -111,7 +111,7 @@ def test_resume_does_what_failed(folder, out, whole, in_jobs):
     assert done(in_jobs(*resume, options=options))
     assert expected == (0, "", files(out))
     logs = [path.read_text() for path in (out / "log").iterdir()]
-    assert sum("2 recordings were done before" in log for log in logs) == 1
+    assert sum("already done: 2 recordings" in log for log in logs) == 1
     result = in_jobs(*resume, options=[*options, "--target-energy", 0.5])
     check_refused(result, "target_energy was 0.1 and is 0.5 now")
 

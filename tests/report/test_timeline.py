@@ -136,5 +136,5 @@ def test_odd_file_names_are_printed_escaped(ssahc_here, tmp_path):
     files = [tmp_path / name for name in odd]
     result = ssahc_here("plot", "speakers", "ref", *files, picture, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "p\\x01\\n.svg: 1 recordings, \\udcff, h\\x01x, h\\nx\n" in result.stdout
+    assert "p\\x01\\n.svg: 1 recording, \\udcff, h\\x01x, h\\nx\n" in result.stdout
     assert minidom.parse(str(picture))
