@@ -23,6 +23,7 @@ from ssahc.cli.inputs import (
     find_inputs,
     open_inputs,
     open_source,
+    refuse_same_folder,
     warn_of_other_system,
 )
 from ssahc.cli.journal import SCORES, Plan, Unfinished, open_unfinished
@@ -120,6 +121,7 @@ def command(
     interrupted run are kept in OUT_DIR/.unfinished for --resume.
     """
     start = time.monotonic()
+    refuse_same_folder(out_dir, xvector_dir)
     running = take_running(given)
     if (out_dir / TUNING).exists():
         raise UsageError(

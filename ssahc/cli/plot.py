@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ssahc.cli.diarize import DiarizeConfig
+from ssahc.cli.groups import VerbGroup
 from ssahc.cli.inputs import CONFLICTS, find_inputs, open_inputs
 from ssahc.cli.parsing import (
     PATH,
@@ -37,7 +38,7 @@ from ssahc.scoring.breakdown import break_down, count_speakers
 _NOT_OF_AFFINITIES = {"xvector_dir", "recordings", "write_scores", "rttm_channel"}
 
 
-@click.group("plot", no_args_is_help=False)
+@click.group("plot", cls=VerbGroup)
 def command() -> None:
     """Draw affinities or errors of a recording, or error rates of a corpus."""
 

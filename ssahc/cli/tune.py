@@ -20,6 +20,7 @@ from ssahc.cli.inputs import (
     Inputs,
     open_inputs,
     open_source,
+    refuse_same_folder,
     warn_of_other_system,
 )
 from ssahc.cli.overwrite import has_columns, refuse_others
@@ -119,6 +120,7 @@ def command(
     Exit status: 0 if all recordings were processed; 1 if some failed and are left out;
     2 on wrong usage or if all failed (nothing is written).
     """
+    refuse_same_folder(out_dir, xvector_dir)
     running = take_running(given)
     given["xvector_dir"] = xvector_dir
     refuse_single_values(given)
