@@ -25,6 +25,12 @@ from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk, ti
 from ssahc.runtime.memory import check_room, lack_of_memory
 
 SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt"
+# Shell commands that make utt2spk and spk2utt for diarization.
+_MAKE_TABLES = (
+    f"awk '{{print $1, $2}}' {SEGMENTS} > {UTT2SPK}; "
+    "awk '{u[$2] = u[$2] FS $1} END {for (r in u) print r u[r]}' "
+    f"{UTT2SPK} | sort > {SPK2UTT}"
+)
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ def open_xvector_dir(path: Path | str) -> XvectorDir:
     utterances = read_listing(path / SPK2UTT)
     speaker_of = read_utt2spk(path / UTT2SPK)
     folder = XvectorDir(path, utterances, segments, entries)
+    if fault := find_speakers(folder, speaker_of):
+        raise fault
     for fault in find_disagreements(path, folder.recording_of, speaker_of):
         raise fault
     warn_of_unused(folder)
@@ -139,6 +147,22 @@ def warn_of_unused(folder: XvectorDir) -> None:
 
 
 # ---- faults ------------------------------------------------------------------------
+
+
+def find_speakers(folder: XvectorDir, speaker_of: dict[str, str]) -> FormatError | None:
+    """Return an error if a table names speakers where recordings are expected."""
+    recordings = {segment.recording for segment in folder.segments.values()}
+    for name, table in ((UTT2SPK, speaker_of), (SPK2UTT, folder.recording_of)):
+        shared = table.keys() & folder.segments.keys()
+        if shared and recordings.isdisjoint(table.values()):
+            first = min(shared)
+            return FormatError(
+                f"names speakers, such as {table[first]!r}; to diarize, it must name "
+                "the recording of every utterance, such as "
+                f"{folder.segments[first].recording!r}: {_MAKE_TABLES}",
+                path=folder.path / name,
+            )
+    return None
 
 
 def find_disagreements(

@@ -1,12 +1,16 @@
 """Finding the problems of an x-vector folder (``ssahc check``)."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
+from ssahc.core.errors import FormatError
 from ssahc.core.types import Model
 from ssahc.io.ark import ArchiveWriter, write_single
 from ssahc.io.check import find_problems
 from ssahc.io.model import write_model_dir
+from ssahc.io.xvectors import open_xvector_dir
 
 DIM = 4
 SEGMENTS = """\
@@ -101,6 +105,23 @@ def test_harmless_findings_are_warnings(check, folder):
 
 
 # ---- single problems ---------------------------------------------------------------
+
+
+def test_tables_of_speakers_are_one_problem_with_a_way_out(problems, folder):
+    tables = {name: (folder / name).read_text() for name in ("utt2spk", "spk2utt")}
+    for name, changed in (
+        ("utt2spk", tables["utt2spk"].replace(" ", " spk-")),
+        ("spk2utt", "tom a-0 a-1 b-0\nann a-2 b-1 c-0\n"),
+    ):
+        (folder / name).write_text(changed)
+        (problem,) = problems()
+        assert problem.startswith(f"{name}: names speakers, such as ")
+        assert "the recording of every utterance, such as 'a': awk" in problem
+        with pytest.raises(FormatError, match="names speakers"):
+            open_xvector_dir(folder)
+        # What it says is what helps.
+        subprocess.run(problem.split(": ", 2)[-1], shell=True, cwd=folder, check=True)
+        assert tables == {name: (folder / name).read_text() for name in tables}
 
 
 def test_bad_vector_is_one_problem(problems, folder):

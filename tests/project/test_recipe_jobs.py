@@ -28,7 +28,7 @@ def whole(folder, diarize):
     """Run once over all recordings; return exit status, errors, files."""
 
     def read(*options):
-        status, errors, _ = diarize(*options, out="whole")
+        status, errors, _ = diarize(*options, "-q", out="whole")
         return status, errors, files(folder / "whole")
 
     return read
