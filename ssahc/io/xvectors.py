@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.core.errors import DataError, FormatError, counted
-from ssahc.core.types import Fault, FloatArray, Recording
+from ssahc.core.types import BriefRepr, Fault, FloatArray, Recording
 from ssahc.io.ark import ArchiveWriter, Array, read_entries
 from ssahc.io.files import OnFault, atomic_write, raise_fault, warn_of
 from ssahc.io.folders import make_folder
@@ -33,8 +33,8 @@ _MAKE_TABLES = (
 )
 
 
-@dataclass(frozen=True)
-class XvectorDir:
+@dataclass(frozen=True, repr=False)
+class XvectorDir(BriefRepr):
     """The tables of an x-vector folder; vectors are read by `read_recordings`.
 
     `utterances` maps a recording to its utterances in the order of ``spk2utt``,

@@ -27,6 +27,7 @@ from ssahc.clustering.stopping import Stop
 from ssahc.clustering.xmeans import xmeans_cluster
 from ssahc.core.errors import DataError, UsageError, counted
 from ssahc.core.types import (
+    BriefRepr,
     ClusteringName,
     FloatArray,
     IntArray,
@@ -46,8 +47,8 @@ from ssahc.resegmentation.resegment import (
 ON_VECTORS = ("kmeans", "xmeans")
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
+@dataclass(frozen=True, eq=False, repr=False)
+class Windows(BriefRepr):
     """The windows of a recording, as clusterings see them.
 
     Parameters
