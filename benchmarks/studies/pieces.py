@@ -35,8 +35,8 @@ def simulate(windows: int, speakers: int) -> tuple[Conversation, Model]:
     options = SimulateOptions(
         recordings=1,
         duration=_SECONDS_A_WINDOW * windows,
-        fewest_speakers=speakers,
-        most_speakers=speakers,
+        min_speakers=speakers,
+        max_speakers=speakers,
     )
     corpus = simulate_corpus(options)
     return corpus["a"].conversations[0], corpus["b"].model

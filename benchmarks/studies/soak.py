@@ -35,7 +35,7 @@ from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 SSAHC = Path(sys.executable).with_name("ssahc")
 # Recordings that others are made from, by noise of their own.
 ORIGINALS = SimulateOptions(
-    recordings=200, duration=10.0, fewest_speakers=1, most_speakers=3, turn_seconds=2.0
+    recordings=200, duration=10.0, min_speakers=1, max_speakers=3, turn_seconds=2.0
 )
 NOISE = 0.1
 MOMENT = 0.5

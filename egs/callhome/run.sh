@@ -109,6 +109,23 @@ elif [[ -z $xvectors ]]; then
   fi
 fi
 
+# The field of a row in conf/table1, by its number.
+field_of() {
+  awk -F ' *[|] *' -v row="$1" -v number="$2" '$1 == row { print $number }' conf/table1
+}
+rows=$(awk -F ' *[|] *' '/^[^#]/ { print $1 }' conf/table1)
+if [[ -z $systems ]]; then
+  systems=$rows
+  # The paper has one target energy, and here time counts.
+  if $simulate; then systems=$(grep -v te0.3 <<< "$systems"); fi
+fi
+for system in $systems; do
+  if [[ -z $(field_of "$system" 1) ]]; then
+    echo "$0: conf/table1 has no row \"$system\"; it has ${rows//$'\n'/, }" >&2
+    exit 1
+  fi
+done
+
 # Is this stage to be run?
 stage_is() {
   ((stage <= $1 && $1 <= stop_stage))
@@ -206,21 +223,6 @@ if [[ -z $models && -z $train_xvectors ]] && ! $from_speech; then
   exit 1
 fi
 
-# The field of a row in conf/table1, by its number.
-field_of() {
-  awk -F ' *[|] *' -v row="$1" -v number="$2" '$1 == row { print $number }' conf/table1
-}
-if [[ -z $systems ]]; then
-  systems=$(awk -F ' *[|] *' '/^[^#]/ { print $1 }' conf/table1)
-  # The paper has one target energy, and here time counts.
-  if $simulate; then systems=$(grep -v te0.3 <<< "$systems"); fi
-fi
-for system in $systems; do
-  if [[ -z $(field_of "$system" 1) ]]; then
-    echo "$0: conf/table1 has no row \"$system\"" >&2
-    exit 1
-  fi
-done
 # Whether its number of speakers hangs on a threshold.
 has_threshold() {
   [[ $(field_of "$1" 5) == threshold ]]

@@ -15,7 +15,7 @@ import numpy as np
 
 from ssahc.backend.preprocess import unit_rows
 from ssahc.core.errors import DataError, UsageError
-from ssahc.core.types import LARGEST_AFFINITY, Float32Array, FloatArray
+from ssahc.core.types import LARGEST_AFFINITY, BriefRepr, Float32Array, FloatArray
 
 # Number of entries that are computed at once in `FactoredAffinity.largest`.
 _BLOCK = 1 << 22
@@ -53,8 +53,8 @@ class Affinity(ABC):
         """Return the largest absolute value over pairs of different windows."""
 
 
-@dataclass(frozen=True, eq=False)
-class FactoredAffinity(Affinity):
+@dataclass(frozen=True, eq=False, repr=False)
+class FactoredAffinity(BriefRepr, Affinity):
     """``A[i, j] = features[i] . features[j] + bias[i] + bias[j] + constant``.
 
     Features are (N, d), biases (N,).
@@ -139,8 +139,8 @@ class FactoredAffinity(Affinity):
         return float(total - diagonal.sum()), float(squares - diagonal @ diagonal)
 
 
-@dataclass(frozen=True, eq=False)
-class ScoreMatrix(Affinity):
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoreMatrix(BriefRepr, Affinity):
     """Scores (N, N) that were computed elsewhere; `check_matrix` must accept them.
 
     Statistics are those of the upper triangle.

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssahc.backend.plda import diagonalize
-from ssahc.core.errors import DataError
+from ssahc.core.errors import DataError, counted
 from ssahc.core.types import FloatArray, Plda
 
 # A variance below this share of the largest is rounding noise of float32 vectors.
 _NO_VARIANCE = 1e-12
+# Constant dimensions that an error names.
+_SHOWN = 10
 
 
 def train_plda(
@@ -157,6 +159,14 @@ def principal_variances(
     _check_enough(vectors, purpose)
     count, dim = vectors.shape
     centered = vectors - vectors.mean(axis=0)
+    if len(constant := np.flatnonzero((vectors == vectors[0]).all(axis=0))):
+        shown = ", ".join(map(str, constant[:_SHOWN]))
+        more = f" and {len(constant) - _SHOWN} more" if len(constant) > _SHOWN else ""
+        raise DataError(
+            f"{counted(len(constant), 'dimension')} of {dim} (counted from 0: {shown}"
+            f"{more}) never change in {counted(count, 'x-vector')}, as behind a ReLU: "
+            f"no {purpose}. Leave them out, or extract x-vectors before the ReLU"
+        )
     variances, columns = np.linalg.eigh(centered.T @ centered / count)
     rank = int((variances > _NO_VARIANCE * variances[-1]).sum())
     if rank < dim:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from ssahc.cli.groups import VerbGroup
 from ssahc.cli.messages import say, say_error
 from ssahc.core.errors import SsahcError
 from ssahc.runtime.memory import lack_of_memory
@@ -49,8 +50,15 @@ class _ToStderr(logging.Handler):
         say(record.getMessage())
 
 
-class _Verbs(click.Group):
+class _Verbs(VerbGroup):
     """Loads the module of a verb only when the verb is run."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, which may set another level of the log."""
+        logger = logging.getLogger("ssahc")
+        logger.handlers = [_ToStderr()]
+        logger.setLevel(logging.INFO)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -74,19 +82,15 @@ class _Verbs(click.Group):
 
 @click.group(
     cls=_Verbs,
-    no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="ssahc")
+@click.version_option(None, "-V", "--version", package_name="ssahc")
 def cli() -> None:
     """Speaker diarization of Kaldi x-vectors.
 
     Self-supervised agglomerative hierarchical clustering (Singh & Ganapathy,
     Interspeech 2020) with PLDA fusion. Reads and writes Kaldi's files.
     """
-    logger = logging.getLogger("ssahc")
-    logger.handlers = [_ToStderr()]
-    logger.setLevel(logging.INFO)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
@@ -22,6 +23,7 @@ from ssahc.cli.inputs import (
     find_inputs,
     open_inputs,
     open_source,
+    refuse_same_folder,
     warn_of_other_system,
 )
 from ssahc.cli.journal import SCORES, Plan, Unfinished, open_unfinished
@@ -48,9 +50,9 @@ from ssahc.cli.runner import (
     work_each,
     write_results,
 )
-from ssahc.core.errors import UsageError
+from ssahc.core.errors import UsageError, counted
 from ssahc.core.options import Options
-from ssahc.core.turns import turns_of_labels
+from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.files import refuse_input
 from ssahc.io.text import times_of
@@ -118,6 +120,8 @@ def command(
     written); 2 on wrong usage or if all failed (nothing is written). The results of an
     interrupted run are kept in OUT_DIR/.unfinished for --resume.
     """
+    start = time.monotonic()
+    refuse_same_folder(out_dir, xvector_dir)
     running = take_running(given)
     if (out_dir / TUNING).exists():
         raise UsageError(
@@ -137,7 +141,9 @@ def command(
 
     # Fail on what is in the way before anything is read.
     find_stale()
-    faults = _run(out_dir, run, running, resume=resume, stale=find_stale)
+    faults, found = _run(out_dir, run, running, resume=resume, stale=find_stale)
+    seconds = time.monotonic() - start
+    _logger.info(f"diarized {found} in {seconds:.1f} s; turns are in {out_dir}/rttm")
     sys.exit(1 if faults else 0)
 
 
@@ -148,8 +154,8 @@ def _run(
     *,
     resume: bool,
     stale: Callable[[], Collection[str]],
-) -> list[Fault]:
-    """Diarize and write; return the recordings that failed."""
+) -> tuple[list[Fault], str]:
+    """Diarize and write; return the recordings that failed, and what was found."""
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     run = settle_system(run, inputs)
     folder = open_source(run.source)
@@ -172,8 +178,8 @@ def _run(
         out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
         faults = _diarize(folder, inputs, run, running, unfinished)
-        _write(folder, run, unfinished)
-    return faults
+        found = _write(folder, run, unfinished)
+    return faults, found
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
@@ -246,17 +252,18 @@ def _diarize(
     print_faults(faults, len(names))
     if not unfinished.labels:
         raise nothing_done()
-    total = len(names) - done_before - len(faults)
-    for reason, count in not_learned.items():
-        _logger.warning(
-            f"{count} of {total} recordings use the untrained network ({reason}); -v "
-            "names them"
+    if not_learned:
+        total = len(names) - done_before - len(faults)
+        reasons = ", ".join(f"{why}: {count}" for why, count in not_learned.items())
+        _logger.info(
+            f"{not_learned.total()} of {counted(total, 'recording')} did not need the "
+            f"trained network and use the initial one ({reasons}; details: -v)"
         )
     return faults
 
 
-def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> None:
-    """Write the results in the order of spk2utt, as Kaldi does."""
+def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> str:
+    """Write the results in the order of spk2utt, as Kaldi does; return a summary."""
     done = [name for name in folder.utterances if name in unfinished.labels]
     labels = {name: unfinished.labels[name] for name in done}
     if run.write_scores:
@@ -269,6 +276,13 @@ def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> No
     turns = _Turns(folder, labels)
     warn_of("without a turn, since all segments have no length", turns.silent())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
+    total = len(folder.utterances.keys() | folder.unlisted.keys())
+    speakers = sum(int(found.max()) + 1 for found in labels.values())
+    of_all = "" if len(done) == total else f"{len(done)} of "
+    return (
+        f"{of_all}{counted(total, 'recording')}, "
+        f"{counted(speakers, 'speaker')}, {turns.hours():.2f} h of speech"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,6 +298,12 @@ class _Turns(Mapping[str, list[Turn]]):
             times = times_of(self.folder.segments, self.folder.utterances[name])
             if (times[:, 0] == times[:, 1]).all():
                 yield name
+
+    def hours(self) -> float:
+        """Return the hours of speech of all recordings."""
+        tables, segments = self.folder.utterances, self.folder.segments
+        each = (measure_speech(times_of(segments, tables[name])) for name in self)
+        return sum(each) / 3600
 
     def __len__(self) -> int:
         return len(self.labels)

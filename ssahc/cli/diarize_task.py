@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ssahc.cli.inputs import Inputs
 from ssahc.cli.runner import as_fault
+from ssahc.core.errors import counted
 from ssahc.core.types import Fault, Float32Array, IntArray, Recording
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.options import LEARNING, DiarizeOptions
@@ -70,7 +71,7 @@ class DiarizeTask:
         try:
             if self.with_scores:
                 count = len(recording)
-                what = f"the matrix of scores of {count} windows"
+                what = f"the matrix of scores of {counted(count, 'window')}"
                 check_room(_BYTES_PER_SCORE * count**2, self.method.max_bytes(), what)
             return self._outcome(self.inputs.diarize(recording, self.method))
         except FAILURES as error:

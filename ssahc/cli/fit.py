@@ -12,7 +12,7 @@ from ssahc.backend.training import TrainingOptions, check_adaptation, fit_model
 from ssahc.backend.unsupervised import fit_unlabelled
 from ssahc.cli.parsing import PATH, Verb, config_option, options_of, resolve
 from ssahc.cli.runner import print_errors, print_faults, track
-from ssahc.core.errors import DataError, UsageError
+from ssahc.core.errors import DataError, UsageError, counted
 from ssahc.core.options import Options
 from ssahc.core.types import Fault, FloatArray, Model, Recording
 from ssahc.core.validation import changed_fields
@@ -111,7 +111,9 @@ def _fit_labelled(xvector_dir: Path, run: FitConfig) -> tuple[Model, int]:
         labelled.xvectors, labelled.speakers, options=run.training, **sources
     )
     count, voices = len(labelled.utterances), len(set(labelled.speakers))
-    _logger.info("trained on %d x-vectors of %d speakers", count, voices)
+    _logger.info(
+        "trained on %s of %s", counted(count, "x-vector"), counted(voices, "speaker")
+    )
     return model, len(faults)
 
 

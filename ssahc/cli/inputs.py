@@ -184,6 +184,12 @@ def open_source(source: Source) -> XvectorDir:
     return folder.select(names)
 
 
+def refuse_same_folder(out_dir: Path, xvector_dir: Path) -> None:
+    """Raise a UsageError if the output would be among the x-vectors."""
+    if out_dir.exists() and xvector_dir.exists() and out_dir.samefile(xvector_dir):
+        raise UsageError(f"{out_dir}: holds the x-vectors; choose another OUT_DIR")
+
+
 def read_speakers(tables: SpeakerTables, speakers: SpeakerOptions) -> SpeakersOf:
     """Return the number of speakers of each recording, from a table if one is given."""
     if tables.reco2num_spk is not None:

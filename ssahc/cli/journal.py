@@ -22,7 +22,7 @@ import numpy as np
 
 from ssahc.cli.resume import begin, check_same_run, is_interrupted, work_folder
 from ssahc.cli.runner import CONFIG
-from ssahc.core.errors import FormatError, UsageError
+from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.types import IntArray
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
 from ssahc.io.files import open_regular, unreadable
@@ -145,7 +145,7 @@ def open_unfinished(
             begin(folder, plan.options, plan.inputs)
         with Unfinished(folder, labels, scores) as unfinished:
             if labels:
-                _logger.info("%d recordings were done before", len(labels))
+                _logger.info("already done: %s", counted(len(labels), "recording"))
             try:
                 yield unfinished
             except BaseException:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from ssahc.cli.groups import level_options
 from ssahc.core.options import Group, Option, build, combine, list_options
 from ssahc.io.config import read_config
 from ssahc.io.files import to_number
@@ -66,9 +67,16 @@ _TYPES: dict[type, Any] = {int: _Int(), float: _Float(), Path: PATH}
 class GroupedOption(click.Option):
     """An option that stands under a heading of the help."""
 
-    def __init__(self, *args: Any, group: Group | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        group: Group | None = None,
+        old_flag: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.group = group
+        self.old_flag = old_flag
 
 
 class Verb(click.Command):
@@ -76,20 +84,31 @@ class Verb(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        verbose = "Also print details of each recording."
-        self.params += [
-            _level_option(["-v", "--verbose"], logging.DEBUG, verbose),
-            _level_option(["-q", "--quiet"], logging.ERROR, "Print errors only."),
-        ]
+        self.params += level_options()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the command line, ``--flag=true`` and ``--flag=false`` respelled."""
+        """Parse the command line, with ``--flag=true`` and old names respelled."""
         spelled: dict[str, str] = {}
+        renamed: dict[str, str] = {}
         for option in self.params:
             if isinstance(option, click.Option) and option.secondary_opts:
                 spelled[f"{option.opts[0]}=true"] = option.opts[0]
                 spelled[f"{option.opts[0]}=false"] = option.secondary_opts[0]
-        return super().parse_args(ctx, [spelled.get(arg, arg) for arg in args])
+            if isinstance(option, GroupedOption) and option.old_flag:
+                renamed[option.old_flag] = option.opts[0]
+        args = [spelled.get(arg, arg) for arg in args]
+        used = []
+        for place, arg in enumerate(args):
+            old, *value = arg.split("=", 1)
+            if old in renamed:
+                used.append(old)
+                args[place] = "=".join([renamed[old], *value])
+        rest = super().parse_args(ctx, args)
+        # Only now is it known how much to print.
+        for old in used:
+            new = renamed[old]
+            _logger.warning(f"{old} is the old spelling of {new}; use {new}")
+        return rest
 
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -105,18 +124,6 @@ class Verb(click.Command):
                 title = group or ("Other options" if len(rows) > 1 else "Options")
                 with formatter.section(title):
                     formatter.write_dl(rows[group], col_max=26)
-
-
-def _level_option(flags: list[str], level: int, text: str) -> click.Option:
-    """Return an option that sets the level of the log."""
-
-    def set_level(ctx: click.Context, param: click.Parameter, given: bool) -> None:
-        if given:
-            _logger.setLevel(level)
-
-    return click.Option(
-        flags, is_flag=True, expose_value=False, callback=set_level, help=text
-    )
 
 
 def options_of(
@@ -150,6 +157,7 @@ def _add(option: Option) -> Callable[[F], F]:
         flags,
         cls=GroupedOption,
         group=option.group,
+        old_flag=option.old_flag,
         type=kind,
         default=None,
         metavar=metavar,
@@ -158,17 +166,12 @@ def _add(option: Option) -> Callable[[F], F]:
 
 
 def running_options(function: F) -> F:
-    """Add ``--nj``, ``--dask`` and the old spelling of the latter, ``--cluster``."""
-    old = click.option("--cluster", hidden=True)
-    return options_of(RunningOptions)(old(function))
+    """Add ``--nj`` and ``--dask``."""
+    return options_of(RunningOptions)(function)
 
 
 def take_running(given: dict[str, Any]) -> RunningOptions:
     """Take these options out of what the command line gave."""
-    old = given.pop("cluster")
-    if old is not None:
-        _logger.warning("--cluster is the old spelling of --dask; use --dask")
-        given["dask"] = given["dask"] or old
     names = [option.name for option in list_options(RunningOptions)]
     return build(RunningOptions, {name: given.pop(name) for name in names})
 

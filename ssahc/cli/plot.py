@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ssahc.cli.diarize import DiarizeConfig
+from ssahc.cli.groups import VerbGroup
 from ssahc.cli.inputs import CONFLICTS, find_inputs, open_inputs
 from ssahc.cli.parsing import (
     PATH,
@@ -22,22 +23,24 @@ from ssahc.cli.references import (
     analyze_hypothesis,
     read_hypothesis,
     read_references,
+    refuse_scoring,
     score_hypothesis,
 )
 from ssahc.cli.sweep_table import draw_bars, draw_curves, read_sweep
-from ssahc.core.errors import DataError, UsageError, printable
+from ssahc.core.errors import DataError, UsageError, counted, printable
 from ssahc.core.types import Fault, Recording, Turn
 from ssahc.io.rttm import read_rttm
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline.options import System, choose_system
 from ssahc.report.figure import check_picture
+from ssahc.report.overview import share_speech
 from ssahc.scoring.breakdown import break_down, count_speakers
 
 # Options of ssahc diarize that do not affect affinities.
 _NOT_OF_AFFINITIES = {"xvector_dir", "recordings", "write_scores", "rttm_channel"}
 
 
-@click.group("plot", no_args_is_help=False)
+@click.group("plot", cls=VerbGroup)
 def command() -> None:
     """Draw affinities or errors of a recording, or error rates of a corpus."""
 
@@ -48,7 +51,7 @@ def command() -> None:
 @command.command("affinity", cls=Verb)
 @click.argument("xvector_dir", type=PATH)
 @click.argument("recording")
-@click.argument("ref_rttm", type=PATH)
+@click.argument("ref_rttms", metavar="[REF_RTTM]", type=PATH, nargs=-1)
 @click.argument("picture", type=PATH)
 @options_of(DiarizeConfig, without=_NOT_OF_AFFINITIES)
 @preset_option
@@ -56,7 +59,7 @@ def command() -> None:
 def affinity(
     xvector_dir: Path,
     recording: str,
-    ref_rttm: Path,
+    ref_rttms: tuple[Path, ...],
     picture: Path,
     preset: str | None,
     config: Path | None,
@@ -66,9 +69,11 @@ def affinity(
 
     Every matrix has the reference speaker of each window on two sides, as in Figure 3
     of Singh & Ganapathy (Interspeech 2020): PLDA scores (if there is a PLDA), cosine
-    and the learned affinity. With --system, only the affinity of that system is drawn.
-    PICTURE ends in .png, .svg or .pdf.
+    and the learned affinity. Without REF_RTTM, the sides show the speakers that the
+    system found. With --system, only the affinity of that system is drawn. PICTURE ends
+    in .png, .svg or .pdf.
     """
+    ref_rttm = _optional(ref_rttms)
     # All options of diarize, so that its config.toml is accepted.
     run = resolve(
         DiarizeConfig, given, config=config, preset=preset, displaces=CONFLICTS
@@ -82,21 +87,31 @@ def affinity(
     elif choose_system(None, inputs.model, has_scores=has_scores) == "ssahc+plda":
         systems = ("plda", *systems)
     item = _read_recording(xvector_dir, recording)
-    reference = _turns_of(recording, read_rttm(ref_rttm).turns, ref_rttm)
+    reference = None
+    if ref_rttm is not None:
+        reference = _turns_of(recording, read_rttm(ref_rttm).turns, ref_rttm)
+    results = {
+        str(system): inputs.diarize(item, replace(run.method, system=system))
+        for system in systems
+    }
     from ssahc.report.affinity import save_affinities
 
     save_affinities(
         picture,
         recording,
         item.segments,
-        reference,
-        {
-            system: inputs.diarize(item, replace(run.method, system=system)).affinity
-            for system in systems
-        },
+        reference or {name: result.turns for name, result in results.items()},
+        {name: result.affinity for name, result in results.items()},
     )
     names = " ".join(systems)
-    click.echo(printable(f"{picture}: {names} of {len(item)} windows"))
+    click.echo(printable(f"{picture}: {names} of {counted(len(item), 'window')}"))
+
+
+def _optional(paths: tuple[Path, ...]) -> Path | None:
+    """Return the one path of an optional argument, or None."""
+    if len(paths) > 1:
+        raise UsageError(f"one REF_RTTM at most, found {' '.join(map(str, paths))}")
+    return paths[0] if paths else None
 
 
 def _read_recording(xvector_dir: Path, name: str) -> Recording:
@@ -122,23 +137,33 @@ def _turns_of(
 
 
 @command.command("timeline", cls=Verb)
-@click.argument("ref_rttm", type=PATH)
+@click.argument("ref_rttms", metavar="[REF_RTTM]", type=PATH, nargs=-1)
 @click.argument("hyp_rttm", type=PATH)
 @click.argument("recording")
 @click.argument("picture", type=PATH)
 @options_of(Protocol)
 def timeline(
-    ref_rttm: Path, hyp_rttm: Path, recording: str, picture: Path, **given: Any
+    ref_rttms: tuple[Path, ...],
+    hyp_rttm: Path,
+    recording: str,
+    picture: Path,
+    **given: Any,
 ) -> None:
     """Draw who speaks when in RECORDING, and the errors of HYP_RTTM.
 
     Three rows: reference, hypothesis, errors (missed speech, false alarms, confusions),
     which add up to what ssahc score counts. What is not scored is grey. Hypothesis
-    speakers have the colours of the reference speakers that they are mapped to. PICTURE
-    ends in .png, .svg or .pdf.
+    speakers have the colours of the reference speakers that they are mapped to.
+
+    Without REF_RTTM, there are the turns alone, and every speaker's share in the
+    legend. PICTURE ends in .png, .svg or .pdf.
     """
-    protocol = resolve(Protocol, given)
+    protocol, ref_rttm = resolve(Protocol, given), _optional(ref_rttms)
     check_picture(picture, [ref_rttm, hyp_rttm, protocol.uem])
+    if ref_rttm is None:
+        refuse_scoring(given, "REF_RTTM")
+        _draw_turns(picture, recording, hyp_rttm)
+        return
     references = read_references(ref_rttm, protocol.uem)
     _turns_of(recording, references.rttm.turns, ref_rttm)
     analyses = analyze_hypothesis(
@@ -156,6 +181,16 @@ def timeline(
         f"s, confusion {score.confusion:.2f} s of {score.scored:.2f} s"
     )
     click.echo(printable(result))
+
+
+def _draw_turns(picture: Path, recording: str, rttm: Path) -> None:
+    turns = _turns_of(recording, read_rttm(rttm).turns, rttm)
+    shares = share_speech(turns)
+    from ssahc.report.timeline import save_turns
+
+    save_turns(picture, recording, turns, shares)
+    said = ", ".join(f"{one.name} {one.percent:.1f} %" for one in shares)
+    click.echo(printable(f"{picture}: {counted(len(turns), 'turn')}; {said}"))
 
 
 @command.command("speakers", cls=Verb)
@@ -185,7 +220,9 @@ def speakers(
 
     save_speakers(picture, breakdowns)
     count = len(references.rttm.turns)
-    click.echo(printable(f"{picture}: {count} recordings, {', '.join(breakdowns)}"))
+    click.echo(
+        printable(f"{picture}: {counted(count, 'recording')}, {', '.join(breakdowns)}")
+    )
 
 
 def _distinct_names(paths: tuple[Path, ...]) -> list[str]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ssahc.cli.runner import track, warn_of
-from ssahc.core.errors import DataError
+from ssahc.core.errors import DataError, UsageError
 from ssahc.core.options import Options
 from ssahc.core.types import RttmObject, Turn
+from ssahc.core.validation import flag
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
 from ssahc.scoring.der import Score, score_corpus
 from ssahc.scoring.error_spans import ErrorAnalysis, find_errors
@@ -33,6 +34,15 @@ class Protocol(Options, group="Scoring"):
 
     uem: Path | None = None
     scoring: ScoringOptions = field(default_factory=ScoringOptions)
+
+
+def refuse_scoring(given: Mapping[str, object], missing: str) -> None:
+    """Raise a UsageError for options of scoring that are given without a reference."""
+    useless = [flag(name) for name, value in given.items() if value is not None]
+    if useless:
+        raise UsageError(
+            f"without {missing} nothing is scored; leave out {' and '.join(useless)}"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,26 @@ from ssahc.cli.references import (
     find_mismatches,
     read_hypothesis,
     read_references,
+    refuse_scoring,
 )
 from ssahc.cli.runner import CONFIG, print_faults, track
-from ssahc.core.errors import FormatError, SsahcError, UsageError, printable
+from ssahc.core.errors import (
+    DataError,
+    FormatError,
+    SsahcError,
+    UsageError,
+    counted,
+    printable,
+)
 from ssahc.core.options import build, check_values
 from ssahc.core.types import Fault, Turn
 from ssahc.io.config import read_toml
 from ssahc.io.files import atomic_write, check_output
+from ssahc.io.rttm import read_rttm
+from ssahc.report.doubt import Doubt, find_doubts
 from ssahc.report.figure import require_libraries
-from ssahc.report.page import RecordingEntry, RunReport, rank, render
+from ssahc.report.overview import TurnsEntry, TurnsReport
+from ssahc.report.page import RecordingEntry, RunReport, rank, render, render_turns
 
 _logger = logging.getLogger("ssahc")
 
@@ -36,8 +48,8 @@ _logger = logging.getLogger("ssahc")
     "--ref",
     "ref_rttm",
     type=PATH,
-    required=True,
-    help="RTTM of the references.",
+    help="RTTM of the references. Without one, the report shows turns, speakers and "
+    "doubtful spots.",
 )
 @options_of(Protocol)
 @click.option(
@@ -51,12 +63,13 @@ _logger = logging.getLogger("ssahc")
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
-    help="Number of recordings with an affinity matrix; those with the highest DER.",
+    help="Number of recordings with an affinity matrix: those with the highest DER or, "
+    "without --ref, the most speech.",
 )
 @click.option("--no-affinities", is_flag=True, help="Short for --affinities 0.")
 def command(
     out_dir: Path,
-    ref_rttm: Path,
+    ref_rttm: Path | None,
     output: Path | None,
     num_affinities: int,
     no_affinities: bool,
@@ -66,7 +79,8 @@ def command(
 
     The report shows error rates, pooled and by number of speakers, the options of the
     run, and a timeline of reference, hypothesis and errors of every recording, in order
-    of descending DER. It needs no network and no other file.
+    of descending DER. It needs no network and no other file. Without --ref, it shows
+    who speaks when and how much, and where the affinities leave doubts.
 
     Affinities are read from OUT_DIR/scores.scp (--write-scores), or recomputed as
     OUT_DIR/config.toml says; if that is not possible, the report says why.
@@ -76,7 +90,11 @@ def command(
     """
     protocol = resolve(Protocol, given)
     output = output or out_dir / "report.html"
+    num_affinities = 0 if no_affinities else num_affinities
     _check_usage(out_dir, output, [ref_rttm, protocol.uem, out_dir / "rttm"])
+    if ref_rttm is None:
+        refuse_scoring(given, "--ref")
+        sys.exit(_report_turns(out_dir, output, num_affinities))
     references = read_references(ref_rttm, protocol.uem)
     hypothesis = read_hypothesis(out_dir / "rttm", references)
     turns = references.rttm.turns
@@ -87,9 +105,10 @@ def command(
             notes.append(f"{what[0].upper()}{what[1:]}: {', '.join(sorted(names))}.")
     ranked = rank({name: analysis.score for name, analysis in analyses.items()})
     wanted = [name for name in ranked if name in hypothesis]
-    wanted = wanted[: 0 if no_affinities else num_affinities]
-    pictures, faults, note = _draw_affinities(out_dir, settings, wanted, turns)
-    notes.append(note)
+    found = _draw_affinities(out_dir, settings, wanted[:num_affinities], turns)
+    pictures, faults = found.pictures, found.faults
+    which = _which(found, len(turns), "with the highest DER")
+    notes.append(found.excuse or f"Affinities are shown of {which}.")
     reasons = {fault.recording: fault.reason for fault in faults}
     sources = {"Reference": ref_rttm, "hypothesis": out_dir / "rttm"}
     if protocol.uem is not None:
@@ -115,9 +134,9 @@ def command(
     )
     with atomic_write(output, "wb") as file:
         file.write(page.encode())
-    print_faults(faults, len(wanted))
-    result = f"{output}: {len(analyses)} recordings, affinities of {len(pictures)}"
-    click.echo(printable(result))
+    print_faults(faults, len(wanted[:num_affinities]))
+    done = counted(len(analyses), "recording")
+    click.echo(printable(f"{output}: {done}, affinities of {len(pictures)}"))
     sys.exit(1 if faults else 0)
 
 
@@ -141,19 +160,30 @@ def _read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"The settings are not available: {error}"]
 
 
+@dataclass
+class _Drawn:
+    """Figures and doubtful spots by recording, and why some or all are missing."""
+
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    doubts: dict[str, list[Doubt]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    excuse: str | None = None
+
+
 def _draw_affinities(
     out_dir: Path,
     settings: Mapping[str, Any],
     names: Sequence[str],
-    reference: Mapping[str, Sequence[Turn]],
-) -> tuple[dict[str, bytes], list[Fault], str]:
-    """Return figures of affinities, recordings that failed, and a note on them."""
+    turns: Mapping[str, Sequence[Turn]],
+    *,
+    found: bool = False,
+) -> _Drawn:
+    """Draw affinities with the speakers of turns: a reference's, or those `found`."""
     if not names:
-        return {}, [], "Affinities are not shown."
+        return _Drawn(excuse="Affinities are not shown.")
     from ssahc.report.affinity import encode_affinity
 
-    pictures: dict[str, bytes] = {}
-    faults: list[Fault] = []
+    drawn = _Drawn()
     try:
         run = build(
             DiarizeConfig, check_values(settings, DiarizeConfig, out_dir / CONFIG)
@@ -161,20 +191,65 @@ def _draw_affinities(
         items = read_affinities(run, out_dir, names)
         for item in track(items, len(names), "drawing affinities"):
             if isinstance(item, Fault):
-                faults.append(item)
+                drawn.faults.append(item)
                 continue
-            pictures[item.id] = encode_affinity(
-                item.affinity, item.segments, reference[item.id]
-            )
+            shown = item.affinity, item.segments, turns[item.id]
+            if found:
+                drawn.doubts[item.id] = find_doubts(*shown)
+                drawn.pictures[item.id] = encode_affinity(*shown, found=True)
+            else:
+                drawn.pictures[item.id] = encode_affinity(*shown)
     except SsahcError as error:
         # Files that all recordings need are missing; the rest of the report is not
         # affected.
         _logger.warning("affinities are left out: %s", error)
-        return {}, [], f"Affinities are not available: {error}"
-    which = f"the {len(names)} of {len(reference)} recordings with the highest DER"
-    if len(names) == len(reference):
-        which = f"all {len(names)} recordings"
-    note = f"Affinities are shown of {which} (--affinities)"
-    if faults:
-        note += f", except {len(faults)} that give the reason"
-    return pictures, faults, f"{note}."
+        return _Drawn(excuse=f"Affinities are not available: {error}")
+    return drawn
+
+
+def _which(drawn: _Drawn, total: int, rank: str) -> str:
+    """Say of which recordings there are affinities."""
+    count = len(drawn.pictures) + len(drawn.faults)
+    which = f"the {count} of {total} recordings {rank}"
+    if count == total:
+        which = "the only recording" if count == 1 else f"all {count} recordings"
+    failed = len(drawn.faults)
+    excepted = f", except {failed} that give the reason" if failed else ""
+    return f"{which} (--affinities){excepted}"
+
+
+def _report_turns(out_dir: Path, output: Path, num_affinities: int) -> int:
+    """Write the report on a run without a reference; return the exit status."""
+    turns = read_rttm(out_dir / "rttm").turns
+    if not turns:
+        raise DataError(f"{out_dir / 'rttm'}: holds no SPEAKER line; check the path")
+    settings, notes = _read_settings(out_dir / CONFIG)
+    entries = [TurnsEntry(name, turns[name]) for name in sorted(turns)]
+    by_speech = sorted(entries, key=lambda entry: entry.seconds, reverse=True)
+    wanted = [entry.recording for entry in by_speech[:num_affinities]]
+    drawn = _draw_affinities(out_dir, settings, wanted, turns, found=True)
+    which = _which(drawn, len(turns), "with the most speech")
+    shown = f"Affinities and doubtful spots are shown of {which}."
+    notes.append(drawn.excuse or shown)
+    reasons = {fault.recording: fault.reason for fault in drawn.faults}
+    report = TurnsReport(
+        out_dir.absolute().name,
+        str(out_dir / "rttm"),
+        settings,
+        [
+            replace(
+                entry,
+                doubts=drawn.doubts.get(entry.recording),
+                affinity=drawn.pictures.get(entry.recording),
+                note=reasons.get(entry.recording),
+            )
+            for entry in entries
+        ],
+        notes,
+    )
+    with atomic_write(output, "wb") as file:
+        file.write(render_turns(report).encode())
+    print_faults(drawn.faults, len(wanted))
+    done = counted(len(entries), "recording")
+    click.echo(printable(f"{output}: {done}, affinities of {len(drawn.pictures)}"))
+    return 1 if drawn.faults else 0

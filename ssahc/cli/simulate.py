@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ssahc.cli.parsing import PATH, Verb, config_option, options_of, resolve
-from ssahc.core.errors import UsageError
+from ssahc.core.errors import UsageError, counted
 from ssahc.core.types import LabelledXvectors
 from ssahc.io.files import atomic_write, open_regular
 from ssahc.io.folders import lock_folder, move_tree, refuse_links, staging_folder
@@ -52,7 +52,8 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
                 write_training(folder / "train", simulate_training(options))
             move_tree(folder, out_dir)
     count = sum(len(half.conversations) for half in halves.values())
-    _logger.info("wrote %d conversations to %s/a and %s/b", count, out_dir, out_dir)
+    text = counted(count, "conversation")
+    _logger.info("wrote %s to %s/a and %s/b", text, out_dir, out_dir)
 
 
 def refuse_what_is_not_simulated(out_dir: Path, names: Iterable[str]) -> None:

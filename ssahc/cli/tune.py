@@ -20,6 +20,7 @@ from ssahc.cli.inputs import (
     Inputs,
     open_inputs,
     open_source,
+    refuse_same_folder,
     warn_of_other_system,
 )
 from ssahc.cli.overwrite import has_columns, refuse_others
@@ -50,7 +51,7 @@ from ssahc.cli.sweep_table import (
     write_folds,
     write_sweep,
 )
-from ssahc.core.errors import DataError, UsageError, printable
+from ssahc.core.errors import DataError, UsageError, counted, printable
 from ssahc.core.types import Fault, Recording
 from ssahc.core.validation import dashed
 from ssahc.io.config import write_config
@@ -119,6 +120,7 @@ def command(
     Exit status: 0 if all recordings were processed; 1 if some failed and are left out;
     2 on wrong usage or if all failed (nothing is written).
     """
+    refuse_same_folder(out_dir, xvector_dir)
     running = take_running(given)
     given["xvector_dir"] = xvector_dir
     refuse_single_values(given)
@@ -196,7 +198,9 @@ def _tune(
         )
     others = references.rttm.turns.keys() - names
     if others:
-        _logger.info(f"{len(others)} recordings of {ref_rttm} are not used for tuning")
+        _logger.info(
+            f"not used for tuning: {counted(len(others), 'recording')} of {ref_rttm}"
+        )
     # Recordings that wait for worker processes are held in this process.
     room = method.max_bytes() / (4 * running.nj)
     done, faults = work_through(

@@ -17,7 +17,7 @@ from ssahc.cli.inputs import ModelFiles, find_inputs, load_model
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.runner import print_errors
 from ssahc.cli.tables import print_table
-from ssahc.core.errors import DataError, FormatError, UsageError
+from ssahc.core.errors import DataError, FormatError, UsageError, counted
 from ssahc.core.options import Options, flatten
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.core.validation import flag
@@ -31,6 +31,8 @@ from ssahc.scoring.detection import Verification, VerificationOptions, verify
 
 _logger = logging.getLogger("ssahc")
 _READY = "ready-made"
+# Smaller thresholds are printed with an exponent.
+_SMALL = 0.01
 
 
 @dataclass(frozen=True)
@@ -234,8 +236,9 @@ def _enroll(source: Xvectors, names: Sequence[str], spk2utt: Path | None) -> _En
             counts_of.append(len(found))
     if spk2utt is not None and unmatched:
         _logger.warning(
-            f"{spk2utt}: {len(unmatched)} utterances have no x-vector and are left out "
-            f"of their speaker's mean, the first of them {unmatched[0]!r}"
+            f"{spk2utt}: left out of the speakers' means: "
+            f"{counted(len(unmatched), 'utterance')} without an x-vector, the "
+            f"first of them {unmatched[0]!r}"
         )
     return _Enrolled(
         kind,
@@ -263,9 +266,9 @@ def _print_text(scoring: str, found: Verification, costs: VerificationOptions) -
         "targets": str(found.num_target),
         "nontargets": str(found.num_nontarget),
         "EER\n%": f"{100 * found.eer:.2f}",
-        "EER\nthreshold": f"{found.eer_threshold:.4f}",
+        "EER\nthreshold": _digits(found.eer_threshold),
         "minDCF": f"{found.min_dcf:.4f}",
-        "minDCF\nthreshold": f"{found.min_dcf_threshold:.4f}",
+        "minDCF\nthreshold": _digits(found.min_dcf_threshold),
     }
     print_table(tuple(cells), [tuple(cells.values())])
     click.echo(
@@ -273,6 +276,11 @@ def _print_text(scoring: str, found: Verification, costs: VerificationOptions) -
         f"minDCF: p-target {costs.p_target:g}, c-miss {costs.c_miss:g}, "
         f"c-fa {costs.c_fa:g}; 1 is the cost without scores."
     )
+
+
+def _digits(threshold: float) -> str:
+    """Return a threshold with four significant digits, however small it is."""
+    return f"{threshold:{'.4g' if 0 < abs(threshold) < _SMALL else '.4f'}}"
 
 
 def _print_json(scoring: str, found: Verification, costs: VerificationOptions) -> None:

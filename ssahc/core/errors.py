@@ -15,6 +15,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 window", "2 windows"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class SsahcError(Exception):
     """Base of all errors that ssahc raises on purpose.
 

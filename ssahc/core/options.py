@@ -7,6 +7,7 @@ that all options are one flat table of ``name = value``.
 """
 
 import dataclasses
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from ssahc.core.errors import FormatError
 from ssahc.core.validation import check_fields, flag
 
 T = TypeVar("T")
+_logger = logging.getLogger(__name__)
 # Headings of the help, in their order there: what most users need comes first.
 Group = Literal[
     "Input and output",
@@ -70,7 +72,8 @@ class Option:
 
     `name` is the field's without a trailing underscore; `type` int, float, str, bool or
     Path; `choices` empty if any value is allowed; a `default` of None means "not set";
-    `help` is empty under python -OO; `off` turns a bool off ("no_NAME" by default).
+    `help` is empty under python -OO; `off` turns a bool off ("no_NAME" by default);
+    `old` is an earlier name, which still works, with a warning.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Option:
     help: str
     off: str
     group: Group | None
+    old: str | None
 
     @property
     def flag(self) -> str:
@@ -90,6 +94,11 @@ class Option:
     def off_flag(self) -> str:
         """What turns a bool off on the command line."""
         return flag(self.off)
+
+    @property
+    def old_flag(self) -> str | None:
+        """Earlier name on the command line."""
+        return None if self.old is None else flag(self.old)
 
 
 def list_options(options_class: type) -> Iterator[Option]:
@@ -112,6 +121,7 @@ def list_options(options_class: type) -> Iterator[Option]:
             descriptions.get(field.name, ""),
             field.metadata.get("off", f"no_{field.name}"),
             field.metadata.get("group", getattr(options_class, "group", None)),
+            field.metadata.get("old"),
         )
 
 
@@ -176,8 +186,12 @@ def check_values(
 ) -> dict[str, Any]:
     """Return plain values (as of TOML) as options; a FormatError names `source`."""
     known = {option.name: option for option in list_options(options_class)}
+    renamed = {option.old: option.name for option in known.values() if option.old}
     values: dict[str, Any] = {}
-    for key, value in table.items():
+    for given, value in table.items():
+        key = renamed.get(given, given)
+        if key != given:
+            _logger.warning(f"{source}: {given} is the old name of {key}; use {key}")
         if key not in known:
             near = get_close_matches(key.replace("-", "_"), known, n=1)
             names = f"there are {', '.join(sorted(known))}"

@@ -75,6 +75,14 @@ def split_windows(segments: FloatArray) -> list[Piece]:
     return _pieces(starts[kept], ends[kept], order[kept])
 
 
+def measure_speech(segments: FloatArray) -> float:
+    """Return the seconds that windows (N, 2) cover: the length of their turns."""
+    starts, ends = segments[np.argsort(segments[:, 0])].T
+    reached = np.maximum.accumulate(ends)
+    starts[1:] = np.maximum(starts[1:], reached[:-1])
+    return float(np.maximum(ends - starts, 0).sum())
+
+
 def _pieces(starts: FloatArray, ends: FloatArray, windows: IntArray) -> list[Piece]:
     return list(map(Piece, starts.tolist(), ends.tolist(), windows.tolist()))
 

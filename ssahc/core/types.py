@@ -1,7 +1,7 @@
 """The objects that travel between modules; nothing here computes or reads files."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -22,6 +22,8 @@ LARGEST = 1e30
 LARGEST_AFFINITY = 1e25
 # Seconds: windows of one x-vector are not as long.
 _LONGEST_WINDOW = 100.0
+# Longer tuples are counted in a repr.
+_MOST_SHOWN = 3
 # Kinds of arrays that numpy would convert to floats silently, losing information.
 _NO_NUMBERS = {
     "c": "complex numbers",
@@ -78,8 +80,29 @@ def suspect_unit(segments: FloatArray) -> str | None:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
+@dataclass(frozen=True, eq=False, repr=False)
+class BriefRepr:
+    """Base of dataclasses whose repr fits a screen: it has shapes, not numbers."""
+
+    def __repr__(self) -> str:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        shown = (f"{name}={_brief(value)}" for name, value in values)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"<{' x '.join(map(str, value.shape))} array>"
+    if isinstance(value, Collection) and not isinstance(value, str):
+        if len(value) > _MOST_SHOWN or isinstance(value, Mapping):
+            return f"<{len(value)} items>"
+        if isinstance(value, tuple):
+            return f"({', '.join(map(_brief, value))})"
+    return repr(value)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recording(BriefRepr):
     """One recording: its windows in time and their x-vectors.
 
     Parameters
@@ -163,8 +186,8 @@ class Recording:
         return len(self.utterances)
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledXvectors:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelledXvectors(BriefRepr):
     """X-vectors (N, D) as extracted, with utterance and speaker ids, to train on."""
 
     utterances: tuple[str, ...]
@@ -231,8 +254,8 @@ class LocalSpeaker:
     index: int
 
 
-@dataclass(frozen=True, eq=False)
-class Centroid:
+@dataclass(frozen=True, eq=False, repr=False)
+class Centroid(BriefRepr):
     """What represents one speaker of a recording.
 
     The means of the speaker's x-vectors (D,) as extracted, and (d,) in the latent space
@@ -245,8 +268,8 @@ class Centroid:
     num_windows: float
 
 
-@dataclass(frozen=True, eq=False)
-class Plda:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plda(BriefRepr):
     """A two-covariance PLDA model in the space where it is diagonal.
 
     The model of a vector x with speaker s is ``transform @ (x - mean) = s + e`` with
@@ -266,8 +289,8 @@ class Plda:
     psi: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class EmbeddingNet:
+@dataclass(frozen=True, eq=False, repr=False)
+class EmbeddingNet(BriefRepr):
     """An embedding network trained on labelled x-vectors; outputs compare by cosine.
 
     ``z = W2 h`` with ``h = sqrt(D') u / |u|`` and ``u = W1 (x - mean)``: the two-layer
@@ -289,8 +312,8 @@ class EmbeddingNet:
     projection: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(BriefRepr):
     """What is known about x-vectors before a recording is seen.
 
     Parameters

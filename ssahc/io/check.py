@@ -10,13 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ssahc.core.errors import FormatError
+from ssahc.core.errors import FormatError, counted
+from ssahc.core.turns import measure_speech
 from ssahc.core.types import NO_MODEL, Model, find_unusable
 from ssahc.io.ark import Array, read_entries
 from ssahc.io.files import OnFault, warn_of
 from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
-from ssahc.io.text import Segment, read_reco2num_spk, read_segments, read_utt2spk
+from ssahc.io.text import (
+    Segment,
+    read_reco2num_spk,
+    read_segments,
+    read_utt2spk,
+    times_of,
+)
 from ssahc.io.xvectors import (
     SCP,
     SEGMENTS,
@@ -26,6 +33,7 @@ from ssahc.io.xvectors import (
     differing_dimension,
     find_disagreements,
     find_faults,
+    find_speakers,
     find_unlisted,
     read_listing,
     require_folder,
@@ -108,14 +116,17 @@ def find_problems(
     utterances = _read(read_listing, path / SPK2UTT, report)
     speaker_of = _read(read_utt2spk, path / UTT2SPK, report)
     folder = XvectorDir(path, utterances.entries, segments.entries, entries.entries)
-    if not utterances.lost:
+    speakers = find_speakers(folder, speaker_of.entries)
+    if speakers is not None:
+        report.add([speakers])
+    elif not utterances.lost:
         report.add(_compare(folder, utterances, speaker_of))
         report.add(_find_gaps(folder, utterances, segments, entries))
         warn_of_unused(folder)
     warn_of_unit(folder)
     empty = [key for key, (_, start, end) in folder.segments.items() if start == end]
-    warn_of(path / SEGMENTS, f"{len(empty)} segments have zero length", empty)
-    if (path / RECO2NUM_SPK).exists():
+    warn_of(path / SEGMENTS, f"{counted(len(empty), 'segment')} without length", empty)
+    if speakers is None and (path / RECO2NUM_SPK).exists():
         counts = _read(read_reco2num_spk, path / RECO2NUM_SPK, report)
         report.add(_check_counts(folder, counts))
     dims: Counter[int] = Counter()
@@ -196,8 +207,8 @@ def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatErr
         wanted = counts.entries.get(recording, 0)
         if wanted > len(group) > 0:
             _logger.warning(
-                f"{path}: recording {recording!r}: {wanted} speakers, but {len(group)} "
-                "windows"
+                f"{path}: recording {recording!r}: {counted(wanted, 'speaker')}, "
+                f"but only {counted(len(group), 'window')}"
             )
         if wanted == 0 and not counts.spoils(recording):
             yield FormatError(
@@ -209,12 +220,8 @@ def _check_counts(folder: XvectorDir, counts: _Table[int]) -> Iterator[FormatErr
 
 def _covered(folder: XvectorDir, utterances: Iterable[str]) -> float:
     """Return how many seconds of a recording lie in at least one window."""
-    spans = sorted(folder.segments[u][1:] for u in utterances if u in folder.segments)
-    covered = reached = 0.0
-    for start, end in spans:
-        covered += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return covered
+    listed = [utterance for utterance in utterances if utterance in folder.segments]
+    return measure_speech(times_of(folder.segments, listed))
 
 
 # ---- vectors -----------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssahc.core.errors import FormatError
+from ssahc.core.errors import FormatError, counted
 from ssahc.core.types import FloatArray, LabelledXvectors, find_unusable
 from ssahc.io.ark import Array, read_entries
 from ssahc.io.files import warn_of
@@ -57,9 +57,10 @@ def read_labelled(
     speaker_of = read_utt2spk(path)
     _refuse_recordings(folder, path, speaker_of)
     rest = [key for key in speaker_of if key not in entries]
-    warn_of(path, f"{len(rest)} utterances have no x-vector and are left out", rest)
+    what = f"left out {counted(len(rest), 'utterance')} without an x-vector"
+    warn_of(path, what, rest)
     rest = [key for key in entries if key not in speaker_of]
-    what = f"{len(rest)} utterances are not in {path.name} and are left out"
+    what = f"left out {counted(len(rest), 'utterance')} not in {path.name}"
     warn_of(folder / SCP, what, rest)
     found = _read(folder, {key: entries[key] for key in entries if key in speaker_of})
     speakers = tuple(speaker_of[utterance] for utterance in found.utterances)

@@ -31,7 +31,8 @@ class Segment(NamedTuple):
 
 def times_of(segments: Mapping[str, Segment], utterances: Iterable[str]) -> FloatArray:
     """Return start and end of the segments of utterances (N, 2)."""
-    return np.array([segments[name][1:] for name in utterances], np.float64)
+    times = [segments[name][1:] for name in utterances]
+    return np.array(times, np.float64).reshape(-1, 2)
 
 
 # ---- fields ------------------------------------------------------------------------

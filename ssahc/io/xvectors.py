@@ -16,8 +16,8 @@ from typing import IO
 
 import numpy as np
 
-from ssahc.core.errors import DataError, FormatError
-from ssahc.core.types import Fault, FloatArray, Recording, suspect_unit
+from ssahc.core.errors import DataError, FormatError, counted
+from ssahc.core.types import BriefRepr, Fault, FloatArray, Recording, suspect_unit
 from ssahc.io.ark import ArchiveWriter, Array, read_entries
 from ssahc.io.files import OnFault, atomic_write, is_id, raise_fault, warn_of
 from ssahc.io.folders import make_folder
@@ -30,12 +30,18 @@ SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt
 _ARCHIVE = "xvector.ark"
 # What `write_xvector_dir` writes.
 FILES = (_ARCHIVE, SCP, SEGMENTS, UTT2SPK, SPK2UTT)
+# Shell commands that make utt2spk and spk2utt for diarization.
+_MAKE_TABLES = (
+    f"awk '{{print $1, $2}}' {SEGMENTS} > {UTT2SPK}; "
+    "awk '{u[$2] = u[$2] FS $1} END {for (r in u) print r u[r]}' "
+    f"{UTT2SPK} | sort > {SPK2UTT}"
+)
 
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class XvectorDir:
+@dataclass(frozen=True, repr=False)
+class XvectorDir(BriefRepr):
     """The tables of an x-vector folder; vectors are read by `read_recordings`.
 
     `utterances` maps a recording to its utterances in the order of ``spk2utt``,
@@ -55,8 +61,8 @@ class XvectorDir:
             if name not in held:
                 some = ", ".join(sorted(self.utterances)[:3])
                 raise DataError(
-                    f"{self.path}: has no recording {name!r}; among its "
-                    f"{len(self.utterances)} recordings are {some}"
+                    f"{self.path}: has no recording {name!r}; it holds "
+                    f"{counted(len(self.utterances), 'recording')}, such as {some}"
                 )
         kept = set(names)
         if held == kept:
@@ -112,6 +118,8 @@ def open_xvector_dir(path: Path | str) -> XvectorDir:
     utterances = read_listing(path / SPK2UTT)
     speaker_of = read_utt2spk(path / UTT2SPK)
     folder = XvectorDir(path, utterances, segments, entries)
+    if fault := find_speakers(folder, speaker_of):
+        raise fault
     for fault in find_disagreements(path, folder.recording_of, speaker_of):
         raise fault
     warn_of_unused(folder)
@@ -145,7 +153,7 @@ def warn_of_unused(folder: XvectorDir) -> None:
     """Log a warning if there are x-vectors of no recording."""
     unused = [key for key in folder.entries if key not in folder.recording_of]
     count = len(unused)
-    what = f"ignoring {count} x-vectors of utterances that {SPK2UTT} does not list"
+    what = f"ignoring {counted(count, 'x-vector')} that {SPK2UTT} does not list"
     warn_of(folder.path / SCP, what, unused)
 
 
@@ -156,6 +164,22 @@ def warn_of_unit(folder: XvectorDir) -> None:
 
 
 # ---- faults ------------------------------------------------------------------------
+
+
+def find_speakers(folder: XvectorDir, speaker_of: dict[str, str]) -> FormatError | None:
+    """Return an error if a table names speakers where recordings are expected."""
+    recordings = {segment.recording for segment in folder.segments.values()}
+    for name, table in ((UTT2SPK, speaker_of), (SPK2UTT, folder.recording_of)):
+        shared = table.keys() & folder.segments.keys()
+        if shared and recordings.isdisjoint(table.values()):
+            first = min(shared)
+            return FormatError(
+                f"names speakers, such as {table[first]!r}; to diarize, it must name "
+                "the recording of every utterance, such as "
+                f"{folder.segments[first].recording!r}: {_MAKE_TABLES}",
+                path=folder.path / name,
+            )
+    return None
 
 
 def find_disagreements(
@@ -301,7 +325,9 @@ def read_recordings(
             if not vectors:
                 # As read, and once more as the rows of a float64 matrix.
                 needed = count * (vector.nbytes + 8 * vector.size)
-                check_room(needed, max_bytes, f"reading its {count} x-vectors")
+                check_room(
+                    needed, max_bytes, f"reading its {counted(count, 'x-vector')}"
+                )
         except (DataError, FormatError) as error:
             del waiting[recording]
             yield Fault(recording, str(error))

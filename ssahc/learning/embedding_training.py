@@ -22,7 +22,7 @@ from ssahc.backend.preprocess import center
 from ssahc.backend.training import as_labelled, fit_model
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.model import check_model, transform_dim
-from ssahc.core.types import LARGEST, NO_MODEL, FloatArray, IntArray, Model
+from ssahc.core.types import LARGEST, NO_MODEL, BriefRepr, FloatArray, IntArray, Model
 from ssahc.learning.checkpoint import Checkpoint, Epoch, TrainingState, best_epoch
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import MetricOptions, fewest_classes
@@ -37,8 +37,8 @@ _BLOCK = 8192
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class TrainedEmbeddingNet:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainedEmbeddingNet(BriefRepr):
     """A model with the network of the best epoch as its `metric`, and all epochs."""
 
     model: Model

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from ssahc.clustering.discriminative import LARGEST_WEIGHT, DiscriminativeCost
 from ssahc.core.options import Options
-from ssahc.core.types import LARGEST, ClusteringName
+from ssahc.core.types import LARGEST, BriefRepr, ClusteringName
 from ssahc.core.validation import Interval
 from ssahc.learning.initialization import FirstLayer, SecondLayer
 from ssahc.learning.losses.options import (
@@ -125,8 +125,8 @@ class LearningOptions(Options, group="Learning"):
         return DiscriminativeCost(self.lambda_, self.kc, below)
 
 
-@dataclass(frozen=True)
-class Period:
+@dataclass(frozen=True, repr=False)
+class Period(BriefRepr):
     """What happened in one period of learning.
 
     Attributes

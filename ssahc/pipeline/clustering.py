@@ -25,8 +25,9 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.spectral import spectral_cluster
 from ssahc.clustering.stopping import Stop
 from ssahc.clustering.xmeans import xmeans_cluster
-from ssahc.core.errors import DataError, UsageError
+from ssahc.core.errors import DataError, UsageError, counted
 from ssahc.core.types import (
+    BriefRepr,
     ClusteringName,
     FloatArray,
     IntArray,
@@ -46,8 +47,8 @@ from ssahc.resegmentation.resegment import (
 ON_VECTORS = ("kmeans", "xmeans")
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
+@dataclass(frozen=True, eq=False, repr=False)
+class Windows(BriefRepr):
     """The windows of a recording, as clusterings see them.
 
     Parameters
@@ -78,8 +79,8 @@ class Windows:
             rows = getattr(self, name)
             if rows is not None and len(rows) != len(self.affinity):
                 raise DataError(
-                    f"affinities of {len(self.affinity)} windows, but {name} of "
-                    f"{len(rows)}; take both from one recording"
+                    f"affinities of {counted(len(self.affinity), 'window')}, "
+                    f"but {name} of {len(rows)}; take both from one recording"
                 )
 
     def __len__(self) -> int:

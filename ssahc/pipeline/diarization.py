@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ssahc.backend.affinity import Affinity
 from ssahc.clustering.merge_history import MergeHistory
+from ssahc.core.errors import counted
 from ssahc.core.turns import to_annotation, turns_of_labels
 from ssahc.core.types import Centroid, FloatArray, IntArray, Turn
 from ssahc.learning.options import Period
@@ -55,9 +56,17 @@ class Diarization:
 
     def __repr__(self) -> str:
         return (
-            f"Diarization({self.recording_id!r}: {len(self.utterances)} windows, "
-            f"{self.num_speakers} speakers, {len(self.turns)} turns)"
+            f"Diarization({self.recording_id!r}: "
+            f"{counted(len(self.utterances), 'window')}, "
+            f"{counted(self.num_speakers, 'speaker')}, "
+            f"{counted(len(self.turns), 'turn')})"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the timeline and the speakers, as notebooks show them."""
+        from ssahc.report.snippet import render_snippet
+
+        return render_snippet(self.recording_id, self.turns)
 
     @cached_property
     def turns(self) -> list[Turn]:

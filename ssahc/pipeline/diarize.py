@@ -11,7 +11,7 @@ from ssahc.backend.prepared import PreparedXvectors
 from ssahc.clustering.ahc import has_factored_linkage, is_steered
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
-from ssahc.core.errors import DataError
+from ssahc.core.errors import DataError, counted
 from ssahc.core.model import check_model
 from ssahc.core.types import (
     NO_MODEL,
@@ -141,7 +141,9 @@ class _Stages:
         options = settle(options, self.xvectors.model, has_scores=has_scores)
         count, dim = self.recording.xvectors.shape
         needed = working_set(count, dim, options, has_scores=has_scores)
-        check_room(needed, options.max_bytes(), f"the work on {count} windows")
+        check_room(
+            needed, options.max_bytes(), f"the work on {counted(count, 'window')}"
+        )
         return options
 
     def diarize(self, options: DiarizeOptions) -> Diarization:
@@ -187,8 +189,8 @@ class _Stages:
         method = "vb" if resegments else options.final_method()
         if method in ("ahc", "vb") and has_factored_linkage(affinity):
             _logger.debug(
-                f"recording {recording.id!r}: {len(affinity)} windows, clustered "
-                "without the matrix of all pairs"
+                f"recording {recording.id!r}: {counted(len(affinity), 'window')}, "
+                "clustered without the matrix of all pairs"
             )
         # Eq. 2 decides below the number of clusters that were learned from.
         below = learned.periods[0].num_clusters if learned.periods else 0
@@ -321,6 +323,7 @@ def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
     wanted = stop.num_speakers or stop.min_speakers
     if wanted > num_windows:
         _logger.warning(
-            f"recording {recording_id!r}: {wanted} speakers wanted, but there are "
-            f"{num_windows} windows; each becomes a speaker of its own"
+            f"recording {recording_id!r}: {counted(wanted, 'speaker')} wanted, but "
+            f"only {counted(num_windows, 'window')} found: "
+            "each becomes a speaker of its own"
         )

@@ -17,7 +17,14 @@ from ssahc.backend.plda import PldaOptions
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.options import build, flatten, list_options
-from ssahc.core.types import NO_MODEL, Float32Array, FloatArray, Model, Recording
+from ssahc.core.types import (
+    NO_MODEL,
+    BriefRepr,
+    Float32Array,
+    FloatArray,
+    Model,
+    Recording,
+)
 from ssahc.core.validation import flag
 from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.diarization import Diarization
@@ -53,8 +60,8 @@ _USERS: dict[str, tuple[System, ...]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Sweep:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sweep(BriefRepr):
     """The scores of recordings over a grid.
 
     Attributes

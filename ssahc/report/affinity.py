@@ -1,4 +1,4 @@
-"""Affinity matrices with the reference speakers along two sides."""
+"""Affinity matrices with the speakers along two sides."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from ssahc.backend.affinity import Affinity
 from ssahc.core.turns import list_speakers
 from ssahc.core.types import Float32Array, FloatArray, Turn
+from ssahc.report.doubt import main_speakers
 from ssahc.report.figure import encode, label, plain_style, save
 from ssahc.report.lanes import Lane
 from ssahc.report.palette import speaker_color
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 # Larger matrices are reduced to this size by averaging blocks.
 _MAX_SIZE = 800
 _NUM_TICKS = 5
+_REFERENCE, _FOUND = "reference speakers", "speakers found"
 
 
 def draw_affinity(
     axes: "Axes", affinity: Affinity, segments: FloatArray, turns: Sequence[Turn]
 ) -> None:
-    """Draw an affinity matrix with the reference speaker of each window on two sides.
+    """Draw an affinity matrix with the speaker of each window on two sides.
 
     Windows (N, 2), in seconds, are in order of time; ticks show their start.
     """
@@ -65,15 +67,16 @@ def save_affinities(
     path: Path,
     title: str,
     segments: FloatArray,
-    reference: Sequence[Turn],
+    turns: Sequence[Turn] | Mapping[str, Sequence[Turn]],
     affinities: Mapping[str, Affinity],
     *,
     hypotheses: Mapping[str, ErrorAnalysis] | None = None,
 ) -> None:
     """Save affinity matrices of one recording side by side.
 
-    As Figure 3 of Singh & Ganapathy (Interspeech 2020). Hypotheses, if given, are drawn
-    as timelines above the matrices; both are named by system.
+    As Figure 3 of Singh & Ganapathy (Interspeech 2020). The turns are those of the
+    reference or, without one, those that each system found. Hypotheses, if given, are
+    drawn as timelines above the matrices; both are named by system.
     """
     from matplotlib.figure import Figure
 
@@ -87,31 +90,47 @@ def save_affinities(
     cells = grid[-1].subgridspec(1, len(affinities))
     for column, (system, affinity) in enumerate(affinities.items()):
         axes = figure.add_subplot(cells[0, column])
-        draw_affinity(axes, affinity, segments, reference)
+        own = turns[system] if isinstance(turns, Mapping) else turns
+        draw_affinity(axes, affinity, segments, own)
         axes.set_title(system)
-    _add_legend(figure, reference)
+    if isinstance(turns, Mapping):
+        # Every system numbers its speakers by itself.
+        _add_legend(figure, max(turns.values(), key=_count_speakers), _FOUND)
+    else:
+        _add_legend(figure, turns, _REFERENCE)
     save(figure, path)
 
 
 @plain_style()
 def encode_affinity(
-    affinity: Affinity, segments: FloatArray, reference: Sequence[Turn]
+    affinity: Affinity,
+    segments: FloatArray,
+    turns: Sequence[Turn],
+    *,
+    found: bool = False,
 ) -> bytes:
-    """Return the figure of an affinity matrix as a PNG file; see `draw_affinity`."""
+    """Return the figure of an affinity matrix as a PNG file; see `draw_affinity`.
+
+    The turns are those of the reference, or `found` by the system.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4.6), layout="constrained")
-    draw_affinity(figure.add_subplot(), affinity, segments, reference)
-    _add_legend(figure, reference)
+    draw_affinity(figure.add_subplot(), affinity, segments, turns)
+    _add_legend(figure, turns, _FOUND if found else _REFERENCE)
     return encode(figure, "png", dpi=110)
 
 
-def _add_legend(figure: "Figure", reference: Sequence[Turn]) -> None:
-    speakers = list_speakers(reference)
+def _count_speakers(turns: Sequence[Turn]) -> int:
+    return len(list_speakers(turns))
+
+
+def _add_legend(figure: "Figure", turns: Sequence[Turn], title: str) -> None:
+    speakers = list_speakers(turns)
     lanes = [Lane(n, name, speaker_color(n), ()) for n, name in enumerate(speakers)]
     figure.legend(
         handles=legend_handles(lanes),
-        title="reference speakers",
+        title=title,
         loc="outside lower center",
         ncols=8,
         frameon=False,
@@ -133,12 +152,5 @@ def _speaker_colors(segments: FloatArray, turns: Sequence[Turn]) -> FloatArray:
     """Return the (N, 3) colour of the main speaker of each window; white if none."""
     from matplotlib.colors import to_rgb
 
-    speakers = list_speakers(turns)
-    # Column 0 is silence: argmax takes the first of equal columns.
-    seconds = np.zeros((len(segments), 1 + len(speakers)))
-    for turn in turns:
-        shared = np.minimum(segments[:, 1], turn.end)
-        shared -= np.maximum(segments[:, 0], turn.start)
-        seconds[:, 1 + speakers.index(turn.speaker)] += np.maximum(shared, 0)
-    colors = ["white", *(speaker_color(lane) for lane in range(len(speakers)))]
-    return np.array([to_rgb(color) for color in colors])[seconds.argmax(axis=1)]
+    colors = ["white", *map(speaker_color, range(len(list_speakers(turns))))]
+    return np.array([to_rgb(color) for color in colors])[main_speakers(segments, turns)]

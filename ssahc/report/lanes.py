@@ -7,7 +7,9 @@ Unmapped speakers follow below.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ssahc.core.turns import list_speakers
 from ssahc.core.types import Turn
+from ssahc.report.doubt import Doubt
 from ssahc.report.palette import ERROR_COLORS, speaker_color
 from ssahc.scoring.error_spans import ERROR_KINDS, ErrorAnalysis, ErrorSpan
 
@@ -52,6 +54,22 @@ def hypothesis_lanes(analysis: ErrorAnalysis) -> list[Lane]:
         label, title = f"{name} (unmapped)", f"{name}, unmapped"
         lanes.append(_speaker_lane(number, label, name, turns, title))
     return lanes
+
+
+def turn_lanes(turns: Sequence[Turn]) -> list[Lane]:
+    """Return one lane per speaker of turns without a reference."""
+    return [
+        _speaker_lane(number, name, name, turns, name)
+        for number, name in enumerate(list_speakers(turns))
+    ]
+
+
+def doubt_lane(doubts: Sequence[Doubt]) -> Lane:
+    """Return a lane of doubtful spots."""
+    bars = [
+        _bar(one.start, one.end, f"{one.speaker} or {one.other}?") for one in doubts
+    ]
+    return Lane(0, "", ERROR_COLORS["confusion"], bars)
 
 
 def error_lanes(analysis: ErrorAnalysis) -> list[Lane]:

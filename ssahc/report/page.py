@@ -7,9 +7,10 @@ from hashlib import sha256
 from importlib.resources import files
 from math import isnan
 
-from ssahc.core.errors import printable
+from ssahc.core.errors import counted, printable
+from ssahc.report.overview import TurnsReport
 from ssahc.report.palette import ERROR_COLORS
-from ssahc.report.svg import lay_out
+from ssahc.report.svg import lay_out, lay_out_turns
 from ssahc.scoring.breakdown import (
     Group,
     Summary,
@@ -84,6 +85,26 @@ def render(report: RunReport) -> str:
     The output is deterministic. Ids and paths are untrusted: they are escaped, and the
     content security policy blocks all requests and all scripts but the report's own.
     """
+    by_name = {entry.recording: entry for entry in report.entries}
+    names = rank({name: entry.score for name, entry in by_name.items()})
+    return _fill(
+        "page.html",
+        report=report,
+        entries=[by_name[name] for name in names],
+        anchors={name: f"r{place}" for place, name in enumerate(sorted(by_name), 1)},
+        lay_out=lay_out,
+        parts=_parts,
+    )
+
+
+def render_turns(report: TurnsReport) -> str:
+    """Return the report on a run without a reference, as `render` does."""
+    return _fill(
+        "turns.html", report=report, lay_out_turns=lay_out_turns, counted=counted
+    )
+
+
+def _fill(template: str, **content: object) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -96,15 +117,9 @@ def render(report: RunReport) -> str:
         finalize=_printable,
     )
     environment.filters |= {"number": _number, "base64": _base64}
-    by_name = {entry.recording: entry for entry in report.entries}
-    names = rank({name: entry.score for name, entry in by_name.items()})
     script = (_FOLDER / "sort.js").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(
-        report=report,
-        entries=[by_name[name] for name in names],
-        anchors={name: f"r{place}" for place, name in enumerate(sorted(by_name), 1)},
-        lay_out=lay_out,
-        parts=_parts,
+    return environment.get_template(template).render(
+        **content,
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=_base64(sha256(script.encode()).digest()),

@@ -1,14 +1,18 @@
 """Layout of a timeline on the HTML page, in pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ssahc.core.types import Turn
+from ssahc.report.doubt import Doubt
 from ssahc.report.lanes import (
     Lane,
     count_lanes,
+    doubt_lane,
     error_lanes,
     hypothesis_lanes,
     reference_lanes,
+    turn_lanes,
 )
 from ssahc.scoring.error_spans import ErrorAnalysis
 
@@ -80,20 +84,49 @@ def _format(pixels: float) -> str:
 
 
 def lay_out(analysis: ErrorAnalysis) -> SvgTimeline:
-    """Lay out the timeline of one recording."""
-    start, end = analysis.extent
+    """Lay out the timeline of one recording with its reference."""
+    speakers = {
+        "reference": reference_lanes(analysis),
+        "hypothesis": hypothesis_lanes(analysis),
+    }
+    return _lay_out(
+        analysis.extent, speakers, "errors", error_lanes(analysis), analysis.unscored
+    )
+
+
+def lay_out_turns(turns: Sequence[Turn], doubts: Sequence[Doubt] = ()) -> SvgTimeline:
+    """Lay out the timeline of one recording without a reference."""
+    extent = (
+        min((turn.start for turn in turns), default=0.0),
+        max((turn.end for turn in turns), default=0.0),
+    )
+    doubtful = [doubt_lane(doubts)] if doubts else []
+    return _lay_out(extent, {"speakers": turn_lanes(turns)}, "doubtful", doubtful)
+
+
+def _lay_out(
+    extent: tuple[float, float],
+    speakers: Mapping[str, Sequence[Lane]],
+    last: str,
+    last_lanes: Sequence[Lane],
+    unscored: Sequence[tuple[float, float]] = (),
+) -> SvgTimeline:
+    """Lay out rows of speakers, whose lanes may be thin, and a last row, if any."""
+    start, end = extent
     seconds = end - start
     width = round(min(max(_WIDTH, seconds * _MIN_PIXELS_PER_SECOND), _MAX_WIDTH))
     scale = width / seconds if seconds else 1.0
-    reference, hypothesis = reference_lanes(analysis), hypothesis_lanes(analysis)
-    named = count_lanes(*reference, *hypothesis) <= _MAX_NAMED_LANES
-    height = _LANE_HEIGHT if named else _THIN_LANE_HEIGHT
-    rows = [Row("reference", 0, height, reference)]
-    rows.append(Row("hypothesis", rows[-1].bottom + _GAP, height, hypothesis))
-    errors = error_lanes(analysis)
-    rows.append(Row("errors", rows[-1].bottom + _GAP, _LANE_HEIGHT, errors))
+    num_lanes = count_lanes(*(lane for lanes in speakers.values() for lane in lanes))
+    named = num_lanes <= _MAX_NAMED_LANES
+    rows: list[Row] = []
+    for name, lanes in (*speakers.items(), (last, last_lanes)):
+        if name == last and not lanes:
+            continue
+        top = rows[-1].bottom + _GAP if rows else 0
+        thin = name != last and not named
+        rows.append(Row(name, top, _THIN_LANE_HEIGHT if thin else _LANE_HEIGHT, lanes))
     ticks = _ticks(start, end, scale)
-    return SvgTimeline(start, scale, width, rows, analysis.unscored, ticks, named)
+    return SvgTimeline(start, scale, width, rows, unscored, ticks, named)
 
 
 def _ticks(start: float, end: float, scale: float) -> list[int]:

@@ -1,10 +1,12 @@
 """Timelines of speaker turns and errors, drawn with matplotlib."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ssahc.core.types import Turn
 from ssahc.report.figure import label, plain_style, save
 from ssahc.report.lanes import (
     Lane,
@@ -12,7 +14,9 @@ from ssahc.report.lanes import (
     error_lanes,
     hypothesis_lanes,
     reference_lanes,
+    turn_lanes,
 )
+from ssahc.report.overview import SpeakerShare
 from ssahc.report.palette import DISTINCT_COLORS, ERROR_COLORS, UNSCORED
 from ssahc.scoring.error_spans import ERROR_KINDS, ErrorAnalysis
 
@@ -54,6 +58,16 @@ def draw_timeline(
         if errors:
             wrong = error_lanes(analyses[name])
             rows.append(_Row("errors", wrong, len(wrong), 1.0))
+    _draw_rows(axes, rows, first.extent)
+    if errors:
+        for start, end in first.unscored:
+            axes.axvspan(
+                start, end, color=UNSCORED, alpha=_UNSCORED_ALPHA, lw=0, zorder=0
+            )
+
+
+def _draw_rows(axes: "Axes", rows: Sequence[_Row], extent: tuple[float, float]) -> None:
+    """Draw rows from the top, with an axis of time."""
     top = 0.0
     centres: dict[float, str] = {}
     for row in rows:
@@ -64,14 +78,9 @@ def draw_timeline(
         bottom = top - row.num_lanes * row.lane_height
         centres[(top + bottom) / 2] = row.name
         top = bottom - _GAP
-    if errors:
-        for start, end in first.unscored:
-            axes.axvspan(
-                start, end, color=UNSCORED, alpha=_UNSCORED_ALPHA, lw=0, zorder=0
-            )
     axes.set_yticks(list(centres), list(centres.values()))
     axes.set_ylim(top + _GAP / 2, _GAP / 2)
-    axes.set_xlim(first.extent)
+    axes.set_xlim(extent)
     axes.set_xlabel("time (s)")
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -98,6 +107,33 @@ def save_timeline(path: Path, recording: str, analysis: ErrorAnalysis) -> None:
     handles.append(Patch(color=UNSCORED, alpha=_UNSCORED_ALPHA, label="not scored"))
     figure.legend(
         handles=handles, loc="outside lower center", ncols=8, frameon=False, fontsize=9
+    )
+    save(figure, path)
+
+
+@plain_style()
+def save_turns(
+    path: Path, recording: str, turns: Sequence[Turn], shares: Sequence[SpeakerShare]
+) -> None:
+    """Save a figure of the turns of a recording without a reference."""
+    from matplotlib.figure import Figure
+
+    lanes = turn_lanes(turns)
+    start, end = min(turn.start for turn in turns), max(turn.end for turn in turns)
+    width = min(max((end - start) / 50, 11), 40)
+    height = 1.3 + 0.25 * min(max(len(lanes), 2), 60)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(label(recording))
+    axes = figure.add_subplot()
+    _draw_rows(axes, [_Row("speakers", lanes, count_lanes(*lanes), 1.0)], (start, end))
+    names = [f"{share.name} ({share.percent:.0f} %)" for share in shares]
+    shown = [replace(lane, name=n) for lane, n in zip(lanes, names, strict=True)]
+    figure.legend(
+        handles=legend_handles(shown),
+        loc="outside lower center",
+        ncols=8,
+        frameon=False,
+        fontsize=9,
     )
     save(figure, path)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ssahc.core.types import FloatArray
+from ssahc.core.types import BriefRepr, FloatArray
 
 # Upper bound on the probability of staying: a speaker may change between any windows.
 _MOST_CERTAIN = 1 - 1e-6
@@ -18,8 +18,8 @@ _MOST_CERTAIN = 1 - 1e-6
 _LEAST_WEIGHT = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class Observations:
+@dataclass(frozen=True, eq=False, repr=False)
+class Observations(BriefRepr):
     """The windows of one recording, in order of time.
 
     X-vectors `latent` (N, D) are in the latent space of a PLDA, with within-speaker

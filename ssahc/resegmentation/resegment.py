@@ -27,7 +27,7 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
 from ssahc.core.options import Options
-from ssahc.core.types import FloatArray, IntArray
+from ssahc.core.types import BriefRepr, FloatArray, IntArray
 from ssahc.core.validation import Interval
 from ssahc.resegmentation.merge_path import (
     Candidate,
@@ -89,8 +89,8 @@ class ResegmentationOptions(Options, group="Resegmentation"):
     loop_seconds: Annotated[float, _RANGE] = 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class Resegmentation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Resegmentation(BriefRepr):
     """Candidates for all numbers of speakers of one recording, to be cut at any stop.
 
     `path` has one candidate for each number of speakers, the largest first. (If labels

@@ -6,7 +6,7 @@ Work lost with a killed worker is retried.
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Generic
 
 from ssahc.core.errors import UsageError
@@ -40,7 +40,7 @@ class RunningOptions(Options, group="Execution"):
 
     # More than there are cores in one machine.
     nj: Annotated[int, Interval(ge=1, le=4096)] = 1
-    dask: str | None = None
+    dask: str | None = field(default=None, metadata={"old": "cluster"})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -133,7 +133,7 @@ def _drift(space: _Space, generator: np.random.Generator) -> _Space:
 def _draw_conversation(
     name: str, space: _Space, options: SimulateOptions, generator: np.random.Generator
 ) -> Conversation:
-    count = int(generator.integers(options.fewest_speakers, options.most_speakers + 1))
+    count = int(generator.integers(options.min_speakers, options.max_speakers + 1))
     turns = draw_turns(count, options, generator)
     segments = cut_windows(turns, options.windows)
     psi = space.plda.psi

@@ -1,6 +1,6 @@
 """Options of simulated corpora."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Annotated, Literal
 
@@ -24,9 +24,9 @@ class SimulateOptions(Options, group="Simulation"):
     duration : float
         Length of a recording, in seconds; it ends with the turn that exceeds this, and
         not before every speaker has spoken.
-    fewest_speakers : int
+    min_speakers : int
         Minimum number of speakers; the number is drawn uniformly.
-    most_speakers : int
+    max_speakers : int
         Maximum number of speakers.
     turn_seconds : float
         Mean length of a turn, in seconds.
@@ -58,8 +58,12 @@ class SimulateOptions(Options, group="Simulation"):
     # More than any corpus has: a corpus is held in memory as a whole.
     recordings: Annotated[int, Interval(ge=1, le=10_000)] = 10
     duration: Annotated[float, Interval(ge=10, le=604_800)] = 120.0
-    fewest_speakers: Annotated[int, Interval(ge=1)] = 2
-    most_speakers: Annotated[int, Interval(ge=1, le=1_000)] = 5
+    min_speakers: Annotated[int, Interval(ge=1)] = field(
+        default=2, metadata={"old": "fewest_speakers"}
+    )
+    max_speakers: Annotated[int, Interval(ge=1, le=1_000)] = field(
+        default=5, metadata={"old": "most_speakers"}
+    )
     turn_seconds: Annotated[float, Interval(gt=TURN_FLOOR)] = 3.4
     overlap: Annotated[float, Interval(ge=0, le=1)] = 0.2
     windows: Literal["sliding", "turns"] = "sliding"
@@ -75,10 +79,10 @@ class SimulateOptions(Options, group="Simulation"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.fewest_speakers > self.most_speakers:
+        if self.min_speakers > self.max_speakers:
             raise UsageError(
-                f"--fewest-speakers must be at most --most-speakers, "
-                f"{self.most_speakers}, found {self.fewest_speakers}"
+                f"--min-speakers must be at most --max-speakers, "
+                f"{self.max_speakers}, found {self.min_speakers}"
             )
         if self.turn_seconds > self.duration:
             raise UsageError(

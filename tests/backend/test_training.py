@@ -172,6 +172,10 @@ def test_adaptation_vectors_are_preprocessed_like_those_to_be_diarized(rng):
 def test_unusable_vectors_are_refused():
     for vectors, message in (
         (np.eye(9), "9 x-vectors of 9 dimensions are too few"),
+        (
+            np.maximum(np.random.default_rng(0).standard_normal((9, 4)), [0, 9, -9, 9]),
+            r"2 dimensions of 4 \(counted from 0: 1, 3\) never change in 9 x-vectors",
+        ),
         (np.ones((9, 4)) * np.arange(9)[:, None] + 1, "1 direction"),
         (np.full((9, 2), np.nan), "row 0 of the x-vectors holds NaN"),
         (np.zeros((9, 2)), r"is all zero \(9 such of 9\)"),

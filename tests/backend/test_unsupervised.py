@@ -91,7 +91,7 @@ def test_whole_turns_are_refused(conversations, rng):
 
 
 def test_one_speaker_per_recording_is_refused():
-    alone = {"fewest_speakers": 1, "most_speakers": 1}
+    alone = {"min_speakers": 1, "max_speakers": 1}
     options = SimulateOptions(recordings=12, duration=60, dim=12, **alone)
     recordings = windows_of(simulate_corpus(options)["a"].conversations)
     with pytest.raises(DataError, match="or every recording has one speaker"):

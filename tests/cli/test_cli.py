@@ -26,13 +26,14 @@ def folder(tmp_path_factory):
     """A simulated corpus on disk."""
     path = tmp_path_factory.mktemp("corpus")
     size = ("--recordings=3", "--duration=60", "--dim=24", "--seed=3")
-    run("simulate", path, "-q", *size)
+    run("simulate", path, *size)
     return path
 
 
 def run(*arguments):
     """Run the command line once for all tests; it must print nothing."""
-    result = CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
+    command = [*map(str, arguments), "-q"]
+    result = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert (result.exit_code, result.output) == (0, "")
 
 
@@ -53,10 +54,21 @@ def test_help_of_a_process(ssahc):
     assert all(verb in result.stdout for verb in VERBS)
 
 
+def test_bare_commands_show_their_help(ssahc_here):
+    for command in ([], ["plot"]):
+        bare, asked = ssahc_here(*command), ssahc_here(*command, "--help")
+        assert (bare.returncode, bare.stderr) == (0, "")
+        assert bare.stdout == asked.stdout
+
+
 def test_wrong_usage_is_one_line(ssahc_here):
     for arguments, message in (
-        ([], "Missing command. See 'ssahc --help'."),
         (["bogus"], "No such command 'bogus'. See 'ssahc --help'."),
+        (
+            ["train_metric"],
+            "No such command 'train_metric'. Did you mean 'train-metric'? See "
+            "'ssahc --help'.",
+        ),
         (["score"], "Missing argument 'REF_RTTM'. See 'ssahc score --help'."),
     ):
         result = ssahc_here(*arguments)
@@ -74,7 +86,7 @@ def test_numbers_are_read_as_in_files(ssahc_here, tmp_path, option):
 
 
 def test_python_dash_m_is_the_same():
-    command = [sys.executable, "-P", "-m", "ssahc", "--version"]
+    command = [sys.executable, "-P", "-m", "ssahc", "-V"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout == f"ssahc, version {__version__}\n"
 
@@ -111,6 +123,54 @@ def test_a_table_of_speakers_holds_instead_of_one_number(
     assert (tmp_path / "labels").read_bytes() == (diarized / "labels").read_bytes()
 
 
+def test_a_finished_run_ends_with_one_line_that_sums_it_up(
+    ssahc_here, folder, tmp_path
+):
+    x, out = folder / "a", tmp_path / "out"
+    model = ("--model-dir", folder / "model" / "b", "--num-speakers", 2)
+    result = ssahc_here("diarize", x, out, *model)
+    turns = [turn for turns in read_rttm(out / "rttm").turns.values() for turn in turns]
+    hours = sum(turn.end - turn.start for turn in turns) / 3600
+    whole = f"3 recordings, 6 speakers, {hours:.2f} h of speech in "
+    assert re.fullmatch(
+        f"ssahc: diarized {whole}[0-9.]+ s; turns are in {out}/rttm\n", result.stderr
+    )
+    (tmp_path / "names").write_text("a000\na001\n")
+    again = ssahc_here("diarize", x, out, *model, "--recordings", tmp_path / "names")
+    assert "diarized 2 recordings, 4 speakers, " in again.stderr
+
+
+def test_the_output_must_not_be_among_the_xvectors(ssahc_here, folder):
+    before = sorted((folder / "a").iterdir())
+    for command in (("diarize",), ("tune", folder / "a" / "ref.rttm")):
+        verb, *more = command
+        result = ssahc_here(verb, folder / "a", *more, folder / "b" / ".." / "a")
+        assert result.returncode == 2
+        assert "holds the x-vectors; choose another OUT_DIR" in result.stderr
+    assert sorted((folder / "a").iterdir()) == before
+
+
+def test_old_names_of_options_work_with_a_warning(ssahc_here, tmp_path):
+    size = ("--recordings=1", "--duration=30", "--dim=4", "--train-speakers=0")
+    (tmp_path / "new.toml").write_text("min_speakers = 3\nmax_speakers = 3\n")
+    (tmp_path / "old.toml").write_text("fewest_speakers = 3\nmost_speakers = 3\n")
+    flags, archives = ("--fewest-speakers=3", "--most-speakers", 3), set()
+    for name, options, warned in (
+        ("new", ("--config", tmp_path / "new.toml"), False),
+        ("flags", flags, True),
+        ("file", ("--config", tmp_path / "old.toml"), True),
+        ("quiet", (*flags, "-q"), False),
+    ):
+        result = ssahc_here("simulate", tmp_path / name, *size, *options)
+        assert result.returncode == 0
+        assert len(re.findall("use (--)?max.speakers", result.stderr)) == warned
+        archives.add((tmp_path / name / "a" / "xvector.ark").read_bytes())
+    assert len(archives) == 1
+    dask = ("--cluster", "nowhere")
+    result = ssahc_here("diarize", tmp_path / "new" / "a", tmp_path / "out", *dask)
+    assert "--dask must be dask://HOST:PORT, found 'nowhere'" in result.stderr
+
+
 def test_config_repeats_a_run(folder, diarized, tmp_path):
     again = tmp_path / "again"
     run("diarize", folder / "a", again, "--config", diarized / "config.toml")
@@ -124,14 +184,15 @@ def test_values_chosen_for_another_system_are_reported(ssahc_here, folder, tmp_p
     run = ("diarize", folder / "a", tmp_path / "out", "--config", config)
     model = ("--model-dir", folder / "model" / "b")
     result = ssahc_here(*run, *model, "--system", "cosine")
-    assert result.stderr == "".join(
+    assert result.stderr.splitlines()[:-1] == [
         f"ssahc: {name} is from {config}, where it goes with --system ssahc; "
-        f"--{name.split()[0]} sets it for cosine\n"
+        f"--{name.split()[0]} sets it for cosine"
         for name in ("threshold 0.3", "resegmentation vb")
-    )
+    ]
     said = ("--system", "cosine", "--threshold", "0.1", "--resegmentation", "none")
-    assert ssahc_here(*run, *model, *said).stderr == ""
-    assert ssahc_here(*run, *model, "--system", "spectral").stderr == ""
+    for options in (said, ("--system", "spectral")):
+        (line,) = ssahc_here(*run, *model, *options).stderr.splitlines()
+        assert line.startswith("ssahc: diarized 3 recordings, ")
 
 
 def test_verbose_shows_what_was_learned(ssahc_here, folder, tmp_path):
@@ -147,6 +208,8 @@ def test_verbose_shows_what_was_learned(ssahc_here, folder, tmp_path):
     )
     assert len(re.findall(pattern, result.stderr)) == 3
     assert ssahc_here(*arguments, tmp_path / "model", "-q").stderr == ""
+    early = ssahc_here("-v", *arguments, tmp_path / "model")
+    assert len(re.findall(pattern, early.stderr)) == 3
 
 
 def test_options_take_effect(ssahc_here, folder, tmp_path):

@@ -174,7 +174,7 @@ def _(here):
     os.utime(here.folder / "x" / "segments", (future, future))
     interrupt(here)
     result = here.run("--resume")
-    assert "1 recordings were done before" in result.stderr
+    assert "already done: 1 recording" in result.stderr
     return SimpleNamespace(stderr="", returncode=2 + result.returncode)
 
 

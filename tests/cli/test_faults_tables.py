@@ -152,6 +152,7 @@ FAULTS = {
     ),
     "a recording twice": lambda b: b.append("x/spk2utt", "a000 x\n"),
     "tables that disagree": lambda b: b.edit("x/utt2spk", " a000", " a002"),
+    "tables of speakers": lambda b: b.edit("x/utt2spk", " a", " spk-a", -1),
     "a recording without a number of speakers": counts("a000 2\na002 2\n"),
     "no number of speakers": counts("a000 2\na001 two\na002 2\n"),
     "more speakers than windows": counts("a000 2\na001 999\na002 2\n"),

@@ -144,9 +144,9 @@ def test_unmatched_utterances_are_counted_and_left_out(fit, train):
     (train / "utt2spk").write_text("".join(utt2spk[3:]) + "zz-0 zz\nzz-1 zz\n")
     status, errors, model = fit()
     assert status == 0
-    assert "utt2spk: 2 utterances have no x-vector and are left out" in errors[0]
+    assert "utt2spk: left out 2 utterances without an x-vector" in errors[0]
     assert "first of them 'zz-0'" in errors[0]
-    assert "xvector.scp: 3 utterances are not in utt2spk and are left out" in errors[1]
+    assert "xvector.scp: left out 3 utterances not in utt2spk" in errors[1]
     assert errors[2] == "ssahc: trained on 197 x-vectors of 40 speakers"
     (train / "utt2spk").write_text("".join(utt2spk[3:]))
     np.testing.assert_array_equal(fit()[2].transform, model.transform)

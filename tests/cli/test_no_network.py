@@ -19,7 +19,7 @@ WATCHED = Path(__file__).parents[1] / "watched"
 
 # All verbs but demo, which calls others of these, on every way to learn and to draw.
 RUNS = """\
-simulate c --recordings 2 --duration 40 --most-speakers 3 --dim 12 --train-speakers 40
+simulate c --recordings 2 --duration 40 --max-speakers 3 --dim 12 --train-speakers 40
 check c/a --model-dir c/model/b
 diarize c/a out --model-dir c/model/b --write-scores
 diarize c/a jobs --model-dir c/model/b --nj 2 --system plda

@@ -118,7 +118,7 @@ def test_few_or_equal_windows_are_diarized(corpus, folder, ssahc_here, system):
     assert {labels[f"n30-{i}"] for i in range(30)} == {1}
     result = ssahc_here(*arguments, "--num-speakers", 3)
     assert result.returncode == 0
-    assert "recording 'n2': 3 speakers wanted, but there are 2" in result.stderr
+    assert "recording 'n2': 3 speakers wanted, but only 2" in result.stderr
     labels = read_labels(folder / "out" / "labels")
     assert [labels[f"n2-{i}"] for i in range(2)] == [1, 2]
 
@@ -132,9 +132,8 @@ def test_a_recording_without_turns_is_named(folder, diarize):
     path.write_text("".join(" ".join(line) + "\n" for line in lines))
     status, errors, done = diarize()
     assert (status, done) == (0, ["a000", "a002"])
-    assert errors == (
-        "ssahc: without a turn, since all segments have no length: a001\n"
-    )
+    warning, _ = errors.splitlines()
+    assert warning == "ssahc: without a turn, since all segments have no length: a001"
 
 
 def test_a_file_reaches_the_disk_before_it_is_renamed(tmp_path, monkeypatch):

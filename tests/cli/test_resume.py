@@ -46,7 +46,7 @@ def test_a_finished_run_is_resumed_with_the_same_options_alone(here):
     archive.rename(here.folder / "moved")
     again = here.run("--resume")
     assert again.returncode == 0
-    assert "3 recordings were done before" in again.stderr
+    assert "already done: 3 recordings" in again.stderr
     assert contents(here.out) == before
     (here.folder / "moved").rename(archive)
     for option, message in (
@@ -94,7 +94,7 @@ def test_utterances_that_start_with_unicode_white_space_are_found_again(here):
     ]
     write_xvector_dir(here.folder / "x", recordings)
     assert here.run().returncode == 0
-    assert "3 recordings were done before" in here.run("--resume").stderr
+    assert "already done: 3 recordings" in here.run("--resume").stderr
 
 
 @pytest.mark.parametrize("place", [0, 3])
@@ -139,5 +139,5 @@ def test_scores_of_an_earlier_run_are_removed_when_labels_are_replaced(
     kill_at_the_end(options=PLAIN)
     result = here.run("--resume", options=PLAIN)
     assert result.returncode == 0
-    assert "3 recordings were done before" in result.stderr
+    assert "already done: 3 recordings" in result.stderr
     assert contents(here.out).keys() == {"rttm", "labels", "config.toml"}

@@ -23,9 +23,9 @@ def test_other_processes_give_the_same_bytes(request, here, where):
             patch.setattr("ssahc.cli.diarize_task.has_gpu", None)
         elsewhere = here.run(where, value, out="elsewhere", options=options)
     assert alone.returncode == elsewhere.returncode == 1
-    # On a busy machine a line of progress may come first.
+    # All but seconds: on a busy machine a line of progress may come first.
     said = [
-        [line for line in run.stderr.splitlines() if ": diarizing: " not in line]
+        [line for line in run.stderr.splitlines() if " diariz" not in line]
         for run in (alone, elsewhere)
     ]
     assert said[0] == said[1]

@@ -181,7 +181,7 @@ def test_a_failed_recording_does_not_affect_the_others(data, tune):
     (data / "list").write_text("a000\na002\n")
     clean = tune("--system", "plda", "--recordings", data / "list", out="clean")
     assert clean.returncode == 0
-    assert "1 recordings of" in clean.stderr
+    assert "not used for tuning: 1 recording of" in clean.stderr
     assert rows(data / "clean" / "tuning.csv") == table
 
 

@@ -116,6 +116,11 @@ def test_figures_are_printed_as_a_table(ssahc_here, run, here):
         "minDCF: p-target 0.5, c-miss 1, c-fa 1; 1 is the cost without scores.",
     ]
     assert (result.returncode, result.stderr) == (0, "")
+    # Small scores have thresholds with digits, too.
+    (here / "small").write_text("a x 2.51e-7\na y 5e-8\nb x 1e-7\nb y 3e-7\n")
+    result = ssahc_here("verify", here / "small", here / "few", "--p-target", "0.5")
+    row = "ready-made       4        2           2  0.00   2.51e-07  0.0000   2.51e-07"
+    assert result.stdout.splitlines()[2] == row
     # JSON has no infinite threshold.
     (here / "few").write_text("a x target\nb y nontarget\n")
     values = run(source="scores", trials="few")[1]
@@ -195,7 +200,8 @@ def test_trials_of_speakers_without_x_vectors_are_left_out(run, here, speakers):
         "--enroll-spk2utt", here / "spk2utt", trials="speaker_trials"
     )
     assert status == 1
-    assert f"{here}/spk2utt: 2 utterances have no x-vector" in errors[0]
+    left_out = "left out of the speakers' means: 2 utterances without an x-vector"
+    assert f"{here}/spk2utt: {left_out}" in errors[0]
     for error, name in zip(errors[1:], (names[0], names[-1]), strict=True):
         assert f"{name!r}: has no x-vector; 30 trials are left out" in error
     assert values["num_target"] == 28

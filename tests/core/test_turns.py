@@ -1,6 +1,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from ssahc.core.turns import (
     Piece,
     _split_nested,
     make_turns,
+    measure_speech,
     split_windows,
     to_annotation,
 )
@@ -46,6 +48,8 @@ def test_turns_are_disjoint_and_cover_what_windows_cover(items):
         ours |= (turn.start < ticks) & (ticks < turn.end)
     # A cut may fall between two ticks, never beside what is covered.
     assert np.array_equal(ours, covered)
+    seconds = sum(turn.end - turn.start for turn in turns)
+    assert measure_speech(segments) == pytest.approx(seconds)
 
 
 @settings(max_examples=50)

@@ -1,12 +1,16 @@
 """Finding the problems of an x-vector folder (``ssahc check``)."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
+from ssahc.core.errors import FormatError
 from ssahc.core.types import Model
 from ssahc.io.ark import ArchiveWriter, write_single
 from ssahc.io.check import find_problems
 from ssahc.io.model import write_model_dir
+from ssahc.io.xvectors import open_xvector_dir
 
 DIM = 4
 SEGMENTS = """\
@@ -93,14 +97,31 @@ def test_harmless_findings_are_warnings(check, folder):
     status, out, warnings = check(folder)
     assert (status, out.endswith("no problems\n")) == (0, True)
     unused, no_length, speakers = warnings
-    assert "ignoring 1 x-vectors of utterances that spk2utt does not list" in unused
-    assert "segments: 1 segments have zero length, the first of them 'c-0'" in no_length
-    assert "reco2num_spk: recording 'c': 2 speakers, but 1 windows" in speakers
+    assert "ignoring 1 x-vector that spk2utt does not list" in unused
+    assert "segments: 1 segment without length, the first of them 'c-0'" in no_length
+    assert "reco2num_spk: recording 'c': 2 speakers, but only 1 window" in speakers
     assert "error" not in "".join(warnings)
     assert check(folder, "-q") == (0, out, [])
 
 
 # ---- single problems ---------------------------------------------------------------
+
+
+def test_tables_of_speakers_are_one_problem_with_a_way_out(problems, folder):
+    tables = {name: (folder / name).read_text() for name in ("utt2spk", "spk2utt")}
+    for name, changed in (
+        ("utt2spk", tables["utt2spk"].replace(" ", " spk-")),
+        ("spk2utt", "tom a-0 a-1 b-0\nann a-2 b-1 c-0\n"),
+    ):
+        (folder / name).write_text(changed)
+        (problem,) = problems()
+        assert problem.startswith(f"{name}: names speakers, such as ")
+        assert "the recording of every utterance, such as 'a': awk" in problem
+        with pytest.raises(FormatError, match="names speakers"):
+            open_xvector_dir(folder)
+        # What it says is what helps.
+        subprocess.run(problem.split(": ", 2)[-1], shell=True, cwd=folder, check=True)
+        assert tables == {name: (folder / name).read_text() for name in tables}
 
 
 def test_bad_vector_is_one_problem(problems, folder):
@@ -166,7 +187,9 @@ def test_every_problem_is_listed(ssahc_here, folder, model_dir):
     assert (result.returncode, result.stdout) == (2, "")
     lines = [line.replace(f"{folder}/", "") for line in result.stderr.splitlines()]
     warnings = [line for line in lines if "error" not in line]
-    assert warnings == ["ssahc: reco2num_spk: recording 'b': 9 speakers, but 2 windows"]
+    assert warnings == [
+        "ssahc: reco2num_spk: recording 'b': 9 speakers, but only 2 windows"
+    ]
     expected = [
         "xvector.scp:3: key 'a-2': 'xvector.ark.gz' is gzipped",
         "segments:3: key 'a-2': expected a number for the start",

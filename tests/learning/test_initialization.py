@@ -276,7 +276,7 @@ def alone(conversation):
 
 def test_defaults_tell_speakers_apart_better_than_the_paper():
     corpus = simulate_corpus(
-        SimulateOptions(recordings=5, duration=90, most_speakers=6, dim=64, seed=5)
+        SimulateOptions(recordings=5, duration=90, max_speakers=6, dim=64, seed=5)
     )
     model, areas = corpus["b"].model, []
     for options in (make_options("paper-ssa1").learning, LearningOptions()):

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import get_args, get_type_hints
+from xml.dom import minidom
 
 import numpy as np
 import pytest
@@ -157,6 +158,33 @@ def test_lda_equals_projecting_by_hand(recording, model, rng, tmp_path, columns)
         recording.xvectors, times, model=with_lda, system="ssahc", start="model"
     )
     assert learned.learning
+
+
+def test_reprs_fit_a_screen(recording, model):
+    result = ssahc.diarize_recording(recording, model, ssahc.make_options())
+    parts = (recording, model, result, result.affinity, result.history, result.learning)
+    for part in (*parts, result.resegmentation):
+        assert len(repr(part)) < 500
+        assert "\n" not in repr(part)
+    count, dim = recording.xvectors.shape
+    assert f"xvectors=<{count} x {dim} array>" in repr(recording)
+    assert f"transform=<{dim} x {dim} array>" in repr(model)
+    assert "metric=None" in repr(model)
+
+
+def test_a_notebook_shows_turns_and_shares(recording, model):
+    options = ssahc.make_options(num_speakers=2)
+    odd = replace(recording, id="<b>\x01")
+    result = ssahc.diarize_recording(odd, model, options)
+    page = minidom.parseString(f"<div>{result._repr_html_()}</div>")
+    text = "".join(node.firstChild.data for node in page.getElementsByTagName("b"))
+    assert text == r"<b>\x01"
+    assert len(page.getElementsByTagName("rect")) == len(result.turns)
+    rows = page.getElementsByTagName("tr")
+    shares = [row.getElementsByTagName("td")[1].firstChild.data for row in rows]
+    assert sum(float(share.removesuffix(" %")) for share in shares) == pytest.approx(
+        100, abs=0.1
+    )
 
 
 def test_scores_replace_a_plda(recording, model):

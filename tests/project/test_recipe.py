@@ -144,8 +144,9 @@ class TestRecipe:
             (["--split", "0"], '--split takes a whole number from 1, found "0"'),
             ([], "set KALDI_ROOT.*--xvectors DIR --models DIR.*--simulate true"),
             (
-                ["--simulate", "true", "--stage", "4", "--systems", "x"],
-                'conf/table1 has no row "x"',
+                # Before anything is simulated.
+                ["--simulate", "true", "--systems", "ssa1 x"],
+                'run.sh: conf/table1 has no row "x"; it has plda, ',
             ),
         ],
     )

@@ -5,13 +5,15 @@ import pytest
 
 import ssahc
 from ssahc.backend.affinity import cosine_affinity
-from ssahc.core.types import Turn
+from ssahc.core.types import NO_MODEL, Turn
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvectors import write_xvector_dir
 from ssahc.report.affinity import draw_affinity, encode_affinity
+from ssahc.report.palette import speaker_color
 
 matplotlib = pytest.importorskip("matplotlib")
+matplotlib_colors = pytest.importorskip("matplotlib.colors")
 matplotlib_figure = pytest.importorskip("matplotlib.figure")
 
 
@@ -55,6 +57,24 @@ def test_the_systems_affinities_and_the_speakers_are_drawn(data, plot, drawn):
     (legend,) = figure.legends
     speakers = {turn.speaker for turn in read_rttm(data / "ref").turns["a000"]}
     assert {text.get_text().strip() for text in legend.get_texts()} == speakers
+
+
+def test_without_a_reference_the_speakers_found_are_drawn(
+    data, ssahc_here, tmp_path, drawn
+):
+    files = (data / "x", "a000", tmp_path / "p.png", "--num-speakers", 3)
+    result = ssahc_here("plot", "affinity", *files, "--system", "cosine")
+    assert result.returncode == 0, result.stderr
+    (figure,) = drawn
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == "speakers found"
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["1", "2", "3"]
+    _, above, _ = figure.axes[0].images
+    (recording, *_) = ssahc.read_recordings(ssahc.open_xvector_dir(data / "x"))
+    options = ssahc.make_options(system="cosine", num_speakers=3)
+    labels = ssahc.diarize_recording(recording, NO_MODEL, options).labels
+    colors = [matplotlib_colors.to_rgb(speaker_color(label)) for label in labels]
+    np.testing.assert_allclose(above.get_array()[0], colors)
 
 
 def test_system_and_model_decide_what_is_drawn(data, plot, drawn, tmp_path, ssahc_here):

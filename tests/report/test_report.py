@@ -198,7 +198,7 @@ def digests(monkeypatch):
     """Have digests of matrices take the place of their pictures, to save time."""
     monkeypatch.setattr(
         "ssahc.report.affinity.encode_affinity",
-        lambda affinity, segments, turns: digest(affinity, segments),
+        lambda affinity, segments, turns, found=False: digest(affinity, segments),
     )
 
 
@@ -215,6 +215,32 @@ def test_the_report_agrees_with_score(run, report, ssahc_here):
             assert re.search(rf">{name}</a></td><td>{rate:.2f}</td>", text)
         assert "Affinities are not shown." in text
         assert "<dt>threshold</dt><dd>0.3</dd>" in text
+
+
+def test_without_a_reference_it_shows_turns_speakers_and_doubtful_spots(
+    run, ssahc_here, digests
+):
+    result = ssahc_here("report", run / "out")
+    assert (result.returncode, result.stderr) == (0, "")
+    text = (run / "out" / "report.html").read_text()
+    page = Page(text)
+    turns = read_rttm(run / "out" / "rttm").turns
+    assert page.order == sorted(turns)
+    assert len(page.images) == len(turns)
+    for name, group in turns.items():
+        seconds = sum(turn.end - turn.start for turn in group)
+        assert f"{seconds:.2f} s of speech in {len(group)} turns of " in text
+        mine = sum(turn.end - turn.start for turn in group if turn.speaker == "1")
+        share = f"</i>1</td><td>{100 * mine / seconds:.1f}</td><td>{mine:.2f}</td>"
+        assert share in text, name
+    assert text.count("Doubtful: ") + text.count("Nothing is doubtful.") == len(turns)
+    assert "<dt>threshold</dt><dd>0.3</dd>" in text
+    assert "of all 3 recordings (--affinities)." in text
+    # Without affinities, doubts are unknown.
+    assert ssahc_here("report", run / "out", "--no-affinities").returncode == 0
+    text = (run / "out" / "report.html").read_text()
+    assert "doubtful." not in text
+    assert Page(text).images == []
 
 
 def test_affinities_of_the_recordings_with_the_highest_der(report):
@@ -333,7 +359,7 @@ def test_the_page_may_be_written_elsewhere(run, ssahc_here):
 
 def test_faults_are_named_and_nothing_is_written(run, ssahc_here, monkeypatch):
     for arguments, message in (
-        (("out",), "Missing option '--ref'"),
+        (("out", "--collar", 1), "without --ref nothing is scored; leave out --collar"),
         (("nowhere", "--ref", "ref"), "nowhere: no such folder"),
         (("x", "--ref", "ref"), "x/rttm: no such file"),
         (("out", "--ref", "ref", "--output", "no/p.html"), "no: no such folder"),

@@ -6,7 +6,9 @@ import shutil
 import pytest
 
 from ssahc.core.types import Turn
-from ssahc.report.page import RecordingEntry, RunReport, render
+from ssahc.report.doubt import Doubt
+from ssahc.report.overview import TurnsEntry, TurnsReport
+from ssahc.report.page import RecordingEntry, RunReport, render, render_turns
 from ssahc.scoring.error_spans import find_errors
 from ssahc.scoring.regions import ScoringOptions
 
@@ -137,6 +139,26 @@ def test_links_lead_to_their_recordings(browser):
         "return arguments[0].getBoundingClientRect().top", section
     )
     assert -1 < top < 900
+
+
+def test_the_report_without_a_reference_fits_the_window(browser, tmp_path):
+    doubts = [Doubt(30, 31, HOSTILE, "A"), Doubt(2, 3, "A", HOSTILE)]
+    turns = [Turn(0, 30, "A"), Turn(30, 60, HOSTILE)]
+    entries = [TurnsEntry(f"call{n:02}", turns, doubts) for n in range(30)]
+    page = tmp_path / "turns.html"
+    report = TurnsReport(HOSTILE, "rttm", {"system": "plda"}, entries)
+    page.write_text(render_turns(report), encoding="utf-8")
+    first = browser.current_url
+    browser.get_log("browser")
+    browser.get(page.as_uri())
+    assert browser.title == f"{HOSTILE} {DASH} diarization report"
+    for width in (1280, 420):
+        browser.set_window_size(width, 900)
+        assert browser.execute_script(
+            "return document.documentElement.scrollWidth <= innerWidth"
+        )
+    assert browser.get_log("browser") == []
+    browser.get(first)
 
 
 def test_the_page_fits_the_window(browser):

@@ -61,6 +61,28 @@ def test_drawn_errors_match_the_score(ssahc_here, tmp_path, drawn):
     assert score["false_alarm"] > 0.5
 
 
+def test_turns_and_shares_are_drawn_without_a_reference(ssahc_here, tmp_path, drawn):
+    turns = [Turn(0, 6, "A"), Turn(6, 8, "B")]
+    write_rttm(tmp_path / "hyp", {"r": turns})
+    result = ssahc_here("plot", "timeline", "hyp", "r", "p.png", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "p.png: 2 turns; A 75.0 %, B 25.0 %\n"
+    colors = map(speaker_color, range(2))
+    assert bars(drawn[0].axes[0]) == [
+        (color, turn.start, turn.end) for color, turn in zip(colors, turns, strict=True)
+    ]
+    labels = [text.get_text().strip() for text in drawn[0].legends[0].get_texts()]
+    assert labels == ["A (75 %)", "B (25 %)"]
+    for arguments, message in (
+        (("hyp", "nobody", "p.png"), "hyp: has no recording 'nobody'"),
+        (("hyp", "r", "p.png", "--collar", 0), "without REF_RTTM nothing is scored"),
+        (("hyp", "hyp", "hyp", "r", "p.png"), "one REF_RTTM at most, found hyp hyp"),
+    ):
+        result = ssahc_here("plot", "timeline", *arguments, cwd=tmp_path)
+        assert result.returncode == 2
+        assert message in result.stderr
+
+
 def test_lanes_follow_the_speaker_mapping():
     reference = [Turn(0, 2, "10"), Turn(2, 4, "9")]
     hypothesis = [Turn(0, 2, "x"), Turn(2, 4, "y"), Turn(4, 5, "z")]
@@ -136,5 +158,5 @@ def test_odd_file_names_are_printed_escaped(ssahc_here, tmp_path):
     files = [tmp_path / name for name in odd]
     result = ssahc_here("plot", "speakers", "ref", *files, picture, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "p\\x01\\n.svg: 1 recordings, \\udcff, h\\x01x, h\\nx\n" in result.stdout
+    assert "p\\x01\\n.svg: 1 recording, \\udcff, h\\x01x, h\\nx\n" in result.stdout
     assert minidom.parse(str(picture))

@@ -67,7 +67,7 @@ def test_training_vectors_share_the_speaker_space(corpus):
 
 def test_contradictory_options_are_refused():
     for wrong, message in (
-        ({"fewest_speakers": 3, "most_speakers": 2}, "most-speakers"),
+        ({"min_speakers": 3, "max_speakers": 2}, "max-speakers"),
         ({"turn_seconds": 200.0}, "turn-seconds"),
     ):
         with pytest.raises(UsageError, match=message):
@@ -128,12 +128,12 @@ def test_turns_are_as_long_and_overlap_as_often_as_asked(mean, overlap):
 
 
 def test_everybody_speaks_and_turns_do_not_depend_on_noise_or_training_vectors():
-    usual = conversations(dim=8, recordings=3, fewest_speakers=5)
+    usual = conversations(dim=8, recordings=3, min_speakers=5)
     for item in usual:
         assert len({turn.speaker for turn in item.turns}) == 5
     noisy = {"noise": 3.0, "slow_noise": 0.5, "noise_dof": 5.0}
     other = conversations(
-        dim=8, recordings=3, fewest_speakers=5, train_speakers=0, **noisy
+        dim=8, recordings=3, min_speakers=5, train_speakers=0, **noisy
     )
     assert [item.turns for item in usual] == [item.turns for item in other]
     assert simulate_training(SimulateOptions(train_speakers=0)).xvectors.size == 0
@@ -153,7 +153,7 @@ def test_windows_may_be_whole_turns():
         assert np.array_equal(covered, spoken)
 
 
-ONE_SPEAKER = {"fewest_speakers": 1, "most_speakers": 1, "turn_seconds": 60.0}
+ONE_SPEAKER = {"min_speakers": 1, "max_speakers": 1, "turn_seconds": 60.0}
 NOISY = SimulateOptions(recordings=1, duration=400.0, dim=64, seed=5, **ONE_SPEAKER)
 
 
