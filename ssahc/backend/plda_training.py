@@ -25,9 +25,8 @@ def train_plda(
 ) -> Plda:
     """Train a two-covariance PLDA by expectation maximisation.
 
-    Source: ``ivector-compute-plda``. Each iteration works in the latent space of the
-    previous model, where all posteriors are diagonal. Vectors (N, D) are centred,
-    whitened and length-normalised.
+    Source: ``ivector-compute-plda``. Vectors (N, D) are centred, whitened and
+    length-normalised.
     """
     check_one_each(vectors, speakers)
     total = principal_variances(vectors, "a PLDA")[0].sum()
@@ -53,11 +52,10 @@ def train_plda(
         )
     # Kaldi's mean weights all speakers equally, however many vectors they have.
     mean = means.mean(axis=0)
-    dim = len(mean)
-    plda = Plda(mean, np.eye(dim), np.ones(dim))
+    within = between = np.eye(len(mean))
     for _ in range(iterations):
-        plda = _em_step(plda, means, counts, scatter)
-    return diagonalize(mean, *covariances(plda))
+        within, between = _em_step(within, between, means - mean, counts, scatter)
+    return diagonalize(mean, within, between)
 
 
 def check_one_each(vectors: FloatArray, speakers: Sequence[str]) -> None:
@@ -79,23 +77,33 @@ def _sum_by_speaker(
 
 
 def _em_step(
-    plda: Plda, means: FloatArray, counts: NDArray[np.intp], scatter: FloatArray
-) -> Plda:
-    """Return the model after one EM iteration.
+    within: FloatArray,
+    between: FloatArray,
+    offsets: FloatArray,
+    counts: NDArray[np.intp],
+    scatter: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the covariances after one EM iteration.
 
-    In each latent dimension, the posterior of a speaker with n vectors of mean z has
-    variance ``psi / (1 + n psi)`` and mean ``n psi / (1 + n psi) z``.
+    The posterior of a speaker with n vectors of mean z has mean ``B (B + W/n)^-1 z``
+    and variance ``B (B + W/n)^-1 W/n``. W is not inverted, since it may be nearly
+    singular. Offsets (K, D) are those of the speakers' means from the mean.
     """
-    latent = (means - plda.mean) @ plda.transform.T
-    weight = counts[:, None]
-    variance = plda.psi / (1 + weight * plda.psi)
-    speaker = weight * variance * latent
-    residual = np.sqrt(weight) * (latent - speaker)
-    between = np.diag(variance.sum(axis=0)) + speaker.T @ speaker
-    within = plda.transform @ scatter @ plda.transform.T + residual.T @ residual
-    within += np.diag((weight * variance).sum(axis=0))
-    step = diagonalize(plda.mean, within / counts.sum(), between / len(counts))
-    return Plda(plda.mean, step.transform @ plda.transform, step.psi)
+    new_within, new_between = scatter.copy(), np.zeros_like(between)
+    for count in np.unique(counts):
+        noise = within / count
+        z = offsets[counts == count]
+        gain = np.linalg.solve(between + noise, noise)
+        variance = between @ gain
+        # What the posterior mean leaves of z is computed directly, which is more exact
+        # than a difference of the two.
+        left = z @ gain
+        voices = z @ np.linalg.solve(between + noise, between)
+        new_between += len(z) * variance + voices.T @ voices
+        new_within += count * (len(z) * variance + left.T @ left)
+    new_within /= counts.sum()
+    new_between /= len(counts)
+    return (new_within + new_within.T) / 2, (new_between + new_between.T) / 2
 
 
 def covariances(plda: Plda) -> tuple[FloatArray, FloatArray]:

@@ -44,7 +44,7 @@ class TrainingOptions(Options, group="Learning"):
     """
 
     num_em_iters: Annotated[int, Interval(ge=0, le=10_000)] = 10
-    smoothing: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.0
+    smoothing: Annotated[float, Interval(ge=0, le=1)] = 0.0
     within_covar_scale: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.3
     between_covar_scale: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.7
 

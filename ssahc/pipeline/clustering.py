@@ -86,6 +86,17 @@ class Windows(BriefRepr):
     def __len__(self) -> int:
         return len(self.affinity)
 
+    @property
+    def order(self) -> IntArray:
+        """The windows in order of time (N,)."""
+        return np.lexsort(self.segments.T[::-1])
+
+    def number(self, labels: IntArray) -> IntArray:
+        """Renumber labels (N,) as 0..K-1 in order of first appearance in time."""
+        numbered = np.empty_like(labels)
+        numbered[self.order] = by_appearance(labels[self.order])
+        return numbered
+
 
 @dataclass(frozen=True, eq=False)
 class Clustering:
@@ -163,10 +174,10 @@ def cluster_windows(
     Returns
     -------
     (N,) int array
-        0..K-1: for ahc in Kaldi's order, for vb in order of first appearance in time,
-        else in order of first appearance. Each window is a speaker if as many speakers
-        are wanted as there are windows, or more. If more are wanted than there are
-        different windows, kmeans, xmeans and spectral may find fewer.
+        0..K-1: for ahc in Kaldi's order, else in order of first appearance in time.
+        Each window is a speaker if as many speakers are wanted as there are windows, or
+        more. If more are wanted than there are different windows, kmeans, xmeans and
+        spectral may find fewer.
 
     Raises
     ------
@@ -177,7 +188,8 @@ def cluster_windows(
     """
     _check_method(method)
     if _is_one_each(windows, stop):
-        return np.arange(len(windows))
+        each = np.arange(len(windows))
+        return each if method == "ahc" else windows.number(each)
     if method == "vb" and stop.threshold is not None:
         stop = replace(stop, threshold=DEFAULT_THRESHOLD)
     return run_clustering(
@@ -210,7 +222,7 @@ def run_clustering(
     if method in ("ahc", "vb"):
         clustering = _merge(windows, stop, history, cost, ahc)
     elif _is_one_each(windows, stop):
-        clustering = Clustering(np.arange(len(windows)))
+        clustering = Clustering(windows.number(np.arange(len(windows))))
     elif method == "spectral":
         labels = spectral_cluster(
             windows.affinity.dense(),
@@ -218,11 +230,11 @@ def run_clustering(
             min_speakers=stop.min_speakers,
             max_speakers=stop.max_speakers,
         )
-        clustering = Clustering(labels)
+        clustering = Clustering(windows.number(labels))
     elif method == "xmeans":
-        clustering = Clustering(_xmeans(windows, stop))
+        clustering = Clustering(windows.number(_xmeans(windows, stop)))
     else:
-        clustering = Clustering(_kmeans(windows, stop, seed))
+        clustering = Clustering(windows.number(_kmeans(windows, stop, seed)))
     progress("clustering", 1, 1)
     if method == "vb":
         progress("resegmenting", 0, 1)
@@ -272,11 +284,10 @@ def _kmeans(windows: Windows, stop: Stop, seed: int) -> IntArray:
     if count is None:
         count = int(_xmeans(windows, stop).max()) + 1
     # In order of time, so that the random starts do not depend on the order of rows.
-    order = np.lexsort(windows.segments.T[::-1])
     labels = np.empty(len(windows), np.int64)
-    vectors = features_of(windows.affinity)[order]
-    labels[order] = kmeans_cluster(vectors, count, seed=seed)
-    return by_appearance(labels)
+    vectors = features_of(windows.affinity)[windows.order]
+    labels[windows.order] = kmeans_cluster(vectors, count, seed=seed)
+    return labels
 
 
 def _resegment(

@@ -170,9 +170,18 @@ class _Stages:
             raise AssertionError("settle lets nothing pass without a PLDA")
         if options not in self.scores:
             self.progress("scoring", 0, 1)
-            self.scores[options] = plda_affinity(
+            scores = plda_affinity(
                 self.xvectors.whitened, self.xvectors.model.plda, options
             )
+            count, dim = self.xvectors.whitened.shape
+            kept = scores.features.shape[1]
+            if 1 < count <= kept < dim:
+                _logger.warning(
+                    f"recording {self.recording.id!r}: the target energy keeps {kept} "
+                    f"dimensions, but {count} windows vary in fewer: PLDA scores "
+                    "depend on directions that are arbitrary, in Kaldi as well"
+                )
+            self.scores[options] = scores
             self.progress("scoring", 1, 1)
         return self.scores[options]
 

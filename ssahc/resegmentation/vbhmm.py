@@ -21,7 +21,7 @@ from ssahc.runtime.jit import compiled
 _TOLERANCE = 0.1
 # Lower bound on priors, so that no speaker becomes impossible for good.
 _LEAST_PRIOR = 1e-8
-# Log-likelihoods this far below the maximum count as minus infinity.
+# Log-probabilities this far below others are neglected.
 _NEGLIGIBLE = -50.0
 # Factors are multiplied up to this before the logarithm of the product is taken.
 _LARGE = 1e100
@@ -144,6 +144,12 @@ def forward_backward(
     answer = np.empty((count, states))
     state, inverse_priors = priors.copy(), 1 / priors
     log_likelihood = 0.0
+    # A state of low likelihood at a window may still be the most likely one there, if
+    # it is rare that speakers change: leaving it and coming back costs this much.
+    rarest = np.log(priors.min())
+    if count > 1:
+        rarest += np.log1p(-stay.max())
+    negligible = _NEGLIGIBLE + 2 * rarest
     for t in range(count):
         highest = -np.inf
         for k in range(states):
@@ -152,7 +158,7 @@ def forward_backward(
         total = 0.0
         for k in range(states):
             below = log_likelihoods[t, k] - highest
-            likelihood = np.exp(below) if below > _NEGLIGIBLE else 0.0
+            likelihood = np.exp(below) if below > negligible else 0.0
             log_likelihoods[t, k] = likelihood
             answer[t, k] = state[k]
             state[k] *= likelihood

@@ -139,6 +139,50 @@ def test_em_equals_the_plain_implementation(rng):
     np.testing.assert_allclose(covariances(ours)[1], between, rtol=1e-9, atol=1e-12)
 
 
+def exact_em(vectors, counts, iterations):
+    """EM in long doubles, for vectors in the order of their speakers."""
+
+    def solve(matrix, right):
+        rows = np.hstack([matrix, right])
+        for k in range(len(rows)):
+            rows[k] /= rows[k, k]
+            others = np.arange(len(rows)) != k
+            rows[others] -= rows[others, k, None] * rows[k]
+        return rows[:, len(rows) :]
+
+    groups = np.split(vectors.astype(np.longdouble), np.cumsum(counts)[:-1])
+    means = [group.mean(axis=0) for group in groups]
+    mean = np.mean(means, axis=0)
+    within = between = np.eye(len(mean), dtype=np.longdouble)
+    for _ in range(iterations):
+        new_within, new_between = np.zeros_like(within), np.zeros_like(within)
+        for group, middle in zip(groups, means, strict=True):
+            noise = within / len(group)
+            gain = solve(between + noise, between).T
+            voice = gain @ (middle - mean)
+            new_between += gain @ noise + np.outer(voice, voice)
+            rest = group - mean - voice
+            new_within += len(group) * gain @ noise + rest.T @ rest
+        within, between = new_within / len(vectors), new_between / len(groups)
+    return within, between
+
+
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).eps > 1e-18, reason="long doubles are no longer than others"
+)
+def test_em_is_exact_where_speakers_hardly_vary_in_some_directions(rng):
+    # Two vectors of each of six speakers vary in six of ten directions; in the others,
+    # every iteration halves the variance within speakers.
+    counts, speakers = np.full(6, 2), np.repeat(list("abcdef"), 2).tolist()
+    voices = np.repeat(rng.standard_normal((6, 10)), 2, axis=0)
+    vectors = voices + 0.3 * rng.standard_normal((12, 10))
+    exact = exact_em(vectors, counts, 30)
+    assert np.linalg.cond(exact[0].astype(float)) > 1e8
+    ours = covariances(train_plda(vectors, speakers, 30))
+    for one, other, bound in zip(ours, exact, (1e-12, 1e-6), strict=True):
+        np.testing.assert_allclose(one, other, atol=bound * np.abs(other).max())
+
+
 def test_training_vectors_are_centred_by_their_own_mean(rng):
     vectors, speakers = labelled(rng)
     half = 3 * rng.standard_normal((40, 4)) + 5
@@ -227,6 +271,9 @@ def test_fit_model_takes_lists_and_its_model_is_written_and_read(rng, tmp_path):
     assert_same_model(model.plda, again.plda, 0)
     ssahc.write_model_dir(str(tmp_path / "model"), model)
     assert_same_model(ssahc.read_model_dir(tmp_path / "model").plda, model.plda, 1e-5)
+    # As ivector-copy-plda, which asserts it.
+    with pytest.raises(UsageError, match="smoothing must be between 0 and 1"):
+        TrainingOptions(smoothing=1.5)
     for wrong in (None, {"smoothing": 0.1}):
         with pytest.raises(UsageError, match="options come from TrainingOptions"):
             fit_model(vectors, speakers, options=wrong)

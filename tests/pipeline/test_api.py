@@ -197,6 +197,21 @@ def test_scores_replace_a_plda(recording, model):
     assert fused.learning, "with scores, the default is fusion"
 
 
+def test_scores_along_arbitrary_directions_are_reported(recording, model, caplog):
+    # Kaldi's PCA keeps two dimensions at least, and two windows vary in one.
+    for count, energy, reported in ((1, 0.1, 0), (2, 0.1, 1), (2, 1.0, 0), (3, 0.1, 0)):
+        few = ssahc.Recording(
+            recording.id,
+            recording.utterances[:count],
+            recording.segments[:count],
+            recording.xvectors[:count],
+        )
+        options = ssahc.make_options(system="plda", target_energy=energy)
+        caplog.clear()
+        ssahc.diarize_recording(few, model, options)
+        assert caplog.text.count("2 windows vary in fewer") == reported
+
+
 def test_progress_reports_every_step(recording, model):
     told = []
     ssahc.diarize(

@@ -68,11 +68,23 @@ def test_known_and_bounded_numbers_are_kept(rng, method):
 
 
 @pytest.mark.parametrize("method", ["kmeans", "xmeans", "spectral", "vb"])
-def test_labels_count_up_in_order_of_appearance(rng, method):
+def test_labels_count_up_in_order_of_appearance_in_time(rng, method):
     windows, _ = talk(rng, [10, 14, 12])
     labels = cluster_windows(windows, FREE, method).tolist()
     first = [labels.index(label) for label in range(3)]
     assert first == sorted(first)
+    # The order of the utterances in the tables does not matter.
+    rows = rng.permutation(36)
+    shuffled = Windows(
+        cosine_affinity(windows.affinity.features[rows]),
+        windows.segments[rows],
+        windows.latent[rows],
+        windows.psi,
+    )
+    for stop in (FREE, ssahc.Stop(num_speakers=3), ssahc.Stop(num_speakers=36)):
+        here = cluster_windows(windows, stop, method)
+        there = cluster_windows(shuffled, stop, method)
+        np.testing.assert_array_equal(there, here[rows])
 
 
 @pytest.mark.parametrize("method", METHODS)

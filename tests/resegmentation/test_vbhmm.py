@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from ssahc.backend.plda import log_likelihood_ratios
@@ -65,6 +66,26 @@ def test_forward_backward_equals_sums_over_all_paths(rng, count, speakers):
     np.testing.assert_allclose(found[0], occupied / total, atol=1e-12)
     assert found[1] == pytest.approx(np.log(total))
     np.testing.assert_allclose(found[2], entries / total, atol=1e-12)
+
+
+@pytest.mark.parametrize("leave", [0.5, 1e-6, 1e-10, 1e-12])
+def test_forward_backward_is_exact_where_speakers_rarely_change(rng, leave):
+    # Log-likelihoods are far apart, so that only rare changes can explain windows.
+    stay, priors = np.full(59, 1 - leave), np.array([0.7, 0.3 - 1e-8, 1e-8])
+    moves = np.log(stay[0] * np.eye(3) + (1 - stay[0]) * priors)
+    for spread in (3, 30, 100):
+        log_likelihoods = spread * rng.standard_normal((60, 3))
+        ahead, behind = np.empty((60, 3)), np.zeros((60, 3))
+        ahead[0] = np.log(priors) + log_likelihoods[0]
+        for t in range(1, 60):
+            before = logsumexp(ahead[t - 1][:, None] + moves, axis=0)
+            ahead[t] = before + log_likelihoods[t]
+            after = moves + log_likelihoods[-t] + behind[-t]
+            behind[-t - 1] = logsumexp(after, axis=1)
+        total = logsumexp(ahead[-1])
+        found = forward_backward(log_likelihoods, stay, priors)
+        np.testing.assert_allclose(found[0], np.exp(ahead + behind - total), atol=1e-9)
+        assert found[1] == pytest.approx(total, rel=1e-12)
 
 
 def test_extreme_likelihoods_and_priors_stay_finite(rng):
