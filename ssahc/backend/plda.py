@@ -23,6 +23,8 @@ from ssahc.core.options import Options
 from ssahc.core.types import FloatArray, Model, Plda
 from ssahc.core.validation import Interval
 
+# Lengths of x-vectors are those that a PLDA expects up to this factor.
+_SAME_LENGTH = 3.0
 # Between-speaker share of the variance of whitened, length-normalised x-vectors, as in
 # the public PLDA of CALLHOME x-vectors.
 _SPEAKER_SHARE = 0.3
@@ -149,10 +151,36 @@ def log_likelihood_ratios(latent: FloatArray, psi: FloatArray) -> FactoredAffini
 def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatArray]:
     """Return whitened x-vectors (N, D) in the latent space, and its variances psi (d,).
 
-    The space is that of the model's PLDA, or of `isotropic_plda`.
+    The space is that of the model's PLDA, or of `isotropic_plda`. X-vectors of length
+    sqrt(D) get the `fitting_length` of the PLDA.
     """
-    plda = model.plda or isotropic_plda(vectors.shape[1])
-    return project_to_latent(vectors, plda), plda.psi
+    if model.plda is None:
+        plda = isotropic_plda(vectors.shape[1])
+        return project_to_latent(vectors, plda), plda.psi
+    usual = np.sqrt(vectors.shape[1])
+    length = fitting_length(model.plda)
+    if length != usual:
+        vectors = vectors * (length / usual)
+    return project_to_latent(vectors, model.plda), model.plda.psi
+
+
+def fitting_length(plda: Plda) -> float:
+    """Return the length of the x-vectors that a PLDA was trained on.
+
+    That is sqrt(D), as in Kaldi's recipes, or 1, as in VBx, if the PLDA expects either
+    up to a factor of 3; otherwise what it expects: the root of the trace of its
+    covariances and the square of its mean.
+    """
+    try:
+        loading = np.linalg.inv(plda.transform)
+    except np.linalg.LinAlgError as error:
+        raise _singular() from error
+    variance = (loading**2 @ (1 + plda.psi)).sum()
+    expected = float(np.sqrt(variance + plda.mean @ plda.mean))
+    for length in (float(np.sqrt(len(plda.mean))), 1.0):
+        if length / _SAME_LENGTH < expected < length * _SAME_LENGTH:
+            return length
+    return expected
 
 
 def isotropic_plda(dim: int) -> Plda:

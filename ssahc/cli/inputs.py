@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
+from ssahc.backend.plda import fitting_length
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.options import Options, flatten, list_options
-from ssahc.core.types import Model, Recording
+from ssahc.core.types import Model, Plda, Recording
 from ssahc.io.ark import Array
 from ssahc.io.config import read_toml
 from ssahc.io.files import strip_rspecifier
@@ -288,5 +290,18 @@ def load_model(options: ModelFiles) -> Model:
         name: getattr(options, name) for name in ("mean", "transform", "plda", "metric")
     }
     if options.model_dir is None:
-        return read_model(**single)
-    return read_model_dir(options.model_dir, **single)
+        model = read_model(**single)
+    else:
+        model = read_model_dir(options.model_dir, **single)
+    if model.plda is not None:
+        _tell_length(model.plda)
+    return model
+
+
+def _tell_length(plda: Plda) -> None:
+    length, dim = fitting_length(plda), len(plda.mean)
+    if length != sqrt(dim):
+        _logger.warning(
+            f"the PLDA was trained on x-vectors of length {length:.3g}, not "
+            f"sqrt({dim}); they are scaled to that for learning and resegmentation"
+        )
