@@ -109,7 +109,7 @@ def test_utt2spk_may_be_another_file(train, corpus_dir, tmp_path):
     (tmp_path / "table").write_text("".join(lines[20:]))
     status, errors = train("--utt2spk", tmp_path / "table")
     assert status == 0
-    assert "xvector.scp: 20 utterances are not in table" in errors[0]
+    assert "xvector.scp: left out 20 utterances not in table" in errors[0]
     assert train(source=tmp_path / "x", out="same")[0] == 0
     assert weights(tmp_path / "out") == weights(tmp_path / "same")
     assert weights(tmp_path / "out") != weights(corpus_dir / "out")
