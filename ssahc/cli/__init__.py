@@ -86,7 +86,7 @@ class _Verbs(VerbGroup):
 )
 @click.version_option(None, "-V", "--version", package_name="ssahc")
 def cli() -> None:
-    """Speaker diarization of Kaldi x-vectors.
+    """Speaker diarization of x-vectors and other speaker embeddings.
 
     Self-supervised agglomerative hierarchical clustering (Singh & Ganapathy,
     Interspeech 2020) with PLDA fusion. Reads and writes Kaldi's files.

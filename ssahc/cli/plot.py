@@ -244,7 +244,7 @@ def _distinct_names(paths: tuple[Path, ...]) -> list[str]:
 def thresholds(tables: tuple[Path, ...], picture: Path) -> None:
     """Draw error rates against the threshold.
 
-    TUNING_CSV are tables of ``ssahc tune``. There is a curve for each combination of
+    TUNING_CSV are tables of ssahc tune. There is a curve for each combination of
     the other options that were swept, with its minimum marked. If the threshold was not
     swept, error rates are drawn against the last option. PICTURE ends in .png, .svg or
     .pdf.
@@ -257,10 +257,10 @@ def thresholds(tables: tuple[Path, ...], picture: Path) -> None:
 @click.argument("tuning_csv", type=PATH)
 @click.argument("picture", type=PATH)
 def sweep(tuning_csv: Path, picture: Path) -> None:
-    """Draw error rates over gamma and the threshold of the first clustering.
+    """Draw error rates by gamma and first threshold.
 
     Bars as in Figure 4 of Singh & Ganapathy (Interspeech 2020; there with --lambda 0.1
-    and known numbers of speakers). TUNING_CSV is a table of ``ssahc tune`` with
+    and known numbers of speakers). TUNING_CSV is a table of ssahc tune with
     --gammas and --init-thresholds. If other options were swept as well, each bar is the
     lowest error rate over these. PICTURE ends in .png, .svg or .pdf.
     """

@@ -43,7 +43,7 @@ class AhcOptions(Options, group="Clustering"):
         number of speakers, and only if it is at least 1 / number.
     first_pass_max_utterances : int, optional
         Cluster longer recordings in pieces first, then the clusters of the pieces.
-        Default: 32767, as in Kaldi, for scores read from files; otherwise never.
+        Default: 32767, as in Kaldi, for scores read from files; otherwise 100,000.
     """
 
     max_spk_fraction: Annotated[float, Interval(gt=0)] = 1.0

@@ -49,15 +49,15 @@ class LearningOptions(Options, group="Learning"):
         Maximum number of periods of training and clustering (Figure 2 of the paper).
     clustering : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
         First clustering, which provides the training labels. All but ahc find at least
-        the known number of clusters, as in --final-clustering; vb uses the default
-        resegmentation options.
+        the number of speakers, if it is known; vb uses the default resegmentation
+        options.
     init_threshold : float
         Average cosine down to which the first clustering, if it is ahc, merges. Later
         periods subtract --threshold-step.
     threshold_step : float
         Decrease of --init-threshold per period.
     loss : LossName
-        Loss function: ssa is the paper's, the others are in ssahc.learning.losses.
+        Loss function: ssa is the paper's; the documentation has the others' sources.
     triplets : {"expected", "sampled"}
         Triplets of the loss ssa: the expectation over a random negative, or negatives
         sampled for each pair (random ones once per period, others in every step; see
@@ -76,8 +76,8 @@ class LearningOptions(Options, group="Learning"):
     kc : int
         Number of neighbouring clusters in the merging cost (Eq. 2).
     eta : float
-        Training stops when the loss is below this share of its first value; with a
-        margin that is not fixed, all steps are taken.
+        Training stops when the loss is below this share of its first value. Not used
+        unless --margin is fixed.
     lr : float
         Learning rate of Adam.
     max_steps : int
@@ -86,7 +86,7 @@ class LearningOptions(Options, group="Learning"):
         Use the trained network only if its clusters are separated at least as well as
         those before training, measured by the initial affinities.
     min_xvectors : int
-        Recordings with fewer x-vectors are not trained: too few windows.
+        No network is trained on recordings with fewer x-vectors.
     seed : int
         Random seed for the negatives of each recording (together with its id) and for
         the initial centers of k-means.
