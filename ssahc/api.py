@@ -41,7 +41,8 @@ from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_attributes
 from ssahc.io.trials import read_trials
-from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS, LossOptions, MetricOptions
 from ssahc.learning.options import LearningOptions, Period
 from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows

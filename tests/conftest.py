@@ -26,7 +26,7 @@ from ssahc.core.types import Model, Recording
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,7 +10,8 @@ import numpy as np
 from benchmarks.callhome import HALVES
 from ssahc.core.types import Fault, Model, Recording
 from ssahc.io.model import read_model_dir, write_model_dir
-from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 # Windows of a short recording, speakers of a simulated long one.

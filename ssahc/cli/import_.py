@@ -13,7 +13,7 @@ from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import Fault, Recording, suspect_unit
 from ssahc.io.folders import staged_output
 from ssahc.io.npz import read_npz
-from ssahc.io.xvectors import FILES, write_xvector_dir
+from ssahc.io.xvector_writer import FILES, write_xvector_dir
 from ssahc.runtime.memory import lack_of_memory
 
 _logger = logging.getLogger("ssahc")

@@ -16,7 +16,8 @@ from ssahc.io.labelled import write_labelled
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
 from ssahc.io.trials import write_trials
-from ssahc.io.xvectors import SCP, write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.io.xvectors import SCP
 from ssahc.simulation.conversations import Half, simulate_corpus, simulate_training
 from ssahc.simulation.options import SimulateOptions
 

@@ -18,13 +18,13 @@ from ssahc.io.folders import make_folder
 from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
 from ssahc.io.text import read_segments, read_utt2spk
+from ssahc.io.xvector_writer import write_vectors
 from ssahc.io.xvectors import (
     SCP,
     SEGMENTS,
     UTT2SPK,
     differing_dimension,
     unusable_xvector,
-    write_vectors,
 )
 
 

@@ -6,30 +6,23 @@ where "speaker" means recording.
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from math import inf
 from pathlib import Path
-from typing import IO
-
-import numpy as np
 
 from ssahc.core.errors import DataError, FormatError, counted
-from ssahc.core.types import BriefRepr, Fault, FloatArray, Recording, suspect_unit
-from ssahc.io.ark import ArchiveWriter, Array, read_entries
-from ssahc.io.files import OnFault, atomic_write, is_id, raise_fault, warn_of
-from ssahc.io.folders import make_folder
+from ssahc.core.types import BriefRepr, Fault, Recording, suspect_unit
+from ssahc.io.ark import Array, read_entries
+from ssahc.io.files import OnFault, raise_fault, warn_of
 from ssahc.io.objects import as_double
 from ssahc.io.scp import ScpEntry, read_scp
 from ssahc.io.text import Segment, read_segments, read_spk2utt, read_utt2spk, times_of
 from ssahc.runtime.memory import check_room, lack_of_memory
 
 SCP, SEGMENTS, UTT2SPK, SPK2UTT = "xvector.scp", "segments", "utt2spk", "spk2utt"
-_ARCHIVE = "xvector.ark"
-# What `write_xvector_dir` writes.
-FILES = (_ARCHIVE, SCP, SEGMENTS, UTT2SPK, SPK2UTT)
 # Shell commands that make utt2spk and spk2utt for diarization.
 _MAKE_TABLES = (
     f"awk '{{print $1, $2}}' {SEGMENTS} > {UTT2SPK}; "
@@ -357,66 +350,3 @@ def _assemble(
         return Fault(recording, f"{folder.path / SCP}: {error}")
     except MemoryError as error:
         return Fault(recording, lack_of_memory(error))
-
-
-def write_xvector_dir(path: Path | str, recordings: Iterable[Recording]) -> None:
-    """Write recordings as an x-vector folder: float32 archive, tables in order.
-
-    Parameters
-    ----------
-    path : Path or str
-        Created if missing; its tables and archive are replaced.
-    recordings : iterable of Recording
-        Written one by one.
-
-    Raises
-    ------
-    DataError
-        If ids repeat or have white space; then nothing is written.
-    """
-    path = Path(path)
-    make_folder(path)
-    with atomic_write(path / SEGMENTS) as segments:
-        write_vectors(path, _list_windows(recordings, segments))
-
-
-def _list_windows(
-    recordings: Iterable[Recording], segments: IO[str]
-) -> Iterator[tuple[str, str, FloatArray]]:
-    """Yield the rows of `write_vectors`; write their segments on the way."""
-    seen: set[tuple[str, str]] = set()
-    for recording in recordings:
-        ids = [("window", utterance) for utterance in recording.utterances]
-        for kind, name in [("recording", recording.id), *ids]:
-            if not is_id(name):
-                raise DataError(f"tables need ids without white space, found {name!r}")
-            if (kind, name) in seen:
-                raise DataError(f"{kind} {name!r} is there twice; give each its own id")
-            seen.add((kind, name))
-        for utterance, vector, (start, end) in zip(
-            recording.utterances, recording.xvectors, recording.segments, strict=True
-        ):
-            times = f"{_format_time(start)} {_format_time(end)}"
-            segments.write(f"{utterance} {recording.id} {times}\n")
-            yield utterance, recording.id, vector
-
-
-def _format_time(seconds: float) -> str:
-    """Return a time with three decimals, or as many as it has."""
-    return np.format_float_positional(seconds, min_digits=3)
-
-
-def write_vectors(folder: Path, rows: Iterable[tuple[str, str, FloatArray]]) -> None:
-    """Write (utterance, speaker, x-vector) rows: float32 archive, scp, both tables."""
-    groups: dict[str, list[str]] = {}
-    with (
-        ArchiveWriter(folder / _ARCHIVE, folder / SCP) as archive,
-        atomic_write(folder / UTT2SPK) as utt2spk,
-    ):
-        for utterance, speaker, vector in rows:
-            archive.write(utterance, vector.astype(np.float32))
-            utt2spk.write(f"{utterance} {speaker}\n")
-            groups.setdefault(speaker, []).append(utterance)
-    with atomic_write(folder / SPK2UTT) as spk2utt:
-        for speaker, group in groups.items():
-            spk2utt.write(f"{speaker} {' '.join(group)}\n")

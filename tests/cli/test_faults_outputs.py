@@ -15,7 +15,7 @@ from ssahc.io.ark import ArchiveWriter
 from ssahc.io.files import atomic_write, check_output
 from ssahc.io.labelled import write_labelled
 from ssahc.io.trials import write_trials
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.simulation.conversations import SimulateOptions, simulate_training
 
 ROWS = PAGE["Output files"]

@@ -13,7 +13,8 @@ from ssahc.io.ark import read_single
 from ssahc.io.files import read_fields
 from ssahc.io.rttm import write_rttm
 from ssahc.io.text import read_segments
-from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 
 ROWS = PAGE["Tables"]
 TABLES = ("segments", "utt2spk", "spk2utt", "xvector.scp")

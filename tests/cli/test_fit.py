@@ -16,7 +16,7 @@ from ssahc.io.ark import read_single
 from ssahc.io.labelled import read_labelled, read_xvectors, write_labelled
 from ssahc.io.plda import read_plda
 from ssahc.io.rttm import read_rttm
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.scoring.der import Score
 from ssahc.simulation.conversations import (
     SimulateOptions,

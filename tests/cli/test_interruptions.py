@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from kills import killed
 
 from ssahc.cli import journal, main
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 OPTIONS = {"scores": ("--write-scores",), "threshold": ("--threshold", "0.5")}

@@ -9,7 +9,7 @@ from kaldi_tables import read_labels
 
 from ssahc.core.types import Recording
 from ssahc.io.files import atomic_write
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 
 
 def test_wrong_usage_writes_nothing(folder, diarize):

@@ -9,7 +9,7 @@ from kaldi_tables import read_labels, read_table
 
 from ssahc.cli import cli
 from ssahc.io.model import write_model_dir
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 
 # Options without effect of the PLDA of a model, so that only its scores matter.
 WITHOUT_PLDA = ("--start", "model", "--resegmentation", "none")

@@ -14,7 +14,8 @@ from fault_table import contents
 from kills import killed
 
 from ssahc.cli import resume
-from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 
 FILES = {"rttm", "labels", "scores.ark", "scores.scp", "config.toml"}
 PLAIN = ("--system", "plda", "--max-speakers", 4)

@@ -15,7 +15,7 @@ from ssahc.core.options import list_options
 from ssahc.core.types import Turn
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import write_rttm
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.pipeline.tune import Sweep
 from ssahc.scoring.der import Score

@@ -14,7 +14,8 @@ from ssahc.io.check import find_problems
 from ssahc.io.labelled import read_labelled, read_xvectors, write_labelled
 from ssahc.io.npz import read_npz
 from ssahc.io.scores import open_scores, read_scores
-from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 
 
 def read_xvector_dirs(folder, size):

@@ -5,7 +5,8 @@ from ssahc.core.errors import DataError
 from ssahc.core.types import Fault, Recording
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.check import find_problems
-from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Losses by name: what is called, initial parameters, options, many rows."""
 
-from math import log, pi, sqrt
+from math import log, nan, pi, sqrt
 from typing import get_args
 
 import numpy as np
@@ -15,6 +15,7 @@ from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import (
     LossName,
     LossOptions,
+    MetricOptions,
     check_loss,
     fewest_classes,
 )
@@ -276,3 +277,18 @@ def test_options_of_ssa_are_rejected_for_other_losses():
     # Those of a preset are displaced.
     displaced = ssahc.make_options("paper-ssa2", loss="triplet").learning
     assert displaced.gamma == ssahc.LearningOptions().gamma
+
+
+def test_invalid_options_of_metrics_are_rejected():
+    hard = LossOptions(sampling="hard")
+    for values, message in (
+        ({"loss": "arcface"}, "loss must be one of ssa, triplet"),
+        ({"lr": nan}, "lr"),
+        ({"gamma": 0.9}, "gamma 0.9 applies to ssa, not to aam-softmax"),
+        ({"validation_share": 0.6}, "validation-share"),
+        ({"loss": "quadruplet", "speakers_per_batch": 2}, "3 or more, found 2"),
+        ({"objective": LossOptions(distance="plain")}, "not to aam-softmax"),
+        ({"loss": "ssa", "objective": hard}, "sampled"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            MetricOptions(**values)

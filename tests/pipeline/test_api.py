@@ -18,7 +18,7 @@ from ssahc.cli.inputs import ModelFiles, load_model
 from ssahc.clustering.ahc import agglomerative_cluster
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.pipeline.options import System
 
 CASES = [

@@ -8,7 +8,7 @@ import torch
 
 from ssahc.api import make_options
 from ssahc.cli import diarize_task
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.learning import optimizer
 from ssahc.pipeline.diarize import diarize_recording
 

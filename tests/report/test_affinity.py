@@ -8,7 +8,7 @@ from ssahc.backend.affinity import cosine_affinity
 from ssahc.core.types import NO_MODEL, Turn
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.report.affinity import draw_affinity, encode_affinity
 from ssahc.report.palette import speaker_color
 

@@ -20,7 +20,7 @@ from ssahc.core.errors import printable
 from ssahc.core.types import Turn
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
-from ssahc.io.xvectors import write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.pipeline.tune import Sweep
 from ssahc.report.page import RecordingEntry, RunReport, rank, render
 from ssahc.report.svg import lay_out

@@ -14,7 +14,8 @@ from kaldi_tables import read_table
 from ssahc.api import DataError, diarize_recording, make_options
 from ssahc.core.types import Recording
 from ssahc.io.ark import ArchiveWriter, write_single
-from ssahc.io.xvectors import open_xvector_dir, read_recordings, write_xvector_dir
+from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.pipeline.memory_model import working_set
 from ssahc.runtime.memory import check_room, memory_taken
 
