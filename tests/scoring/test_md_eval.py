@@ -12,7 +12,7 @@ from ssahc.io.rttm import OBJECT_TYPES, read_rttm, read_uem
 from ssahc.scoring.der import score_corpus
 from ssahc.scoring.regions import ScoringOptions
 
-RECORDINGS = 150
+RECORDINGS = 60
 SECONDS = ("SCORED SPEAKER", "MISSED SPEAKER", "FALARM SPEAKER", "SPEAKER ERROR")
 OBJECTS = sorted(OBJECT_TYPES.keys() - {"SPKR-INFO", "FILLER", "EDIT", "IP", "SU"})
 
