@@ -58,7 +58,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
                 return {"a single array": stored}
             wanted = {_XVECTORS, _SEGMENTS, _UTTERANCES}.intersection(stored.files)
             if {_XVECTORS, _SEGMENTS} <= wanted:
-                return {name: stored[name] for name in wanted}
+                # Of a member that is no array, numpy returns the bytes.
+                return {name: np.asarray(stored[name]) for name in wanted}
             return dict.fromkeys(stored.files[:_MOST_NAMED], np.empty(0))
     except OSError as error:
         raise unreadable(path, error) from error

@@ -7,6 +7,7 @@ import struct
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import seeds_of_text
@@ -258,6 +259,11 @@ def npz_files():
 
         return written(save)
 
+    def with_text(path):
+        path.write_bytes(stored())
+        with ZipFile(path, "a") as file:
+            file.writestr("utterances", b"u1 u2")
+
     return {
         "good-numbered": stored(),
         "good-named": stored(utterances=["u1", "u2"]),
@@ -267,6 +273,7 @@ def npz_files():
         "bad-names": stored(utterances=["u 1", "u2"]),
         "bad-late": stored(segments=[[0, 1], [0, 1e9]]),
         "bad-text": b"hello",
+        "bad-found-member-that-is-no-array": written(with_text),
     }
 
 
