@@ -128,8 +128,12 @@ def is_word(text: str) -> bool:
 
 def is_id(text: str) -> bool:
     """Whether a text can be written as an id to a table and read back."""
-    is_utf8 = text.encode(errors="ignore").decode() == text
-    return is_utf8 and is_word(text) and not any(mark in text for mark in "\0\ufeff")
+    try:
+        # Of a damaged array of numpy's, a text may hold what is no character.
+        text.encode().decode()
+    except UnicodeError:
+        return False
+    return is_word(text) and not any(mark in text for mark in "\0\ufeff")
 
 
 def to_number(text: str) -> float:
