@@ -27,7 +27,7 @@ import numpy as np
 
 from ssahc.core.turns import check_turns
 from ssahc.core.types import FloatArray, IntArray, RttmObject, Turn
-from ssahc.scoring.regions import ScoringOptions, Spans, find_regions
+from ssahc.scoring.regions import ScoredRegions, ScoringOptions, Spans, find_regions
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,20 @@ def score_recording(
         If there is neither a reference turn nor a UEM, or a time is invalid.
     """
     regions = find_regions(reference, options, uem=uem, objects=objects)
+    return score_in_regions(reference, hypothesis, regions)[0]
+
+
+def score_in_regions(
+    reference: Sequence[Turn], hypothesis: Sequence[Turn], regions: ScoredRegions
+) -> tuple[Score, dict[str, str]]:
+    """Return the score of one recording, and hypothesis to reference speakers."""
     everywhere = measure_states(reference, hypothesis, regions.uem)
     mapped = everywhere
     if regions.mapped != regions.uem:
         mapped = measure_states(reference, hypothesis, regions.mapped)
+    mapping = map_speakers(mapped)
     scored = measure_states(reference, hypothesis, regions.scored)
-    return count_errors(scored, map_speakers(mapped)) + _count_jaccard(everywhere)
+    return count_errors(scored, mapping) + _count_jaccard(everywhere), mapping
 
 
 def score_corpus(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from ssahc.core.turns import list_speakers, to_annotation
 from ssahc.core.types import RttmObject, Turn
-from ssahc.scoring.der import Score, map_speakers, measure_states, score_recording
+from ssahc.scoring.der import Score, score_in_regions
 from ssahc.scoring.regions import ScoringOptions, Spans, find_regions, subtract
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def find_errors(
     from pyannote.metrics.errors.identification import IdentificationErrorAnalysis
 
     regions = find_regions(reference, options, uem=uem, objects=objects)
-    mapping = map_speakers(measure_states(reference, hypothesis, regions.mapped))
+    score, mapping = score_in_regions(reference, hypothesis, regions)
     # A prefix keeps unmapped speakers apart from reference speakers of the same name.
     names = {
         turn.speaker: mapping.get(turn.speaker, f"hypothesis {turn.speaker}")
@@ -95,7 +95,7 @@ def find_errors(
     return ErrorAnalysis(
         tuple(sorted(reference)),
         tuple(sorted(hypothesis)),
-        score_recording(reference, hypothesis, options, uem=uem, objects=objects),
+        score,
         mapping,
         _list_errors(differences, {label: name for name, label in names.items()}),
         tuple(subtract([extent], regions.scored)),
