@@ -188,3 +188,14 @@ def isotropic_plda(dim: int) -> Plda:
     within = 1 - _SPEAKER_SHARE
     psi = np.full(dim, _SPEAKER_SHARE / within)
     return Plda(np.zeros(dim), np.eye(dim) / np.sqrt(within), psi)
+
+
+def is_isotropic(plda: Plda) -> bool:
+    """Whether a PLDA is the same in all directions.
+
+    Its scores of x-vectors of one length rise with their cosine, so that it says no
+    more about speakers than the cosine does.
+    """
+    gram = plda.transform @ plda.transform.T
+    is_equal = np.allclose(gram, gram[0, 0] * np.eye(len(gram)), rtol=1e-6)
+    return bool(is_equal and np.ptp(plda.psi) <= 1e-6 * plda.psi.max())

@@ -18,6 +18,7 @@ from ssahc.cli.diarize import (
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
+    learn_model,
     open_inputs,
     open_source,
     refuse_same_folder,
@@ -184,13 +185,14 @@ def _tune(
 ) -> tuple[Sweep, list[Fold], list[Fault]]:
     """Sweep all recordings and write the results; return these and what failed."""
     run, protocol = options.run, options.protocol
-    inputs = open_inputs(run.files, run.tables, run.method.speakers)
+    folder = open_source(run.source)
+    given = open_inputs(run.files, run.tables, run.method.speakers)
+    inputs = learn_model(given, folder, run.method.system)
     method = settle_system(run, inputs).method
     known = run.tables.reco2num_spk is not None or method.speakers.num_speakers
     grid = make_grid(options.grid, method, known=bool(known))
     check_device(method, running)
     references = read_references(ref_rttm, protocol.uem)
-    folder = open_source(run.source)
     names = folder.utterances.keys() | folder.unlisted.keys()
     if (options.grid.folds or 0) > len(names):
         raise UsageError(

@@ -6,7 +6,7 @@ from math import inf
 from typing import Annotated, Literal
 
 from ssahc.backend.fusion import FusionOptions
-from ssahc.backend.plda import PldaOptions
+from ssahc.backend.plda import PldaOptions, is_isotropic
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
@@ -76,7 +76,8 @@ class DiarizeOptions(Options, group="System"):
     ----------
     system : {"cosine", "plda", "spectral", "ssahc", "ssahc+plda"}, optional
         Affinity that is clustered; spectral is spectral clustering of cosines. Default:
-        ssahc+plda if there is a PLDA or its scores, else ssahc.
+        ssahc+plda if there is a PLDA or its scores, ssahc if there is another model or
+        an option of learning is given, else cosine.
     final_clustering : {"ahc", "kmeans", "xmeans", "spectral", "vb"}, optional
         Final clustering. The number of speakers is found by --threshold (ahc), x-means
         (kmeans), BIC (xmeans) or the eigengap (spectral); vb is ahc with
@@ -200,9 +201,14 @@ def choose_system(
 ) -> System:
     """Return the system that was asked for, or the best one that the inputs allow.
 
-    A UsageError is raised if it needs a PLDA and there is neither one nor its scores.
+    That is cosine where only a model without knowledge of speakers is there
+    (`fit_unlabelled`): what a network learns was worse than its start then (measured).
+    A UsageError is raised if the system needs a PLDA and there is neither one nor its
+    scores.
     """
     has_plda = has_scores or model.plda is not None
+    if system is None and model.plda is not None and is_isotropic(model.plda):
+        return "cosine"
     if system is None:
         return "ssahc+plda" if has_plda else "ssahc"
     if system in _NEEDS_PLDA and not has_plda:
@@ -211,6 +217,15 @@ def choose_system(
             "holds one, or --plda-scores, or use --system ssahc"
         )
     return system
+
+
+def lacks_model(model: Model, *, has_scores: bool) -> bool:
+    """Whether a model must be learned from the recordings themselves.
+
+    So it is if there is a mean at most, and there are no PLDA scores.
+    """
+    parts = (model.transform, model.plda, model.metric)
+    return not has_scores and all(part is None for part in parts)
 
 
 def uses_plda(system: System | None) -> bool:
@@ -228,6 +243,9 @@ def settle(
     start of a network a model (`check_start`), and there is none.
     """
     system = choose_system(options.system, model, has_scores=has_scores)
+    if system != options.system and changed_fields(options.learning):
+        # Who sets options of learning, as the presets of the paper do, wants to learn.
+        system = "ssahc" if system == "cosine" else system
     if system in LEARNING:
         check_start(options.learning.start, model)
     asked = options.resegmentation.resegmentation
@@ -244,7 +262,8 @@ def settle(
     if final == "vb":
         final, asked = "ahc", "vb"
     if asked is None:
-        refines = knows_space and system in LEARNING and method == "ahc"
+        by_default = options.system is None or system in LEARNING
+        refines = knows_space and by_default and method == "ahc"
         asked = "vb" if refines else "none"
     resegmentation = replace(options.resegmentation, resegmentation=asked)
     return replace(

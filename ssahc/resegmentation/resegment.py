@@ -71,8 +71,7 @@ class ResegmentationOptions(Options, group="Resegmentation"):
     ----------
     resegmentation : {"none", "vb"}, optional
         vb refines the labels by a VB-HMM in the space of the PLDA or of whitened
-        x-vectors. Default: vb for ssahc and ssahc+plda if the model has a PLDA or a
-        whitening transform, else none.
+        x-vectors. Default: vb after ahc if no --system is given, or one that learns.
     fa : float
         Effective number of independent observations per non-overlapping window;
         overlapping windows count less.
