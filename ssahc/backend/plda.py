@@ -157,11 +157,23 @@ def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatA
     if model.plda is None:
         plda = isotropic_plda(vectors.shape[1])
         return project_to_latent(vectors, plda), plda.psi
-    usual = np.sqrt(vectors.shape[1])
-    length = fitting_length(model.plda)
-    if length != usual:
-        vectors = vectors * (length / usual)
-    return project_to_latent(vectors, model.plda), model.plda.psi
+    latent = project_to_latent(match_length(vectors, model.plda), model.plda)
+    return latent, model.plda.psi
+
+
+def match_length(vectors: FloatArray, plda: Plda) -> FloatArray:
+    """Scale x-vectors (N, D) of length sqrt(D) to the `fitting_length` of a PLDA."""
+    usual, length = float(np.sqrt(vectors.shape[1])), fitting_length(plda)
+    return vectors if length == usual else vectors * (length / usual)
+
+
+def relative_energy(vectors: FloatArray, plda: Plda) -> FloatArray:
+    """Return the energy (N,) of rows in the latent space, over what a PLDA expects.
+
+    Its mean is about 1 for vectors like those that the PLDA was trained on.
+    """
+    latent = project_to_latent(vectors, plda)
+    return np.asarray((latent**2 / (1 + plda.psi)).mean(axis=1))
 
 
 def fitting_length(plda: Plda) -> float:

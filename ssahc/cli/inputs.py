@@ -303,5 +303,5 @@ def _tell_length(plda: Plda) -> None:
     if length != sqrt(dim):
         _logger.warning(
             f"the PLDA was trained on x-vectors of length {length:.3g}, not "
-            f"sqrt({dim}); they are scaled to that for learning and resegmentation"
+            f"sqrt({dim}); diarization scales them to that"
         )

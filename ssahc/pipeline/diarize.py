@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix, cosine_affinity
 from ssahc.backend.fusion import fuse
-from ssahc.backend.plda import PldaOptions, plda_affinity
+from ssahc.backend.plda import PldaOptions, match_length, plda_affinity
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.clustering.ahc import has_factored_linkage, is_steered
 from ssahc.clustering.merge_history import MergeHistory
@@ -170,10 +170,10 @@ class _Stages:
             raise AssertionError("settle lets nothing pass without a PLDA")
         if options not in self.scores:
             self.progress("scoring", 0, 1)
-            scores = plda_affinity(
-                self.xvectors.whitened, self.xvectors.model.plda, options
-            )
-            count, dim = self.xvectors.whitened.shape
+            plda = self.xvectors.model.plda
+            vectors = match_length(self.xvectors.whitened, plda)
+            scores = plda_affinity(vectors, plda, options)
+            count, dim = vectors.shape
             kept = scores.features.shape[1]
             if 1 < count <= kept < dim:
                 _logger.warning(
