@@ -181,9 +181,7 @@ def test_the_energy_that_a_plda_expects_is_compared_with_that_of_the_x_vectors(
     check, folder, model_dir, scales, first, scaled, warns
 ):
     # All x-vectors of the folder point along the first of these directions.
-    directions = np.array(
-        [[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]
-    )
+    directions = hadamard(DIM)
     transform = np.sqrt(2) / np.array(scales)[:, None] * directions / 2
     plda = Plda(np.zeros(DIM), transform, np.ones(DIM))
     write_model_dir(model_dir, Model(np.zeros(DIM), np.eye(DIM), plda))
