@@ -217,13 +217,11 @@ def test_a_plda_of_vectors_of_another_length_gives_the_same_labels(recording, mo
     for system in ("plda", "ssahc+plda"):
         options = ssahc.make_options(system=system)
         expected = ssahc.diarize_recording(recording, model, options)
-        for scale in (1 / root, 30 * root):
+        for scale in (1 / root, 0.5, 30 * root):
             scaled = ssahc.Plda(scale * plda.mean, plda.transform / scale, plda.psi)
             other = ssahc.Model(model.mean, model.transform, scaled)
             result = ssahc.diarize_recording(recording, other, options)
-            if scale < 1:
-                np.testing.assert_array_equal(result.labels, expected.labels)
-            assert result.num_speakers == expected.num_speakers
+            np.testing.assert_array_equal(result.labels, expected.labels)
 
 
 def test_progress_reports_every_step(recording, model):
