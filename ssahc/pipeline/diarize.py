@@ -194,7 +194,7 @@ class _Stages:
     def _cluster(self, learned: Learned, options: DiarizeOptions) -> Diarization:
         recording, affinity = self.recording, learned.affinity
         options = _without_steered_resegmentation(recording.id, affinity, options)
-        resegments = options.resegmentation.resegmentation == "vb"
+        resegments = options.resegmentation.resegmentation != "none"
         method = "vb" if resegments else options.final_method()
         if method in ("ahc", "vb") and has_factored_linkage(affinity):
             _logger.debug(
@@ -213,7 +213,7 @@ class _Stages:
             resegmentation=options.resegmentation,
             progress=self.progress,
         )
-        if clustering.resegmentation is not None:
+        if isinstance(clustering.resegmentation, Resegmentation):
             _log_evidence(recording.id, clustering.resegmentation)
         return Diarization(
             recording.id,
