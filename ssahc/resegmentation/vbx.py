@@ -8,7 +8,7 @@ speaker stays with one probability from window to window, and noise and variance
 those of the PLDA.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import softmax
@@ -20,11 +20,16 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import BriefRepr, FloatArray, IntArray
 from ssahc.resegmentation.observations import Observations
-from ssahc.resegmentation.options import ResegmentationOptions
-from ssahc.resegmentation.vbhmm import infer
+from ssahc.resegmentation.options import (
+    DEFAULT_VBX_THRESHOLD,
+    ResegmentationOptions,
+)
+from ssahc.resegmentation.vbhmm import Posterior, infer
 
 # Iterations stop when the evidence rises by less than the tolerance, in nats.
 _ITERATIONS, _TOLERANCE = 40, 1e-6
+# Added to responsibilities, so that windows of dropped speakers go to any other one.
+_LEAST = 1e-8
 # Log odds of a window's cluster against any other one in the first responsibilities.
 _LOG_ODDS = 5.0
 
@@ -44,36 +49,66 @@ class VbxResegmentation(BriefRepr):
     calibrated: float
 
     def num_clusters(self, stop: Stop) -> int:
-        """Return the number of AHC clusters from which VBx starts at a stop."""
-        if stop.threshold is not None:
-            stop = replace(stop, threshold=stop.threshold + self.calibrated)
-        return self.history.num_clusters(stop)
+        """Return the number of AHC clusters from which VBx starts at a stop.
+
+        They are no fewer than a known or smallest number of speakers; VBx itself brings
+        them down to a known or largest one.
+        """
+        threshold = stop.threshold
+        if threshold is None:
+            threshold = DEFAULT_VBX_THRESHOLD
+        fewest = stop.num_speakers or stop.min_speakers
+        return self.history.num_clusters(
+            Stop(None, threshold + self.calibrated, min_speakers=fewest)
+        )
 
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels (N,) at a stop, 0..K-1 in order of appearance in time.
 
-        If speakers are lost below a known or smallest number, VBx starts again from
-        that many clusters, which are kept if it loses one of them again.
+        If VBx finds too many speakers, it goes on with the largest ones. If it finds
+        too few, it starts again from as many clusters as there must be, which are kept
+        if it loses one of them again.
         """
-        fewest = min(stop.num_speakers or stop.min_speakers, len(self.order))
-        found = self._infer(self._clusters(self.num_clusters(stop)))
-        if len(np.unique(found)) < fewest:
+        count = len(self.order)
+        fewest = min(stop.num_speakers or stop.min_speakers, count)
+        most = stop.num_speakers or stop.max_speakers or count
+        found = self._infer(_soften(self._clusters(self.num_clusters(stop))))
+        if _count(found.labels) > most:
+            found = self._infer(_keep_largest(found.responsibilities, most))
+        labels = found.labels
+        if _count(labels) < fewest:
             clusters = self._clusters(fewest)
-            found = self._infer(clusters)
-            if len(np.unique(found)) < fewest:
-                found = clusters
-        labels = np.empty_like(found)
-        labels[self.order] = by_appearance(found)
-        return labels
+            labels = self._infer(_soften(clusters)).labels
+            if _count(labels) < fewest:
+                labels = clusters
+        in_place = np.empty_like(labels)
+        in_place[self.order] = by_appearance(labels)
+        return in_place
 
     def _clusters(self, count: int) -> IntArray:
         return self.history.cut(Stop(count))[self.order]
 
-    def _infer(self, clusters: IntArray) -> IntArray:
-        one_hot = np.eye(clusters.max() + 1)[clusters]
-        start = softmax(_LOG_ODDS * one_hot, axis=1)
-        found = infer(self.observations, start, _ITERATIONS, tolerance=_TOLERANCE)
-        return found.labels
+    def _infer(self, responsibilities: FloatArray) -> Posterior:
+        return infer(
+            self.observations, responsibilities, _ITERATIONS, tolerance=_TOLERANCE
+        )
+
+
+def _count(labels: IntArray) -> int:
+    return len(np.unique(labels))
+
+
+def _soften(clusters: IntArray) -> FloatArray:
+    """Return responsibilities (N, K) that favour the cluster of each window."""
+    one_hot = np.eye(clusters.max() + 1)[clusters]
+    return np.asarray(softmax(_LOG_ODDS * one_hot, axis=1))
+
+
+def _keep_largest(responsibilities: FloatArray, count: int) -> FloatArray:
+    """Return responsibilities (N, count) of the speakers with most windows alone."""
+    largest = np.argsort(-responsibilities.sum(axis=0), kind="stable")[:count]
+    kept = responsibilities[:, largest] + _LEAST
+    return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
 def start_vbx(
