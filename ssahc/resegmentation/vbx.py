@@ -11,7 +11,6 @@ those of the PLDA.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
 from ssahc.backend.affinity import Affinity
 from ssahc.clustering.calibration import calibrate_threshold
@@ -100,8 +99,8 @@ def _count(labels: IntArray) -> int:
 
 def _soften(clusters: IntArray) -> FloatArray:
     """Return responsibilities (N, K) that favour the cluster of each window."""
-    one_hot = np.eye(clusters.max() + 1)[clusters]
-    return np.asarray(softmax(_LOG_ODDS * one_hot, axis=1))
+    odds = np.exp(_LOG_ODDS * np.eye(clusters.max() + 1))
+    return np.asarray((odds / odds.sum(axis=0))[clusters])
 
 
 def _keep_largest(responsibilities: FloatArray, count: int) -> FloatArray:
