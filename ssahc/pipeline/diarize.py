@@ -213,8 +213,14 @@ class _Stages:
             resegmentation=options.resegmentation,
             progress=self.progress,
         )
-        if isinstance(clustering.resegmentation, Resegmentation):
-            _log_evidence(recording.id, clustering.resegmentation)
+        found = clustering.resegmentation
+        if isinstance(found, Resegmentation):
+            _log_evidence(recording.id, found)
+        elif found is not None:
+            _logger.debug(
+                f"recording {recording.id!r}, VBx starts from "
+                f"{counted(found.num_clusters(options.stop()), 'cluster')}"
+            )
         return Diarization(
             recording.id,
             recording.utterances,
