@@ -30,7 +30,7 @@ from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import prepare_recording
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, System, settle
-from ssahc.resegmentation.resegment import ResegmentationOptions
+from ssahc.resegmentation.options import ResegmentationOptions
 from ssahc.scoring.der import Score
 from ssahc.scoring.label_scorer import LabelScorer, score_thresholds
 

@@ -4,9 +4,10 @@ import subprocess
 
 import numpy as np
 import pytest
+from scipy.linalg import hadamard
 
 from ssahc.core.errors import FormatError
-from ssahc.core.types import Model
+from ssahc.core.types import Model, Plda
 from ssahc.io.ark import ArchiveWriter, write_single
 from ssahc.io.check import find_problems
 from ssahc.io.model import write_model_dir
@@ -166,6 +167,32 @@ def test_bad_model_does_not_hide_the_folder(check, folder, model_dir):
     assert f"{folder}/utt2spk: no such file" in table
     _, _, (missing, *_) = check(folder, "--model-dir", folder / "nowhere")
     assert "nowhere: no such folder; expected one with mean.vec" in missing
+
+
+@pytest.mark.parametrize(
+    ("scales", "first", "scaled", "warns"),
+    [
+        ([1, 1, 1, 1], "1.00 times", None, False),
+        ([0.05, 0.05, 0.05, 0.05], "400 times", "length 0.1, not sqrt(4)", False),
+        ([0.3, 1.1, 1.1, 1.1], "11.1 times", None, True),
+    ],
+)
+def test_the_energy_that_a_plda_expects_is_compared_with_that_of_the_x_vectors(
+    check, folder, model_dir, scales, first, scaled, warns
+):
+    # All x-vectors of the folder point along the first of these directions.
+    directions = hadamard(DIM)
+    transform = np.sqrt(2) / np.array(scales)[:, None] * directions / 2
+    plda = Plda(np.zeros(DIM), transform, np.ones(DIM))
+    write_model_dir(model_dir, Model(np.zeros(DIM), np.eye(DIM), plda))
+    status, out, warnings = check(folder, "--model-dir", model_dir)
+    lines = out.splitlines()
+    assert (status, len(lines)) == (0, 2 if scaled is None else 3)
+    assert f"{model_dir}/plda: x-vectors have {first} the energy" in lines[1]
+    if scaled is not None:
+        assert scaled in lines[2]
+        assert lines[2].endswith("1.00 times")
+    assert ("the PLDA hardly fits" in "".join(warnings)) == warns
 
 
 # ---- many problems -----------------------------------------------------------------
