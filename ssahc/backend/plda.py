@@ -89,7 +89,10 @@ def plda_affinity(
 
 
 def project_plda(plda: Plda, directions: FloatArray) -> Plda:
-    """Return the model of ``directions @ x``, as Kaldi's ``Plda::ApplyTransform``."""
+    """Return the model of ``directions @ x``, as Kaldi's ``Plda::ApplyTransform``.
+
+    Raises a DataError if the within-class covariance is singular.
+    """
     try:
         loading = np.linalg.solve(plda.transform.T, directions.T).T
     except np.linalg.LinAlgError as error:
@@ -99,7 +102,10 @@ def project_plda(plda: Plda, directions: FloatArray) -> Plda:
 
 
 def diagonalize(mean: FloatArray, within: FloatArray, between: FloatArray) -> Plda:
-    """Return the model of these covariances (Kaldi's ``PldaEstimator::GetOutput``)."""
+    """Return the model of these covariances (Kaldi's ``PldaEstimator::GetOutput``).
+
+    Raises a DataError if the within-class covariance is singular.
+    """
     try:
         inverse_root = np.linalg.inv(np.linalg.cholesky(within))
     except np.linalg.LinAlgError as error:
@@ -115,7 +121,10 @@ def _singular() -> DataError:
 
 
 def project_to_latent(vectors: FloatArray, plda: Plda) -> FloatArray:
-    """Project whitened, normalised vectors (N, D) to the latent space of a PLDA."""
+    """Project whitened, normalised vectors (N, D) to the latent space of a PLDA.
+
+    Raises a DataError if the PLDA is of another dimension.
+    """
     check_dim(vectors, len(plda.mean), "the PLDA")
     return (vectors - plda.mean) @ plda.transform.T
 
@@ -182,7 +191,7 @@ def fitting_length(plda: Plda) -> float:
 
     That is sqrt(D), as in Kaldi's recipes, or 1, as in VBx, if the PLDA expects either
     up to a factor of 1.2; otherwise what it expects: the root of the trace of its
-    covariances and the square of its mean.
+    covariances and the square of its mean. Raises a DataError if the PLDA is singular.
     """
     try:
         loading = np.linalg.inv(plda.transform)
