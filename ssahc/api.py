@@ -52,6 +52,7 @@ from ssahc.pipeline.keywords import DiarizeKeywords
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
 from ssahc.pipeline.presets import load_preset
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
+from ssahc.resegmentation.options import DISPLACED_BY_RESEGMENTATION
 from ssahc.runtime.device import Device
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
 from ssahc.scoring.der import Score, score_corpus, score_recording
@@ -313,7 +314,8 @@ def make_options(
     except FormatError as error:
         raise UsageError(str(error)) from error
     sources = [] if preset is None else [load_preset(preset, DiarizeOptions)]
-    return combine(DiarizeOptions, [*sources, checked], DISPLACED_BY_LOSS)
+    displaces = {**DISPLACED_BY_RESEGMENTATION, **DISPLACED_BY_LOSS}
+    return combine(DiarizeOptions, [*sources, checked], displaces)
 
 
 def write_rttm(

@@ -47,7 +47,7 @@ What to start from:
                             # is downloaded)
 What to do:
   --systems <\"...\">         # rows of conf/table1 (default: all; with --simulate those
-                            # of the paper's table)
+                            # of the paper's table, and the defaults)
   --thresholds <\"...\">      # to choose from (default: $thresholds)
   --paper <true|false>      # the paper's figures in the table (default: $paper; true if
                             # the x-vectors are made here, of the same recordings)
@@ -63,9 +63,9 @@ What to do:
 
 # shellcheck source=egs/callhome/cmd.sh
 . ./cmd.sh
-# shellcheck source=local/parse_options.sh
+# shellcheck source=egs/callhome/local/parse_options.sh
 . local/parse_options.sh
-# shellcheck source=local/jobs.sh
+# shellcheck source=egs/callhome/local/jobs.sh
 . local/jobs.sh
 check_numbers 0 stage stop_stage
 check_numbers 1 nj split
@@ -247,7 +247,7 @@ run_commands() {
   echo "$0: $((count - 1)) commands, $nj at a time: $commands"
   number=$(name_unlike LINE "$commands")
   # shellcheck disable=SC2016  # the line is looked up where it runs
-  ((count == 1)) || interruptible local/run_jobs.sh --max-jobs-run "$nj" \
+  ((count == 1)) || interruptible local/run_jobs.sh --max-jobs-run "$nj" --progress 10 \
     "$number"=2:"$count" "$(dirname "$commands")/$number.log" \
     bash -c 'line=$(sed -n "$1p" "$0"); eval "${line:?: no line $1 in $0}"' \
     "$commands" "$number"
@@ -306,7 +306,8 @@ fi
 # threshold says. For PLDA it is a log-likelihood ratio, and would be 0 if PLDA's
 # assumptions held; for the others a cosine or a sum of both. Each half's recordings are
 # clustered once, cut at every threshold and scored; the best is for the other half.
-# (Spectral clustering takes the number of speakers from a gap in the eigenvalues.)
+# (Spectral clustering takes the number of speakers from a gap in the eigenvalues; the
+# defaults have a threshold of their own.)
 if stage_is 5; then
   echo "$0: stage 5: thresholds"
   start_commands tuned
@@ -368,6 +369,7 @@ if stage_is 7; then
       #   ssa1+plda-te0.3                   3.73   5.42
       #   ssa2+plda         6.10   7.50     4.88   6.74
       #   ssa2+plda-te0.3                   3.72   5.46
+      #   defaults                          1.57   2.21
       add_command local/score.sh "$exp/ref.rttm" "$folder/rttm" "$folder"
     done
   done

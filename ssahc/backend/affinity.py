@@ -143,7 +143,8 @@ class FactoredAffinity(BriefRepr, Affinity):
 class ScoreMatrix(BriefRepr, Affinity):
     """Scores (N, N) that were computed elsewhere; `check_matrix` must accept them.
 
-    Statistics are those of the upper triangle.
+    Statistics are those of the upper triangle. Raises a DataError unless the matrix is
+    square and finite.
     """
 
     matrix: Float32Array | FloatArray
@@ -204,7 +205,10 @@ def check_matrix(matrix: FloatArray | Float32Array, what: str = "affinities") ->
 
 
 def symmetrize(matrix: FloatArray | Float32Array) -> Float32Array:
-    """Check a matrix, mirror its upper triangle in float32, set the diagonal to 0."""
+    """Mirror the upper triangle in float32, with 0 on the diagonal.
+
+    Raises a DataError unless the matrix passes `check_matrix`.
+    """
     check_matrix(matrix)
     upper = np.triu(matrix.astype(np.float32, copy=False), 1)
     return upper + upper.T
@@ -218,7 +222,8 @@ def cosine_affinity(vectors: FloatArray) -> FactoredAffinity:
 def weighted_sum(first: Affinity, second: Affinity, weight: float) -> Affinity:
     """Return ``weight * first + (1 - weight) * second``, entry by entry.
 
-    The result is a `FactoredAffinity` if both are, else a `ScoreMatrix`.
+    The result is a `FactoredAffinity` if both are, else a `ScoreMatrix`. Raises a
+    UsageError for a weight outside 0 to 1.
     """
     if not 0 <= weight <= 1:
         raise UsageError(f"the weight must be between 0 and 1, found {weight:g}")

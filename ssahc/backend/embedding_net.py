@@ -18,7 +18,10 @@ Tensor = Any
 
 
 def apply_embedding_net(centered: FloatArray, net: EmbeddingNet) -> FloatArray:
-    """Return the embeddings (N, d), not scaled, of centred x-vectors (N, D)."""
+    """Return the embeddings (N, d), not scaled, of centred x-vectors (N, D).
+
+    Raises a DataError if the network is of another dimension.
+    """
     dim = transform_dim(net.whitening, centered.shape[1])
     check_dim(centered, dim, "the embedding network")
     return run_network(centered, weights_of(net))

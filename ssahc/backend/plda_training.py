@@ -26,7 +26,8 @@ def train_plda(
     """Train a two-covariance PLDA by expectation maximisation.
 
     Source: ``ivector-compute-plda``. Vectors (N, D) are centred, whitened and
-    length-normalised.
+    length-normalised. Raises a DataError unless there is a speaker for each, there are
+    two speakers or more, and the vectors vary within and between them.
     """
     check_one_each(vectors, speakers)
     total = principal_variances(vectors, "a PLDA")[0].sum()
@@ -132,7 +133,8 @@ def adapt_plda(
 
     Source: ``ivector-adapt-plda``. The mean becomes that of the vectors (N, D), which
     are preprocessed like those to be scored; the scales are the shares of the excess
-    variance added to either covariance.
+    variance added to either covariance. Raises a DataError if vectors are too few or of
+    another dimension.
     """
     if vectors.shape[1] != len(plda.mean):
         raise DataError(

@@ -48,5 +48,10 @@ class PreparedXvectors:
         return speaker_space(self.whitened, self.model)
 
     def project(self, dim: int) -> FloatArray:
-        """Return whitened x-vectors (N, dim) along up to `dim` principal directions."""
+        """Return whitened x-vectors (N, dim) along up to `dim` principal directions.
+
+        With a `dim` of 0 they stay as they are.
+        """
+        if dim == 0:
+            return self.whitened
         return self.whitened @ principal_directions(self.whitened, dim).T

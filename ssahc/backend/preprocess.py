@@ -32,7 +32,8 @@ def center(xvectors: FloatArray, mean: FloatArray | None) -> FloatArray:
     """Subtract the global mean (D,) from rows (N, D), or their own mean if it is None.
 
     Without a global mean, vectors that are all equal are returned unchanged: centring
-    would leave nothing but rounding noise.
+    would leave nothing but rounding noise. Raises a DataError for a mean of another
+    dimension.
     """
     if mean is not None:
         check_dim(xvectors, len(mean), "the model's mean")
@@ -47,7 +48,7 @@ def apply_transform(vectors: FloatArray, transform: FloatArray | None) -> FloatA
     """Apply a linear (d, D) or affine (d, D + 1) transform, if any, to each row.
 
     The last column of an affine transform is the offset. With d = D it is a whitening,
-    with less a projection such as LDA.
+    with less a projection such as LDA. Raises a DataError for another dimension.
     """
     if transform is None:
         return vectors
@@ -79,7 +80,7 @@ def _nonzero_lengths(vectors: FloatArray) -> FloatArray:
 def whiten_and_normalize(centered: FloatArray, model: Model) -> FloatArray:
     """Return centred x-vectors (N, D) as (N, d): transformed, rows of length sqrt(d).
 
-    Without a transform, d is D.
+    Without a transform, d is D. Raises a DataError for one of another dimension.
     """
     return length_normalize(apply_transform(centered, model.transform))
 

@@ -155,7 +155,8 @@ def estimate_whitening(vectors: FloatArray) -> FloatArray:
     """Return the (D, D) whitening: principal directions over standard deviations.
 
     Source: ``est-pca --read-vectors=true --normalize-mean=false
-    --normalize-variance=true --dim=-1``.
+    --normalize-variance=true --dim=-1``. Raises a DataError if vectors (N, D) are too
+    few or do not vary in every direction.
     """
     variances, directions = principal_variances(vectors, "a whitening transform")
     return directions / np.sqrt(variances)[:, None]

@@ -59,6 +59,8 @@ from ssahc.io.files import refuse_input
 from ssahc.io.model import MEAN, PLDA, TRANSFORM, write_model_dir
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
+from ssahc.learning.options import Stopped
+from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
@@ -207,7 +209,24 @@ def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
         _logger.warning(
             "--system %s does not use the trained embedding network", method.system
         )
+    _warn_of_xmeans(run, method)
     return replace(run, method=method)
+
+
+def _warn_of_xmeans(run: DiarizeConfig, method: DiarizeOptions) -> None:
+    """Warn where x-means decides how many speakers there are, and mostly fails."""
+    tables, speakers = run.tables, method.speakers
+    given = (tables.reco2num_spk, tables.reco2min_max, speakers.num_speakers)
+    bounded = any(one is not None for one in (*given, speakers.max_speakers))
+    by_xmeans = method.final_method() in ON_VECTORS and method.system != "cosine"
+    if by_xmeans and not bounded:
+        _logger.warning(
+            "--final-clustering %s: x-means often finds too many speakers for --system "
+            "%s, up to its default maximum; give their number or --max-speakers, or "
+            "use --system cosine or --final-clustering ahc",
+            method.final_method(),
+            method.system,
+        )
 
 
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:
@@ -237,7 +256,7 @@ def _diarize(
     if waiting.utterances:
         check_device(run.method, running)
     faults: list[Fault] = []
-    not_learned: Counter[str] = Counter()
+    not_learned: Counter[Stopped] = Counter()
     method = method_of_workers(run.method, running)
     work = DiarizeTask(inputs, method, run.write_scores)
     # Whether the workers of a cluster have GPUs is not known here.
@@ -259,20 +278,31 @@ def _diarize(
             name, result = outcome
             unfinished.add(name, folder.utterances[name], result.labels, result.scores)
             if result.not_learned is not None:
-                not_learned[result.not_learned.replace("_", " ")] += 1
+                not_learned[result.not_learned] += 1
             # Release the matrix of scores before the next recording's is computed.
             del outcome, result
     print_faults(faults, len(names))
     if not unfinished.labels:
         raise nothing_done()
     if not_learned:
-        total = len(names) - done_before - len(faults)
-        reasons = ", ".join(f"{why}: {count}" for why, count in not_learned.items())
-        _logger.info(
-            f"{not_learned.total()} of {counted(total, 'recording')} did not need the "
-            f"trained network and use the initial one ({reasons}; details: -v)"
-        )
+        _say_not_learned(not_learned, len(names) - done_before - len(faults))
     return faults
+
+
+def _say_not_learned(reasons: Counter[Stopped], total: int) -> None:
+    """Say how many recordings use the network that training would have started from."""
+    few = reasons.pop("too_few_xvectors", 0)
+    if few:
+        _logger.info(
+            f"{few} of {counted(total, 'recording')} had too few windows to train a "
+            "network (--min-xvectors) and used the initial one"
+        )
+    if reasons:
+        why = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in reasons.items())
+        _logger.info(
+            f"{reasons.total()} of {counted(total, 'recording')} did not need the "
+            f"trained network and used the initial one ({why}; details: -v)"
+        )
 
 
 def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> str:

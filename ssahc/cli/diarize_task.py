@@ -7,6 +7,7 @@ from ssahc.cli.inputs import Inputs
 from ssahc.cli.runner import as_fault
 from ssahc.core.errors import counted
 from ssahc.core.types import Fault, Float32Array, IntArray, Recording
+from ssahc.learning.options import Stopped
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.options import LEARNING, DiarizeOptions
 from ssahc.runtime.batching import FAILURES
@@ -28,7 +29,7 @@ class Outcome:
 
     labels: IntArray
     scores: Float32Array | None
-    not_learned: str | None
+    not_learned: Stopped | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,7 @@ from ssahc.pipeline.options import (
     lacks_model,
     uses_plda,
 )
+from ssahc.resegmentation.options import DISPLACED_BY_RESEGMENTATION
 
 _EXACT = {"reco2num_spk", "num_speakers"}
 _BOUNDS = {"min_speakers", "max_speakers"}
@@ -43,14 +44,15 @@ _ESTIMATED = {"threshold", "reco2min_max"} | _BOUNDS
 _OF_MERGES = {
     "threshold",
     "resegmentation",
+    "loop_prob",
     "max_spk_fraction",
     "first_pass_max_utterances",
 }
 # Options that a given option, or value, replaces if they are from a config file or a
 # preset, because they conflict with it: an exact number of speakers with a threshold,
 # bounds and other exact numbers; bounds per recording with bounds for all; PLDA scores
-# with a PLDA; clusterings without merges with the options of merges; and a loss with
-# the options it does not use.
+# with a PLDA; clusterings without merges with the options of merges; and a
+# resegmentation or a loss with the options it does not use.
 CONFLICTS = {
     "reco2num_spk": {"num_speakers"} | _ESTIMATED,
     "num_speakers": {"reco2num_spk"} | _ESTIMATED,
@@ -64,7 +66,8 @@ CONFLICTS = {
     "final_clustering=kmeans": _OF_MERGES,
     "final_clustering=xmeans": _OF_MERGES,
     "final_clustering=spectral": _OF_MERGES,
-    "final_clustering=vb": {"resegmentation"},
+    "final_clustering=vb": {"resegmentation", "loop_prob"},
+    **DISPLACED_BY_RESEGMENTATION,
     **DISPLACED_BY_LOSS,
 }
 
@@ -342,5 +345,5 @@ def _tell_length(plda: Plda) -> None:
     if length != sqrt(dim):
         _logger.warning(
             f"the PLDA was trained on x-vectors of length {length:.3g}, not "
-            f"sqrt({dim}); they are scaled to that for learning and resegmentation"
+            f"sqrt({dim}); diarization scales them to that"
         )

@@ -26,7 +26,7 @@ from ssahc.cli.references import (
     refuse_scoring,
     score_hypothesis,
 )
-from ssahc.cli.sweep_table import draw_bars, draw_curves, read_sweep
+from ssahc.cli.sweep_table import draw_bars, draw_curves, read_sweep, threshold_units
 from ssahc.core.errors import DataError, UsageError, counted, printable
 from ssahc.core.types import Fault, Recording, Turn
 from ssahc.io.rttm import read_rttm
@@ -246,12 +246,13 @@ def thresholds(tables: tuple[Path, ...], picture: Path) -> None:
     """Draw error rates against the threshold.
 
     TUNING_CSV are tables of ssahc tune. There is a curve for each combination of
-    the other options that were swept, with its minimum marked. If the threshold was not
-    swept, error rates are drawn against the last option. PICTURE ends in .png, .svg or
-    .pdf.
+    the other options that were swept; the best point of all is marked. If the threshold
+    was not swept, error rates are drawn against the last option. The unit of thresholds
+    is that of the config.toml beside the table. PICTURE ends in .png, .svg or .pdf.
     """
     check_picture(picture, tables)
-    draw_curves(picture, {str(path): read_sweep(path) for path in tables})
+    sweeps = {str(path): read_sweep(path) for path in tables}
+    draw_curves(picture, sweeps, threshold_units(tables))
 
 
 @command.command("sweep", cls=Verb)
@@ -263,7 +264,8 @@ def sweep(tuning_csv: Path, picture: Path) -> None:
     Bars as in Figure 4 of Singh & Ganapathy (Interspeech 2020; there with --lambda 0.1
     and known numbers of speakers). TUNING_CSV is a table of ssahc tune with
     --gammas and --init-thresholds. If other options were swept as well, each bar is the
-    lowest error rate over these. PICTURE ends in .png, .svg or .pdf.
+    lowest error rate over these. The best bar is marked. PICTURE ends in .png, .svg or
+    .pdf.
     """
     check_picture(picture, [tuning_csv])
     draw_bars(picture, read_sweep(tuning_csv))

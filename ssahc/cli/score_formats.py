@@ -41,7 +41,14 @@ def _print_tables(
     click.echo(line_end.join(_notes(rates)))
 
 
-_SECONDS = ("scored\ns", "missed\ns", "%", "false\nalarm s", "%", "confusion\ns", "%")
+_SECONDS = (
+    "scored\ns",
+    *("missed\ns", "missed\n%"),
+    *("false\nalarm s", "false\nalarm %"),
+    *("conf.\ns", "conf.\n%"),
+)
+# Digits of JSON and CSV; what is beyond is due to rounding.
+_DIGITS = 6
 
 
 def _list_tables(rates: ErrorRates) -> Iterator[tuple[_Row, list[_Row]]]:
@@ -123,10 +130,10 @@ def _summary_values(summary: Summary) -> dict[str, Any]:
 def _values(score: Score) -> dict[str, float | None]:
     return {
         "der": _known(score.der),
-        "scored": score.scored,
-        "missed": score.missed,
-        "false_alarm": score.false_alarm,
-        "confusion": score.confusion,
+        "scored": _known(score.scored),
+        "missed": _known(score.missed),
+        "false_alarm": _known(score.false_alarm),
+        "confusion": _known(score.confusion),
         "missed_percent": _known(score.percent(score.missed)),
         "false_alarm_percent": _known(score.percent(score.false_alarm)),
         "confusion_percent": _known(score.percent(score.confusion)),
@@ -136,7 +143,7 @@ def _values(score: Score) -> dict[str, float | None]:
 
 
 def _known(value: float) -> float | None:
-    return None if isnan(value) else value
+    return None if isnan(value) else round(value, _DIGITS)
 
 
 def _print_csv(rates: ErrorRates) -> None:

@@ -1,17 +1,19 @@
 """The result of a sweep as a file, on the terminal, and as a figure."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from math import inf, prod
 from pathlib import Path
 
 import click
 
+from ssahc.cli.runner import CONFIG
 from ssahc.cli.tables import print_table
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import LARGEST
 from ssahc.core.validation import dashed
+from ssahc.io.config import read_toml
 from ssahc.io.files import BLANKS, atomic_write, read_lines
 from ssahc.io.text import parse_number
 from ssahc.pipeline.tune import Fold, Point, Sweep
@@ -25,6 +27,14 @@ _BARS = ("init_threshold", "gamma")
 # Longer tables are printed in part: some rows around the best.
 _MAX_ROWS = 30
 _NEIGHBOURS = 5
+# Units of thresholds by system.
+_UNITS = {
+    "cosine": "cosine",
+    "ssahc": "cosine",
+    "plda": "log-likelihood ratio",
+    "ssahc+plda": "fused affinity",
+}
+_ANY_UNIT = "unit of the affinity"
 
 
 # ---- files -------------------------------------------------------------------------
@@ -157,12 +167,15 @@ def print_folds(names: Sequence[str], folds: Sequence[Fold]) -> None:
 # ---- figures -----------------------------------------------------------------------
 
 
-def draw_sweep(path: Path, sweep: Sweep) -> None:
-    """Draw bars if both options of the paper's Figure 4 were swept, else curves."""
+def draw_sweep(path: Path, sweep: Sweep, settings: Mapping[str, object]) -> None:
+    """Draw bars if both options of the paper's Figure 4 were swept, else curves.
+
+    Settings are the options of the run, which decide the unit of a threshold.
+    """
     if set(_BARS) <= set(sweep.names):
         draw_bars(path, sweep)
     else:
-        draw_curves(path, {"": sweep})
+        draw_curves(path, {"": sweep}, {_unit_of(settings)})
 
 
 def draw_bars(path: Path, sweep: Sweep) -> None:
@@ -178,24 +191,53 @@ def draw_bars(path: Path, sweep: Sweep) -> None:
     for point, score in sweep.scores.items():
         bar = (point[first], point[second])
         lowest[bar] = min(score.der, lowest.get(bar, inf))
-    save_sweep(path, lowest)
+    best = sweep.best()
+    save_sweep(path, lowest, (best[first], best[second]))
 
 
-def draw_curves(path: Path, sweeps: Mapping[str, Sweep]) -> None:
+def draw_curves(path: Path, sweeps: Mapping[str, Sweep], units: Set[str]) -> None:
     """Draw error rates over the last option, the same in all sweeps.
 
     There is a curve for each combination of the other options, labelled with its sweep
-    if there are several.
+    if there are several. Units are those of the thresholds of the sweeps.
     """
     options = {name: dashed(sweep.names[-1]) for name, sweep in sweeps.items()}
     if len(set(options.values())) > 1:
         found = ", ".join(f"{option} in {name}" for name, option in options.items())
         raise DataError(f"the tables must have the same last option, found {found}")
     curves: dict[str, dict[float, float]] = {}
+    minima: dict[tuple[str, float], float] = {}
     for name, sweep in sweeps.items():
+        best = sweep.best()
         for point, score in sweep.scores.items():
             parts = [name] if len(sweeps) > 1 else []
             others = zip(map(dashed, sweep.names[:-1]), point[:-1], strict=True)
             parts += [f"{option} {value:g}" for option, value in others]
-            curves.setdefault(", ".join(parts), {})[point[-1]] = score.der
-    save_curves(path, curves, next(iter(options.values())))
+            curve = ", ".join(parts)
+            curves.setdefault(curve, {})[point[-1]] = score.der
+            if point == best:
+                minima[curve, point[-1]] = score.der
+    option = next(iter(options.values()))
+    if option == "threshold":
+        option += f" ({next(iter(units)) if len(units) == 1 else _ANY_UNIT})"
+    save_curves(path, curves, option, min(minima, key=minima.__getitem__))
+
+
+def threshold_units(tables: Iterable[Path]) -> set[str]:
+    """Return the units of thresholds in tables of ssahc tune.
+
+    The config.toml that ssahc tune wrote beside a table decides.
+    """
+    units = set()
+    for table in tables:
+        try:
+            units.add(_unit_of(read_toml(table.parent / CONFIG)))
+        except (FormatError, OSError):
+            units.add(_ANY_UNIT)
+    return units
+
+
+def _unit_of(settings: Mapping[str, object]) -> str:
+    if settings.get("resegmentation") == "vb":
+        return "nats per speaker"
+    return _UNITS.get(str(settings.get("system")), _ANY_UNIT)

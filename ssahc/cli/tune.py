@@ -53,6 +53,7 @@ from ssahc.cli.sweep_table import (
     write_sweep,
 )
 from ssahc.core.errors import DataError, UsageError, counted, printable
+from ssahc.core.options import flatten
 from ssahc.core.types import Fault, Recording
 from ssahc.core.validation import dashed
 from ssahc.io.config import write_config
@@ -229,7 +230,7 @@ def _tune(
     if folds:
         write_folds(out_dir / _FOLDS, pooled.names, folds)
     if can_draw():
-        draw_sweep(out_dir / _PICTURE, pooled)
+        draw_sweep(out_dir / _PICTURE, pooled, flatten(method))
     return pooled, folds, faults
 
 

@@ -79,7 +79,8 @@ class VerifyConfig:
     "form",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="Output format.  [default: text]",
+    help="Output format. In json, eer and min_dcf are fractions, 0 to 1, and "
+    "eer_percent is the EER of the table.  [default: text]",
 )
 def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     """Print equal error rate and minimum detection cost of a list of trials.
@@ -287,5 +288,6 @@ def _print_json(scoring: str, found: Verification, costs: VerificationOptions) -
     values: Mapping[str, float] = asdict(found)
     # JSON has no infinity, the threshold that rejects all.
     finite = {name: None if isinf(value) else value for name, value in values.items()}
+    finite["eer_percent"] = 100 * found.eer
     json.dump({"scoring": scoring, **asdict(costs), **finite}, sys.stdout, indent=2)
     click.echo()

@@ -242,9 +242,17 @@ def _check_vectors(
     if not recording_of:
         recording_of = dict.fromkeys(folder.entries)
     wanted = [entry for key, entry in folder.entries.items() if key in recording_of]
+    unreadable: list[tuple[ScpEntry, FormatError]] = []
     for key, vector in progress(read_entries(wanted, "vector"), len(wanted)):
+        entry = folder.entries[key]
+        if unreadable and (
+            not isinstance(vector, FormatError)
+            or entry.archive != unreadable[0][0].archive
+        ):
+            yield _join(unreadable, recording_of)
+            unreadable = []
         if isinstance(vector, FormatError):
-            yield vector
+            unreadable.append((entry, vector))
             continue
         if len(vector) == 0:
             yield unusable_xvector(folder.entries[key], "is empty")
@@ -254,6 +262,28 @@ def _check_vectors(
         for _, fault in find_unusable(as_double(vector[None])):
             yield unusable_xvector(folder.entries[key], fault)
             break
+    if unreadable:
+        yield _join(unreadable, recording_of)
+
+
+def _join(
+    faults: list[tuple[ScpEntry, FormatError]],
+    recording_of: Mapping[str, str | None],
+) -> FormatError:
+    """Return one problem for x-vectors in a row that cannot be read; warn of how many.
+
+    Where an archive is cut off, or belongs to another scp, there are thousands.
+    """
+    (start, first), (end, last) = faults[0], faults[-1]
+    # An archive that is missing has one error.
+    if last is not first:
+        recordings = {recording_of[entry.key] for entry, _ in faults}
+        _logger.warning(
+            f"{start.archive}: {len(faults)} x-vectors of "
+            f"{counted(len(recordings), 'recording')} cannot be read, from "
+            f"{start.key!r} to {end.key!r}; the error is that of the first"
+        )
+    return first
 
 
 def _compare_dimensions(

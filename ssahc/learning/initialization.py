@@ -47,8 +47,8 @@ def start_network(
     output is the input.
 
     Otherwise W2 is the first `pca_dim` directions of the recording's PCA ("pca", the
-    paper), or all that stand out from noise ("shrunk", `ssahc.backend.shrinkage`; the
-    former if none does).
+    paper; 0 for all), or all that stand out from noise ("shrunk",
+    `ssahc.backend.shrinkage`; the former if none does).
     """
     model, net = xvectors.model, xvectors.model.metric
     check_start(start, model)
@@ -71,7 +71,7 @@ def start_network(
     if projection == "shrunk":
         second = shrunk_directions(vectors)
     if len(second) == 0:
-        second = principal_directions(vectors, pca_dim)
+        second = principal_directions(vectors, pca_dim or vectors.shape[1])
     return InitialNetwork(inputs, first, second, vectors @ second.T)
 
 

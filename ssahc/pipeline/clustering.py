@@ -7,7 +7,8 @@ Each finds the number of speakers by a rule of its own, unless it is known:
   an effective metric learning pipeline for speaker diarization", ICASSP 2019);
 - xmeans: splits that raise an information criterion (`ssahc.clustering.xmeans`);
 - spectral: the eigengap of a graph of nearest windows (`ssahc.clustering.spectral`);
-- vb: the evidence of a VB-HMM that starts from ahc (`ssahc.resegmentation`).
+- vb: the evidence of a VB-HMM that starts from ahc (`ssahc.resegmentation`), or with
+  resegmentation vbx the speakers that VBx keeps.
 """
 
 from dataclasses import dataclass, replace
@@ -36,12 +37,9 @@ from ssahc.core.types import (
     Recording,
     no_progress,
 )
-from ssahc.resegmentation.resegment import (
-    DEFAULT_THRESHOLD,
-    Resegmentation,
-    ResegmentationOptions,
-    resegment,
-)
+from ssahc.resegmentation.options import DEFAULT_THRESHOLD, ResegmentationOptions
+from ssahc.resegmentation.resegment import Resegmentation, resegment
+from ssahc.resegmentation.vbx import VbxResegmentation, start_vbx
 
 # Clusterings of the vectors behind affinities, which a matrix of scores does not have.
 ON_VECTORS = ("kmeans", "xmeans")
@@ -109,7 +107,7 @@ class Clustering:
 
     labels: IntArray
     history: MergeHistory | None = None
-    resegmentation: Resegmentation | None = None
+    resegmentation: Resegmentation | VbxResegmentation | None = None
 
 
 def make_windows(
@@ -191,7 +189,10 @@ def cluster_windows(
         each = np.arange(len(windows))
         return each if method == "ahc" else windows.number(each)
     if method == "vb" and stop.threshold is not None:
-        stop = replace(stop, threshold=DEFAULT_THRESHOLD)
+        default = resegmentation.default_threshold()
+        stop = replace(
+            stop, threshold=DEFAULT_THRESHOLD if default is None else default
+        )
     return run_clustering(
         windows, stop, method, history=history, seed=seed, resegmentation=resegmentation
     ).labels
@@ -212,7 +213,8 @@ def run_clustering(
     """Cluster the windows of one recording, and keep what leads to the labels.
 
     Arguments are those of `cluster_windows`, except that for vb the threshold of the
-    stop applies to the evidence, in nats. `history` has all merges of the windows, if
+    stop applies to the evidence, in nats (with resegmentation vbx to affinities, less
+    the recording's own threshold). `history` has all merges of the windows, if
     ahc or vb need not compute them again; `seed` is that of kmeans; `cost` is the
     merging cost of ahc and vb (Eq. 2; the nearest pair is merged if not given); `ahc`
     and `resegmentation` are options of ahc and vb, and of vb. `progress` is called with
@@ -303,13 +305,10 @@ def _resegment(
             "vb clusters windows in the space of a PLDA or of whitened x-vectors; give "
             "their latent vectors and psi (see make_windows)"
         )
-    found = resegment(
-        windows.latent,
-        windows.psi,
-        windows.segments,
-        windows.affinity,
-        history,
-        stop,
-        options,
-    )
+    recording = (windows.latent, windows.psi, windows.segments, windows.affinity)
+    found: Resegmentation | VbxResegmentation
+    if options.resegmentation == "vbx":
+        found = start_vbx(*recording, history, options)
+    else:
+        found = resegment(*recording, history, stop, options)
     return Clustering(found.cut(stop), history, found)

@@ -11,6 +11,7 @@ from ssahc.core.turns import to_annotation, turns_of_labels
 from ssahc.core.types import Centroid, FloatArray, IntArray, Turn
 from ssahc.learning.options import Period
 from ssahc.resegmentation.resegment import Resegmentation
+from ssahc.resegmentation.vbx import VbxResegmentation
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -35,9 +36,9 @@ class Diarization:
     history : MergeHistory or None
         All merges, which can be cut at other thresholds; None for clusterings that do
         not merge, and where Kaldi's ``max-spk-fraction`` or two passes steer merges.
-    resegmentation : Resegmentation or None
-        The evidence for every number of speakers, which can be cut at other thresholds
-        as well; None if the labels are those of the clustering.
+    resegmentation : Resegmentation, VbxResegmentation or None
+        The evidence for every number of speakers, or what VBx starts from; it can be
+        cut at other thresholds as well. None if the labels are those of the clustering.
     learning : tuple of Period
         What happened in each period of learning; empty for systems that do not learn.
     centroids : tuple of Centroid
@@ -50,7 +51,7 @@ class Diarization:
     labels: IntArray
     affinity: Affinity
     history: MergeHistory | None
-    resegmentation: Resegmentation | None
+    resegmentation: Resegmentation | VbxResegmentation | None
     learning: tuple[Period, ...]
     centroids: tuple[Centroid, ...] = ()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix, cosine_affinity
 from ssahc.backend.fusion import fuse
-from ssahc.backend.plda import PldaOptions, plda_affinity
+from ssahc.backend.plda import PldaOptions, match_length, plda_affinity
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.backend.unsupervised import fit_unlabelled
 from ssahc.clustering.ahc import has_factored_linkage, is_steered
@@ -197,10 +197,10 @@ class _Stages:
             raise AssertionError("settle lets nothing pass without a PLDA")
         if options not in self.scores:
             self.progress("scoring", 0, 1)
-            scores = plda_affinity(
-                self.xvectors.whitened, self.xvectors.model.plda, options
-            )
-            count, dim = self.xvectors.whitened.shape
+            plda = self.xvectors.model.plda
+            vectors = match_length(self.xvectors.whitened, plda)
+            scores = plda_affinity(vectors, plda, options)
+            count, dim = vectors.shape
             kept = scores.features.shape[1]
             if 1 < count <= kept < dim:
                 _logger.warning(
@@ -221,7 +221,7 @@ class _Stages:
     def _cluster(self, learned: Learned, options: DiarizeOptions) -> Diarization:
         recording, affinity = self.recording, learned.affinity
         options = _without_steered_resegmentation(recording.id, affinity, options)
-        resegments = options.resegmentation.resegmentation == "vb"
+        resegments = options.resegmentation.resegmentation != "none"
         method = "vb" if resegments else options.final_method()
         if method in ("ahc", "vb") and has_factored_linkage(affinity):
             _logger.debug(
@@ -240,8 +240,14 @@ class _Stages:
             resegmentation=options.resegmentation,
             progress=self.progress,
         )
-        if clustering.resegmentation is not None:
-            _log_evidence(recording.id, clustering.resegmentation)
+        found = clustering.resegmentation
+        if isinstance(found, Resegmentation):
+            _log_evidence(recording.id, found)
+        elif found is not None:
+            _logger.debug(
+                f"recording {recording.id!r}, VBx starts from "
+                f"{counted(found.num_clusters(options.stop()), 'cluster')}"
+            )
         return Diarization(
             recording.id,
             recording.utterances,

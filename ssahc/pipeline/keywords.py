@@ -11,6 +11,7 @@ from ssahc.learning.losses.options import Distance, LossName, MarginKind, Triple
 from ssahc.learning.losses.ssa import TripletForm
 from ssahc.learning.mining import Sampling
 from ssahc.pipeline.options import System
+from ssahc.resegmentation.options import ResegmentationName
 from ssahc.runtime.device import Device
 
 
@@ -32,10 +33,11 @@ class DiarizeKeywords(TypedDict, total=False):
     # Clustering and resegmentation.
     max_spk_fraction: float
     first_pass_max_utterances: int | None
-    resegmentation: Literal["none", "vb"] | None
+    resegmentation: ResegmentationName | None
     fa: float
     fb: float
     loop_seconds: float
+    loop_prob: float
     # PLDA and fusion.
     target_energy: float
     length_norm: Literal["plda", "simple", "none"]

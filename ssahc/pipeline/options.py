@@ -16,7 +16,7 @@ from ssahc.core.validation import Interval, changed_fields
 from ssahc.learning.initialization import check_start
 from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.clustering import ON_VECTORS
-from ssahc.resegmentation.resegment import DEFAULT_THRESHOLD, ResegmentationOptions
+from ssahc.resegmentation.options import ResegmentationOptions
 from ssahc.runtime.device import Device
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
@@ -36,9 +36,10 @@ class SpeakerOptions(Options, group="Speakers"):
     num_speakers : int, optional
         Known number of speakers, the same for all recordings.
     threshold : float, optional
-        Merge while the best average affinity is at or above it; with resegmentation,
-        nats added to the evidence per speaker. Default: -1 with resegmentation, 0.1 for
-        ssahc with --start whitened, else 0.
+        Merge while the best average affinity is at or above it; with --resegmentation
+        vb, nats added to the evidence per speaker; with vbx, added to the recording's
+        own threshold on affinities, where two Gaussians fitted to them cross. Default:
+        -1 with vb, -0.015 with vbx, 0.1 for ssahc with --start whitened, else 0.
     min_speakers : int
         Minimum number of speakers.
     max_speakers : int, optional
@@ -83,7 +84,8 @@ class DiarizeOptions(Options, group="System"):
         (kmeans), BIC (xmeans) or the eigengap (spectral); vb is ahc with
         --resegmentation vb. Default: spectral for that system, else ahc.
     pca_dim : int
-        Dimension of the recording's PCA for cosine, spectral and the network.
+        Dimension of the recording's PCA for cosine, spectral and the network; 0 keeps
+        all dimensions, without a PCA.
     device : {"auto", "cpu", "cuda"}
         Where networks are trained; auto uses a GPU if there is one.
     max_memory : str, optional
@@ -106,7 +108,7 @@ class DiarizeOptions(Options, group="System"):
 
     system: System | None = None
     final_clustering: ClusteringName | None = None
-    pca_dim: Annotated[int, Interval(ge=1)] = 10
+    pca_dim: Annotated[int, Interval(ge=0)] = 10
     device: Device = field(default="auto", metadata={"group": "Execution"})
     max_memory: str | None = field(default=None, metadata={"group": "Execution"})
     plda: PldaOptions = field(default_factory=PldaOptions)
@@ -128,10 +130,10 @@ class DiarizeOptions(Options, group="System"):
                 f"--system spectral conflicts with --final-clustering {given}; use "
                 "--system cosine, or leave one of them out"
             )
-        if given == "vb" and asked == "none":
+        if given == "vb" and asked not in (None, "vb"):
             raise UsageError(
-                "--final-clustering vb conflicts with --resegmentation none; leave one "
-                "of them out"
+                f"--final-clustering vb conflicts with --resegmentation {asked}; leave "
+                "one of them out"
             )
         method = self.final_method()
         if method not in _RULES:
@@ -149,10 +151,10 @@ class DiarizeOptions(Options, group="System"):
                 f"{chosen} does not use {' and '.join(unused)}, which apply to merges; "
                 "leave that out"
             )
-        if asked == "vb":
+        if asked in ("vb", "vbx"):
             raise UsageError(
-                f"--resegmentation vb starts from merges, and {chosen} makes none; "
-                "leave one of them out"
+                f"--resegmentation {asked} starts from merges, and {chosen} makes "
+                "none; leave one of them out"
             )
 
     def final_method(self) -> ClusteringName:
@@ -188,11 +190,10 @@ class DiarizeOptions(Options, group="System"):
         centred vectors are equally likely for "same" and "different"; cosines of a
         network trained on whitened x-vectors are higher.
         """
-        default = 0.0
-        if self.resegmentation.resegmentation == "vb":
-            default = DEFAULT_THRESHOLD
-        elif self.system == "ssahc" and self.learning.start == "whitened":
-            default = _LEARNED_THRESHOLD
+        default = self.resegmentation.default_threshold()
+        if default is None:
+            learned = self.system == "ssahc" and self.learning.start == "whitened"
+            default = _LEARNED_THRESHOLD if learned else 0.0
         return self.speakers.stop(default=default)
 
 
@@ -272,14 +273,14 @@ def settle(
 
 
 def _refuse_vb(options: DiarizeOptions, *, learns: bool) -> None:
-    """Raise a UsageError for vb, which needs a PLDA or a whitening transform."""
+    """Raise a UsageError for vb and vbx: they need a PLDA or a whitening transform."""
     for flag, value, instead in (
         ("resegmentation", options.resegmentation.resegmentation, "none"),
         ("final-clustering", options.final_clustering, "ahc"),
         ("clustering", options.learning.clustering if learns else None, "ahc"),
     ):
-        if value == "vb":
+        if value in ("vb", "vbx"):
             raise UsageError(
-                f"--{flag} vb needs a PLDA or a whitening transform: give a "
+                f"--{flag} {value} needs a PLDA or a whitening transform: give a "
                 f"--model-dir or --transform FILE, or use --{flag} {instead}"
             )

@@ -36,7 +36,7 @@ from ssahc.pipeline.options import (
     choose_system,
     settle,
 )
-from ssahc.resegmentation.resegment import ResegmentationOptions
+from ssahc.resegmentation.options import ResegmentationOptions
 from ssahc.scoring.der import Score
 from ssahc.scoring.label_scorer import LabelScorer, score_thresholds
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 # Larger matrices are reduced to this size by averaging blocks.
 _MAX_SIZE = 800
-_NUM_TICKS = 5
+# Steps of the ticks in seconds, times a power of ten.
+_STEPS = (1, 2, 3, 5, 10)
+_NUM_TICKS = 6
+# Width of the speakers' strips, as a share of the matrix.
+_STRIP = 1 / 30
 _REFERENCE, _FOUND = "reference speakers", "speakers found"
 
 
@@ -31,10 +35,10 @@ def draw_affinity(
 ) -> None:
     """Draw an affinity matrix with the speaker of each window on two sides.
 
-    Windows (N, 2), in seconds, are in order of time; ticks show their start.
+    Windows (N, 2), in seconds, are in order of time; ticks show round seconds.
     """
     count = len(affinity)
-    width = max(count // 30, 2)
+    width = count * _STRIP
     matrix = _shrink(affinity.dense())
     # The diagonal is left out: its ones would make all other cosines dark.
     pairs = matrix[np.triu_indices(len(matrix), 1)]
@@ -53,13 +57,31 @@ def draw_affinity(
     axes.imshow(strip[:, None], extent=(-0.5 - width, -0.5, count - 0.5, -0.5))
     axes.set_xlim(-0.5 - width, count - 0.5)
     axes.set_ylim(count - 0.5, -0.5 - width)
-    places = np.unique(np.linspace(0, count - 1, _NUM_TICKS).round().astype(int))
-    times = [f"{start:.0f}" for start in segments[places, 0]]
-    axes.set_xticks(places, times)
-    axes.set_yticks(places, times)
-    axes.set_xlabel("start of the window (s)")
+    ticks = _place_ticks(segments[:, 0])
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.set_xlabel("time (s)")
     axes.spines[:].set_visible(False)
     axes.figure.colorbar(image, ax=axes, shrink=0.75, pad=0.02, extend="both")
+
+
+def _place_ticks(starts: FloatArray) -> dict[float, str]:
+    """Return windows, which may be fractions, to the round seconds at which they start.
+
+    Times without speech have no room: of ticks too close together, the first is kept.
+    """
+    first, last = float(starts[0]), float(starts[-1])
+    if first == last:
+        return {0.0: f"{first:g}"}
+    least = (last - first) / _NUM_TICKS
+    power = 10.0 ** np.floor(np.log10(least))
+    step = power * next(number for number in _STEPS if number * power >= least)
+    ticks: dict[float, str] = {}
+    for number in range(int(np.ceil(first / step)), int(last // step) + 1):
+        place = float(np.interp(number * step, starts, np.arange(len(starts))))
+        if not ticks or place - max(ticks) >= len(starts) / (2 * _NUM_TICKS):
+            ticks[place] = f"{number * step:g}"
+    return ticks
 
 
 @plain_style()

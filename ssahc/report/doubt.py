@@ -24,17 +24,27 @@ class Doubt(NamedTuple):
 
 def main_speakers(segments: FloatArray, turns: Sequence[Turn]) -> IntArray:
     """Return the main speaker of each window (N, 2), counted from 1; 0 for silence."""
-    speakers = list_speakers(turns)
-    centres = segments.mean(axis=1)
+    column = {name: place for place, name in enumerate(list_speakers(turns), start=1)}
+    order = np.argsort(segments[:, 0], kind="stable")
+    starts, ends = segments[order].T
+    centres = segments[order].mean(axis=1)
+    # A turn meets windows in a row: the first that ends after its start, up to the last
+    # that starts before its end.
+    times = np.array([(turn.start, turn.end) for turn in turns]).reshape(-1, 2)
+    firsts = np.searchsorted(np.maximum.accumulate(ends), times[:, 0], side="right")
+    lasts = np.searchsorted(starts, times[:, 1], side="left")
     # Column 0 is silence: argmax takes the first of equal columns.
-    seconds = np.zeros((len(segments), 1 + len(speakers)))
-    for turn in turns:
-        shared = np.minimum(segments[:, 1], turn.end)
-        shared -= np.maximum(segments[:, 0], turn.start)
-        central = _CENTRE * ((turn.start <= centres) & (centres < turn.end))
-        shared = np.where(shared > 0, shared + central, 0)
-        seconds[:, 1 + speakers.index(turn.speaker)] += shared
-    return seconds.argmax(axis=1)
+    seconds = np.zeros((len(segments), 1 + len(column)))
+    for turn, first, last in zip(turns, firsts, lasts, strict=True):
+        near = slice(first, last)
+        shared = np.minimum(ends[near], turn.end)
+        shared -= np.maximum(starts[near], turn.start)
+        inside = (turn.start <= centres[near]) & (centres[near] < turn.end)
+        shared = np.where(shared > 0, shared + _CENTRE * inside, 0)
+        seconds[near, column[turn.speaker]] += shared
+    main = np.empty(len(segments), np.int64)
+    main[order] = seconds.argmax(axis=1)
+    return main
 
 
 def find_doubts(

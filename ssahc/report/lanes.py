@@ -77,7 +77,7 @@ def error_lanes(analysis: ErrorAnalysis) -> list[Lane]:
     lanes = []
     for number, kind in enumerate(ERROR_KINDS):
         errors = [error for error in analysis.errors if error.kind == kind]
-        bars = [_bar(error.start, error.end, _describe(error)) for error in errors]
+        bars = [_bar(error.start, error.end, describe_error(error)) for error in errors]
         lanes.append(Lane(number, kind, ERROR_COLORS[kind], bars))
     return lanes
 
@@ -98,7 +98,8 @@ def _bar(start: float, end: float, text: str) -> Bar:
     return Bar(start, end, f"{start:.2f}\N{EN DASH}{end:.2f} s: {text}")
 
 
-def _describe(error: ErrorSpan) -> str:
+def describe_error(error: ErrorSpan) -> str:
+    """Return who was missed, alarmed or confused."""
     if error.kind == "missed":
         return f"{error.reference} missed"
     if error.kind == "false alarm":

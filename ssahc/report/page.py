@@ -8,6 +8,7 @@ from importlib.resources import files
 from math import isnan
 
 from ssahc.core.errors import counted, printable
+from ssahc.report.lanes import describe_error
 from ssahc.report.overview import TurnsReport
 from ssahc.report.palette import ERROR_COLORS
 from ssahc.report.svg import lay_out, lay_out_turns
@@ -19,10 +20,12 @@ from ssahc.scoring.breakdown import (
     summarize,
 )
 from ssahc.scoring.der import Score
-from ssahc.scoring.error_spans import ErrorAnalysis
+from ssahc.scoring.error_spans import ErrorAnalysis, ErrorSpan
 from ssahc.scoring.regions import ScoringOptions
 
 _FOLDER = files("ssahc") / "report"
+# Of every recording.
+_MAX_ERRORS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,7 @@ def render(report: RunReport) -> str:
         entries=[by_name[name] for name in names],
         anchors={name: f"r{place}" for place, name in enumerate(sorted(by_name), 1)},
         lay_out=lay_out,
+        longest=_longest_errors,
         parts=_parts,
     )
 
@@ -132,6 +136,15 @@ def _parts(score: Score) -> list[dict[str, str | float]]:
     return [
         dict(kind=kind, color=color, seconds=value, percent=score.percent(value))
         for (kind, color), value in zip(ERROR_COLORS.items(), errors, strict=True)
+    ]
+
+
+def _longest_errors(analysis: ErrorAnalysis) -> list[tuple[str, str, ErrorSpan]]:
+    """Return the colour, description and span of the longest errors."""
+    errors = sorted(analysis.errors, key=lambda error: error.start - error.end)
+    return [
+        (ERROR_COLORS[error.kind], describe_error(error), error)
+        for error in errors[:_MAX_ERRORS]
     ]
 
 

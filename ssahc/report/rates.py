@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ssahc.core.types import FloatArray
 from ssahc.report.figure import as_drawn, label, plain_style, save
-from ssahc.report.palette import speaker_color
+from ssahc.report.palette import DISTINCT_COLORS, ERROR_COLORS, speaker_color
 from ssahc.scoring.breakdown import Group, Summary
 
 if TYPE_CHECKING:
@@ -19,14 +20,19 @@ _MAX_EXCESS = 20.0
 _LEGEND_ROWS = 20
 # With more bars in a group there is no room for their numbers.
 _MAX_NUMBERED_BARS = 3
+_BEST = ERROR_COLORS["confusion"]
 
 
 @plain_style()
-def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
+def save_sweep(
+    path: Path,
+    rates: Mapping[tuple[float, float], float],
+    best: tuple[float, float],
+) -> None:
     """Save error rates as bars, as in Figure 4 of Singh & Ganapathy (2020).
 
     DER in percent, for each threshold of the first clustering (a group of bars) and
-    gamma (a bar in it).
+    gamma (a bar in it); the best of them is marked.
     """
     from matplotlib.figure import Figure
 
@@ -34,14 +40,21 @@ def save_sweep(path: Path, rates: Mapping[tuple[float, float], float]) -> None:
     gammas = list(dict.fromkeys(gamma for _, gamma in rates))
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
-    _draw_bars(
+    containers = _draw_bars(
         axes,
         [f"{threshold:g}" for threshold in thresholds],
         {f"{g:g}": [rates[t, g] for t in thresholds] for g in gammas},
-        [None] * len(gammas),
+        map(speaker_color, range(len(gammas))),
     )
-    axes.set_xlabel("threshold of the first clustering")
-    figure.legend(title="gamma", ncols=len(gammas), loc="outside upper center")
+    threshold, gamma = best
+    bar = containers[gammas.index(gamma)][thresholds.index(threshold)]
+    place = bar.get_x() + bar.get_width() / 2
+    _mark_best(axes, place, bar.get_height(), f"{threshold:g}, gamma {gamma:g}")
+    axes.set_xlabel("threshold of the first clustering (cosine)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(
+        title="gamma", ncols=len(gammas), loc="outside upper center", frameon=False
+    )
     save(figure, path)
 
 
@@ -77,7 +90,7 @@ def _draw_bars(
     axes: "Axes",
     groups: Sequence[str],
     series: Mapping[str, Sequence[float]],
-    colors: Iterable[str | None],
+    colors: Iterable[str],
 ) -> "list[BarContainer]":
     """Draw groups of bars of error rates; a series has one bar in every group."""
     width = 0.8 / len(series)
@@ -91,24 +104,34 @@ def _draw_bars(
     return containers
 
 
+def _mark_best(axes: "Axes", x: float, rate: float, where: str) -> None:
+    """Mark the lowest error rate by a star, and name it above the axes."""
+    axes.plot(
+        [x], [rate], "*", ms=14, color=_BEST, mec="white", label="_best", zorder=5
+    )
+    text = f"\N{BLACK STAR} best: DER {rate:.2f} % at {where}"
+    axes.set_title(text, loc="left", color=_BEST, fontsize="medium")
+
+
 @plain_style()
 def save_curves(
-    path: Path, curves: Mapping[str, Mapping[float, float]], option: str
+    path: Path,
+    curves: Mapping[str, Mapping[float, float]],
+    option: str,
+    best: tuple[str, float],
 ) -> None:
-    """Save DER in percent as named curves over one option, with each minimum marked.
+    """Save DER in percent as named curves over one option, with the best point marked.
 
+    The best point is a curve and a value of the option, whose name may have a unit.
     Rates far above the lowest are cut off.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
-    colors = colormaps["viridis"](np.linspace(0, 0.9, len(curves)))
-    for color, (name, rates) in zip(colors, curves.items(), strict=True):
+    for color, (name, rates) in zip(_colors(len(curves)), curves.items(), strict=True):
         values, heights = zip(*sorted(rates.items()), strict=True)
-        (line,) = axes.plot(values, heights, label=as_drawn(name), color=color)
-        line.set(marker="o", markevery=[int(np.argmin(heights))])
+        axes.plot(values, heights, label=as_drawn(name), color=color)
     points = [point for rates in curves.values() for point in rates.items()]
     lowest = min(rate for _, rate in points)
     top = max(3 * lowest, lowest + _MAX_EXCESS)
@@ -119,9 +142,24 @@ def save_curves(
         if left < right:
             margin = 0.05 * (right - left)
             axes.set_xlim(left - margin, right + margin)
+    name, value = best
+    rate = curves[name][value]
+    _mark_best(axes, value, rate, f"{value:g}")
     axes.set_xlabel(option)
     axes.set_ylabel("DER (%)")
+    axes.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:
         columns = -(-len(curves) // _LEGEND_ROWS)
-        figure.legend(loc="outside right upper", ncols=columns, fontsize="small")
+        figure.legend(
+            loc="outside right upper", ncols=columns, fontsize="small", frameon=False
+        )
     save(figure, path)
+
+
+def _colors(count: int) -> "Iterable[str | FloatArray]":
+    """Return a colour for each of many curves, those of speakers if they suffice."""
+    from matplotlib import colormaps
+
+    if count <= DISTINCT_COLORS:
+        return map(speaker_color, range(count))
+    return colormaps["viridis"](np.linspace(0, 0.9, count))

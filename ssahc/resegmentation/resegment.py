@@ -17,7 +17,6 @@ windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isqrt
-from typing import Annotated, Literal
 
 import numpy as np
 
@@ -26,9 +25,7 @@ from ssahc.clustering.labels import by_appearance
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
-from ssahc.core.options import Options
 from ssahc.core.types import BriefRepr, FloatArray, IntArray
-from ssahc.core.validation import Interval
 from ssahc.resegmentation.merge_path import (
     Candidate,
     MergePath,
@@ -41,6 +38,7 @@ from ssahc.resegmentation.observations import (
     observation_weights,
     stay_probabilities,
 )
+from ssahc.resegmentation.options import DEFAULT_THRESHOLD, ResegmentationOptions
 from ssahc.resegmentation.vbhmm import infer
 
 # Iterations of inference on initial clusters, and on final labels.
@@ -53,39 +51,9 @@ _COMPARED = 20
 # Length of the blocks of lasting noise, and the variance inflation from which on labels
 # are computed anew.
 _BLOCK_SECONDS, _LASTING = 20.0, 1.3
-# Default threshold on the evidence, in nats per speaker: part of the gain from another
-# speaker is due to selection among many windows.
-DEFAULT_THRESHOLD = -1.0
 # Share of the between-speaker variance that is made equal in all directions, since the
 # PLDA was trained on other speakers.
 _ISOTROPIC_SHARE = 0.3
-# Larger or smaller options make floats overflow.
-_RANGE = Interval(ge=1e-6, le=1e6)
-
-
-@dataclass(frozen=True)
-class ResegmentationOptions(Options, group="Resegmentation"):
-    """How labels are refined by a VB-HMM, which also estimates how many speakers.
-
-    Parameters
-    ----------
-    resegmentation : {"none", "vb"}, optional
-        vb refines the labels by a VB-HMM in the space of the PLDA or of whitened
-        x-vectors. Default: vb after ahc if no --system is given, or one that learns.
-    fa : float
-        Effective number of independent observations per non-overlapping window;
-        overlapping windows count less.
-    fb : float
-        Weight of the prior of the speaker means (F_B of VBx); larger values find fewer
-        speakers.
-    loop_seconds : float
-        The same speaker goes on for t seconds with probability exp(-t / loop_seconds).
-    """
-
-    resegmentation: Literal["none", "vb"] | None = None
-    fa: Annotated[float, _RANGE] = 1.0
-    fb: Annotated[float, _RANGE] = 1.0
-    loop_seconds: Annotated[float, _RANGE] = 1.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -52,10 +52,13 @@ def infer(
     responsibilities: FloatArray,
     iterations: int,
     priors: FloatArray | None = None,
+    *,
+    tolerance: float = _TOLERANCE,
 ) -> Posterior:
     """Iterate VBx from responsibilities (N, K) until the evidence converges.
 
-    There are 1 to `iterations` iterations; priors (K,) are uniform by default.
+    There are 1 to `iterations` iterations; they stop when the evidence rises by less
+    than `tolerance`. Priors (K,) are uniform by default.
     """
     _, count = responsibilities.shape
     if priors is None:
@@ -76,7 +79,7 @@ def infer(
         )
         evidence = log_likelihood + prior_terms  # Eq. 25
         priors = entries / entries.sum()  # Eq. 24
-        if evidence - best < _TOLERANCE:
+        if evidence - best < tolerance:
             break
         best = evidence
     return Posterior(responsibilities, priors, evidence)

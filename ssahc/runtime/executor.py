@@ -13,7 +13,7 @@ from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
 from ssahc.core.validation import Interval
 from ssahc.runtime.memory import lack_of_memory
-from ssahc.runtime.pools import DASK, PATIENCE, Pool, dask_workers, local_workers
+from ssahc.runtime.pools import ADDRESSES, PATIENCE, Pool, dask_workers, local_workers
 from ssahc.runtime.worker import Done, Item, Result, Work
 
 # Fraction of a full batch that an item takes.
@@ -34,8 +34,8 @@ class RunningOptions(Options, group="Execution"):
     nj : int
         Number of local processes.
     dask : str, optional
-        Scheduler of a Dask cluster (dask://HOST:PORT) whose workers replace local
-        processes; ssahc must be installed there.
+        Scheduler of a Dask cluster (dask://HOST:PORT or tcp://HOST:PORT) whose workers
+        replace local processes; ssahc must be installed there.
     """
 
     # More than there are cores in one machine.
@@ -46,8 +46,9 @@ class RunningOptions(Options, group="Execution"):
         super().__post_init__()
         if self.dask is not None and self.nj > 1:
             raise UsageError("--dask conflicts with --nj; leave out --nj")
-        if self.dask is not None and not self.dask.startswith(DASK):
-            raise UsageError(f"--dask must be {DASK}HOST:PORT, found {self.dask!r}")
+        if self.dask is not None and not self.dask.startswith(ADDRESSES):
+            wanted = " or ".join(f"{prefix}HOST:PORT" for prefix in ADDRESSES)
+            raise UsageError(f"--dask must be {wanted}, found {self.dask!r}")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ from ssahc.runtime.worker import (
     work_on,
 )
 
-DASK = "dask://"
+# Of a scheduler; Dask itself prints the latter.
+ADDRESSES = ("dask://", "tcp://")
 # Seconds to wait for an answer.
 PATIENCE = 30.0
 
@@ -146,7 +147,7 @@ def dask_workers(
     except ImportError as error:
         raise UsageError("--dask needs Dask: pip install 'ssahc[cluster]'") from error
     try:
-        client = Client("tcp://" + address.removeprefix(DASK), timeout=PATIENCE)
+        client = Client(f"tcp://{address.partition('://')[2]}", timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{address}: no Dask scheduler answers there ({error})"

@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from kaldi_tables import read_labels, read_table
 
 from ssahc import __version__
 from ssahc.cli import VERBS, cli
+from ssahc.core.types import Plda
+from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_spk2utt
 from ssahc.pipeline.options import System
@@ -168,7 +172,8 @@ def test_old_names_of_options_work_with_a_warning(ssahc_here, tmp_path):
     assert len(archives) == 1
     dask = ("--cluster", "nowhere")
     result = ssahc_here("diarize", tmp_path / "new" / "a", tmp_path / "out", *dask)
-    assert "--dask must be dask://HOST:PORT, found 'nowhere'" in result.stderr
+    message = "--dask must be dask://HOST:PORT or tcp://HOST:PORT, found 'nowhere'"
+    assert message in result.stderr
 
 
 def test_config_repeats_a_run(folder, diarized, tmp_path):
@@ -325,3 +330,20 @@ def test_channels_of_a_uem_are_compared_as_by_md_eval(ssahc_here, md_eval, tmp_p
             check=True,
         )
         assert "DIARIZATION ERROR = 60.00 percent" in theirs.stdout
+
+
+def test_a_plda_of_unit_length_vectors_is_told_once_and_gives_the_same_labels(
+    ssahc_here, folder, tmp_path
+):
+    model = read_model_dir(folder / "model" / "b")
+    plda, root = model.plda, np.sqrt(24)
+    unit = Plda(plda.mean / root, plda.transform * root, plda.psi)
+    write_model_dir(tmp_path / "unit", replace(model, plda=unit))
+    labels = []
+    for path, told in ((folder / "model" / "b", 0), (tmp_path / "unit", 1)):
+        out = tmp_path / f"out{told}"
+        result = ssahc_here("diarize", folder / "a", out, "--model-dir", path)
+        assert result.returncode == 0
+        assert result.stderr.count("x-vectors of length 1, not sqrt(24)") == told
+        labels.append((out / "labels").read_text())
+    assert labels[0] == labels[1]

@@ -127,3 +127,16 @@ def test_a_clustering_without_merges_displaces_options_of_merges(folder, ssahc_h
         result = ssahc_here("diarize", folder / "x", folder / "o", *given, flag)
         assert result.returncode == 0, result.stderr
         assert 'resegmentation = "none"' in (folder / "o" / "config.toml").read_text()
+
+
+def test_a_run_says_why_networks_were_not_trained_and_where_xmeans_fails(
+    folder, ssahc_here
+):
+    given = ("--model-dir", folder / "model", "--min-xvectors", 10_000)
+    xmeans = ("--final-clustering", "xmeans")
+    result = ssahc_here("diarize", folder / "x", folder / "o", *given, *xmeans)
+    assert "had too few windows to train a network (--min-xvectors)" in result.stderr
+    assert "x-means often finds too many speakers" in result.stderr
+    known = (*xmeans, "--num-speakers", 2)
+    result = ssahc_here("diarize", folder / "x", folder / "o", *given, *known)
+    assert "x-means" not in result.stderr

@@ -88,6 +88,7 @@ def test_a_model_with_a_plda_scores_by_plda(run, here, fitted, costs):
     for name in ("eer", "eer_threshold", "min_dcf", "min_dcf_threshold"):
         assert values[name] == pytest.approx(getattr(expected, name), abs=0.005)
     assert 0.01 < values["eer"] < 0.3
+    assert values["eer_percent"] == pytest.approx(100 * values["eer"])
 
 
 def test_cosine_uses_the_given_parts_of_a_model(run, here, fitted):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LOCAL = ROOT / "local"
+LOCAL = ROOT / "egs" / "callhome" / "local"
 
 
 def program(path, script):

@@ -10,28 +10,16 @@ found: FOLDER/NAME-crash-* is the input that shows it, and --replay reads it aga
 
 import argparse
 import importlib.util
+import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import traceback
 import warnings
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LINE = "{:14}{:>10}{:>8}{:>8}{:>10}{:>7}{:>9}"
-# target.py has limits of its own: libFuzzer's would count the time for which a process
-# was suspended.
-LIBFUZZER = (
-    "-timeout=1000000",
-    "-report_slow_units=1000000",
-    "-max_len=8192",
-    "-print_final_stats=1",
-    "-verbosity=1",
-)
 
 
 def main():
@@ -46,10 +34,7 @@ def main():
         sys.exit(max(replay(arguments.replay, name) for name in names))
     if importlib.util.find_spec("atheris") is None:
         sys.exit("fuzzing needs atheris: pip install 'ssahc[fuzz]'")
-    print(LINE.format("reader", "inputs", "CPU s", "edges", "features", "finds", "MB"))
-    with ThreadPoolExecutor(arguments.jobs) as threads:
-        failed = list(threads.map(partial(fuzz, arguments), names))
-    sys.exit(int(any(failed)))
+    sys.exit(fuzz(arguments, names))
 
 
 def parse():
@@ -66,66 +51,33 @@ def parse():
     return parser.parse_args()
 
 
-def fuzz(arguments, name):
-    """Fuzz one reader, print its line, and return whether it failed."""
-    from seeds import make_seeds
-
+def fuzz(arguments, names):
+    """Fuzz readers in a process that forks one for each; return its exit status."""
     keep = arguments.keep or Path("fuzz-finds")
     keep.mkdir(parents=True, exist_ok=True)
-    log = keep / f"{name}.log"
-    before = set(keep.glob(f"{name}-*"))
-    # In memory, where the system has such a place.
-    memory = Path("/dev/shm")
-    with (
-        log.open("wb") as file,
-        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place,
-    ):
-        files, corpus = Path(place, "files"), Path(place, "seeds")
-        found = keep / name if arguments.keep else Path(place, "found")
-        for folder in (files, corpus, found):
-            folder.mkdir(exist_ok=True)
-        for seed, data in make_seeds()[name].items():
-            (corpus / seed).write_bytes(data)
-        command = [
-            sys.executable,
-            HERE / "target.py",
-            name,
-            arguments.seconds,
-            files,
-            *LIBFUZZER,
-            f"-seed={arguments.seed}",
-            f"-runs={arguments.runs}",
-            f"-artifact_prefix={keep / name}-",
-            found,
-            corpus,
-        ]
-        process = subprocess.Popen(
-            [str(part) for part in command],
+    settings = {
+        "seconds": arguments.seconds,
+        "runs": arguments.runs,
+        "jobs": arguments.jobs,
+        "seed": arguments.seed,
+        "keep": str(keep),
+        "keep_corpus": arguments.keep is not None,
+        "names": names,
+    }
+    # What atheris says of every module; readers have logs of their own.
+    log = keep / "imports.log"
+    with log.open("wb") as file:
+        status = subprocess.run(
+            [sys.executable, HERE / "target.py", json.dumps(settings)],
             stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
+            stderr=file,
             # Coverage depends on the order of sets.
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    text = log.read_text("utf-8", "replace")
-    finds = sorted(set(keep.glob(f"{name}-*")) - before)
-    cpu = usage.ru_utime + usage.ru_stime
-    tried = last(r"stat::number_of_executed_units: *(\d+)", text)
-    coverage = (last(rf"\b{key}: (\d+)", text) for key in ("cov", "ft"))
-    memory_mb = usage.ru_maxrss >> 10
-    print(LINE.format(name, tried, f"{cpu:.0f}", *coverage, len(finds), memory_mb))
-    if failed := bool(finds or process.returncode):
-        print(*(f"  {path}" for path in finds), sep="\n")
-        print(*(f"  | {line}" for line in text.splitlines()[-25:]), sep="\n")
-    sys.stdout.flush()
-    return failed
-
-
-def last(pattern, text):
-    """Return the number of the last match; 0 if there is none."""
-    return int(([0, *re.findall(pattern, text)])[-1])
+            check=False,
+        ).returncode
+    if "Traceback" in (text := log.read_text("utf-8", "replace")):
+        print(text[text.index("Traceback") :])
+    return status
 
 
 def replay(path, name):

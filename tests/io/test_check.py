@@ -4,9 +4,10 @@ import subprocess
 
 import numpy as np
 import pytest
+from scipy.linalg import hadamard
 
 from ssahc.core.errors import FormatError
-from ssahc.core.types import Model
+from ssahc.core.types import Model, Plda
 from ssahc.io.ark import ArchiveWriter, write_single
 from ssahc.io.check import find_problems
 from ssahc.io.model import write_model_dir
@@ -134,14 +135,12 @@ def test_bad_vector_is_one_problem(problems, folder):
     assert "the x-vector of 'b-0' has 3 dimensions, that of 'a-0' has 4" in problem
 
 
-def test_damaged_archive_is_a_problem_for_each_vector_and_a_missing_one_once(
-    problems, folder
-):
+def test_a_truncated_or_missing_archive_is_one_problem(problems, folder, caplog):
     archive = folder / "xvector.ark"
     archive.write_bytes(archive.read_bytes()[:-40])
-    first, second = problems()
-    assert first.startswith("xvector.ark: key 'b-1': truncated")
-    assert second.startswith("xvector.ark: key 'c-0': truncated")
+    (problem,) = problems()
+    assert problem.startswith("xvector.ark: key 'b-1': truncated")
+    assert "2 x-vectors of 2 recordings cannot be read, from 'b-1'" in caplog.text
     archive.unlink()
     (problem,) = problems()
     assert problem.startswith("xvector.scp:1: archive 'xvector.ark' is neither at")
@@ -166,6 +165,32 @@ def test_bad_model_does_not_hide_the_folder(check, folder, model_dir):
     assert f"{folder}/utt2spk: no such file" in table
     _, _, (missing, *_) = check(folder, "--model-dir", folder / "nowhere")
     assert "nowhere: no such folder; expected one with mean.vec" in missing
+
+
+@pytest.mark.parametrize(
+    ("scales", "first", "scaled", "warns"),
+    [
+        ([1, 1, 1, 1], "1.00 times", None, False),
+        ([0.05, 0.05, 0.05, 0.05], "400 times", "length 0.1, not sqrt(4)", False),
+        ([0.3, 1.1, 1.1, 1.1], "11.1 times", None, True),
+    ],
+)
+def test_the_energy_that_a_plda_expects_is_compared_with_that_of_the_x_vectors(
+    check, folder, model_dir, scales, first, scaled, warns
+):
+    # All x-vectors of the folder point along the first of these directions.
+    directions = hadamard(DIM)
+    transform = np.sqrt(2) / np.array(scales)[:, None] * directions / 2
+    plda = Plda(np.zeros(DIM), transform, np.ones(DIM))
+    write_model_dir(model_dir, Model(np.zeros(DIM), np.eye(DIM), plda))
+    status, out, warnings = check(folder, "--model-dir", model_dir)
+    lines = out.splitlines()
+    assert (status, len(lines)) == (0, 2 if scaled is None else 3)
+    assert f"{model_dir}/plda: x-vectors have {first} the energy" in lines[1]
+    if scaled is not None:
+        assert scaled in lines[2]
+        assert lines[2].endswith("1.00 times")
+    assert ("the PLDA hardly fits" in "".join(warnings)) == warns
 
 
 # ---- many problems -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The presets are the rows of Table 1 of the paper, in full."""
+"""The presets are the rows of Table 1 of the paper, in full, and VBx."""
 
 import pytest
 
@@ -20,8 +20,8 @@ ROWS = {
 }
 
 
-def test_presets_are_the_rows_of_the_paper():
-    assert list_presets() == tuple(ROWS)
+def test_presets_are_the_rows_of_the_paper_and_vbx():
+    assert list_presets() == (*ROWS, "vbx")
     for name, (gamma, weight) in ROWS.items():
         learning = build(DiarizeOptions, load_preset(name, DiarizeOptions)).learning
         assert (learning.gamma, learning.lambda_) == (gamma, weight)
@@ -36,6 +36,14 @@ def test_presets_leave_nothing_of_the_method_to_defaults(name):
     pinned = list_names(LearningOptions) | list_names(FusionOptions)
     of_other_losses = list_names(LossOptions) - {"sampling"}
     assert pinned - values.keys() == {"seed"} | of_other_losses
+
+
+def test_vbx_has_the_constants_of_its_authors():
+    options = build(DiarizeOptions, load_preset("vbx", DiarizeOptions))
+    found = options.resegmentation
+    assert (found.resegmentation, options.stop().threshold) == ("vbx", -0.015)
+    assert (found.fa, found.fb, found.loop_prob) == (0.3, 17, 0.99)
+    assert (options.system, options.pca_dim) == ("cosine", 0)
 
 
 def list_names(options_class):

@@ -101,7 +101,12 @@ JUNK = (
     *("tests/__pycache__/x.cpython-311.pyc", "tests/notes.txt", ".env", "notes.txt"),
     *("corpus/a/xvector.1.ark", "out/rttm", "exp/log", ".venv/lib/site.py", "x.py.swp"),
     *("egs/callhome/exp/run.sh", "egs/callhome/steps/train.sh", "egs/notes.md"),
-    *("benchmarks/figures.csv", "local/keys", ".hypothesis/examples/x", "dist/x.whl"),
+    *(
+        "benchmarks/figures.csv",
+        "egs/callhome/local/keys",
+        ".hypothesis/examples/x",
+        "dist/x.whl",
+    ),
 )
 BUILD = """
 import sys, setuptools.build_meta

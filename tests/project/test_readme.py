@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 from scripts import ROOT
 
-from ssahc.cli import VERBS, cli
+from ssahc.cli import VERBS, cli, plot
 
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
@@ -133,6 +133,14 @@ def test_readme_is_short_and_its_links_lead_somewhere():
 def test_every_page_is_in_the_navigation():
     found = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
     assert found == set(PAGES)
+
+
+def test_the_command_line_page_has_all_verbs_in_the_order_of_the_help():
+    verbs = list(VERBS)
+    place = verbs.index("plot") + 1
+    verbs[place:place] = [f"plot {name}" for name in plot.command.commands]
+    text = (DOCS / "reference" / "command-line.md").read_text()
+    assert re.findall("<!-- help: (.+) -->", text) == verbs
 
 
 def test_the_site_builds(tmp_path):

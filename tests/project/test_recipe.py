@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -34,7 +35,7 @@ def test_tuning_is_resumed_with_the_same_options_only(folder, shell):
 
 
 class TestScore:
-    """local/score.sh."""
+    """egs/callhome/local/score.sh."""
 
     @pytest.fixture
     def rttms(self, tmp_path):
@@ -80,7 +81,7 @@ class TestScore:
 
 
 class TestMakeCallhome:
-    """local/make_callhome.sh, with stubs of Kaldi's utils."""
+    """egs/callhome/local/make_callhome.sh, with stubs of Kaldi's utils."""
 
     @pytest.fixture
     def make(self, tmp_path, shell):
@@ -218,18 +219,25 @@ class TestRecipe:
         assert len(pids.read_text().split()) == 2
 
     def test_simulated_corpus(self, tmp_path, md_eval, shell_here):
-        systems = ["spectral", "ssa1+plda"]
+        # The folder alone, as a user would copy it.
+        copy = shutil.copytree(RECIPE.parent, tmp_path / "copy", symlinks=True)
+        systems = ["ssa1+plda", "defaults"]
         options = ["--simulate", "true", "--dir", "here", "--thresholds", "-0.1 0.1"]
         options += ["--simulate-opts", "--recordings 1 --duration 60 --dim 32"]
         options += ["--systems", " ".join(systems)]
-        result = shell_here(RECIPE, *options, cwd=tmp_path)
+        result = shell_here(copy / RECIPE.name, *options, cwd=tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
         exp = tmp_path / "here" / "exp"
         table = (exp / "table1.txt").read_text()
         assert table in result.stdout
         rows = re.findall(r"^(\S.*?) {2,}([\d.]+) +([\d.]+) {3}(\S.*)$", table, re.M)
-        assert [row[0] for row in rows] == ["cosine + SC", "SSA1 + PLDA"]
-        assert [row[3] == "eigengap" for row in rows] == [True, False]
+        names = ["SSA1 + PLDA", "ssahc diarize as it is"]
+        assert [row[0] for row in rows] == names
+        assert [row[3] == "default" for row in rows] == [False, True]
+        words = " ".join(table.split())
+        for name in names:
+            counts = r"too few speakers are found in \d, too many in \d of 2 recordings"
+            assert re.search(f"{re.escape(name)}: .* {counts}", words)
         for system, (_, *rates, _) in zip(systems, rows):
             for condition, rate in zip(("known", "unknown"), rates):
                 folder = exp / system / condition

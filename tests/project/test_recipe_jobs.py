@@ -1,4 +1,4 @@
-"""local/diarize.sh: recordings in parallel jobs."""
+"""egs/callhome/local/diarize.sh: recordings in parallel jobs."""
 
 import os
 

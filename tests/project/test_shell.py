@@ -1,6 +1,7 @@
 """The shell scripts: Kaldi's contracts, kept without Kaldi."""
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from scripts import LOCAL, ROOT
 SCRIPTS = sorted(
     [
         path.relative_to(ROOT).as_posix()
-        for folder in ("egs", "local", ".ci")
+        for folder in ("egs", ".ci")
         for path in (ROOT / folder).rglob("*")
         if path.is_file()
         and (path.suffix == ".sh" or path.read_bytes().startswith(b"#!/usr/bin/env b"))
@@ -25,7 +26,9 @@ def takes_options(script):
 
 
 def test_shellcheck_finds_nothing(shell):
-    assert {".ci/run", "local/diarize.sh", "egs/callhome/path.sh"} <= set(SCRIPTS)
+    assert {".ci/run", "egs/callhome/local/diarize.sh", "egs/callhome/path.sh"} <= set(
+        SCRIPTS
+    )
     result = shell("shellcheck", "-x", *SCRIPTS, cwd=ROOT)
     assert result.stdout + result.stderr == ""
 
@@ -40,7 +43,7 @@ def test_help_shows_usage_and_defaults(script, shell):
 
 
 class TestParseOptions:
-    """local/parse_options.sh."""
+    """egs/callhome/local/parse_options.sh."""
 
     @pytest.fixture
     def parse(self, tmp_path, shell):
@@ -119,7 +122,7 @@ class TestParseOptions:
 
 
 class TestRunJobs:
-    """local/run_jobs.sh."""
+    """egs/callhome/local/run_jobs.sh."""
 
     @pytest.fixture
     def jobs(self, tmp_path, shell):
@@ -170,6 +173,15 @@ class TestRunJobs:
             options = ["--max-jobs-run", "9", "-tc", most]
             assert jobs(*options, "JOB=1:4", "x.JOB.log", *command).returncode == 0
             assert out.read_text().replace("\n", "") == expected
+
+    def test_progress_is_said_on_request(self, jobs):
+        words = ["--max-jobs-run", 1, "JOB=1:3", "x.JOB.log", "true"]
+        result = jobs("--progress", 0, *words)
+        assert re.findall(r"(\d of 3) jobs have ended", result.stderr) == [
+            "1 of 3",
+            "2 of 3",
+        ]
+        assert jobs("--progress", 60, *words).stderr == ""
 
     @pytest.mark.parametrize(
         ("words", "message"),

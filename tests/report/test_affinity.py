@@ -108,17 +108,28 @@ def test_strips_show_the_reference():
     assert above[0, 0].tolist() == above[0, 1].tolist() != above[0, 2].tolist()
 
 
-def test_ticks_are_times_and_there_is_a_colour_scale():
+def test_ticks_are_round_seconds_and_there_is_a_colour_scale():
     affinity = cosine_affinity(np.random.default_rng(0).normal(size=(101, 3)))
     figure = matplotlib_figure.Figure()
     axes = figure.add_subplot()
     draw_affinity(axes, affinity, windows(101), [Turn(0, 100, "a")])
     for axis in (axes.xaxis, axes.yaxis):
-        assert axis.get_ticklocs().tolist() == [0, 25, 50, 75, 100]
+        places = np.array([0, 20, 40, 60]) / 0.75
+        np.testing.assert_allclose(axis.get_ticklocs(), places)
         labels = [text.get_text() for text in axis.get_ticklabels()]
-        assert labels == ["0", "19", "38", "56", "75"]
+        assert labels == ["0", "20", "40", "60"]
     image, scale = axes.images[0], figure.axes[1]
     assert scale.get_ylim() == image.get_clim()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 300])
+def test_the_matrix_fills_its_axes_whatever_its_size(count):
+    affinity = cosine_affinity(np.random.default_rng(0).normal(size=(count, 3)))
+    axes = matplotlib_figure.Figure().add_subplot()
+    draw_affinity(axes, affinity, windows(count), [Turn(0, 1, "a")])
+    left, right = axes.get_xlim()
+    assert count / (right - left) > 0.95
+    assert len(axes.get_xticks()) >= 1
 
 
 def test_large_matrices_are_reduced_by_block_averages():

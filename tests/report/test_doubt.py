@@ -35,3 +35,24 @@ def test_the_speaker_at_the_centre_has_a_window_that_two_share():
     turns = [Turn(0, 1.125, "a"), Turn(1.125, 1.875, "b"), Turn(1.875, 3, "a")]
     assert main_speakers(windows(3), turns).tolist() == [1, 2, 1]
     assert main_speakers(np.array([[7.0, 8.0], [1.0, 1.0]]), turns).tolist() == [0, 0]
+
+
+def test_main_speakers_are_found_for_windows_in_any_order_and_nested():
+    random = np.random.default_rng(0)
+    starts = random.uniform(0, 20, 60)
+    segments = np.column_stack([starts, starts + random.choice([0.5, 1.5, 9.0], 60)])
+    turns = [
+        Turn(start, start + length, str(speaker))
+        for start, length, speaker in zip(
+            random.uniform(0, 20, 40),
+            random.uniform(0, 3, 40),
+            random.integers(4, size=40),
+        )
+    ]
+    names = sorted({turn.speaker for turn in turns})
+    for (start, end), found in zip(segments, main_speakers(segments, turns)):
+        seconds = [0.0] * (1 + len(names))
+        for turn in turns:
+            shared = min(end, turn.end) - max(start, turn.start)
+            seconds[1 + names.index(turn.speaker)] += max(shared, 0.0)
+        assert seconds[found] >= max(seconds) - 1e-4

@@ -9,9 +9,12 @@ from ssahc.cli.sweep_table import write_sweep
 from ssahc.core.types import Turn
 from ssahc.io.rttm import write_rttm
 from ssahc.pipeline.tune import Sweep
+from ssahc.report.palette import speaker_color
 from ssahc.report.rates import save_speakers
 from ssahc.scoring.breakdown import break_down
 from ssahc.scoring.der import Score
+
+to_hex = pytest.importorskip("matplotlib.colors").to_hex
 
 
 def scored(rate):
@@ -32,6 +35,11 @@ def test_bars_of_a_sweep(ssahc_here, tmp_path, drawn):
     (legend,) = drawn[0].legends
     assert [text.get_text() for text in legend.texts] == ["0.2", "0.4"]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "0.1"]
+    colors = [to_hex(bars[0].get_facecolor()).upper() for bars in axes.containers]
+    assert colors == [speaker_color(0), speaker_color(1)]
+    (star,) = axes.lines
+    bar = axes.containers[0][0]
+    assert star.get_xydata().tolist() == [[bar.get_x() + bar.get_width() / 2, 5.0]]
 
 
 def test_curves_over_thresholds(ssahc_here, tmp_path, drawn):
@@ -44,18 +52,39 @@ def test_curves_over_thresholds(ssahc_here, tmp_path, drawn):
     for tables in ([one], [one, two]):
         assert ssahc_here("plot", "thresholds", *tables, picture).returncode == 0
     alone, both = drawn
-    (line,) = alone.axes[0].lines
+    line, star = alone.axes[0].lines
     assert dict(zip(*line.get_data())) == rates
-    assert line.get_markevery() == [2], "the minimum is marked"
+    assert star.get_xydata().tolist() == [[0.1, 4.0]]
     left, right = alone.axes[0].get_xlim()
     assert -1 < left < 0 < 0.2 < right < 1, "rates far above it are cut off"
-    assert alone.axes[0].get_xlabel() == "threshold"
+    assert alone.axes[0].get_xlabel() == "threshold (unit of the affinity)"
     assert not alone.legends
     labels = [text.get_text() for text in both.legends[0].texts]
     weights = ("fusion-weight 0.3", "fusion-weight 0.5")
     assert labels == [str(one), *(f"{two}, {weight}" for weight in weights)]
-    heights = [line.get_ydata() for line in both.axes[0].lines]
-    np.testing.assert_allclose(heights[1], [0.4, 0.5])
+    *lines, star = both.axes[0].lines
+    assert len(lines) == 3, "one point alone is marked"
+    np.testing.assert_allclose(lines[1].get_ydata(), [0.4, 0.5])
+    np.testing.assert_allclose(star.get_xydata(), [[0.1, 0.4]])
+
+
+@pytest.mark.parametrize(
+    ("config", "unit"),
+    [
+        ('system = "plda"', "log-likelihood ratio"),
+        ('system = "cosine"', "cosine"),
+        ('system = "ssahc+plda"\nresegmentation = "vb"', "nats per speaker"),
+    ],
+)
+def test_the_config_beside_a_table_tells_the_unit_of_thresholds(
+    ssahc_here, tmp_path, drawn, config, unit
+):
+    table = tmp_path / "tuning.csv"
+    write_sweep(table, Sweep(("threshold",), {(0.0,): scored(9.0)}))
+    (tmp_path / "config.toml").write_text(config)
+    picture = tmp_path / "p.png"
+    assert ssahc_here("plot", "thresholds", table, picture).returncode == 0
+    assert drawn[0].axes[0].get_xlabel() == f"threshold ({unit})"
 
 
 def test_bars_by_number_of_speakers_match_score(ssahc_here, tmp_path, drawn):

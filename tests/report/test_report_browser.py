@@ -172,3 +172,12 @@ def test_the_page_fits_the_window(browser):
             "e => e.getBoundingClientRect().right > innerWidth && "
             "!e.closest('.scroll')).map(e => e.outerHTML.slice(0, 80))"
         )
+        assert not browser.execute_script(
+            "return [...document.querySelectorAll('.names')].filter(names => {"
+            "  const right = e => e.getBoundingClientRect().right;"
+            "  const left = e => e.getBoundingClientRect().left;"
+            "  const rows = [...names.querySelectorAll('b')].map(right);"
+            "  const lanes = [...names.querySelectorAll('span')].map(left);"
+            "  return lanes.length && Math.max(...rows) > Math.min(...lanes);"
+            "}).length"
+        ), "names of rows and of speakers overlap"

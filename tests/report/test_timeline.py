@@ -141,7 +141,8 @@ def test_odd_names_are_drawn_literally_or_escaped(tmp_path):
     save_timeline(tmp_path / "t.svg", odd, analysis)
     summary = break_down({"r": Score(10.0, missed=1.0)}, {"r": 1})
     save_speakers(tmp_path / "s.svg", {odd: summary, "other": summary})
-    save_curves(tmp_path / "c.svg", {odd: {0.0: 1.0}, "other": {0.0: 2.0}}, "x")
+    curves = {odd: {0.0: 1.0}, "other": {0.0: 2.0}}
+    save_curves(tmp_path / "c.svg", curves, "x", (odd, 0.0))
     for picture in ("t.svg", "s.svg", "c.svg"):
         text = minidom.parse(str(tmp_path / picture)).toxml()
         assert printable(odd) in text

@@ -15,11 +15,8 @@ from ssahc.core.errors import UsageError
 from ssahc.core.types import Model
 from ssahc.resegmentation.merge_path import Candidate
 from ssahc.resegmentation.observations import Observations
-from ssahc.resegmentation.resegment import (
-    Resegmentation,
-    ResegmentationOptions,
-    resegment,
-)
+from ssahc.resegmentation.options import ResegmentationOptions
+from ssahc.resegmentation.resegment import Resegmentation, resegment
 from ssahc.simulation.conversations import simulate_corpus
 from ssahc.simulation.options import SimulateOptions
 

@@ -178,7 +178,7 @@ def test_invalid_options_are_refused():
     for options, message in (
         ({"nj": 10**10}, "nj must be between 1 and 4,096, found 10000000000"),
         ({"nj": 2, "dask": "dask://host:1"}, "leave out --nj"),
-        ({"dask": "tcp://host:1"}, "must be dask://HOST:PORT"),
+        ({"dask": "host:1"}, "must be dask://HOST:PORT or tcp://HOST:PORT"),
     ):
         with pytest.raises(UsageError, match=message):
             RunningOptions(**options)

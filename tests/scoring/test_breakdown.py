@@ -121,14 +121,18 @@ def summaries(corpus):
 
 
 def values(score):
-    """A score in the formats for machines."""
+    """A score in the formats for machines, which have six digits."""
     seconds = {name: getattr(score, name) for name in SECONDS}
     percent = {
         f"{name}_percent": 100 * getattr(score, name) / score.scored
         for name in SECONDS[1:]
     }
     rates = {"der": score.der, "jer": score.jer, "speakers": score.speakers}
-    return seconds | percent | rates
+    return rounded(seconds | percent | rates)
+
+
+def rounded(rates):
+    return {name: round(value, 6) for name, value in rates.items()}
 
 
 def test_json_and_csv_hold_all_scores(score, summaries):
@@ -140,7 +144,7 @@ def test_json_and_csv_hold_all_scores(score, summaries):
     assert document["recordings"] == {name: values(one) for name, one in table.items()}
 
     def expected(summary):
-        mean = {"der": summary.mean_der, "jer": summary.mean_jer}
+        mean = rounded({"der": summary.mean_der, "jer": summary.mean_jer})
         count = {"num_recordings": summary.recordings}
         return count | {"pooled": values(summary.pooled), "mean": mean}
 

@@ -13,6 +13,7 @@ e.g.: $0 JOB=1:8 exp/log/diarize.JOB.log ssahc diarize data/split8/JOB exp/JOB
 
 Options:
   --max-jobs-run <n>   # at most so many at the same time (default: the processors)
+  --progress <seconds> # say at most this often how many have ended (default: never)
   others               # those of queue.pl (--mem 4G, --gpu 1, -V, ...) have no effect
 
 Unlike run.pl, it hands arguments on untouched: a pipe needs bash -c 'one | two'."
@@ -28,6 +29,7 @@ if [[ $1 == --help || $1 == -h ]]; then
 fi
 
 max_jobs=
+every=
 name=
 first=1
 last=1
@@ -38,6 +40,11 @@ for _ in 1 2; do
       --max-jobs-run | -tc)
         [[ $2 =~ ^[1-9][0-9]*$ ]] || fail "$1 takes a number above 0, found \"$2\""
         if [[ -z $max_jobs || $2 -lt $max_jobs ]]; then max_jobs=$2; fi
+        shift 2
+        ;;
+      --progress)
+        [[ $2 =~ ^(0|[1-9][0-9]*)$ ]] || fail "$1 takes a number of seconds, found \"$2\""
+        every=$2
         shift 2
         ;;
       -V) shift ;;
@@ -101,14 +108,25 @@ trap 'for group in $(jobs -p); do kill -TERM -- "-$group"; done; wait; exit 143'
 # A log of an earlier run must not speak for a job that never started.
 for ((number = first; number <= last; number++)); do rm -f "$(log_of "$number")" 2> /dev/null; done
 running=0
-for ((number = first; number <= last; number++)); do
-  if ((running >= max_jobs)); then
-    wait -n
-    running=$((running - 1))
+ended=0
+said=$SECONDS
+all=$((last - first + 1))
+wait_for_one() {
+  wait -n
+  running=$((running - 1))
+  ended=$((ended + 1))
+  if [[ -n $every ]] && ((SECONDS - said >= every && ended < all)); then
+    said=$SECONDS
+    echo "$0: $ended of $all jobs have ended, after $SECONDS s; about" \
+      "$((SECONDS * (all - ended) / ended)) s left" >&2
   fi
+}
+for ((number = first; number <= last; number++)); do
+  if ((running >= max_jobs)); then wait_for_one; fi
   run_job "$number" "$@" &
   running=$((running + 1))
 done
+while ((running > 0)); do wait_for_one; done
 wait
 
 failed=()

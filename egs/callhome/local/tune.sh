@@ -23,9 +23,9 @@ Options:
                          # options (default: $resume)
   --thresholds <list>    # to try, separated by spaces (default: those of ssahc tune)"
 
-# shellcheck source=local/parse_options.sh
+# shellcheck source=egs/callhome/local/parse_options.sh
 . "$(dirname "$0")/parse_options.sh"
-# shellcheck source=local/jobs.sh
+# shellcheck source=egs/callhome/local/jobs.sh
 . "$(dirname "$0")/jobs.sh"
 check_numbers 1 nj
 

@@ -22,7 +22,7 @@ Options:
   --md-eval <path>                # md-eval.pl (default: that of Kaldi's sctk, that on the
                                   # path, or that of Debian's package sctk)"
 
-# shellcheck source=local/parse_options.sh
+# shellcheck source=egs/callhome/local/parse_options.sh
 . "$(dirname "$0")/parse_options.sh"
 
 if [[ $# -lt 2 || $# -gt 3 ]]; then

@@ -27,9 +27,9 @@ Options:
 The exit status is 0 if all recordings are done, 1 if some failed (each is named, the
 others are written), 2 if none is done."
 
-# shellcheck source=local/parse_options.sh
+# shellcheck source=egs/callhome/local/parse_options.sh
 . "$(dirname "$0")/parse_options.sh"
-# shellcheck source=local/jobs.sh
+# shellcheck source=egs/callhome/local/jobs.sh
 . "$(dirname "$0")/jobs.sh"
 check_numbers 1 nj
 

@@ -21,7 +21,7 @@ Options:
   --key <dir>      # the unpacked key (default: it is downloaded to <data-dir>/local)
   --key-url <url>  # from here (default: $key_url)"
 
-# shellcheck source=local/parse_options.sh
+# shellcheck source=egs/callhome/local/parse_options.sh
 . "$(dirname "$0")/parse_options.sh"
 
 if [[ $# -ne 2 ]]; then
