@@ -157,6 +157,7 @@ def cluster_windows(
     *,
     history: MergeHistory | None = None,
     seed: int = 0,
+    cost: DiscriminativeCost | None = None,
     resegmentation: ResegmentationOptions = ResegmentationOptions(),
 ) -> IntArray:
     """Cluster the windows of one recording.
@@ -168,7 +169,7 @@ def cluster_windows(
         The known number of speakers, or bounds on it. The threshold applies to
         affinities, for ahc; all others estimate the number by a rule of their own.
     method : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
-    history, seed, resegmentation
+    history, seed, cost, resegmentation
         As for `run_clustering`.
 
     Returns
@@ -193,7 +194,13 @@ def cluster_windows(
     if method == "vb" and stop.threshold is not None:
         stop = replace(stop, threshold=DEFAULT_THRESHOLD)
     return run_clustering(
-        windows, stop, method, history=history, seed=seed, resegmentation=resegmentation
+        windows,
+        stop,
+        method,
+        history=history,
+        seed=seed,
+        cost=cost,
+        resegmentation=resegmentation,
     ).labels
 
 
