@@ -19,10 +19,10 @@ from ssahc.runtime.jit import compiled
 
 # The largest affinities, times this weight, stay within float32.
 LARGEST_WEIGHT = 1e10
-# Merges per call of the compiled loop: this many plus an eighth of the clusters.
-_AT_ONCE = 10
-# Bounds have room for rounding errors of this share of them.
-_ROUNDING = 1e-5
+# Merges per call of the compiled loop: this many plus half of the clusters.
+_AT_ONCE = 16
+# Above any cost.
+_LARGEST = np.finfo(np.float32).max
 # Above any number of clusters or windows.
 _NO_LIMIT = np.iinfo(np.int64).max
 
@@ -31,8 +31,8 @@ _NO_LIMIT = np.iinfo(np.int64).max
 class DiscriminativeCost:
     """lambda (`weight`) and Kc (`neighbors`) of Eq. 2, and where it takes over.
 
-    With more than `below` clusters the nearest pair is merged: Eq. 2 takes memory in
-    proportion to the square of the number of clusters, and time to its cube.
+    With more than `below` clusters the nearest pair is merged, since Eq. 2 takes memory
+    in proportion to the square of the number of clusters.
     """
 
     weight: float
@@ -64,9 +64,9 @@ def _merge_by_eq2(
     sizes, ids = clusters.sizes[slots], np.arange(count)
     merges, averages = np.zeros((count, 2), np.int64), np.zeros(count, np.float32)
     fewest = stop.num_speakers or stop.min_speakers
-    # A compiled loop cannot be interrupted (Ctrl-C), so it returns now and then.
+    # The compiled loop returns now and then, to drop slots that are no longer used.
     while left == goal > fewest:
-        goal = max(fewest, left - left // 8 - _AT_ONCE)
+        goal = max(fewest, left // 2 - _AT_ONCE)
         left = _merge_cheapest(
             sums,
             sizes,
@@ -77,7 +77,7 @@ def _merge_by_eq2(
             np.float32(-np.inf if stop.threshold is None else stop.threshold),
             _NO_LIMIT if stop.max_speakers is None else stop.max_speakers,
             _NO_LIMIT if clusters.largest is None else clusters.largest,
-            cost.weight,
+            np.float32(cost.weight),
             min(cost.neighbors, count),
         )
         living = np.flatnonzero(sizes)
@@ -97,7 +97,7 @@ def _merge_cheapest(
     threshold: np.float32,
     most: int,
     largest: int,
-    weight: float,
+    weight: np.float32,
     neighbors: int,
 ) -> int:
     """Merge the cheapest pair repeatedly; return the number of clusters left.
@@ -107,96 +107,138 @@ def _merge_cheapest(
     are overwritten; a union takes the slot of its first part, and the size of the other
     part becomes 0.
 
-    Rivals are searched only for pairs whose cost may be the smallest: the nearest rival
-    is at least as near as a near neighbour of either part, and no rival is farther than
-    the smallest average affinity of all pairs.
+    All rivals of a pair are searched only if its cost may be the smallest. If only the
+    clusters nearest to one of its parts may be rivals, the cost is a lower bound, which
+    is mostly tight and changes only with these clusters. Rounding does not break it, as
+    both costs take the same steps, and float32 addition is monotonic.
     """
     count = left = len(ids)
-    nothing = np.float32(-np.inf)
-    between, smallest = np.full((count, count), nothing), 0.0
-    for p in range(count):
-        for q in range(count):
-            if p != q:
-                average = sums[p, q] / np.float32(sizes[p] * sizes[q])
-                smallest = min(smallest, average)
-                if sizes[p] + sizes[q] <= largest:
-                    between[p, q] = average
-    # What all rivals, and all but the nearest, add to a cost at least.
-    rest = weight * (neighbors - 1) * smallest
-    least = weight * neighbors * smallest
+    nothing, infinite = np.float32(-np.inf), np.float32(np.inf)
     lengths = sizes.astype(np.float32)
-    # A near neighbour of each cluster: the nearest of those that were looked at.
-    near, nearest = np.zeros(count, np.int64), np.full(count, nothing)
-    rivals = np.empty(neighbors, np.float32)
-    while True:
-        best, cheapest, low, high, cut = nothing, np.inf, -1, -1, -np.inf
-        for p in range(count):
-            for q in range(p + 1, count if sizes[p] > 0 else 0):
-                average = between[p, q]
-                best = max(best, average)
-                if average <= cut:
-                    continue
-                if average > nearest[p]:
-                    nearest[p], near[p] = average, q
-                if average > nearest[q]:
-                    nearest[q], near[q] = average, p
-                # Two clusters that may be rivals make most pairs too expensive,
+    # The clusters nearest to each slot, one more than rivals, since the other part of a
+    # pair may be one of them; the bounds on costs that they give to pairs with each
+    # other slot. Sums with merged slots are minus infinity, their bounds infinite.
+    near = np.zeros((count, neighbors + 1), np.int64)
+    bounds = np.full((count, count), nothing)
+    # No more than the smallest bound of each slot, no less than its largest average.
+    lowest, highest = np.full(count, infinite), np.full(count, nothing)
+    # Slots whose nearest clusters are not known or have merged.
+    is_lost, seen = np.ones(count, np.bool_), np.zeros(count, np.bool_)
+    # What the functions below work in.
+    row, rivals = np.empty(count, np.float32), np.empty((neighbors, count), np.float32)
+    values = np.empty(neighbors + 1, np.float32)
+    slots = np.zeros(neighbors + 1, np.int64)
+
+    def average(p: int, q: int) -> np.float32:
+        """Return the average affinity; minus infinity if the union is too large."""
+        value = sums[p, q] / (lengths[p] * lengths[q])
+        return value if lengths[p] + lengths[q] <= largest else nothing
+
+    def take_largest(values: Float32Array, slots: IntArray) -> None:
+        """Find the largest values of the row, by increasing value, and their slots."""
+        values[:] = nothing
+        for slot in range(count):
+            if row[slot] > values[0]:
+                place = 0
+                while place + 1 < len(values) and values[place + 1] < row[slot]:
+                    values[place], slots[place] = values[place + 1], slots[place + 1]
+                    place += 1
+                values[place], slots[place] = row[slot], slot
+
+    def search(p: int) -> None:
+        """Find the clusters that are nearest to a slot, and the bounds they give."""
+        for q in range(count):
+            row[q] = sums[p, q] / (lengths[p] * lengths[q])
+        near[p] = p
+        take_largest(values, near[p])
+        # The largest affinities of each union with them, by increasing affinity; minus
+        # infinity for parts of the union, as the diagonal of `sums`.
+        rivals[:] = nothing
+        for place in range(neighbors + 1):
+            k = near[p, place]
+            for q in range(count):
                 size = lengths[p] + lengths[q]
-                limit = cheapest + average - rest
-                limit = (limit + _ROUNDING * abs(limit)) * size
-                one, other = near[p], near[q]
-                if weight * (sums[p, one] + sums[q, one]) > limit * lengths[one]:
-                    continue
-                if weight * (sums[p, other] + sums[q, other]) > limit * lengths[other]:
-                    continue
-                # or as expensive. Among these the smallest ids win, as in Kaldi.
-                i, j = (p, q) if ids[p] < ids[q] else (q, p)
-                is_later = (ids[i], ids[j]) > (ids[low], ids[high])
-                affinity = (sums[p, one] + sums[q, one]) / lengths[one]
-                bound = weight * (affinity / size) + rest - average
-                if bound == cheapest and is_later:
-                    continue
-                rivals[:] = nothing
-                for other in range(count):
-                    # Minus infinity for p and q, as the diagonal of `sums`.
-                    affinity = sums[p, other] + sums[q, other]
-                    if affinity > rivals[0] * lengths[other]:
-                        affinity /= lengths[other]
-                        k = 0
-                        while k + 1 < neighbors and rivals[k + 1] < affinity:
-                            rivals[k] = rivals[k + 1]
-                            k += 1
-                        rivals[k] = affinity
-                penalty = np.float32(0)
-                for affinity in rivals:
-                    if affinity > nothing:
-                        penalty += affinity
-                penalty /= size
-                cost = weight * penalty - average  # Eq. 2
-                if cost < cheapest or (cost == cheapest and not is_later):
-                    cheapest, low, high = cost, i, j
-                    cut = least - cheapest
-                    cut -= _ROUNDING * abs(cut)
+                row[q] = (sums[p, k] + sums[k, q]) / (size * lengths[k])
+            for rank in range(neighbors - 1, -1, -1):
+                for q in range(count):
+                    one, other = rivals[rank, q], row[q]
+                    rivals[rank, q] = other if other > one else one
+                    row[q] = one if other > one else other
+        row[:] = 0
+        for rank in range(neighbors):
+            for q in range(count):
+                rival = rivals[rank, q]
+                row[q] += rival if rival > nothing else np.float32(0)
+        lowest[p], highest[p] = infinite, nothing
+        for q in range(count):
+            bounds[p, q] = weight * row[q] - average(p, q)
+            bound = max(bounds[p, q], bounds[q, p])
+            lowest[p], lowest[q] = min(lowest[p], bound), min(lowest[q], bound)
+            highest[p] = max(highest[p], average(p, q))
+
+    def cost(p: int, q: int) -> np.float32:
+        """Return the cost of a pair, Eq. 2."""
+        for k in range(count):
+            size = lengths[p] + lengths[q]
+            row[k] = (sums[p, k] + sums[q, k]) / (size * lengths[k])
+        nearest = values[:neighbors]
+        take_largest(nearest, slots)
+        penalty = np.float32(0)
+        for affinity in nearest:
+            penalty += affinity if affinity > nothing else np.float32(0)
+        return weight * penalty - average(p, q)
+
+    while True:
+        for p in range(count):
+            if is_lost[p]:
+                search(p)
+        best = infinite
+        while best > highest.max():
+            p = int(highest.argmax())
+            best = nothing
+            for q in range(count):
+                best = max(best, average(p, q))
+            highest[p] = best
         if left <= goal or best == nothing or (best < threshold and left <= most):
             return left
+        # The lowest bound comes first, since its cost excludes most other pairs.
+        cheapest, low, high = _LARGEST, -1, -1
+        seen[:] = False
+        for turn in range(-1, count):
+            p = turn if turn >= 0 else int(lowest.argmin())
+            if seen[p] or lowest[p] > cheapest:
+                continue
+            seen[p] = True
+            lowest[p] = infinite
+            for q in range(count):
+                bound = max(bounds[p, q], bounds[q, p])
+                lowest[p] = min(lowest[p], bound)
+                if seen[q] or bound > cheapest:
+                    continue
+                # Among equal costs the smallest ids win, as in Kaldi.
+                i, j = (p, q) if ids[p] < ids[q] else (q, p)
+                is_later = (ids[i], ids[j]) > (ids[low], ids[high])
+                if bound == cheapest and is_later:
+                    continue
+                value = cost(p, q)
+                if value < cheapest or (value == cheapest and not is_later):
+                    cheapest, low, high = value, i, j
         done = len(merges) - left
         merges[done] = ids[low], ids[high]
         averages[done] = best
+        left -= 1
         ids[low] = len(merges) + done
         sizes[low] += sizes[high]
         sizes[high] = 0
         lengths[low] += lengths[high]
-        between[:, high] = between[high] = nothing
-        left -= 1
+        sums[low] += sums[high]
+        sums[:, low] = sums[low]
+        sums[high] = sums[:, high] = nothing
+        lowest[high], highest[high] = infinite, nothing
+        bounds[high], bounds[:, low] = infinite, nothing
         for p in range(count):
-            if sizes[p] > 0 and p != low:
-                union = sums[low, p] + sums[high, p]
-                sums[low, p] = sums[p, low] = union
-                average = nothing
-                if sizes[low] + sizes[p] <= largest:
-                    average = union / np.float32(sizes[low] * sizes[p])
-                between[low, p] = between[p, low] = average
-            if near[p] == low or near[p] == high:
-                near[p], nearest[p] = low, nothing
-        near[low], nearest[low] = 0, nothing
-        sums[:, high] = sums[high] = nothing
+            highest[p] = max(highest[p], average(p, low))
+            is_lost[p] = p == low
+            for k in near[p]:
+                is_lost[p] |= k == low or k == high
+        is_lost[high] = False
