@@ -20,7 +20,7 @@ from ssahc.runtime.jit import compiled
 # The largest affinities, times this weight, stay within float32.
 LARGEST_WEIGHT = 1e10
 # Merges per call of the compiled loop: this many plus half of the clusters.
-_AT_ONCE = 16
+_AT_ONCE = 4
 # Above any cost.
 _LARGEST = np.finfo(np.float32).max
 # Above any number of clusters or windows.
@@ -193,7 +193,7 @@ def _merge_cheapest(
             if is_lost[p]:
                 search(p)
         best = infinite
-        while best > highest.max():
+        while best != highest.max():
             p = int(highest.argmax())
             best = nothing
             for q in range(count):
