@@ -71,8 +71,8 @@ class LearningOptions(Options, group="Learning"):
         Increase of gamma per period.
     lambda_ : float
         Weight of the neighbouring clusters in the merging cost (Eq. 2); 0 merges the
-        closest pair. It applies below the number of first clusters, in the final
-        clustering as well.
+        closest pair. It applies in all clusterings that merge, the first and the final
+        one included.
     kc : int
         Number of neighbouring clusters in the merging cost (Eq. 2).
     eta : float
@@ -120,9 +120,9 @@ class LearningOptions(Options, group="Learning"):
         check_taken(self.loss, self)
         check_loss(self.loss, self.objective, self.triplets)
 
-    def cost(self, below: int) -> DiscriminativeCost:
-        """Return the merging cost of Eq. 2 for merges from `below` clusters on."""
-        return DiscriminativeCost(self.lambda_, self.kc, below)
+    def cost(self) -> DiscriminativeCost:
+        """Return the merging cost of Eq. 2."""
+        return DiscriminativeCost(self.lambda_, self.kc)
 
 
 @dataclass(frozen=True, repr=False)

@@ -121,7 +121,7 @@ class _Recording:
         # 2. Single windows are merged to N^0 clusters, or clustered in another way.
         history = None
         if options.guard or options.clustering == "ahc":
-            history = link(self.affinity)
+            history = link(self.affinity, cost=options.cost())
         self.clusters = task.cluster(self.affinity, self._stop(0), history)
         self.first_count = self.num_clusters
         if self.first_count in (1, count):
@@ -169,7 +169,8 @@ class _Recording:
         if outcome.learned:
             learned = cosine_affinity(training.embeddings)
             if options.guard:
-                separation = self._separation(link(learned))
+                history = link(learned, cost=options.cost())
+                separation = self._separation(history)
                 if separation < self.separation:
                     outcome = replace(outcome, stopped="worse_clusters")
                 self.separation = separation
@@ -182,8 +183,7 @@ class _Recording:
             return
         # 6. By these the clusters are merged on, to N^p; if that is N*, or nothing is
         # left to tell apart, no further period follows.
-        cost = options.cost(self.first_count)
-        history = link(learned, start=self.clusters, cost=cost)
+        history = link(learned, start=self.clusters, cost=options.cost())
         self.clusters = history.cut(self._stop(period))[self.clusters]
         self.is_done = self.num_clusters in (1, self.task.num_speakers)
 

@@ -155,6 +155,7 @@ def cluster_windows(
     *,
     history: MergeHistory | None = None,
     seed: int = 0,
+    cost: DiscriminativeCost | None = None,
     resegmentation: ResegmentationOptions = ResegmentationOptions(),
 ) -> IntArray:
     """Cluster the windows of one recording.
@@ -166,7 +167,7 @@ def cluster_windows(
         The known number of speakers, or bounds on it. The threshold applies to
         affinities, for ahc; all others estimate the number by a rule of their own.
     method : {"ahc", "kmeans", "xmeans", "spectral", "vb"}
-    history, seed, resegmentation
+    history, seed, cost, resegmentation
         As for `run_clustering`.
 
     Returns
@@ -194,7 +195,13 @@ def cluster_windows(
             stop, threshold=DEFAULT_THRESHOLD if default is None else default
         )
     return run_clustering(
-        windows, stop, method, history=history, seed=seed, resegmentation=resegmentation
+        windows,
+        stop,
+        method,
+        history=history,
+        seed=seed,
+        cost=cost,
+        resegmentation=resegmentation,
     ).labels
 
 

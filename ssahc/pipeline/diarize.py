@@ -228,14 +228,12 @@ class _Stages:
                 f"recording {recording.id!r}: {counted(len(affinity), 'window')}, "
                 "clustered without the matrix of all pairs"
             )
-        # Eq. 2 decides below the number of clusters that were learned from.
-        below = learned.periods[0].num_clusters if learned.periods else 0
         clustering = run_clustering(
             prepare_windows(self.xvectors, recording.segments, affinity, method),
             options.stop(),
             method,
             seed=options.learning.seed,
-            cost=options.learning.cost(below),
+            cost=options.learning.cost() if options.system in LEARNING else None,
             ahc=options.ahc,
             resegmentation=options.resegmentation,
             progress=self.progress,
@@ -274,7 +272,12 @@ def make_learning_task(
         method = options.clustering
         windows = prepare_windows(xvectors, recording.segments, affinity, method)
         return cluster_windows(
-            windows, stop, method, history=history, seed=options.seed
+            windows,
+            stop,
+            method,
+            history=history,
+            seed=options.seed,
+            cost=options.cost(),
         )
 
     return LearningTask(recording.id, xvectors, cluster, num_speakers)

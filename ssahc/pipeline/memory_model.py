@@ -13,6 +13,8 @@ _BYTES_A_WINDOW, _BYTES_A_WINDOW_LEARNING = 1000, 7000
 # Bytes per pair of windows: average linkage on a matrix, spectral clustering, and lists
 # of all pairs within clusters.
 _DENSE, _SPECTRAL, _LISTED = 20, 54, 12
+# Bytes per pair of clusters that merge by Eq. 2.
+_BY_COST = 20
 
 
 def working_set(
@@ -23,6 +25,8 @@ def working_set(
     arrays = _ARRAYS_LEARNING if learns else _ARRAYS
     window = _BYTES_A_WINDOW_LEARNING if learns else _BYTES_A_WINDOW
     pairs = num_windows**2 * _bytes_a_pair(num_windows, options, has_scores)
+    if learns and options.learning.lambda_ > 0:
+        pairs += min(num_windows, options.learning.cost().below) ** 2 * _BY_COST
     return num_windows * (8 * arrays * dim + window) + pairs
 
 

@@ -7,6 +7,9 @@ import pytest
 from learn_alone import learn_alone
 
 from ssahc.api import diarize_recording, make_options
+from ssahc.clustering.ahc import link
+from ssahc.clustering.discriminative import DiscriminativeCost
+from ssahc.clustering.stopping import Stop
 from ssahc.core.types import NO_MODEL, Recording
 from ssahc.learning.optimizer import Training, train_networks
 from ssahc.learning.options import LearningOptions
@@ -85,21 +88,36 @@ def test_a_period_that_fails_keeps_the_last_affinities(recording, model, monkeyp
     np.testing.assert_array_equal(learned.affinity.dense(), good.affinity.dense())
 
 
-def test_the_merging_cost_reaches_the_last_clustering(recording, model):
-    base = {"init_threshold": 0.6, "num_speakers": 2, "system": "ssahc"}
-    plain = diarize_recording(recording, model, make_options(**base))
-    steered = diarize_recording(recording, model, make_options(lambda_=1.0, **base))
-    below = plain.learning[0].num_clusters
-    np.testing.assert_array_equal(plain.affinity.dense(), steered.affinity.dense())
-    same = (plain.history.merges == steered.history.merges).all(axis=1)
-    until = len(recording) - below
-    assert same[:until].all(), "above N0 merges are plain"
-    assert not same[until:].all()
+def test_all_clusterings_merge_by_the_cost(recording, model):
+    options = {"system": "ssahc", "lambda_": 0.2, "init_threshold": 0.5}
+    result = diarize_recording(recording, model, make_options(**options))
+    start = learn_alone(recording, model, UNTRAINED).affinity
+    cost = DiscriminativeCost(0.2, 1)
+    first, last = link(start, cost=cost), link(result.affinity, cost=cost)
+    at_threshold = Stop(threshold=0.5)
+    assert result.learning[0].num_clusters == first.num_clusters(at_threshold)
+    assert first.num_clusters(at_threshold) != link(start).num_clusters(at_threshold)
+    np.testing.assert_array_equal(result.history.merges, last.merges)
+    # Eq. 2 decides from single windows on.
+    plain = link(result.affinity).merges
+    different = (last.merges != plain).any(axis=1)
+    assert different[: len(recording) // 2].any()
+    # It is an option of learning.
+    options = make_options(system="cosine", lambda_=0.2)
+    cosine = diarize_recording(recording, model, options)
+    merges = link(cosine.affinity).merges
+    np.testing.assert_array_equal(cosine.history.merges, merges)
 
 
-def test_the_merging_cost_reaches_the_periods(recording, model):
-    plain = LearningOptions(periods=3, init_threshold=0.7)
-    options = (plain, replace(plain, lambda_=1.0))
-    plain, steered = (learn_alone(recording, model, option) for option in options)
-    assert plain.periods[0] == steered.periods[0]
-    assert plain.periods[1] != steered.periods[1]
+def test_later_periods_merge_by_the_cost(recording, model):
+    options = LearningOptions(periods=2, init_threshold=0.7, lambda_=0.5)
+    learned = learn_alone(recording, model, options)
+    once = learn_alone(recording, model, replace(options, periods=1))
+    start = learn_alone(recording, model, UNTRAINED).affinity
+    clusters = link(start, cost=options.cost()).cut(Stop(threshold=0.7))
+    counts = [
+        link(once.affinity, start=clusters, cost=cost).num_clusters(Stop(threshold=0.6))
+        for cost in (options.cost(), None)
+    ]
+    assert counts[0] != counts[1]
+    assert learned.periods[1].num_clusters == counts[0]

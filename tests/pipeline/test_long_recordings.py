@@ -5,6 +5,8 @@ import pytest
 
 from ssahc.api import UsageError, diarize_recording, make_options
 from ssahc.backend.affinity import FactoredAffinity
+from ssahc.clustering.discriminative import DiscriminativeCost
+from ssahc.learning.options import LearningOptions
 
 SYSTEMS = {
     "cosine": {"system": "cosine"},
@@ -26,6 +28,11 @@ def test_labels_are_those_of_the_matrix_which_is_not_made(
     recording, model, monkeypatch, system, speakers
 ):
     values = SYSTEMS[system] | speakers
+
+    def make_cost(options):
+        return DiscriminativeCost(options.lambda_, options.kc, below=20)
+
+    monkeypatch.setattr(LearningOptions, "cost", make_cost)
     dense = diarize(recording, model, values)
     make = FactoredAffinity.dense
 
