@@ -102,7 +102,8 @@ def fit_unlabelled(
         _logger.info(f"{reason}; a general within-speaker variance is assumed")
     else:
         pairs = counted(sums.num_pairs, "pair")
-        _logger.info(f"learned from {pairs} of neighbouring windows")
+        level = logging.INFO if strict else logging.DEBUG
+        _logger.log(level, f"learned from {pairs} of neighbouring windows")
     return _make_model(
         sums, sums.mean if mean is None else mean, has_pairs=reason is None
     )

@@ -56,7 +56,7 @@ from ssahc.core.options import Options
 from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.files import refuse_input
-from ssahc.io.model import MEAN, PLDA, TRANSFORM, write_model_dir
+from ssahc.io.model import MEAN, PLDA, TRANSFORM, read_model_dir, write_model_dir
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
@@ -165,11 +165,9 @@ def _run(
     stale: Callable[[], Collection[str]],
 ) -> tuple[list[Fault], str]:
     """Diarize and write; return the recordings that failed, and what was found."""
-    given = open_inputs(run.files, run.tables, run.method.speakers)
-    folder = open_source(run.source)
-    inputs = learn_model(given, folder, run.method.system)
-    model = None if inputs is given else inputs.model
+    inputs = open_inputs(run.files, run.tables, run.method.speakers)
     run = settle_system(run, inputs)
+    folder = open_source(run.source)
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
@@ -187,14 +185,34 @@ def _run(
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
+        earlier = out_dir if resume else None
+        inputs = _complete(inputs, folder, unfinished.folder, earlier)
         faults = _diarize(folder, inputs, run, running, unfinished)
-        if model is not None:
-            # Binary, so that it is read back exactly and gives the same labels.
-            write_model_dir(
-                unfinished.folder / LEARNED_MODEL, model, file_format="binary"
-            )
         found = _write(folder, run, unfinished)
     return faults, found
+
+
+def _complete(
+    inputs: Inputs, folder: XvectorDir, unfinished: Path, earlier: Path | None
+) -> Inputs:
+    """Learn what the model lacks, if anything, and keep it among the unfinished files.
+
+    A resumed run goes on with the model that it, or the `earlier` run, has learned.
+    """
+    kept = unfinished / LEARNED_MODEL
+    if kept.is_dir():
+        return replace(inputs, model=read_model_dir(kept))
+    if earlier is not None and (earlier / LEARNED_MODEL).is_dir():
+        model = read_model_dir(earlier / LEARNED_MODEL)
+        completed = replace(inputs, model=model)
+    else:
+        completed = learn_model(inputs, folder)
+    if completed is not inputs:
+        # Binary, so that it is read back exactly; renamed, so that it is there whole.
+        part = unfinished / f"{LEARNED_MODEL}.part"
+        write_model_dir(part, completed.model, file_format="binary")
+        part.rename(kept)
+    return completed
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:

@@ -32,7 +32,6 @@ from ssahc.pipeline.options import (
     DiarizeOptions,
     SpeakerOptions,
     System,
-    choose_system,
     lacks_model,
     uses_plda,
 )
@@ -271,13 +270,9 @@ class Inputs:
         return read_scores(self.plda_scores, recording.id, recording.utterances)
 
 
-def learn_model(inputs: Inputs, folder: XvectorDir, system: System | None) -> Inputs:
-    """Learn from the recordings of a folder what the model lacks, if anything.
-
-    Raises a UsageError if the system needs a PLDA, which cannot be learned this way.
-    """
+def learn_model(inputs: Inputs, folder: XvectorDir) -> Inputs:
+    """Learn from the recordings of a folder what the model lacks, if anything."""
     model, has_scores = inputs.model, inputs.plda_scores is not None
-    choose_system(system, model, has_scores=has_scores)
     if not lacks_model(model, has_scores=has_scores):
         return inputs
     total = len(folder.utterances.keys() | folder.unlisted.keys())

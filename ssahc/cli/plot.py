@@ -81,13 +81,13 @@ def affinity(
     check_picture(picture, [ref_rttm, config, *find_inputs(run.files, run.tables)])
     folder = open_xvector_dir(xvector_dir)
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    inputs = learn_model(inputs, folder, run.method.system)
     has_scores = inputs.plda_scores is not None
     systems: tuple[System, ...] = ("cosine", "ssahc")
     if run.method.system is not None:
         systems = (run.method.system,)
     elif choose_system(None, inputs.model, has_scores=has_scores) == "ssahc+plda":
         systems = ("plda", *systems)
+    inputs = learn_model(inputs, folder)
     item = _read_recording(folder, recording)
     reference = None
     if ref_rttm is not None:

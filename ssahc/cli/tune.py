@@ -186,14 +186,13 @@ def _tune(
 ) -> tuple[Sweep, list[Fold], list[Fault]]:
     """Sweep all recordings and write the results; return these and what failed."""
     run, protocol = options.run, options.protocol
-    folder = open_source(run.source)
-    given = open_inputs(run.files, run.tables, run.method.speakers)
-    inputs = learn_model(given, folder, run.method.system)
+    inputs = open_inputs(run.files, run.tables, run.method.speakers)
     method = settle_system(run, inputs).method
     known = run.tables.reco2num_spk is not None or method.speakers.num_speakers
     grid = make_grid(options.grid, method, known=bool(known))
     check_device(method, running)
     references = read_references(ref_rttm, protocol.uem)
+    folder = open_source(run.source)
     names = folder.utterances.keys() | folder.unlisted.keys()
     if (options.grid.folds or 0) > len(names):
         raise UsageError(
@@ -204,6 +203,7 @@ def _tune(
         _logger.info(
             f"not used for tuning: {counted(len(others), 'recording')} of {ref_rttm}"
         )
+    inputs = learn_model(inputs, folder)
     # Recordings that wait for worker processes are held in this process.
     room = method.max_bytes() / (4 * running.nj)
     done, faults = work_through(

@@ -32,7 +32,6 @@ from ssahc.pipeline.memory_model import working_set
 from ssahc.pipeline.options import (
     LEARNING,
     DiarizeOptions,
-    choose_system,
     lacks_model,
     settle,
 )
@@ -162,10 +161,7 @@ class _Stages:
     def settle(self, options: DiarizeOptions) -> DiarizeOptions:
         """Return the options with a system, if there is room in memory for it."""
         has_scores = self.given_scores is not None
-        # What is learned from the recording is no PLDA of speakers: one that a system
-        # needs must be given.
-        choose_system(options.system, self.given_model, has_scores=has_scores)
-        options = settle(options, self.xvectors.model, has_scores=has_scores)
+        options = settle(options, self.given_model, has_scores=has_scores)
         count, dim = self.recording.xvectors.shape
         needed = working_set(count, dim, options, has_scores=has_scores)
         check_room(

@@ -202,16 +202,16 @@ def choose_system(
 ) -> System:
     """Return the system that was asked for, or the best one that the inputs allow.
 
-    That is cosine where only a model without knowledge of speakers is there
-    (`fit_unlabelled`): what a network learns was worse than its start then (measured).
-    A UsageError is raised if the system needs a PLDA and there is neither one nor its
-    scores.
+    That is cosine where the model knows nothing of speakers, because it was learned
+    without labels (`fit_unlabelled`) or is to be: what a network learned was worse than
+    its start then (measured). A UsageError is raised if the system needs a PLDA and
+    there is neither one nor its scores.
     """
     has_plda = has_scores or model.plda is not None
-    if system is None and model.plda is not None and is_isotropic(model.plda):
-        return "cosine"
     if system is None:
-        return "ssahc+plda" if has_plda else "ssahc"
+        if has_scores or (model.plda is not None and not is_isotropic(model.plda)):
+            return "ssahc+plda"
+        return "cosine" if has_plda or lacks_model(model) else "ssahc"
     if system in _NEEDS_PLDA and not has_plda:
         raise UsageError(
             f"--system {system} needs a PLDA: give --plda FILE, a --model-dir that "
@@ -220,7 +220,7 @@ def choose_system(
     return system
 
 
-def lacks_model(model: Model, *, has_scores: bool) -> bool:
+def lacks_model(model: Model, *, has_scores: bool = False) -> bool:
     """Whether a model must be learned from the recordings themselves.
 
     So it is if there is a mean at most, and there are no PLDA scores.
@@ -239,6 +239,7 @@ def settle(
 ) -> DiarizeOptions:
     """Resolve the options that depend on the inputs: system and resegmentation.
 
+    The model is the given one, even if it will be completed (`complete_model`).
     Final clustering vb becomes ahc with resegmentation. Raises a UsageError if the
     system needs a PLDA, vb a PLDA or whitening, k-means or x-means vectors, or the
     start of a network a model (`check_start`), and there is none.
@@ -251,7 +252,11 @@ def settle(
         check_start(options.learning.start, model)
     asked = options.resegmentation.resegmentation
     final, method = options.final_clustering, options.final_method()
-    knows_space = model.plda is not None or model.transform is not None
+    knows_space = (
+        model.plda is not None
+        or model.transform is not None
+        or lacks_model(model, has_scores=has_scores)
+    )
     if not knows_space:
         _refuse_vb(options, learns=system in LEARNING)
     if method in ON_VECTORS and has_scores and uses_plda(system):

@@ -28,14 +28,8 @@ from ssahc.core.types import (
 from ssahc.core.validation import flag
 from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.diarization import Diarization
-from ssahc.pipeline.diarize import complete_model, prepare_recording
-from ssahc.pipeline.options import (
-    LEARNING,
-    DiarizeOptions,
-    System,
-    choose_system,
-    settle,
-)
+from ssahc.pipeline.diarize import prepare_recording
+from ssahc.pipeline.options import LEARNING, DiarizeOptions, System, settle
 from ssahc.resegmentation.options import ResegmentationOptions
 from ssahc.scoring.der import Score
 from ssahc.scoring.label_scorer import LabelScorer, score_thresholds
@@ -206,8 +200,6 @@ def sweep_recording(
         If the grid cannot be swept, or the system lacks what it needs.
     """
     has_scores = plda_scores is not None
-    choose_system(options.system, model, has_scores=has_scores)
-    model = complete_model(model, [recording], has_scores=has_scores)
     settled = settle(options, model, has_scores=has_scores)
     _check_names(grid, settled, has_scores=has_scores)
     diarize = prepare_recording(recording, model, plda_scores=plda_scores)
