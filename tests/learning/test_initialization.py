@@ -241,7 +241,7 @@ def test_the_guard_keeps_what_stands_apart_in_the_start(corpus, known, lr):
     [
         ("paper-ssa1", (0.423173, 0.51719, 0.445881), (251.057, 613.295, 372.582)),
         (
-            "paper-ssa2-lambda0.2",
+            "paper-ssa2",
             (0.398889, 0.501298, 0.407586),
             (235.417, 547.518, 340.740),
         ),

@@ -154,7 +154,7 @@ def test_a_matrix_too_large_for_the_memory_costs_its_recording_alone(
 def test_an_allocation_that_the_system_refuses_costs_its_recording_alone(
     folder, diarize, faults_page
 ):
-    options = ("--system=ssahc", "--lambda=0.1", "--init-threshold=0.999")
+    options = ("--system=spectral",)
     diarize(*options, out="before")
     long_recording(4000)(folder / "x")
     with refused_beyond(120 * MIB):
