@@ -26,7 +26,7 @@ from ssahc.core.validation import Interval
 # X-vectors have the length that a PLDA expects up to this factor: adapted PLDAs expect
 # up to 1.11 times that of their training data, and a factor of 1.5 costs accuracy.
 _SAME_LENGTH = 1.2
-_SAME_LENGTH_OF_PRIOR = 1.5
+_SAME_LENGTH_OF_PRIOR = 2.0
 # Between-speaker share of the variance of whitened, length-normalised x-vectors, as in
 # the public PLDA of CALLHOME x-vectors.
 _SPEAKER_SHARE = 0.3
@@ -191,7 +191,7 @@ def fitting_length(plda: Plda) -> float:
     """Return the length of the x-vectors that a PLDA was trained on.
 
     That is sqrt(D), as in Kaldi's recipes, or 1, as in VBx, if the PLDA expects either
-    up to a factor of 1.2, or of 1.5 if it is the same in all directions: then it may be
+    up to a factor of 1.2, or of 2 if it is the same in all directions: then it may be
     of `fit_unlabelled`, with a wide prior in place of speakers. Otherwise it is what it
     expects: the root of the trace of its covariances and the square of its mean. Raises
     a DataError if the PLDA is singular.

@@ -28,10 +28,11 @@ _TOUCHING = 0.02
 # The prior of the within-speaker covariance counts as this many pairs per dimension.
 _PRIOR_PAIRS = 30
 # Between-speaker variance in each direction, where that between neighbouring windows of
-# a speaker is 1. Speakers of a recording were measured at 0.15 to 0.5; a wider prior
-# asks more evidence for each of them, as windows of a speaker differ more than
-# neighbours do.
-_SPEAKER_VARIANCE = 1.0
+# a speaker is 1, and what is added to it for one recording, half of it for two, and so
+# on. Speakers of a recording were measured at 0.15 to 0.5; a wider prior asks more
+# evidence for each of them, since windows of a speaker differ more than neighbours do,
+# and few recordings have a mean that is mostly one voice.
+_SPEAKER_VARIANCE, _FEW_RECORDINGS = 1.0, 0.5
 # Share of the variance of x-vectors that is within speakers, if neighbours do not tell.
 _WITHIN_SHARE = 0.5
 # Dimensions with less than this share of the largest variance are constant.
@@ -254,7 +255,8 @@ def _make_model(sums: _Sums, mean: FloatArray, *, has_pairs: bool) -> Model:
     transform[:, alive] = whitening
     # Vectors are scaled to length sqrt(d), which makes their variance 1.
     scale = np.eye(dim) / np.sqrt(share)
-    plda = Plda(np.zeros(dim), scale, np.full(dim, _SPEAKER_VARIANCE))
+    speakers = _SPEAKER_VARIANCE + _FEW_RECORDINGS / sums.num_recordings
+    plda = Plda(np.zeros(dim), scale, np.full(dim, speakers))
     return Model(_as_stored(mean), _as_stored(transform), plda)
 
 

@@ -16,7 +16,7 @@ from ssahc.core.validation import Interval, changed_fields
 from ssahc.learning.initialization import check_start
 from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.clustering import ON_VECTORS
-from ssahc.resegmentation.options import ResegmentationOptions
+from ssahc.resegmentation.options import DEFAULT_DRIFT, ResegmentationOptions
 from ssahc.runtime.device import Device
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
@@ -202,16 +202,15 @@ def choose_system(
 ) -> System:
     """Return the system that was asked for, or the best one that the inputs allow.
 
-    That is cosine where the model knows nothing of speakers, because it was learned
-    without labels (`fit_unlabelled`) or is to be: what a network learned was worse than
-    its start then (measured). A UsageError is raised if the system needs a PLDA and
-    there is neither one nor its scores.
+    That is cosine where the model knows no speakers: what a network learned was worse
+    than its start then (measured). A UsageError is raised if the system needs a PLDA
+    and there is neither one nor its scores.
     """
     has_plda = has_scores or model.plda is not None
     if system is None:
-        if has_scores or (model.plda is not None and not is_isotropic(model.plda)):
-            return "ssahc+plda"
-        return "cosine" if has_plda or lacks_model(model) else "ssahc"
+        if knows_no_speakers(model, has_scores=has_scores):
+            return "cosine"
+        return "ssahc+plda" if has_plda else "ssahc"
     if system in _NEEDS_PLDA and not has_plda:
         raise UsageError(
             f"--system {system} needs a PLDA: give --plda FILE, a --model-dir that "
@@ -227,6 +226,12 @@ def lacks_model(model: Model, *, has_scores: bool = False) -> bool:
     """
     parts = (model.transform, model.plda, model.metric)
     return not has_scores and all(part is None for part in parts)
+
+
+def knows_no_speakers(model: Model, *, has_scores: bool = False) -> bool:
+    """Whether a model was learned without labels (`fit_unlabelled`), or is to be."""
+    learned = model.plda is not None and is_isotropic(model.plda)
+    return lacks_model(model, has_scores=has_scores) or (learned and not has_scores)
 
 
 def uses_plda(system: System | None) -> bool:
@@ -271,7 +276,11 @@ def settle(
         by_default = options.system is None or system in LEARNING
         refines = knows_space and by_default and method == "ahc"
         asked = "vb" if refines else "none"
-    resegmentation = replace(options.resegmentation, resegmentation=asked)
+    drift = options.resegmentation.drift
+    if drift is None and asked == "vb":
+        unlabelled = knows_no_speakers(model, has_scores=has_scores)
+        drift = DEFAULT_DRIFT if unlabelled else 0.0
+    resegmentation = replace(options.resegmentation, resegmentation=asked, drift=drift)
     return replace(
         options, system=system, final_clustering=final, resegmentation=resegmentation
     )

@@ -68,7 +68,7 @@ def test_the_model_equals_the_definition(conversations):
     noise = np.trace(model.transform @ within @ model.transform.T)
     share = noise / (rows**2).sum(axis=1).mean()
     np.testing.assert_allclose(model.plda.transform, np.eye(12) / np.sqrt(share))
-    np.testing.assert_array_equal(model.plda.psi, np.ones(12))
+    np.testing.assert_allclose(model.plda.psi, 1 + 0.5 / len(recordings))
     assert is_isotropic(model.plda)
 
 
