@@ -16,7 +16,7 @@ from ssahc.backend.fusion import FusionOptions
 from ssahc.backend.plda import PldaOptions
 from ssahc.backend.training import TrainingOptions, fit_model
 from ssahc.backend.trials import embed, score_trials
-from ssahc.backend.unsupervised import fit_unlabelled
+from ssahc.backend.unsupervised import estimate_mean, fit_unlabelled
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
@@ -112,6 +112,7 @@ __all__ = [
     "diarize_recording",
     "embed",
     "equal_error_rate",
+    "estimate_mean",
     "fit_model",
     "fit_unlabelled",
     "make_options",
@@ -166,8 +167,9 @@ def diarize(
     segments : (N, 2) array
         Start and end of every window, in seconds.
     model : Model, optional
-        Mean, whitening and PLDA, as far as there are any. Without a mean, the
-        recording's own is subtracted.
+        Mean, whitening and PLDA, as far as there are any. If there is a mean at most,
+        the others are learned from the recording. Several recordings of an extractor
+        tell more: see `fit_unlabelled`.
     plda_scores : (N, N) array, optional
         Log-likelihood ratios that take the place of those of the model's PLDA.
     options : DiarizeOptions, optional

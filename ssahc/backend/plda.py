@@ -26,6 +26,7 @@ from ssahc.core.validation import Interval
 # X-vectors have the length that a PLDA expects up to this factor: adapted PLDAs expect
 # up to 1.11 times that of their training data, and a factor of 1.5 costs accuracy.
 _SAME_LENGTH = 1.2
+_SAME_LENGTH_OF_PRIOR = 2.0
 # Between-speaker share of the variance of whitened, length-normalised x-vectors, as in
 # the public PLDA of CALLHOME x-vectors.
 _SPEAKER_SHARE = 0.3
@@ -190,8 +191,10 @@ def fitting_length(plda: Plda) -> float:
     """Return the length of the x-vectors that a PLDA was trained on.
 
     That is sqrt(D), as in Kaldi's recipes, or 1, as in VBx, if the PLDA expects either
-    up to a factor of 1.2; otherwise what it expects: the root of the trace of its
-    covariances and the square of its mean. Raises a DataError if the PLDA is singular.
+    up to a factor of 1.2, or of 2 if it is the same in all directions: then it may be
+    of `fit_unlabelled`, with a wide prior in place of speakers. Otherwise it is what it
+    expects: the root of the trace of its covariances and the square of its mean. Raises
+    a DataError if the PLDA is singular.
     """
     try:
         loading = np.linalg.inv(plda.transform)
@@ -199,8 +202,9 @@ def fitting_length(plda: Plda) -> float:
         raise _singular() from error
     variance = (loading**2 @ (1 + plda.psi)).sum()
     expected = float(np.sqrt(variance + plda.mean @ plda.mean))
+    same = _SAME_LENGTH_OF_PRIOR if is_isotropic(plda) else _SAME_LENGTH
     for length in (float(np.sqrt(len(plda.mean))), 1.0):
-        if length / _SAME_LENGTH < expected < length * _SAME_LENGTH:
+        if length / same < expected < length * same:
             return length
     return expected
 
@@ -210,3 +214,14 @@ def isotropic_plda(dim: int) -> Plda:
     within = 1 - _SPEAKER_SHARE
     psi = np.full(dim, _SPEAKER_SHARE / within)
     return Plda(np.zeros(dim), np.eye(dim) / np.sqrt(within), psi)
+
+
+def is_isotropic(plda: Plda) -> bool:
+    """Whether a PLDA is the same in all directions.
+
+    Its scores of x-vectors of one length rise with their cosine, so that it says no
+    more about speakers than the cosine does.
+    """
+    gram = plda.transform @ plda.transform.T
+    is_equal = np.allclose(gram, gram[0, 0] * np.eye(len(gram)), rtol=1e-6)
+    return bool(is_equal and np.ptp(plda.psi) <= 1e-6 * plda.psi.max())

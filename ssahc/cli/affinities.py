@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix
-from ssahc.cli.diarize import DiarizeConfig
+from ssahc.cli.diarize import LEARNED_MODEL, DiarizeConfig
 from ssahc.cli.inputs import open_inputs, open_source
 from ssahc.cli.runner import as_fault
 from ssahc.core.errors import DataError, UsageError
@@ -45,7 +45,7 @@ def read_affinities(
     if run.write_scores and scores.is_file():
         yield from _read_stored(folder, scores, known)
     elif known:
-        yield from _recompute(run, folder.select(known))
+        yield from _recompute(run, out_dir, folder.select(known))
 
 
 def _read_stored(
@@ -68,9 +68,12 @@ def _read_stored(
 
 
 def _recompute(
-    run: DiarizeConfig, folder: XvectorDir
+    run: DiarizeConfig, out_dir: Path, folder: XvectorDir
 ) -> Iterator[RecordingAffinity | Fault]:
-    inputs = open_inputs(run.files, run.tables, run.method.speakers)
+    files = run.files
+    if (out_dir / LEARNED_MODEL).is_dir():
+        files = replace(files, model_dir=out_dir / LEARNED_MODEL)
+    inputs = open_inputs(files, run.tables, run.method.speakers)
     # The memory limit of the run does not apply to plotting.
     method = replace(run.method, max_memory=None)
     for item in read_recordings(folder):

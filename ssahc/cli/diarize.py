@@ -21,6 +21,7 @@ from ssahc.cli.inputs import (
     Source,
     SpeakerTables,
     find_inputs,
+    learn_model,
     open_inputs,
     open_source,
     refuse_same_folder,
@@ -55,6 +56,7 @@ from ssahc.core.options import Options
 from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.files import refuse_input
+from ssahc.io.model import MEAN, PLDA, TRANSFORM, read_model_dir, write_model_dir
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
@@ -62,6 +64,10 @@ from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
+
+# The model that was learned from the recordings, if none was given.
+LEARNED_MODEL = "model"
+_LEARNED = tuple(f"{LEARNED_MODEL}/{name}" for name in (MEAN, TRANSFORM, PLDA))
 
 _logger = logging.getLogger("ssahc")
 
@@ -115,8 +121,9 @@ def command(
     """Diarize the recordings of XVECTOR_DIR and write OUT_DIR/rttm.
 
     XVECTOR_DIR is the output of Kaldi's extract_xvectors.sh: xvector.scp, segments,
-    utt2spk, spk2utt. OUT_DIR also gets labels and config.toml. The number of speakers
-    is estimated unless --num-speakers or --reco2num-spk is given.
+    utt2spk, spk2utt. OUT_DIR also gets labels, config.toml and, if no model is given,
+    OUT_DIR/model, learned from all recordings. The number of speakers is estimated
+    unless --num-speakers or --reco2num-spk is given.
 
     Exit status: 0 if all recordings were processed; 1 if some failed (the others are
     written); 2 on wrong usage or if all failed (nothing is written). The results of an
@@ -139,7 +146,7 @@ def command(
 
     def find_stale() -> tuple[str, ...]:
         earlier = read_earlier(out_dir, ("labels", "rttm", *scores), "diarize")
-        return SCORES if earlier.get("write_scores") else ()
+        return _LEARNED + (SCORES if earlier.get("write_scores") else ())
 
     # Fail on what is in the way before anything is read.
     find_stale()
@@ -161,27 +168,51 @@ def _run(
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     run = settle_system(run, inputs)
     folder = open_source(run.source)
-    with_scores = run.write_scores
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
-    scores = SCORES if with_scores else stale()
-    for name in ("labels", "rttm", CONFIG, *scores):
+    scores = SCORES if run.write_scores else stale()
+    for name in ("labels", "rttm", CONFIG, *scores, *_LEARNED):
         refuse_input(out_dir / name, read, "choose another folder")
     plan = Plan(
         run,
         folder.utterances,
         read,
-        with_scores,
+        run.write_scores,
         is_sound=lambda name: first_fault(folder, name) is None,
     )
-    files = ("labels", "rttm", *SCORES)
+    files = ("labels", "rttm", *SCORES, *_LEARNED)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
+        earlier = out_dir if resume else None
+        inputs = _complete(inputs, folder, unfinished.folder, earlier)
         faults = _diarize(folder, inputs, run, running, unfinished)
         found = _write(folder, run, unfinished)
     return faults, found
+
+
+def _complete(
+    inputs: Inputs, folder: XvectorDir, unfinished: Path, earlier: Path | None
+) -> Inputs:
+    """Learn what the model lacks, if anything, and keep it among the unfinished files.
+
+    A resumed run goes on with the model that it, or the `earlier` run, has learned.
+    """
+    kept = unfinished / LEARNED_MODEL
+    if kept.is_dir():
+        return replace(inputs, model=read_model_dir(kept))
+    if earlier is not None and (earlier / LEARNED_MODEL).is_dir():
+        model = read_model_dir(earlier / LEARNED_MODEL)
+        completed = replace(inputs, model=model)
+    else:
+        completed = learn_model(inputs, folder)
+    if completed is not inputs:
+        # Binary, so that it is read back exactly; renamed, so that it is there whole.
+        part = unfinished / f"{LEARNED_MODEL}.part"
+        write_model_dir(part, completed.model, file_format="binary")
+        part.rename(kept)
+    return completed
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:

@@ -1,31 +1,38 @@
 """What verbs read besides x-vectors: the model, scores, numbers of speakers."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import sqrt
 from pathlib import Path
 from typing import Any
 
 from ssahc.backend.plda import fitting_length
+from ssahc.cli.runner import track
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.options import Options, flatten, list_options
-from ssahc.core.types import Model, Plda, Recording
+from ssahc.core.types import Fault, Model, Plda, Recording
 from ssahc.io.ark import Array
 from ssahc.io.config import read_toml
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.model import MODEL_FILES, read_model, read_model_dir
 from ssahc.io.scores import ScoreTable, open_scores, read_scores
 from ssahc.io.text import read_names, read_reco2min_max, read_reco2num_spk
-from ssahc.io.xvectors import XvectorDir, open_xvector_dir
+from ssahc.io.xvectors import XvectorDir, open_xvector_dir, read_recordings
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS
 from ssahc.pipeline.diarization import Diarization
-from ssahc.pipeline.diarize import diarize_batch, diarize_recording
+from ssahc.pipeline.diarize import (
+    complete_model,
+    diarize_batch,
+    diarize_recording,
+)
 from ssahc.pipeline.options import (
     LEARNING,
     DiarizeOptions,
     SpeakerOptions,
     System,
+    lacks_model,
     uses_plda,
 )
 from ssahc.resegmentation.options import DISPLACED_BY_RESEGMENTATION
@@ -261,6 +268,33 @@ class Inputs:
         if self.plda_scores is None or not uses_plda(system):
             return None
         return read_scores(self.plda_scores, recording.id, recording.utterances)
+
+
+def learn_model(inputs: Inputs, folder: XvectorDir) -> Inputs:
+    """Learn from the recordings of a folder what the model lacks, if anything."""
+    model, has_scores = inputs.model, inputs.plda_scores is not None
+    if not lacks_model(model, has_scores=has_scores):
+        return inputs
+    total = len(folder.utterances.keys() | folder.unlisted.keys())
+    items = track(read_recordings(folder), total, "measuring")
+    recordings = _of_one_dimension(
+        item for item in items if isinstance(item, Recording)
+    )
+    first = next(recordings, None)
+    if first is None:
+        # Diarization will say why.
+        return inputs
+    return replace(inputs, model=complete_model(model, chain([first], recordings)))
+
+
+def _of_one_dimension(items: Iterable[Recording | Fault]) -> Iterator[Recording]:
+    """Yield the recordings with the dimension of the first; others become faults."""
+    dim: int | None = None
+    for item in items:
+        if isinstance(item, Recording):
+            dim = dim or item.xvectors.shape[1]
+            if item.xvectors.shape[1] == dim:
+                yield item
 
 
 def open_inputs(

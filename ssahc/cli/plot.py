@@ -9,7 +9,7 @@ import click
 
 from ssahc.cli.diarize import DiarizeConfig
 from ssahc.cli.groups import VerbGroup
-from ssahc.cli.inputs import CONFLICTS, find_inputs, open_inputs
+from ssahc.cli.inputs import CONFLICTS, find_inputs, learn_model, open_inputs
 from ssahc.cli.parsing import (
     PATH,
     Verb,
@@ -30,7 +30,7 @@ from ssahc.cli.sweep_table import draw_bars, draw_curves, read_sweep, threshold_
 from ssahc.core.errors import DataError, UsageError, counted, printable
 from ssahc.core.types import Fault, Recording, Turn
 from ssahc.io.rttm import read_rttm
-from ssahc.io.xvectors import open_xvector_dir, read_recordings
+from ssahc.io.xvectors import XvectorDir, open_xvector_dir, read_recordings
 from ssahc.pipeline.options import System, choose_system
 from ssahc.report.figure import check_picture
 from ssahc.report.overview import share_speech
@@ -79,6 +79,7 @@ def affinity(
         DiarizeConfig, given, config=config, preset=preset, displaces=CONFLICTS
     )
     check_picture(picture, [ref_rttm, config, *find_inputs(run.files, run.tables)])
+    folder = open_xvector_dir(xvector_dir)
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     has_scores = inputs.plda_scores is not None
     systems: tuple[System, ...] = ("cosine", "ssahc")
@@ -86,7 +87,8 @@ def affinity(
         systems = (run.method.system,)
     elif choose_system(None, inputs.model, has_scores=has_scores) == "ssahc+plda":
         systems = ("plda", *systems)
-    item = _read_recording(xvector_dir, recording)
+    inputs = learn_model(inputs, folder)
+    item = _read_recording(folder, recording)
     reference = None
     if ref_rttm is not None:
         reference = _turns_of(recording, read_rttm(ref_rttm).turns, ref_rttm)
@@ -114,9 +116,8 @@ def _optional(paths: tuple[Path, ...]) -> Path | None:
     return paths[0] if paths else None
 
 
-def _read_recording(xvector_dir: Path, name: str) -> Recording:
-    folder = open_xvector_dir(xvector_dir).select([name])
-    item = next(read_recordings(folder))
+def _read_recording(folder: XvectorDir, name: str) -> Recording:
+    item = next(read_recordings(folder.select([name])))
     if isinstance(item, Fault):
         raise DataError(f"recording {name!r}: {item.reason}")
     return item

@@ -18,6 +18,7 @@ from ssahc.cli.diarize import (
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
+    learn_model,
     open_inputs,
     open_source,
     refuse_same_folder,
@@ -202,6 +203,7 @@ def _tune(
         _logger.info(
             f"not used for tuning: {counted(len(others), 'recording')} of {ref_rttm}"
         )
+    inputs = learn_model(inputs, folder)
     # Recordings that wait for worker processes are held in this process.
     room = method.max_bytes() / (4 * running.nj)
     done, faults = work_through(

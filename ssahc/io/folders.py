@@ -62,16 +62,23 @@ def staging_folder(unfinished: Path) -> Iterator[Path]:
 
 
 def remove_stale(source: Path, target: Path, names: Iterable[str]) -> None:
-    """Remove files of an earlier run from `target` that `source` does not replace."""
+    """Remove files of an earlier run from `target` that `source` does not replace.
+
+    So are folders below `target` that are empty then.
+    """
     for name in names:
         if not (source / name).exists():
             (target / name).unlink(missing_ok=True)
+            if (target / name).parent != target:
+                with suppress(OSError):
+                    (target / name).parent.rmdir()
 
 
 def move_files(source: Path, target: Path, names: Iterable[str]) -> None:
     """Move those of the files that exist to a folder of the same file system."""
     for name in names:
         if (source / name).exists():
+            (target / name).parent.mkdir(exist_ok=True)
             (source / name).replace(target / name)
     _sync_names(target)
 

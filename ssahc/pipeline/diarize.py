@@ -1,13 +1,14 @@
 """One recording from x-vectors to speaker turns: the module that joins all stages."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix, cosine_affinity
 from ssahc.backend.fusion import fuse
 from ssahc.backend.plda import PldaOptions, match_length, plda_affinity
 from ssahc.backend.prepared import PreparedXvectors
+from ssahc.backend.unsupervised import fit_unlabelled
 from ssahc.clustering.ahc import has_factored_linkage, is_steered
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
@@ -28,7 +29,12 @@ from ssahc.learning.ssa import Learned, LearningTask, learn_batch
 from ssahc.pipeline.clustering import cluster_windows, prepare_windows, run_clustering
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.memory_model import working_set
-from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle
+from ssahc.pipeline.options import (
+    LEARNING,
+    DiarizeOptions,
+    lacks_model,
+    settle,
+)
 from ssahc.resegmentation.resegment import Resegmentation
 from ssahc.runtime.memory import check_room
 
@@ -51,7 +57,8 @@ def diarize_recording(
     ----------
     recording : Recording
     model : Model
-        Mean, whitening and PLDA, each optional.
+        Mean, whitening and PLDA, each optional. If there is a mean at most, the others
+        are learned from the recording (`fit_unlabelled`), as far as it tells.
     options : DiarizeOptions
     plda_scores : (N, N) array, optional
         Scores that replace those of the model's PLDA.
@@ -72,6 +79,19 @@ def diarize_recording(
     """
     warn_of_excess(recording.id, len(recording), options.speakers.stop())
     return _Stages(recording, model, plda_scores, progress).diarize(options)
+
+
+def complete_model(
+    model: Model, recordings: Iterable[Recording], *, has_scores: bool = False
+) -> Model:
+    """Learn from recordings what a model lacks if it has a mean at most.
+
+    A model with more is returned as it is, and so is any with `has_scores`: PLDA scores
+    that take its place.
+    """
+    if not lacks_model(model, has_scores=has_scores):
+        return model
+    return fit_unlabelled(recordings, mean=model.mean, strict=False)
 
 
 def diarize_batch(
@@ -127,10 +147,13 @@ class _Stages:
     ) -> None:
         check_model(model)
         self.recording, self.progress = recording, progress
-        self.xvectors = PreparedXvectors(recording.xvectors, model)
+        self.given_model = model
         self.given_scores: ScoreMatrix | None = None
         if plda_scores is not None:
             self.given_scores = _score_matrix(plda_scores, len(recording))
+        has_scores = plda_scores is not None
+        model = complete_model(model, [recording], has_scores=has_scores)
+        self.xvectors = PreparedXvectors(recording.xvectors, model)
         self.scores: dict[PldaOptions, Affinity] = {}
         # What the network has learned with the options of `_learning_key`.
         self.learned: dict[_LearningKey, Learned] = {}
@@ -138,7 +161,7 @@ class _Stages:
     def settle(self, options: DiarizeOptions) -> DiarizeOptions:
         """Return the options with a system, if there is room in memory for it."""
         has_scores = self.given_scores is not None
-        options = settle(options, self.xvectors.model, has_scores=has_scores)
+        options = settle(options, self.given_model, has_scores=has_scores)
         count, dim = self.recording.xvectors.shape
         needed = working_set(count, dim, options, has_scores=has_scores)
         check_room(

@@ -6,7 +6,7 @@ from math import inf
 from typing import Annotated, Literal
 
 from ssahc.backend.fusion import FusionOptions
-from ssahc.backend.plda import PldaOptions
+from ssahc.backend.plda import PldaOptions, is_isotropic
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
@@ -16,7 +16,7 @@ from ssahc.core.validation import Interval, changed_fields
 from ssahc.learning.initialization import check_start
 from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.clustering import ON_VECTORS
-from ssahc.resegmentation.options import ResegmentationOptions
+from ssahc.resegmentation.options import DEFAULT_DRIFT, ResegmentationOptions
 from ssahc.runtime.device import Device
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
@@ -77,7 +77,8 @@ class DiarizeOptions(Options, group="System"):
     ----------
     system : {"cosine", "plda", "spectral", "ssahc", "ssahc+plda"}, optional
         Affinity that is clustered; spectral is spectral clustering of cosines. Default:
-        ssahc+plda if there is a PLDA or its scores, else ssahc.
+        ssahc+plda if there is a PLDA or its scores, ssahc if there is another model or
+        an option of learning is given, else cosine.
     final_clustering : {"ahc", "kmeans", "xmeans", "spectral", "vb"}, optional
         Final clustering. The number of speakers is found by --threshold (ahc), x-means
         (kmeans), BIC (xmeans) or the eigengap (spectral); vb is ahc with
@@ -201,10 +202,14 @@ def choose_system(
 ) -> System:
     """Return the system that was asked for, or the best one that the inputs allow.
 
-    A UsageError is raised if it needs a PLDA and there is neither one nor its scores.
+    That is cosine where the model knows no speakers: what a network learned was worse
+    than its start then (measured). A UsageError is raised if the system needs a PLDA
+    and there is neither one nor its scores.
     """
     has_plda = has_scores or model.plda is not None
     if system is None:
+        if knows_no_speakers(model, has_scores=has_scores):
+            return "cosine"
         return "ssahc+plda" if has_plda else "ssahc"
     if system in _NEEDS_PLDA and not has_plda:
         raise UsageError(
@@ -212,6 +217,21 @@ def choose_system(
             "holds one, or --plda-scores, or use --system ssahc"
         )
     return system
+
+
+def lacks_model(model: Model, *, has_scores: bool = False) -> bool:
+    """Whether a model must be learned from the recordings themselves.
+
+    So it is if there is a mean at most, and there are no PLDA scores.
+    """
+    parts = (model.transform, model.plda, model.metric)
+    return not has_scores and all(part is None for part in parts)
+
+
+def knows_no_speakers(model: Model, *, has_scores: bool = False) -> bool:
+    """Whether a model was learned without labels (`fit_unlabelled`), or is to be."""
+    learned = model.plda is not None and is_isotropic(model.plda)
+    return lacks_model(model, has_scores=has_scores) or (learned and not has_scores)
 
 
 def uses_plda(system: System | None) -> bool:
@@ -224,16 +244,24 @@ def settle(
 ) -> DiarizeOptions:
     """Resolve the options that depend on the inputs: system and resegmentation.
 
+    The model is the given one, even if it will be completed (`complete_model`).
     Final clustering vb becomes ahc with resegmentation. Raises a UsageError if the
     system needs a PLDA, vb a PLDA or whitening, k-means or x-means vectors, or the
     start of a network a model (`check_start`), and there is none.
     """
     system = choose_system(options.system, model, has_scores=has_scores)
+    if system != options.system and options.learning != LearningOptions():
+        # Who sets options of learning, as the presets of the paper do, wants to learn.
+        system = "ssahc" if system == "cosine" else system
     if system in LEARNING:
         check_start(options.learning.start, model)
     asked = options.resegmentation.resegmentation
     final, method = options.final_clustering, options.final_method()
-    knows_space = model.plda is not None or model.transform is not None
+    knows_space = (
+        model.plda is not None
+        or model.transform is not None
+        or lacks_model(model, has_scores=has_scores)
+    )
     if not knows_space:
         _refuse_vb(options, learns=system in LEARNING)
     if method in ON_VECTORS and has_scores and uses_plda(system):
@@ -245,9 +273,14 @@ def settle(
     if final == "vb":
         final, asked = "ahc", "vb"
     if asked is None:
-        refines = knows_space and system in LEARNING and method == "ahc"
+        by_default = options.system is None or system in LEARNING
+        refines = knows_space and by_default and method == "ahc"
         asked = "vb" if refines else "none"
-    resegmentation = replace(options.resegmentation, resegmentation=asked)
+    drift = options.resegmentation.drift
+    if drift is None and asked == "vb":
+        unlabelled = knows_no_speakers(model, has_scores=has_scores)
+        drift = DEFAULT_DRIFT if unlabelled else 0.0
+    resegmentation = replace(options.resegmentation, resegmentation=asked, drift=drift)
     return replace(
         options, system=system, final_clustering=final, resegmentation=resegmentation
     )

@@ -11,6 +11,9 @@ ResegmentationName = Literal["none", "vb", "vbx"]
 # Default threshold on the evidence, in nats per speaker: part of the gain from another
 # speaker is due to selection among many windows.
 DEFAULT_THRESHOLD = -1.0
+# Default drift where the model knows no speakers. On twelve semi-real sets of telephone
+# calls and meetings, values from 0.03 to 0.05 served best (docs/results).
+DEFAULT_DRIFT = 0.03
 # Default threshold of vbx on affinities, less the recording's own: the bias in the
 # recipes of VBx.
 DEFAULT_VBX_THRESHOLD = -0.015
@@ -33,14 +36,18 @@ class ResegmentationOptions(Options, group="Resegmentation"):
     resegmentation : {"none", "vb", "vbx"}, optional
         Refine the labels by a VB-HMM in the space of the PLDA or of whitened x-vectors:
         vb measures noise and finds the number of speakers by its evidence, vbx does as
-        VBx (see --preset vbx). Default: vb for ssahc and ssahc+plda if the model has a
-        PLDA or a whitening transform, else none.
+        VBx (see --preset vbx). Default: vb after ahc if no --system is given, or one
+        that learns.
     fa : float
         Effective number of independent observations per non-overlapping window;
         overlapping windows count less. With vbx, per window (F_A of VBx).
     fb : float
         Weight of the prior of the speaker means (F_B of VBx); larger values find fewer
         speakers.
+    drift : float, optional
+        With vb, variance by which the mean of many windows of a speaker deviates, where
+        that of one window is 1; larger values find fewer speakers. Default: 0.03 for a
+        model that was learned without labels, else 0.
     loop_seconds : float
         With vb, the same speaker goes on for t seconds with probability
         exp(-t / loop_seconds).
@@ -51,6 +58,7 @@ class ResegmentationOptions(Options, group="Resegmentation"):
     resegmentation: ResegmentationName | None = None
     fa: Annotated[float, _RANGE] = 1.0
     fb: Annotated[float, _RANGE] = 1.0
+    drift: Annotated[float | None, Interval(ge=0, le=1e6)] = None
     loop_seconds: Annotated[float, _RANGE] = 1.0
     loop_prob: Annotated[float, Interval(ge=0, le=0.999999)] = 0.9
 

@@ -7,7 +7,9 @@ windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
    inference, which also measures the noise.
 2. Merging down to one speaker gives the path of candidates (`merge_to_one`). Refined
    AHC clusters of the same number replace candidates with less evidence.
-3. The evidence, corrected for noise that lasts, decides the number of speakers.
+3. The evidence, corrected for noise that lasts, decides the number of speakers; what
+   differs by no more than one speaker drifts counts once
+   (`ssahc.resegmentation.drift`).
 4. For that number, the refined candidate of the path and the refined AHC clusters
    compete, and the one with more evidence is taken. One exception: if the known number
    is below what the evidence says, the PLDA takes something else for a speaker, such as
@@ -26,6 +28,7 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import BriefRepr, FloatArray, IntArray
+from ssahc.resegmentation.drift import count_steady_speakers
 from ssahc.resegmentation.merge_path import (
     Candidate,
     MergePath,
@@ -63,9 +66,9 @@ class Resegmentation(BriefRepr):
     `path` has one candidate for each number of speakers, the largest first. (If labels
     were computed anew because of lasting noise, the evidence is still that of the first
     labels.) `noise` is the variance of the windows around their speakers' means, 1 in
-    the model; the weights of `observations` are for this noise. Both are in order of
-    time, into which `order` (N,) sorts the windows; `history` and `affinity` are in
-    that of the recording.
+    the model; the weights of `observations` are for this noise, and `drift` is that of
+    the options. Path and observations are in order of time, into which `order` (N,)
+    sorts the windows; `history` and `affinity` are in that of the recording.
     """
 
     path: MergePath
@@ -74,10 +77,11 @@ class Resegmentation(BriefRepr):
     order: IntArray
     history: MergeHistory
     affinity: Affinity
+    drift: float = 0.0
 
     def num_clusters(self, stop: Stop) -> int:
-        """Return the number of speakers at a stop (`count_speakers`)."""
-        return count_speakers(self.path, stop)
+        """Return the number of speakers at a stop (`count_steady_speakers`)."""
+        return count_steady_speakers(self.path, stop, self.observations, self.drift)
 
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels (N,) at a stop, 0..K-1 in order of appearance in time.
@@ -86,7 +90,7 @@ class Resegmentation(BriefRepr):
         """
         count = self.num_clusters(stop)
         threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold
-        too_few = count < self.num_clusters(Stop(threshold=threshold))
+        too_few = count < count_speakers(self.path, Stop(threshold=threshold))
         clusters = self.history.cut(Stop(count))
         best = _refine(clusters[self.order], self.observations, _ITERATIONS_AT_LAST)
         for candidate in self.path:
@@ -164,12 +168,14 @@ def resegment(
         if known or count < one_by_one or first >= len(order):
             break
         one_by_one = 2 * count
+    drift = options.drift or 0.0
+    count = count_steady_speakers(path, stop, rescaled, drift)
     inflation = next(c.inflation for c in path if c.num_speakers <= count)
     if inflation >= _LASTING:
         # The number of speakers is settled; compute their labels anew.
         noise, rescaled = noise * inflation, rescaled.rescaled(inflation)
         path = _relabel(path, merge_to_one(rescaled, start, goals))
-    return Resegmentation(path, noise, rescaled, order, history, affinity)
+    return Resegmentation(path, noise, rescaled, order, history, affinity, drift)
 
 
 def _compare_with_clusters(

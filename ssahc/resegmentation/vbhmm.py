@@ -195,14 +195,14 @@ def merge_gains(observations: Observations, posterior: Posterior) -> FloatArray:
     speakers are ignored. On and below the diagonal it is minus infinity.
     """
     counts, sums = gather(observations, posterior.responsibilities)
-    return _merge_gains(counts, sums, observations.psi, observations.fb)
+    return gains_of_merging(counts, sums, observations.psi, observations.fb)
 
 
 @compiled
-def _merge_gains(
+def gains_of_merging(
     counts: FloatArray, sums: FloatArray, psi: FloatArray, fb: float
 ) -> FloatArray:
-    """Compute `merge_gains` from total weights (K,) and weighted sums (K, D)."""
+    """Return `merge_gains` of total weights (K,) and weighted sums (K, D)."""
     speakers = len(counts)
     gains = np.full((speakers, speakers), -np.inf)
     for low in range(speakers):

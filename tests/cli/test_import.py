@@ -24,11 +24,13 @@ def test_an_imported_recording_is_diarized_as_in_python(ssahc_here, files):
     assert "wrote 2 recordings to x" in done.stderr
     assert ssahc_here("check", "x").returncode == 0
     assert ssahc_here("diarize", "x", "out", "--num-speakers", 3).returncode == 0
-    first = ssahc.diarize(X, TIMES, num_speakers=3, recording_id="meeting")
-    second = ssahc.diarize(X[::-1], TIMES, num_speakers=3, recording_id="b")
+    # Of both recordings, kept by the run.
+    learned = {"model": ssahc.read_model_dir("out/model"), "num_speakers": 3}
+    first = ssahc.diarize(X, TIMES, recording_id="meeting", **learned)
+    second = ssahc.diarize(X[::-1], TIMES, recording_id="b", **learned)
     ssahc.write_rttm("rttm", {"meeting": first.turns, "b": second})
     assert (files / "out" / "rttm").read_text() == (files / "rttm").read_text()
-    assert "w11 2 \n" in (files / "out" / "labels").read_text()
+    assert "w11 3 \n" in (files / "out" / "labels").read_text()
 
 
 def test_unusable_files_are_named_and_the_others_written(ssahc_here, files):

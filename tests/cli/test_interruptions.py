@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from kills import killed
 
 from ssahc.cli import journal, main
+from ssahc.io.model import write_model_dir
 from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
@@ -70,6 +71,8 @@ def stopped_at(step, how, die):
 def call(root, name, out, *, resume=False, step=None, how=""):
     """Diarize; return exit status, standard error, and the recordings worked on."""
     arguments = ["diarize", root / "x", out, "--system", "cosine"]
+    # A model that is learned from the recordings would depend on which are sound.
+    arguments += ["--model-dir", root / "model"]
     arguments += [*OPTIONS[name], *(["--resume"] if resume else [])]
     said, status, worked = io.StringIO(), "killed", []
     with contextlib.redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
@@ -269,8 +272,10 @@ def files(folder):
 def corpus(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     options = SimulateOptions(recordings=3, duration=15, dim=8, seed=3)
-    conversations = simulate_corpus(options)["a"].conversations
+    halves = simulate_corpus(options)
+    conversations = halves["a"].conversations
     write_xvector_dir(root / "x", [item.recording for item in conversations])
+    write_model_dir(root / "model", halves["b"].model)
     shutil.copy(root / "x" / "xvector.ark", root / "whole.ark")
     Runs.root, Runs.references = root, {}
     for name in OPTIONS:

@@ -5,7 +5,7 @@ import pytest
 
 import ssahc
 from ssahc.backend.affinity import cosine_affinity
-from ssahc.core.types import NO_MODEL, Turn
+from ssahc.core.types import Turn
 from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvector_writer import write_xvector_dir
@@ -70,9 +70,10 @@ def test_without_a_reference_the_speakers_found_are_drawn(
     assert legend.get_title().get_text() == "speakers found"
     assert [text.get_text().strip() for text in legend.get_texts()] == ["1", "2", "3"]
     _, above, _ = figure.axes[0].images
-    (recording, *_) = ssahc.read_recordings(ssahc.open_xvector_dir(data / "x"))
+    recordings = list(ssahc.read_recordings(ssahc.open_xvector_dir(data / "x")))
     options = ssahc.make_options(system="cosine", num_speakers=3)
-    labels = ssahc.diarize_recording(recording, NO_MODEL, options).labels
+    model = ssahc.fit_unlabelled(recordings, strict=False)
+    labels = ssahc.diarize_recording(recordings[0], model, options).labels
     colors = [matplotlib_colors.to_rgb(speaker_color(label)) for label in labels]
     np.testing.assert_allclose(above.get_array()[0], colors)
 

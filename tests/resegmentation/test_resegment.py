@@ -96,7 +96,7 @@ def test_equal_windows_are_one_speaker_and_windows_at_one_time_two(halves, rng):
     assert labels.tolist() == [0] * 6 + [1] * 6
 
 
-def test_only_defaults_on_a_model_are_resegmented(halves, caplog):
+def test_only_defaults_are_resegmented(halves, caplog):
     recording, model = halves["a"].conversations[0].recording, halves["b"].model
 
     def diarize(model, **options):
@@ -104,9 +104,7 @@ def test_only_defaults_on_a_model_are_resegmented(halves, caplog):
 
     whitening = Model(model.mean, model.transform)
     assert diarize(whitening).resegmentation is not None
-    assert diarize(Model()).resegmentation is None
-    with pytest.raises(UsageError, match="needs a PLDA or a whitening transform"):
-        diarize(Model(), resegmentation="vb")
+    assert diarize(Model()).resegmentation is not None
     with pytest.raises(UsageError, match="makes none; leave one of them out"):
         diarize(model, system="spectral", resegmentation="vb")
     # Neither are baselines and presets of the paper.

@@ -188,6 +188,3 @@ def test_options_of_the_other_resegmentation_are_refused_or_displaced():
     recording, model, _ = draw_problem(0)
     options = ssahc.make_options("vbx", resegmentation="vb")
     assert ssahc.diarize_recording(recording, model, options).num_speakers > 0
-    whitening = ssahc.Model(model.mean)
-    with pytest.raises(UsageError, match="vbx needs a PLDA or a whitening transform"):
-        ssahc.diarize_recording(recording, whitening, ssahc.make_options("vbx"))
