@@ -83,7 +83,6 @@ def test_arrays_of_any_kind_are_taken(recording):
     assert len(lists.utterances) == len(set(lists.utterances)) == len(recording)
     assert lists.annotation.uri == "recording"
     assert len(lists.annotation.labels()) == lists.num_speakers
-    assert lists.learning
 
 
 def test_options_may_be_keywords(recording, tmp_path):
