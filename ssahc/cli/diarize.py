@@ -61,7 +61,13 @@ from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.clustering import ON_VECTORS
-from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
+from ssahc.pipeline.options import (
+    LEARNING,
+    DiarizeOptions,
+    lacks_model,
+    settle,
+    uses_plda,
+)
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
 
@@ -199,6 +205,8 @@ def _complete(
 
     A resumed run goes on with the model that it, or the `earlier` run, has learned.
     """
+    if not lacks_model(inputs.model, has_scores=inputs.plda_scores is not None):
+        return inputs
     kept = unfinished / LEARNED_MODEL
     if kept.is_dir():
         return replace(inputs, model=read_model_dir(kept))

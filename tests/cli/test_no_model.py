@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ssahc
+from ssahc.cli import journal
 from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
@@ -67,6 +68,31 @@ def test_a_resumed_run_goes_on_with_its_model(corpus, ssahc_here):
     assert result.returncode == 0
     assert "already done: 3 recordings" in result.stderr
     assert contents(corpus / "out" / "model") == before
+
+
+def test_a_given_model_is_used_beside_one_that_was_learned(corpus, ssahc_here):
+    assert ssahc_here("diarize", "x", "out").returncode == 0
+    other = ssahc.Model(np.zeros(12), np.diag(np.arange(1.0, 13)))
+    ssahc.write_model_dir("given", other)
+    begun = ("diarize", "x", "out", "--model-dir", "given")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal.Unfinished, "add", interrupt_after_first())
+        assert ssahc_here(*begun).returncode == 130
+    assert ssahc_here(*begun, "--resume").returncode == 0
+    assert ssahc_here("diarize", "x", "alone", *begun[3:]).returncode == 0
+    labels = [(corpus / out / "labels").read_bytes() for out in ("out", "alone")]
+    assert labels[0] == labels[1]
+
+
+def interrupt_after_first():
+    """Return a way of keeping results that is interrupted once it has kept some."""
+    add = journal.Unfinished.add
+
+    def add_and_stop(*arguments):
+        add(*arguments)
+        raise KeyboardInterrupt
+
+    return add_and_stop
 
 
 def test_a_given_model_removes_the_learned_one(corpus, ssahc_here):
