@@ -207,11 +207,23 @@ def umap_hdbscan(vectors: FloatArray, num_speakers: int | None = None) -> IntArr
 
 @dataclass(frozen=True)
 class Peer:
-    """A clustering, the package it needs, and whether it can be told a number."""
+    """A clustering, what it needs, and what it can do.
+
+    Attributes
+    ----------
+    cluster : callable
+    package : str
+        That must be installed.
+    takes_number : bool
+        Whether it can be told the number of speakers.
+    most_windows : float
+        More take minutes.
+    """
 
     cluster: Cluster
     package: str = "numpy"
     takes_number: bool = True
+    most_windows: float = np.inf
 
     @property
     def is_there(self) -> bool:
@@ -231,11 +243,11 @@ CLUSTERINGS = {
     "NME-SC": Peer(nme_sc),
     "3D-Speaker": Peer(speaker_3d),
     "pyannote AHC": Peer(centroid_ahc),
-    "SpectralCluster turntodiarize": Peer(
-        spectralcluster("turntodiarize"), "spectralcluster"
-    ),
-    "SpectralCluster icassp2018": Peer(
-        spectralcluster("icassp2018"), "spectralcluster"
-    ),
+    **{
+        f"SpectralCluster {preset}": Peer(
+            spectralcluster(preset), "spectralcluster", most_windows=800
+        )
+        for preset in ("turntodiarize", "icassp2018")
+    },
     "UMAP + HDBSCAN": Peer(umap_hdbscan, "umap", takes_number=False),
 }
