@@ -36,7 +36,7 @@ class DiarizeKeywords(TypedDict, total=False):
     resegmentation: ResegmentationName | None
     fa: float
     fb: float
-    drift: float
+    drift: float | None
     loop_seconds: float
     loop_prob: float
     # PLDA and fusion.

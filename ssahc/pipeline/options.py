@@ -250,7 +250,7 @@ def settle(
     start of a network a model (`check_start`), and there is none.
     """
     system = choose_system(options.system, model, has_scores=has_scores)
-    if system != options.system and changed_fields(options.learning):
+    if system != options.system and options.learning != LearningOptions():
         # Who sets options of learning, as the presets of the paper do, wants to learn.
         system = "ssahc" if system == "cosine" else system
     if system in LEARNING:

@@ -58,7 +58,7 @@ class ResegmentationOptions(Options, group="Resegmentation"):
     resegmentation: ResegmentationName | None = None
     fa: Annotated[float, _RANGE] = 1.0
     fb: Annotated[float, _RANGE] = 1.0
-    drift: Annotated[float, Interval(ge=0, le=1e6)] | None = None
+    drift: Annotated[float | None, Interval(ge=0, le=1e6)] = None
     loop_seconds: Annotated[float, _RANGE] = 1.0
     loop_prob: Annotated[float, Interval(ge=0, le=0.999999)] = 0.9
 

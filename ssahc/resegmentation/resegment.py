@@ -73,11 +73,11 @@ class Resegmentation(BriefRepr):
 
     path: MergePath
     noise: float
-    drift: float
     observations: Observations
     order: IntArray
     history: MergeHistory
     affinity: Affinity
+    drift: float = 0.0
 
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of speakers at a stop (`count_steady_speakers`)."""
@@ -175,7 +175,7 @@ def resegment(
         # The number of speakers is settled; compute their labels anew.
         noise, rescaled = noise * inflation, rescaled.rescaled(inflation)
         path = _relabel(path, merge_to_one(rescaled, start, goals))
-    return Resegmentation(path, noise, drift, rescaled, order, history, affinity)
+    return Resegmentation(path, noise, rescaled, order, history, affinity, drift)
 
 
 def _compare_with_clusters(
