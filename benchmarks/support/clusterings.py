@@ -6,7 +6,7 @@ descriptions; the others call their packages, which are optional.
 """
 
 from collections.abc import Callable
-from copy import copy
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -175,7 +175,9 @@ def spectralcluster(preset: str) -> Cluster:
     def cluster(vectors: FloatArray, num_speakers: int | None = None) -> IntArray:
         from spectralcluster import configs
 
-        clusterer = copy(getattr(configs, f"{preset}_clusterer"))
+        # A preset remembers where its last search ended, and draws from numpy's seed.
+        clusterer = deepcopy(getattr(configs, f"{preset}_clusterer"))
+        np.random.seed(0)  # noqa: NPY002
         if num_speakers is not None:
             clusterer.min_clusters = clusterer.max_clusters = num_speakers
         labels = clusterer.predict(vectors)
