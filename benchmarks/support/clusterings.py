@@ -242,7 +242,7 @@ class Peer:
 
 
 CLUSTERINGS = {
-    "NME-SC": Peer(nme_sc),
+    "NME-SC": Peer(nme_sc, most_windows=800),
     "3D-Speaker": Peer(speaker_3d),
     "pyannote AHC": Peer(centroid_ahc),
     **{

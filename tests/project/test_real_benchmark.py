@@ -69,8 +69,7 @@ def test_drift_is_chosen_without_sets_of_the_same_source():
     assert chosen == {"calls_a": 0, "calls_b": 0, "meetings_a": 1}
 
 
-def test_table_of_a_tiny_folder(tmp_path, capsys, monkeypatch):
-    monkeypatch.delitem(CLUSTERINGS, "UMAP + HDBSCAN")
+def test_table_of_a_tiny_folder(tmp_path, capsys):
     corpus = simulate_corpus(SimulateOptions(recordings=2, duration=20.0, dim=16))
     items = corpus["a"].conversations
     folder = tmp_path / "tiny"
@@ -79,7 +78,8 @@ def test_table_of_a_tiny_folder(tmp_path, capsys, monkeypatch):
     write_rttm(folder / "ref.rttm", turns)
     sets = real.read_sets(None, [folder])
     results = {
-        name: real.run_folder(items, Parallel(1)) for name, (items,) in sets.items()
+        name: real.run_folder(items, Parallel(1), ["NME-SC"])
+        for name, (items,) in sets.items()
     }
     real.report(results)
     lines = capsys.readouterr().out.splitlines()
