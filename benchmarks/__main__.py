@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = (
-    *("table1", "callhome", "speed", "scoring", "accuracy", "ablation", "interrupt"),
+    *("table1", "callhome", "speed", "scoring", "accuracy", "ablation", "real"),
+    "interrupt",
 )
 STUDIES = ("fit", "pieces", "metric_learning", "soak", "memory", "segments")
 

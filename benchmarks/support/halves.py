@@ -28,6 +28,7 @@ from ssahc import (
     read_recordings,
     read_rttm,
 )
+from ssahc.core.types import NO_MODEL
 from ssahc.pipeline.diarize import prepare_recording
 from ssahc.pipeline.tune import Grid, Point, sweep_prepared
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
@@ -50,9 +51,10 @@ class Item:
         return len({turn.speaker for turn in self.turns})
 
 
-def read_items(folder: Path, model: Path) -> list[Item]:
+def read_items(folder: Path, model: Path | None = None) -> list[Item]:
     """Read the recordings of an x-vector folder that has a ref.rttm."""
-    turns, shared = read_rttm(folder / "ref.rttm").turns, read_model_dir(model)
+    turns = read_rttm(folder / "ref.rttm").turns
+    shared = NO_MODEL if model is None else read_model_dir(model)
     items = []
     for recording in read_recordings(open_xvector_dir(folder)):
         if isinstance(recording, Fault):
