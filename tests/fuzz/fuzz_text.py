@@ -115,9 +115,12 @@ def read_rttms(folder, size):
     left = {recording: iter(turns) for recording, turns in rttm.turns.items()}
     for line in speaking:
         turn = next(left[line[1].decode()])
-        check_number(line[3], turn.start)
-        check_number(line[4], float(line[4]))
-        require(turn.end == turn.start + float(line[4]), f"{turn}")
+        # Like md-eval, skip one asterisk and take <NA> for no duration.
+        start, duration = (field.replace(b"*", b"", 1) for field in line[3:5])
+        duration = b"0" if duration.upper() == b"<NA>" else duration
+        check_number(start, turn.start)
+        check_number(duration, float(duration))
+        require(turn.end == turn.start + float(duration), f"{turn}")
         require(0 <= turn.start <= turn.end and isfinite(turn.end), f"{turn}")
         require(turn.speaker.encode() == line[7], f"{turn}")
     for recording in rttm.turns:
