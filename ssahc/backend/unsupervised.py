@@ -20,8 +20,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from ssahc.backend.preprocess import check_dim
 from ssahc.core.errors import DataError, counted
-from ssahc.core.types import Fault, FloatArray, Model, Plda, Recording
+from ssahc.core.model import find_mean_fault
+from ssahc.core.types import Fault, FloatArray, Model, Plda, Recording, as_numbers
 
 # Windows with a gap of at most this many seconds touch: times in files are rounded.
 _TOUCHING = 0.02
@@ -55,7 +57,7 @@ def estimate_mean(recordings: Iterable[Recording]) -> FloatArray:
     DataError
         If there is no recording, dimensions disagree, or an item is not a Recording.
     """
-    return _accumulate(recordings).mean
+    return _accumulate(recordings, strict=True).mean
 
 
 def fit_unlabelled(
@@ -77,22 +79,28 @@ def fit_unlabelled(
         A mean to use instead of that of the recordings.
     strict : bool
         Refuse recordings whose neighbouring windows do not show what is within a
-        speaker; otherwise a general value takes its place.
+        speaker, or that disagree in their dimension; otherwise a general value takes
+        its place, and those of the most frequent dimension are learned from.
 
     Returns
     -------
     Model
-        With values that a model folder holds exactly. The transform (d, D) leaves out
+        Rounded to what a binary model folder holds. The transform (d, D) leaves out
         dimensions that are constant.
 
     Raises
     ------
     DataError
-        If there is no recording, dimensions disagree, or an item is not a Recording;
-        if strict, also if neighbouring windows are no closer to each other than to
-        other windows of their recording.
+        If there is no recording, an item is not a Recording, or the mean does not fit;
+        if strict, also if dimensions disagree, or if neighbouring windows are no closer
+        to each other than to other windows of their recording.
     """
-    sums = _accumulate(recordings)
+    sums = _accumulate(recordings, strict=strict)
+    if mean is not None:
+        mean = np.atleast_1d(as_numbers(mean, "the mean"))
+        if fault := find_mean_fault(mean):
+            raise DataError(f"the mean {fault}")
+        check_dim(sums.origin[None], len(mean), "the mean")
     reason = sums.doubt()
     if reason is not None and strict:
         raise DataError(
@@ -110,16 +118,26 @@ def fit_unlabelled(
     )
 
 
-def _accumulate(recordings: Iterable[Recording | Fault]) -> "_Sums":
-    sums: _Sums | None = None
+def _accumulate(recordings: Iterable[Recording | Fault], *, strict: bool) -> "_Sums":
+    """Return the sums of the recordings; of the most that agree in their dimension.
+
+    If strict, a DataError is raised where they do not agree.
+    """
+    found: dict[int, _Sums] = {}
     for item in recordings:
         recording = _checked(item)
-        if sums is None:
-            sums = _Sums(recording)
-        sums.add(recording)
-    if sums is None:
+        dim = recording.xvectors.shape[1]
+        if strict and found and dim not in found:
+            (other,) = found.values()
+            raise DataError(
+                f"recording {recording.id!r} has x-vectors of {dim} dimensions, "
+                f"{other.first_id!r} of {len(other.origin)}; extract both with one "
+                "network"
+            )
+        found.setdefault(dim, _Sums(recording)).add(recording)
+    if not found:
         raise DataError("there is no recording; give some to learn from")
-    return sums
+    return max(found.values(), key=lambda sums: sums.num_recordings)
 
 
 def _checked(item: Recording | Fault) -> Recording:
@@ -129,7 +147,8 @@ def _checked(item: Recording | Fault) -> Recording:
             "leave it out"
         )
     if not isinstance(item, Recording):
-        raise DataError(f"expected recordings to learn from, found {item!r}")
+        kind = type(item).__name__
+        raise DataError(f"expected recordings to learn from, found {kind}")
     return item
 
 
@@ -152,12 +171,6 @@ class _Sums:
 
     def add(self, recording: Recording) -> None:
         """Add the x-vectors of a recording."""
-        if recording.xvectors.shape[1] != len(self.origin):
-            raise DataError(
-                f"recording {recording.id!r} has x-vectors of "
-                f"{recording.xvectors.shape[1]} dimensions, {self.first_id!r} of "
-                f"{len(self.origin)}; extract both with one network"
-            )
         vectors = recording.xvectors - self.origin
         self.num_recordings += 1
         self.num_windows += len(vectors)

@@ -1,6 +1,7 @@
 """``ssahc diarize``."""
 
 import logging
+import os
 import sys
 import time
 from collections import Counter
@@ -56,6 +57,7 @@ from ssahc.core.options import Options
 from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.files import refuse_input
+from ssahc.io.folders import UNFINISHED
 from ssahc.io.model import MEAN, PLDA, TRANSFORM, read_model_dir, write_model_dir
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
@@ -72,8 +74,10 @@ from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
 
 # The model that was learned from the recordings, if none was given.
-LEARNED_MODEL = "model"
+LEARNED_MODEL = "learned_model"
 _LEARNED = tuple(f"{LEARNED_MODEL}/{name}" for name in (MEAN, TRANSFORM, PLDA))
+# Options that give a model, or scores in its place.
+_GIVEN = {"model_dir", "transform", "plda", "metric", "plda_scores"}
 
 _logger = logging.getLogger("ssahc")
 
@@ -128,7 +132,7 @@ def command(
 
     XVECTOR_DIR is the output of Kaldi's extract_xvectors.sh: xvector.scp, segments,
     utt2spk, spk2utt. OUT_DIR also gets labels, config.toml and, if no model is given,
-    OUT_DIR/model, learned from all recordings. The number of speakers is estimated
+    OUT_DIR/learned_model, of all recordings. The number of speakers is estimated
     unless --num-speakers or --reco2num-spk is given.
 
     Exit status: 0 if all recordings were processed; 1 if some failed (the others are
@@ -152,7 +156,12 @@ def command(
 
     def find_stale() -> tuple[str, ...]:
         earlier = read_earlier(out_dir, ("labels", "rttm", *scores), "diarize")
-        return _LEARNED + (SCORES if earlier.get("write_scores") else ())
+        # A run that was given a model has left that folder alone.
+        learned = bool(earlier) and not earlier.keys() & _GIVEN
+        if not learned and not (out_dir / UNFINISHED / CONFIG).exists():
+            _refuse_other_model(out_dir)
+        stale = _LEARNED if learned else ()
+        return stale + (SCORES if earlier.get("write_scores") else ())
 
     # Fail on what is in the way before anything is read.
     find_stale()
@@ -198,6 +207,15 @@ def _run(
     return faults, found
 
 
+def _refuse_other_model(out_dir: Path) -> None:
+    """Raise a UsageError if something of another origin is in the model's place."""
+    if os.path.lexists(out_dir / LEARNED_MODEL):
+        raise UsageError(
+            f"{out_dir / LEARNED_MODEL}: is not of a completed run of ssahc diarize; "
+            "choose another folder, or move it away"
+        )
+
+
 def _complete(
     inputs: Inputs, folder: XvectorDir, unfinished: Path, earlier: Path | None
 ) -> Inputs:
@@ -207,19 +225,18 @@ def _complete(
     """
     if not lacks_model(inputs.model, has_scores=inputs.plda_scores is not None):
         return inputs
-    kept = unfinished / LEARNED_MODEL
-    if kept.is_dir():
-        return replace(inputs, model=read_model_dir(kept))
-    if earlier is not None and (earlier / LEARNED_MODEL).is_dir():
-        model = read_model_dir(earlier / LEARNED_MODEL)
-        completed = replace(inputs, model=model)
+    for place in (unfinished, *(() if earlier is None else (earlier,))):
+        # Only a run that was killed while it moved its files has left a part of them.
+        if all((place / name).exists() for name in _LEARNED):
+            model = read_model_dir(place / LEARNED_MODEL)
+            completed = replace(inputs, model=model)
+            break
     else:
         completed = learn_model(inputs, folder)
     if completed is not inputs:
-        # Binary, so that it is read back exactly; renamed, so that it is there whole.
-        part = unfinished / f"{LEARNED_MODEL}.part"
-        write_model_dir(part, completed.model, file_format="binary")
-        part.rename(kept)
+        # Binary, so that it is read back exactly.
+        kept = unfinished / LEARNED_MODEL
+        write_model_dir(kept, completed.model, file_format="binary")
     return completed
 
 

@@ -1,7 +1,7 @@
 """What verbs read besides x-vectors: the model, scores, numbers of speakers."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from math import sqrt
@@ -12,7 +12,7 @@ from ssahc.backend.plda import fitting_length
 from ssahc.cli.runner import track
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.options import Options, flatten, list_options
-from ssahc.core.types import Fault, Model, Plda, Recording
+from ssahc.core.types import Model, Plda, Recording
 from ssahc.io.ark import Array
 from ssahc.io.config import read_toml
 from ssahc.io.files import strip_rspecifier
@@ -276,25 +276,13 @@ def learn_model(inputs: Inputs, folder: XvectorDir) -> Inputs:
     if not lacks_model(model, has_scores=has_scores):
         return inputs
     total = len(folder.utterances.keys() | folder.unlisted.keys())
-    items = track(read_recordings(folder), total, "measuring")
-    recordings = _of_one_dimension(
-        item for item in items if isinstance(item, Recording)
-    )
+    items = track(read_recordings(folder), total, "learning a model")
+    recordings = (item for item in items if isinstance(item, Recording))
     first = next(recordings, None)
     if first is None:
         # Diarization will say why.
         return inputs
     return replace(inputs, model=complete_model(model, chain([first], recordings)))
-
-
-def _of_one_dimension(items: Iterable[Recording | Fault]) -> Iterator[Recording]:
-    """Yield the recordings with the dimension of the first; others become faults."""
-    dim: int | None = None
-    for item in items:
-        if isinstance(item, Recording):
-            dim = dim or item.xvectors.shape[1]
-            if item.xvectors.shape[1] == dim:
-                yield item
 
 
 def open_inputs(

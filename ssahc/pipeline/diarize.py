@@ -35,6 +35,7 @@ from ssahc.pipeline.options import (
     lacks_model,
     settle,
 )
+from ssahc.resegmentation.options import ResegmentationOptions
 from ssahc.resegmentation.resegment import Resegmentation
 from ssahc.runtime.memory import check_room
 
@@ -291,7 +292,7 @@ def _without_steered_resegmentation(
         "passes (--first-pass-max-utterances) steer its merges; --threshold applies to "
         "affinities here"
     )
-    none = replace(options.resegmentation, resegmentation="none")
+    none = ResegmentationOptions(resegmentation="none")
     return replace(options, resegmentation=none)
 
 

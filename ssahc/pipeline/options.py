@@ -77,8 +77,8 @@ class DiarizeOptions(Options, group="System"):
     ----------
     system : {"cosine", "plda", "spectral", "ssahc", "ssahc+plda"}, optional
         Affinity that is clustered; spectral is spectral clustering of cosines. Default:
-        ssahc+plda if there is a PLDA or its scores, ssahc if there is another model or
-        an option of learning is given, else cosine.
+        ssahc+plda if there is a PLDA of speakers or its scores, ssahc if there is a
+        whitening or a metric, or an option of learning is given, else cosine.
     final_clustering : {"ahc", "kmeans", "xmeans", "spectral", "vb"}, optional
         Final clustering. The number of speakers is found by --threshold (ahc), x-means
         (kmeans), BIC (xmeans) or the eigengap (spectral); vb is ahc with

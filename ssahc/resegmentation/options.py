@@ -21,9 +21,9 @@ DEFAULT_VBX_THRESHOLD = -0.015
 _RANGE = Interval(ge=1e-6, le=1e6)
 # Options that a value replaces if they are from a config file or a preset.
 DISPLACED_BY_RESEGMENTATION = {
-    "resegmentation=none": {"loop_prob"},
+    "resegmentation=none": {"loop_prob", "drift"},
     "resegmentation=vb": {"loop_prob"},
-    "resegmentation=vbx": {"loop_seconds"},
+    "resegmentation=vbx": {"loop_seconds", "drift"},
 }
 
 
@@ -68,6 +68,11 @@ class ResegmentationOptions(Options, group="Resegmentation"):
         if self.resegmentation == "vbx" and "--loop-seconds" in changed:
             raise UsageError(
                 "--resegmentation vbx does not use --loop-seconds; give --loop-prob"
+            )
+        if self.resegmentation in ("none", "vbx") and "--drift" in changed:
+            raise UsageError(
+                f"--resegmentation {self.resegmentation} does not use --drift; leave "
+                "it out"
             )
         if self.resegmentation != "vbx" and "--loop-prob" in changed:
             raise UsageError(

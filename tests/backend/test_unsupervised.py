@@ -177,3 +177,23 @@ def test_unusable_recordings_are_refused(conversations):
         fit_unlabelled(iter([*recordings, broken]))
     with pytest.raises(DataError, match="expected recordings to learn from"):
         fit_unlabelled(["a0"])
+
+
+def test_the_most_frequent_dimension_is_learned_from_unless_strict(conversations):
+    first, *others = windows_of(conversations)[:4]
+    odd = replace(first, xvectors=first.xvectors[:, :5])
+    model = fit_unlabelled([odd, *others], strict=False)
+    np.testing.assert_array_equal(model.mean, fit_unlabelled(others).mean)
+
+
+def test_a_mean_that_does_not_fit_is_refused(conversations):
+    recordings = windows_of(conversations)[:2]
+    given = fit_unlabelled(recordings, mean=[0.5] * 12)
+    np.testing.assert_array_equal(given.mean, np.full(12, 0.5))
+    for mean, message in (
+        (np.zeros(3), "x-vectors have 12 dimensions, the mean has 3"),
+        ("abc", "the mean must be an array of numbers"),
+        ([np.nan] * 12, "the mean holds NaN"),
+    ):
+        with pytest.raises(DataError, match=message):
+            fit_unlabelled(recordings, mean=mean)

@@ -25,7 +25,7 @@ def test_an_imported_recording_is_diarized_as_in_python(ssahc_here, files):
     assert ssahc_here("check", "x").returncode == 0
     assert ssahc_here("diarize", "x", "out", "--num-speakers", 3).returncode == 0
     # Of both recordings, kept by the run.
-    learned = {"model": ssahc.read_model_dir("out/model"), "num_speakers": 3}
+    learned = {"model": ssahc.read_model_dir("out/learned_model"), "num_speakers": 3}
     first = ssahc.diarize(X, TIMES, recording_id="meeting", **learned)
     second = ssahc.diarize(X[::-1], TIMES, recording_id="b", **learned)
     ssahc.write_rttm("rttm", {"meeting": first.turns, "b": second})

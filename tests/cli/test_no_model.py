@@ -39,7 +39,7 @@ def test_processes_and_python_find_the_same_labels(corpus, recordings, ssahc_her
     assert ssahc_here("diarize", "x", "parallel", "--nj", 2).returncode == 0
     once, again = contents(corpus / "out"), contents(corpus / "parallel")
     assert again == once
-    model = ssahc.read_model_dir("out/model")
+    model = ssahc.read_model_dir("out/learned_model")
     alone = {one.id: ssahc.diarize_recording(one, model) for one in recordings}
     ssahc.write_rttm("alone", alone)
     assert (corpus / "alone").read_bytes() == once["rttm"]
@@ -60,14 +60,14 @@ def test_a_resumed_run_goes_on_with_its_model(corpus, ssahc_here):
     whole = (corpus / "x" / "segments").read_text()
     (corpus / "x" / "segments").write_text(whole.split("\n", 1)[1])
     assert ssahc_here("diarize", "x", "out").returncode == 1
-    before = contents(corpus / "out" / "model")
+    before = contents(corpus / "out" / "learned_model")
     (corpus / "x" / "segments").write_text(whole)
     late = (corpus / "x" / "segments").stat().st_mtime + 10
     os.utime(corpus / "out" / "config.toml", (late, late))
     result = ssahc_here("diarize", "x", "out", "--resume")
     assert result.returncode == 0
     assert "already done: 3 recordings" in result.stderr
-    assert contents(corpus / "out" / "model") == before
+    assert contents(corpus / "out" / "learned_model") == before
 
 
 def test_a_given_model_is_used_beside_one_that_was_learned(corpus, ssahc_here):
@@ -97,25 +97,25 @@ def interrupt_after_first():
 
 def test_a_given_model_removes_the_learned_one(corpus, ssahc_here):
     assert ssahc_here("diarize", "x", "out").returncode == 0
-    shutil.copytree("out/model", "kept")
+    shutil.copytree("out/learned_model", "kept")
     result = ssahc_here("diarize", "x", "out", "--model-dir", "kept")
     assert result.returncode == 0
     assert {path.name for path in (corpus / "out").iterdir()} == {
         *("labels", "rttm", "config.toml")
     }
     # A folder's own model may not be overwritten by it.
-    shutil.copytree("kept", "out/model")
-    result = ssahc_here("diarize", "x", "out", "--model-dir", "out/model")
+    shutil.copytree("kept", "out/learned_model")
+    result = ssahc_here("diarize", "x", "out", "--model-dir", "out/learned_model")
     assert result.returncode == 2
     assert "choose another folder" in result.stderr
 
 
 def test_recordings_of_another_extractor_fail_alone(corpus, recordings, ssahc_here):
-    odd = ssahc.Recording.from_arrays("z", np.eye(5), np.arange(10.0).reshape(5, 2))
-    write_xvector_dir(corpus / "y", [*recordings, odd])
+    odd = ssahc.Recording.from_arrays("a", np.eye(5), np.arange(10.0).reshape(5, 2))
+    write_xvector_dir(corpus / "y", [odd, *recordings])
     result = ssahc_here("diarize", "y", "out")
     assert result.returncode == 1
-    assert "'z': x-vectors have 5 dimensions" in result.stderr
+    assert "'a': x-vectors have 5 dimensions" in result.stderr
     assert ssahc_here("diarize", "x", "without").returncode == 0
     rttm = (corpus / "out" / "rttm").read_bytes()
     assert rttm == (corpus / "without" / "rttm").read_bytes()
@@ -132,3 +132,22 @@ def test_three_clear_voices_are_found(sigma):
         assert found.num_speakers == 3
         known = ssahc.diarize(xvectors, segments, num_speakers=3)
         np.testing.assert_array_equal(found.labels, known.labels)
+
+
+def test_a_model_of_others_is_neither_removed_nor_replaced(corpus, ssahc_here):
+    assert ssahc_here("diarize", "x", "other").returncode == 0
+    shutil.copytree("other/learned_model", "out/learned_model")
+    before = contents(corpus / "out")
+    for given in ((), ("--model-dir", "other/learned_model")):
+        result = ssahc_here("diarize", "x", "out", *given)
+        assert result.returncode == 2
+        assert "learned_model: is not of a completed run" in result.stderr
+        assert contents(corpus / "out") == before
+
+
+def test_a_model_that_was_cut_off_is_learned_again(corpus, ssahc_here):
+    assert ssahc_here("diarize", "x", "out").returncode == 0
+    before = contents(corpus / "out")
+    (corpus / "out" / "learned_model" / "plda").unlink()
+    assert ssahc_here("diarize", "x", "out", "--resume").returncode == 0
+    assert contents(corpus / "out") == before
