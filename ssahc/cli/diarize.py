@@ -1,7 +1,6 @@
 """``ssahc diarize``."""
 
 import logging
-import os
 import sys
 import time
 from collections import Counter
@@ -22,13 +21,18 @@ from ssahc.cli.inputs import (
     Source,
     SpeakerTables,
     find_inputs,
-    learn_model,
     open_inputs,
     open_source,
     refuse_same_folder,
     warn_of_other_system,
 )
 from ssahc.cli.journal import SCORES, Plan, Unfinished, open_unfinished
+from ssahc.cli.learned_model import (
+    GIVEN_MODELS,
+    LEARNED_FILES,
+    complete_inputs,
+    refuse_other_model,
+)
 from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.parsing import (
     PATH,
@@ -58,7 +62,6 @@ from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import UNFINISHED
-from ssahc.io.model import MEAN, PLDA, TRANSFORM, read_model_dir, write_model_dir
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
@@ -66,18 +69,11 @@ from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import (
     LEARNING,
     DiarizeOptions,
-    lacks_model,
     settle,
     uses_plda,
 )
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
-
-# The model that was learned from the recordings, if none was given.
-LEARNED_MODEL = "learned_model"
-_LEARNED = tuple(f"{LEARNED_MODEL}/{name}" for name in (MEAN, TRANSFORM, PLDA))
-# Options that give a model, or scores in its place.
-_GIVEN = {"model_dir", "transform", "plda", "metric", "plda_scores"}
 
 _logger = logging.getLogger("ssahc")
 
@@ -157,10 +153,10 @@ def command(
     def find_stale() -> tuple[str, ...]:
         earlier = read_earlier(out_dir, ("labels", "rttm", *scores), "diarize")
         # A run that was given a model has left that folder alone.
-        learned = bool(earlier) and not earlier.keys() & _GIVEN
+        learned = bool(earlier) and not earlier.keys() & GIVEN_MODELS
         if not learned and not (out_dir / UNFINISHED / CONFIG).exists():
-            _refuse_other_model(out_dir)
-        stale = _LEARNED if learned else ()
+            refuse_other_model(out_dir)
+        stale = LEARNED_FILES if learned else ()
         return stale + (SCORES if earlier.get("write_scores") else ())
 
     # Fail on what is in the way before anything is read.
@@ -187,7 +183,7 @@ def _run(
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
     scores = SCORES if run.write_scores else stale()
-    for name in ("labels", "rttm", CONFIG, *scores, *_LEARNED):
+    for name in ("labels", "rttm", CONFIG, *scores, *LEARNED_FILES):
         refuse_input(out_dir / name, read, "choose another folder")
     plan = Plan(
         run,
@@ -196,48 +192,15 @@ def _run(
         run.write_scores,
         is_sound=lambda name: first_fault(folder, name) is None,
     )
-    files = ("labels", "rttm", *SCORES, *_LEARNED)
+    files = ("labels", "rttm", *SCORES, *LEARNED_FILES)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
         earlier = out_dir if resume else None
-        inputs = _complete(inputs, folder, unfinished.folder, earlier)
+        inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
         faults = _diarize(folder, inputs, run, running, unfinished)
         found = _write(folder, run, unfinished)
     return faults, found
-
-
-def _refuse_other_model(out_dir: Path) -> None:
-    """Raise a UsageError if something of another origin is in the model's place."""
-    if os.path.lexists(out_dir / LEARNED_MODEL):
-        raise UsageError(
-            f"{out_dir / LEARNED_MODEL}: is not of a completed run of ssahc diarize; "
-            "choose another folder, or move it away"
-        )
-
-
-def _complete(
-    inputs: Inputs, folder: XvectorDir, unfinished: Path, earlier: Path | None
-) -> Inputs:
-    """Learn what the model lacks, if anything, and keep it among the unfinished files.
-
-    A resumed run goes on with the model that it, or the `earlier` run, has learned.
-    """
-    if not lacks_model(inputs.model, has_scores=inputs.plda_scores is not None):
-        return inputs
-    for place in (unfinished, *(() if earlier is None else (earlier,))):
-        # Only a run that was killed while it moved its files has left a part of them.
-        if all((place / name).exists() for name in _LEARNED):
-            model = read_model_dir(place / LEARNED_MODEL)
-            completed = replace(inputs, model=model)
-            break
-    else:
-        completed = learn_model(inputs, folder)
-    if completed is not inputs:
-        # Binary, so that it is read back exactly.
-        kept = unfinished / LEARNED_MODEL
-        write_model_dir(kept, completed.model, file_format="binary")
-    return completed
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
