@@ -26,6 +26,7 @@ from ssahc.core.validation import Interval
 # X-vectors have the length that a PLDA expects up to this factor: adapted PLDAs expect
 # up to 1.11 times that of their training data, and a factor of 1.5 costs accuracy.
 _SAME_LENGTH = 1.2
+# Where the variance between speakers is the wide prior of `fit_unlabelled`.
 _SAME_LENGTH_OF_PRIOR = 2.0
 # Between-speaker share of the variance of whitened, length-normalised x-vectors, as in
 # the public PLDA of CALLHOME x-vectors.

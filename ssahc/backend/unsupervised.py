@@ -18,7 +18,7 @@ import logging
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ssahc.backend.preprocess import check_dim
 from ssahc.core.errors import DataError, counted
@@ -52,6 +52,10 @@ def estimate_mean(recordings: Iterable[Recording]) -> FloatArray:
     ----------
     recordings : iterable of Recording
 
+    Returns
+    -------
+    (D,) array
+
     Raises
     ------
     DataError
@@ -63,7 +67,7 @@ def estimate_mean(recordings: Iterable[Recording]) -> FloatArray:
 def fit_unlabelled(
     recordings: Iterable[Recording | Fault],
     *,
-    mean: FloatArray | None = None,
+    mean: ArrayLike | None = None,
     strict: bool = True,
 ) -> Model:
     """Estimate mean, whitening and PLDA from recordings without speaker labels.
@@ -96,11 +100,12 @@ def fit_unlabelled(
         to each other than to other windows of their recording.
     """
     sums = _accumulate(recordings, strict=strict)
+    center = sums.mean
     if mean is not None:
-        mean = np.atleast_1d(as_numbers(mean, "the mean"))
-        if fault := find_mean_fault(mean):
+        center = np.atleast_1d(as_numbers(mean, "the mean"))
+        if fault := find_mean_fault(center):
             raise DataError(f"the mean {fault}")
-        check_dim(sums.origin[None], len(mean), "the mean")
+        check_dim(sums.origin[None], len(center), "the mean")
     reason = sums.doubt()
     if reason is not None and strict:
         raise DataError(
@@ -113,9 +118,7 @@ def fit_unlabelled(
         pairs = counted(sums.num_pairs, "pair")
         level = logging.INFO if strict else logging.DEBUG
         _logger.log(level, f"learned from {pairs} of neighbouring windows")
-    return _make_model(
-        sums, sums.mean if mean is None else mean, has_pairs=reason is None
-    )
+    return _make_model(sums, center, has_pairs=reason is None)
 
 
 def _accumulate(recordings: Iterable[Recording | Fault], *, strict: bool) -> "_Sums":
@@ -134,7 +137,9 @@ def _accumulate(recordings: Iterable[Recording | Fault], *, strict: bool) -> "_S
                 f"{other.first_id!r} of {len(other.origin)}; extract both with one "
                 "network"
             )
-        found.setdefault(dim, _Sums(recording)).add(recording)
+        if dim not in found:
+            found[dim] = _Sums(recording)
+        found[dim].add(recording)
     if not found:
         raise DataError("there is no recording; give some to learn from")
     return max(found.values(), key=lambda sums: sums.num_recordings)

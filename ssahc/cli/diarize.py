@@ -127,9 +127,9 @@ def command(
     """Diarize the recordings of XVECTOR_DIR and write OUT_DIR/rttm.
 
     XVECTOR_DIR is the output of Kaldi's extract_xvectors.sh: xvector.scp, segments,
-    utt2spk, spk2utt. OUT_DIR also gets labels, config.toml and, if no model is given,
-    OUT_DIR/learned_model, of all recordings. The number of speakers is estimated
-    unless --num-speakers or --reco2num-spk is given.
+    utt2spk, spk2utt. OUT_DIR also gets labels and config.toml. Without a model, one is
+    learned from all recordings and kept in OUT_DIR/learned_model. The number of
+    speakers is estimated unless --num-speakers or --reco2num-spk is given.
 
     Exit status: 0 if all recordings were processed; 1 if some failed (the others are
     written); 2 on wrong usage or if all failed (nothing is written). The results of an
@@ -182,8 +182,8 @@ def _run(
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
-    scores = SCORES if run.write_scores else stale()
-    for name in ("labels", "rttm", CONFIG, *scores, *LEARNED_FILES):
+    others = SCORES if run.write_scores else stale()
+    for name in ("labels", "rttm", CONFIG, *others, *LEARNED_FILES):
         refuse_input(out_dir / name, read, "choose another folder")
     plan = Plan(
         run,

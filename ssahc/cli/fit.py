@@ -75,7 +75,7 @@ def command(
 
     XVECTOR_DIR holds xvector.scp and utt2spk, with a speaker for each x-vector. Mean,
     whitening and PLDA equal those of ivector-mean, est-pca and ivector-compute-plda.
-    With --unsupervised, it is a folder to be diarized, and nobody is known.
+    With --unsupervised, XVECTOR_DIR is a folder to be diarized, without labels.
 
     Exit status: 0 if all x-vectors were used; 1 if some are broken (each is named, and
     the model is estimated from the others); 2 on wrong usage or if none can be used

@@ -250,9 +250,10 @@ def settle(
     start of a network a model (`check_start`), and there is none.
     """
     system = choose_system(options.system, model, has_scores=has_scores)
-    if system != options.system and options.learning != LearningOptions():
+    sets_learning = options.learning != LearningOptions()
+    if options.system is None and system == "cosine" and sets_learning:
         # Who sets options of learning, as the presets of the paper do, wants to learn.
-        system = "ssahc" if system == "cosine" else system
+        system = "ssahc"
     if system in LEARNING:
         check_start(options.learning.start, model)
     asked = options.resegmentation.resegmentation

@@ -1,8 +1,8 @@
 """How many speakers there are, if speakers drift.
 
 The evidence takes windows of a speaker for independent, so that any lasting difference
-between two parts of a recording, how small it may be, becomes a speaker once there are
-enough windows. But the mean of many windows of one speaker drifts: with what is said,
+between two parts of a recording, however small, becomes a speaker once there are enough
+windows. But the mean of many windows of one speaker drifts: with what is said,
 how, and where.
 """
 
