@@ -9,7 +9,7 @@ windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
    AHC clusters of the same number replace candidates with less evidence.
 3. The evidence, corrected for noise that lasts, decides the number of speakers; what
    differs by no more than one speaker drifts counts once
-   (`ssahc.resegmentation.drift`).
+   (`ssahc.resegmentation.counting`).
 4. For that number, the refined candidate of the path and the refined AHC clusters
    compete, and the one with more evidence is taken. One exception: if the known number
    is below what the evidence says, the PLDA takes something else for a speaker, such as
@@ -28,7 +28,11 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import BriefRepr, FloatArray, IntArray
-from ssahc.resegmentation.drift import count_steady_speakers
+from ssahc.resegmentation.counting import (
+    count_steady_speakers,
+    number_posterior,
+    score_numbers,
+)
 from ssahc.resegmentation.merge_path import (
     Candidate,
     MergePath,
@@ -82,6 +86,12 @@ class Resegmentation(BriefRepr):
     def num_clusters(self, stop: Stop) -> int:
         """Return the number of speakers at a stop (`count_steady_speakers`)."""
         return count_steady_speakers(self.path, stop, self.observations, self.drift)
+
+    def speaker_posterior(self, stop: Stop) -> dict[int, float]:
+        """Return the probability of each number of speakers at a stop."""
+        return number_posterior(
+            score_numbers(self.path, stop, self.observations, self.drift)
+        )
 
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels (N,) at a stop, 0..K-1 in order of appearance in time.
