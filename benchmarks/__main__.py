@@ -10,7 +10,10 @@ BENCHMARKS = (
     *("table1", "callhome", "speed", "scoring", "accuracy", "ablation", "real"),
     "interrupt",
 )
-STUDIES = ("fit", "pieces", "metric_learning", "soak", "memory", "segments")
+STUDIES = (
+    *("fit", "pieces", "metric_learning", "soak", "memory", "segments"),
+    "embeddings",
+)
 
 
 def summary(module: str) -> str:
