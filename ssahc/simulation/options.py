@@ -54,16 +54,21 @@ class SimulateOptions(Options, group="Simulation"):
         in the course of a recording: an Ornstein-Uhlenbeck process of its own.
     drift_seconds : float
         Time in which the correlation of the drift falls to 1/e, in seconds.
+    speaker_variance : float, optional
+        Variance between speakers over that within one speaker, in the x-vectors as
+        extracted. By default, it is that of a PLDA of telephone x-vectors in each of
+        128 directions of whitened x-vectors, and less in further ones.
     speaker_decay : float
         Exponent of the power law by which the variance between speakers falls from
         direction to direction, from the eighth on; larger values leave fewer directions
         in which speakers differ.
     anisotropy : float
-        Standard deviation of the logarithms of the variances of the x-vectors along
-        their principal directions; 0 gives equal variances.
+        Standard deviation of the logarithms of the variances along the principal
+        directions, of x-vectors of one speaker if --speaker-variance is given, else of
+        all; 0 gives equal variances.
     mean_scale : float
         Standard deviation of the elements of the common mean, in units of the standard
-        deviation of the x-vectors along a median direction.
+        deviation along the median of these directions.
     dead_dims : int
         Number of dimensions that are always 0.
     relu : bool
@@ -100,6 +105,7 @@ class SimulateOptions(Options, group="Simulation"):
     noise_dof: Annotated[float, Interval(gt=2)] = inf
     drift: Annotated[float, Interval(ge=0, le=1)] = 0.0
     drift_seconds: Annotated[float, Interval(gt=0, lt=inf)] = 15.0
+    speaker_variance: Annotated[float | None, Interval(gt=0, le=LARGEST)] = None
     speaker_decay: Annotated[float, Interval(ge=0, le=10)] = 1.0
     anisotropy: Annotated[float, Interval(ge=0, le=10)] = 1.0
     mean_scale: Annotated[float, Interval(ge=0, le=LARGEST)] = 3.0

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ssahc.core.errors import UsageError
 from ssahc.core.types import FloatArray, IntArray, Model, Plda
 from ssahc.simulation.options import SimulateOptions
 
@@ -32,13 +33,20 @@ class Space:
         return self.coloring @ np.linalg.inv(self.plda.transform)
 
     def embed(self, latent: FloatArray) -> FloatArray:
-        """Return the x-vectors (N, dim) of latent vectors (N, latent_dim)."""
+        """Return the x-vectors (N, dim) of latent vectors (N, latent_dim).
+
+        Raises a UsageError if a ReLU leaves nothing of one.
+        """
         vectors = self.mean + latent @ self._mixing.T
         if self.options.relu:
             vectors = np.maximum(vectors, 0)
+            if not vectors.any(axis=1).all():
+                raise UsageError(
+                    "--relu leaves nothing of an x-vector; give a larger --dim, fewer "
+                    "--dead-dims or a smaller --mean-scale"
+                )
         if self.options.unit_length:
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = vectors / np.where(lengths > 0, lengths, 1)
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return self._spread(vectors)
 
     def model(self) -> Model:
@@ -59,15 +67,21 @@ def draw_space(options: SimulateOptions, generator: np.random.Generator) -> Spac
     """Draw the space of a corpus.
 
     As in a PLDA of telephone x-vectors, psi has one strong direction, then decays.
+    The principal directions are those of all x-vectors or, if the variance of speakers
+    is given, of the x-vectors of one speaker.
     """
-    dim = options.latent_dim
+    dim, share = options.latent_dim, options.speaker_variance
     psi = 2.2 / (1 + np.arange(dim) / 8) ** options.speaker_decay
     psi[0] = 6.0
+    if share is not None:
+        psi *= share / psi.mean()
     rotation = np.linalg.qr(generator.standard_normal((dim, dim)))[0]
     plda = Plda(np.zeros(dim), np.sqrt(1 + psi)[:, None] * rotation.T, psi)
     mean = options.mean_scale * generator.standard_normal(dim)
     coloring = np.linalg.qr(generator.standard_normal((dim, dim)))[0]
     coloring *= np.exp(0.5 * options.anisotropy * generator.standard_normal(dim))
+    if share is not None:
+        coloring = coloring @ (rotation * np.sqrt(1 + psi)) @ rotation.T
     alive = np.arange(options.dim)
     if options.dead_dims > 0:
         child = generator.spawn(1)[0]
