@@ -1,7 +1,7 @@
 """Options that make simulated x-vectors like those of real recordings.
 
 Every figure is read off real sets as ``python -m benchmarks embeddings`` measures them
-(docs/results/real.md): drift and noise from the distances of windows by the time
+(docs/results/simulated.md): drift and noise from the distances of windows by the time
 between them, the rest from zeros, mean, directions and turns.
 """
 

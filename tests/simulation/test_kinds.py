@@ -135,9 +135,9 @@ def test_a_large_mean_and_few_directions_of_speakers():
     assert narrow.between < wide.between / 2
 
 
-# Around what is measured on real sets (docs/results/real.md): distances of one speaker
-# over those of two, of neighbours and of windows 30 s apart; size of the mean; share of
-# zeros; largest share of the speech.
+# Around what is measured on real sets (docs/results/simulated.md): distances of one
+# speaker over those of two, of neighbours and of windows 30 s apart; size of the mean;
+# share of zeros; largest share of the speech.
 REAL = {
     "campp": ((0.60, 0.72), (0.75, 0.87), (0.7, 1.0), 0.5, (0.5, 0.7)),
     "resemblyzer": ((0.60, 0.72), (0.72, 0.86), (0.9, 1.4), 0.5, (0.5, 0.7)),
