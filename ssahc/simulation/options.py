@@ -108,7 +108,7 @@ class SimulateOptions(Options, group="Simulation"):
     speaker_variance: Annotated[float | None, Interval(gt=0, le=LARGEST)] = None
     speaker_decay: Annotated[float, Interval(ge=0, le=10)] = 1.0
     anisotropy: Annotated[float, Interval(ge=0, le=10)] = 1.0
-    mean_scale: Annotated[float, Interval(ge=0, le=LARGEST)] = 3.0
+    mean_scale: Annotated[float, Interval(ge=0, le=1_000)] = 3.0
     dead_dims: Annotated[int, Interval(ge=0)] = 0
     relu: bool = False
     unit_length: bool = False
