@@ -5,11 +5,11 @@ between two parts of a recording, however small, becomes a speaker once there ar
 windows. But the mean of many windows of one speaker drifts: with what is said, how, and
 where. `score_numbers` therefore asks which clusters are parts of one speaker:
 
-- The mean of the windows of a part is N(y, drift I) plus their noise, where y is its
-  speaker. Speakers of one recording have something in common, such as channel and room:
-  y is N(s, b B) and s is N(0, r B), where B has the shape of the PLDA's between-speaker
-  variances, with mean 1. All of it is integrated out; b, which no recording tells, over
-  a few values.
+- The mean of the windows of a part is N(y, d B) plus their noise, where y is its
+  speaker, d the drift, and B has the shape of the PLDA's between-speaker variances, but
+  mean 1. Speakers of one recording have something in common, such as channel and room:
+  y is N(s, b B) and s is N(0, r B). All of it is integrated out; b, which no recording
+  tells, over a few values.
 - Speakers with very few windows are unlikely: laughter, or two voices at once, look
   like another speaker as well.
 
@@ -104,10 +104,10 @@ def _join_parts(
     """
     windows, sums = gather(observations, candidate.responsibilities)
     few = min(_FEW_WINDOWS, _FEW_OF_ALL * windows.sum())
-    order = _damp(windows, sums, _LEAST_DRIFT)
-    parts = _damp(windows, sums, drift)
     mean = observations.psi.mean()
     shape = observations.psi / mean if mean > 0 else np.ones_like(observations.psi)
+    order = _damp(windows, sums, _LEAST_DRIFT)
+    parts = _damp(windows[:, None], sums, drift * shape)
     common = _RECORDING_VARIANCE + _UNSURE_MEAN * max(0.0, mean - 1) ** 2
     scores = {}
     while True:
@@ -125,21 +125,22 @@ def _join_parts(
 
 
 def _damp(
-    counts: FloatArray, sums: FloatArray, drift: float
+    counts: FloatArray, sums: FloatArray, drift: float | FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the total weights (K,) and weighted sums (K, D) of parts that drift.
+    """Return the total weights and weighted sums (K, D) of parts that drift.
 
-    With drift, the n windows of a part are worth n / (1 + n drift), however many.
+    With drift, the n windows of a part are worth n / (1 + n drift), however many. The
+    weights are (K,), or (K, D) if the drift is (D,).
     """
     share = 1 / (1 + drift * counts)
-    return counts * share, sums * share[:, None]
+    return counts * share, sums * share.reshape(len(sums), -1)
 
 
 def _without(
     parts: tuple[FloatArray, FloatArray], row: np.intp
 ) -> tuple[FloatArray, FloatArray]:
     counts, sums = parts
-    return np.delete(counts, row), np.delete(sums, row, axis=0)
+    return np.delete(counts, row, axis=0), np.delete(sums, row, axis=0)
 
 
 def _log_density(
@@ -147,15 +148,15 @@ def _log_density(
 ) -> float:
     """Return the log-density of speakers' parts, up to a constant of the parts.
 
-    Total weights (K,) and weighted sums (K, D) are those of the parts of each speaker;
+    Total weights and weighted sums (K, D) are those of the parts of each speaker;
     `shape` (D,) is that of the variances between speakers, `common` (D,) the variances
     of what they have in common.
     """
     # With x the means of parts and n their weights, the product of N(x; y, 1 / n) over
     # the parts of a speaker is N(mean; y, 1 / sum n), but for these factors.
-    means = sums / counts[:, None]
-    density = 0.5 * ((sums * means).sum() - len(shape) * np.log(counts).sum())
-    variances = _SPEAKER_VARIANCES[:, None, None] * shape + 1 / counts[:, None]
+    means = sums / counts
+    density = 0.5 * (sums * means - np.log(counts)).sum()
+    variances = _SPEAKER_VARIANCES[:, None, None] * shape + 1 / counts
     density -= 0.5 * (np.log(variances) + means**2 / variances).sum(axis=(1, 2))
     # The same for speakers around what they have in common.
     total, sums = (1 / variances).sum(axis=1), (means / variances).sum(axis=1)

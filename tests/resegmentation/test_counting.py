@@ -34,13 +34,14 @@ def log_probability(means, counts, speakers, drift):
     A part deviates from its speaker by its own drift, and the mean of its windows by
     their noise; a speaker from what all have in common, which has a variance of 0.2.
     """
-    own = np.diag(drift + 1 / counts)
+    noise, part = np.diag(1 / counts), np.eye(len(counts))
     same = speakers[:, None] == speakers
-    shape = PSI / PSI.mean()
     densities = [
         sum(
-            multivariate_normal(cov=own + one * (0.2 + variance * same)).logpdf(column)
-            for one, column in zip(shape, means.T, strict=True)
+            multivariate_normal(
+                cov=noise + one * (0.2 + drift * part + variance * same)
+            ).logpdf(column)
+            for one, column in zip(PSI / PSI.mean(), means.T, strict=True)
         )
         for variance in (0.1, 0.2, 0.4, 0.8)
     ]
@@ -73,11 +74,11 @@ def test_parts_of_one_speaker_are_scored_by_their_density(rng, drift):
 def test_known_numbers_and_bounds_stand(rng):
     observations, candidate = observe(rng, np.zeros((3, DIM)), 20)
     path = (candidate,)
-    assert count_steady_speakers(path, AT_ZERO, observations, 0.1) == 1
+    assert count_steady_speakers(path, AT_ZERO, observations, 1.0) == 1
     assert count_steady_speakers(path, AT_ZERO, observations, 0.0) == 3
-    assert count_steady_speakers(path, Stop(3), observations, 0.1) == 3
+    assert count_steady_speakers(path, Stop(3), observations, 1.0) == 3
     least = Stop(threshold=0.0, min_speakers=2)
-    assert count_steady_speakers(path, least, observations, 0.1) == 2
+    assert count_steady_speakers(path, least, observations, 1.0) == 2
 
 
 def test_a_speaker_with_one_window_is_unlikely(rng):
