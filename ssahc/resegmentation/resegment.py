@@ -11,9 +11,10 @@ windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
    differs by no more than one speaker drifts counts once
    (`ssahc.resegmentation.counting`).
 4. For that number, the refined candidate of the path and the refined AHC clusters
-   compete, and the one with more evidence is taken. One exception: if the known number
-   is below what the evidence says, the PLDA takes something else for a speaker, such as
-   noise; then the candidate must also have no smaller silhouette in the affinity.
+   compete, and the one with more evidence is taken. One exception: if the number is
+   below what the evidence says, the PLDA takes something else for a speaker, such as
+   noise or drift; then the candidate must also have no smaller silhouette in the
+   affinity.
 """
 
 from collections.abc import Callable
@@ -96,11 +97,10 @@ class Resegmentation(BriefRepr):
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels (N,) at a stop, 0..K-1 in order of appearance in time.
 
-        K is a known number of speakers exactly.
+        K is a known number of speakers exactly. The labels depend on K alone.
         """
         count = self.num_clusters(stop)
-        threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold
-        too_few = count < count_speakers(self.path, Stop(threshold=threshold))
+        too_few = count < count_speakers(self.path, Stop(threshold=DEFAULT_THRESHOLD))
         clusters = self.history.cut(Stop(count))
         best = _refine(clusters[self.order], self.observations, _ITERATIONS_AT_LAST)
         for candidate in self.path:
