@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
+from ssahc.core.types import LARGEST
 from ssahc.core.validation import Interval
 
 WindowType = Literal["povey", "hamming", "hanning", "sine", "rectangular", "blackman"]
@@ -73,7 +74,7 @@ class FrameOptions(Options):
     low_freq: Annotated[float, Interval(ge=0)] = 20.0
     high_freq: float = 0.0
     use_energy: bool = False
-    energy_floor: Annotated[float, Interval(ge=0)] = 0.0
+    energy_floor: Annotated[float, Interval(ge=0, le=LARGEST)] = 0.0
     raw_energy: bool = True
     htk_compat: bool = False
 
@@ -141,7 +142,7 @@ class MfccOptions(FrameOptions):
 
     use_energy: bool = True
     num_ceps: Annotated[int, Interval(ge=1)] = 13
-    cepstral_lifter: Annotated[float, Interval(ge=0)] = 22.0
+    cepstral_lifter: Annotated[float, Interval(ge=0, le=1e6)] = 22.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
