@@ -107,7 +107,8 @@ def read_wav_scp(path: Path, on_fault: OnFault = raise_fault) -> list[AudioRecor
     """
     found: dict[str, AudioRecording] = {}
     lines: dict[str, int] = {}
-    moved = []
+    moved: list[str] = []
+    number = 0
     for number, line in read_lines(path):
         name, *rest = _BLANK.split(line.strip(BLANKS), maxsplit=1)
         key = intern(name)
@@ -123,7 +124,7 @@ def read_wav_scp(path: Path, on_fault: OnFault = raise_fault) -> list[AudioRecor
             found[key] = AudioRecording(key, audio)
         except ValueError as error:
             on_fault(key, FormatError(str(error), path=path, line=number, key=key))
-    if not lines:
+    if number == 0:
         raise FormatError("holds no recordings; is this a wav.scp?", path=path)
     what = "audio files are not where it says but beside it, and are read there"
     warn_of(path, what, moved)
