@@ -55,12 +55,25 @@ def _gather(samples: ArrayLike, options: MfccOptions | FbankOptions) -> Float32A
             f"expected samples of one channel, shape (N,), found shape {array.shape} "
             f"of {array.dtype}"
         )
-    features = np.empty((num_frames(len(array), options), options.dim), np.float32)
     starts = range(0, len(array), _BLOCK)
+    return collect_features((array[i : i + _BLOCK] for i in starts), options)
+
+
+def collect_features(
+    blocks: Iterable[NDArray[np.generic]], options: MfccOptions | FbankOptions
+) -> Float32Array:
+    """Return features (T, D) of samples that come in blocks; see `feature_blocks`."""
+    features = np.empty((_GROUP, options.dim), np.float32)
     done = 0
-    for block in feature_blocks((array[i : i + _BLOCK] for i in starts), options):
+    for block in feature_blocks(blocks, options):
+        if done + len(block) > len(features):
+            # In place, where lists and their concatenation would need twice as much.
+            features.resize(
+                (len(features) * 5 // 4 + _GROUP, options.dim), refcheck=False
+            )
         features[done : done + len(block)] = block
         done += len(block)
+    features.resize((done, options.dim), refcheck=False)
     return features
 
 

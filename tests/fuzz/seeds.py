@@ -10,6 +10,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
+import seeds_of_audio
 import seeds_of_text
 from fuzz_objects import make_state
 from harnesses import CUT, READERS
@@ -365,4 +366,5 @@ def make_seeds():
         "scores": scores(),
         "unfinished": unfinished(),
         **seeds_of_text.make_seeds(join),
+        **seeds_of_audio.make_seeds(join),
     }

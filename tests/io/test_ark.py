@@ -141,6 +141,15 @@ def test_compressed_evenly(tmp_path, token, dtype):
     np.testing.assert_allclose(read_single(path, "matrix"), [[1, 3], [3, 1]])
 
 
+def test_compressed_features_of_kaldi_are_those_that_were_compressed(golden):
+    folder = golden / "frontend" / "data" / "8k"
+    (compressed,) = read_all(folder / "mfcc_compressed.ark", "matrix").values()
+    (features,) = read_all(folder / "mfcc.ark", "matrix").values()
+    errors = np.abs(compressed - features)
+    assert errors.max() < 0.46
+    assert np.median(errors) < 0.032
+
+
 # ---- faults ------------------------------------------------------------------------
 
 

@@ -21,7 +21,9 @@ TORCH = {
     "learning.losses.prototypical",
 }
 PACKAGE = Path(ssahc.__file__).parent
-HEAVY = set("numba torch scipy sklearn pyannote pandas matplotlib jinja2".split())
+HEAVY = set(
+    "numba torch scipy sklearn pyannote pandas matplotlib jinja2 soundfile".split()
+)
 
 
 @pytest.fixture(scope="module")
