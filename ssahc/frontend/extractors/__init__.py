@@ -18,6 +18,7 @@ from ssahc.core.types import (
     as_matrix,
 )
 from ssahc.frontend.windows import frame_ranges
+from ssahc.runtime.device import Device, has_gpu
 
 # Windows that start within this many frames, or as many windows, are embedded together.
 _GROUP_FRAMES = 3000
@@ -71,7 +72,7 @@ class Extractor(BriefRepr):
     model: Model = NO_MODEL
 
     @classmethod
-    def load(cls, model: Path | str, *, device: str = "cpu") -> "Extractor":
+    def load(cls, model: Path | str, *, device: Device = "auto") -> "Extractor":
         """Load an extractor, and try it on a second of noise.
 
         Parameters
@@ -80,8 +81,8 @@ class Extractor(BriefRepr):
             A Kaldi model folder (``final.raw``, ``mfcc.conf``, ``extract.config``), an
             ONNX file with its features described in a TOML file beside it, or the name
             of a model from an installed package, such as ``campplus``.
-        device : str
-            As torch names it, such as ``cuda``.
+        device : {"auto", "cpu", "cuda"}
+            Where networks are computed; by default on a GPU if there is one.
 
         Raises
         ------
@@ -89,11 +90,12 @@ class Extractor(BriefRepr):
             If a file is missing, damaged, or of another kind, or if dimensions
             disagree.
         UsageError
-            If there is no such model, or a package that it needs is not installed.
+            If there is no such model or device, or a package that it needs is not
+            installed.
         """
         from ssahc.frontend.extractors.loading import load_extractor
 
-        extractor = load_extractor(model, device)
+        extractor = load_extractor(model, "cuda" if has_gpu(device) else "cpu")
         _try(extractor)
         return extractor
 

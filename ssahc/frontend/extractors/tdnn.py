@@ -56,7 +56,7 @@ class Tdnn:
     weights : dict of arrays
         Weight (D_in, D_out), or those of `_filter`, and bias of affine nodes.
     used_once : set of str
-        Nodes that a single other one needs, so that it can replace their values.
+        Affine nodes that a single other one needs, so that it can replace their values.
     output_dim : int
     device : str
     """
@@ -77,7 +77,7 @@ class Tdnn:
     def context(self) -> tuple[int, int]:
         """Numbers of frames before and after it that a frame's output depends on."""
         first, last = self.spans["input"]
-        return -first, last
+        return max(-first, 0), max(last, 0)
 
 
 # ---- preparation -------------------------------------------------------------------
@@ -110,7 +110,8 @@ def prepare_tdnn(nnet: Nnet3, device: str = "cpu") -> Tdnn:
     dim = extraction.component.dim
     frame_level = _needed((*nodes, Node("statistics", None, inputs, dim)), {"input"})
     segment_level = _needed(nodes, {pooled.name})
-    uses = Counter(one.node for n in (*frame_level, *segment_level) for one in n.inputs)
+    nodes = [*frame_level, *segment_level]
+    uses = Counter(one.node for node in nodes for one in node.inputs)
     return Tdnn(
         frame_level=frame_level,
         normalization=normalization,
@@ -121,7 +122,11 @@ def prepare_tdnn(nnet: Nnet3, device: str = "cpu") -> Tdnn:
         spans=_find_spans(frame_level),
         weights=_load_weights(frame_level, device)
         | _load_weights(segment_level, "cpu"),
-        used_once=frozenset(name for name, count in uses.items() if count == 1),
+        used_once=frozenset(
+            node.name
+            for node in nodes
+            if isinstance(node.component, Affine) and uses[node.name] == 1
+        ),
         output_dim=nnet.output_dim,
         device=device,
     )
@@ -181,11 +186,9 @@ def _find_spans(nodes: Sequence[Node]) -> dict[str, tuple[int, int]]:
     for node in reversed(nodes):
         first, last = spans[node.name]
         for one in node.inputs:
-            before, after = spans.get(one.node, (0, 0))
-            spans[one.node] = (
-                min(before, first + one.offset),
-                max(after, last + one.offset),
-            )
+            span = first + one.offset, last + one.offset
+            before, after = spans.get(one.node, span)
+            spans[one.node] = min(before, span[0]), max(after, span[1])
     return spans
 
 
