@@ -155,7 +155,7 @@ class Extractor(BriefRepr):
                 start, end = times[empty[0]]
                 raise DataError(
                     f"window {empty[0]} ({start:g}-{end:g} s) has no frame: the audio "
-                    f"ends at {(first + len(features)) * self.frame_shift:.2f} s, or "
+                    f"ends at {source.end * self.frame_shift:.2f} s, or "
                     "the window is too short"
                 )
             embeddings[rows] = self.embed_frames(features, inside)
@@ -199,20 +199,22 @@ class _Stretches:
     def __init__(self, blocks: Iterator[Float32Array]) -> None:
         self._blocks = blocks
         self._held: list[Float32Array] = []
-        # The frames held are those from `_first` on, before `_last`.
-        self._first = self._last = 0
+        # The frames held are those from `_first` on, before `end`.
+        self._first = self.end = 0
 
     def take(self, first: int, last: int) -> Float32Array:
         """Return frames `first` to `last`, or fewer at the end; `first` never falls."""
         self._drop(first)
-        while self._last < last and (block := next(self._blocks, None)) is not None:
+        while self.end < last and (block := next(self._blocks, None)) is not None:
             self._held.append(block)
-            self._last += len(block)
+            self.end += len(block)
             self._drop(first)
         if not self._held:
             return np.zeros((0, 0), np.float32)
-        self._held = [np.concatenate(self._held)]
-        return self._held[0][max(first - self._first, 0) : last - self._first]
+        # Views would keep all that was ever held.
+        held = np.concatenate(self._held)[max(first - self._first, 0) :].copy()
+        self._held, self._first = [held], max(first, self._first)
+        return held[: last - self._first]
 
     def _drop(self, first: int) -> None:
         while self._held and self._first + len(self._held[0]) <= first:

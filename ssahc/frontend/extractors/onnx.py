@@ -166,7 +166,7 @@ def _open_network(path: Path, recipe: OnnxRecipe, device: str) -> _Network:
         )
     shape, dim = list(given.shape), recipe.num_mel_bins
     fixed = [size if isinstance(size, int) else None for size in shape]
-    if len(shape) != 3 or not {dim, None} & set(fixed[1:]):
+    if len(shape) != 3 or (dim not in fixed[1:] and fixed[1:] != [None, None]):
         raise FormatError(
             f"takes an input of shape {shape}, expected (batch, frames, {dim}) or "
             f"(batch, {dim}, frames); correct num_mel_bins, or export it again",
