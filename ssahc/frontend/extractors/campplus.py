@@ -39,10 +39,12 @@ def load_campplus(path: Path, device: str = "cpu") -> Extractor:
 
     Raises a FormatError if the checkpoint is damaged or of another network.
     """
-    network = _Campplus()
     weights = read_checkpoint(path)
+    # Without parameters of its own, which would take as long as all else.
+    with torch.device("meta"):
+        network = _Campplus()
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise FormatError(
             "these are not the weights of CAM++ with 192 dimensions", path=path
@@ -67,7 +69,7 @@ class _Campplus(nn.Module):
         super().__init__()
         self.head = _Front()
         layers: dict[str, nn.Module] = {
-            "tdnn": _Layer(_FRONT * _FEATURES.num_mel_bins // 8, _FIRST)
+            "tdnn": _FirstLayer(_FRONT * _FEATURES.num_mel_bins // 8)
         }
         channels = _FIRST
         for number, (depth, dilation) in enumerate(_BLOCKS, start=1):
@@ -123,25 +125,41 @@ def _convolve(channels: int, stride: int) -> nn.Conv2d:
     return nn.Conv2d(channels, _FRONT, 3, (stride, 1), padding=1, bias=False)
 
 
+# ---- time delay layers -------------------------------------------------------------
+# From here on, frames are (channels, windows, time): for a layer that sees one frame at
+# a time, a single matrix product computes all windows.
+
+
 class _Activation(nn.Module):
+    """Batch normalisation and rectifier."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.batchnorm = nn.BatchNorm1d(channels)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return relu(self.batchnorm(frames))
+        normalised = self.batchnorm(frames.reshape(1, len(frames), -1))
+        return normalised.relu_().view(frames.shape)
 
 
-class _Layer(nn.Module):
-    """The first time delay layer, which keeps every other frame."""
+def _combine(layer: nn.Conv1d, frames: Tensor) -> Tensor:
+    """Apply a layer that sees one frame at a time."""
+    combined = layer.weight[:, :, 0] @ frames.reshape(len(frames), -1)
+    if layer.bias is not None:
+        combined += layer.bias[:, None]
+    return combined.view(-1, *frames.shape[1:])
 
-    def __init__(self, channels: int, outputs: int) -> None:
+
+class _FirstLayer(nn.Module):
+    """Take (windows, channels, time), and keep every other frame."""
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.linear = nn.Conv1d(channels, outputs, 5, 2, padding=2, bias=False)
-        self.nonlinear = _Activation(outputs)
+        self.linear = nn.Conv1d(channels, _FIRST, 5, 2, padding=2, bias=False)
+        self.nonlinear = _Activation(_FIRST)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        return self.nonlinear(self.linear(frames))
+    def forward(self, features: Tensor) -> Tensor:
+        return self.nonlinear(self.linear(features).transpose(0, 1).contiguous())
 
 
 class _DenseBlock(nn.ModuleDict):
@@ -156,9 +174,13 @@ class _DenseBlock(nn.ModuleDict):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
+        channels = len(frames)
+        added = len(self) * _GROWTH
+        together = torch.cat([frames, frames.new_empty(added, *frames.shape[1:])])
         for layer in self.values():
-            frames = torch.cat([frames, layer(frames)], dim=1)
-        return frames
+            together[channels : channels + _GROWTH] = layer(together[:channels])
+            channels += _GROWTH
+        return together
 
 
 class _DenseLayer(nn.Module):
@@ -170,7 +192,8 @@ class _DenseLayer(nn.Module):
         self.cam_layer = _MaskedLayer(dilation)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.cam_layer(self.nonlinear2(self.linear1(self.nonlinear1(frames))))
+        narrow = _combine(self.linear1, self.nonlinear1(frames))
+        return self.cam_layer(self.nonlinear2(narrow))
 
 
 class _MaskedLayer(nn.Module):
@@ -179,7 +202,7 @@ class _MaskedLayer(nn.Module):
     def __init__(self, dilation: int) -> None:
         super().__init__()
         self.linear_local = nn.Conv1d(
-            _BOTTLENECK, _GROWTH, 3, padding=dilation, dilation=dilation, bias=False
+            _BOTTLENECK, _GROWTH, 3, dilation=dilation, bias=False
         )
         self.linear1 = nn.Conv1d(_BOTTLENECK, _BOTTLENECK // 2, 1)
         self.linear2 = nn.Conv1d(_BOTTLENECK // 2, _GROWTH, 1)
@@ -187,9 +210,19 @@ class _MaskedLayer(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         overall = frames.mean(-1, keepdim=True)
         around = overall + avg_pool1d(frames, _SEGMENT, _SEGMENT, ceil_mode=True)
-        masks = torch.sigmoid(self.linear2(relu(self.linear1(around))))
-        masks = masks.repeat_interleave(_SEGMENT, dim=-1)[..., : frames.shape[-1]]
-        return self.linear_local(frames) * masks
+        masks = _combine(self.linear2, _combine(self.linear1, around).relu_())
+        masks = masks.sigmoid_().repeat_interleave(_SEGMENT, dim=-1)
+        return self._delay(frames) * masks[..., : frames.shape[-1]]
+
+    def _delay(self, frames: Tensor) -> Tensor:
+        """Add the three taps of the layer; beyond a window there is silence."""
+        taps = self.linear_local.weight.permute(2, 0, 1).reshape(-1, _BOTTLENECK)
+        products = taps @ frames.reshape(_BOTTLENECK, -1)
+        before, now, after = products.view(3, _GROWTH, *frames.shape[1:])
+        (step,) = self.linear_local.dilation
+        now[..., step:] += before[..., :-step]
+        now[..., :-step] += after[..., step:]
+        return now
 
 
 class _Transit(nn.Module):
@@ -201,11 +234,11 @@ class _Transit(nn.Module):
         self.linear = nn.Conv1d(channels, channels // 2, 1, bias=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.linear(self.nonlinear(frames))
+        return _combine(self.linear, self.nonlinear(frames))
 
 
 class _Dense(nn.Module):
-    """Mean and standard deviation over time, and the embedding of these."""
+    """Mean and standard deviation over time, and the embedding (windows, 192)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -215,6 +248,5 @@ class _Dense(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        statistics = torch.cat([frames.mean(-1), frames.std(-1)], dim=-1)
-        embeddings = self.linear(statistics[..., None])[..., 0]
-        return self.nonlinear["batchnorm"](embeddings)
+        statistics = torch.cat([frames.mean(-1), frames.std(-1)])
+        return self.nonlinear["batchnorm"](_combine(self.linear, statistics).T)
