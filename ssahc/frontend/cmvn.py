@@ -8,6 +8,7 @@ import numpy as np
 from ssahc.core.options import Options
 from ssahc.core.types import Float32Array, FloatArray, IntArray
 from ssahc.core.validation import Interval
+from ssahc.frontend.features import check_features
 
 # As Kaldi's, for features that do not vary within a window.
 _LEAST_VARIANCE = 1e-10
@@ -44,7 +45,14 @@ class SlidingCmvnOptions(Options):
 def sliding_cmvn(
     features: Float32Array, options: SlidingCmvnOptions = SlidingCmvnOptions()
 ) -> Float32Array:
-    """Return features (T, D) normalised as by Kaldi's ``apply-cmvn-sliding``."""
+    """Return features (T, D) normalised as by Kaldi's ``apply-cmvn-sliding``.
+
+    Raises
+    ------
+    DataError
+        If features are NaN or infinite: one such frame would spoil all of its windows.
+    """
+    check_features(features)
     normalised = np.empty_like(features)
     for first in range(0, len(features), _BLOCK):
         last = min(first + _BLOCK, len(features))

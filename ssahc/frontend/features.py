@@ -77,6 +77,19 @@ def collect_features(
     return features
 
 
+def check_features(features: Float32Array) -> None:
+    """Raise a DataError if features (T, D) are of other shape, NaN or infinite."""
+    if features.ndim != 2:
+        raise DataError(f"features must have one row a frame, found {features.shape}")
+    usable = np.isfinite(features).all(axis=1)
+    if not usable.all():
+        raise DataError(
+            f"features of frame {int(np.argmin(usable))} hold NaN or infinity "
+            f"({int((~usable).sum())} such frames of {len(features)}); compute them "
+            "again"
+        )
+
+
 def num_frames(num_samples: int, options: FrameOptions) -> int:
     """Return how many frames there are in a number of samples."""
     size, shift = options.samples_per_frame, options.samples_per_shift

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ssahc.core.options import Options
 from ssahc.core.types import Float32Array, FloatArray
 from ssahc.core.validation import Interval
+from ssahc.frontend.features import check_features
 
 BoolArray = NDArray[np.bool_]
 # Multiples of a frame shift in seconds are not exact beyond this.
@@ -68,7 +69,13 @@ def energy_vad(
     features : (T, D) array
         MFCCs before normalisation; the first of each is the log energy.
     options : EnergyVadOptions
+
+    Raises
+    ------
+    DataError
+        If features are NaN or infinite.
     """
+    check_features(features)
     if len(features) == 0:
         return np.zeros(0, bool)
     energies = features[:, 0]

@@ -4,7 +4,6 @@ Samples come on the scale of 16-bit audio, -32768 to 32767, whatever the file's 
 encoding is, since Kaldi's features are defined on it.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,10 @@ _FORMATS = {
 _FULL_SCALE = np.float32(32768)
 # Of floating point, nothing that was recorded is this many times over full scale.
 _LOUDEST = 100.0
+# Hz; rates beyond are of damaged headers.
+_RATES = (1000, 768_000)
+# Samples of all channels in a block, and of one.
+_LARGEST_BLOCK = 1 << 20
 _BLOCK = 1 << 16
 # Seconds that may be missing at the end: decoders of lossy formats cut a little.
 _TOLERANCE = 0.1
@@ -107,10 +110,9 @@ def _open(path: Path, channel: int | None) -> "Iterator[SoundFile]":
             if not head:
                 raise FormatError("is empty; record or copy it again", path=path)
             raw.seek(0)
-            size = os.fstat(raw.fileno()).st_size
             # By its descriptor: a name would have soundfile guess formats from it.
             with soundfile.SoundFile(raw.fileno(), closefd=False) as file:
-                _check_header(file, head, size, path, channel)
+                _check_header(file, head, path, channel)
                 yield file
     except OSError as error:
         raise unreadable(path, error) from error
@@ -138,12 +140,18 @@ def _info(file: "SoundFile") -> AudioInfo:
 
 
 def _check_header(
-    file: "SoundFile", head: bytes, size: int, path: Path, channel: int | None
+    file: "SoundFile", head: bytes, path: Path, channel: int | None
 ) -> None:
     if file.format not in _FORMATS:
         raise FormatError(
             f"is a {file.format} file, expected audio (WAV, FLAC, OGG, MP3, SPHERE); "
             "convert it",
+            path=path,
+        )
+    if not _RATES[0] <= file.samplerate <= _RATES[1]:
+        raise FormatError(
+            f"its header says {file.samplerate} samples a second, which no audio has; "
+            "record or convert it again",
             path=path,
         )
     if channel is not None and not 1 <= channel <= file.channels:
@@ -184,7 +192,8 @@ def _mix(block: Float32Array, channel: int | None) -> Float32Array:
 
 def _read(file: "SoundFile") -> Float32Array:
     """Return the next samples (n, channels), on a scale of 1."""
-    block: Float32Array = file.read(_BLOCK, dtype="float32", always_2d=True)
+    count = min(_BLOCK, _LARGEST_BLOCK // file.channels)
+    block: Float32Array = file.read(count, dtype="float32", always_2d=True)
     return block
 
 

@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssahc.core.errors import DataError
 from ssahc.frontend import cmvn
 from ssahc.frontend.cmvn import SlidingCmvnOptions, sliding_cmvn
+from ssahc.frontend.vad import energy_vad
 
 CAUSAL = SlidingCmvnOptions(
     cmn_window=600, center=False, min_cmn_window=100, norm_vars=True
@@ -68,3 +70,13 @@ def test_features_that_do_not_vary_stay_finite():
     features = np.full((500, 2), 13.3, np.float32)
     normalised = sliding_cmvn(features, SlidingCmvnOptions(norm_vars=True))
     assert np.abs(normalised).max() < 1e-3
+
+
+def test_frames_that_are_no_numbers_are_named():
+    features = np.zeros((9, 2), np.float32)
+    features[4:6, 1] = np.nan
+    for use in (sliding_cmvn, energy_vad):
+        with pytest.raises(
+            DataError, match=r"frame 4 hold NaN .*\(2 such frames of 9\)"
+        ):
+            use(features)

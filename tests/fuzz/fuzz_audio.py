@@ -13,6 +13,7 @@ from ssahc.frontend.vad import EnergyVadOptions
 from ssahc.io.audio import audio_blocks, inspect_audio, read_audio
 from ssahc.io.audio_list import list_audio, read_channels, read_wav_scp
 from ssahc.io.kaldi_conf import read_conf
+from ssahc.io.speech import read_speech
 
 
 def read_audio_files(folder, size):
@@ -64,6 +65,27 @@ def read_audio_lists(folder, size):
         require(all(channel >= 1 for channel in channels.values()), f"{channels}")
     if fault is not None:
         raise fault
+
+
+def read_speech_regions(folder, size):
+    """Read regions of speech in each of the three forms; at least one must do."""
+    faults, data = [], (folder / "x").read_bytes()
+    for name in ("x.rttm", "x.uem", "segments"):
+        (folder / name).write_bytes(data)
+        try:
+            speech = read_speech(folder / name)
+        except FormatError as error:
+            faults.append(error)
+            continue
+        names = [region.name for regions in speech.values() for region in regions]
+        require(len(set(names)) == len(names) > 0, f"ids {names}")
+        for recording, regions in speech.items():
+            check_key(recording)
+            starts = [region.start for region in regions]
+            require(starts == sorted(starts), f"{starts}")
+            require(all(0 <= r.start < r.end < np.inf for r in regions), f"{regions}")
+    if len(faults) == 3:
+        raise faults[0]
 
 
 _OPTIONS = (MfccOptions, FbankOptions, EnergyVadOptions, SlidingCmvnOptions)

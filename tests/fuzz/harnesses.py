@@ -69,6 +69,7 @@ READERS = {
         ("wav.scp", "x.wav", "reco2file_and_channel"),
     ),
     "conf": (fuzz_audio.read_confs, ("x.conf",)),
+    "speech": (fuzz_audio.read_speech_regions, ("x",)),
 }
 
 

@@ -137,6 +137,8 @@ def scps():
         "bad-wrong-offsets": join(scp.replace(b"x.ark:2", b"x.ark:3"), data),
         "good-unsorted": join(b"".join(lines[::-1]), data),
         "good-matrix": join(b"a x.ark:2\n", archive(a=MATRIX)),
+        "good-rows": join(b"w x.ark:2[0:0]\nv x.ark:2[0:1]\n", archive(a=MATRIX)),
+        "bad-rows": join(b"w x.ark:2[0:2]\n", archive(a=MATRIX)),
         "good-no-offset": join(b"a x.ark\n", single(VECTOR)),
         "good-empty": b"",
         "bad-duplicate": join(scp + lines[0], data),

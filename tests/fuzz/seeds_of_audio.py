@@ -10,7 +10,12 @@ import soundfile
 
 def make_seeds(join):
     """Return reader to inputs by name; `join` makes an input of several files."""
-    return {"audio": audio(), "audio-list": lists(join), "conf": confs()}
+    return {
+        "audio": audio(),
+        "audio-list": lists(join),
+        "conf": confs(),
+        "speech": speech(),
+    }
 
 
 def encoded(samples, **kind):
@@ -79,4 +84,17 @@ def confs():
         "bad-range": b"--low-freq=9000\n",
         "bad-infinite": b"--frame-length=inf\n",
         "bad-not-utf8": b"--window-type=\xff\n",
+    }
+
+
+def speech():
+    """Return regions of speech."""
+    turn = b"SPEAKER r1 1 0.00 1.50 <NA> <NA> A <NA> <NA>\n"
+    return {
+        "good-turns": turn + turn.replace(b"0.00", b"1.25").replace(b" A ", b" B "),
+        "good-spans": b"r1 1 0 10\nr1 1 10 20\nr2 1 0 5\n",
+        "good-segments": b"u1 r1 0.00 1.50\nu2 r1 0.75 2.25\n",
+        "bad-empty": b"",
+        "bad-no-length": turn.replace(b"1.50", b"0.00"),
+        "bad-order": b"r1 1 10 0\n",
     }

@@ -97,6 +97,10 @@ FAULTS = {
         lambda f: damaged(f, "x.wav", lambda d: with_length(d, 86400)),
         "its header says 86400.0 s, 3.0 s are there",
     ),
+    "no rate": (
+        lambda f: damaged(f, "x.wav", lambda d: d[:24] + b"\xff\xff\xff\x7f" + d[28:]),
+        "its header says 2147483647 samples a second",
+    ),
     "half a sph": (
         lambda f: damaged(f, "x.sph", lambda d: d[: len(d) // 2], format="NIST"),
         "its header says 3.0 s, 1.5 s are there",
