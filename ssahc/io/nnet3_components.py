@@ -97,14 +97,14 @@ def _read_affine(fields: _Fields) -> Affine:
 
 
 def _read_batchnorm(fields: _Fields) -> Normalization:
-    dim, block = _integer(fields, "Dim"), _integer(fields, "BlockDim")
+    dim, block = _dim(fields, "Dim"), _dim(fields, "BlockDim")
     mean, variance = _array(fields, "StatsMean", 1), _array(fields, "StatsVar", 1)
     if not float(_number(fields["Count"])) > 0 or mean.size == 0:
         raise ValueError(
             "the batch normalisation has no statistics (count 0), and Kaldi would draw "
             "random ones: the network was not trained; give one that was"
         )
-    if dim < 1 or block < 1 or dim % block or not mean.size == variance.size == block:
+    if dim % block or not mean.size == variance.size == block:
         raise ValueError(
             f"{dim} dimensions in blocks of {block} do not fit statistics of "
             f"{mean.size} and {variance.size}"

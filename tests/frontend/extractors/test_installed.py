@@ -60,7 +60,9 @@ def test_resemblyzers_features_are_the_same_in_blocks(rng, tmp_path):
     whole = np.concatenate(list(_compute_features([samples])))
     blocks = np.split(samples, np.sort(rng.integers(0, len(samples), 30)))
     assert whole.shape == (1201, 41)
-    np.testing.assert_array_equal(np.concatenate(list(_compute_features(blocks))), whole)
+    np.testing.assert_array_equal(
+        np.concatenate(list(_compute_features(blocks))), whole
+    )
 
 
 @pytest.mark.parametrize("name", INSTALLABLE)
