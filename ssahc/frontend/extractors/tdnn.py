@@ -28,7 +28,7 @@ from ssahc.core.nnet3 import (
 from ssahc.core.types import Float32Array, FloatArray, IntArray
 
 # Frames computed together, so that their activations stay in the cache of a CPU.
-_BLOCK = 768
+_BLOCK = 1024
 # Narrower layers gain nothing from fewer products.
 _WIDE = 128
 # numpy's on the CPU, where its matrix products are the faster ones; torch's on a GPU.
