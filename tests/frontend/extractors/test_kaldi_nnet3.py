@@ -189,6 +189,9 @@ def test_any_tdnn_gives_what_layer_by_layer_computation_gives(
     )
     chunks = chunks[chunks[:, 1] - chunks[:, 0] > sum(tdnn.context)]
     found = embed_chunks(tdnn, features, chunks)
+    # Not "cpu", so by torch as on a GPU.
+    by_torch = embed_chunks(prepare_tdnn(net, "cpu:0"), features, chunks)
+    np.testing.assert_allclose(by_torch, found, atol=1e-5)
     for row, (first, last) in zip(found, chunks):
         expected = compute_naively(net, features[first:last])
         np.testing.assert_allclose(row, expected, atol=1e-4)
