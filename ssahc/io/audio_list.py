@@ -1,4 +1,4 @@
-"""Which recordings there are: a ``wav.scp``, a folder of audio files, or one file."""
+"""Lists of recordings: a ``wav.scp``, a folder of audio files, or one file."""
 
 import os
 import re

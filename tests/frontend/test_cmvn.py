@@ -72,7 +72,7 @@ def test_features_that_do_not_vary_stay_finite():
     assert np.abs(normalised).max() < 1e-3
 
 
-def test_frames_that_are_no_numbers_are_named():
+def test_frames_with_nan_are_named():
     features = np.zeros((9, 2), np.float32)
     features[4:6, 1] = np.nan
     for use in (sliding_cmvn, energy_vad):

@@ -222,7 +222,7 @@ def test_dither_is_the_same_in_every_run_and_lifts_silence():
         ),
     ],
 )
-def test_options_that_cannot_be(kind, values, named):
+def test_impossible_options_are_refused(kind, values, named):
     with pytest.raises(UsageError, match=named):
         kind(**values)
 
@@ -233,7 +233,7 @@ def test_too_many_filters_are_refused():
         fbank(np.zeros(400), options)
 
 
-def test_samples_that_are_none():
+def test_unusable_samples_are_refused():
     samples = np.zeros(10000)
     samples[9000] = np.nan
     with pytest.raises(DataError, match=r"sample 9000 \(at 1.125 s\) is NaN"):

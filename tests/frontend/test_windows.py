@@ -58,7 +58,7 @@ def test_frames_stay_within_the_recording():
     assert ranges.tolist() == [[0, 1], [10, 25], [90, 100], [100, 100]]
 
 
-def test_regions_that_cannot_be():
+def test_impossible_regions_are_refused():
     for start, end in ((2, 1), (-1, 1), (0, np.inf), (np.nan, 1)):
         with pytest.raises(DataError, match="0 <= start <= end"):
             uniform_windows(start, end)

@@ -172,7 +172,7 @@ def test_missing_channel(tmp_path):
         (20000.0, r"sample 9000 .* is 20000, where full scale is 1: was 16-bit"),
     ],
 )
-def test_samples_that_are_no_audio(tmp_path, value, message):
+def test_nan_and_samples_far_over_full_scale_are_refused(tmp_path, value, message):
     samples = SAMPLES / 32768
     samples[9000] = value
     soundfile.write(tmp_path / "x.wav", samples, RATE, subtype="FLOAT")
