@@ -216,10 +216,15 @@ def _read_group(
     """Read objects of one archive."""
     size = os.fstat(file.fileno()).st_size
     last: Array | None = None
+    place: int | None = None
     for entry in entries:
         value: Array | FormatError
         try:
-            value = last = _read_entry(file, size, entry, kind, last)
+            # Windows of a recording are ranges of rows of one matrix.
+            if last is None or entry.rows is None or entry.offset != place:
+                last = _read_entry(file, size, entry, kind, last)
+                place = entry.offset
+            value = last if entry.rows is None else _cut_rows(last, *entry.rows)
         except (ValueError, EOFError) as error:
             value = entry.fault(str(error))
         except MemoryError as error:
@@ -244,6 +249,15 @@ def _read_entry(
     return read_object(file, size, kind)
 
 
+def _cut_rows(matrix: Array, first: int, end: int) -> Array:
+    if end > len(matrix):
+        raise ValueError(
+            f"has {len(matrix)} rows, the scp asks for [{first}:{end - 1}]; make the "
+            "scp again"
+        )
+    return matrix[first:end]
+
+
 def _seek(file: BinaryIO, entry: ScpEntry, offset: int, size: int) -> None:
     """Go to the object, if its key precedes it."""
     if offset >= size:
@@ -251,7 +265,8 @@ def _seek(file: BinaryIO, entry: ScpEntry, offset: int, size: int) -> None:
             f"truncated: {entry.path}:{entry.line} points to byte {offset}, the "
             f"archive has {size}; copy or extract it again"
         )
-    expected = entry.key.encode() + b" "
+    # The rows of a matrix have a key of their own.
+    expected = (b"" if entry.rows else entry.key.encode()) + b" "
     start = offset - len(expected)
     if start >= 0:
         file.seek(start)

@@ -114,7 +114,7 @@ def read_singles(folder, size):
 def read_scps(folder, size):
     """Read an scp of vectors, and of matrices, all at once and one by one."""
     scp = folder / "x.scp"
-    entries = read_scp(scp)
+    entries = read_scp(scp, with_rows=True)
     for key in entries:
         check_key(key)
     faults = []

@@ -6,7 +6,9 @@ lines of ``=====``; files without a part are missing.
 
 import shutil
 
+import fuzz_audio
 import fuzz_folders
+import fuzz_networks
 import fuzz_objects
 import fuzz_text
 from checks import check_message
@@ -62,6 +64,14 @@ READERS = {
     "trials": (fuzz_text.read_trial_lists, ("trials", "scores")),
     "config": (fuzz_text.read_configs, ("config.toml",)),
     "sweep": (fuzz_text.read_sweeps, ("tuning.csv",)),
+    "audio": (fuzz_audio.read_audio_files, ("x",)),
+    "audio-list": (
+        fuzz_audio.read_audio_lists,
+        ("wav.scp", "x.wav", "reco2file_and_channel"),
+    ),
+    "conf": (fuzz_audio.read_confs, ("x.conf",)),
+    "speech": (fuzz_audio.read_speech_regions, ("x",)),
+    "nnet3": (fuzz_networks.read_nnets, ("final.raw", "extract.config")),
 }
 
 

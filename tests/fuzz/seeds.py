@@ -10,6 +10,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
+import seeds_of_audio
+import seeds_of_networks
 import seeds_of_text
 from fuzz_objects import make_state
 from harnesses import CUT, READERS
@@ -136,6 +138,8 @@ def scps():
         "bad-wrong-offsets": join(scp.replace(b"x.ark:2", b"x.ark:3"), data),
         "good-unsorted": join(b"".join(lines[::-1]), data),
         "good-matrix": join(b"a x.ark:2\n", archive(a=MATRIX)),
+        "good-rows": join(b"w x.ark:2[0:0]\nv x.ark:2[0:1]\n", archive(a=MATRIX)),
+        "bad-rows": join(b"w x.ark:2[0:2]\n", archive(a=MATRIX)),
         "good-no-offset": join(b"a x.ark\n", single(VECTOR)),
         "good-empty": b"",
         "bad-duplicate": join(scp + lines[0], data),
@@ -366,4 +370,6 @@ def make_seeds():
         "scores": scores(),
         "unfinished": unfinished(),
         **seeds_of_text.make_seeds(join),
+        **seeds_of_audio.make_seeds(join),
+        **seeds_of_networks.make_seeds(join),
     }

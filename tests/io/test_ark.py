@@ -141,6 +141,36 @@ def test_compressed_evenly(tmp_path, token, dtype):
     np.testing.assert_allclose(read_single(path, "matrix"), [[1, 3], [3, 1]])
 
 
+def test_compressed_features_of_kaldi_are_those_that_were_compressed(golden):
+    folder = golden / "frontend" / "data" / "8k"
+    (compressed,) = read_all(folder / "mfcc_compressed.ark", "matrix").values()
+    (features,) = read_all(folder / "mfcc.ark", "matrix").values()
+    errors = np.abs(compressed - features)
+    assert errors.max() < 0.46
+    assert np.median(errors) < 0.032
+
+
+def test_rows_of_features(tmp_path):
+    features = np.arange(20, dtype=np.float32).reshape(10, 2)
+    scp = write_archive(tmp_path, {"f": features, "g": -features})
+    f, g = (line.split()[1] for line in scp.read_text().splitlines())
+    lines = [f"w1 {f}[0:2]", f"w2 {g}[9:9]", f"w3 {f}[2:9]", f"long {f}[8:10]"]
+    scp.write_text("\n".join([*lines, f"f {f}", f"off {g}5[0:1]", "back x.ark:2[3:2]"]))
+    faults = []
+    entries = read_scp(scp, lambda key, error: faults.append(key), with_rows=True)
+    found = dict(read_entries(entries.values(), "matrix"))
+    for key, expected in (
+        ("w1", features[:3]),
+        ("w2", -features[9:]),
+        ("w3", features[2:]),
+        ("f", features),
+    ):
+        assert np.array_equal(found[key], expected)
+    assert "has 10 rows, the scp asks for [8:10]" in str(found["long"])
+    assert "truncated: " in str(found["off"])
+    assert faults == ["back"]
+
+
 # ---- faults ------------------------------------------------------------------------
 
 

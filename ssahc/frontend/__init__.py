@@ -1,0 +1,1 @@
+"""From audio samples to what an x-vector network takes: features, speech, windows."""
