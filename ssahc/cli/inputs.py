@@ -251,12 +251,12 @@ class Inputs:
 
     def diarize(self, recording: Recording, options: DiarizeOptions) -> Diarization:
         """Diarize a recording, with its number of speakers from the tables."""
-        self._check_dim(recording)
+        self.check_dim(recording)
         options = replace(options, speakers=self.speakers_of(recording.id))
         scores = self.scores_of(recording, options.system)
         return diarize_recording(recording, self.model, options, plda_scores=scores)
 
-    def _check_dim(self, recording: Recording) -> None:
+    def check_dim(self, recording: Recording) -> None:
         """Raise a DataError if a learned model is not one for a recording."""
         mean, dim = self.model.mean, recording.xvectors.shape[1]
         if self.is_learned and mean is not None and len(mean) != dim:

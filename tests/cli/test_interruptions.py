@@ -149,7 +149,7 @@ class Runs(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(sorted(OPTIONS)),
         resume=st.booleans(),
-        at=st.none() | st.integers(1, 24),
+        at=st.none() | st.integers(1, 30),
         how=st.sampled_from(["interrupted", "terminated", "disk full", "killed"]),
     )
     def run(self, name, resume, at, how):

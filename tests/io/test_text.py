@@ -46,6 +46,7 @@ def test_tables_are_read(write):
     assert read_reco2num_spk(write("r 2\n")) == {"r": 2}
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.integers(1, 300), st.floats(1e-9, 1), min_size=1))
 def test_probabilities_of_numbers_of_speakers_are_kept(tmp_path_factory, odds):
     """Those that tell, so that reading and writing them again changes nothing."""
