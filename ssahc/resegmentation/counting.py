@@ -38,7 +38,7 @@ _UNSURE_MEAN = 4.0
 _LEAST_DRIFT = 0.03
 # Speakers with fewer windows (by weight), or less of the recording if it is short, are
 # unlikely: the less they speak, the more.
-_FEW_WINDOWS, _FEW_OF_ALL = 3.0, 0.2
+_FEW_WINDOWS, _FEW_OF_ALL = 3.0, 0.1
 # What the evidence is divided by, for each dimension in which speakers differ much, as
 # calibrated on semi-real recordings (docs/results).
 _ALIKE = 0.2

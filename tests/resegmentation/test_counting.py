@@ -46,7 +46,7 @@ def log_probability(means, counts, speakers, drift):
         for variance in (0.1, 0.2, 0.4, 0.8)
     ]
     windows = [counts[speakers == speaker].sum() for speaker in set(speakers)]
-    few = min(3.0, 0.2 * counts.sum())
+    few = min(3.0, 0.1 * counts.sum())
     prior = sum(min(0.0, np.log(each / few)) for each in windows)
     return logsumexp(densities) + prior
 
