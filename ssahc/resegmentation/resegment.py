@@ -4,7 +4,8 @@
 windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
 
 1. Windows become `Observations`; AHC clusters, more than there can be speakers, start
-   inference, which also measures the noise.
+   inference. On no more of them than there are independent windows, it also measures
+   the noise.
 2. Merging down to one speaker gives the path of candidates (`merge_to_one`). Refined
    AHC clusters of the same number replace candidates with less evidence.
 3. The evidence, corrected for noise that lasts, decides the number of speakers; what
@@ -47,7 +48,7 @@ from ssahc.resegmentation.observations import (
     stay_probabilities,
 )
 from ssahc.resegmentation.options import DEFAULT_THRESHOLD, ResegmentationOptions
-from ssahc.resegmentation.vbhmm import infer
+from ssahc.resegmentation.vbhmm import Posterior, infer
 
 # Iterations of inference on initial clusters, and on final labels.
 _ITERATIONS_AT_FIRST, _ITERATIONS_AT_LAST = 3, 10
@@ -159,6 +160,10 @@ def resegment(
     def cluster(count: int) -> IntArray:
         return history.cut(Stop(min(count, len(order))))[order]
 
+    def begin(count: int) -> Posterior:
+        clusters = Candidate(cluster(count))
+        return infer(observations, clusters.responsibilities, _ITERATIONS_AT_FIRST)
+
     known = stop.num_speakers
     if known is None:
         # The path must be the same for all thresholds, to be cut at any of them.
@@ -167,9 +172,10 @@ def resegment(
     while True:
         goals = sorted({one_by_one, max(known or 1, one_by_one)}, reverse=True)
         first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * goals[0])
-        clusters = Candidate(cluster(first))
-        start = infer(observations, clusters.responsibilities, _ITERATIONS_AT_FIRST)
-        noise = noise_variance(observations, start)
+        start = begin(first)
+        independent = max(1, round(observations.weights.sum()))
+        measured = start if first <= independent else begin(independent)
+        noise = noise_variance(observations, measured)
         rescaled = observations.rescaled(noise)
         path = merge_to_one(rescaled, start, goals)
         path = _compare_with_clusters(path, cluster, rescaled)
