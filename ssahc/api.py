@@ -36,6 +36,7 @@ from ssahc.core.types import (
     no_progress,
     suspect_unit,
 )
+from ssahc.frontend.extractors import Extractor
 from ssahc.io import rttm
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm
@@ -77,6 +78,7 @@ __all__ = [
     "DiarizeKeywords",
     "DiarizeOptions",
     "EmbeddingNet",
+    "Extractor",
     "Fault",
     "FormatError",
     "FusionOptions",

@@ -85,9 +85,10 @@ class BriefRepr:
     """Base of dataclasses whose repr fits a screen: it has shapes, not numbers."""
 
     def __repr__(self) -> str:
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        shown = (f"{name}={_brief(value)}" for name, value in values)
-        return f"{type(self).__name__}({', '.join(shown)})"
+        shown = (field for field in fields(self) if field.repr)
+        values = ((field.name, getattr(self, field.name)) for field in shown)
+        texts = (f"{name}={_brief(value)}" for name, value in values)
+        return f"{type(self).__name__}({', '.join(texts)})"
 
 
 def _brief(value: object) -> str:

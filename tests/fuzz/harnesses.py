@@ -8,6 +8,7 @@ import shutil
 
 import fuzz_audio
 import fuzz_folders
+import fuzz_networks
 import fuzz_objects
 import fuzz_text
 from checks import check_message
@@ -70,6 +71,7 @@ READERS = {
     ),
     "conf": (fuzz_audio.read_confs, ("x.conf",)),
     "speech": (fuzz_audio.read_speech_regions, ("x",)),
+    "nnet3": (fuzz_networks.read_nnets, ("final.raw", "extract.config")),
 }
 
 

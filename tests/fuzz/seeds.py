@@ -11,6 +11,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import seeds_of_audio
+import seeds_of_networks
 import seeds_of_text
 from fuzz_objects import make_state
 from harnesses import CUT, READERS
@@ -369,4 +370,5 @@ def make_seeds():
         "unfinished": unfinished(),
         **seeds_of_text.make_seeds(join),
         **seeds_of_audio.make_seeds(join),
+        **seeds_of_networks.make_seeds(join),
     }

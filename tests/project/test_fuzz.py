@@ -21,7 +21,7 @@ FUZZ = Path(__file__).parents[1] / "fuzz"
 NAMES = (
     "ark-vectors ark-matrices single scp plda metric model checkpoint xvector-dir "
     "npz labelled scores unfinished tables rttm uem references trials config sweep "
-    "audio audio-list conf speech"
+    "audio audio-list conf speech nnet3"
 ).split()
 # Functions beyond ssahc.io that read files.
 OTHERS = {

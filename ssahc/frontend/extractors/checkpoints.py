@@ -1,0 +1,38 @@
+"""PyTorch checkpoints of other packages, and the modules that they are for."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ssahc.core.errors import FormatError
+from ssahc.core.types import Float32Array
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a PyTorch checkpoint, without executing what a pickle may say.
+
+    Raises a FormatError if it is damaged, or no dict of tensors.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch raises errors of many kinds for damaged files.
+        reason = str(error).partition("\n")[0][:200]
+        raise FormatError(
+            f"expected a PyTorch checkpoint of weights ({reason})", path=path
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise FormatError(
+            f"expected a dict of weights, found {type(checkpoint).__name__}", path=path
+        )
+    return checkpoint
+
+
+def run_module(network: nn.Module, device: str, windows: Float32Array) -> Float32Array:
+    """Return what a torch module makes of windows (B, T, F)."""
+    with torch.inference_mode():
+        outputs = network(torch.from_numpy(windows).to(device))
+    return np.asarray(outputs.cpu().numpy(), np.float32)

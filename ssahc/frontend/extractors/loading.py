@@ -1,0 +1,81 @@
+"""Finding out what kind of model a path or a name is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ssahc.core.errors import FormatError, UsageError
+from ssahc.core.model import transform_dim
+from ssahc.core.types import Model
+from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.extractors.installed import INSTALLABLE, weights_of
+from ssahc.io.model import MEAN, PLDA, TRANSFORM, read_model
+
+_ONNX = "model.onnx"
+
+
+def load_extractor(model: Path | str, device: str) -> Extractor:
+    """Load the extractor of a path or a name; see `Extractor.load`."""
+    path = Path(model)
+    if str(model) in INSTALLABLE and not path.exists():
+        return _load_installed(str(model), device)
+    if path.is_dir():
+        extractor = _load_folder(path, device)
+        return replace(extractor, model=_read_model(path, extractor.dim))
+    if path.suffix == ".onnx":
+        from ssahc.frontend.extractors.onnx import load_onnx
+
+        return load_onnx(path, device)
+    if path.exists():
+        raise FormatError(
+            "expected a folder with final.raw and mfcc.conf of Kaldi, or a file .onnx; "
+            "of a Kaldi model, give the folder",
+            path=path,
+        )
+    names = ", ".join(INSTALLABLE)
+    raise UsageError(f"{model}: no such model; give a path, or one of {names}")
+
+
+def _load_installed(name: str, device: str) -> Extractor:
+    path = weights_of(name)
+    if name == "campplus":
+        from ssahc.frontend.extractors.campplus import load_campplus
+
+        return load_campplus(path, device)
+    from ssahc.frontend.extractors.resemblyzer import load_resemblyzer
+
+    return load_resemblyzer(path, device)
+
+
+def _load_folder(folder: Path, device: str) -> Extractor:
+    if (folder / _ONNX).exists():
+        from ssahc.frontend.extractors.onnx import load_onnx
+
+        return load_onnx(folder / _ONNX, device)
+    from ssahc.frontend.extractors.kaldi_nnet3 import load_kaldi
+
+    return load_kaldi(folder, device)
+
+
+def _read_model(folder: Path, dim: int) -> Model:
+    """Read what a folder has of ``mean.vec``, ``transform.mat`` and ``plda``."""
+    paths = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
+    model = read_model(
+        **{
+            part: folder / name
+            for part, name in paths.items()
+            if (folder / name).exists()
+        }
+    )
+    dims = {}
+    if model.mean is not None:
+        dims[MEAN] = len(model.mean)
+    if model.transform is not None:
+        dims[TRANSFORM] = transform_dim(model.transform, dim)
+    for name, found in dims.items():
+        if found != dim:
+            raise FormatError(
+                f"is for {found} dimensions, the network gives {dim}; take both from "
+                "one model",
+                path=folder / name,
+            )
+    return model

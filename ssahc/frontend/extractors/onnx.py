@@ -1,0 +1,246 @@
+"""Embedding networks as ONNX files, with a TOML file that describes their features."""
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+from ssahc.core.errors import FormatError, UsageError
+from ssahc.core.options import Options, build
+from ssahc.core.types import Float32Array
+from ssahc.core.validation import Interval
+from ssahc.frontend.cmvn import SlidingCmvnOptions
+from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.extractors.per_window import Mean, embed_windows
+from ssahc.frontend.feature_options import FbankOptions, WindowType
+from ssahc.frontend.features import feature_blocks
+from ssahc.io.config import read_config
+from ssahc.io.files import open_regular, unreadable
+
+# A recipe of this name is for all models in its folder that have none of their own.
+_SHARED_RECIPE = "model.toml"
+_INSTALL = "pip install 'ssahc[onnx]'"
+# Frames, to find the dimension of embeddings with.
+_TRIALS = (100, 150)
+
+
+@dataclass(frozen=True)
+class OnnxRecipe(Options):
+    """Features of an ONNX model, and its inputs and outputs.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Of the audio, in Hz.
+    features : str
+        Log mel filterbank of Kaldi, of 25 ms every 10 ms.
+    num_mel_bins : int
+        Number of filters.
+    low_freq, high_freq : float
+        Range of the filters in Hz; a high_freq of 0 or less counts from the Nyquist
+        frequency.
+    window_type : str
+        Window of a frame: povey (3D-Speaker, Kaldi), hamming (WeSpeaker), ...
+    mean : str
+        Mean to subtract: of the window, of 3 s around each frame (sliding, as VBx), or
+        none.
+    scale : str
+        Samples are up to 32768 (int16) or up to 1 (unit).
+    input, output : str
+        Needed if the model has several.
+    """
+
+    sample_rate: Annotated[int, Interval(ge=1000, le=1_000_000)] = 16000
+    features: Literal["fbank"] = "fbank"
+    num_mel_bins: Annotated[int, Interval(ge=3, le=10_000)] = 80
+    low_freq: Annotated[float, Interval(ge=0)] = 20.0
+    high_freq: float = 0.0
+    window_type: WindowType = "povey"
+    mean: Mean = "window"
+    scale: Literal["int16", "unit"] = "int16"
+    input: str | None = None
+    output: str | None = None
+
+
+def load_onnx(path: Path, device: str = "cpu") -> Extractor:
+    """Load an ONNX model; its recipe is the TOML file of its name, or ``model.toml``.
+
+    The model takes (B, T, F) or (B, F, T) float32 features, and gives (B, D).
+
+    Raises
+    ------
+    FormatError
+        If the model or the recipe is missing, damaged, or they do not fit.
+    UsageError
+        If onnxruntime is not installed.
+    """
+    recipe, options = _read_recipe(path)
+    network = _open_network(path, recipe, device)
+    dims = set()
+    for length in _TRIALS:
+        trial = np.zeros((1, length, options.dim), np.float32)
+        dims.add(_run(network, path, trial).shape[1])
+    if len(dims) > 1:
+        raise FormatError(
+            f"output {network.output!r} grows with the window, so it is no "
+            "embedding; name another as output in the TOML file",
+            path=path,
+        )
+    extra = options.samples_per_frame - options.samples_per_shift
+    return Extractor(
+        name=str(path),
+        sample_rate=recipe.sample_rate,
+        dim=dims.pop(),
+        frame_shift=options.frame_shift / 1000,
+        # Frames lie within the window.
+        overhang=-(-extra // options.samples_per_shift),
+        context=SlidingCmvnOptions().cmn_window if recipe.mean == "sliding" else 0,
+        compute_features=partial(_compute_features, recipe=recipe, options=options),
+        embed_frames=partial(
+            embed_windows, network=partial(_run, network, path), mean=recipe.mean
+        ),
+    )
+
+
+def _read_recipe(path: Path) -> tuple[OnnxRecipe, FbankOptions]:
+    own, shared = path.with_suffix(".toml"), path.with_name(_SHARED_RECIPE)
+    place = own if own.exists() or not shared.exists() else shared
+    if not place.exists():
+        raise FormatError(
+            "no such file; it describes the features of the ONNX model beside it, such "
+            "as 'sample_rate = 16000' and 'num_mel_bins = 80'",
+            path=place,
+        )
+    values = read_config(place, OnnxRecipe)
+    if "sample_rate" not in values:
+        raise FormatError("sample_rate is missing, such as 16000", path=place)
+    try:
+        recipe = build(OnnxRecipe, values)
+        return recipe, FbankOptions(
+            sample_frequency=recipe.sample_rate,
+            num_mel_bins=recipe.num_mel_bins,
+            low_freq=recipe.low_freq,
+            high_freq=recipe.high_freq,
+            window_type=recipe.window_type,
+        )
+    except UsageError as error:
+        raise FormatError(str(error), path=place) from error
+
+
+def _compute_features(blocks: Any, *, recipe: OnnxRecipe, options: FbankOptions) -> Any:
+    if recipe.scale == "unit":
+        blocks = (np.asarray(block) / np.float32(32768) for block in blocks)
+    return feature_blocks(blocks, options)
+
+
+# ---- the network -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """A session, and how features go into it.
+
+    `is_transposed` for (B, F, T); `takes_one` if the batch is fixed to one window.
+    """
+
+    session: Any
+    input: str
+    output: str
+    is_transposed: bool
+    takes_one: bool
+
+
+def _open_network(path: Path, recipe: OnnxRecipe, device: str) -> _Network:
+    session = _open_session(path, device)
+    given = _choose(session.get_inputs(), recipe.input, "input", path)
+    output = _choose(session.get_outputs(), recipe.output, "output", path)
+    others = [one.name for one in session.get_inputs() if one.name != given.name]
+    if others:
+        raise FormatError(
+            f"needs the inputs {', '.join(others)} besides {given.name}, which is not "
+            "supported; export it with features as the only input",
+            path=path,
+        )
+    shape, dim = list(given.shape), recipe.num_mel_bins
+    fixed = [size if isinstance(size, int) else None for size in shape]
+    if len(shape) != 3 or (dim not in fixed[1:] and fixed[1:] != [None, None]):
+        raise FormatError(
+            f"takes an input of shape {shape}, expected (batch, frames, {dim}) or "
+            f"(batch, {dim}, frames); correct num_mel_bins, or export it again",
+            path=path,
+        )
+    is_transposed = fixed[1] == dim and fixed[2] != dim
+    frames = fixed[2 if is_transposed else 1]
+    if frames is not None:
+        raise FormatError(
+            f"takes windows of {frames} frames only; export it with a dynamic axis",
+            path=path,
+        )
+    return _Network(session, given.name, output.name, is_transposed, fixed[0] == 1)
+
+
+def _open_session(path: Path, device: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UsageError(f"{path}: ONNX models need onnxruntime; {_INSTALL}") from error
+    try:
+        with open_regular(path) as file:
+            data = file.read()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    providers = ["CPUExecutionProvider"]
+    if device != "cpu":
+        providers.insert(0, "CUDAExecutionProvider")
+        if providers[0] not in onnxruntime.get_available_providers():
+            raise UsageError(
+                f"{path}: onnxruntime cannot use {device}; pip install onnxruntime-gpu"
+            )
+    options = onnxruntime.SessionOptions()
+    # Errors are raised; what is printed would be of no use.
+    options.log_severity_level = 4
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+    # Threads that wait would keep other processes from working.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=providers)
+    except Exception as error:
+        raise FormatError(
+            f"no usable ONNX model ({_brief(error)})", path=path
+        ) from error
+
+
+def _choose(found: Any, name: str | None, what: str, path: Path) -> Any:
+    """Return the input or output of a name, or the only one."""
+    chosen = [one for one in found if name in (None, one.name)]
+    if len(chosen) != 1:
+        names = ", ".join(one.name for one in found)
+        raise FormatError(
+            f"the model's {what}s are {names}; name one as '{what}' in the TOML file"
+            + (f" in place of {name!r}" if name is not None else ""),
+            path=path,
+        )
+    return chosen[0]
+
+
+def _run(network: _Network, path: Path, windows: Float32Array) -> Float32Array:
+    """Return embeddings (B, D) of windows (B, T, F)."""
+    if network.is_transposed:
+        windows = np.ascontiguousarray(windows.transpose(0, 2, 1))
+    batches = np.split(windows, len(windows)) if network.takes_one else [windows]
+    outputs = []
+    for batch in batches:
+        try:
+            (output,) = network.session.run([network.output], {network.input: batch})
+        except Exception as error:
+            raise FormatError(f"cannot be run ({_brief(error)})", path=path) from error
+        outputs.append(np.asarray(output, np.float32).reshape(len(batch), -1))
+    return np.concatenate(outputs)
+
+
+def _brief(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
