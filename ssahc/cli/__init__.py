@@ -19,6 +19,7 @@ from ssahc.runtime.memory import lack_of_memory
 VERB_GROUPS = {
     "Diarization": {
         "diarize": "Diarize an x-vector folder: who speaks when, as RTTM.",
+        "extract": "Extract x-vectors of audio into a folder to diarize.",
         "score": "Score an RTTM: diarization error rate, as by md-eval.",
         "report": "Write an HTML page on a run: error rates, timelines.",
         "plot": "Draw affinities, timelines with errors, or error rates.",

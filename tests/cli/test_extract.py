@@ -1,0 +1,236 @@
+"""``ssahc extract``: audio to an x-vector folder."""
+
+import re
+import shutil
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+from kaldi_tables import read_table
+
+from ssahc.cli.extract_journal import ExtractJournal
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def model_folder(golden, tmp_path_factory, corpus):
+    """A Kaldi model folder with a tiny network, and a model of its x-vectors."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    home = golden / "frontend"
+    shutil.copytree(home / "model" / "tiny", folder)
+    shutil.copy(home / "conf" / "mfcc_8k.conf", folder / "mfcc.conf")
+    shutil.copy(home / "conf" / "vad.conf", folder)
+    (folder / "min_chunk_size").write_text("20\n")
+    (folder / "max_chunk_size").write_text("400\n")
+    return folder
+
+
+@pytest.fixture
+def calls(golden, tmp_path, monkeypatch):
+    """Three recordings of 6 s in a folder."""
+    monkeypatch.chdir(tmp_path)
+    samples, _ = soundfile.read(golden / "frontend/wav/trn06-8k.wav", dtype="int16")
+    (tmp_path / "calls").mkdir()
+    for number in range(3):
+        part = samples[6 * RATE * number :][: 6 * RATE]
+        soundfile.write(f"calls/call{number}.wav", part, RATE)
+    return tmp_path / "calls"
+
+
+@pytest.fixture
+def extract(ssahc_here, model_folder):
+    def run(audio, out, *options, extractor=model_folder):
+        result = ssahc_here("extract", audio, out, "--extractor", extractor, *options)
+        assert "Traceback" not in result.stderr
+        assert result.stdout == ""
+        return result.returncode, result.stderr
+
+    return run
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_tables_and_xvectors_are_kaldis(golden, tmp_path, extract, ssahc_here):
+    home = golden / "frontend"
+    audio = home / "wav" / "trn06-8k.wav"
+    segments = home / "data" / "8k" / "segments"
+    out = tmp_path / "x"
+    status, said = extract(audio, out, "--segments", segments)
+    assert status == 0
+    assert re.search(
+        r"extracted 1 recording: 26 x-vectors, 20 s of speech in 20 s", said
+    )
+    subsegments = (home / "data" / "8k" / "subsegments").read_text()
+    assert (out / "segments").read_text() == subsegments
+    names = [line.split()[0] for line in subsegments.splitlines()]
+    assert (out / "spk2utt").read_text() == f"trn06-8k {' '.join(names)}\n"
+    assert (out / "utt2spk").read_text().splitlines()[0] == f"{names[0]} trn06-8k"
+    expected = {
+        line.split()[0]: [float(x) for x in line.split()[2:-1]]
+        for line in (home / "model/tiny/xvector_8k.txt").read_text().splitlines()
+    }
+    found = dict(read_table(out / "xvector.scp", "vector"))
+    assert list(found) == list(expected)
+    for name, xvector in expected.items():
+        np.testing.assert_allclose(found[name], xvector, atol=5e-4)
+    assert ssahc_here("check", out).returncode == 0
+
+
+def test_speech_is_detected_as_the_model_folder_says(
+    golden, tmp_path, extract, model_folder
+):
+    audio = golden / "frontend" / "wav" / "trn06-8k.wav"
+    assert extract(audio, tmp_path / "x", "--min-silence", 0, "--min-speech", 0)[0] == 0
+    vad = golden / "frontend" / "data" / "8k" / "vad.ark"
+    is_speech = dict(read_table(vad, "vector"))["trn06-8k"]
+    covered = np.zeros(len(is_speech))
+    for line in (tmp_path / "x" / "segments").read_text().splitlines():
+        start, end = (round(100 * float(time)) for time in line.split()[2:])
+        covered[start:end] = 1
+    np.testing.assert_array_equal(covered, is_speech)
+    # The command line overrides vad.conf.
+    status, said = extract(audio, tmp_path / "y", "--vad-energy-threshold", 50)
+    assert status == 2
+    assert "no speech found" in said
+
+
+def test_a_killed_run_resumes_to_the_same_files_whatever_the_jobs(
+    calls, extract, monkeypatch
+):
+    assert extract(calls, "whole")[0] == 0
+    add = ExtractJournal.add
+
+    def add_and_stop(self, recording):
+        add(self, recording)
+        if len(self.done) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExtractJournal, "add", add_and_stop)
+        status, said = extract(calls, "out")
+    assert status == 130
+    assert "2 of 3 recordings are done and kept in out" in said
+    out = calls.parent / "out"
+    assert [path.name for path in out.iterdir()] == [".unfinished"]
+    # A kill in the middle of a line: the second recording is not done.
+    lines = out / ".unfinished" / "segments.0"
+    lines.write_bytes(lines.read_bytes()[:-5])
+    status, said = extract(calls, "out")
+    assert (status, "continue it with --resume" in said) == (2, True)
+    status, said = extract(calls, "out", "--window", 2, "--resume")
+    assert (status, "window was 1.5 and is 2.0 now" in said) == (2, True)
+    status, said = extract(calls, "out", "--resume", "--nj", 2)
+    assert (status, "already done: 1 recording" in said) == (0, True)
+    assert contents(out) == contents(calls.parent / "whole")
+    # Of a finished run nothing is touched.
+    before = (out / "xvector.ark").stat().st_mtime_ns
+    status, said = extract(calls, "out", "--resume")
+    assert (status, "out has the x-vectors of 3 recordings" in said) == (0, True)
+    assert (out / "xvector.ark").stat().st_mtime_ns == before
+
+
+def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
+    good = (calls / "call0.wav").read_bytes()
+    (calls / "cut.wav").write_bytes(good[:50000])
+    (calls / "empty.wav").touch()
+    (calls / "video.wav").write_bytes(
+        b"\0\0\0\x20ftypisom\0\0\2\0isomiso2" + bytes(999)
+    )
+    size = struct.pack("<I", 24 * 3600 * 2 * RATE)
+    (calls / "day.wav").write_bytes(good[:40] + size + good[44:][: 2 * RATE])
+    soundfile.write(calls / "nothing.wav", np.zeros(0), RATE)
+    soundfile.write(calls / "silent.wav", np.zeros(RATE), RATE)
+    samples = soundfile.read(calls / "call0.wav", dtype="float32")[0]
+    samples[RATE] = np.nan
+    soundfile.write(calls / "nan.wav", samples, RATE, subtype="FLOAT")
+    status, said = extract(calls, "x")
+    faults = {
+        "cut": "truncated: its header says 6.0 s, 3.1 s are there",
+        "empty": "is empty; record or copy it again",
+        "video": "is not audio of a kind that can be read",
+        "day": "truncated: its header says 86400.0 s, 1.0 s are there",
+        "nothing": "holds no samples",
+        "silent": "no speech found; is it silent?",
+        "nan": "sample 8000 (at 1.000 s) is NaN or infinite",
+    }
+    errors = [line for line in said.splitlines() if line.startswith("ssahc: error")]
+    assert len(errors) == len(faults)
+    for name, fault in faults.items():
+        assert any(f"recording {name!r}" in e and fault in e for e in errors), name
+    assert status == 1
+    assert "extracted 3 of 10 recordings" in said
+    tables = (calls.parent / "x" / "spk2utt").read_text().splitlines()
+    assert [line.split()[0] for line in tables] == ["call0", "call1", "call2"]
+
+
+def test_channels_and_lists_are_per_recording(calls, extract):
+    left, _ = soundfile.read(calls / "call0.wav", dtype="int16")
+    stereo = np.column_stack([left, np.zeros_like(left)])
+    soundfile.write("stereo.wav", stereo, RATE)
+    (calls / "wav.scp").write_text(
+        "a stereo.wav\nb stereo.wav\nc calls/call0.wav\nd sox x.wav - |\ne gone.wav\n"
+    )
+    # Of c, there is one channel.
+    (calls / "channels").write_text("a x 1\nb x B\nc x 2\nd x 1\n")
+    (calls / "segments").write_text("s a 0 4\nt b 5 60\nu c 0 1\nw other 0 1\n")
+    options = ("--reco2file-and-channel", calls / "channels")
+    status, said = extract(calls, "x", "--segments", calls / "segments", *options)
+    assert status == 1
+    for fault in (
+        "recording 'b': region 't' (5-60 s) is behind the end of stereo.wav, at 6 s",
+        "recording 'c': calls/call0.wav: has no channel 2, only 1 channel",
+        "recording 'd': calls/wav.scp:4: key 'd': 'sox x.wav - |' is a pipe",
+        "recording 'e': calls/wav.scp:5: key 'e': no audio file 'gone.wav'",
+        "segments: recordings without audio: other",
+    ):
+        assert fault in said.replace(f"{calls.parent}/", ""), said
+    assert extract("calls/call0.wav", "mono", "--segments", "speech.rttm")[0] == 2
+    rttm = "SPEAKER call0 1 0 4 <NA> <NA> me <NA> <NA>\n"
+    (calls.parent / "speech.rttm").write_text(rttm)
+    assert extract("calls/call0.wav", "mono", "--segments", "speech.rttm")[0] == 0
+    archives = [calls.parent / name / "xvector.scp" for name in ("x", "mono")]
+    first, second = (list(dict(read_table(a, "vector")).values()) for a in archives)
+    np.testing.assert_array_equal(first, second)
+    assert (
+        "has nothing on this recording"
+        in extract("calls/call1.wav", "y", "--segments", "speech.rttm")[1]
+    )
+
+
+def test_another_rate_is_told_once(calls, extract):
+    samples, _ = soundfile.read(calls / "call0.wav", dtype="int16")
+    for name in ("a", "b"):
+        soundfile.write(calls / f"{name}.wav", np.repeat(samples, 2), 2 * RATE)
+    status, said = extract(calls, "x")
+    assert status == 0
+    told = "2 recordings at 16000 Hz resampled to the model's 8000 Hz, the first of"
+    assert said.count(told) == said.count("resampled") == 1
+
+
+@pytest.mark.parametrize(
+    ("extractor", "fault"),
+    [
+        ("nobody", "nobody: no such model; give a path, or one of campplus"),
+        ("calls/call0.wav", "call0.wav: expected a folder with final.raw"),
+        ("calls", "calls: no mfcc.conf"),
+    ],
+)
+def test_models_of_another_kind_are_named_at_once(calls, extract, extractor, fault):
+    status, said = extract(calls, "x", extractor=extractor)
+    assert (status, fault in said) == (2, True), said
+    assert not (calls.parent / "x").exists()
+
+
+def test_nothing_of_others_is_overwritten(calls, extract):
+    # The audio's own folder, which holds Kaldi's segments.
+    (calls / "segments").write_text("s call0 0 4\nt call1 0 4\nu call2 0 4\n")
+    status, said = extract(calls, calls, "--segments", calls / "segments")
+    assert (status, "choose another folder" in said) == (2, True)
+    status, said = extract(calls, calls)
+    assert (status, "no completed run of ssahc extract wrote" in said) == (2, True)
+    assert extract(calls, "x")[0] == extract(calls, "x", "--window", 2)[0] == 0
+    assert "window = 2.0" in (calls.parent / "x" / "config.toml").read_text()
