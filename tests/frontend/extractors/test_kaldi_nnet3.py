@@ -173,7 +173,8 @@ def test_any_tdnn_gives_what_layer_by_layer_computation_gives(
         Node("dilated", affine(5, 390), inputs("norm1", -4, -1, 2), 5),
         Node("relu2", Relu(5), inputs("dilated", 0), 5),
         # What the rectifier is given is needed as it was.
-        Node("both", None, inputs("relu2", 1) + inputs("dilated", 0), 10),
+        Node("norm3", norm(5), inputs("relu2", 0), 5),
+        Node("both", None, inputs("norm3", 1) + inputs("dilated", 0), 10),
         Node("narrow", affine(9, 10), inputs("both", 0), 9),
         Node("norm2", norm(9), inputs("narrow", -2), 9),
         Node("count", count, inputs("norm2", 0), size),
@@ -189,6 +190,9 @@ def test_any_tdnn_gives_what_layer_by_layer_computation_gives(
     )
     chunks = chunks[chunks[:, 1] - chunks[:, 0] > sum(tdnn.context)]
     found = embed_chunks(tdnn, features, chunks)
+    # Not "cpu", so by torch as on a GPU.
+    by_torch = embed_chunks(prepare_tdnn(net, "cpu:0"), features, chunks)
+    np.testing.assert_allclose(by_torch, found, atol=1e-5)
     for row, (first, last) in zip(found, chunks):
         expected = compute_naively(net, features[first:last])
         np.testing.assert_allclose(row, expected, atol=1e-4)
