@@ -27,6 +27,7 @@ VERB_GROUPS = {
         "cluster": "Cluster score matrices, as Kaldi's agglomerative-cluster does.",
     },
     "Models": {
+        "models": "List extractors by name, and how to install them.",
         "fit": "Estimate mean, whitening and PLDA from x-vectors.",
         "train-metric": "Train an embedding network on x-vectors of known speakers.",
         "verify": "Score speaker verification trials: EER and minDCF.",

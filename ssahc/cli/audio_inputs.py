@@ -10,8 +10,9 @@ from ssahc.cli.runner import warn_of
 from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.options import Options, combine, flatten
 from ssahc.core.types import Fault
-from ssahc.core.validation import Interval
+from ssahc.core.validation import Interval, flag
 from ssahc.frontend.extraction import Audio, ExtractionOptions
+from ssahc.frontend.extractors.installed import INSTALLABLE
 from ssahc.frontend.vad import EnergyVadOptions
 from ssahc.io.audio import inspect_audio
 from ssahc.io.audio_list import (
@@ -30,6 +31,8 @@ from ssahc.io.xvectors import SCP
 MODEL_FILES = (MEAN, TRANSFORM, PLDA)
 _VAD_CONF = "vad.conf"
 _LIST = "wav.scp"
+# To those who do not know any.
+_SUGGESTED = "campplus"
 
 _logger = logging.getLogger("ssahc")
 
@@ -201,8 +204,23 @@ def tell_resampling(recordings: Iterable[Audio], rate: int) -> None:
 # ---- telling audio from x-vectors --------------------------------------------------
 
 
-def is_audio(path: Path) -> bool:
-    """Whether a path looks like audio: a file, a ``wav.scp``, or a folder of these."""
+def refuse_audio(path: Path, options: AudioOptions) -> None:
+    """Raise a UsageError for audio, or options of it, if there is no extractor."""
+    if _is_audio(path):
+        model = INSTALLABLE[_SUGGESTED]
+        install = "" if model.find_weights() else f" ({model.install})"
+        raise UsageError(
+            f"{path}: is audio, which needs an extractor: --extractor {_SUGGESTED}"
+            f"{install}, a Kaldi model folder or an ONNX file; see ssahc models"
+        )
+    if path.suffix.lower() in AUDIO_SUFFIXES and not path.exists():
+        raise FormatError("no such file or folder; check the path", path=path)
+    given = flatten(options).items() - flatten(AudioOptions()).items()
+    for name, _ in sorted(given):
+        raise UsageError(f"{flag(name)} is for audio, which needs --extractor as well")
+
+
+def _is_audio(path: Path) -> bool:
     path = strip_rspecifier(path)[1]
     if path.is_dir():
         if (path / SCP).exists():
@@ -210,5 +228,13 @@ def is_audio(path: Path) -> bool:
         if (path / _LIST).exists():
             return True
         return any(entry.suffix.lower() in AUDIO_SUFFIXES for entry in path.iterdir())
-    is_list = path.suffix == ".scp" and path.name != SCP
-    return path.suffix.lower() in AUDIO_SUFFIXES or is_list
+    has_name = path.name == _LIST or path.suffix.lower() in AUDIO_SUFFIXES
+    return path.exists() and has_name
+
+
+def refuse_xvectors(path: Path, out_dir: Path) -> None:
+    """Raise a UsageError for an x-vector folder, or one to write to, as audio."""
+    if (path / SCP).exists():
+        raise UsageError(f"{path}: holds x-vectors, not audio; leave out --extractor")
+    if out_dir.exists() and path.exists() and out_dir.samefile(path):
+        raise UsageError(f"{out_dir}: holds the audio; choose another OUT_DIR")

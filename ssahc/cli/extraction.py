@@ -55,9 +55,9 @@ def extract_into(
     """Extract the x-vectors of all recordings; return those that failed, printed.
 
     `resume` continues an interrupted run, or tries again what failed in a finished one;
-    a UsageError is raised if its options or inputs were others. `reuse` does the latter
-    as well, but starts over if they were others. If there is nothing to do, no file is
-    touched.
+    a UsageError is raised if its options or inputs were others. `reuse` takes what a
+    finished run has left, but starts over if they were others. If there is nothing to
+    do, no file is touched.
     """
     if options.extractor is None:
         raise AssertionError("complete_options asks for it")
@@ -121,7 +121,7 @@ def _find_finished(
         check_same_run(out_dir, options, audio.files)
         return open_xvector_dir(out_dir)
     except (FormatError, UsageError):
-        if resume and not reuse:
+        if resume:
             raise
         return None
 
