@@ -11,10 +11,9 @@ from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.options import Options, combine, flatten
 from ssahc.core.types import Fault
 from ssahc.core.validation import Interval, flag
-from ssahc.frontend.extraction import Audio, ExtractionOptions
+from ssahc.frontend.extraction import Audio, ExtractionOptions, inspect_recording
 from ssahc.frontend.extractors.installed import INSTALLABLE
 from ssahc.frontend.vad import EnergyVadOptions
-from ssahc.io.audio import inspect_audio
 from ssahc.io.audio_list import (
     AUDIO_SUFFIXES,
     AudioRecording,
@@ -140,7 +139,7 @@ def open_audio(options: AudioOptions) -> AudioList:
             channel = options.channel
             if options.reco2file_and_channel is not None:
                 channel = _find(channels, recording, options.reco2file_and_channel)
-            audio = _inspect(recording, channel)
+            audio = inspect_recording(recording, channel)
             if speech is not None and options.segments is not None:
                 regions = _find(speech, recording, options.segments)
                 audio = audio._replace(speech=regions)
@@ -171,13 +170,6 @@ def _find(table: Mapping[str, Any], recording: AudioRecording, path: Path) -> An
             key=recording.id,
         )
     return table[recording.id]
-
-
-def _inspect(recording: AudioRecording, channel: int | None) -> Audio:
-    info = inspect_audio(recording.path, channel=channel)
-    count = info.num_samples
-    seconds = None if count is None else count / info.sample_rate
-    return Audio(recording.id, recording.path, info.sample_rate, seconds, channel)
 
 
 def tell_resampling(recordings: Iterable[Audio], rate: int) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ssahc.core.errors import DataError
+from ssahc.core.errors import DataError, FormatError
 from ssahc.core.options import Options
-from ssahc.core.types import Float32Array, FloatArray, Recording
+from ssahc.core.types import Float32Array, FloatArray, Recording, as_matrix
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.feature_options import MfccOptions
 from ssahc.frontend.features import feature_blocks
@@ -26,9 +27,10 @@ from ssahc.frontend.windows import (
     uniform_windows,
     window_names,
 )
-from ssahc.io.audio import audio_blocks
+from ssahc.io.audio import audio_blocks, inspect_audio
+from ssahc.io.audio_list import AudioRecording, list_audio
 from ssahc.io.kaldi_conf import read_conf
-from ssahc.io.speech import SpeechRegion, unite_spans
+from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 
 # Seconds by which a region may end behind the audio, as in Kaldi's extract-segments.
 _OVERSHOOT = 0.5
@@ -115,6 +117,73 @@ def extract_recording(
     samples = _samples(audio, extractor.sample_rate)
     embeddings = extractor.embed(samples, windows)
     return Recording.from_arrays(audio.id, embeddings, windows, names)
+
+
+def extract_audio(
+    path: Path | str,
+    extractor: Extractor,
+    *,
+    segments: ArrayLike | Path | str | None = None,
+    channel: int | None = None,
+    options: ExtractionOptions = ExtractionOptions(),
+) -> Recording:
+    """Return the windows of an audio file and their embeddings.
+
+    Parameters
+    ----------
+    path : Path or str
+        WAV, FLAC, OGG, MP3, SPHERE, ...; the recording is named after it.
+    extractor : Extractor
+    segments : (N, 2) array, Path or str, optional
+        Regions of speech in seconds, or a file of them: RTTM, UEM, or Kaldi's
+        ``segments``. By default detected by their energy.
+    channel : int, optional
+        Counted from 1; by default the mean of all.
+    options : ExtractionOptions
+        How speech is detected and cut into windows; a model folder's ``vad.conf`` is
+        not read.
+
+    Raises
+    ------
+    DataError
+        If there is no speech, or regions lie behind the audio.
+    FormatError
+        If a file is missing, damaged or of another kind.
+    """
+    recording, *others = list_audio(Path(path))
+    if others:
+        raise DataError(
+            f"{path}: expected one recording, found {len(others) + 1}; take them one "
+            "by one"
+        )
+    audio = inspect_recording(recording, channel)
+    if segments is not None:
+        audio = audio._replace(speech=_take_regions(segments, recording.id))
+    return extract_recording(audio, extractor, options)
+
+
+def inspect_recording(recording: AudioRecording, channel: int | None = None) -> Audio:
+    """Return a recording with what the header of its file says; see `inspect_audio`."""
+    info = inspect_audio(recording.path, channel=channel)
+    count = info.num_samples
+    seconds = None if count is None else count / info.sample_rate
+    return Audio(recording.id, recording.path, info.sample_rate, seconds, channel)
+
+
+def _take_regions(
+    segments: ArrayLike | Path | str, recording: str
+) -> Sequence[SpeechRegion]:
+    if isinstance(segments, Path | str):
+        speech = read_speech(Path(segments))
+        if not speech.get(recording):
+            raise FormatError(
+                "has nothing on this recording; add it", path=segments, key=recording
+            )
+        return speech[recording]
+    times = as_matrix(segments, "segments")
+    if times.shape[1] != 2:
+        raise DataError(f"expected regions (N, 2) in seconds, found {times.shape}")
+    return unite_spans(recording, map(tuple, times.tolist()))
 
 
 def energy_features(extractor: Extractor, folder: Path | None = None) -> MfccOptions:

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from kaldi_tables import read_table
 
+import ssahc
 from ssahc.cli.extract_journal import ExtractJournal
 from ssahc.core.types import Model, Plda
 from ssahc.frontend.extractors.installed import INSTALLABLE
@@ -328,3 +329,24 @@ def test_models_are_listed_with_the_command_that_installs_them(ssahc_here):
     assert done.returncode == 0
     for model in INSTALLABLE.values():
         assert model.install in done.stdout
+
+
+def test_python_gives_what_the_command_line_gives(calls, ssahc_here, model_folder):
+    path = calls / "call1.wav"
+    extractor = ssahc.Extractor.load(model_folder)
+    # Options of vad.conf are for the command line.
+    options = ("--vad-energy-threshold", 5, "--vad-frames-context", 0)
+    options += ("--vad-proportion-threshold", 0.6, "--num-speakers", 2)
+    done = ssahc_here("diarize", path, "out", "--extractor", model_folder, *options)
+    assert done.returncode == 0
+    found = ssahc.diarize_audio(path, extractor, num_speakers=2)
+    ssahc.write_rttm("rttm", found)
+    rttm = (calls.parent / "out" / "rttm").read_bytes()
+    assert (calls.parent / "rttm").read_bytes() == rttm
+    halves = ssahc.diarize_audio(path, extractor, segments=[[0, 2], [4, 6]])
+    assert halves.turns[-1].end == 6
+    (calls.parent / "call1.rttm").write_bytes(rttm)
+    again = ssahc.extract_audio(path, extractor, segments="call1.rttm")
+    assert again.id == "call1"
+    with pytest.raises(ssahc.DataError, match="expected one recording, found 3"):
+        ssahc.diarize_audio(calls, extractor)
