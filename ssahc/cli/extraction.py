@@ -30,6 +30,7 @@ from ssahc.cli.runner import CONFIG, nothing_done, print_faults, track, work_eac
 from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.turns import measure_speech
 from ssahc.core.types import Fault, Recording
+from ssahc.frontend.silero import open_silero
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import UNFINISHED, clear_unfinished
 from ssahc.io.xvector_writer import FILES, write_xvector_dir
@@ -64,6 +65,8 @@ def extract_into(
     task = ExtractTask(options.extractor, device, options.extraction)
     # A model that cannot be used is named before anything is read.
     rate = task.loaded.sample_rate
+    if options.extraction.vad == "silero" and options.segments is None:
+        open_silero()
     audio = open_audio(options)
     for name in (*_FILES, CONFIG):
         refuse_input(out_dir / name, audio.files, "choose another folder")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,12 @@ from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.feature_options import MfccOptions
 from ssahc.frontend.features import feature_blocks
 from ssahc.frontend.resampling import resample_blocks
+from ssahc.frontend.silero import (
+    FRAME_SHIFT,
+    RATE,
+    SileroOptions,
+    silero_vad,
+)
 from ssahc.frontend.vad import (
     EnergyVadOptions,
     RegionOptions,
@@ -38,18 +44,23 @@ _ENDLESS = 1 << 40
 
 
 @dataclass(frozen=True)
-class ExtractionOptions(Options):
+class ExtractionOptions(Options, group="Audio"):
     """How audio becomes windows: options of speech detection and sub-segmentation.
 
     Parameters
     ----------
     windows : WindowOptions
-    vad : EnergyVadOptions
+    vad : str
+        How speech is detected: by its energy, as in Kaldi, or by silero-vad.
+    energy : EnergyVadOptions
+    silero : SileroOptions
     regions : RegionOptions
     """
 
     windows: WindowOptions = field(default_factory=WindowOptions)
-    vad: EnergyVadOptions = field(default_factory=EnergyVadOptions)
+    vad: Literal["energy", "silero"] = "energy"
+    energy: EnergyVadOptions = field(default_factory=EnergyVadOptions)
+    silero: SileroOptions = field(default_factory=SileroOptions)
     regions: RegionOptions = field(default_factory=RegionOptions)
 
 
@@ -77,9 +88,8 @@ def extract_recording(
 ) -> Recording:
     """Return the windows of a recording and their embeddings.
 
-    Regions of speech that are not known are detected by energy, as Kaldi's
-    ``compute-vad`` does. The file is read in blocks; memory does not grow with it,
-    embeddings and energies aside.
+    Regions of speech that are not known are detected. The file is read in blocks;
+    memory does not grow with it, embeddings and energies aside.
 
     Parameters
     ----------
@@ -96,11 +106,8 @@ def extract_recording(
     FormatError
         If the file cannot be read to the end of the speech.
     """
-    energy = energy or energy_features(extractor)
     if audio.speech is None:
-        regions = detect_speech(
-            _samples(audio, round(energy.sample_frequency)), energy, options
-        )
+        regions = detect_speech(audio, options, energy or energy_features(extractor))
         speech = unite_spans(audio.id, map(tuple, regions.tolist()))
         if not speech:
             raise DataError(
@@ -198,13 +205,17 @@ def energy_features(extractor: Extractor, folder: Path | None = None) -> MfccOpt
 
 
 def detect_speech(
-    samples: Iterator[Float32Array], energy: MfccOptions, options: ExtractionOptions
+    audio: Audio, options: ExtractionOptions, energy: MfccOptions
 ) -> FloatArray:
-    """Return regions of speech (N, 2), in seconds, of samples that come in blocks."""
+    """Return regions of speech (N, 2), in seconds."""
+    if options.vad == "silero":
+        is_speech = silero_vad(_samples(audio, RATE), options.silero)
+        return speech_regions(is_speech, FRAME_SHIFT, options.regions)
+    samples = _samples(audio, round(energy.sample_frequency))
     # Of all features, the energy alone is kept.
     blocks = [block[:, :1].copy() for block in feature_blocks(samples, energy)]
     energies = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
-    is_speech = energy_vad(energies, options.vad)
+    is_speech = energy_vad(energies, options.energy)
     return speech_regions(is_speech, energy.frame_shift / 1000, options.regions)
 
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import struct
 
+import fault_table
 import numpy as np
 import pytest
 import soundfile
@@ -16,6 +17,7 @@ from ssahc.frontend.extractors.installed import INSTALLABLE
 from ssahc.io.model import write_model_dir
 
 RATE = 8000
+PAGE = fault_table.PAGE["Audio"]
 
 
 @pytest.fixture(scope="module")
@@ -153,18 +155,19 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
     soundfile.write(calls / "nan.wav", samples, RATE, subtype="FLOAT")
     status, said = extract(calls, "x")
     faults = {
-        "cut": "truncated: its header says 6.0 s, 3.1 s are there",
-        "empty": "is empty; record or copy it again",
-        "video": "is not audio of a kind that can be read",
-        "day": "truncated: its header says 86400.0 s, 1.0 s are there",
-        "nothing": "holds no samples",
-        "silent": "no speech found; is it silent?",
-        "nan": "sample 8000 (at 1.000 s) is NaN or infinite",
+        "cut": "audio that was cut off",
+        "empty": "an empty file",
+        "video": "a video, or another kind of file",
+        "day": "a header of 24 h before 1 s of audio",
+        "nothing": "a header without samples",
+        "silent": "silence",
+        "nan": "a sample that is NaN",
     }
     errors = [line for line in said.splitlines() if line.startswith("ssahc: error")]
     assert len(errors) == len(faults)
     for name, fault in faults.items():
-        assert any(f"recording {name!r}" in e and fault in e for e in errors), name
+        (error,) = (line for line in errors if f"recording {name!r}" in line)
+        assert PAGE[fault].is_said_in(error), error
     assert status == 1
     assert "extracted 3 of 10 recordings" in said
     tables = (calls.parent / "x" / "spk2utt").read_text().splitlines()
@@ -185,13 +188,13 @@ def test_channels_and_lists_are_per_recording(calls, extract):
     status, said = extract(calls, "x", "--segments", calls / "segments", *options)
     assert status == 1
     for fault in (
-        "recording 'b': region 't' (5-60 s) is behind the end of stereo.wav, at 6 s",
-        "recording 'c': calls/call0.wav: has no channel 2, only 1 channel",
-        "recording 'd': calls/wav.scp:4: key 'd': 'sox x.wav - |' is a pipe",
-        "recording 'e': calls/wav.scp:5: key 'e': no audio file 'gone.wav'",
-        "segments: recordings without audio: other",
+        "a channel that is not there",
+        "a command in `wav.scp`",
+        "a file that is missing",
+        "speech behind the end",
     ):
-        assert fault in said.replace(f"{calls.parent}/", ""), said
+        assert PAGE[fault].is_said_in(said), said
+    assert "segments: recordings without audio: other" in said
     assert extract("calls/call0.wav", "mono", "--segments", "speech.rttm")[0] == 2
     rttm = "SPEAKER call0 1 0 4 <NA> <NA> me <NA> <NA>\n"
     (calls.parent / "speech.rttm").write_text(rttm)
@@ -218,14 +221,13 @@ def test_another_rate_is_told_once(calls, extract):
 @pytest.mark.parametrize(
     ("extractor", "fault"),
     [
-        ("nobody", "nobody: no such model; give a path, or one of campplus"),
-        ("calls/call0.wav", "call0.wav: expected a folder with final.raw"),
-        ("calls", "calls: no mfcc.conf"),
+        ("nobody", "a model that is not known"),
+        ("calls/call0.wav", "a model of another kind"),
     ],
 )
-def test_models_of_another_kind_are_named_at_once(calls, extract, extractor, fault):
+def test_unusable_models_are_named_at_once(calls, extract, extractor, fault):
     status, said = extract(calls, "x", extractor=extractor)
-    assert (status, fault in said) == (2, True), said
+    assert (status, PAGE[fault].is_said_in(said)) == (2, True), said
     assert not (calls.parent / "x").exists()
 
 
