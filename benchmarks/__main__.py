@@ -10,7 +10,10 @@ BENCHMARKS = (
     *("table1", "callhome", "speed", "scoring", "accuracy", "ablation", "real"),
     "interrupt",
 )
-STUDIES = ("fit", "pieces", "metric_learning", "soak", "memory", "segments")
+STUDIES = (
+    *("fit", "pieces", "metric_learning", "soak", "memory", "segments"),
+    *("embeddings", "kinds"),
+)
 
 
 def summary(module: str) -> str:

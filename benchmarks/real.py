@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 # On matrices as small as these, threads cost more than they bring.
@@ -53,7 +54,10 @@ OURS = {
     ),
 }
 CENTRED = {name: f"{name}, centred" for name in CLUSTERINGS}
-DRIFTS = 0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1
+DRIFTS = 0.0, 0.03, 0.05, 0.07, 0.08, 0.09, 0.1, 0.12, 0.15
+# Bounds of the bins in which the probability of the number found is compared with how
+# often it is right.
+SURE = 0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0
 # Peers take every tenth recording of larger folders.
 LARGE, EVERY = 100, 10
 
@@ -71,12 +75,15 @@ class Outcome:
         Speakers found beyond those who speak.
     repartitioned : bool
         Whether the right number gives another partition when found than when told.
+    probability : float or None
+        That of the number that was found; None for those that give none.
     """
 
     known: Score | None
     estimated: Score
     excess: int
     repartitioned: bool = False
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,9 +135,10 @@ def work(item: Item, model: Model, peers: Sequence[str] | None) -> Found:
     for name, options in OURS.items():
         diarize = alone if name == ALONE else shared
         known = replace(options, speakers=SpeakerOptions(item.count))
-        outcomes[name] = _judge(
-            diarize(options).labels, diarize(known).labels, item, scorer
-        )
+        found = diarize(options)
+        outcome = _judge(found.labels, diarize(known).labels, item, scorer)
+        probability = found.speaker_posterior.get(found.num_speakers)
+        outcomes[name] = replace(outcome, probability=probability)
     for name in peers or ():
         peer = CLUSTERINGS[name]
         if peer.is_there and len(item.recording) <= peer.most_windows:
@@ -276,6 +284,26 @@ def show_partitions(results: Results) -> None:
     )
 
 
+def show_certainty(results: Results) -> None:
+    """Print how often the number is right, by the probability that it was given."""
+    outcomes = [one.outcomes[DEFAULT] for found in results.values() for one in found]
+    given = np.array([one.probability or 0.0 for one in outcomes])
+    right = np.array([one.excess == 0 for one in outcomes])
+    rows = []
+    for low, high in pairwise(SURE):
+        within = (given >= low) & ((given < high) | (high == SURE[-1]))
+        if within.any():
+            rows.append(
+                (
+                    f"{100 * low:.0f} to {100 * high:.0f}",
+                    f"{100 * given[within].mean():.0f}",
+                    f"{100 * right[within].mean():.0f}",
+                    str(within.sum()),
+                )
+            )
+    show(rows, ["probability %", "mean", "right %", "recordings"])
+
+
 def source(name: str) -> str:
     """Return the name of a set without its last part, which names the extractor."""
     return name.rpartition("_")[0] or name
@@ -387,5 +415,7 @@ def report(results: Results) -> None:
     counts(results, list(OURS))
     print()
     show_partitions(results)
+    print("\nHow sure the default is of the number of speakers\n")
+    show_certainty(results)
     print("\nDER in %, estimated number of speakers, by drift\n")
     show_drifts(results)

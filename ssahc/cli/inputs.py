@@ -166,7 +166,10 @@ def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
     They are used all the same. None in `given` means "not on the command line".
     """
     system = given["system"]
-    stored = {} if config is None or system is None else read_toml(config)
+    stored = {} if config is None else read_toml(config)
+    if system is None:
+        _warn_of_no_model(given, stored, config)
+        return
     there = stored.get("system", system)
     if there == system or system == "spectral":
         return
@@ -180,6 +183,20 @@ def warn_of_other_system(given: Mapping[str, Any], config: Path | None) -> None:
         _logger.warning(
             f"{name} {stored[name]} is from {config}, where it goes with --system "
             f"{there}; --{name} sets it for {system}"
+        )
+
+
+def _warn_of_no_model(
+    given: Mapping[str, Any], stored: Mapping[str, Any], config: Path | None
+) -> None:
+    """Warn of a system that a config file has for want of a model, if there is one."""
+    models = ("model_dir", "plda", "transform")
+    was_run = {"xvector_dir", "system"} <= stored.keys()
+    had_none = was_run and not any(name in stored for name in models)
+    if had_none and any(given.get(name) is not None for name in models):
+        _logger.warning(
+            f"system {stored['system']} is from {config}, a run without a model; "
+            "--system sets another (by default ssahc+plda for a PLDA of speakers)"
         )
 
 

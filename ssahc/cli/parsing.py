@@ -208,15 +208,18 @@ def resolve(
     config: Path | None = None,
     preset: str | None = None,
     displaces: Mapping[str, Set[str]] | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> T:
     """Combine the sources of options: command line > config file > preset > default.
 
     None in `given`, which the command line says, means "not given"; `displaces` is that
-    of `ssahc.core.options.combine`.
+    of `ssahc.core.options.combine`. Values of `base` stand in place of defaults.
     """
     sources: list[Mapping[str, Any]] = [given]
     if config is not None:
         sources.insert(0, read_config(config, options_class))
     if preset is not None:
         sources.insert(0, load_preset(preset, options_class))
+    if base is not None:
+        sources.insert(0, base)
     return combine(options_class, sources, displaces or {})

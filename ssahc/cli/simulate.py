@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from ssahc.cli.parsing import PATH, Verb, config_option, options_of, resolve
+from ssahc.cli.parsing import (
+    PATH,
+    GroupedOption,
+    Verb,
+    config_option,
+    options_of,
+    resolve,
+)
 from ssahc.core.errors import UsageError, counted
 from ssahc.core.types import LabelledXvectors
 from ssahc.io.files import atomic_write, open_regular
@@ -19,6 +26,7 @@ from ssahc.io.trials import write_trials
 from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.io.xvectors import SCP
 from ssahc.simulation.conversations import Half, simulate_corpus, simulate_training
+from ssahc.simulation.kinds import KINDS
 from ssahc.simulation.options import SimulateOptions
 
 # Trials of every x-vector.
@@ -31,9 +39,17 @@ _logger = logging.getLogger("ssahc")
 
 @click.command("simulate", cls=Verb)
 @click.argument("out_dir", type=PATH)
+@click.option(
+    "--like",
+    cls=GroupedOption,
+    group="Simulation",
+    type=click.Choice(sorted(KINDS)),
+    help="Kind of embeddings whose figures, as measured on real recordings, take the "
+    "place of defaults: CAM++ and Resemblyzer on meetings, Kaldi's x-vectors on calls.",
+)
 @options_of(SimulateOptions)
 @config_option
-def command(out_dir: Path, config: Path | None, **given: Any) -> None:
+def command(out_dir: Path, like: str | None, config: Path | None, **given: Any) -> None:
     """Write two halves of synthetic conversations to OUT_DIR.
 
     OUT_DIR/a and OUT_DIR/b are x-vector folders with ref.rttm and reco2num_spk;
@@ -41,7 +57,7 @@ def command(out_dir: Path, config: Path | None, **given: Any) -> None:
     model of the other. OUT_DIR/train holds x-vectors of known speakers for ssahc fit
     and ssahc train-metric, and trials for ssahc verify.
     """
-    options = resolve(SimulateOptions, given, config=config)
+    options = resolve(SimulateOptions, given, config=config, base=KINDS.get(like or ""))
     with lock_folder(out_dir) as unfinished:
         refuse_what_is_not_simulated(
             out_dir, _FIRST if options.train_speakers > 0 else ("a", "b")

@@ -1,6 +1,6 @@
 """Checks of dataclasses against the annotations of their fields."""
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from math import inf
 from numbers import Integral, Real
@@ -82,11 +82,18 @@ def check_fields(instance: Any) -> None:
 
 def changed_fields(instance: Any) -> dict[str, Any]:
     """Return the flags and values of the fields that are not at their defaults."""
+    values = {field: getattr(instance, field.name) for field in fields(instance)}
     return {
-        flag(field.name): getattr(instance, field.name)
-        for field in fields(instance)
-        if getattr(instance, field.name) != field.default
+        flag(field.name): value
+        for field, value in values.items()
+        if value != _default_of(field)
     }
+
+
+def _default_of(field: Field[Any]) -> Any:
+    if field.default_factory is MISSING:
+        return field.default
+    return field.default_factory()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The result of diarizing one recording."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,10 @@ class Diarization:
         cut at other thresholds as well. None if the labels are those of the clustering.
     learning : tuple of Period
         What happened in each period of learning; empty for systems that do not learn.
+    speaker_posterior : mapping of int to float
+        How likely each number of speakers is, from the evidence and the drift of
+        speakers (`ssahc.resegmentation.counting`); 1 for a known number. Empty if the
+        number is estimated in another way.
     centroids : tuple of Centroid
         One per speaker, in the order of the labels; empty where they were not computed.
     """
@@ -53,6 +58,7 @@ class Diarization:
     history: MergeHistory | None
     resegmentation: Resegmentation | VbxResegmentation | None
     learning: tuple[Period, ...]
+    speaker_posterior: Mapping[int, float] = field(default_factory=dict)
     centroids: tuple[Centroid, ...] = ()
 
     def __repr__(self) -> str:

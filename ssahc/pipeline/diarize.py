@@ -3,6 +3,9 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain, islice
+
+import numpy as np
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix, cosine_affinity
 from ssahc.backend.fusion import fuse
@@ -26,7 +29,12 @@ from ssahc.core.types import (
 )
 from ssahc.learning.options import LearningOptions
 from ssahc.learning.ssa import Learned, LearningTask, learn_batch
-from ssahc.pipeline.clustering import cluster_windows, prepare_windows, run_clustering
+from ssahc.pipeline.clustering import (
+    Clustering,
+    cluster_windows,
+    prepare_windows,
+    run_clustering,
+)
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.memory_model import working_set
 from ssahc.pipeline.options import (
@@ -89,10 +97,24 @@ def complete_model(
 
     A model with more is returned as it is, and so is any with `has_scores`: PLDA scores
     that take its place.
+
+    The mean of one recording alone is mostly the voice that speaks most in it. Its
+    speakers are therefore looked for twice: the second time around the mean of those
+    that were found at first, who count the same however much they say.
     """
     if not lacks_model(model, has_scores=has_scores):
         return model
-    return fit_unlabelled(recordings, mean=model.mean, strict=False)
+    first, *second = islice(recordings := iter(recordings), 2)
+    if second or model.mean is not None:
+        every = chain([first], second, recordings)
+        return fit_unlabelled(every, mean=model.mean, strict=False)
+    found = diarize_recording(first, fit_unlabelled([first], strict=False))
+    voices = [
+        first.xvectors[found.labels == speaker].mean(axis=0)
+        for speaker in range(found.num_speakers)
+    ]
+    mean = np.mean(voices, axis=0, dtype=np.float64)
+    return fit_unlabelled([first], mean=mean, strict=False)
 
 
 def diarize_batch(
@@ -252,7 +274,17 @@ class _Stages:
             clustering.history,
             clustering.resegmentation,
             learned.periods,
+            _number_posterior(clustering, options.stop()),
         )
+
+
+def _number_posterior(clustering: Clustering, stop: Stop) -> dict[int, float]:
+    """Return how likely each number of speakers is, if the evidence tells."""
+    if stop.num_speakers is not None:
+        return {int(clustering.labels.max()) + 1: 1.0}
+    if isinstance(clustering.resegmentation, Resegmentation):
+        return clustering.resegmentation.speaker_posterior(stop)
+    return {}
 
 
 def make_learning_task(

@@ -16,7 +16,11 @@ from ssahc.core.validation import Interval, changed_fields
 from ssahc.learning.initialization import check_start
 from ssahc.learning.options import LearningOptions
 from ssahc.pipeline.clustering import ON_VECTORS
-from ssahc.resegmentation.options import DEFAULT_DRIFT, ResegmentationOptions
+from ssahc.resegmentation.options import (
+    DEFAULT_DRIFT,
+    PLDA_DRIFT,
+    ResegmentationOptions,
+)
 from ssahc.runtime.device import Device
 
 System = Literal["cosine", "plda", "spectral", "ssahc", "ssahc+plda"]
@@ -280,7 +284,7 @@ def settle(
     drift = options.resegmentation.drift
     if drift is None and asked == "vb":
         unlabelled = knows_no_speakers(model, has_scores=has_scores)
-        drift = DEFAULT_DRIFT if unlabelled else 0.0
+        drift = DEFAULT_DRIFT if unlabelled else PLDA_DRIFT
     resegmentation = replace(options.resegmentation, resegmentation=asked, drift=drift)
     return replace(
         options, system=system, final_clustering=final, resegmentation=resegmentation

@@ -19,7 +19,12 @@ _LEAST_NOISE = 1e-12
 
 
 def noise_variance(observations: Observations, posterior: Posterior) -> float:
-    """Return the variance of windows around their speakers' means; 1 in the model."""
+    """Return the variance of windows around their speakers' means; 1 in the model.
+
+    It counts as much as there are more windows, by weight, than speakers; the model
+    counts for the rest. Where nearly every window is a speaker of its own, what is
+    measured is the prior of the means.
+    """
     latent, weights = observations.latent, observations.weights
     counts, sums = gather(observations, posterior.responsibilities)
     means, penalties, _ = infer_speakers(
@@ -27,8 +32,12 @@ def noise_variance(observations: Observations, posterior: Posterior) -> float:
     )
     distances = (latent**2).sum(axis=1)[:, None] - 2 * latent @ means.T + penalties
     expected = (posterior.responsibilities * distances).sum(axis=1)
-    variance = float(weights @ expected / weights.sum() / latent.shape[1])
-    return variance if variance > _LEAST_NOISE else 1.0
+    total = float(weights.sum())
+    variance = float(weights @ expected) / total / latent.shape[1]
+    if variance <= _LEAST_NOISE:
+        return 1.0
+    left = max(0.0, 1 - len(counts) / total)
+    return left * variance + 1 - left
 
 
 def lasting_noise(

@@ -9,11 +9,12 @@ windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
    AHC clusters of the same number replace candidates with less evidence.
 3. The evidence, corrected for noise that lasts, decides the number of speakers; what
    differs by no more than one speaker drifts counts once
-   (`ssahc.resegmentation.drift`).
+   (`ssahc.resegmentation.counting`).
 4. For that number, the refined candidate of the path and the refined AHC clusters
-   compete, and the one with more evidence is taken. One exception: if the known number
-   is below what the evidence says, the PLDA takes something else for a speaker, such as
-   noise; then the candidate must also have no smaller silhouette in the affinity.
+   compete, and the one with more evidence is taken. One exception: if the number is
+   below what the evidence says, the PLDA takes something else for a speaker, such as
+   noise or drift; then the candidate must also have no smaller silhouette in the
+   affinity.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,11 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import BriefRepr, FloatArray, IntArray
-from ssahc.resegmentation.drift import count_steady_speakers
+from ssahc.resegmentation.counting import (
+    count_steady_speakers,
+    number_posterior,
+    score_numbers,
+)
 from ssahc.resegmentation.merge_path import (
     Candidate,
     MergePath,
@@ -83,14 +88,19 @@ class Resegmentation(BriefRepr):
         """Return the number of speakers at a stop (`count_steady_speakers`)."""
         return count_steady_speakers(self.path, stop, self.observations, self.drift)
 
+    def speaker_posterior(self, stop: Stop) -> dict[int, float]:
+        """Return the probability of each number of speakers at a stop."""
+        return number_posterior(
+            score_numbers(self.path, stop, self.observations, self.drift)
+        )
+
     def cut(self, stop: Stop) -> IntArray:
         """Return the labels (N,) at a stop, 0..K-1 in order of appearance in time.
 
-        K is a known number of speakers exactly.
+        K is a known number of speakers exactly. The labels depend on K alone.
         """
         count = self.num_clusters(stop)
-        threshold = DEFAULT_THRESHOLD if stop.threshold is None else stop.threshold
-        too_few = count < count_speakers(self.path, Stop(threshold=threshold))
+        too_few = count < count_speakers(self.path, Stop(threshold=DEFAULT_THRESHOLD))
         clusters = self.history.cut(Stop(count))
         best = _refine(clusters[self.order], self.observations, _ITERATIONS_AT_LAST)
         for candidate in self.path:

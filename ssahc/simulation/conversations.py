@@ -1,27 +1,29 @@
 """Simulated conversations as x-vectors, drawn from a PLDA model.
 
-A corpus has a speaker space (mean, whitening and PLDA, `_draw_space`). A recording has
-an offset in this space, its speakers, their turns (`ssahc.simulation.turns`), and noise
-of its own (`ssahc.simulation.noise`). A window of two speakers is their average,
+A corpus has a speaker space (`ssahc.simulation.space`). A recording has an offset in
+this space, its speakers, who may drift, their turns (`ssahc.simulation.turns`), and
+noise of its own (`ssahc.simulation.noise`). A window of two speakers is their average,
 weighted by time. Results on these data compare systems; they do not predict error rates
 on real speech.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from ssahc.core.types import FloatArray, LabelledXvectors, Model, Plda, Recording, Turn
-from ssahc.simulation.noise import draw_noise
+from ssahc.backend.training import fit_model
+from ssahc.core.types import FloatArray, LabelledXvectors, Model, Recording, Turn
+from ssahc.simulation.noise import draw_noise, draw_process
 from ssahc.simulation.options import SimulateOptions
+from ssahc.simulation.space import Space, draw_space, shift_space
 from ssahc.simulation.turns import WINDOW, cut_windows, draw_turns, speaker_shares
 
 # Variances of the speakers of a recording, and of the offset of a recording, relative
 # to the between-class variance.
 _SPEAKER_SHARE, _OFFSET_SHARE = 1.2, 0.3
-# Difference of mean and whitening of the two halves, in standard deviations.
-_HALF_MISMATCH = 0.1
+# Where a model is fitted: sessions of a speaker, speakers for each dimension, and the
+# least variance of a dimension that is used, as a share of the mean one.
+_SESSIONS, _SPEAKERS_PER_DIM, _LEAST_VARIANCE = 4, 2, 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,30 +36,13 @@ class Conversation:
 
 @dataclass(frozen=True, eq=False)
 class Half:
-    """Conversations, and the model that their x-vectors were drawn from."""
+    """Conversations, and the model that their x-vectors were drawn from.
+
+    With a ReLU or scaling to length 1, it is one fitted to other speakers of the half.
+    """
 
     conversations: list[Conversation]
     model: Model
-
-
-@dataclass(frozen=True, eq=False)
-class _Space:
-    """A space of x-vectors: ``x = mean + coloring @ plda.transform^-1 @ latent``.
-
-    The coloring is the inverse of the whitening, the PLDA that of whitened x-vectors.
-    """
-
-    mean: FloatArray
-    coloring: FloatArray
-    plda: Plda
-
-    @cached_property
-    def _mixing(self) -> FloatArray:
-        return self.coloring @ np.linalg.inv(self.plda.transform)
-
-    def embed(self, latent: FloatArray) -> FloatArray:
-        """Return the x-vectors of (N, D) latent vectors."""
-        return self.mean + latent @ self._mixing.T
 
 
 def simulate_corpus(options: SimulateOptions = SimulateOptions()) -> dict[str, Half]:
@@ -67,16 +52,18 @@ def simulate_corpus(options: SimulateOptions = SimulateOptions()) -> dict[str, H
     PLDA, but mean and whitening differ a little.
     """
     generator = np.random.default_rng(options.seed)
-    space = _draw_space(options.dim, generator)
+    space = draw_space(options, generator)
     halves = {}
     for name in ("a", "b"):
-        half_space = _drift(space, generator)
+        half_space = shift_space(space, generator)
         conversations = [
             _draw_conversation(f"{name}{index:03d}", half_space, options, generator)
             for index in range(options.recordings)
         ]
-        whitening: FloatArray = np.linalg.inv(half_space.coloring).astype(np.float64)
-        model = Model(half_space.mean, whitening, space.plda)
+        if options.is_linear:
+            model = half_space.model()
+        else:
+            model = _fit_model(half_space, options, generator.spawn(1)[0])
         halves[name] = Half(conversations, model)
     return halves
 
@@ -88,50 +75,50 @@ def simulate_training(options: SimulateOptions = SimulateOptions()) -> LabelledX
     differences of the halves in mean and whitening are not applied.
     """
     generator = np.random.default_rng(options.seed)
-    space = _draw_space(options.dim, generator)
+    space = draw_space(options, generator)
     # A child generator, so that the halves do not depend on the training vectors.
     child = generator.spawn(1)[0]
+    counts = options.train_speakers, options.train_sessions
+    return _draw_training(space, *counts, options, child)
+
+
+def _draw_training(
+    space: Space,
+    num_speakers: int,
+    num_sessions: int,
+    options: SimulateOptions,
+    generator: np.random.Generator,
+) -> LabelledXvectors:
     psi = space.plda.psi
     window = np.array([[0.0, WINDOW]])
     rows, utterances, speakers = [], [], []
-    for index in range(options.train_speakers):
-        speaker = _draw_speakers(1, psi, child)
-        for session in range(options.train_sessions):
-            offset = _draw_offset(psi, child)
-            rows.append(offset + speaker + draw_noise(window, options, child))
+    for index in range(num_speakers):
+        speaker = _draw_speakers(1, psi, generator)
+        for session in range(num_sessions):
+            offset = _draw_offset(psi, generator)
+            rows.append(offset + speaker + draw_noise(window, options, generator))
             speakers.append(f"t{index:04d}")
             utterances.append(f"t{index:04d}-{session:03d}")
-    latent = np.concatenate([np.zeros((0, options.dim)), *rows])
+    latent = np.concatenate([np.zeros((0, len(psi))), *rows])
     return LabelledXvectors(tuple(utterances), tuple(speakers), space.embed(latent))
 
 
-def _draw_space(dim: int, generator: np.random.Generator) -> _Space:
-    """Draw the space of a corpus.
-
-    As in a PLDA of telephone x-vectors, psi has one strong direction, then a slow
-    decay.
-    """
-    psi = 2.2 / (1 + np.arange(dim) / 8)
-    psi[0] = 6.0
-    rotation = np.linalg.qr(generator.standard_normal((dim, dim)))[0]
-    plda = Plda(np.zeros(dim), np.sqrt(1 + psi)[:, None] * rotation.T, psi)
-    mean = 3 * generator.standard_normal(dim)
-    coloring = np.linalg.qr(generator.standard_normal((dim, dim)))[0]
-    coloring *= np.exp(0.5 * generator.standard_normal(dim))
-    return _Space(mean, coloring, plda)
-
-
-def _drift(space: _Space, generator: np.random.Generator) -> _Space:
-    """Return the space with mean and coloring changed a little."""
-    dim = len(space.mean)
-    drift = generator.standard_normal((dim, dim + 1)) * (_HALF_MISMATCH / np.sqrt(dim))
-    coloring = space.coloring @ (np.eye(dim) + drift[:, 1:])
-    mean = space.mean + space.coloring @ drift[:, 0] * np.sqrt(dim)
-    return _Space(mean, coloring, space.plda)
+def _fit_model(
+    space: Space, options: SimulateOptions, generator: np.random.Generator
+) -> Model:
+    """Fit a model to labelled x-vectors of the space, less constant dimensions."""
+    num_speakers = _SPEAKERS_PER_DIM * options.latent_dim
+    labelled = _draw_training(space, num_speakers, _SESSIONS, options, generator)
+    variances = labelled.xvectors.var(axis=0)
+    alive = variances > _LEAST_VARIANCE * variances.mean()
+    fitted = fit_model(labelled.xvectors[:, alive], labelled.speakers)
+    # Back at the dimensions of the x-vectors.
+    transform: FloatArray = fitted.transform @ np.eye(options.dim)[alive]
+    return Model(labelled.xvectors.mean(axis=0), transform, fitted.plda)
 
 
 def _draw_conversation(
-    name: str, space: _Space, options: SimulateOptions, generator: np.random.Generator
+    name: str, space: Space, options: SimulateOptions, generator: np.random.Generator
 ) -> Conversation:
     count = int(generator.integers(options.min_speakers, options.max_speakers + 1))
     turns = draw_turns(count, options, generator)
@@ -139,14 +126,40 @@ def _draw_conversation(
     psi = space.plda.psi
     offset = _draw_offset(psi, generator)
     speakers = _draw_speakers(count, psi, generator)
-    latent = offset + speaker_shares(segments, turns, count) @ speakers
-    latent = latent + draw_noise(segments, options, generator)
+    shares = speaker_shares(segments, turns, count)
+    if options.drift == 0:
+        voices = shares @ speakers
+    else:
+        voices = _draw_drifting(speakers, shares, segments, psi, options, generator)
+    latent = offset + voices + draw_noise(segments, options, generator)
     utterances = tuple(
         f"{name}-{round(100 * start):08d}-{round(100 * end):08d}"
         for start, end in segments.tolist()
     )
     recording = Recording(name, utterances, segments, space.embed(latent))
     return Conversation(recording, turns)
+
+
+def _draw_drifting(
+    speakers: FloatArray,
+    shares: FloatArray,
+    segments: FloatArray,
+    psi: FloatArray,
+    options: SimulateOptions,
+    generator: np.random.Generator,
+) -> FloatArray:
+    """Return the voices heard in windows (N, D) of speakers (K, D) who drift."""
+    # A child generator, so that corpora that differ in their drift have the same turns.
+    child = generator.spawn(1)[0]
+    spread = np.sqrt(_SPEAKER_SHARE * psi)
+    voices = np.zeros((len(segments), len(psi)))
+    for speaker, share in zip(speakers, shares.T, strict=True):
+        rows = np.flatnonzero(share)
+        process = draw_process(segments[rows], len(psi), options.drift_seconds, child)
+        voice = np.sqrt(1 - options.drift) * speaker
+        voice = voice + np.sqrt(options.drift) * spread * process
+        voices[rows] += share[rows, None] * voice
+    return voices
 
 
 def _draw_offset(psi: FloatArray, generator: np.random.Generator) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Noise of simulated x-vectors: variation between windows of one speaker."""
+"""Noise of simulated x-vectors, and what changes slowly in them."""
 
 from math import inf
 
@@ -25,7 +25,7 @@ def draw_noise(
     Its covariance differs from recording to recording. Windows that share speech are
     correlated, and short windows have more noise.
     """
-    dim, dof = options.dim, options.noise_dof
+    dim, dof = options.latent_dim, options.noise_dof
     slow_share, slow_seconds = options.slow_noise, options.slow_seconds
     # A child generator, so that corpora that differ in their noise have the same turns.
     child = generator.spawn(1)[0]
@@ -40,7 +40,7 @@ def draw_noise(
         (count, dim)
     )
     noise *= np.sqrt(1 - slow_share)
-    noise += np.sqrt(slow_share) * _draw_slow(segments, dim, slow_seconds, child)
+    noise += np.sqrt(slow_share) * draw_process(segments, dim, slow_seconds, child)
     directions = generator.standard_normal((_NOISE_DIRECTIONS, dim)) / np.sqrt(dim)
     along = noise @ directions.T
     noise *= np.sqrt(options.noise) * np.exp(
@@ -56,10 +56,13 @@ def draw_noise(
     return noise
 
 
-def _draw_slow(
+def draw_process(
     segments: FloatArray, dim: int, seconds: float, generator: np.random.Generator
 ) -> FloatArray:
-    """Draw an Ornstein-Uhlenbeck process of unit variance in each dimension."""
+    """Draw an Ornstein-Uhlenbeck process of unit variance at windows (N, 2).
+
+    Its correlation falls to 1/e in `seconds`; returns (N, dim).
+    """
     slow = generator.standard_normal((len(segments), dim))
     gaps = np.diff(segments.mean(axis=1))
     with np.errstate(over="ignore"):

@@ -12,14 +12,18 @@ from ssahc.simulation.options import TURN_FLOOR, SimulateOptions
 WINDOW, SHIFT = 1.5, 0.75
 # Shape of the gamma distribution of the length of turns above the minimum.
 _TURN_SHAPE = 1.5
+# Dirichlet concentration of the shares of turns, unless one is given for speech.
+_CONCENTRATION = 3.0
+# A share that is not 0, so that everybody can be drawn.
+_LEAST_SHARE = 1e-6
 
 
 def draw_turns(
     count: int, options: SimulateOptions, generator: np.random.Generator
 ) -> list[Turn]:
     """Draw turns of `count` speakers, all of whom speak; times are rounded to 10 ms."""
-    scale = (options.turn_seconds - TURN_FLOOR) / _TURN_SHAPE
-    talkativeness = generator.dirichlet(np.full(count, 3.0))
+    talkativeness, means = _draw_habits(count, options, generator)
+    scales = np.maximum(means - TURN_FLOOR, 0) / _TURN_SHAPE
     turns: list[Turn] = []
     # Each speaker has one turn first; then speakers are drawn by talkativeness.
     queue = list(generator.permutation(count))
@@ -31,13 +35,28 @@ def draw_turns(
             odds = talkativeness.copy()
             odds[speaker] = 0
             speaker = int(generator.choice(count, p=odds / odds.sum()))
-        end = clock + TURN_FLOOR + float(generator.gamma(_TURN_SHAPE, scale))
+        end = clock + TURN_FLOOR + float(generator.gamma(_TURN_SHAPE, scales[speaker]))
         turns.append(Turn(round(clock, 2), round(end, 2), f"s{speaker + 1}"))
         if count > 1 and generator.random() < options.overlap:
             clock = end - float(generator.uniform(0.1, 0.5)) * (end - clock)
         else:
             clock = end + float(generator.exponential(0.4))
     return turns
+
+
+def _draw_habits(
+    count: int, options: SimulateOptions, generator: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Draw how often speakers take a turn, and how long their turns are on average."""
+    concentration = options.concentration or _CONCENTRATION
+    shares = generator.dirichlet(np.full(count, concentration))
+    if options.concentration is None:
+        return shares, np.full(count, options.turn_seconds)
+    shares = np.maximum(shares, _LEAST_SHARE)
+    # Who is drawn again goes on: a turn is 1 / (1 - share) times as long, so that the
+    # shares of the time are those drawn, although nobody follows himself.
+    others = np.maximum(shares.sum() - shares, _LEAST_SHARE)
+    return shares, options.turn_seconds * (shares @ others) / others
 
 
 def cut_windows(turns: list[Turn], kind: str) -> FloatArray:

@@ -200,6 +200,15 @@ def test_values_chosen_for_another_system_are_reported(ssahc_here, folder, tmp_p
         assert line.startswith("ssahc: diarized 3 recordings, ")
 
 
+def test_the_system_of_a_run_without_a_model_is_reported(ssahc_here, folder, tmp_path):
+    assert ssahc_here("diarize", folder / "a", tmp_path / "out").returncode == 0
+    config = tmp_path / "out" / "config.toml"
+    run = ("diarize", folder / "a", tmp_path / "again", "--config", config)
+    model = ("--model-dir", folder / "model" / "b")
+    first, _ = ssahc_here(*run, *model).stderr.splitlines()
+    assert first.startswith(f"ssahc: system cosine is from {config}, a run without a ")
+
+
 def test_verbose_shows_what_was_learned(ssahc_here, folder, tmp_path):
     shutil.copytree(folder / "model" / "b", tmp_path / "model")
     (tmp_path / "model" / "plda").unlink()
