@@ -18,7 +18,7 @@ from ssahc.runtime.memory import lack_of_memory
 
 VERB_GROUPS = {
     "Diarization": {
-        "diarize": "Diarize an x-vector folder: who speaks when, as RTTM.",
+        "diarize": "Diarize audio or an x-vector folder: who speaks when, as RTTM.",
         "extract": "Extract x-vectors of audio into a folder to diarize.",
         "score": "Score an RTTM: diarization error rate, as by md-eval.",
         "report": "Write an HTML page on a run: error rates, timelines.",
@@ -88,7 +88,7 @@ class _Verbs(VerbGroup):
 )
 @click.version_option(None, "-V", "--version", package_name="ssahc")
 def cli() -> None:
-    """Speaker diarization of x-vectors and other speaker embeddings.
+    """Speaker diarization of audio, x-vectors and other speaker embeddings.
 
     Self-supervised agglomerative hierarchical clustering (Singh & Ganapathy,
     Interspeech 2020) with PLDA fusion. Reads and writes Kaldi's files.

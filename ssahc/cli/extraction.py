@@ -89,6 +89,11 @@ def extract_into(
         print_faults(audio.faults, len(names) + len(audio.faults))
         return audio.faults
     tell_resampling(audio.recordings, rate)
+    if _detects_by_energy(options):
+        _logger.info(
+            "speech is detected by its energy, as for telephone calls; in rooms and "
+            "noise use --vad silero, or give --segments"
+        )
     with work_folder(out_dir, _FILES, stale=find_stale) as folder:
         if is_interrupted(out_dir, resume=resume):
             check_same_run(folder, options, audio.files)
@@ -106,6 +111,12 @@ def extract_into(
                 keep_done(folder, out_dir, len(journal.done), total)
                 raise
     return faults
+
+
+def _detects_by_energy(options: AudioOptions) -> bool:
+    """Whether audio of any kind may be meant: Kaldi's recipes detect by energy, too."""
+    is_energy = options.extraction.vad == "energy" and options.segments is None
+    return is_energy and model_folder(options) is None
 
 
 def _find_finished(

@@ -33,5 +33,5 @@ def command() -> None:
     print_table(_HEADER, rows)
     click.echo(
         "\nAny of them, a Kaldi model folder, or an ONNX file is an --extractor of "
-        "ssahc extract and ssahc diarize."
+        "ssahc extract and ssahc diarize. For --vad silero: pip install 'ssahc[vad]'"
     )
