@@ -67,6 +67,8 @@ class AudioOptions(Options, group="Audio"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.extractor == "":
+            raise UsageError("--extractor is empty; ssahc models lists what there is")
         if self.channel is not None and self.reco2file_and_channel is not None:
             raise UsageError(
                 "--reco2file-and-channel gives the channels; leave out --channel"

@@ -41,6 +41,8 @@ from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 # Seconds by which a region may end behind the audio, as in Kaldi's extract-segments.
 _OVERSHOOT = 0.5
 _ENDLESS = 1 << 40
+# Options that decide how much is taken for speech.
+_THRESHOLDS = {"energy": "--vad-energy-threshold", "silero": "--silero-threshold"}
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ def extract_recording(
         regions = detect_speech(audio, options, energy or energy_features(extractor))
         speech = unite_spans(audio.id, map(tuple, regions.tolist()))
         if not speech:
+            option = _THRESHOLDS[options.vad]
             raise DataError(
-                f"{audio.path}: no speech found; is it silent? A lower "
-                "--vad-energy-threshold finds more, or give --segments"
+                f"{audio.path}: no speech found; is it silent? A lower {option} finds "
+                "more, or give --segments"
             )
     else:
         speech = _within(audio, audio.speech)
