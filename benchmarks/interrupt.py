@@ -172,21 +172,21 @@ def count_orphans(group: int) -> int:
 
 def look(corpus: Path, out: Path) -> tuple[int, int]:
     """Return how many recordings are kept, and how many of them twice."""
-    sizes = Counter(recording for _, recording in pairs(corpus / "a" / "utt2spk"))
-    recording_of = dict(pairs(corpus / "a" / "utt2spk"))
+    table = (corpus / "a" / "utt2spk").read_text()
+    recording_of = dict(line.split() for line in table.splitlines())
+    sizes = Counter(recording_of.values())
     times: Counter[str] = Counter()
     for path in out.glob(".unfinished/labels.*"):
-        found = Counter(recording_of.get(name) for name, _ in pairs(path))
+        found = Counter(recording_of.get(name) for name in first_fields(path))
         times.update(name for name, size in sizes.items() if found[name] == size)
     return len(times), sum(count > 1 for count in times.values())
 
 
-def pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of a table but for a line that was torn off."""
+def first_fields(path: Path) -> Iterator[str]:
+    """Yield the first field of each line but for one that was torn off."""
     for line in path.read_text().splitlines(keepends=True):
         if line.endswith("\n"):
-            first, second = line.split()
-            yield first, second
+            yield line.split()[0]
 
 
 def stage_of(out: Path, done: int, wanted: int) -> str:

@@ -227,7 +227,7 @@ def find_faults(folder: Path, checked: int) -> Iterator[str]:
     if turns.keys() != utterances.keys():
         yield f"turns of {len(turns)} recordings, not of {len(utterances)}"
     left = {path.name for path in (folder / "out").iterdir()}
-    if left != {"labels", "rttm", "config.toml"}:
+    if left != {"labels", "rttm", "speaker_posterior", "config.toml"}:
         yield f"files in the output folder: {', '.join(sorted(left))}"
     chosen = random.Random(0).sample(sorted(utterances), min(checked, len(utterances)))
     model = read_model_dir(folder / "model")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from ssahc.cli.inputs import CONFLICTS, SpeakerTables, read_speakers
+from ssahc.cli.journal import POSTERIOR
 from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.parsing import PATH, Verb, config_option, options_of, resolve
 from ssahc.cli.runner import CONFIG, RttmOptions, work_through, write_results
@@ -83,7 +84,9 @@ def command(
     def find_stale() -> tuple[str, ...]:
         earlier = read_earlier(out_dir, names, "cluster")
         # Of this verb or of diarize, whose scores stay: they may be SCORES.
-        return ("rttm",) if earlier.keys() & {"segments", "xvector_dir"} else ()
+        if "xvector_dir" in earlier:
+            return "rttm", POSTERIOR
+        return ("rttm",) if "segments" in earlier else ()
 
     with staged_output(out_dir, _FILES, stale=find_stale) as folder:
         faults = _cluster(scores, reco2utt, folder, run)

@@ -20,6 +20,7 @@ from ssahc.cli.audio_inputs import (
     refuse_xvectors,
 )
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig, settle_system
+from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_task import DiarizeTask
 from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import (
@@ -32,10 +33,17 @@ from ssahc.cli.inputs import (
     refuse_same_folder,
     warn_of_other_system,
 )
-from ssahc.cli.journal import SCORES, Plan, Unfinished, open_unfinished
+from ssahc.cli.journal import (
+    POSTERIOR,
+    SCORES,
+    Plan,
+    Unfinished,
+    open_unfinished,
+)
 from ssahc.cli.learned_model import (
     GIVEN_MODELS,
     LEARNED_FILES,
+    LEARNED_MODEL,
     complete_inputs,
     refuse_other_model,
 )
@@ -115,7 +123,8 @@ def command(
     --extractor, and its x-vectors are kept in OUT_DIR/xvectors, for later runs as well.
     OUT_DIR also gets labels and config.toml. Without a model, one is
     learned from all recordings and kept in OUT_DIR/learned_model. The number of
-    speakers is estimated unless --num-speakers or --reco2num-spk is given.
+    speakers is estimated unless --num-speakers or --reco2num-spk is given; how sure it
+    is, is in OUT_DIR/speaker_posterior.
 
     Exit status: 0 if all recordings were processed; 1 if some failed (the others are
     written); 2 on wrong usage or if all failed (nothing is written). The results of an
@@ -144,12 +153,15 @@ def command(
     scores = SCORES if run.write_scores else ()
 
     def find_stale() -> tuple[str, ...]:
-        earlier = read_earlier(out_dir, ("labels", "rttm", *scores), "diarize")
+        names = ("labels", "rttm", POSTERIOR, *scores)
+        earlier = read_earlier(out_dir, names, "diarize")
         # A run that was given a model has left that folder alone.
         learned = bool(earlier) and not earlier.keys() & GIVEN_MODELS
         if not learned and not (out_dir / UNFINISHED / CONFIG).exists():
             refuse_other_model(out_dir)
         stale = LEARNED_FILES if learned else ()
+        if "xvector_dir" in earlier:
+            stale += (POSTERIOR,)
         return stale + (SCORES if earlier.get("write_scores") else ())
 
     # Fail on what is in the way before anything is read.
@@ -161,7 +173,10 @@ def command(
         run, failed = _extract(out_dir, run, audio, running, resume=resume)
     faults, found = _run(out_dir, run, running, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
-    _logger.info(f"diarized {found} in {seconds:.1f} s; turns are in {out_dir}/rttm")
+    where = f"turns are in {out_dir}/rttm"
+    if (out_dir / LEARNED_MODEL).is_dir():
+        where += f", the model it learned in {out_dir / LEARNED_MODEL}"
+    _logger.info(f"diarized {found} in {seconds:.1f} s; {where}")
     sys.exit(1 if faults or failed else 0)
 
 
@@ -213,7 +228,7 @@ def _run(
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
     others = SCORES if run.write_scores else stale()
-    for name in ("labels", "rttm", CONFIG, *others, *LEARNED_FILES):
+    for name in ("labels", "rttm", POSTERIOR, CONFIG, *others, *LEARNED_FILES):
         refuse_input(out_dir / name, read, "choose another folder")
     plan = Plan(
         run,
@@ -222,7 +237,7 @@ def _run(
         run.write_scores,
         is_sound=lambda name: first_fault(folder, name) is None,
     )
-    files = ("labels", "rttm", *SCORES, *LEARNED_FILES)
+    files = ("labels", "rttm", POSTERIOR, *SCORES, *LEARNED_FILES)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
@@ -230,6 +245,7 @@ def _run(
         inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
         faults = _diarize(folder, inputs, run, running, unfinished)
         found = _write(folder, run, unfinished)
+        warn_of_unsure(unfinished, out_dir)
     return faults, found
 
 
@@ -280,7 +296,13 @@ def _diarize(
                 faults.append(outcome)
                 continue
             name, result = outcome
-            unfinished.add(name, folder.utterances[name], result.labels, result.scores)
+            unfinished.add(
+                name,
+                folder.utterances[name],
+                result.labels,
+                result.scores,
+                result.posterior,
+            )
             if result.not_learned is not None:
                 not_learned[result.not_learned] += 1
             # Release the matrix of scores before the next recording's is computed.
@@ -289,30 +311,15 @@ def _diarize(
     if not unfinished.labels:
         raise nothing_done()
     if not_learned:
-        _say_not_learned(not_learned, len(names) - done_before - len(faults))
+        say_not_learned(not_learned, len(names) - done_before - len(faults))
     return faults
-
-
-def _say_not_learned(reasons: Counter[Stopped], total: int) -> None:
-    """Say how many recordings use the network that training would have started from."""
-    few = reasons.pop("too_few_xvectors", 0)
-    if few:
-        _logger.info(
-            f"{few} of {counted(total, 'recording')} had too few windows to train a "
-            "network (--min-xvectors) and used the initial one"
-        )
-    if reasons:
-        why = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in reasons.items())
-        _logger.info(
-            f"{reasons.total()} of {counted(total, 'recording')} did not need the "
-            f"trained network and used the initial one ({why}; details: -v)"
-        )
 
 
 def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> str:
     """Write the results in the order of spk2utt, as Kaldi does; return a summary."""
     done = [name for name in folder.utterances if name in unfinished.labels]
     labels = {name: unfinished.labels[name] for name in done}
+    unfinished.write_posteriors(done)
     if run.write_scores:
         unfinished.write_scores(done)
     labelled = (

@@ -1,5 +1,6 @@
 """The work of ``ssahc diarize`` on a batch of recordings, in any process."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from ssahc.cli.inputs import Inputs
 from ssahc.cli.runner import as_fault
 from ssahc.core.errors import counted
 from ssahc.core.types import Fault, Float32Array, IntArray, Recording
+from ssahc.io.text import keep_likely
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.options import LEARNING, DiarizeOptions
@@ -24,12 +26,15 @@ _BYTES_PER_SCORE = 12
 class Outcome:
     """What is kept of a diarization.
 
-    Labels (N,), affinities (N, N) if wanted, and why the network was not used, if so.
+    Labels (N,), affinities (N, N) if wanted, why the network was not used, if so, and
+    how likely each number of speakers is; empty if the number is known, if only one is
+    possible, or if it is estimated without evidence.
     """
 
     labels: IntArray
     scores: Float32Array | None
     not_learned: Stopped | None
+    posterior: Mapping[int, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,4 +87,6 @@ class DiarizeTask:
         scores = result.affinity.dense() if self.with_scores else None
         first = result.learning[0] if result.learning else None
         not_learned = None if first is None or first.learned else first.stopped
-        return Outcome(result.labels, scores, not_learned)
+        posterior = result.speaker_posterior
+        likely = keep_likely(posterior) if len(posterior) > 1 else {}
+        return Outcome(result.labels, scores, not_learned, likely)

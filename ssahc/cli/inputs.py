@@ -263,12 +263,24 @@ class Inputs:
     model: Model
     plda_scores: ScoreTable | None
     speakers_of: SpeakersOf
+    # Whether the model, which was not given, was learned from the recordings.
+    is_learned: bool = False
 
     def diarize(self, recording: Recording, options: DiarizeOptions) -> Diarization:
         """Diarize a recording, with its number of speakers from the tables."""
+        self.check_dim(recording)
         options = replace(options, speakers=self.speakers_of(recording.id))
         scores = self.scores_of(recording, options.system)
         return diarize_recording(recording, self.model, options, plda_scores=scores)
+
+    def check_dim(self, recording: Recording) -> None:
+        """Raise a DataError if a learned model is not one for a recording."""
+        mean, dim = self.model.mean, recording.xvectors.shape[1]
+        if self.is_learned and mean is not None and len(mean) != dim:
+            raise DataError(
+                f"x-vectors have {dim} dimensions, those that the model was learned "
+                f"from have {len(mean)}; extract all with one network"
+            )
 
     def diarize_batch(
         self, recordings: Sequence[Recording], options: DiarizeOptions
@@ -299,7 +311,8 @@ def learn_model(inputs: Inputs, folder: XvectorDir) -> Inputs:
     if first is None:
         # Diarization will say why.
         return inputs
-    return replace(inputs, model=complete_model(model, chain([first], recordings)))
+    learned = complete_model(model, chain([first], recordings))
+    return replace(inputs, model=learned, is_learned=True)
 
 
 def open_inputs(

@@ -1,13 +1,15 @@
 """Journal of a run of ``ssahc diarize``: results that survive any interruption.
 
 While the run is under way, ``OUT_DIR/.unfinished`` holds its options and, for every
-recording as soon as it is done, labels and scores. ``--resume`` reads them back. At the
-end the files of OUT_DIR are made there and moved into place, and the folder is removed.
+recording as soon as it is done, labels, scores and how likely each number of speakers
+is. ``--resume`` reads them back. At the end the files of OUT_DIR are made there and
+moved into place, and the folder is removed.
 
 Every process that continues a run writes new files (``labels.0``, after an interruption
 ``labels.1``, ...) in the formats of OUT_DIR, so that one reader serves unfinished and
 finished runs. A recording is done if all of its utterances have a label and, where
-scores are wanted, its matrix is complete.
+scores are wanted, its matrix is complete. Its line of ``speaker_posterior`` stands
+before its labels, in the same file: whatever is cut off, labels imply the line.
 """
 
 import logging
@@ -31,12 +33,18 @@ from ssahc.cli.runner import CONFIG
 from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.types import IntArray
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
-from ssahc.io.files import open_regular, unreadable
+from ssahc.io.files import atomic_write, open_regular, unreadable
 from ssahc.io.folders import UNFINISHED, clear_unfinished
 from ssahc.io.scp import ScpEntry
-from ssahc.io.text import format_labels, parse_count
+from ssahc.io.text import (
+    format_labels,
+    format_posterior,
+    parse_count,
+    parse_posterior,
+)
 
 SCORES = ("scores.ark", "scores.scp")
+POSTERIOR = "speaker_posterior"
 
 _logger = logging.getLogger("ssahc")
 
@@ -61,14 +69,20 @@ class Plan:
 class Unfinished:
     """The results so far; a context manager within which results are added.
 
-    `labels` maps recordings to the 0-based labels of their utterances.
+    `labels` maps recordings to the 0-based labels of their utterances, `posteriors` to
+    the probabilities of numbers of speakers, where the number was estimated by them.
     """
 
     def __init__(
-        self, folder: Path, labels: dict[str, IntArray], scores: dict[str, ScpEntry]
+        self,
+        folder: Path,
+        labels: dict[str, IntArray],
+        posteriors: dict[str, Mapping[int, float]],
+        scores: dict[str, ScpEntry],
     ) -> None:
         self.folder = folder
         self.labels = labels
+        self.posteriors = posteriors
         self._scores = scores
 
     def __enter__(self) -> Self:
@@ -96,6 +110,7 @@ class Unfinished:
         utterances: Sequence[str],
         labels: IntArray,
         scores: Array | None,
+        posterior: Mapping[int, float],
     ) -> None:
         """Keep the results of a recording; UsageError if the disk is full."""
         labelled = zip(utterances, labels.tolist(), strict=True)
@@ -107,6 +122,9 @@ class Unfinished:
                 # After a power failure, too, labels must imply a complete matrix.
                 os.fsync(self._scores_file.fileno())
                 self._scores[recording] = ScpEntry(recording, path, offset, path, 0)
+            if posterior:
+                self._labels_file.write(format_posterior(recording, posterior))
+                self.posteriors[recording] = posterior
             self._labels_file.write(format_labels(labelled))
             self._labels_file.flush()
             is_lost = os.fstat(self._labels_file.fileno()).st_nlink == 0
@@ -117,6 +135,14 @@ class Unfinished:
         if is_lost:
             raise UsageError(f"{self.folder}: was removed during the run; start over")
         self.labels[recording] = labels
+
+    def write_posteriors(self, recordings: Iterable[str]) -> None:
+        """Write the posteriors there are, in this order; no file if there is none."""
+        if self.posteriors:
+            with atomic_write(self.folder / POSTERIOR) as file:
+                for name in recordings:
+                    if name in self.posteriors:
+                        file.write(format_posterior(name, self.posteriors[name]))
 
     def write_scores(self, recordings: Iterable[str]) -> None:
         """Write the matrices, in this order, as an archive and its scp."""
@@ -146,10 +172,10 @@ def open_unfinished(
     """
     with work_folder(out_dir, names, stale=stale) as folder:
         earlier = _find_earlier(out_dir, plan, resume=resume)
-        labels, scores = read_back(earlier, plan)
+        labels, posteriors, scores = read_back(earlier, plan)
         if not (folder / CONFIG).exists():
             begin(folder, plan.options, plan.inputs)
-        with Unfinished(folder, labels, scores) as unfinished:
+        with Unfinished(folder, labels, posteriors, scores) as unfinished:
             if labels:
                 _logger.info("already done: %s", counted(len(labels), "recording"))
             try:
@@ -184,13 +210,23 @@ def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
 
 def read_back(
     earlier: Iterable[Path], plan: Plan
-) -> tuple[dict[str, IntArray], dict[str, ScpEntry]]:
-    """Read the labels of recordings that are done, and the places of all matrices."""
+) -> tuple[dict[str, IntArray], dict[str, Mapping[int, float]], dict[str, ScpEntry]]:
+    """Read the labels and posteriors of recordings that are done.
+
+    Returns the places of all matrices, too.
+    """
     label_of: dict[str, int] = {}
+    posteriors: dict[str, Mapping[int, float]] = {}
     scores: dict[str, ScpEntry] = {}
     for folder in earlier:
-        for path in (folder / "labels", *sorted(folder.glob("labels.[0-9]*"))):
-            label_of.update(_whole_lines(path))
+        finished = (folder / POSTERIOR, folder / "labels")
+        for path in (*finished, *sorted(folder.glob("labels.[0-9]*"))):
+            for name, text in _whole_lines(path):
+                if number := parse_count(text):
+                    label_of[name] = number - 1
+                    continue
+                with suppress(ValueError):
+                    posteriors[name] = parse_posterior(text.split(" "))
         for path in (folder / SCORES[0], *sorted(folder.glob("scores.[0-9]*"))):
             if plan.with_scores and path.exists():
                 scores |= _whole_matrices(path)
@@ -202,7 +238,8 @@ def read_back(
         and (recording in scores or not plan.with_scores)
         and plan.is_sound(recording)
     }
-    return labels, scores
+    posteriors = {name: one for name, one in posteriors.items() if name in labels}
+    return labels, posteriors, scores
 
 
 def _whole_matrices(path: Path) -> dict[str, ScpEntry]:
@@ -219,8 +256,8 @@ def _whole_matrices(path: Path) -> dict[str, ScpEntry]:
     }
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield utterances and 0-based labels, without a line that was cut off."""
+def _whole_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the first field of each line and the rest, but for one that was cut off."""
     if not path.exists():
         return
     try:
@@ -229,6 +266,5 @@ def _whole_lines(path: Path) -> Iterator[tuple[str, int]]:
     except OSError as error:
         raise unreadable(path, error) from error
     for line in whole.split("\n"):
-        utterance, _, label = line.rstrip(" ").partition(" ")
-        if number := parse_count(label):
-            yield utterance, number - 1
+        name, _, text = line.rstrip(" ").partition(" ")
+        yield name, text

@@ -39,7 +39,7 @@ def complete_inputs(
         # Only a run that was killed while it moved its files has left a part of them.
         if all((place / name).exists() for name in LEARNED_FILES):
             model = read_model_dir(place / LEARNED_MODEL)
-            completed = replace(inputs, model=model)
+            completed = replace(inputs, model=model, is_learned=True)
             break
     else:
         completed = learn_model(inputs, folder)

@@ -1,6 +1,7 @@
 """``ssahc report``."""
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ import click
 
 from ssahc.cli.affinities import read_affinities
 from ssahc.cli.diarize_config import DiarizeConfig
+from ssahc.cli.journal import POSTERIOR
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.references import (
     Protocol,
@@ -34,6 +36,7 @@ from ssahc.core.types import Fault, Turn
 from ssahc.io.config import read_toml
 from ssahc.io.files import atomic_write, check_output
 from ssahc.io.rttm import read_rttm
+from ssahc.io.text import read_speaker_posterior
 from ssahc.report.doubt import Doubt, find_doubts
 from ssahc.report.figure import require_libraries
 from ssahc.report.overview import TurnsEntry, TurnsReport
@@ -100,6 +103,7 @@ def command(
     turns = references.rttm.turns
     analyses = analyze_hypothesis(references, hypothesis, protocol.scoring, list(turns))
     settings, notes = _read_settings(out_dir / CONFIG)
+    posteriors = _read_posteriors(out_dir / POSTERIOR, notes)
     for what, names in find_mismatches(references, hypothesis).items():
         if names:
             notes.append(f"{what[0].upper()}{what[1:]}: {', '.join(sorted(names))}.")
@@ -124,6 +128,7 @@ def command(
                     name,
                     analysis,
                     found=name in hypothesis,
+                    posterior=posteriors.get(name, {}),
                     affinity=pictures.get(name),
                     note=reasons.get(name),
                 )
@@ -158,6 +163,23 @@ def _read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
     except FormatError as error:
         _logger.warning("settings are left out: %s", error)
         return {}, [f"The settings are not available: {error}"]
+
+
+def _read_posteriors(path: Path, notes: list[str]) -> dict[str, dict[int, float]]:
+    """Return how likely numbers of speakers are; if it cannot be read, add a note."""
+    what = "How sure the numbers of speakers are is not known"
+    if not os.path.lexists(path):
+        notes.append(
+            f"{what}: there is no {path}, as after runs that do not estimate them by "
+            "evidence."
+        )
+        return {}
+    try:
+        return read_speaker_posterior(path)
+    except FormatError as error:
+        _logger.warning("%s is left out: %s", POSTERIOR, error)
+        notes.append(f"{what}: {error}")
+        return {}
 
 
 @dataclass
@@ -224,7 +246,11 @@ def _report_turns(out_dir: Path, output: Path, num_affinities: int) -> int:
     if not turns:
         raise DataError(f"{out_dir / 'rttm'}: holds no SPEAKER line; check the path")
     settings, notes = _read_settings(out_dir / CONFIG)
-    entries = [TurnsEntry(name, turns[name]) for name in sorted(turns)]
+    posteriors = _read_posteriors(out_dir / POSTERIOR, notes)
+    entries = [
+        TurnsEntry(name, turns[name], posterior=posteriors.get(name, {}))
+        for name in sorted(turns)
+    ]
     by_speech = sorted(entries, key=lambda entry: entry.seconds, reverse=True)
     wanted = [entry.recording for entry in by_speech[:num_affinities]]
     drawn = _draw_affinities(out_dir, settings, wanted, turns, found=True)

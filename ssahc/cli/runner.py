@@ -258,12 +258,13 @@ def print_errors(errors: Iterable[object]) -> None:
         say_error(f"... and {len(messages) - _SHOWN} more")
 
 
-def warn_of(what: str, recordings: Iterable[str]) -> None:
+def warn_of(what: str, recordings: Iterable[str], way_out: str = "") -> None:
     """Log a warning that names the first few recordings, if there are any."""
     names = sorted(recordings)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    then = f"; {way_out}" if way_out else ""
     if names:
-        _logger.warning("%s: %s%s", what, ", ".join(names[:_NAMED]), more)
+        _logger.warning("%s: %s%s%s", what, ", ".join(names[:_NAMED]), more, then)
 
 
 def write_results(

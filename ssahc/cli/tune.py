@@ -167,6 +167,7 @@ def _sweep(
         uem=references.uem_of(recording.id),
         objects=references.objects_of(recording.id),
     )
+    inputs.check_dim(recording)
     return sweep_recording(
         recording,
         scorer,

@@ -5,6 +5,7 @@ in an earlier one, unless `on_fault` takes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from sys import intern
@@ -19,6 +20,8 @@ from ssahc.io.files import OnFault, atomic_write, raise_fault, read_fields, to_n
 T = TypeVar("T")
 # Seconds: three years, longer than any recording.
 LONGEST = 1e8
+# Probabilities of numbers of speakers below this are left out of ``speaker_posterior``.
+_LEAST_PROBABILITY = 0.005
 
 
 class Segment(NamedTuple):
@@ -207,6 +210,46 @@ def _parse_bounds(values: list[str]) -> tuple[int, int]:
             f"{' '.join(values)[:48]!r}"
         )
     return fewest, most
+
+
+def keep_likely(posterior: Mapping[int, float]) -> dict[int, float]:
+    """Return the numbers of speakers and probabilities that a file is to hold."""
+    least = min(_LEAST_PROBABILITY, max(posterior.values()))
+    return {
+        number: round(probability, 3)
+        for number, probability in posterior.items()
+        if probability >= least
+    }
+
+
+def format_posterior(recording: str, posterior: Mapping[int, float]) -> str:
+    """Return a line of ``speaker_posterior``, such as ``rec 2:0.810 3:0.190``."""
+    entries = (f"{number}:{value:.3f}" for number, value in posterior.items())
+    return f"{' '.join([recording, *entries])}\n"
+
+
+def read_speaker_posterior(path: Path) -> dict[str, dict[int, float]]:
+    """Read ``speaker_posterior``: recording, then ``number:probability`` entries."""
+    return _read_table(path, "recording number:probability...", None, parse_posterior)
+
+
+def parse_posterior(values: list[str]) -> dict[int, float]:
+    """Return the probabilities of numbers of speakers, or raise a ValueError."""
+    posterior: dict[int, float] = {}
+    for value in values:
+        name, _, text = value.partition(":")
+        number, probability = parse_count(name), -1.0
+        with suppress(ValueError):
+            probability = to_number(text)
+        if not number or number in posterior or not 0 <= probability <= 1:
+            raise ValueError(
+                "expected a number of speakers once and its probability, such as "
+                f"2:0.810, found {value[:24]!r}"
+            )
+        posterior[number] = probability
+    if not posterior:
+        raise ValueError("expected 'recording number:probability...', found no number")
+    return posterior
 
 
 def read_names(path: Path) -> list[str]:

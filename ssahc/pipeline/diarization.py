@@ -62,10 +62,14 @@ class Diarization:
     centroids: tuple[Centroid, ...] = ()
 
     def __repr__(self) -> str:
+        sure = ""
+        if len(self.speaker_posterior) > 1:
+            probability = self.speaker_posterior.get(self.num_speakers, 0.0)
+            sure = f" ({100 * probability:.0f} % sure)"
         return (
             f"Diarization({self.recording_id!r}: "
             f"{counted(len(self.utterances), 'window')}, "
-            f"{counted(self.num_speakers, 'speaker')}, "
+            f"{counted(self.num_speakers, 'speaker')}{sure}, "
             f"{counted(len(self.turns), 'turn')})"
         )
 
@@ -73,7 +77,10 @@ class Diarization:
         """Return the timeline and the speakers, as notebooks show them."""
         from ssahc.report.snippet import render_snippet
 
-        return render_snippet(self.recording_id, self.turns)
+        # Of a known number, or the only one, there is nothing to say.
+        estimated = len(self.speaker_posterior) > 1
+        posterior = self.speaker_posterior if estimated else {}
+        return render_snippet(self.recording_id, self.turns, posterior)
 
     @cached_property
     def turns(self) -> list[Turn]:

@@ -1,13 +1,14 @@
 """Content of the HTML report on a run without a reference."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from ssahc.core.turns import list_speakers, measure_speech
 from ssahc.core.types import Turn
+from ssahc.report.certainty import describe_certainty, percent_sure
 from ssahc.report.doubt import Doubt
 from ssahc.report.palette import speaker_color
 
@@ -34,6 +35,8 @@ class TurnsEntry:
     # PNG file, or why it is missing.
     affinity: bytes | None = None
     note: str | None = None
+    # Number of speakers to its probability; empty if it is not known.
+    posterior: Mapping[int, float] = field(default_factory=dict)
 
     @cached_property
     def speakers(self) -> list[SpeakerShare]:
@@ -44,6 +47,16 @@ class TurnsEntry:
     def num_speakers(self) -> int:
         """Number of speakers."""
         return len(self.speakers)
+
+    @property
+    def percent_sure(self) -> float:
+        """Probability of the number of speakers in percent; NaN if it is not known."""
+        return percent_sure(self.posterior, self.num_speakers)
+
+    @property
+    def certainty(self) -> str:
+        """How likely the number of speakers is, and others, in words."""
+        return describe_certainty(self.posterior, self.num_speakers)
 
     @property
     def num_turns(self) -> int:

@@ -2,12 +2,13 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.resources import files
 from math import isnan
 
 from ssahc.core.errors import counted, printable
+from ssahc.report.certainty import describe_certainty, percent_sure
 from ssahc.report.lanes import describe_error
 from ssahc.report.overview import TurnsReport
 from ssahc.report.palette import ERROR_COLORS
@@ -36,6 +37,8 @@ class RecordingEntry:
     analysis: ErrorAnalysis
     # Whether the hypothesis contains the recording.
     found: bool = True
+    # Number of speakers to its probability; empty if it is not known.
+    posterior: Mapping[int, float] = field(default_factory=dict)
     # PNG file, or why it is missing.
     affinity: bytes | None = None
     note: str | None = None
@@ -44,6 +47,17 @@ class RecordingEntry:
     def score(self) -> Score:
         """Score of the recording."""
         return self.analysis.score
+
+    @property
+    def percent_sure(self) -> float:
+        """Probability of the number of speakers in percent; NaN if it is not known."""
+        return percent_sure(self.posterior, len(self.analysis.hypothesis_speakers))
+
+    @property
+    def certainty(self) -> str:
+        """How likely the number of speakers is, and others, in words."""
+        number = len(self.analysis.hypothesis_speakers)
+        return describe_certainty(self.posterior, number)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,17 +1,24 @@
 """The turns of a recording as HTML for a notebook."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from ssahc.core.errors import counted, printable
 from ssahc.core.types import Turn
+from ssahc.report.certainty import describe_certainty
 from ssahc.report.overview import share_speech
 from ssahc.report.svg import lay_out_turns
 
 
-def render_snippet(recording: str, turns: Sequence[Turn]) -> str:
-    """Return a timeline and the share of each speaker; ids are escaped."""
+def render_snippet(
+    recording: str, turns: Sequence[Turn], posterior: Mapping[int, float]
+) -> str:
+    """Return a timeline and the share of each speaker; ids are escaped.
+
+    Behind the number of speakers stands how likely it is, unless `posterior` is empty.
+    """
     drawing, shares = lay_out_turns(turns), share_speech(turns)
+    sure = f" ({describe_certainty(posterior, len(shares))})" if posterior else ""
     bars = "".join(
         f'<rect x="{drawing.x(bar.start)}" y="{lane.number * row.lane_height}" '
         f'width="{drawing.bar_width(bar.start, bar.end)}" '
@@ -33,7 +40,7 @@ def render_snippet(recording: str, turns: Sequence[Turn]) -> str:
         for one in shares
     )
     return (
-        f"<p><b>{_text(recording)}</b>: {counted(len(shares), 'speaker')}, "
+        f"<p><b>{_text(recording)}</b>: {counted(len(shares), 'speaker')}{sure}, "
         f"{counted(len(turns), 'turn')}</p>"
         f'<div style="overflow-x:auto"><svg width="{drawing.width}" '
         f'height="{drawing.height}">{bars}{ticks}</svg></div><table>{rows}</table>'

@@ -205,7 +205,7 @@ def test_the_system_of_a_run_without_a_model_is_reported(ssahc_here, folder, tmp
     config = tmp_path / "out" / "config.toml"
     run = ("diarize", folder / "a", tmp_path / "again", "--config", config)
     model = ("--model-dir", folder / "model" / "b")
-    first, _ = ssahc_here(*run, *model).stderr.splitlines()
+    first, *_ = ssahc_here(*run, *model).stderr.splitlines()
     assert first.startswith(f"ssahc: system cosine is from {config}, a run without a ")
 
 

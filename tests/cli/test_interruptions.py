@@ -23,7 +23,10 @@ from ssahc.io.model import write_model_dir
 from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
-OPTIONS = {"scores": ("--write-scores",), "threshold": ("--threshold", "0.5")}
+OPTIONS = {
+    "scores": ("--write-scores", "--resegmentation", "vb"),
+    "threshold": ("--threshold", "0.5"),
+}
 ALL, BROKEN = frozenset(["a000", "a001", "a002"]), "a001"
 STATUS = {"interrupted": 130, "terminated": 143, "disk full": 2}
 
@@ -146,7 +149,7 @@ class Runs(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(sorted(OPTIONS)),
         resume=st.booleans(),
-        at=st.none() | st.integers(1, 24),
+        at=st.none() | st.integers(1, 30),
         how=st.sampled_from(["interrupted", "terminated", "disk full", "killed"]),
     )
     def run(self, name, resume, at, how):
@@ -240,7 +243,7 @@ class Runs(RuleBasedStateMachine):
     def only_files_of_ours_are_in_the_folder(self):
         names = {path.name for path in self.out.iterdir()}
         finals = {"labels", "rttm", "scores.ark", "scores.scp", "config.toml"}
-        assert names <= finals | {".unfinished"}
+        assert names <= finals | {"speaker_posterior", ".unfinished"}
         if self.begun is None:
             assert ".unfinished" not in names or is_stale(self.out)
 
@@ -284,6 +287,7 @@ def corpus(tmp_path_factory):
             out = root / "reference"
             status, _, _ = call(root, name, out)
             assert status == int(broken)
+            assert (out / "speaker_posterior").exists() == (name == "scores")
             Runs.references[name, done] = files(out)
             shutil.rmtree(out)
 

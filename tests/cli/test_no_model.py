@@ -35,7 +35,9 @@ def contents(folder):
 
 
 def test_processes_and_python_find_the_same_labels(corpus, recordings, ssahc_here):
-    assert ssahc_here("diarize", "x", "out").returncode == 0
+    result = ssahc_here("diarize", "x", "out")
+    assert result.returncode == 0
+    assert result.stderr.endswith(", the model it learned in out/learned_model\n")
     assert ssahc_here("diarize", "x", "parallel", "--nj", 2).returncode == 0
     once, again = contents(corpus / "out"), contents(corpus / "parallel")
     assert again == once
@@ -100,8 +102,9 @@ def test_a_given_model_removes_the_learned_one(corpus, ssahc_here):
     shutil.copytree("out/learned_model", "kept")
     result = ssahc_here("diarize", "x", "out", "--model-dir", "kept")
     assert result.returncode == 0
+    assert "learned_model" not in result.stderr
     assert {path.name for path in (corpus / "out").iterdir()} == {
-        *("labels", "rttm", "config.toml")
+        *("labels", "rttm", "speaker_posterior", "config.toml")
     }
     # A folder's own model may not be overwritten by it.
     shutil.copytree("kept", "out/learned_model")
@@ -115,7 +118,9 @@ def test_recordings_of_another_extractor_fail_alone(corpus, recordings, ssahc_he
     write_xvector_dir(corpus / "y", [odd, *recordings])
     result = ssahc_here("diarize", "y", "out")
     assert result.returncode == 1
-    assert "'a': x-vectors have 5 dimensions" in result.stderr
+    # There is no model to choose.
+    message = "'a': x-vectors have 5 dimensions, those that the model was learned from"
+    assert f"{message} have 12; extract" in result.stderr
     assert ssahc_here("diarize", "x", "without").returncode == 0
     rttm = (corpus / "out" / "rttm").read_bytes()
     assert rttm == (corpus / "without" / "rttm").read_bytes()

@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from kaldi_tables import read_labels
 
+import ssahc
+from ssahc.cli.diarize_remarks import warn_of_unsure
 from ssahc.core.types import Recording
 from ssahc.io.files import atomic_write
 from ssahc.io.xvector_writer import write_xvector_dir
@@ -48,6 +51,53 @@ def test_scores_of_an_earlier_run_are_removed_and_those_of_others_kept(folder, d
         assert diarize(*options)[0] == 0
         names = {path.name for path in out.iterdir()}
         assert names == {"rttm", "labels", "config.toml"} | scores
+
+
+def test_how_likely_numbers_of_speakers_are(folder, diarize, ssahc_here):
+    path = folder / "out" / "speaker_posterior"
+    path.parent.mkdir()
+    path.write_text("mine")
+    status, errors, _ = diarize()
+    assert status == 2
+    assert "holds speaker_posterior that no completed run of ssahc diarize" in errors
+    path.unlink()
+    # Without evidence it is not known.
+    assert diarize()[0] == 0
+    assert not path.exists()
+    evidence = ("--resegmentation", "vb")
+    assert diarize(*evidence)[0] == 0
+    lines = [line.split() for line in path.read_text().splitlines()]
+    table = (folder / "x" / "spk2utt").read_text().splitlines()
+    assert [line[0] for line in lines] == [line.split()[0] for line in table]
+    model = ssahc.read_model_dir(folder / "model")
+    options = ssahc.make_options(system="plda", resegmentation="vb")
+    for recording in ssahc.read_recordings(ssahc.open_xvector_dir(folder / "x")):
+        found = ssahc.diarize_recording(recording, model, options).speaker_posterior
+        expected = [f"{n}:{found[n]:.3f}" for n in found if found[n] >= 0.005]
+        assert [recording.id, *expected] in lines
+    # Files of an earlier run that this one does not write would not belong to it.
+    assert diarize(*evidence, "--num-speakers", 2)[0] == 0
+    assert not path.exists()
+    assert diarize(*evidence, "--write-scores")[0] == 0
+    assert path.exists()
+    arguments = (folder / "out" / "scores.scp", folder / "x" / "spk2utt")
+    assert ssahc_here("cluster", *arguments, folder / "out").returncode == 0
+    assert not path.exists()
+
+
+def test_uncertain_numbers_of_speakers_are_named(caplog):
+    labels = np.array([0, 1])
+    posteriors = {name: {1: 0.2, 2: 0.41, 3: 0.39} for name in "abc"}
+    results = SimpleNamespace(labels=dict.fromkeys("abcd", labels))
+    results.posteriors = posteriors
+    warn_of_unsure(results, Path("out"))
+    assert caplog.messages == []
+    posteriors["c"] = {1: 0.31, 2: 0.39, 3: 0.3}
+    warn_of_unsure(results, Path("out"))
+    assert caplog.messages == [
+        "the number of speakers is uncertain (under 40 %) in 1 of 4 recordings: c; "
+        "see out/speaker_posterior, or give --num-speakers"
+    ]
 
 
 def test_scores_may_be_clustered_in_their_own_folder(folder, diarize, ssahc_here):

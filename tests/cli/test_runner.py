@@ -13,7 +13,7 @@ from ssahc.cli.runner import track
 def test_other_processes_give_the_same_bytes(request, here, where):
     archive = here.folder / "x" / "xvector.ark"
     archive.write_bytes(archive.read_bytes()[:-200])
-    options = ("--write-scores",)
+    options = ("--write-scores", "--resegmentation", "vb")
     alone = here.run(out="alone", options=options)
     with here.patch.context() as patch:
         value = 2
@@ -29,7 +29,8 @@ def test_other_processes_give_the_same_bytes(request, here, where):
         for run in (alone, elsewhere)
     ]
     assert said[0] == said[1]
-    for name in ("rttm", "labels", "scores.ark", "scores.scp", "config.toml"):
+    names = ("rttm", "labels", "speaker_posterior", "config.toml")
+    for name in (*names, "scores.ark", "scores.scp"):
         paths = (here.folder / out / name for out in ("alone", "elsewhere"))
         assert len({path.read_bytes() for path in paths}) == 1
 

@@ -121,7 +121,8 @@ def read_unfinished(folder, size):
 
     def read(with_scores):
         plan = Plan(None, _UTTERANCES, (), with_scores, _UTTERANCES.__contains__)
-        done, scores = read_back([folder], plan)
+        done, posteriors, scores = read_back([folder], plan)
+        require(posteriors.keys() <= done.keys(), "a posterior without labels")
         for recording, labels in done.items():
             require(labels.dtype == np.int64, f"labels of {labels.dtype}")
             require(labels.shape == (len(_UTTERANCES[recording]),), "labels")

@@ -22,6 +22,7 @@ from ssahc.io.text import (
     read_reco2min_max,
     read_reco2num_spk,
     read_segments,
+    read_speaker_posterior,
     read_spk2utt,
     read_utt2spk,
 )
@@ -43,6 +44,11 @@ def _number(text):
     return value
 
 
+def _entry(text):
+    number, probability = text.split(":")
+    return int(number), _number(probability)
+
+
 # Reader, and whether an entry is what the values of its line say.
 _TABLES = {
     read_segments: lambda entry, values: (
@@ -54,6 +60,10 @@ _TABLES = {
     read_reco2num_spk: lambda entry, values: entry == int(values[0]) >= 1,
     read_reco2min_max: lambda entry, values: (
         list(entry) == [int(value) for value in values] and 1 <= entry[0] <= entry[1]
+    ),
+    read_speaker_posterior: lambda entry, values: (
+        list(entry.items()) == [_entry(value) for value in values] != []
+        and all(number > 0 and 0 <= value <= 1 for number, value in entry.items())
     ),
     read_attributes: lambda entry, values: entry == " ".join(values) != "",
 }

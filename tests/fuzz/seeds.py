@@ -339,6 +339,7 @@ def unfinished():
     data = archive(r1=MATRIX)
     return {
         "good-labels": b"a 1 \nb 2 \nc 1 \nd 1 \ne 2 \n",
+        "good-posteriors": b"r1 1:0.3 2:0.7\na 1 \nb 2 \nr2 1:0.\n",
         "good-torn-off": b"a 1 \nb 2 \nc 1 \nd",
         "good-resumed-twice": join(b"", b"a 1 \n", b"b 2 \n"),
         "good-with-scores": join(b"", b"a 1 \nb 2 \n", b"", b"", data),

@@ -28,6 +28,7 @@ def tables():
         "good-counts": b"r1 2\nr2 10\n",
         "good-bounds": b"r1 1 2\nr2 3 3\n",
         "good-labels": b"u1 1 \nu2 2 \n",
+        "good-posteriors": b"r1 1:0.020 2:0.810 3:0.170\nr2 10:1.000\n",
         "good-attributes": b"r1 conversational telephone speech\n",
         "good-unicode": "é 1\n東京 2\n".encode(),
         "good-empty": b"",

@@ -15,8 +15,11 @@ from ssahc.io.files import read_fields
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     Segment,
+    format_posterior,
+    keep_likely,
     read_reco2num_spk,
     read_segments,
+    read_speaker_posterior,
     read_spk2utt,
     read_utt2spk,
     write_labels,
@@ -43,6 +46,22 @@ def test_tables_are_read(write):
     assert read_reco2num_spk(write("r 2\n")) == {"r": 2}
 
 
+@settings(max_examples=40)
+@given(st.dictionaries(st.integers(1, 300), st.floats(1e-9, 1), min_size=1))
+def test_probabilities_of_numbers_of_speakers_are_kept(tmp_path_factory, odds):
+    """Those that tell, so that reading and writing them again changes nothing."""
+    total = sum(odds.values())
+    posterior = {number: value / total for number, value in odds.items()}
+    line = format_posterior("r", keep_likely(posterior))
+    path = tmp_path_factory.getbasetemp() / "speaker_posterior"
+    path.write_text(line)
+    read = read_speaker_posterior(path)["r"]
+    assert format_posterior("r", keep_likely(read)) == line
+    for number, value in posterior.items():
+        assert abs(read.get(number, 0) - value) <= (5e-4 if number in read else 5e-3)
+    assert max(posterior.values()) == max(posterior[number] for number in read)
+
+
 def test_labels_are_written_as_kaldi_does(tmp_path, golden):
     source = golden / "ahc_random" / "labels_t0"
     labels = read_labels(source)
@@ -57,6 +76,10 @@ def test_errors_name_file_and_line(write):
         (read_utt2spk, "u\n", "1: key 'u': expected 'utterance recording'"),
         (read_reco2num_spk, "r 0\n", "1: key 'r': expected a whole number"),
         (read_reco2num_spk, "r " + "9" * 5000, "expected a whole number"),
+        (read_speaker_posterior, "r\n", "1: key 'r': expected 'recording number:"),
+        (read_speaker_posterior, "r 1:0.5 0:0.5\n", "2:0.810, found '0:0.5'"),
+        (read_speaker_posterior, "r 1:0.5 1:0.5\n", "2:0.810, found '1:0.5'"),
+        (read_speaker_posterior, "r 1:0.5 2:nan\n", "2:0.810, found '2:nan'"),
         (read_rttm, turn.replace("0 1", "0 x"), "expected a number for the duration"),
         (read_rttm, turn + turn.replace("0 0", "1 0"), "'r' is on channel '1' here"),
         (read_uem, "r 0 1\n", "1: expected 'recording channel start end'"),

@@ -169,6 +169,13 @@ def test_reprs_fit_a_screen(recording, model):
     assert f"xvectors=<{count} x {dim} array>" in repr(recording)
     assert f"transform=<{dim} x {dim} array>" in repr(model)
     assert "metric=None" in repr(model)
+    number, posterior = result.num_speakers, result.speaker_posterior
+    sure = f"{100 * posterior[number]:.0f} %"
+    assert f" {number} speakers ({sure} sure), " in repr(result)
+    assert f" {number} speakers ({sure}; " in result._repr_html_()
+    known = replace(result, speaker_posterior={number: 1.0})
+    assert f" {number} speakers, " in repr(known)
+    assert f" {number} speakers, " in known._repr_html_()
 
 
 def test_a_notebook_shows_turns_and_shares(recording, model):

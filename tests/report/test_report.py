@@ -243,6 +243,35 @@ def test_without_a_reference_it_shows_turns_speakers_and_doubtful_spots(
     assert Page(text).images == []
 
 
+def test_how_sure_the_numbers_of_speakers_are(run, report, ssahc_here):
+    path = run / "out" / "speaker_posterior"
+    name, *_ = turns = read_rttm(run / "out" / "rttm").turns
+    count = len({turn.speaker for turn in turns[name]})
+
+    def pages():
+        with_reference = report("--no-affinities")
+        result = ssahc_here("report", run / "out", "--no-affinities")
+        page = (run / "out" / "report.html").read_text()
+        return with_reference, (result.returncode, result.stderr, page)
+
+    for status, errors, text in pages():
+        assert (status, errors) == (0, "")
+        assert "is not known: there is no" in text
+        assert "<th>sure" not in text
+    path.write_text(f"{name} 90:0.170 {count}:0.810 80:0.020\n")
+    for status, errors, text in pages():
+        assert (status, errors) == (0, "")
+        assert text.count("<th>sure<small>%</small></th>") == 1
+        assert f"{count} speakers (81 %; 90: 17 %)" in text
+        assert len(re.findall("<td>81</td>", text)) == 1
+    path.write_text(f"{name} {count}:much\n")
+    for status, errors, text in pages():
+        assert status == 0
+        assert f"{path}:1: key '{name}': expected a number of speakers" in errors
+        assert "is not known: " in text
+        assert len(Page(text).order) == 3
+
+
 def test_affinities_of_the_recordings_with_the_highest_der(report):
     status, errors, text = report("--affinities", 1)
     assert (status, errors) == (0, "")

@@ -16,6 +16,7 @@ pytest.importorskip("jinja2")
 webdriver = pytest.importorskip("selenium.webdriver")
 HOSTILE = "<script>document.title='broken-into'</script><img src=x onerror=alert(1)>"
 DASH = "\N{EN DASH}"
+FLAT = {2: 0.27, 3: 0.21, 4: 0.15, 5: 0.14, 6: 0.1, 7: 0.06}
 REFERENCE = [Turn(0, 30, "A"), Turn(30, 60, "B"), Turn(60, 63, "A")]
 
 
@@ -30,7 +31,7 @@ def make_page(path):
             Turn(60 - place, 63, "1"),
         ]
         both = find_errors(REFERENCE, hypothesis, ScoringOptions())
-        entries.append(RecordingEntry(name, both))
+        entries.append(RecordingEntry(name, both, posterior=FLAT))
     settings = {"system": "cosine", HOSTILE: HOSTILE}
     report = RunReport(
         HOSTILE, {"Reference": HOSTILE}, ScoringOptions(), settings, entries
@@ -144,7 +145,8 @@ def test_links_lead_to_their_recordings(browser):
 def test_the_report_without_a_reference_fits_the_window(browser, tmp_path):
     doubts = [Doubt(30, 31, HOSTILE, "A"), Doubt(2, 3, "A", HOSTILE)]
     turns = [Turn(0, 30, "A"), Turn(30, 60, HOSTILE)]
-    entries = [TurnsEntry(f"call{n:02}", turns, doubts) for n in range(30)]
+    names = [f"call{n:02}" for n in range(30)]
+    entries = [TurnsEntry(name, turns, doubts, posterior=FLAT) for name in names]
     page = tmp_path / "turns.html"
     report = TurnsReport(HOSTILE, "rttm", {"system": "plda"}, entries)
     page.write_text(render_turns(report), encoding="utf-8")

@@ -11,8 +11,8 @@ resume=false
 
 help_message="Usage: $0 [options] <xvector-dir> <out-dir> [<options of ssahc diarize> ...]
 
-Writes rttm, labels and config.toml (with --write-scores also scores.scp) to <out-dir>;
-the jobs' own files stay in <out-dir>/split<nj>, their logs in <out-dir>/log. All that
+Writes rttm, labels, config.toml and, where the number of speakers is estimated by
+evidence, speaker_posterior (with --write-scores also scores.scp) to <out-dir>; the jobs' own files stay in <out-dir>/split<nj>, their logs in <out-dir>/log. All that
 stands behind <out-dir> is passed on to ssahc diarize (see ssahc diarize --help).
 
 e.g.: $0 --nj 8 exp/xvectors/callhome1 exp/ssa1/callhome1 --model-dir exp/models/callhome2
@@ -90,7 +90,7 @@ if grep -qs '^rttm_channel = ' "$out/config.toml" && [[ ! -e $out/tuning.csv ]];
   earlier+=("$out/config.toml")
   if grep -qs '^write_scores = true' "$out/config.toml"; then had_scores=true; fi
 fi
-for name in labels rttm config.toml; do
+for name in labels rttm speaker_posterior config.toml; do
   if [[ -e $out/$name && (${#earlier[@]} -eq 0 || ! -f $out/$name) ]]; then
     echo "$0: $out holds $name that $0 did not write; choose another folder" >&2
     exit 2
@@ -166,10 +166,15 @@ put() {
 set -e -o pipefail
 # While there are files of two runs, there are no options.
 if $had_scores; then rm -f "$out/scores.scp"; fi
-rm -f "$out/config.toml"
+rm -f "$out/config.toml" "$out/speaker_posterior"
 cat "${done[@]/%//labels}" | put labels
 # ssahc sorts an RTTM by recording; spk2utt may be in another order.
 cat "${done[@]/%//rttm}" | LC_ALL=C sort -s -k 2,2 | put rttm
+posteriors=()
+for folder in "${done[@]}"; do
+  if [[ -f $folder/speaker_posterior ]]; then posteriors+=("$folder/speaker_posterior"); fi
+done
+if ((${#posteriors[@]})); then cat "${posteriors[@]}" | put speaker_posterior; fi
 if [[ -f ${done[0]}/scores.scp ]]; then
   for folder in "${done[@]}"; do
     sed "s| |&${folder#"$out/"}/|" "$folder/scores.scp"
