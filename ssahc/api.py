@@ -36,7 +36,10 @@ from ssahc.core.types import (
     no_progress,
     suspect_unit,
 )
+from ssahc.frontend.extraction import ExtractionOptions, extract_audio
 from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
+from ssahc.frontend.windows import WindowOptions
 from ssahc.io import rttm
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm
@@ -78,6 +81,8 @@ __all__ = [
     "DiarizeKeywords",
     "DiarizeOptions",
     "EmbeddingNet",
+    "EnergyVadOptions",
+    "ExtractionOptions",
     "Extractor",
     "Fault",
     "FormatError",
@@ -93,6 +98,7 @@ __all__ = [
     "Plda",
     "PldaOptions",
     "Recording",
+    "RegionOptions",
     "RttmObject",
     "Score",
     "ScoringOptions",
@@ -106,15 +112,18 @@ __all__ = [
     "UsageError",
     "Verification",
     "VerificationOptions",
+    "WindowOptions",
     "Windows",
     "break_down",
     "cluster_windows",
     "count_speakers",
     "diarize",
+    "diarize_audio",
     "diarize_recording",
     "embed",
     "equal_error_rate",
     "estimate_mean",
+    "extract_audio",
     "fit_model",
     "fit_unlabelled",
     "make_options",
@@ -226,6 +235,57 @@ def diarize(
         options,
         plda_scores=scores,
         progress=progress,
+    )
+
+
+def diarize_audio(
+    path: Path | str,
+    extractor: Extractor | Path | str,
+    *,
+    segments: ArrayLike | Path | str | None = None,
+    channel: int | None = None,
+    extraction: ExtractionOptions = ExtractionOptions(),
+    model: Model | None = None,
+    options: DiarizeOptions | None = None,
+    progress: Progress = no_progress,
+    preset: str | None = None,
+    **values: Unpack[DiarizeKeywords],
+) -> Diarization:
+    """Say who speaks when in an audio file, as ``ssahc diarize`` does.
+
+    Parameters
+    ----------
+    path, segments, channel, extraction
+        As `extract_audio` takes them.
+    extractor : Extractor, Path or str
+        From `Extractor.load`, or what that takes: a name such as "campplus", a Kaldi
+        model folder, or an ONNX file.
+    model : Model, optional
+        By default that of the extractor's folder; what is lacking is learned from the
+        recording.
+    options, progress, preset, **values
+        As `diarize` takes them, such as ``num_speakers=2``.
+
+    Raises
+    ------
+    DataError, FormatError, UsageError
+        As `extract_audio`, `Extractor.load` and `diarize`.
+    """
+    if not isinstance(extractor, Extractor):
+        extractor = Extractor.load(extractor)
+    recording = extract_audio(
+        path, extractor, segments=segments, channel=channel, options=extraction
+    )
+    return diarize(
+        recording.xvectors,
+        recording.segments,
+        model=extractor.model if model is None else model,
+        recording_id=recording.id,
+        utterances=recording.utterances,
+        options=options,
+        progress=progress,
+        preset=preset,
+        **values,
     )
 
 

@@ -18,7 +18,8 @@ from ssahc.runtime.memory import lack_of_memory
 
 VERB_GROUPS = {
     "Diarization": {
-        "diarize": "Diarize an x-vector folder: who speaks when, as RTTM.",
+        "diarize": "Diarize audio or an x-vector folder: who speaks when, as RTTM.",
+        "extract": "Extract x-vectors of audio into a folder to diarize.",
         "score": "Score an RTTM: diarization error rate, as by md-eval.",
         "report": "Write an HTML page on a run: error rates, timelines.",
         "plot": "Draw affinities, timelines with errors, or error rates.",
@@ -26,6 +27,7 @@ VERB_GROUPS = {
         "cluster": "Cluster score matrices, as Kaldi's agglomerative-cluster does.",
     },
     "Models": {
+        "models": "List extractors by name, and how to install them.",
         "fit": "Estimate mean, whitening and PLDA from x-vectors.",
         "train-metric": "Train an embedding network on x-vectors of known speakers.",
         "verify": "Score speaker verification trials: EER and minDCF.",
@@ -86,7 +88,7 @@ class _Verbs(VerbGroup):
 )
 @click.version_option(None, "-V", "--version", package_name="ssahc")
 def cli() -> None:
-    """Speaker diarization of x-vectors and other speaker embeddings.
+    """Speaker diarization of audio, x-vectors and other speaker embeddings.
 
     Self-supervised agglomerative hierarchical clustering (Singh & Ganapathy,
     Interspeech 2020) with PLDA fusion. Reads and writes Kaldi's files.

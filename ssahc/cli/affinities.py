@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssahc.backend.affinity import Affinity, ScoreMatrix
-from ssahc.cli.diarize import DiarizeConfig
+from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.cli.inputs import open_inputs, open_source
 from ssahc.cli.learned_model import LEARNED_MODEL
 from ssahc.cli.runner import as_fault

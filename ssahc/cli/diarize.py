@@ -6,21 +6,27 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ssahc.cli.audio_inputs import (
+    AudioOptions,
+    complete_options,
+    refuse_audio,
+    refuse_xvectors,
+)
+from ssahc.cli.diarize_config import AllOptions, DiarizeConfig, settle_system
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_task import DiarizeTask
+from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
     ModelFiles,
-    Source,
-    SpeakerTables,
     find_inputs,
     open_inputs,
     open_source,
@@ -53,10 +59,10 @@ from ssahc.cli.parsing import (
     running_options,
     take_running,
 )
+from ssahc.cli.resume import is_interrupted
 from ssahc.cli.runner import (
     CONFIG,
     TUNING,
-    RttmOptions,
     nothing_done,
     print_faults,
     track,
@@ -65,54 +71,32 @@ from ssahc.cli.runner import (
     write_results,
 )
 from ssahc.core.errors import UsageError, counted
-from ssahc.core.options import Options
+from ssahc.core.options import flatten
 from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
+from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input
-from ssahc.io.folders import UNFINISHED
+from ssahc.io.folders import UNFINISHED, refuse_links
+from ssahc.io.model import MEAN, PLDA, TRANSFORM
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
-from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import (
-    LEARNING,
     DiarizeOptions,
-    settle,
-    uses_plda,
 )
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
 
+# Where the x-vectors of audio are kept in OUT_DIR.
+_XVECTORS = "xvectors"
+
 _logger = logging.getLogger("ssahc")
 
 
-@dataclass(frozen=True)
-class DiarizeConfig(Options, group="Input and output"):
-    """All options of ``ssahc diarize`` that affect results.
-
-    Parameters
-    ----------
-    source : Source
-    files : ModelFiles
-    tables : SpeakerTables
-    write_scores : bool
-        Also write scores.ark and scores.scp, as Kaldi's agglomerative-cluster reads.
-    rttm : RttmOptions
-    method : DiarizeOptions
-    """
-
-    source: Source = field(default_factory=Source)
-    files: ModelFiles = field(default_factory=ModelFiles)
-    tables: SpeakerTables = field(default_factory=SpeakerTables)
-    write_scores: bool = False
-    rttm: RttmOptions = field(default_factory=RttmOptions)
-    method: DiarizeOptions = field(default_factory=DiarizeOptions)
-
-
 @click.command("diarize", cls=Verb)
-@click.argument("xvector_dir", type=PATH)
+@click.argument("xvector_dir", type=PATH, metavar="XVECTOR_DIR|AUDIO")
 @click.argument("out_dir", type=PATH)
-@options_of(DiarizeConfig, without={"xvector_dir"})
+@options_of(AllOptions, without={"xvector_dir", "audio"})
 @running_options
 @click.option(
     "--resume",
@@ -132,10 +116,12 @@ def command(
     config: Path | None,
     **given: Any,
 ) -> None:
-    """Diarize the recordings of XVECTOR_DIR and write OUT_DIR/rttm.
+    """Diarize the recordings of XVECTOR_DIR, or AUDIO, and write OUT_DIR/rttm.
 
     XVECTOR_DIR is the output of Kaldi's extract_xvectors.sh: xvector.scp, segments,
-    utt2spk, spk2utt. OUT_DIR also gets labels and config.toml. Without a model, one is
+    utt2spk, spk2utt. AUDIO is a wav.scp, a folder of audio files, or one file; it needs
+    --extractor, and its x-vectors are kept in OUT_DIR/xvectors, for later runs as well.
+    OUT_DIR also gets labels and config.toml. Without a model, one is
     learned from all recordings and kept in OUT_DIR/learned_model. The number of
     speakers is estimated unless --num-speakers or --reco2num-spk is given; how sure it
     is, is in OUT_DIR/speaker_posterior.
@@ -145,7 +131,6 @@ def command(
     interrupted run are kept in OUT_DIR/.unfinished for --resume.
     """
     start = time.monotonic()
-    refuse_same_folder(out_dir, xvector_dir)
     running = take_running(given)
     if (out_dir / TUNING).exists():
         raise UsageError(
@@ -153,9 +138,17 @@ def command(
             "choose another folder"
         )
     given["xvector_dir"] = xvector_dir
-    run = resolve(
-        DiarizeConfig, given, config=config, preset=preset, displaces=CONFLICTS
+    options = resolve(
+        AllOptions, given, config=config, preset=preset, displaces=CONFLICTS
     )
+    run = options.diarize
+    has_audio = options.audio.extractor is not None
+    if has_audio:
+        refuse_xvectors(xvector_dir, out_dir)
+        options = replace(options, audio=replace(options.audio, audio=xvector_dir))
+    else:
+        refuse_audio(xvector_dir, options.audio)
+        refuse_same_folder(out_dir, xvector_dir)
     warn_of_other_system(given, config)
     scores = SCORES if run.write_scores else ()
 
@@ -173,13 +166,50 @@ def command(
 
     # Fail on what is in the way before anything is read.
     find_stale()
+    failed: list[Fault] = []
+    if has_audio:
+        stored = [] if config is None else [read_config(config, AllOptions)]
+        audio = complete_options(options.audio, [*stored, given])
+        run, failed = _extract(out_dir, run, audio, running, resume=resume)
     faults, found = _run(out_dir, run, running, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
     where = f"turns are in {out_dir}/rttm"
     if (out_dir / LEARNED_MODEL).is_dir():
         where += f", the model it learned in {out_dir / LEARNED_MODEL}"
     _logger.info(f"diarized {found} in {seconds:.1f} s; {where}")
-    sys.exit(1 if faults else 0)
+    sys.exit(1 if faults or failed else 0)
+
+
+def _extract(
+    out_dir: Path,
+    run: DiarizeConfig,
+    audio: AudioOptions,
+    running: RunningOptions,
+    *,
+    resume: bool,
+) -> tuple[DiarizeConfig, list[Fault]]:
+    """Extract x-vectors, unless an earlier run has; return what to do with them.
+
+    If no model is given, it is what the extractor's folder holds.
+    """
+    is_interrupted(out_dir, resume=resume)
+    refuse_links(out_dir, [_XVECTORS])
+    folder = out_dir / _XVECTORS
+    failed = extract_into(
+        folder,
+        audio,
+        running,
+        device=run.method.device,
+        resume=resume,
+        reuse=True,
+    )
+    files = run.files
+    if not flatten(files):
+        paths = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
+        parts = {part: folder / name for part, name in paths.items()}
+        files = ModelFiles(**{k: path for k, path in parts.items() if path.exists()})
+    source = replace(run.source, xvector_dir=folder)
+    return replace(run, source=source, files=files), failed
 
 
 def _run(
@@ -217,38 +247,6 @@ def _run(
         found = _write(folder, run, unfinished)
         warn_of_unsure(unfinished, out_dir)
     return faults, found
-
-
-def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
-    """Resolve the options that depend on the inputs; warn of inputs without use."""
-    has_scores = inputs.plda_scores is not None
-    method = settle(run.method, inputs.model, has_scores=has_scores)
-    if run.method.system is None and run.files.model_dir and method.system == "ssahc":
-        _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
-    if has_scores and not uses_plda(method.system):
-        _logger.warning("--system %s does not use --plda-scores", method.system)
-    if inputs.model.metric is not None and method.system not in LEARNING:
-        _logger.warning(
-            "--system %s does not use the trained embedding network", method.system
-        )
-    _warn_of_xmeans(run, method)
-    return replace(run, method=method)
-
-
-def _warn_of_xmeans(run: DiarizeConfig, method: DiarizeOptions) -> None:
-    """Warn where x-means decides how many speakers there are, and mostly fails."""
-    tables, speakers = run.tables, method.speakers
-    given = (tables.reco2num_spk, tables.reco2min_max, speakers.num_speakers)
-    bounded = any(one is not None for one in (*given, speakers.max_speakers))
-    by_xmeans = method.final_method() in ON_VECTORS and method.system != "cosine"
-    if by_xmeans and not bounded:
-        _logger.warning(
-            "--final-clustering %s: x-means often finds too many speakers for --system "
-            "%s, up to its default maximum; give their number or --max-speakers, or "
-            "use --system cosine or --final-clustering ahc",
-            method.final_method(),
-            method.system,
-        )
 
 
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:

@@ -22,7 +22,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from ssahc.cli.resume import begin, check_same_run, is_interrupted, work_folder
+from ssahc.cli.resume import (
+    begin,
+    check_same_run,
+    is_interrupted,
+    keep_done,
+    work_folder,
+)
 from ssahc.cli.runner import CONFIG
 from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.types import IntArray
@@ -175,19 +181,9 @@ def open_unfinished(
             try:
                 yield unfinished
             except BaseException:
-                _keep(unfinished, out_dir, plan)
+                total = len(plan.utterances)
+                keep_done(folder, out_dir, len(unfinished.labels), total)
                 raise
-
-
-def _keep(unfinished: Unfinished, out_dir: Path, plan: Plan) -> None:
-    """Leave the results for a later run; if there are none, leave nothing."""
-    if not unfinished.labels:
-        (unfinished.folder / CONFIG).unlink(missing_ok=True)
-    elif (unfinished.folder / CONFIG).exists():
-        _logger.warning(
-            f"{len(unfinished.labels)} of {len(plan.utterances)} recordings are done "
-            f"and kept in {out_dir}; run the same command with --resume to continue"
-        )
 
 
 # ---- results of an earlier run -----------------------------------------------------

@@ -15,17 +15,20 @@ from ssahc.io.folders import UNFINISHED
 _LONGEST = 10_000
 
 
-def read_earlier(out_dir: Path, names: Iterable[str], verb: str) -> dict[str, Any]:
+def read_earlier(
+    out_dir: Path, names: Iterable[str], verb: str, *, mark: str = "rttm_channel"
+) -> dict[str, Any]:
     """Return the options of the run of diarize or cluster that a folder holds, if any.
 
     Without one, a UsageError is raised if there are files of these names, which `verb`
-    will write, or a config.toml.
+    will write, or a config.toml. Of other verbs, `mark` is an option that is theirs
+    alone.
     """
     earlier: dict[str, Any] = {}
     with suppress(FormatError):
         earlier = read_toml(out_dir / CONFIG)
     # Of the verbs that keep their options, these two and tune have an RTTM channel.
-    if "rttm_channel" in earlier and not (out_dir / TUNING).exists():
+    if mark in earlier and not (out_dir / TUNING).exists():
         return earlier
     # A run that was stopped at its very end has moved all its files but the options.
     if not (out_dir / UNFINISHED / CONFIG).exists():

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.diarize import DiarizeConfig
+from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.cli.groups import VerbGroup
 from ssahc.cli.inputs import CONFLICTS, find_inputs, learn_model, open_inputs
 from ssahc.cli.parsing import (

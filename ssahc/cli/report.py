@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ssahc.cli.affinities import read_affinities
-from ssahc.cli.diarize import DiarizeConfig
+from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.cli.journal import POSTERIOR
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.references import (

@@ -1,5 +1,6 @@
 """Resuming: the folder of an unfinished run, and whether a run may continue it."""
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ from ssahc.io.folders import (
     refuse_odd,
     remove_stale,
 )
+
+_logger = logging.getLogger("ssahc")
 
 
 @contextmanager
@@ -98,6 +101,20 @@ def begin(folder: Path, options: Any, inputs: Iterable[Path]) -> None:
     changes = [_last_change(path) for path in inputs if os.path.exists(path)]
     started = max([config.stat().st_mtime_ns, *changes])
     os.utime(config, ns=(started, started))
+
+
+def keep_done(folder: Path, out_dir: Path, done: int, total: int) -> None:
+    """Leave results for a later run, and say so; if there are none, leave nothing.
+
+    `folder` is that of `work_folder`; `done` recordings of `total` are in it.
+    """
+    if not done:
+        (folder / CONFIG).unlink(missing_ok=True)
+    elif (folder / CONFIG).exists():
+        _logger.warning(
+            f"{done} of {total} recordings are done and kept in {out_dir}; run the "
+            "same command with --resume to continue"
+        )
 
 
 def _last_change(path: Path) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ssahc.cli.messages import say_error
-from ssahc.core.errors import DataError, UsageError
+from ssahc.core.errors import DataError, SsahcError, UsageError
 from ssahc.core.options import Options
 from ssahc.core.types import Fault, Turn
 from ssahc.io.rttm import write_rttm
@@ -64,55 +64,86 @@ class RttmOptions(Options, group="Input and output"):
             )
 
 
-def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterator[T]:
+def track(
+    items: Iterable[T],
+    total: float,
+    what: str,
+    *,
+    done: float = 0,
+    hours_of: Callable[[T], float] | None = None,
+) -> Iterator[T]:
     """Yield items and show progress: a bar on a terminal, else lines in the log.
 
-    `total` includes the `done` items that an earlier run has finished.
+    `total` includes the `done` items that an earlier run has finished. If `hours_of`
+    tells the hours of audio in an item, progress is in hours, as are `total` and
+    `done`.
     """
     if not sys.stderr.isatty():
-        yield from _log_progress(items, total, what, done)
+        yield from _log_progress(items, total, what, done, hours_of)
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total, completed=done, rate="")
+        count = _count(done, total, hours_of, "/")
+        task = progress.add_task(
+            what,
+            total=total,
+            completed=done,  # type: ignore[arg-type]  # it takes fractions as well
+            count=count,
+            rate="",
+        )
         for item in items:
             yield item
+            size = 1.0 if hours_of is None else hours_of(item)
+            done += size
             del item
             speed = progress.tasks[task].speed
-            progress.update(task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
+            rate = _rate(speed, hours_of) if speed else ""
+            count = _count(done, total, hours_of, "/")
+            progress.update(task, advance=size, count=count, rate=rate)
 
 
-def _log_progress(items: Iterable[T], total: int, what: str, done: int) -> Iterator[T]:
+def _log_progress(
+    items: Iterable[T],
+    total: float,
+    what: str,
+    done: float,
+    hours_of: Callable[[T], float] | None,
+) -> Iterator[T]:
     start = said = time.monotonic()
-    count = 0
+    count = 0.0
     # enumerate would hold on to the item while the next one is made.
     for item in items:
         yield item
+        count += 1.0 if hours_of is None else hours_of(item)
         del item
-        count += 1
         now = time.monotonic()
-        if now - said < _SILENCE:
+        if now - said < _SILENCE or count == 0:
             continue
         said, rate = now, count / (now - start)
-        left = timedelta(seconds=round((total - done - count) / rate))
-        _logger.info(
-            "%s: %d of %d, %.1f/s, %s left", what, done + count, total, rate, left
-        )
+        left = timedelta(seconds=max(round((total - done - count) / rate), 0))
+        progress = _count(done + count, total, hours_of)
+        _logger.info("%s: %s, %s, %s left", what, progress, _rate(rate, hours_of), left)
+
+
+def _count(done: float, total: float, hours_of: object, of: str = " of ") -> str:
+    if hours_of is None:
+        return f"{done:.0f}{of}{total:.0f}"
+    return f"{done:.2f}{of}{total:.2f} h of audio"
+
+
+def _rate(per_second: float, hours_of: object) -> str:
+    if hours_of is None:
+        return f"{per_second:.1f}/s"
+    return f"{3600 * per_second:.0f} times real time"
 
 
 def work_each(
@@ -153,7 +184,7 @@ def work_each(
     yield from faults
 
 
-def as_fault(item: Named, error: DataError | MemoryError) -> Fault:
+def as_fault(item: Named, error: SsahcError | MemoryError) -> Fault:
     """Return the fault of a recording that could not be done."""
     if isinstance(error, MemoryError):
         return Fault(item.id, lack_of_memory(error))

@@ -9,12 +9,8 @@ from typing import Any
 
 import click
 
-from ssahc.cli.diarize import (
-    DiarizeConfig,
-    check_device,
-    method_of_workers,
-    settle_system,
-)
+from ssahc.cli.diarize import check_device, method_of_workers
+from ssahc.cli.diarize_config import DiarizeConfig, settle_system
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,

@@ -37,6 +37,7 @@ Group = Literal[
     "Input and output",
     "Speakers",
     "System",
+    "Audio",
     "Tuning",
     "Scoring",
     "Simulation",

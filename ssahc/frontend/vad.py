@@ -17,7 +17,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True)
-class EnergyVadOptions(Options):
+class EnergyVadOptions(Options, group="Audio"):
     """Options of speech detection by energy, named as in Kaldi.
 
     The defaults are those of Kaldi's program; the recipes have others in ``vad.conf``.
@@ -41,7 +41,7 @@ class EnergyVadOptions(Options):
 
 
 @dataclass(frozen=True)
-class RegionOptions(Options):
+class RegionOptions(Options, group="Audio"):
     """How decisions on frames become regions; all lengths in seconds.
 
     Parameters

@@ -13,7 +13,7 @@ from ssahc.core.validation import Interval
 
 
 @dataclass(frozen=True)
-class WindowOptions(Options):
+class WindowOptions(Options, group="Audio"):
     """Options of sub-segmentation, named as in ``extract_xvectors.sh``, in seconds.
 
     Parameters
@@ -26,9 +26,10 @@ class WindowOptions(Options):
         If less than this is left at the end of a region, the last window is moved back
         to full length.
     hard_min : bool
-        Skip regions shorter than min_segment.
+        Skip regions shorter than --min-segment.
     constant_duration : bool
-        No window is longer than `window`; else the last one is, by min_segment at most.
+        No window is longer than --window; else the last one is, by --min-segment at
+        most.
     """
 
     window: Annotated[float, Interval(ge=0.01, le=1e6)] = 1.5

@@ -32,11 +32,13 @@ def read_speech(path: Path) -> dict[str, list[SpeechRegion]]:
     if path.suffix.lower() == ".rttm":
         turns = read_rttm(path).turns
         spans = {name: [(t.start, t.end) for t in turns[name]] for name in turns}
-        speech = {name: _unite(name, spans[name]) for name in spans}
+        speech = {name: unite_spans(name, spans[name]) for name in spans}
     elif path.suffix.lower() == ".uem":
         uem = read_uem(path)
         speech = {
-            name: _unite(name, (span for spans in channels.values() for span in spans))
+            name: unite_spans(
+                name, (span for spans in channels.values() for span in spans)
+            )
             for name, channels in uem.items()
         }
     else:
@@ -52,7 +54,9 @@ def read_speech(path: Path) -> dict[str, list[SpeechRegion]]:
     return speech
 
 
-def _unite(recording: str, spans: Iterable[tuple[float, float]]) -> list[SpeechRegion]:
+def unite_spans(
+    recording: str, spans: Iterable[tuple[float, float]]
+) -> list[SpeechRegion]:
     """Join spans that overlap or touch; ids are of recording and milliseconds."""
     united: list[tuple[float, float]] = []
     for start, end in sorted((round(a, 3), round(b, 3)) for a, b in spans):

@@ -52,12 +52,20 @@ def _list_windows(
             if (kind, name) in seen:
                 raise DataError(f"{kind} {name!r} is there twice; give each its own id")
             seen.add((kind, name))
-        for utterance, vector, (start, end) in zip(
-            recording.utterances, recording.xvectors, recording.segments, strict=True
+        segments.writelines(segment_lines(recording))
+        for utterance, vector in zip(
+            recording.utterances, recording.xvectors, strict=True
         ):
-            times = f"{_format_time(start)} {_format_time(end)}"
-            segments.write(f"{utterance} {recording.id} {times}\n")
             yield utterance, recording.id, vector
+
+
+def segment_lines(recording: Recording) -> Iterator[str]:
+    """Yield the lines of ``segments`` of a recording."""
+    for utterance, (start, end) in zip(
+        recording.utterances, recording.segments, strict=True
+    ):
+        times = f"{_format_time(start)} {_format_time(end)}"
+        yield f"{utterance} {recording.id} {times}\n"
 
 
 def _format_time(seconds: float) -> str:

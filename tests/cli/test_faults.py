@@ -181,6 +181,7 @@ def test_every_section_of_the_page_has_tests():
     assert set(PAGE) == {
         "Kaldi archives and scp files",
         "Tables",
+        "Audio",
         "X-vectors",
         "Model files",
         "Score matrices and references",

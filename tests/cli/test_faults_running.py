@@ -222,14 +222,14 @@ def _(here):
 
 @fault("interrupted, again and again")
 def _(here):
-    keep = journal._keep
+    keep = journal.keep_done
 
     def interrupt_and_keep(*arguments):
         send(signal.SIGINT)
         keep(*arguments)
         send(signal.SIGINT)
 
-    here.patch.setattr(journal, "_keep", interrupt_and_keep)
+    here.patch.setattr(journal, "keep_done", interrupt_and_keep)
     with here.after(1, lambda: send(signal.SIGINT)):
         return here.run()
 

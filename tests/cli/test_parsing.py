@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from ssahc.cli import VERBS, cli
 from ssahc.cli.cluster import ClusterConfig
-from ssahc.cli.diarize import DiarizeConfig
+from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.cli.fit import FitConfig
 from ssahc.cli.inputs import CONFLICTS
 from ssahc.cli.parsing import resolve

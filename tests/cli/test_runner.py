@@ -64,3 +64,15 @@ def test_progress_on_a_terminal(monkeypatch):
     os.close(screen)
     assert b"diarizing" in shown
     assert b"/s" in shown
+
+
+def test_progress_of_audio_is_in_hours(caplog, monkeypatch):
+    caplog.set_level("INFO", "ssahc")
+    seconds = iter(range(0, 400, 36))
+    monkeypatch.setattr("ssahc.cli.runner.time.monotonic", lambda: next(seconds))
+    hours = {"total": 2.0, "done": 0.5, "hours_of": lambda item: item}
+    list(track([0.5, 1.0], what="extracting", **hours))
+    assert caplog.messages == [
+        "extracting: 1.00 of 2.00 h of audio, 50 times real time, 0:01:12 left",
+        "extracting: 2.00 of 2.00 h of audio, 75 times real time, 0:00:00 left",
+    ]

@@ -2,7 +2,7 @@
 
 import tomli_w
 
-from ssahc.cli import diarize
+from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.core.options import flatten
 
 
@@ -108,7 +108,7 @@ def trials(join):
 
 def configs():
     """Return config files."""
-    whole = tomli_w.dumps(flatten(diarize.DiarizeConfig())).encode()
+    whole = tomli_w.dumps(flatten(DiarizeConfig())).encode()
     return {
         "good-empty": b"",
         "good-all-defaults": whole,

@@ -1,0 +1,234 @@
+"""What verbs read that start from audio: recordings, channels, speech."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from ssahc.cli.runner import warn_of
+from ssahc.core.errors import FormatError, UsageError, counted
+from ssahc.core.options import Options, combine, flatten
+from ssahc.core.types import Fault
+from ssahc.core.validation import Interval, flag
+from ssahc.frontend.extraction import Audio, ExtractionOptions, inspect_recording
+from ssahc.frontend.extractors.installed import INSTALLABLE
+from ssahc.frontend.vad import EnergyVadOptions
+from ssahc.io.audio_list import (
+    AUDIO_SUFFIXES,
+    AudioRecording,
+    list_audio,
+    read_channels,
+)
+from ssahc.io.files import strip_rspecifier
+from ssahc.io.kaldi_conf import read_conf
+from ssahc.io.model import MEAN, PLDA, TRANSFORM
+from ssahc.io.speech import read_speech
+from ssahc.io.xvectors import SCP
+
+# Of a Kaldi model folder, besides the network.
+MODEL_FILES = (MEAN, TRANSFORM, PLDA)
+_VAD_CONF = "vad.conf"
+_LIST = "wav.scp"
+# To those who do not know any.
+_SUGGESTED = "campplus"
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class AudioOptions(Options, group="Audio"):
+    """Which audio is read, and how it becomes x-vectors.
+
+    Parameters
+    ----------
+    audio : Path, optional
+        A wav.scp, a folder of audio files, or one file.
+    extractor : str, optional
+        Model that makes x-vectors of audio: a name (see ssahc models), a Kaldi model
+        folder (final.raw, extract.config, mfcc.conf, and perhaps vad.conf, mean.vec,
+        transform.mat and plda), or an ONNX file.
+    segments : Path, optional
+        Regions of speech: an RTTM (.rttm), a UEM (.uem), or Kaldi's segments. By
+        default they are detected by their energy.
+    channel : int, optional
+        Channel of the audio to read, counted from 1. Default: the mean of all.
+    reco2file_and_channel : Path, optional
+        Kaldi's table of the channel of each recording: "recording file channel" lines.
+    extraction : ExtractionOptions
+    """
+
+    audio: Path | None = None
+    extractor: str | None = None
+    segments: Path | None = None
+    channel: Annotated[int | None, Interval(ge=1, le=1024)] = None
+    reco2file_and_channel: Path | None = None
+    extraction: ExtractionOptions = field(default_factory=ExtractionOptions)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.extractor == "":
+            raise UsageError("--extractor is empty; ssahc models lists what there is")
+        if self.channel is not None and self.reco2file_and_channel is not None:
+            raise UsageError(
+                "--reco2file-and-channel gives the channels; leave out --channel"
+            )
+
+
+def complete_options(
+    options: AudioOptions, given: Iterable[Mapping[str, Any]]
+) -> AudioOptions:
+    """Take options of speech detection that are not `given` from the model folder.
+
+    Its path becomes absolute.
+    """
+    if options.extractor is None:
+        raise UsageError("--extractor is missing; ssahc models lists what there is")
+    path = Path(options.extractor)
+    if not path.exists():
+        return options
+    conf = path / _VAD_CONF
+    if conf.exists():
+        stored = flatten(read_conf(conf, EnergyVadOptions))
+        sources = [flatten(options), stored]
+        for table in given:
+            sources.append({name: table[name] for name in stored if name in table})
+        options = combine(AudioOptions, sources, {})
+    return replace(options, extractor=str(path.absolute()))
+
+
+def model_folder(options: AudioOptions) -> Path | None:
+    """Return the folder of the extractor, if it is one."""
+    folder = Path(options.extractor or "")
+    return folder if options.extractor and folder.is_dir() else None
+
+
+@dataclass(frozen=True)
+class AudioList:
+    """Recordings to extract from, faults of others, and the files that were read."""
+
+    recordings: list[Audio]
+    faults: list[Fault]
+    files: list[Path]
+
+
+def open_audio(options: AudioOptions) -> AudioList:
+    """Read the lists of recordings, channels and speech, and the headers of all files.
+
+    What is wrong with one recording becomes its fault.
+    """
+    if options.audio is None:
+        raise AssertionError("every verb that reads audio is given its path")
+    faults: list[Fault] = []
+
+    def add_fault(recording: str, error: FormatError) -> None:
+        faults.append(Fault(recording, str(error)))
+
+    listed = list_audio(options.audio, add_fault)
+    files = [*_tables(options), *(recording.path for recording in listed)]
+    channels, speech = {}, None
+    if options.reco2file_and_channel is not None:
+        channels = read_channels(options.reco2file_and_channel)
+    if options.segments is not None:
+        speech = read_speech(options.segments)
+        known = {recording.id for recording in listed}
+        known |= {fault.recording for fault in faults}
+        what = f"{options.segments}: recordings without audio"
+        warn_of(what, speech.keys() - known)
+    recordings = []
+    for recording in listed:
+        try:
+            channel = options.channel
+            if options.reco2file_and_channel is not None:
+                channel = _find(channels, recording, options.reco2file_and_channel)
+            audio = inspect_recording(recording, channel)
+            if speech is not None and options.segments is not None:
+                regions = _find(speech, recording, options.segments)
+                audio = audio._replace(speech=regions)
+            recordings.append(audio)
+        except FormatError as error:
+            add_fault(recording.id, error)
+    return AudioList(recordings, faults, files)
+
+
+def _tables(options: AudioOptions) -> list[Path]:
+    tables = [options.segments, options.reco2file_and_channel]
+    if options.audio is not None:
+        path = strip_rspecifier(options.audio)[1]
+        tables += [path, path / _LIST]
+    folder = model_folder(options)
+    if folder is not None:
+        tables += sorted(folder.iterdir())
+    elif options.extractor is not None:
+        tables.append(Path(options.extractor))
+    return [path for path in tables if path is not None and path.is_file()]
+
+
+def _find(table: Mapping[str, Any], recording: AudioRecording, path: Path) -> Any:
+    if not table.get(recording.id):
+        raise FormatError(
+            "has nothing on this recording; add it, or leave the recording out",
+            path=path,
+            key=recording.id,
+        )
+    return table[recording.id]
+
+
+def tell_resampling(recordings: Iterable[Audio], rate: int) -> None:
+    """Log once how many recordings are resampled, and from what."""
+    others: dict[int, list[str]] = {}
+    for audio in recordings:
+        if audio.sample_rate != rate:
+            others.setdefault(audio.sample_rate, []).append(audio.id)
+    for found, names in sorted(others.items()):
+        lacks = ""
+        if found < rate:
+            lacks = f"; they lack what the model expects above {found // 2} Hz"
+        _logger.log(
+            logging.WARNING if lacks else logging.INFO,
+            "%s at %d Hz resampled to the model's %d Hz%s, the first of them %r",
+            counted(len(names), "recording"),
+            found,
+            rate,
+            lacks,
+            names[0],
+        )
+
+
+# ---- telling audio from x-vectors --------------------------------------------------
+
+
+def refuse_audio(path: Path, options: AudioOptions) -> None:
+    """Raise a UsageError for audio, or options of it, if there is no extractor."""
+    if _is_audio(path):
+        model = INSTALLABLE[_SUGGESTED]
+        install = "" if model.find_weights() else f" ({model.install})"
+        raise UsageError(
+            f"{path}: is audio, which needs an extractor: --extractor {_SUGGESTED}"
+            f"{install}, a Kaldi model folder or an ONNX file; see ssahc models"
+        )
+    if path.suffix.lower() in AUDIO_SUFFIXES and not path.exists():
+        raise FormatError("no such file or folder; check the path", path=path)
+    given = flatten(options).items() - flatten(AudioOptions()).items()
+    for name, _ in sorted(given):
+        raise UsageError(f"{flag(name)} is for audio, which needs --extractor as well")
+
+
+def _is_audio(path: Path) -> bool:
+    path = strip_rspecifier(path)[1]
+    if path.is_dir():
+        if (path / SCP).exists():
+            return False
+        if (path / _LIST).exists():
+            return True
+        return any(entry.suffix.lower() in AUDIO_SUFFIXES for entry in path.iterdir())
+    has_name = path.name == _LIST or path.suffix.lower() in AUDIO_SUFFIXES
+    return path.exists() and has_name
+
+
+def refuse_xvectors(path: Path, out_dir: Path) -> None:
+    """Raise a UsageError for an x-vector folder, or one to write to, as audio."""
+    if (path / SCP).exists():
+        raise UsageError(f"{path}: holds x-vectors, not audio; leave out --extractor")
+    if out_dir.exists() and path.exists() and out_dir.samefile(path):
+        raise UsageError(f"{out_dir}: holds the audio; choose another OUT_DIR")

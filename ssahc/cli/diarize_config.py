@@ -1,0 +1,82 @@
+"""Options of ``ssahc diarize``."""
+
+import logging
+from dataclasses import dataclass, field, replace
+
+from ssahc.cli.audio_inputs import AudioOptions
+from ssahc.cli.inputs import Inputs, ModelFiles, Source, SpeakerTables
+from ssahc.cli.runner import RttmOptions
+from ssahc.core.options import Options
+from ssahc.pipeline.clustering import ON_VECTORS
+from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class DiarizeConfig(Options, group="Input and output"):
+    """All options of ``ssahc diarize`` that affect results.
+
+    Parameters
+    ----------
+    source : Source
+    files : ModelFiles
+    tables : SpeakerTables
+    write_scores : bool
+        Also write scores.ark and scores.scp, as Kaldi's agglomerative-cluster reads.
+    rttm : RttmOptions
+    method : DiarizeOptions
+    """
+
+    source: Source = field(default_factory=Source)
+    files: ModelFiles = field(default_factory=ModelFiles)
+    tables: SpeakerTables = field(default_factory=SpeakerTables)
+    write_scores: bool = False
+    rttm: RttmOptions = field(default_factory=RttmOptions)
+    method: DiarizeOptions = field(default_factory=DiarizeOptions)
+
+
+@dataclass(frozen=True)
+class AllOptions(Options):
+    """Options of ``ssahc diarize`` and, if it starts from audio, ``ssahc extract``.
+
+    Parameters
+    ----------
+    diarize : DiarizeConfig
+    audio : AudioOptions
+    """
+
+    diarize: DiarizeConfig = field(default_factory=DiarizeConfig)
+    audio: AudioOptions = field(default_factory=AudioOptions)
+
+
+def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:
+    """Resolve the options that depend on the inputs; warn of inputs without use."""
+    has_scores = inputs.plda_scores is not None
+    method = settle(run.method, inputs.model, has_scores=has_scores)
+    if run.method.system is None and run.files.model_dir and method.system == "ssahc":
+        _logger.info("system ssahc: %s holds no plda", run.files.model_dir)
+    if has_scores and not uses_plda(method.system):
+        _logger.warning("--system %s does not use --plda-scores", method.system)
+    if inputs.model.metric is not None and method.system not in LEARNING:
+        _logger.warning(
+            "--system %s does not use the trained embedding network", method.system
+        )
+    _warn_of_xmeans(run, method)
+    return replace(run, method=method)
+
+
+def _warn_of_xmeans(run: DiarizeConfig, method: DiarizeOptions) -> None:
+    """Warn where x-means decides how many speakers there are, and mostly fails."""
+    tables, speakers = run.tables, method.speakers
+    given = (tables.reco2num_spk, tables.reco2min_max, speakers.num_speakers)
+    bounded = any(one is not None for one in (*given, speakers.max_speakers))
+    by_xmeans = method.final_method() in ON_VECTORS and method.system != "cosine"
+    if by_xmeans and not bounded:
+        _logger.warning(
+            "--final-clustering %s: x-means often finds too many speakers for --system "
+            "%s, up to its default maximum; give their number or --max-speakers, or "
+            "use --system cosine or --final-clustering ahc",
+            method.final_method(),
+            method.system,
+        )

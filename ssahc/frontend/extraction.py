@@ -1,0 +1,254 @@
+"""From an audio file to the windows of a recording and their embeddings."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ssahc.core.errors import DataError, FormatError
+from ssahc.core.options import Options
+from ssahc.core.types import Float32Array, FloatArray, Recording, as_matrix
+from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.feature_options import MfccOptions
+from ssahc.frontend.features import feature_blocks
+from ssahc.frontend.resampling import resample_blocks
+from ssahc.frontend.silero import (
+    FRAME_SHIFT,
+    RATE,
+    SileroOptions,
+    silero_vad,
+)
+from ssahc.frontend.vad import (
+    EnergyVadOptions,
+    RegionOptions,
+    energy_vad,
+    speech_regions,
+)
+from ssahc.frontend.windows import (
+    WindowOptions,
+    frame_ranges,
+    uniform_windows,
+    window_names,
+)
+from ssahc.io.audio import audio_blocks, inspect_audio
+from ssahc.io.audio_list import AudioRecording, list_audio
+from ssahc.io.kaldi_conf import read_conf
+from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
+
+# Seconds by which a region may end behind the audio, as in Kaldi's extract-segments.
+_OVERSHOOT = 0.5
+_ENDLESS = 1 << 40
+# Options that decide how much is taken for speech.
+_THRESHOLDS = {"energy": "--vad-energy-threshold", "silero": "--silero-threshold"}
+
+
+@dataclass(frozen=True)
+class ExtractionOptions(Options, group="Audio"):
+    """How audio becomes windows: options of speech detection and sub-segmentation.
+
+    Parameters
+    ----------
+    windows : WindowOptions
+    vad : str
+        How speech is detected: by its energy, as in Kaldi, or by silero-vad.
+    energy : EnergyVadOptions
+    silero : SileroOptions
+    regions : RegionOptions
+    """
+
+    windows: WindowOptions = field(default_factory=WindowOptions)
+    vad: Literal["energy", "silero"] = "energy"
+    energy: EnergyVadOptions = field(default_factory=EnergyVadOptions)
+    silero: SileroOptions = field(default_factory=SileroOptions)
+    regions: RegionOptions = field(default_factory=RegionOptions)
+
+
+class Audio(NamedTuple):
+    """A recording to extract from.
+
+    Its `sample_rate` and `seconds` are those of the header, if that says how long it
+    is; `channel` counts from 1, None being the mean of all; `speech` holds the regions
+    of speech if they are known.
+    """
+
+    id: str
+    path: Path
+    sample_rate: int
+    seconds: float | None = None
+    channel: int | None = None
+    speech: Sequence[SpeechRegion] | None = None
+
+
+def extract_recording(
+    audio: Audio,
+    extractor: Extractor,
+    options: ExtractionOptions = ExtractionOptions(),
+    energy: MfccOptions | None = None,
+) -> Recording:
+    """Return the windows of a recording and their embeddings.
+
+    Regions of speech that are not known are detected. The file is read in blocks;
+    memory does not grow with it, embeddings and energies aside.
+
+    Parameters
+    ----------
+    audio : Audio
+    extractor : Extractor
+    options : ExtractionOptions
+    energy : MfccOptions, optional
+        Features that speech is detected by; see `energy_features`.
+
+    Raises
+    ------
+    DataError
+        If there is no speech, or a region lies behind the audio.
+    FormatError
+        If the file cannot be read to the end of the speech.
+    """
+    if audio.speech is None:
+        regions = detect_speech(audio, options, energy or energy_features(extractor))
+        speech = unite_spans(audio.id, map(tuple, regions.tolist()))
+        if not speech:
+            option = _THRESHOLDS[options.vad]
+            raise DataError(
+                f"{audio.path}: no speech found; is it silent? A lower {option} finds "
+                "more, or give --segments"
+            )
+    else:
+        speech = _within(audio, audio.speech)
+    names, windows = _cut(speech, extractor, options.windows)
+    if not names:
+        raise DataError(
+            f"{audio.path}: all speech is shorter than a frame, or --min-segment"
+        )
+    samples = _samples(audio, extractor.sample_rate)
+    embeddings = extractor.embed(samples, windows)
+    return Recording.from_arrays(audio.id, embeddings, windows, names)
+
+
+def extract_audio(
+    path: Path | str,
+    extractor: Extractor,
+    *,
+    segments: ArrayLike | Path | str | None = None,
+    channel: int | None = None,
+    options: ExtractionOptions = ExtractionOptions(),
+) -> Recording:
+    """Return the windows of an audio file and their embeddings.
+
+    Parameters
+    ----------
+    path : Path or str
+        WAV, FLAC, OGG, MP3, SPHERE, ...; the recording is named after it.
+    extractor : Extractor
+    segments : (N, 2) array, Path or str, optional
+        Regions of speech in seconds, or a file of them: RTTM, UEM, or Kaldi's
+        ``segments``. By default detected by their energy.
+    channel : int, optional
+        Counted from 1; by default the mean of all.
+    options : ExtractionOptions
+        How speech is detected and cut into windows; a model folder's ``vad.conf`` is
+        not read.
+
+    Raises
+    ------
+    DataError
+        If there is no speech, or regions lie behind the audio.
+    FormatError
+        If a file is missing, damaged or of another kind.
+    """
+    recording, *others = list_audio(Path(path))
+    if others:
+        raise DataError(
+            f"{path}: expected one recording, found {len(others) + 1}; take them one "
+            "by one"
+        )
+    audio = inspect_recording(recording, channel)
+    if segments is not None:
+        audio = audio._replace(speech=_take_regions(segments, recording.id))
+    return extract_recording(audio, extractor, options)
+
+
+def inspect_recording(recording: AudioRecording, channel: int | None = None) -> Audio:
+    """Return a recording with what the header of its file says; see `inspect_audio`."""
+    info = inspect_audio(recording.path, channel=channel)
+    count = info.num_samples
+    seconds = None if count is None else count / info.sample_rate
+    return Audio(recording.id, recording.path, info.sample_rate, seconds, channel)
+
+
+def _take_regions(
+    segments: ArrayLike | Path | str, recording: str
+) -> Sequence[SpeechRegion]:
+    if isinstance(segments, Path | str):
+        speech = read_speech(Path(segments))
+        if not speech.get(recording):
+            raise FormatError(
+                "has nothing on this recording; add it", path=segments, key=recording
+            )
+        return speech[recording]
+    times = as_matrix(segments, "segments")
+    if times.shape[1] != 2:
+        raise DataError(f"expected regions (N, 2) in seconds, found {times.shape}")
+    return unite_spans(recording, map(tuple, times.tolist()))
+
+
+def energy_features(extractor: Extractor, folder: Path | None = None) -> MfccOptions:
+    """Return the features that speech is detected by.
+
+    They are those of the model folder's ``mfcc.conf``, as in Kaldi's recipes, and
+    Kaldi's default at the rate of the extractor if it has none.
+    """
+    if folder is not None and (folder / "mfcc.conf").exists():
+        return read_conf(folder / "mfcc.conf", MfccOptions)
+    return MfccOptions(sample_frequency=extractor.sample_rate, snip_edges=False)
+
+
+def detect_speech(
+    audio: Audio, options: ExtractionOptions, energy: MfccOptions
+) -> FloatArray:
+    """Return regions of speech (N, 2), in seconds."""
+    if options.vad == "silero":
+        is_speech = silero_vad(_samples(audio, RATE), options.silero)
+        return speech_regions(is_speech, FRAME_SHIFT, options.regions)
+    samples = _samples(audio, round(energy.sample_frequency))
+    # Of all features, the energy alone is kept.
+    blocks = [block[:, :1].copy() for block in feature_blocks(samples, energy)]
+    energies = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
+    is_speech = energy_vad(energies, options.energy)
+    return speech_regions(is_speech, energy.frame_shift / 1000, options.regions)
+
+
+def _samples(audio: Audio, rate: int) -> Iterator[Float32Array]:
+    blocks = audio_blocks(audio.path, channel=audio.channel)
+    return resample_blocks(blocks, audio.sample_rate, rate)
+
+
+def _within(audio: Audio, speech: Sequence[SpeechRegion]) -> list[SpeechRegion]:
+    """Return the regions of a recording, none of which ends behind the audio."""
+    regions = []
+    for region in speech:
+        end = region.end if audio.seconds is None else min(region.end, audio.seconds)
+        if region.end - end > _OVERSHOOT or region.start >= end:
+            raise DataError(
+                f"region {region.name!r} ({region.start:g}-{region.end:g} s) is "
+                f"behind the end of {audio.path}, at {audio.seconds:g} s; do they "
+                "belong together?"
+            )
+        regions.append(region._replace(end=end))
+    return regions
+
+
+def _cut(
+    speech: Sequence[SpeechRegion], extractor: Extractor, options: WindowOptions
+) -> tuple[list[str], FloatArray]:
+    """Return names and times (N, 2) of windows, without those that have no frame."""
+    names = [name for region in speech for name in window_names(*region, options)]
+    times = [uniform_windows(start, end, options) for _, start, end in speech]
+    windows = np.concatenate(times)
+    frames = frame_ranges(windows, extractor.frame_shift, _ENDLESS)
+    has_frame = frames[:, 0] < frames[:, 1] - extractor.overhang
+    return [names[row] for row in np.flatnonzero(has_frame)], windows[has_frame]
