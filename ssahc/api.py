@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, get_args
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ssahc.backend.affinity import Affinity
@@ -21,7 +20,6 @@ from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import DataError, FormatError, SsahcError, UsageError
-from ssahc.core.options import check_values, combine
 from ssahc.core.types import (
     NO_MODEL,
     EmbeddingNet,
@@ -47,16 +45,14 @@ from ssahc.io.text import read_attributes
 from ssahc.io.trials import read_trials
 from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
-from ssahc.learning.losses.options import DISPLACED_BY_LOSS, LossOptions, MetricOptions
+from ssahc.learning.losses.options import LossOptions, MetricOptions
 from ssahc.learning.options import LearningOptions, Period
 from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
-from ssahc.pipeline.keywords import DiarizeKeywords
+from ssahc.pipeline.keywords import DiarizeKeywords, make_options
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
-from ssahc.pipeline.presets import load_preset
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
-from ssahc.resegmentation.options import DISPLACED_BY_RESEGMENTATION
 from ssahc.runtime.device import Device
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
 from ssahc.scoring.der import Score, score_corpus, score_recording
@@ -338,46 +334,6 @@ def train_metric(
 def _check_model(model: object) -> None:
     if not isinstance(model, Model | None):
         raise UsageError(f"a model comes from read_model_dir or Model, found {model!r}")
-
-
-def make_options(
-    preset: str | None = None, **values: Unpack[DiarizeKeywords]
-) -> DiarizeOptions:
-    """Return options by the names that the command line and config files use.
-
-    Parameters
-    ----------
-    preset : str, optional
-        Named set of values, such as "paper-ssa1"; `values` win over it.
-    **values
-        Options as in `DiarizeKeywords`, such as ``system="ssahc", num_speakers=2``;
-        ``lambda_`` is the command line's ``--lambda``.
-
-    Raises
-    ------
-    UsageError
-        If a name is unknown, a value is of a wrong type, or values contradict each
-        other.
-
-    Examples
-    --------
-    >>> make_options("paper-ssa2", num_speakers=2).learning.gamma
-    0.5
-    """
-    plain = {
-        "lambda" if name == "lambda_" else name: (
-            value.item() if isinstance(value, np.generic) else value
-        )
-        for name, value in values.items()
-        if value is not None
-    }
-    try:
-        checked = check_values(plain, DiarizeOptions, "make_options")
-    except FormatError as error:
-        raise UsageError(str(error)) from error
-    sources = [] if preset is None else [load_preset(preset, DiarizeOptions)]
-    displaces = {**DISPLACED_BY_RESEGMENTATION, **DISPLACED_BY_LOSS}
-    return combine(DiarizeOptions, [*sources, checked], displaces)
 
 
 def write_rttm(
