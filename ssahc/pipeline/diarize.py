@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain, islice
 
 import numpy as np
@@ -100,14 +101,17 @@ def complete_model(
 
     The mean of one recording alone is mostly the voice that speaks most in it. Its
     speakers are therefore looked for twice: the second time around the mean of those
-    that were found at first, who count the same however much they say.
+    that were found at first, who count the same however much they say. A DataError is
+    raised if there is no recording, or the mean does not fit.
     """
     if not lacks_model(model, has_scores=has_scores):
         return model
-    first, *second = islice(recordings := iter(recordings), 2)
-    if second or model.mean is not None:
-        every = chain([first], second, recordings)
+    recordings = iter(recordings)
+    some = list(islice(recordings, 2))
+    if len(some) != 1 or model.mean is not None:
+        every = chain(some, recordings)
         return fit_unlabelled(every, mean=model.mean, strict=False)
+    (first,) = some
     found = diarize_recording(first, fit_unlabelled([first], strict=False))
     voices = [
         first.xvectors[found.labels == speaker].mean(axis=0)
@@ -128,7 +132,9 @@ def diarize_batch(
     """
     all_stages = [_Stages(recording, model, None) for recording in recordings]
     for one, its_options in zip(all_stages, options, strict=True):
-        warn_of_excess(one.recording.id, len(one.xvectors), its_options.speakers.stop())
+        warn_of_excess(
+            one.recording.id, len(one.recording), its_options.speakers.stop()
+        )
     groups: dict[_LearningKey, list[tuple[_Stages, DiarizeOptions]]] = {}
     for one, its_options in zip(all_stages, options, strict=True):
         settled = one.settle(its_options)
@@ -174,12 +180,18 @@ class _Stages:
         self.given_scores: ScoreMatrix | None = None
         if plda_scores is not None:
             self.given_scores = _score_matrix(plda_scores, len(recording))
-        has_scores = plda_scores is not None
-        model = complete_model(model, [recording], has_scores=has_scores)
-        self.xvectors = PreparedXvectors(recording.xvectors, model)
         self.scores: dict[PldaOptions, Affinity] = {}
         # What the network has learned with the options of `_learning_key`.
         self.learned: dict[_LearningKey, Learned] = {}
+
+    @cached_property
+    def xvectors(self) -> PreparedXvectors:
+        """The x-vectors as the model prepares them, which is completed first."""
+        has_scores = self.given_scores is not None
+        model = complete_model(
+            self.given_model, [self.recording], has_scores=has_scores
+        )
+        return PreparedXvectors(self.recording.xvectors, model)
 
     def settle(self, options: DiarizeOptions) -> DiarizeOptions:
         """Return the options with a system, if there is room in memory for it."""

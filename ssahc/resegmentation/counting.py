@@ -30,11 +30,11 @@ from ssahc.resegmentation.vbhmm import gains_of_merging, gather
 # 1, and r, that of what the speakers of a recording have in common (docs/results).
 _SPEAKER_VARIANCES = np.array([0.1, 0.2, 0.4, 0.8])
 _RECORDING_VARIANCE = 0.2
-# A model of few recordings, whose mean is mostly one voice, has a mean psi above 1
-# (`fit_unlabelled`): so many times the square of the excess is added to r.
+# A model that few recordings have without labels, whose mean is mostly one voice, has a
+# psi above 1 (`fit_unlabelled`): so many times the square of the excess is added to r.
 _UNSURE_MEAN = 4.0
-# Drift by which parts are ordered: those that are one speaker even if speakers drift
-# little are joined first.
+# Drift with which it is decided what is joined next: those parts that are one speaker
+# even if speakers drift little.
 _LEAST_DRIFT = 0.03
 # Speakers with fewer windows (by weight), or less of the recording if it is short, are
 # unlikely: the less they speak, the more.
@@ -51,7 +51,7 @@ def count_steady_speakers(
     if drift == 0:
         return count_speakers(path, stop)
     scores = score_numbers(path, stop, observations, drift)
-    return max(scores, key=scores.__getitem__)
+    return max(scores, key=lambda number: (scores[number], -number))
 
 
 def number_posterior(scores: dict[int, float]) -> dict[int, float]:
@@ -70,29 +70,28 @@ def score_numbers(
     Up to the number that the evidence prefers (`count_speakers`), clusters of that
     candidate are joined one by one into so many speakers, if there is drift: the
     variance by which a part of a speaker deviates, where that of one window is 1. Other
-    numbers are those of the path. If the number is known, the threshold infinite, or
-    the path has no number within the bounds, there is only one.
+    numbers are those of the path. Bounds leave out numbers, and change no others. If
+    the number is known, the threshold infinite, or no number of the path within the
+    bounds, there is only one.
     """
-    count = count_speakers(path, stop)
-    candidates = {candidate.num_speakers: candidate for candidate in path}
+    only = {count_speakers(path, stop): 0.0}
     if stop.threshold is None or not np.isfinite(stop.threshold):
-        return {count: 0.0}
-    if count not in candidates:
-        return {count: 0.0}
+        return only
+    candidates = {candidate.num_speakers: candidate for candidate in path}
     psi = observations.psi
     alike = max(1.0, _ALIKE * float((psi / (1 + psi)).sum()))
-    most = len(path[0].labels) if stop.max_speakers is None else stop.max_speakers
     scores = {
         number: (candidate.evidence + stop.threshold * number) / alike
         for number, candidate in candidates.items()
-        if stop.min_speakers <= number <= most
     }
     if drift > 0:
+        count = count_speakers(path, Stop(threshold=stop.threshold))
         parts = _join_parts(candidates[count], observations, drift, alike)
         for number, score in parts.items():
-            if number >= stop.min_speakers:
-                scores[number] = scores[count] + score - parts[count]
-    return scores
+            scores[number] = scores[count] + score - parts[count]
+    most = len(path[0].labels) if stop.max_speakers is None else stop.max_speakers
+    within = {k: scores[k] for k in scores if stop.min_speakers <= k <= most}
+    return within or only
 
 
 def _join_parts(
@@ -106,9 +105,11 @@ def _join_parts(
     few = min(_FEW_WINDOWS, _FEW_OF_ALL * windows.sum())
     mean = observations.psi.mean()
     shape = observations.psi / mean if mean > 0 else np.ones_like(observations.psi)
-    order = _damp(windows, sums, _LEAST_DRIFT)
+    steady = _damp(windows, sums, _LEAST_DRIFT)
     parts = _damp(windows[:, None], sums, drift * shape)
-    common = _RECORDING_VARIANCE + _UNSURE_MEAN * max(0.0, mean - 1) ** 2
+    common = _RECORDING_VARIANCE
+    if np.ptp(observations.psi) == 0:
+        common += _UNSURE_MEAN * max(0.0, mean - 1) ** 2
     scores = {}
     while True:
         prior = np.minimum(0.0, np.log(windows / few)).sum()
@@ -116,12 +117,12 @@ def _join_parts(
         scores[len(windows)] = density / alike + float(prior)
         if len(windows) == 1:
             return scores
-        gains = gains_of_merging(*order, observations.psi, observations.fb)
+        gains = gains_of_merging(*steady, observations.psi, observations.fb)
         low, high = np.unravel_index(gains.argmax(), gains.shape)
-        for rows in (windows, *order, *parts):
+        for rows in (windows, *steady, *parts):
             rows[low] += rows[high]
         windows = np.delete(windows, high)
-        order, parts = _without(order, high), _without(parts, high)
+        steady, parts = _without(steady, high), _without(parts, high)
 
 
 def _damp(

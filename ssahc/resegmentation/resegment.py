@@ -19,7 +19,7 @@ windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isqrt
 
 import numpy as np
@@ -69,12 +69,12 @@ _ISOTROPIC_SHARE = 0.3
 class Resegmentation(BriefRepr):
     """Candidates for all numbers of speakers of one recording, to be cut at any stop.
 
-    `path` has one candidate for each number of speakers, the largest first. (If labels
-    were computed anew because of lasting noise, the evidence is still that of the first
-    labels.) `noise` is the variance of the windows around their speakers' means, 1 in
-    the model; the weights of `observations` are for this noise, and `drift` is that of
-    the options. Path and observations are in order of time, into which `order` (N,)
-    sorts the windows; `history` and `affinity` are in that of the recording.
+    `path` has one candidate for each number of speakers, the largest first; it is
+    merged from `start`, and one by one from the number `one_by_one` on. `noise` is the
+    variance of the windows around their speakers' means, 1 in the model; the weights of
+    `observations` are for this noise, and `drift` is that of the options. Path and
+    observations are in order of time, into which `order` (N,) sorts the windows;
+    `history` and `affinity` are in that of the recording.
     """
 
     path: MergePath
@@ -83,6 +83,8 @@ class Resegmentation(BriefRepr):
     order: IntArray
     history: MergeHistory
     affinity: Affinity
+    start: Posterior = field(repr=False)
+    one_by_one: int = field(repr=False)
     drift: float = 0.0
 
     def num_clusters(self, stop: Stop) -> int:
@@ -102,19 +104,27 @@ class Resegmentation(BriefRepr):
         """
         count = self.num_clusters(stop)
         too_few = count < count_speakers(self.path, Stop(threshold=DEFAULT_THRESHOLD))
+        path, observations = self._for_lasting_noise(count)
         clusters = self.history.cut(Stop(count))
-        best = _refine(clusters[self.order], self.observations, _ITERATIONS_AT_LAST)
-        for candidate in self.path:
+        best = _refine(clusters[self.order], observations, _ITERATIONS_AT_LAST)
+        for candidate in path:
             if candidate.num_speakers == count:
-                rival = _refine(
-                    candidate.labels, self.observations, _ITERATIONS_AT_LAST
-                )
+                rival = _refine(candidate.labels, observations, _ITERATIONS_AT_LAST)
                 better = rival.evidence > best.evidence
                 if better and not (too_few and self._is_less_apart(rival, best)):
                     best = rival
         labels = np.empty_like(clusters)
         labels[self.order] = by_appearance(best.labels)
         return labels
+
+    def _for_lasting_noise(self, count: int) -> tuple[MergePath, Observations]:
+        """Return path and observations, computed anew if there is noise that lasts."""
+        inflation = next(c.inflation for c in self.path if c.num_speakers <= count)
+        if inflation < _LASTING:
+            return self.path, self.observations
+        observations = self.observations.rescaled(inflation)
+        anew = merge_to_one(observations, self.start, (self.one_by_one,))
+        return _relabel(self.path, anew), observations
 
     def _is_less_apart(self, first: Candidate, second: Candidate) -> bool:
         """Whether the first candidate has a smaller silhouette in the affinity."""
@@ -168,30 +178,37 @@ def resegment(
     if known is None:
         # The path must be the same for all thresholds, to be cut at any of them.
         stop = replace(stop, threshold=DEFAULT_THRESHOLD)
-    one_by_one = _ONE_BY_ONE if known else max(_ONE_BY_ONE, 2 * stop.min_speakers)
+    # Twice what there may be, however that is known.
+    one_by_one = _ONE_BY_ONE
+    if known is None:
+        one_by_one = max(one_by_one, 2 * stop.min_speakers)
+    elif known >= one_by_one:
+        one_by_one = 2 * known
     while True:
-        goals = sorted({one_by_one, max(known or 1, one_by_one)}, reverse=True)
-        first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * goals[0])
+        first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * one_by_one)
         start = begin(first)
         independent = max(1, round(observations.weights.sum()))
         measured = start if first <= independent else begin(independent)
         noise = noise_variance(observations, measured)
         rescaled = observations.rescaled(noise)
-        path = merge_to_one(rescaled, start, goals)
+        path = merge_to_one(rescaled, start, (one_by_one,))
         path = _compare_with_clusters(path, cluster, rescaled)
         path = add_lasting_noise(path, rescaled, blocks)
         count = count_speakers(path, stop)
         if known or count < one_by_one or first >= len(order):
             break
         one_by_one = 2 * count
-    drift = options.drift or 0.0
-    count = count_steady_speakers(path, stop, rescaled, drift)
-    inflation = next(c.inflation for c in path if c.num_speakers <= count)
-    if inflation >= _LASTING:
-        # The number of speakers is settled; compute their labels anew.
-        noise, rescaled = noise * inflation, rescaled.rescaled(inflation)
-        path = _relabel(path, merge_to_one(rescaled, start, goals))
-    return Resegmentation(path, noise, rescaled, order, history, affinity, drift)
+    return Resegmentation(
+        path,
+        noise,
+        rescaled,
+        order,
+        history,
+        affinity,
+        start,
+        one_by_one,
+        options.drift or 0.0,
+    )
 
 
 def _compare_with_clusters(

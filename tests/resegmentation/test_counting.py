@@ -79,6 +79,12 @@ def test_known_numbers_and_bounds_stand(rng):
     assert count_steady_speakers(path, Stop(3), observations, 1.0) == 3
     least = Stop(threshold=0.0, min_speakers=2)
     assert count_steady_speakers(path, least, observations, 1.0) == 2
+    beyond = Stop(threshold=0.0, min_speakers=4)
+    assert count_steady_speakers(path, beyond, observations, 1.0) == 4
+    # Bounds leave out numbers, and do not change how the others compare.
+    free = score_numbers(path, AT_ZERO, observations, 0.1)
+    most = score_numbers(path, Stop(threshold=0.0, max_speakers=2), observations, 0.1)
+    assert most == {number: free[number] for number in (2, 1)}
 
 
 def test_a_speaker_with_one_window_is_unlikely(rng):
@@ -117,3 +123,5 @@ def test_a_known_number_is_certain_and_other_clusterings_have_no_posterior(rng):
     known = ssahc.diarize(xvectors, segments, num_speakers=3)
     assert known.speaker_posterior == {3: 1.0}
     assert ssahc.diarize(xvectors, segments, system="cosine").speaker_posterior == {}
+    one = ssahc.diarize(xvectors[:1], segments[:1], min_speakers=2)
+    assert one.speaker_posterior == {1: 1.0}

@@ -150,7 +150,8 @@ def test_lasting_noise_is_not_a_speaker(rng, lasting, stop):
     latent += 0.7 * rng.standard_normal((3, 40))[labels]
     found = search(latent, segments, stop, psi=0.5)
     assert (found.cut(stop) == labels).mean() > 0.97
-    assert (found.noise > 1.2) == (lasting > 0)
+    (three,) = (one for one in found.path if one.num_speakers == 3)
+    assert (three.inflation > 1.3) == (lasting > 0)
 
 
 def test_speakers_may_differ_where_the_plda_has_no_variance(rng):
@@ -169,7 +170,7 @@ def test_a_threshold_is_evidence_per_speaker():
         Candidate(np.arange(8) % count, value)
         for count, value in zip(counts, evidence, strict=True)
     )
-    found = Resegmentation(path, 1.0, None, np.arange(8), None, None)
+    found = Resegmentation(path, 1.0, None, np.arange(8), None, None, None, 15)
     for threshold in (-500.0, -50.0, -5.0, -1.0, 0.0, 1.0, 500.0):
         expected = counts[np.argmax(evidence + threshold * counts)]
         assert found.num_clusters(Stop(threshold=threshold)) == expected
@@ -208,7 +209,9 @@ def cut_at_two(rng, *, clusters, path, affinity, third, stop=KNOWN):
     ]
     history = average_linkage(alike(clusters))
     judge = ScoreMatrix(alike(affinity))
-    found = Resegmentation(tuple(answers), 1.0, observations, in_time, history, judge)
+    found = Resegmentation(
+        tuple(answers), 1.0, observations, in_time, history, judge, None, 15
+    )
     return found.cut(stop)[in_time].tolist()
 
 
