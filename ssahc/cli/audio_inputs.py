@@ -159,8 +159,12 @@ def _tables(options: AudioOptions) -> list[Path]:
     folder = model_folder(options)
     if folder is not None:
         tables += sorted(folder.iterdir())
+    elif options.extractor in INSTALLABLE:
+        tables.append(INSTALLABLE[options.extractor].find_weights())
     elif options.extractor is not None:
-        tables.append(Path(options.extractor))
+        model = Path(options.extractor)
+        # Of an ONNX model, a recipe beside it.
+        tables += [model, *sorted(model.parent.glob("*.toml"))]
     return [path for path in tables if path is not None and path.is_file()]
 
 
@@ -229,6 +233,9 @@ def _is_audio(path: Path) -> bool:
 def refuse_xvectors(path: Path, out_dir: Path) -> None:
     """Raise a UsageError for an x-vector folder, or one to write to, as audio."""
     if (path / SCP).exists():
-        raise UsageError(f"{path}: holds x-vectors, not audio; leave out --extractor")
+        raise UsageError(
+            f"{path}: holds x-vectors, not audio; ssahc diarize without --extractor "
+            "takes them"
+        )
     if out_dir.exists() and path.exists() and out_dir.samefile(path):
         raise UsageError(f"{out_dir}: holds the audio; choose another OUT_DIR")

@@ -8,7 +8,11 @@ from typing import Any
 
 import click
 
-from ssahc.cli.audio_inputs import AudioOptions, complete_options
+from ssahc.cli.audio_inputs import (
+    AudioOptions,
+    complete_options,
+    refuse_xvectors,
+)
 from ssahc.cli.extraction import extract_into
 from ssahc.cli.parsing import (
     PATH,
@@ -67,6 +71,7 @@ def command(
     interrupted run has done is kept in OUT_DIR/.unfinished for --resume.
     """
     start = time.monotonic()
+    refuse_xvectors(audio, out_dir)
     running = take_running(given)
     given["audio"] = audio
     options = resolve(AudioOptions, given, config=config)

@@ -17,7 +17,7 @@ import numpy as np
 from ssahc.core.errors import FormatError, UsageError
 from ssahc.core.types import Recording
 from ssahc.io.ark import index_table, read_entries, write_entry
-from ssahc.io.files import open_regular, unreadable
+from ssahc.io.files import open_regular, split_fields, unreadable
 from ssahc.io.scp import ScpEntry
 from ssahc.io.xvector_writer import segment_lines
 
@@ -100,7 +100,7 @@ class ExtractJournal:
                     lines = [file.readline().decode() for _ in range(place.rows)]
             except OSError as error:
                 raise unreadable(place.segments, error) from error
-            fields = [line.split() for line in lines]
+            fields = [split_fields(line.rstrip("\n")) for line in lines]
             names = [utterance for utterance, *_ in fields]
             times = [(float(start), float(end)) for _, _, start, end in fields]
             yield Recording.from_arrays(name, matrix, times, names)
@@ -135,7 +135,7 @@ def _groups(path: Path) -> Iterator[tuple[str, int, int]]:
         raise unreadable(path, error) from error
     last, begin, count, offset = "", 0, 0, 0
     for line in whole.split(b"\n"):
-        name = line.decode("utf-8", "replace").split()[1:2]
+        name = split_fields(line.decode("utf-8", "replace"))[1:2]
         if count and name != [last]:
             yield last, begin, count
             count = 0

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.options import Options
-from ssahc.core.types import Float32Array, FloatArray, Recording, as_matrix
+from ssahc.core.types import Float32Array, FloatArray, Recording, as_numbers
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.feature_options import MfccOptions
 from ssahc.frontend.features import feature_blocks
@@ -190,9 +190,19 @@ def _take_regions(
                 "has nothing on this recording; add it", path=segments, key=recording
             )
         return speech[recording]
-    times = as_matrix(segments, "segments")
-    if times.shape[1] != 2:
-        raise DataError(f"expected regions (N, 2) in seconds, found {times.shape}")
+    times = as_numbers(segments, "segments")
+    if times.ndim != 2 or times.shape[1] != 2 or len(times) == 0:
+        raise DataError(
+            f"expected regions of speech (N, 2) in seconds, found shape {times.shape}"
+        )
+    starts, ends = times.T
+    in_order = (starts >= 0) & (starts < ends) & (ends < np.inf)
+    if not in_order.all():
+        row = int(np.argmin(in_order))
+        raise DataError(
+            f"expected 0 <= start < end in seconds, found {starts[row]:g} and "
+            f"{ends[row]:g} in row {row} of segments"
+        )
     return unite_spans(recording, map(tuple, times.tolist()))
 
 

@@ -208,6 +208,15 @@ def test_channels_and_lists_are_per_recording(calls, extract):
     )
 
 
+def test_ids_may_have_white_space_of_unicode(calls, extract):
+    odd = {"a\u3000b": "call0", "a\xa0c": "call1"}
+    lines = [f"{name} {calls / file}.wav\n" for name, file in odd.items()]
+    (calls / "wav.scp").write_text("".join(lines), encoding="utf-8")
+    assert extract(calls, calls / "x")[0] == 0
+    folder = ssahc.open_xvector_dir(calls / "x")
+    assert {one.id for one in ssahc.read_recordings(folder)} == odd.keys()
+
+
 def test_another_rate_is_told_once(calls, extract):
     samples, _ = soundfile.read(calls / "call0.wav", dtype="int16")
     for name in ("a", "b"):
@@ -234,9 +243,14 @@ def test_unusable_models_are_named_at_once(calls, extract, extractor, fault):
 def test_nothing_of_others_is_overwritten(calls, extract):
     # The audio's own folder, which holds Kaldi's segments.
     (calls / "segments").write_text("s call0 0 4\nt call1 0 4\nu call2 0 4\n")
-    status, said = extract(calls, calls, "--segments", calls / "segments")
-    assert (status, "choose another folder" in said) == (2, True)
-    status, said = extract(calls, calls)
+    before = contents(calls)
+    for options in (("--segments", calls / "segments"), ()):
+        status, said = extract(calls, calls, *options)
+        assert (status, "choose another OUT_DIR" in said) == (2, True)
+    assert contents(calls) == before
+    (calls.parent / "mine").mkdir()
+    (calls.parent / "mine" / "segments").write_text("of others")
+    status, said = extract(calls, "mine")
     assert (status, "no completed run of ssahc extract wrote" in said) == (2, True)
     assert extract(calls, "x")[0] == extract(calls, "x", "--window", 2)[0] == 0
     assert "window = 2.0" in (calls.parent / "x" / "config.toml").read_text()
@@ -352,3 +366,11 @@ def test_python_gives_what_the_command_line_gives(calls, ssahc_here, model_folde
     assert again.id == "call1"
     with pytest.raises(ssahc.DataError, match="expected one recording, found 3"):
         ssahc.diarize_audio(calls, extractor)
+
+
+@pytest.mark.parametrize(
+    "regions", [[[0, 2], [np.nan, 4]], [[5, 1]], [], [[0, np.inf]]]
+)
+def test_regions_that_are_none_are_refused(calls, model_folder, regions):
+    with pytest.raises(ssahc.DataError, match="expected"):
+        ssahc.diarize_audio(calls / "call0.wav", model_folder, segments=regions)
