@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from ssahc.cli.audio_inputs import (
+    AUDIO_CONFLICTS,
     AudioOptions,
     complete_options,
     refuse_audio,
@@ -139,7 +140,11 @@ def command(
         )
     given["xvector_dir"] = xvector_dir
     options = resolve(
-        AllOptions, given, config=config, preset=preset, displaces=CONFLICTS
+        AllOptions,
+        given,
+        config=config,
+        preset=preset,
+        displaces=CONFLICTS | AUDIO_CONFLICTS,
     )
     run = options.diarize
     has_audio = options.audio.extractor is not None

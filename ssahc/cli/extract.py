@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.audio_inputs import AudioOptions, complete_options
+from ssahc.cli.audio_inputs import AUDIO_CONFLICTS, AudioOptions, complete_options
 from ssahc.cli.extraction import extract_into
 from ssahc.cli.parsing import (
     PATH,
@@ -69,7 +69,7 @@ def command(
     start = time.monotonic()
     running = take_running(given)
     given["audio"] = audio
-    options = resolve(AudioOptions, given, config=config)
+    options = resolve(AudioOptions, given, config=config, displaces=AUDIO_CONFLICTS)
     stored = [] if config is None else [read_config(config, AudioOptions)]
     options = complete_options(options, [*stored, given])
     faults = extract_into(out_dir, options, running, device=device, resume=resume)

@@ -12,6 +12,7 @@ from ssahc.cli.audio_inputs import (
     MODEL_FILES,
     AudioList,
     AudioOptions,
+    detects_by_energy,
     model_folder,
     open_audio,
     tell_resampling,
@@ -89,7 +90,8 @@ def extract_into(
         print_faults(audio.faults, len(names) + len(audio.faults))
         return audio.faults
     tell_resampling(audio.recordings, rate)
-    if _detects_by_energy(options):
+    # Of a Kaldi model, it is what its recipe does.
+    if detects_by_energy(options) and model_folder(options) is None:
         _logger.info(
             "speech is detected by its energy, as for telephone calls; in rooms and "
             "noise use --vad silero, or give --segments"
@@ -111,12 +113,6 @@ def extract_into(
                 keep_done(folder, out_dir, len(journal.done), total)
                 raise
     return faults
-
-
-def _detects_by_energy(options: AudioOptions) -> bool:
-    """Whether audio of any kind may be meant: Kaldi's recipes detect by energy, too."""
-    is_energy = options.extraction.vad == "energy" and options.segments is None
-    return is_energy and model_folder(options) is None
 
 
 def _find_finished(

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ssahc.core.errors import DataError, FormatError
+from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.options import Options
 from ssahc.core.types import Float32Array, FloatArray, Recording, as_matrix
+from ssahc.core.validation import changed_fields
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.feature_options import MfccOptions
 from ssahc.frontend.features import feature_blocks
@@ -64,6 +65,22 @@ class ExtractionOptions(Options, group="Audio"):
     energy: EnergyVadOptions = field(default_factory=EnergyVadOptions)
     silero: SileroOptions = field(default_factory=SileroOptions)
     regions: RegionOptions = field(default_factory=RegionOptions)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unused = self.energy if self.vad == "silero" else self.silero
+        for option in changed_fields(unused):
+            if self.vad == "silero":
+                raise UsageError(f"--vad silero does not use {option}; leave it out")
+            raise UsageError(
+                f"{option} needs --vad silero; give that as well, or leave it out"
+            )
+
+    def detection(self) -> list[str]:
+        """Return the flags of what is set for the detection of speech."""
+        vad = [] if self.vad == "energy" else ["--vad"]
+        parts = (self.energy, self.silero, self.regions)
+        return vad + [option for part in parts for option in changed_fields(part)]
 
 
 class Audio(NamedTuple):

@@ -231,6 +231,34 @@ def test_unusable_models_are_named_at_once(calls, extract, extractor, fault):
     assert not (calls.parent / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("--silero-threshold 0.3", "--silero-threshold needs --vad silero"),
+        (
+            "--vad silero --vad-energy-threshold 3",
+            "--vad silero does not use --vad-energy-threshold",
+        ),
+        ("--segments s --vad silero", "--segments gives the regions of speech; leave"),
+        ("--segments s --min-silence 1", "leave out --min-silence"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(calls, extract, words, fault):
+    status, said = extract(calls, "x", *words.split())
+    assert (status, fault in said) == (2, True), said
+
+
+def test_a_way_of_finding_speech_displaces_that_of_a_config_file(calls, extract):
+    # vad.conf has a threshold, which the first config.toml holds.
+    assert extract(calls, "x", "--min-silence", 1)[0] == 0
+    (calls / "segments").write_text("s call0 0 4\nt call1 0 4\nu call2 0 4\n")
+    config = ("--config", "x/config.toml")
+    assert extract(calls, "y", *config, "--segments", calls / "segments")[0] == 0
+    kept = (calls.parent / "y" / "config.toml").read_text()
+    assert "min_silence = 0.3" in kept
+    assert "vad_energy_threshold = 5.0" in kept
+
+
 def test_nothing_of_others_is_overwritten(calls, extract):
     # The audio's own folder, which holds Kaldi's segments.
     (calls / "segments").write_text("s call0 0 4\nt call1 0 4\nu call2 0 4\n")
