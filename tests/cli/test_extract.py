@@ -241,9 +241,10 @@ def test_unusable_models_are_named_at_once(calls, extract, extractor, fault):
         ),
         ("--segments s --vad silero", "--segments gives the regions of speech; leave"),
         ("--segments s --min-silence 1", "leave out --min-silence"),
+        ("--window 0.3 --period 3", "--period 3 is more than --window 0.3"),
     ],
 )
-def test_options_that_would_do_nothing_are_refused(calls, extract, words, fault):
+def test_options_without_use_or_of_harm_are_refused(calls, extract, words, fault):
     status, said = extract(calls, "x", *words.split())
     assert (status, fault in said) == (2, True), said
 
