@@ -245,7 +245,9 @@ def _is_audio(path: Path) -> bool:
         if (path / _LIST).exists():
             return True
         return any(entry.suffix.lower() in AUDIO_SUFFIXES for entry in path.iterdir())
-    has_name = path.name == _LIST or path.suffix.lower() in AUDIO_SUFFIXES
+    # x-vectors' own lists are called xvector.scp, xvector.1.scp, ...
+    is_list = path.suffix == ".scp" and not path.name.startswith(Path(SCP).stem)
+    has_name = is_list or path.suffix.lower() in AUDIO_SUFFIXES
     return path.exists() and has_name
 
 

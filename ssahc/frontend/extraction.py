@@ -129,11 +129,7 @@ def extract_recording(
         regions = detect_speech(audio, options, energy or energy_features(extractor))
         speech = unite_spans(audio.id, map(tuple, regions.tolist()))
         if not speech:
-            option = _THRESHOLDS[options.vad]
-            raise DataError(
-                f"{audio.path}: no speech found; is it silent? A lower {option} finds "
-                "more, or give --segments"
-            )
+            raise _no_speech(audio, options)
     else:
         speech = _within(audio, audio.speech)
     names, windows = _cut(speech, extractor, options.windows)
@@ -237,6 +233,22 @@ def detect_speech(
     energies = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
     is_speech = energy_vad(energies, options.energy)
     return speech_regions(is_speech, energy.frame_shift / 1000, options.regions)
+
+
+def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
+    option = _THRESHOLDS[options.vad]
+    channels = inspect_audio(audio.path).num_channels
+    where, choose = "", "A"
+    if channels > 1 and audio.channel is None:
+        where = f" in the mean of {channels} channels"
+        choose = "--channel takes one of them, a"
+    elif channels > 1:
+        where = f" in channel {audio.channel} of {channels}"
+        choose = "Another channel may have some, a"
+    return DataError(
+        f"{audio.path}: no speech found{where}; is it silent? {choose} lower {option} "
+        "finds more, or give --segments"
+    )
 
 
 def _samples(audio: Audio, rate: int) -> Iterator[Float32Array]:

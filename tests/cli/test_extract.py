@@ -150,6 +150,7 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
     (calls / "day.wav").write_bytes(good[:40] + size + good[44:][: 2 * RATE])
     soundfile.write(calls / "nothing.wav", np.zeros(0), RATE)
     soundfile.write(calls / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(calls / "stereo.wav", np.zeros((RATE, 2)), RATE)
     samples = soundfile.read(calls / "call0.wav", dtype="float32")[0]
     samples[RATE] = np.nan
     soundfile.write(calls / "nan.wav", samples, RATE, subtype="FLOAT")
@@ -161,6 +162,7 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
         "day": "a header of 24 h before 1 s of audio",
         "nothing": "a header without samples",
         "silent": "silence",
+        "stereo": "silence on several channels",
         "nan": "a sample that is NaN",
     }
     errors = [line for line in said.splitlines() if line.startswith("ssahc: error")]
@@ -169,7 +171,7 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
         (error,) = (line for line in errors if f"recording {name!r}" in line)
         assert PAGE[fault].is_said_in(error), error
     assert status == 1
-    assert "extracted 3 of 10 recordings" in said
+    assert "extracted 3 of 11 recordings" in said
     tables = (calls.parent / "x" / "spk2utt").read_text().splitlines()
     assert [line.split()[0] for line in tables] == ["call0", "call1", "call2"]
 
@@ -223,12 +225,22 @@ def test_another_rate_is_told_once(calls, extract):
     [
         ("nobody", "a model that is not known"),
         ("calls/call0.wav", "a model of another kind"),
+        ("gone.onnx", "a model that is missing"),
     ],
 )
 def test_unusable_models_are_named_at_once(calls, extract, extractor, fault):
     status, said = extract(calls, "x", extractor=extractor)
     assert (status, PAGE[fault].is_said_in(said)) == (2, True), said
     assert not (calls.parent / "x").exists()
+
+
+def test_a_plda_without_its_mean_is_told_what_to_add(calls, extract, model_folder):
+    folder = calls.parent / "model"
+    shutil.copytree(model_folder, folder)
+    (folder / "plda").touch()
+    status, said = extract(calls, "x", extractor=folder)
+    assert status == 2
+    assert PAGE["a PLDA of a model folder without its mean"].is_said_in(said), said
 
 
 @pytest.mark.parametrize(
@@ -337,7 +349,8 @@ def test_a_stopped_run_over_audio_resumes(calls, ssahc_here, model_folder, monke
 def test_audio_without_an_extractor_is_told_what_to_type(
     calls, ssahc_here, model_folder
 ):
-    for audio in ("calls/call0.wav", "calls"):
+    (calls.parent / "two.scp").write_text("a calls/call0.wav\nb calls/call1.wav\n")
+    for audio in ("calls/call0.wav", "calls", "two.scp"):
         done = ssahc_here("diarize", audio, "out")
         assert done.returncode == 2
         assert (
