@@ -27,7 +27,14 @@ from ssahc.cli.resume import (
     keep_done,
     work_folder,
 )
-from ssahc.cli.runner import CONFIG, nothing_done, print_faults, track, work_each
+from ssahc.cli.runner import (
+    CONFIG,
+    length_of,
+    nothing_done,
+    print_faults,
+    track,
+    work_each,
+)
 from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.turns import measure_speech
 from ssahc.core.types import Fault, Recording
@@ -213,13 +220,9 @@ def _write(
     of_all = "" if sums.recordings == total else f"{sums.recordings} of "
     _logger.info(
         f"extracted {of_all}{counted(total, 'recording')}: "
-        f"{counted(sums.windows, 'x-vector')}, {_length(sums.seconds)} of "
-        f"speech in {_length(seconds)} of audio"
+        f"{counted(sums.windows, 'x-vector')}, {length_of(sums.seconds)} of "
+        f"speech in {length_of(seconds)} of audio"
     )
-
-
-def _length(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"
 
 
 def _add_up(recordings: Iterator[Recording], sums: _Sums) -> Iterator[Recording]:

@@ -39,7 +39,7 @@ from ssahc.io.audio_list import AudioRecording, list_audio
 from ssahc.io.kaldi_conf import read_conf
 from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 
-# Seconds by which a region may end behind the audio, as in Kaldi's extract-segments.
+# Seconds by which a region may end after the audio, as in Kaldi's extract-segments.
 _OVERSHOOT = 0.5
 _ENDLESS = 1 << 40
 # Options that decide how much is taken for speech.
@@ -121,7 +121,7 @@ def extract_recording(
     Raises
     ------
     DataError
-        If there is no speech, or a region lies behind the audio.
+        If there is no speech, or a region reaches beyond the audio.
     FormatError
         If the file cannot be read to the end of the speech.
     """
@@ -169,7 +169,7 @@ def extract_audio(
     Raises
     ------
     DataError
-        If there is no speech, or regions lie behind the audio.
+        If there is no speech, or a region reaches beyond the audio.
     FormatError
         If a file is missing, damaged or of another kind.
     """
@@ -257,14 +257,15 @@ def _samples(audio: Audio, rate: int) -> Iterator[Float32Array]:
 
 
 def _within(audio: Audio, speech: Sequence[SpeechRegion]) -> list[SpeechRegion]:
-    """Return the regions of a recording, none of which ends behind the audio."""
+    """Return the regions of a recording, none of which ends after the audio."""
     regions = []
     for region in speech:
         end = region.end if audio.seconds is None else min(region.end, audio.seconds)
         if region.end - end > _OVERSHOOT or region.start >= end:
+            verb = "lies" if region.start >= end else "reaches"
             raise DataError(
-                f"region {region.name!r} ({region.start:g}-{region.end:g} s) is "
-                f"behind the end of {audio.path}, at {audio.seconds:g} s; do they "
+                f"region {region.name!r} ({region.start:g}-{region.end:g} s) {verb} "
+                f"beyond the end of {audio.path}, at {audio.seconds:g} s; do they "
                 "belong together?"
             )
         regions.append(region._replace(end=end))

@@ -193,7 +193,7 @@ def test_channels_and_lists_are_per_recording(calls, extract):
         "a channel that is not there",
         "a command in `wav.scp`",
         "a file that is missing",
-        "speech behind the end",
+        "speech beyond the end",
     ):
         assert PAGE[fault].is_said_in(said), said
     assert "segments: recordings without audio: other" in said
