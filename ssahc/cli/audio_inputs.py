@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 from ssahc.cli.runner import warn_of
 from ssahc.core.errors import FormatError, UsageError, counted
-from ssahc.core.options import Options, combine, flatten
+from ssahc.core.options import Options, combine, flatten, list_options
 from ssahc.core.types import Fault
 from ssahc.core.validation import Interval, flag
 from ssahc.frontend.extraction import Audio, ExtractionOptions, inspect_recording
 from ssahc.frontend.extractors.installed import INSTALLABLE
-from ssahc.frontend.vad import EnergyVadOptions
+from ssahc.frontend.silero import SileroOptions
+from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
 from ssahc.io.audio_list import (
     AUDIO_SUFFIXES,
     AudioRecording,
@@ -32,6 +33,18 @@ _VAD_CONF = "vad.conf"
 _LIST = "wav.scp"
 # To those who do not know any.
 _SUGGESTED = "campplus"
+
+_BY_ENERGY = {option.name for option in list_options(EnergyVadOptions)}
+_BY_SILERO = {option.name for option in list_options(SileroOptions)}
+_REGIONS = {option.name for option in list_options(RegionOptions)}
+# Options that conflict with those of a config file, and displace them: ways of
+# detecting speech with the options of the other way, and regions that are given with
+# all of them.
+AUDIO_CONFLICTS = {
+    "vad=silero": _BY_ENERGY,
+    "vad=energy": _BY_SILERO,
+    "segments": {"vad"} | _BY_ENERGY | _BY_SILERO | _REGIONS,
+}
 
 _logger = logging.getLogger("ssahc")
 
@@ -73,6 +86,11 @@ class AudioOptions(Options, group="Audio"):
             raise UsageError(
                 "--reco2file-and-channel gives the channels; leave out --channel"
             )
+        if self.segments is not None:
+            for option in self.extraction.detection():
+                raise UsageError(
+                    f"--segments gives the regions of speech; leave out {option}"
+                )
 
 
 def complete_options(
@@ -80,7 +98,7 @@ def complete_options(
 ) -> AudioOptions:
     """Take options of speech detection that are not `given` from the model folder.
 
-    Its path becomes absolute.
+    They are those of detection by energy. Its path becomes absolute.
     """
     if options.extractor is None:
         raise UsageError("--extractor is missing; ssahc models lists what there is")
@@ -88,13 +106,18 @@ def complete_options(
     if not path.exists():
         return options
     conf = path / _VAD_CONF
-    if conf.exists():
+    if conf.exists() and detects_by_energy(options):
         stored = flatten(read_conf(conf, EnergyVadOptions))
         sources = [flatten(options), stored]
         for table in given:
             sources.append({name: table[name] for name in stored if name in table})
         options = combine(AudioOptions, sources, {})
     return replace(options, extractor=str(path.absolute()))
+
+
+def detects_by_energy(options: AudioOptions) -> bool:
+    """Whether regions of speech are found by their energy."""
+    return options.extraction.vad == "energy" and options.segments is None
 
 
 def model_folder(options: AudioOptions) -> Path | None:
@@ -226,7 +249,9 @@ def _is_audio(path: Path) -> bool:
         if (path / _LIST).exists():
             return True
         return any(entry.suffix.lower() in AUDIO_SUFFIXES for entry in path.iterdir())
-    has_name = path.name == _LIST or path.suffix.lower() in AUDIO_SUFFIXES
+    # x-vectors' own lists are called xvector.scp, xvector.1.scp, ...
+    is_list = path.suffix == ".scp" and not path.name.startswith(Path(SCP).stem)
+    has_name = is_list or path.suffix.lower() in AUDIO_SUFFIXES
     return path.exists() and has_name
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from ssahc.cli.audio_inputs import (
+    AUDIO_CONFLICTS,
     AudioOptions,
     complete_options,
     refuse_audio,
@@ -63,6 +64,7 @@ from ssahc.cli.resume import is_interrupted
 from ssahc.cli.runner import (
     CONFIG,
     TUNING,
+    length_of,
     nothing_done,
     print_faults,
     track,
@@ -139,7 +141,11 @@ def command(
         )
     given["xvector_dir"] = xvector_dir
     options = resolve(
-        AllOptions, given, config=config, preset=preset, displaces=CONFLICTS
+        AllOptions,
+        given,
+        config=config,
+        preset=preset,
+        displaces=CONFLICTS | AUDIO_CONFLICTS,
     )
     run = options.diarize
     has_audio = options.audio.extractor is not None
@@ -335,7 +341,7 @@ def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> st
     of_all = "" if len(done) == total else f"{len(done)} of "
     return (
         f"{of_all}{counted(total, 'recording')}, "
-        f"{counted(speakers, 'speaker')}, {turns.hours():.2f} h of speech"
+        f"{counted(speakers, 'speaker')}, {length_of(turns.seconds())} of speech"
     )
 
 
@@ -353,11 +359,11 @@ class _Turns(Mapping[str, list[Turn]]):
             if (times[:, 0] == times[:, 1]).all():
                 yield name
 
-    def hours(self) -> float:
-        """Return the hours of speech of all recordings."""
+    def seconds(self) -> float:
+        """Return the seconds of speech of all recordings."""
         tables, segments = self.folder.utterances, self.folder.segments
         each = (measure_speech(times_of(segments, tables[name])) for name in self)
-        return sum(each) / 3600
+        return sum(each)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ssahc.cli.audio_inputs import (
+    AUDIO_CONFLICTS,
     AudioOptions,
     complete_options,
     refuse_xvectors,
@@ -74,7 +75,7 @@ def command(
     refuse_xvectors(audio, out_dir)
     running = take_running(given)
     given["audio"] = audio
-    options = resolve(AudioOptions, given, config=config)
+    options = resolve(AudioOptions, given, config=config, displaces=AUDIO_CONFLICTS)
     stored = [] if config is None else [read_config(config, AudioOptions)]
     options = complete_options(options, [*stored, given])
     faults = extract_into(out_dir, options, running, device=device, resume=resume)

@@ -12,6 +12,7 @@ from ssahc.cli.audio_inputs import (
     MODEL_FILES,
     AudioList,
     AudioOptions,
+    detects_by_energy,
     model_folder,
     open_audio,
     tell_resampling,
@@ -26,7 +27,14 @@ from ssahc.cli.resume import (
     keep_done,
     work_folder,
 )
-from ssahc.cli.runner import CONFIG, nothing_done, print_faults, track, work_each
+from ssahc.cli.runner import (
+    CONFIG,
+    length_of,
+    nothing_done,
+    print_faults,
+    track,
+    work_each,
+)
 from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.turns import measure_speech
 from ssahc.core.types import Fault, Recording
@@ -89,7 +97,8 @@ def extract_into(
         print_faults(audio.faults, len(names) + len(audio.faults))
         return audio.faults
     tell_resampling(audio.recordings, rate)
-    if _detects_by_energy(options):
+    # Of a Kaldi model, it is what its recipe does.
+    if detects_by_energy(options) and model_folder(options) is None:
         _logger.info(
             "speech is detected by its energy, as for telephone calls; in rooms and "
             "noise use --vad silero, or give --segments"
@@ -111,12 +120,6 @@ def extract_into(
                 keep_done(folder, out_dir, len(journal.done), total)
                 raise
     return faults
-
-
-def _detects_by_energy(options: AudioOptions) -> bool:
-    """Whether audio of any kind may be meant: Kaldi's recipes detect by energy, too."""
-    is_energy = options.extraction.vad == "energy" and options.segments is None
-    return is_energy and model_folder(options) is None
 
 
 def _find_finished(
@@ -217,13 +220,9 @@ def _write(
     of_all = "" if sums.recordings == total else f"{sums.recordings} of "
     _logger.info(
         f"extracted {of_all}{counted(total, 'recording')}: "
-        f"{counted(sums.windows, 'x-vector')}, {_length(sums.seconds)} of "
-        f"speech in {_length(seconds)} of audio"
+        f"{counted(sums.windows, 'x-vector')}, {length_of(sums.seconds)} of "
+        f"speech in {length_of(seconds)} of audio"
     )
-
-
-def _length(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"
 
 
 def _add_up(recordings: Iterator[Recording], sums: _Sums) -> Iterator[Recording]:

@@ -41,6 +41,9 @@ _SILENCE = 30.0
 # Errors that are printed one by one, and recordings that a warning names.
 _SHOWN = _NAMED = 5
 
+# Seconds; what is shorter is not given in hours.
+_BRIEF = 360
+
 _logger = logging.getLogger("ssahc")
 
 
@@ -265,6 +268,11 @@ def warn_of(what: str, recordings: Iterable[str], way_out: str = "") -> None:
     then = f"; {way_out}" if way_out else ""
     if names:
         _logger.warning("%s: %s%s%s", what, ", ".join(names[:_NAMED]), more, then)
+
+
+def length_of(seconds: float) -> str:
+    """Return a length of speech or audio for people, in seconds or hours."""
+    return f"{seconds:.0f} s" if seconds < _BRIEF else f"{seconds / 3600:.2f} h"
 
 
 def write_results(

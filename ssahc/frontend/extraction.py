@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ssahc.core.errors import DataError, FormatError
+from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.options import Options
 from ssahc.core.types import Float32Array, FloatArray, Recording, as_numbers
+from ssahc.core.validation import changed_fields
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.feature_options import MfccOptions
 from ssahc.frontend.features import feature_blocks
@@ -38,7 +39,7 @@ from ssahc.io.audio_list import AudioRecording, list_audio
 from ssahc.io.kaldi_conf import read_conf
 from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 
-# Seconds by which a region may end behind the audio, as in Kaldi's extract-segments.
+# Seconds by which a region may end after the audio, as in Kaldi's extract-segments.
 _OVERSHOOT = 0.5
 _ENDLESS = 1 << 40
 # Options that decide how much is taken for speech.
@@ -64,6 +65,22 @@ class ExtractionOptions(Options, group="Audio"):
     energy: EnergyVadOptions = field(default_factory=EnergyVadOptions)
     silero: SileroOptions = field(default_factory=SileroOptions)
     regions: RegionOptions = field(default_factory=RegionOptions)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unused = self.energy if self.vad == "silero" else self.silero
+        for option in changed_fields(unused):
+            if self.vad == "silero":
+                raise UsageError(f"--vad silero does not use {option}; leave it out")
+            raise UsageError(
+                f"{option} needs --vad silero; give that as well, or leave it out"
+            )
+
+    def detection(self) -> list[str]:
+        """Return the flags of what is set for the detection of speech."""
+        vad = [] if self.vad == "energy" else ["--vad"]
+        parts = (self.energy, self.silero, self.regions)
+        return vad + [option for part in parts for option in changed_fields(part)]
 
 
 class Audio(NamedTuple):
@@ -104,7 +121,7 @@ def extract_recording(
     Raises
     ------
     DataError
-        If there is no speech, or a region lies behind the audio.
+        If there is no speech, or a region reaches beyond the audio.
     FormatError
         If the file cannot be read to the end of the speech.
     """
@@ -112,11 +129,7 @@ def extract_recording(
         regions = detect_speech(audio, options, energy or energy_features(extractor))
         speech = unite_spans(audio.id, map(tuple, regions.tolist()))
         if not speech:
-            option = _THRESHOLDS[options.vad]
-            raise DataError(
-                f"{audio.path}: no speech found; is it silent? A lower {option} finds "
-                "more, or give --segments"
-            )
+            raise _no_speech(audio, options)
     else:
         speech = _within(audio, audio.speech)
     names, windows = _cut(speech, extractor, options.windows)
@@ -156,7 +169,7 @@ def extract_audio(
     Raises
     ------
     DataError
-        If there is no speech, or regions lie behind the audio.
+        If there is no speech, or a region reaches beyond the audio.
     FormatError
         If a file is missing, damaged or of another kind.
     """
@@ -232,20 +245,37 @@ def detect_speech(
     return speech_regions(is_speech, energy.frame_shift / 1000, options.regions)
 
 
+def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
+    option = _THRESHOLDS[options.vad]
+    channels = inspect_audio(audio.path).num_channels
+    where, choose = "", "A"
+    if channels > 1 and audio.channel is None:
+        where = f" in the mean of {channels} channels"
+        choose = "--channel takes one of them, a"
+    elif channels > 1:
+        where = f" in channel {audio.channel} of {channels}"
+        choose = "Another channel may have some, a"
+    return DataError(
+        f"{audio.path}: no speech found{where}; is it silent? {choose} lower {option} "
+        "finds more, or give --segments"
+    )
+
+
 def _samples(audio: Audio, rate: int) -> Iterator[Float32Array]:
     blocks = audio_blocks(audio.path, channel=audio.channel)
     return resample_blocks(blocks, audio.sample_rate, rate)
 
 
 def _within(audio: Audio, speech: Sequence[SpeechRegion]) -> list[SpeechRegion]:
-    """Return the regions of a recording, none of which ends behind the audio."""
+    """Return the regions of a recording, none of which ends after the audio."""
     regions = []
     for region in speech:
         end = region.end if audio.seconds is None else min(region.end, audio.seconds)
         if region.end - end > _OVERSHOOT or region.start >= end:
+            verb = "lies" if region.start >= end else "reaches"
             raise DataError(
-                f"region {region.name!r} ({region.start:g}-{region.end:g} s) is "
-                f"behind the end of {audio.path}, at {audio.seconds:g} s; do they "
+                f"region {region.name!r} ({region.start:g}-{region.end:g} s) {verb} "
+                f"beyond the end of {audio.path}, at {audio.seconds:g} s; do they "
                 "belong together?"
             )
         regions.append(region._replace(end=end))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import numpy as np
 
-from ssahc.core.errors import DataError
+from ssahc.core.errors import DataError, UsageError
 from ssahc.core.options import Options
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.core.validation import Interval
@@ -21,7 +21,8 @@ class WindowOptions(Options, group="Audio"):
     window : float
         Length of a window.
     period : float
-        Distance between the starts of windows.
+        Distance between the starts of windows; more than --window only with
+        --hard-min, for training data.
     min_segment : float
         If less than this is left at the end of a region, the last window is moved back
         to full length.
@@ -37,6 +38,16 @@ class WindowOptions(Options, group="Audio"):
     min_segment: Annotated[float, Interval(ge=0, le=1e6)] = 0.5
     hard_min: bool = False
     constant_duration: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Kaldi's recipes thin out training data so, by windows of 3 s every 10 s.
+        if self.period > self.window and not self.hard_min:
+            raise UsageError(
+                f"--period {self.period:g} is more than --window {self.window:g}: "
+                "speech between windows would be lost; give at most the window (or "
+                "--hard-min as well, to leave it out of training data)"
+            )
 
 
 def uniform_windows(

@@ -1,5 +1,6 @@
 """Lists of recordings: a ``wav.scp``, a folder of audio files, or one file."""
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -22,11 +23,17 @@ from ssahc.io.text import parse_count
 
 # Names of audio files in a folder end in one of these.
 AUDIO_SUFFIXES = frozenset(
-    ".aif .aiff .au .caf .flac .mp3 .oga .ogg .opus .sph .w64 .wav".split()
+    """
+    .aif .aifc .aiff .au .caf .flac .mp3 .nist .oga .ogg .opus .snd .sph .w64 .wav
+    """.split()
 )
+# Entries of a folder that a warning names.
+_NAMED = 3
 _BLANK = re.compile(f"[{BLANKS}]+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 _OFFSET = re.compile(r".+:[0-9]+")
+
+_logger = logging.getLogger(__name__)
 
 
 class AudioRecording(NamedTuple):
@@ -41,7 +48,8 @@ def list_audio(path: Path, on_fault: OnFault = raise_fault) -> list[AudioRecordi
 
     In a folder, ``wav.scp`` tells them if there is one, else every audio file is a
     recording (`AUDIO_SUFFIXES`), in alphabetical order. Its id is the file's name
-    without suffix, white space being replaced by underscores.
+    without suffix, white space being replaced by underscores. A warning names other
+    files and folders in it.
 
     Raises
     ------
@@ -68,14 +76,18 @@ def _list_folder(folder: Path, on_fault: OnFault) -> list[AudioRecording]:
     except OSError as error:
         raise unreadable(folder, error) from error
     # Names that start with a dot are what other systems leave beside files.
-    visible = (folder / name for name in names if not name.startswith("."))
+    visible = [folder / name for name in names if not name.startswith(".")]
     paths = [path for path in visible if path.suffix.lower() in AUDIO_SUFFIXES]
+    others = [
+        path.name for path in visible if path.suffix.lower() not in AUDIO_SUFFIXES
+    ]
     if not paths:
         raise FormatError(
             "holds neither wav.scp nor audio files "
             f"({', '.join(sorted(AUDIO_SUFFIXES))})",
             path=folder,
         )
+    _warn_of_others(folder, others)
     found: dict[str, Path] = {}
     for path in paths:
         try:
@@ -89,6 +101,19 @@ def _list_folder(folder: Path, on_fault: OnFault) -> list[AudioRecording]:
         except FormatError as error:
             on_fault(path.stem, error)
     return [AudioRecording(*item) for item in found.items()]
+
+
+def _warn_of_others(folder: Path, names: list[str]) -> None:
+    """Log a warning of what is not read in a folder, if there is anything."""
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        _logger.warning(
+            "%s: not read, since the names are not those of audio files: %s%s; convert "
+            "what is audio, or list files of sub-folders in a wav.scp",
+            folder,
+            ", ".join(names[:_NAMED]),
+            more,
+        )
 
 
 def _to_id(path: Path) -> str:

@@ -17,6 +17,7 @@ from kaldi_tables import read_labels, read_table
 
 from ssahc import __version__
 from ssahc.cli import VERBS, cli
+from ssahc.cli.runner import length_of
 from ssahc.core.types import Plda
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.io.rttm import read_rttm
@@ -127,6 +128,14 @@ def test_a_table_of_speakers_holds_instead_of_one_number(
     assert (tmp_path / "labels").read_bytes() == (diarized / "labels").read_bytes()
 
 
+def test_lengths_are_in_hours_from_a_tenth_on():
+    assert [length_of(seconds) for seconds in (20.4, 360, 7000)] == [
+        "20 s",
+        "0.10 h",
+        "1.94 h",
+    ]
+
+
 def test_a_finished_run_ends_with_one_line_that_sums_it_up(
     ssahc_here, folder, tmp_path
 ):
@@ -134,8 +143,8 @@ def test_a_finished_run_ends_with_one_line_that_sums_it_up(
     model = ("--model-dir", folder / "model" / "b", "--num-speakers", 2)
     result = ssahc_here("diarize", x, out, *model)
     turns = [turn for turns in read_rttm(out / "rttm").turns.values() for turn in turns]
-    hours = sum(turn.end - turn.start for turn in turns) / 3600
-    whole = f"3 recordings, 6 speakers, {hours:.2f} h of speech in "
+    seconds = sum(turn.end - turn.start for turn in turns)
+    whole = f"3 recordings, 6 speakers, {seconds:.0f} s of speech in "
     assert re.fullmatch(
         f"ssahc: diarized {whole}[0-9.]+ s; turns are in {out}/rttm\n", result.stderr
     )

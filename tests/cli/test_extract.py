@@ -150,6 +150,7 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
     (calls / "day.wav").write_bytes(good[:40] + size + good[44:][: 2 * RATE])
     soundfile.write(calls / "nothing.wav", np.zeros(0), RATE)
     soundfile.write(calls / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(calls / "stereo.wav", np.zeros((RATE, 2)), RATE)
     samples = soundfile.read(calls / "call0.wav", dtype="float32")[0]
     samples[RATE] = np.nan
     soundfile.write(calls / "nan.wav", samples, RATE, subtype="FLOAT")
@@ -161,6 +162,7 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
         "day": "a header of 24 h before 1 s of audio",
         "nothing": "a header without samples",
         "silent": "silence",
+        "stereo": "silence on several channels",
         "nan": "a sample that is NaN",
     }
     errors = [line for line in said.splitlines() if line.startswith("ssahc: error")]
@@ -169,7 +171,7 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
         (error,) = (line for line in errors if f"recording {name!r}" in line)
         assert PAGE[fault].is_said_in(error), error
     assert status == 1
-    assert "extracted 3 of 10 recordings" in said
+    assert "extracted 3 of 11 recordings" in said
     tables = (calls.parent / "x" / "spk2utt").read_text().splitlines()
     assert [line.split()[0] for line in tables] == ["call0", "call1", "call2"]
 
@@ -191,7 +193,7 @@ def test_channels_and_lists_are_per_recording(calls, extract):
         "a channel that is not there",
         "a command in `wav.scp`",
         "a file that is missing",
-        "speech behind the end",
+        "speech beyond the end",
     ):
         assert PAGE[fault].is_said_in(said), said
     assert "segments: recordings without audio: other" in said
@@ -232,12 +234,51 @@ def test_another_rate_is_told_once(calls, extract):
     [
         ("nobody", "a model that is not known"),
         ("calls/call0.wav", "a model of another kind"),
+        ("gone.onnx", "a model that is missing"),
     ],
 )
 def test_unusable_models_are_named_at_once(calls, extract, extractor, fault):
     status, said = extract(calls, "x", extractor=extractor)
     assert (status, PAGE[fault].is_said_in(said)) == (2, True), said
     assert not (calls.parent / "x").exists()
+
+
+def test_a_plda_without_its_mean_is_told_what_to_add(calls, extract, model_folder):
+    folder = calls.parent / "model"
+    shutil.copytree(model_folder, folder)
+    (folder / "plda").touch()
+    status, said = extract(calls, "x", extractor=folder)
+    assert status == 2
+    assert PAGE["a PLDA of a model folder without its mean"].is_said_in(said), said
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("--silero-threshold 0.3", "--silero-threshold needs --vad silero"),
+        (
+            "--vad silero --vad-energy-threshold 3",
+            "--vad silero does not use --vad-energy-threshold",
+        ),
+        ("--segments s --vad silero", "--segments gives the regions of speech; leave"),
+        ("--segments s --min-silence 1", "leave out --min-silence"),
+        ("--window 0.3 --period 3", "--period 3 is more than --window 0.3"),
+    ],
+)
+def test_options_without_use_or_of_harm_are_refused(calls, extract, words, fault):
+    status, said = extract(calls, "x", *words.split())
+    assert (status, fault in said) == (2, True), said
+
+
+def test_a_way_of_finding_speech_displaces_that_of_a_config_file(calls, extract):
+    # vad.conf has a threshold, which the first config.toml holds.
+    assert extract(calls, "x", "--min-silence", 1)[0] == 0
+    (calls / "segments").write_text("s call0 0 4\nt call1 0 4\nu call2 0 4\n")
+    config = ("--config", "x/config.toml")
+    assert extract(calls, "y", *config, "--segments", calls / "segments")[0] == 0
+    kept = (calls.parent / "y" / "config.toml").read_text()
+    assert "min_silence = 0.3" in kept
+    assert "vad_energy_threshold = 5.0" in kept
 
 
 def test_nothing_of_others_is_overwritten(calls, extract):
@@ -322,7 +363,8 @@ def test_a_stopped_run_over_audio_resumes(calls, ssahc_here, model_folder, monke
 def test_audio_without_an_extractor_is_told_what_to_type(
     calls, ssahc_here, model_folder
 ):
-    for audio in ("calls/call0.wav", "calls"):
+    (calls.parent / "two.scp").write_text("a calls/call0.wav\nb calls/call1.wav\n")
+    for audio in ("calls/call0.wav", "calls", "two.scp"):
         done = ssahc_here("diarize", audio, "out")
         assert done.returncode == 2
         assert (

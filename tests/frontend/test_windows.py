@@ -41,8 +41,8 @@ def test_subsegments_and_frames_equal_kaldis(kaldi):
             [(10, 14), (13, 17), (16, 20)],
         ),
         # A period beyond the window leaves gaps, in the recipe's PLDA training data.
-        (21, WindowOptions(3, 10, 1.5), [(10, 13), (18, 21)]),
-        (19, WindowOptions(3, 10, 1.5), [(10, 13)]),
+        (21, WindowOptions(3, 10, 1.5, hard_min=True), [(10, 13), (18, 21)]),
+        (19, WindowOptions(3, 10, 1.5, hard_min=True), [(10, 13)]),
         (10.0004, WindowOptions(), []),
     ],
 )

@@ -24,6 +24,17 @@ def test_folder_of_audio(calls):
     ]
 
 
+def test_what_is_not_taken_of_a_folder_is_named(calls, caplog):
+    (calls / "sub.d").mkdir()
+    for name in ("a.m4a", "video.mp4", "e.AIFC", "n.nist", "s.snd"):
+        (calls / name).touch()
+    with caplog.at_level(logging.WARNING):
+        names = [recording.path.name for recording in list_audio(calls)]
+    assert names == ["a 1.flac", "b.WAV", "c.mp3", "e.AIFC", "n.nist", "s.snd"]
+    (warning,) = caplog.messages
+    assert "audio files: a.m4a, notes.txt, sub.d and 1 more; convert" in warning
+
+
 def test_one_file(calls):
     assert list_audio(calls / "b.WAV") == [AudioRecording("b", calls / "b.WAV")]
 

@@ -22,6 +22,9 @@ def load_extractor(model: Path | str, device: str) -> Extractor:
         extractor = _load_folder(path, device)
         return replace(extractor, model=_read_model(path, extractor.dim))
     if path.suffix == ".onnx":
+        # Named before the recipe that would be beside it.
+        if not path.exists():
+            raise FormatError("no such file; check the path", path=path)
         from ssahc.frontend.extractors.onnx import load_onnx
 
         return load_onnx(path, device)
@@ -58,13 +61,16 @@ def _load_folder(folder: Path, device: str) -> Extractor:
 
 def _read_model(folder: Path, dim: int) -> Model:
     """Read what a folder has of ``mean.vec``, ``transform.mat`` and ``plda``."""
-    paths = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
+    names = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
+    lacking = [name for name in names.values() if not (folder / name).exists()]
+    if PLDA not in lacking and lacking:
+        raise FormatError(
+            "a PLDA is trained on centred and whitened x-vectors; put "
+            f"{' and '.join(lacking)} of the same model beside it, or remove it",
+            path=folder / PLDA,
+        )
     model = read_model(
-        **{
-            part: folder / name
-            for part, name in paths.items()
-            if (folder / name).exists()
-        }
+        **{part: folder / name for part, name in names.items() if name not in lacking}
     )
     dims = {}
     if model.mean is not None:
