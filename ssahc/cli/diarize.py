@@ -83,9 +83,7 @@ from ssahc.io.model import MEAN, PLDA, TRANSFORM
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
-from ssahc.pipeline.options import (
-    DiarizeOptions,
-)
+from ssahc.pipeline.options import DiarizeOptions
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
 
@@ -123,10 +121,10 @@ def command(
     XVECTOR_DIR is the output of Kaldi's extract_xvectors.sh: xvector.scp, segments,
     utt2spk, spk2utt. AUDIO is a wav.scp, a folder of audio files, or one file; it needs
     --extractor, and its x-vectors are kept in OUT_DIR/xvectors, for later runs as well.
-    OUT_DIR also gets labels and config.toml. Without a model, one is
-    learned from all recordings and kept in OUT_DIR/learned_model. The number of
-    speakers is estimated unless --num-speakers or --reco2num-spk is given; how sure it
-    is, is in OUT_DIR/speaker_posterior.
+    OUT_DIR also gets labels and config.toml. Without a model, one is learned from all
+    recordings and kept in OUT_DIR/learned_model. The number of speakers is estimated
+    unless --num-speakers or --reco2num-spk is given; OUT_DIR/speaker_posterior has the
+    probability of each number.
 
     Exit status: 0 if all recordings were processed; 1 if some failed (the others are
     written); 2 on wrong usage or if all failed (nothing is written). The results of an

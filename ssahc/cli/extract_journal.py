@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ssahc.core.errors import FormatError, UsageError
+from ssahc.cli.resume import add_to, free_number
+from ssahc.core.errors import FormatError
 from ssahc.core.types import Recording
 from ssahc.io.ark import index_table, read_entries, write_entry
 from ssahc.io.files import open_regular, split_fields, unreadable
@@ -44,10 +45,7 @@ class ExtractJournal:
         return set(self._places)
 
     def __enter__(self) -> Self:
-        number = 0
-        while any(map(os.path.lexists, self._paths(number))):
-            number += 1
-        vectors, segments = self._paths(number)
+        vectors, segments = self._paths(free_number(self._paths))
         # Not "xb": kaldi_io insists on a file whose mode attribute is "wb".
         self._vectors = open(vectors, "wb")
         self._segments = open(segments, "xb")
@@ -68,7 +66,7 @@ class ExtractJournal:
             Path(file.name) for file in (self._vectors, self._segments)
         )
         lines = "".join(segment_lines(recording)).encode()
-        try:
+        with add_to(self._segments, self.folder):
             matrix = recording.xvectors.astype(np.float32)
             offset = write_entry(self._vectors, recording.id, matrix)
             self._vectors.flush()
@@ -76,14 +74,6 @@ class ExtractJournal:
             os.fsync(self._vectors.fileno())
             start = self._segments.tell()
             self._segments.write(lines)
-            self._segments.flush()
-            is_lost = os.fstat(self._segments.fileno()).st_nlink == 0
-        except OSError as error:
-            raise UsageError(
-                f"{self.folder}: cannot be written ({error.strerror})"
-            ) from error
-        if is_lost:
-            raise UsageError(f"{self.folder}: was removed during the run; start over")
         entry = ScpEntry(recording.id, vectors, offset, vectors, 0)
         self._places[recording.id] = _Place(entry, segments, start, len(recording))
 

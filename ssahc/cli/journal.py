@@ -23,8 +23,10 @@ from typing import Any, Self
 import numpy as np
 
 from ssahc.cli.resume import (
+    add_to,
     begin,
     check_same_run,
+    free_number,
     is_interrupted,
     keep_done,
     work_folder,
@@ -86,10 +88,7 @@ class Unfinished:
         self._scores = scores
 
     def __enter__(self) -> Self:
-        number = 0
-        while any(map(os.path.lexists, self._paths(number))):
-            number += 1
-        labels, scores = self._paths(number)
+        labels, scores = self._paths(free_number(self._paths))
         self._labels_file = open(labels, "x", encoding="utf-8")
         # Not "xb": kaldi_io insists on a file whose mode attribute is "wb".
         self._scores_file = open(scores, "wb")
@@ -114,7 +113,7 @@ class Unfinished:
     ) -> None:
         """Keep the results of a recording; UsageError if the disk is full."""
         labelled = zip(utterances, labels.tolist(), strict=True)
-        try:
+        with add_to(self._labels_file, self.folder):
             if scores is not None:
                 path = Path(self._scores_file.name)
                 offset = write_entry(self._scores_file, recording, scores)
@@ -126,14 +125,6 @@ class Unfinished:
                 self._labels_file.write(format_posterior(recording, posterior))
                 self.posteriors[recording] = posterior
             self._labels_file.write(format_labels(labelled))
-            self._labels_file.flush()
-            is_lost = os.fstat(self._labels_file.fileno()).st_nlink == 0
-        except OSError as error:
-            raise UsageError(
-                f"{self.folder}: cannot be written ({error.strerror})"
-            ) from error
-        if is_lost:
-            raise UsageError(f"{self.folder}: was removed during the run; start over")
         self.labels[recording] = labels
 
     def write_posteriors(self, recordings: Iterable[str]) -> None:

@@ -6,8 +6,6 @@ from ssahc.cli.parsing import Verb
 from ssahc.cli.tables import print_table
 from ssahc.frontend.extractors.installed import INSTALLABLE
 
-# Hz that they take, and dimensions that they give.
-_SHAPES = {"campplus": ("16000", "192"), "resemblyzer": ("16000", "256")}
 _HEADER = ("name", "installed", "Hz", "dimensions", "licence", "weights", "install by")
 
 
@@ -24,7 +22,8 @@ def command() -> None:
             (
                 model.name,
                 f"{model.package} {found}" if found else "no",
-                *_SHAPES[model.name],
+                str(model.sample_rate),
+                str(model.dim),
                 model.licence,
                 model.origin,
                 model.install,

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ssahc.cli.runner import CONFIG
 from ssahc.core.errors import UsageError
@@ -55,6 +55,30 @@ def _remove_other_options(folder: Path, out_dir: Path) -> None:
     with suppress(FileNotFoundError):
         if (folder / CONFIG).read_bytes() != (out_dir / CONFIG).read_bytes():
             (out_dir / CONFIG).unlink()
+
+
+def free_number(paths: Callable[[int], Iterable[Path]]) -> int:
+    """Return the first number of which none of the paths exists."""
+    number = 0
+    while any(map(os.path.lexists, paths(number))):
+        number += 1
+    return number
+
+
+@contextmanager
+def add_to(file: IO[Any], folder: Path) -> Iterator[None]:
+    """Flush what is written to a file of a run within this context.
+
+    A UsageError is raised if it could not be written, or the folder was removed.
+    """
+    try:
+        yield
+        file.flush()
+        is_lost = os.fstat(file.fileno()).st_nlink == 0
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror})") from error
+    if is_lost:
+        raise UsageError(f"{folder}: was removed during the run; start over")
 
 
 def is_interrupted(out_dir: Path, *, resume: bool) -> bool:

@@ -109,6 +109,14 @@ class Clustering:
     history: MergeHistory | None = None
     resegmentation: Resegmentation | VbxResegmentation | None = None
 
+    def speaker_posterior(self, stop: Stop) -> dict[int, float]:
+        """Return how likely each number of speakers is; empty if no evidence tells."""
+        if stop.num_speakers is not None:
+            return {int(self.labels.max()) + 1: 1.0}
+        if isinstance(self.resegmentation, Resegmentation):
+            return self.resegmentation.speaker_posterior(stop)
+        return {}
+
 
 def make_windows(
     recording: Recording, model: Model, affinity: Affinity, method: ClusteringName

@@ -30,20 +30,10 @@ from ssahc.core.types import (
 )
 from ssahc.learning.options import LearningOptions
 from ssahc.learning.ssa import Learned, LearningTask, learn_batch
-from ssahc.pipeline.clustering import (
-    Clustering,
-    cluster_windows,
-    prepare_windows,
-    run_clustering,
-)
+from ssahc.pipeline.clustering import cluster_windows, prepare_windows, run_clustering
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.memory_model import working_set
-from ssahc.pipeline.options import (
-    LEARNING,
-    DiarizeOptions,
-    lacks_model,
-    settle,
-)
+from ssahc.pipeline.options import LEARNING, DiarizeOptions, lacks_model, settle
 from ssahc.resegmentation.options import ResegmentationOptions
 from ssahc.resegmentation.resegment import Resegmentation
 from ssahc.runtime.memory import check_room
@@ -286,17 +276,8 @@ class _Stages:
             clustering.history,
             clustering.resegmentation,
             learned.periods,
-            _number_posterior(clustering, options.stop()),
+            clustering.speaker_posterior(options.stop()),
         )
-
-
-def _number_posterior(clustering: Clustering, stop: Stop) -> dict[int, float]:
-    """Return how likely each number of speakers is, if the evidence tells."""
-    if stop.num_speakers is not None:
-        return {int(clustering.labels.max()) + 1: 1.0}
-    if isinstance(clustering.resegmentation, Resegmentation):
-        return clustering.resegmentation.speaker_posterior(stop)
-    return {}
 
 
 def make_learning_task(

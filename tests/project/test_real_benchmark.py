@@ -6,7 +6,8 @@ from joblib import Parallel
 
 from benchmarks import real
 from benchmarks.support.clusterings import CLUSTERINGS, centroid_ahc, nme_sc
-from ssahc import write_rttm, write_xvector_dir
+from benchmarks.support.real_tables import leave_one_out
+from ssahc import Score, write_rttm, write_xvector_dir
 from ssahc.simulation.conversations import SimulateOptions, simulate_corpus
 
 
@@ -65,7 +66,7 @@ def test_centroid_linkage_gives_strays_to_the_nearest_voice():
 
 def test_drift_is_chosen_without_sets_of_the_same_source():
     rates = {"calls_a": [9.0, 1.0], "calls_b": [9.0, 1.0], "meetings_a": [2.0, 3.0]}
-    chosen = real.leave_one_out(rates)
+    chosen = leave_one_out(rates)
     assert chosen == {"calls_a": 0, "calls_b": 0, "meetings_a": 1}
 
 
@@ -85,7 +86,7 @@ def test_table_of_a_tiny_folder(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     rows = [line for line in lines if line.startswith("| tiny ")]
     expected = sum(
-        (found.outcomes["NME-SC"].known for found in results["tiny"]), real.Score()
+        (found.outcomes["NME-SC"].known for found in results["tiny"]), Score()
     )
     assert f"{expected.der:.1f} / " in rows[0].split("|")[3]
     assert len(rows) == 7

