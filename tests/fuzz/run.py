@@ -5,7 +5,7 @@
 
 Prints a line for every reader: inputs tried, CPU seconds, edges and features that
 libFuzzer's coverage counts, finds, and peak memory. Exit status 1 if anything was
-found: FOLDER/NAME-crash-* is the input that shows it, and --replay reads it again.
+found: FOLDER/NAME.crash-* is the input that shows it, and --replay reads it again.
 """
 
 import argparse

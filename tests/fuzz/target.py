@@ -65,7 +65,7 @@ def main():
     for name in settings["names"]:
         if len(running) == settings["jobs"]:
             failed |= _end_one(running, keep)
-        before = set(keep.glob(f"{name}-*"))
+        before = _finds(keep, name)
         # In memory, where the system has such a place. No TemporaryDirectory: forked
         # processes would remove those of others.
         memory = Path("/dev/shm")
@@ -85,7 +85,7 @@ def _end_one(running, keep):
     name, place, before = running.pop(process)
     shutil.rmtree(place, ignore_errors=True)
     text = (keep / f"{name}.log").read_text("utf-8", "replace")
-    finds = sorted(set(keep.glob(f"{name}-*")) - before)
+    finds = sorted(_finds(keep, name) - before)
     cpu = usage.ru_utime + usage.ru_stime
     tried = _last(r"stat::number_of_executed_units: *(\d+)", text)
     coverage = (_last(rf"\b{key}: (\d+)", text) for key in ("cov", "ft"))
@@ -97,6 +97,11 @@ def _end_one(running, keep):
         print(*(f"  | {line}" for line in text.splitlines()[-25:]), sep="\n")
     sys.stdout.flush()
     return failed
+
+
+def _finds(keep, name):
+    """Return the paths of inputs that a reader failed on, NAME.crash-* most often."""
+    return set(keep.glob(f"{name}.*-*"))
 
 
 def _print(*cells):
@@ -154,7 +159,7 @@ def _fuzz(name, seeds, settings, place):
     most = int(2 * until + 60)
     resource.setrlimit(resource.RLIMIT_CPU, (most, most))
     limits = (f"-seed={settings['seed']}", f"-runs={settings['runs']}")
-    artifacts = f"-artifact_prefix={keep / name}-"
+    artifacts = f"-artifact_prefix={keep / name}."
     arguments = [name, *_LIBFUZZER, *limits, artifacts, str(found), str(corpus)]
     atheris.Setup(arguments, test_one)
     atheris.Fuzz()
