@@ -320,10 +320,10 @@ def _resegment(
             "vb clusters windows in the space of a PLDA or of whitened x-vectors; give "
             "their latent vectors and psi (see make_windows)"
         )
-    recording = (windows.latent, windows.psi, windows.segments, windows.affinity)
+    recording = (windows.latent, windows.psi, windows.segments)
     found: Resegmentation | VbxResegmentation
     if options.resegmentation == "vbx":
-        found = start_vbx(*recording, history, options)
+        found = start_vbx(*recording, windows.affinity, history, options)
     else:
         found = resegment(*recording, history, stop, options)
     return Clustering(found.cut(stop), history, found)

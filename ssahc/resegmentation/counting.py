@@ -22,9 +22,14 @@ import numpy as np
 
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import FloatArray
-from ssahc.resegmentation.merge_path import Candidate, MergePath, count_speakers
+from ssahc.resegmentation.merge_path import (
+    LEAST_DRIFT,
+    Candidate,
+    MergePath,
+    count_speakers,
+)
 from ssahc.resegmentation.observations import Observations
-from ssahc.resegmentation.vbhmm import gains_of_merging, gather
+from ssahc.resegmentation.vbhmm import damp, gains_of_merging, gather
 
 # Between-speaker variances b that are tried, where that of a window within a speaker is
 # 1, and r, that of what the speakers of a recording have in common (docs/results).
@@ -33,9 +38,6 @@ _RECORDING_VARIANCE = 0.2
 # A model that few recordings have without labels, whose mean is mostly one voice, has a
 # psi above 1 (`fit_unlabelled`): so many times the square of the excess is added to r.
 _UNSURE_MEAN = 4.0
-# Drift with which it is decided what is joined next: those parts that are one speaker
-# even if speakers drift little.
-_LEAST_DRIFT = 0.03
 # Speakers with fewer windows (by weight), or less of the recording if it is short, are
 # unlikely: the less they speak, the more.
 _FEW_WINDOWS, _FEW_OF_ALL = 3.0, 0.1
@@ -105,8 +107,8 @@ def _join_parts(
     few = min(_FEW_WINDOWS, _FEW_OF_ALL * windows.sum())
     mean = observations.psi.mean()
     shape = observations.psi / mean if mean > 0 else np.ones_like(observations.psi)
-    steady = _damp(windows, sums, _LEAST_DRIFT)
-    parts = _damp(windows[:, None], sums, drift * shape)
+    steady = damp(windows, sums, min(drift, LEAST_DRIFT))
+    parts = damp(windows[:, None], sums, drift * shape)
     common = _RECORDING_VARIANCE
     if np.ptp(observations.psi) == 0:
         common += _UNSURE_MEAN * max(0.0, mean - 1) ** 2
@@ -123,18 +125,6 @@ def _join_parts(
             rows[low] += rows[high]
         windows = np.delete(windows, high)
         steady, parts = _without(steady, high), _without(parts, high)
-
-
-def _damp(
-    counts: FloatArray, sums: FloatArray, drift: float | FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the total weights and weighted sums (K, D) of parts that drift.
-
-    With drift, the n windows of a part are worth n / (1 + n drift), however many. The
-    weights are (K,), or (K, D) if the drift is (D,).
-    """
-    share = 1 / (1 + drift * counts)
-    return counts * share, sums * share.reshape(len(sums), -1)
 
 
 def _without(

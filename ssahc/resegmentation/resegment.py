@@ -12,10 +12,7 @@ windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
    differs by no more than one speaker drifts counts once
    (`ssahc.resegmentation.counting`).
 4. For that number, the refined candidate of the path and the refined AHC clusters
-   compete, and the one with more evidence is taken. One exception: if the number is
-   below what the evidence says, the PLDA takes something else for a speaker, such as
-   noise or drift; then the candidate must also have no smaller silhouette in the
-   affinity.
+   compete, and the one with more evidence is taken.
 """
 
 from collections.abc import Callable
@@ -24,10 +21,8 @@ from math import isqrt
 
 import numpy as np
 
-from ssahc.backend.affinity import Affinity
 from ssahc.clustering.labels import by_appearance
 from ssahc.clustering.merge_history import MergeHistory
-from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
 from ssahc.core.types import BriefRepr, FloatArray, IntArray
 from ssahc.resegmentation.counting import (
@@ -74,7 +69,7 @@ class Resegmentation(BriefRepr):
     variance of the windows around their speakers' means, 1 in the model; the weights of
     `observations` are for this noise, and `drift` is that of the options. Path and
     observations are in order of time, into which `order` (N,) sorts the windows;
-    `history` and `affinity` are in that of the recording.
+    `history` is in that of the recording.
     """
 
     path: MergePath
@@ -82,7 +77,6 @@ class Resegmentation(BriefRepr):
     observations: Observations
     order: IntArray
     history: MergeHistory
-    affinity: Affinity
     start: Posterior = field(repr=False)
     one_by_one: int = field(repr=False)
     drift: float = 0.0
@@ -103,16 +97,13 @@ class Resegmentation(BriefRepr):
         K is a known number of speakers exactly. The labels depend on K alone.
         """
         count = self.num_clusters(stop)
-        too_few = count < count_speakers(self.path, Stop(threshold=DEFAULT_THRESHOLD))
         path, observations = self._for_lasting_noise(count)
         clusters = self.history.cut(Stop(count))
         best = _refine(clusters[self.order], observations, _ITERATIONS_AT_LAST)
         for candidate in path:
             if candidate.num_speakers == count:
                 rival = _refine(candidate.labels, observations, _ITERATIONS_AT_LAST)
-                better = rival.evidence > best.evidence
-                if better and not (too_few and self._is_less_apart(rival, best)):
-                    best = rival
+                best = max(best, rival, key=lambda candidate: candidate.evidence)
         labels = np.empty_like(clusters)
         labels[self.order] = by_appearance(best.labels)
         return labels
@@ -123,26 +114,14 @@ class Resegmentation(BriefRepr):
         if inflation < _LASTING:
             return self.path, self.observations
         observations = self.observations.rescaled(inflation)
-        anew = merge_to_one(observations, self.start, (self.one_by_one,))
+        anew = merge_to_one(observations, self.start, (self.one_by_one,), self.drift)
         return _relabel(self.path, anew), observations
-
-    def _is_less_apart(self, first: Candidate, second: Candidate) -> bool:
-        """Whether the first candidate has a smaller silhouette in the affinity."""
-        if first.num_speakers == 1:
-            return False
-        rows = np.argsort(self.order)
-        silhouettes = [
-            mean_silhouette(self.affinity, candidate.labels[rows])
-            for candidate in (first, second)
-        ]
-        return silhouettes[0] < silhouettes[1]
 
 
 def resegment(
     latent: FloatArray,
     psi: FloatArray,
     segments: FloatArray,
-    affinity: Affinity,
     history: MergeHistory,
     stop: Stop,
     options: ResegmentationOptions = ResegmentationOptions(),
@@ -151,7 +130,7 @@ def resegment(
 
     X-vectors (N, D) are in the latent space of a PLDA, with within-speaker covariance I
     and between-speaker variances psi (D,); segments (N, 2) are in seconds; the history
-    has all merges of the affinity. The result is to be cut at this stop, whose known
+    has all merges of the AHC. The result is to be cut at this stop, whose known
     number or bounds determine how long the path must be; if it is a threshold, at any
     other threshold with the same bounds.
     """
@@ -174,6 +153,7 @@ def resegment(
         clusters = Candidate(cluster(count))
         return infer(observations, clusters.responsibilities, _ITERATIONS_AT_FIRST)
 
+    drift = options.drift or 0.0
     known = stop.num_speakers
     if known is None:
         # The path must be the same for all thresholds, to be cut at any of them.
@@ -191,7 +171,7 @@ def resegment(
         measured = start if first <= independent else begin(independent)
         noise = noise_variance(observations, measured)
         rescaled = observations.rescaled(noise)
-        path = merge_to_one(rescaled, start, (one_by_one,))
+        path = merge_to_one(rescaled, start, (one_by_one,), drift)
         path = _compare_with_clusters(path, cluster, rescaled)
         path = add_lasting_noise(path, rescaled, blocks)
         count = count_speakers(path, stop)
@@ -204,10 +184,9 @@ def resegment(
         rescaled,
         order,
         history,
-        affinity,
         start,
         one_by_one,
-        options.drift or 0.0,
+        drift,
     )
 
 

@@ -188,13 +188,29 @@ def forward_backward(
     return answer, log_likelihood, entries
 
 
-def merge_gains(observations: Observations, posterior: Posterior) -> FloatArray:
+def damp(
+    counts: FloatArray, sums: FloatArray, drift: float | FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return total weights and weighted sums (K, D) of windows whose mean drifts.
+
+    With drift, the variance of that mean where that of one window is 1, n windows are
+    worth n / (1 + n drift), however many. The weights are (K,), or (K, D) if the drift
+    is (D,).
+    """
+    share = 1 / (1 + drift * counts)
+    return counts * share, sums * share.reshape(len(sums), -1)
+
+
+def merge_gains(
+    observations: Observations, posterior: Posterior, drift: float = 0.0
+) -> FloatArray:
     """Return the gain in evidence from merging each pair of speakers (K, K).
 
-    This is the PLDA log-likelihood ratio of all their windows; transitions between
-    speakers are ignored. On and below the diagonal it is minus infinity.
+    This is the PLDA log-likelihood ratio of all their windows, whose means may drift
+    (`damp`); transitions between speakers are ignored. On and below the diagonal it is
+    minus infinity.
     """
-    counts, sums = gather(observations, posterior.responsibilities)
+    counts, sums = damp(*gather(observations, posterior.responsibilities), drift)
     return gains_of_merging(counts, sums, observations.psi, observations.fb)
 
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ssahc
-from ssahc.backend.affinity import ScoreMatrix
 from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
@@ -34,7 +33,6 @@ def search(latent, segments, stop, psi=2.0, **options):
         latent,
         np.broadcast_to(psi, latent.shape[1]),
         segments,
-        ScoreMatrix(affinity),
         average_linkage(affinity),
         stop,
         ResegmentationOptions(**options),
@@ -170,7 +168,7 @@ def test_a_threshold_is_evidence_per_speaker():
         Candidate(np.arange(8) % count, value)
         for count, value in zip(counts, evidence, strict=True)
     )
-    found = Resegmentation(path, 1.0, None, np.arange(8), None, None, None, 15)
+    found = Resegmentation(path, 1.0, None, np.arange(8), None, None, 15)
     for threshold in (-500.0, -50.0, -5.0, -1.0, 0.0, 1.0, 500.0):
         expected = counts[np.argmax(evidence + threshold * counts)]
         assert found.num_clusters(Stop(threshold=threshold)) == expected
@@ -184,35 +182,30 @@ def test_a_threshold_is_evidence_per_speaker():
 # Three speakers on a line, the one in the middle nearer to the first.
 THREE = np.arange(3).repeat(5)
 FIRST_TWO, LAST_TWO = (0, 0, 1), (0, 1, 1)
-KNOWN = Stop(2)
 
 
-def cut_at_two(rng, *, clusters, path, affinity, third, stop=KNOWN):
+def cut_at_two(rng, *, clusters, path):
     """Cut three speakers at two.
 
-    Clusters, the candidate on the path, and affinities each merge two of them in one of
-    the two ways; the third speaker adds `third` nats of evidence.
+    Clusters and the candidate on the path merge two of them, each in its way.
     """
     in_time = rng.permutation(15)
     latent = np.array([[-4.0], [-0.4], [4.0]])[THREE]
     observations = Observations(latent, np.array([16.0]), np.ones(15), np.full(14, 0.5))
 
-    def alike(pairs):
-        rows = np.empty(15, int)
-        rows[in_time] = np.array(pairs)[THREE]
-        return np.where(rows[:, None] == rows, 1.0, -1.0).astype(np.float32)
-
+    rows = np.empty(15, int)
+    rows[in_time] = np.array(clusters)[THREE]
+    alike = np.where(rows[:, None] == rows, 1.0, -1.0).astype(np.float32)
     answers = [
-        Candidate(THREE, 53.0 + third),
+        Candidate(THREE, 3.0),
         Candidate(np.array(path)[np.arange(15) if len(path) == 15 else THREE], 53.0),
         Candidate(np.zeros(15, int), 0.0),
     ]
-    history = average_linkage(alike(clusters))
-    judge = ScoreMatrix(alike(affinity))
+    history = average_linkage(alike)
     found = Resegmentation(
-        tuple(answers), 1.0, observations, in_time, history, judge, None, 15
+        tuple(answers), 1.0, observations, in_time, history, None, 15
     )
-    return found.cut(stop)[in_time].tolist()
+    return found.cut(Stop(2))[in_time].tolist()
 
 
 def in_order(pairs):
@@ -220,14 +213,11 @@ def in_order(pairs):
 
 
 def test_the_candidate_with_more_evidence_is_taken(rng):
-    answers = {"clusters": LAST_TWO, "path": FIRST_TWO, "affinity": LAST_TWO}
-    assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
-    answers = {"clusters": FIRST_TWO, "path": LAST_TWO, "affinity": LAST_TWO}
-    assert cut_at_two(rng, **answers, third=-50) == in_order(FIRST_TWO)
+    assert cut_at_two(rng, clusters=LAST_TWO, path=FIRST_TWO) == in_order(FIRST_TWO)
+    assert cut_at_two(rng, clusters=FIRST_TWO, path=LAST_TWO) == in_order(FIRST_TWO)
     # Labels that would lose a speaker are not refined.
-    answers = {"clusters": LAST_TWO, "path": [0] * 2 + [1] + [0] * 12}
-    answers["affinity"] = LAST_TWO
-    assert cut_at_two(rng, **answers, third=-50) == in_order(LAST_TWO)
+    lost = [0] * 2 + [1] + [0] * 12
+    assert cut_at_two(rng, clusters=LAST_TWO, path=lost) == in_order(LAST_TWO)
 
 
 def test_clusters_replace_candidates_with_less_evidence(monkeypatch):
@@ -245,25 +235,12 @@ def test_clusters_replace_candidates_with_less_evidence(monkeypatch):
         latent,
         np.full(2, 16.0),
         slide(15),
-        ScoreMatrix(affinity),
         average_linkage(affinity),
         Stop(threshold=0.0),
     )
     best = found.path[0].labels
     np.testing.assert_array_equal(best == best[0], labels == labels[0])
     assert found.path[0].evidence > 10
-
-
-def test_for_a_smaller_number_the_silhouette_must_agree(rng):
-    answers = {"clusters": LAST_TWO, "path": FIRST_TWO, "affinity": LAST_TWO}
-    assert cut_at_two(rng, **answers, third=50) == in_order(LAST_TWO)
-    # However the number was found.
-    low = Stop(threshold=-52.0)
-    assert cut_at_two(rng, **answers, third=50, stop=low) == in_order(LAST_TWO)
-    most = Stop(threshold=0.0, max_speakers=2)
-    assert cut_at_two(rng, **answers, third=50, stop=most) == in_order(LAST_TWO)
-    answers["affinity"] = FIRST_TWO
-    assert cut_at_two(rng, **answers, third=50) == in_order(FIRST_TWO)
 
 
 def test_the_command_line_resegments_and_reports_it_if_verbose(ssahc_here, folder):
