@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from ssahc.cli.audio_inputs import (
     MODEL_FILES,
     AudioList,
     AudioOptions,
-    detects_by_energy,
     model_folder,
     open_audio,
     tell_resampling,
@@ -38,7 +37,7 @@ from ssahc.cli.runner import (
 from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.turns import measure_speech
 from ssahc.core.types import Fault, Recording
-from ssahc.frontend.silero import open_silero
+from ssahc.frontend.extractors import Extractor
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import UNFINISHED, clear_unfinished
 from ssahc.io.xvector_writer import FILES, write_xvector_dir
@@ -55,6 +54,7 @@ _logger = logging.getLogger("ssahc")
 def extract_into(
     out_dir: Path,
     options: AudioOptions,
+    extractor: Extractor,
     running: RunningOptions,
     *,
     device: Device = "auto",
@@ -63,18 +63,15 @@ def extract_into(
 ) -> list[Fault]:
     """Extract the x-vectors of all recordings; return those that failed, printed.
 
-    `resume` continues an interrupted run, or tries again what failed in a finished one;
-    a UsageError is raised if its options or inputs were others. `reuse` takes what a
-    finished run has left, but starts over if they were others. If there is nothing to
-    do, no file is touched.
+    Options are those that `complete_options` returns. `resume` continues an interrupted
+    run, or tries again what failed in a finished one; a UsageError is raised if its
+    options or inputs were others. `reuse` takes what a finished run has left, but
+    starts over if they were others. If there is nothing to do, no file is touched.
     """
-    if options.extractor is None:
-        raise AssertionError("complete_options asks for it")
-    task = ExtractTask(options.extractor, device, options.extraction)
-    # A model that cannot be used is named before anything is read.
-    rate = task.loaded.sample_rate
-    if options.extraction.vad == "silero" and options.segments is None:
-        open_silero()
+    # Other processes load the extractor themselves.
+    is_here = running.nj == 1 and running.dask is None
+    model = extractor if is_here else str(options.extractor)
+    task = ExtractTask(model, device, options.extraction)
     audio = open_audio(options)
     for name in (*_FILES, CONFIG):
         refuse_input(out_dir / name, audio.files, "choose another folder")
@@ -96,13 +93,7 @@ def extract_into(
         )
         print_faults(audio.faults, len(names) + len(audio.faults))
         return audio.faults
-    tell_resampling(audio.recordings, rate)
-    # Of a Kaldi model, it is what its recipe does.
-    if detects_by_energy(options) and model_folder(options) is None:
-        _logger.info(
-            "speech is detected by its energy, as for telephone calls; in rooms and "
-            "noise use --vad silero, or give --segments"
-        )
+    tell_resampling(audio.recordings, extractor.sample_rate)
     with work_folder(out_dir, _FILES, stale=find_stale) as folder:
         if is_interrupted(out_dir, resume=resume):
             check_same_run(folder, options, audio.files)
@@ -168,11 +159,9 @@ def _extract(
         name = outcome.recording if isinstance(outcome, Fault) else outcome[0]
         return hours.get(name, 0)
 
-    is_here = running.nj == 1 and running.dask is None
     outcomes = work_each(
         chain(audio.faults, waiting),
-        # Others load the extractor themselves.
-        task if is_here else replace(task),
+        task,
         running,
         total=len(waiting),
         # A recording is enough for a batch.
