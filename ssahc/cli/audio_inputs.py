@@ -46,6 +46,7 @@ _REGIONS = {option.name for option in list_options(RegionOptions)}
 # detecting speech with the options of the other way, and regions that are given with
 # all of them.
 AUDIO_CONFLICTS = {
+    "vad=auto": _BY_ENERGY | _BY_SILERO,
     "vad=silero": _BY_ENERGY,
     "vad=energy": _BY_SILERO,
     "segments": {"vad"} | _BY_ENERGY | _BY_SILERO | _REGIONS,
