@@ -28,6 +28,7 @@ from ssahc.io.audio_list import (
     read_channels,
 )
 from ssahc.io.files import strip_rspecifier
+from ssahc.io.kaldi_conf import find_conf
 from ssahc.io.model import MEAN, PLDA, TRANSFORM
 from ssahc.io.speech import read_speech
 from ssahc.io.xvectors import SCP
@@ -35,6 +36,7 @@ from ssahc.runtime.device import Device
 
 # Of a Kaldi model folder, besides the network.
 MODEL_FILES = (MEAN, TRANSFORM, PLDA)
+_CONFS = ("mfcc.conf", "fbank.conf", "vad.conf")
 _LIST = "wav.scp"
 # To those who do not know any.
 _SUGGESTED = "campplus"
@@ -208,6 +210,8 @@ def _tables(options: AudioOptions) -> list[Path]:
     folder = model_folder(options)
     if folder is not None:
         tables += sorted(folder.iterdir())
+        # Where Kaldi has them, beside the folder.
+        tables += [find_conf(folder, name) for name in _CONFS]
     elif options.extractor in INSTALLABLE:
         tables.append(INSTALLABLE[options.extractor].find_weights())
     elif options.extractor is not None:

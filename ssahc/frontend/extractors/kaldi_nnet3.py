@@ -20,7 +20,7 @@ from ssahc.frontend.feature_options import FbankOptions, MfccOptions
 from ssahc.frontend.features import feature_blocks
 from ssahc.frontend.vad import EnergyVadOptions
 from ssahc.io.files import read_lines
-from ssahc.io.kaldi_conf import read_conf
+from ssahc.io.kaldi_conf import find_conf, read_conf
 from ssahc.io.nnet3 import read_nnet3
 from ssahc.io.text import parse_count
 
@@ -70,7 +70,8 @@ def load_kaldi(
     ----------
     folder : Path
         With ``final.raw``, ``mfcc.conf`` (or ``fbank.conf``), and ``extract.config``
-        unless the network ends where x-vectors are taken; perhaps ``vad.conf``.
+        unless the network ends where x-vectors are taken; perhaps ``vad.conf``. Conf
+        files may be where `find_conf` looks for them.
     device : str
     cmvn : SlidingCmvnOptions or None
         Normalisation of the features of the whole recording; by default that of Kaldi's
@@ -114,18 +115,19 @@ def load_kaldi(
 
 
 def _read_feature_options(folder: Path) -> MfccOptions | FbankOptions:
-    for name, options_class in _CONFS.items():
-        if (folder / name).exists():
-            return read_conf(folder / name, options_class)
-    raise FormatError(
-        "no mfcc.conf, which describes the features; copy it from conf/ of the recipe",
-        path=folder,
-    )
+    path = find_conf(folder, *_CONFS)
+    if path is None:
+        raise FormatError(
+            "no mfcc.conf, which describes the features; copy it from conf/ of the "
+            "recipe",
+            path=folder,
+        )
+    return read_conf(path, _CONFS[path.name])
 
 
 def _read_vad_options(folder: Path) -> EnergyVadOptions:
-    path = folder / _VAD_CONF
-    return read_conf(path, EnergyVadOptions) if path.exists() else EnergyVadOptions()
+    path = find_conf(folder, _VAD_CONF)
+    return read_conf(path, EnergyVadOptions) if path else EnergyVadOptions()
 
 
 def _read_chunk_options(folder: Path) -> ChunkOptions:
