@@ -59,7 +59,7 @@ def read_conf(path: Path | str, options_class: type[T]) -> T:
 
 
 def find_conf(folder: Path, *names: str) -> Path | None:
-    """Return the first conf file of these names of a model folder; None if none is there.
+    """Return the first of these conf files that a model folder has; None if none.
 
     For a model in Kaldi's place, ``RECIPE/exp/MODEL``, files that it does not have are
     looked for in ``RECIPE/conf``.
