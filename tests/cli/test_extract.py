@@ -113,11 +113,14 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
     soundfile.write(calls / "silent.wav", np.zeros(RATE), RATE)
     soundfile.write(calls / "stereo.wav", np.zeros((RATE, 2)), RATE)
     samples = soundfile.read(calls / "call0.wav", dtype="float32")[0]
+    soundfile.write(calls / "torn.ogg", samples, RATE)
+    (calls / "torn.ogg").write_bytes((calls / "torn.ogg").read_bytes()[:-99])
     samples[RATE] = np.nan
     soundfile.write(calls / "nan.wav", samples, RATE, subtype="FLOAT")
     status, said = extract(calls, "x")
     faults = {
         "cut": "audio that was cut off",
+        "torn": "an OGG file that was cut off",
         "empty": "an empty file",
         "video": "a video, or another kind of file",
         "day": "a header of 24 h before 1 s of audio",
@@ -132,7 +135,7 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
         (error,) = (line for line in errors if f"recording {name!r}" in line)
         assert PAGE[fault].is_said_in(error), error
     assert status == 1
-    assert "extracted 3 of 11 recordings" in said
+    assert "extracted 3 of 12 recordings" in said
     tables = (calls.parent / "x" / "spk2utt").read_text().splitlines()
     assert [line.split()[0] for line in tables] == ["call0", "call1", "call2"]
 
