@@ -1,5 +1,6 @@
 """The work of ``ssahc extract`` on recordings, in any process."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,11 +22,15 @@ class ExtractTask:
         Loaded, or its name or absolute path.
     device : Device
     options : ExtractionOptions
+    on_read : callable, optional
+        Told the seconds of audio that were read of a recording of known length; for
+        other processes there is none.
     """
 
     extractor: Extractor | str
     device: Device
     options: ExtractionOptions
+    on_read: Callable[[float], None] | None = None
 
     @cached_property
     def _loaded(self) -> Extractor:
@@ -39,6 +44,8 @@ class ExtractTask:
 
     def _extract(self, audio: Audio) -> Recording | Fault:
         try:
-            return extract_recording(audio, self._loaded, self.options)
+            if self.on_read is None or audio.seconds is None:
+                return extract_recording(audio, self._loaded, self.options)
+            return extract_recording(audio, self._loaded, self.options, self.on_read)
         except (DataError, FormatError, MemoryError) as error:
             return as_fault(audio, error)

@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -29,9 +29,9 @@ from ssahc.cli.resume import (
 from ssahc.cli.runner import (
     CONFIG,
     length_of,
+    meter,
     nothing_done,
     print_faults,
-    track,
     work_each,
 )
 from ssahc.core.errors import FormatError, UsageError, counted
@@ -154,31 +154,38 @@ def _extract(
     if journal.done:
         _logger.info("already done: %s", counted(len(journal.done), "recording"))
     hours = {item.id: (item.seconds or 0) / 3600 for item in audio.recordings}
-
-    def hours_of(outcome: tuple[str, Recording] | Fault) -> float:
-        name = outcome.recording if isinstance(outcome, Fault) else outcome[0]
-        return hours.get(name, 0)
-
-    outcomes = work_each(
-        chain(audio.faults, waiting),
-        task,
-        running,
-        total=len(waiting),
-        # A recording is enough for a batch.
-        load=lambda item: 1.0,
-    )
-    total = sum(hours.values())
-    done = sum(hours[name] for name in journal.done)
+    total, done = sum(hours.values()), sum(hours[name] for name in journal.done)
     faults: list[Fault] = []
-    with closing(outcomes):
-        for outcome in track(
-            outcomes, total, "extracting", done=done, hours_of=hours_of
-        ):
-            if isinstance(outcome, Fault):
-                faults.append(outcome)
-            else:
-                journal.add(outcome[1])
-            del outcome
+    with meter(total, "extracting", done=done, in_hours=True) as advance:
+        # What is told of a recording while it is being read.
+        told = 0.0
+
+        def tell(seconds: float) -> None:
+            nonlocal told
+            told += seconds / 3600
+            advance(seconds / 3600)
+
+        is_elsewhere = isinstance(task.extractor, str)
+        outcomes = work_each(
+            chain(audio.faults, waiting),
+            task if is_elsewhere else replace(task, on_read=tell),
+            running,
+            total=len(waiting),
+            # A recording is enough for a batch.
+            load=lambda item: 1.0,
+        )
+        with closing(outcomes):
+            for outcome in outcomes:
+                if isinstance(outcome, Fault):
+                    faults.append(outcome)
+                    name = outcome.recording
+                else:
+                    name, recording = outcome
+                    journal.add(recording)
+                    del recording
+                del outcome
+                advance(hours.get(name, 0) - told)
+                told = 0.0
     print_faults(faults, len(hours) + len(audio.faults))
     if not journal.done:
         raise nothing_done()

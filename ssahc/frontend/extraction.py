@@ -1,6 +1,6 @@
 """From an audio file to the windows of a recording and their embeddings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -124,6 +124,7 @@ def extract_recording(
     audio: Audio,
     extractor: Extractor,
     options: ExtractionOptions,
+    on_read: Callable[[float], None] = lambda seconds: None,
 ) -> Recording:
     """Return the windows of a recording and their embeddings.
 
@@ -136,6 +137,8 @@ def extract_recording(
     extractor : Extractor
     options : ExtractionOptions
         Those that `settle_detection` returns.
+    on_read : callable
+        Told the seconds of every block of audio that windows are embedded of.
 
     Raises
     ------
@@ -156,7 +159,8 @@ def extract_recording(
         raise DataError(
             f"{audio.path}: all speech is shorter than a frame, or --min-segment"
         )
-    samples = _samples(audio, extractor.sample_rate)
+    rate = extractor.sample_rate
+    samples = _samples(audio, rate, lambda count: on_read(count / rate))
     embeddings = extractor.embed(samples, windows)
     return Recording.from_arrays(audio.id, embeddings, windows, names)
 
@@ -282,9 +286,13 @@ def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
     )
 
 
-def _samples(audio: Audio, rate: int) -> Iterator[Float32Array]:
+def _samples(
+    audio: Audio, rate: int, on_read: Callable[[int], None] = lambda count: None
+) -> Iterator[Float32Array]:
     blocks = audio_blocks(audio.path, channel=audio.channel)
-    return resample_blocks(blocks, audio.sample_rate, rate)
+    for block in resample_blocks(blocks, audio.sample_rate, rate):
+        yield block
+        on_read(len(block))
 
 
 def _within(audio: Audio, speech: Sequence[SpeechRegion]) -> list[SpeechRegion]:

@@ -3,6 +3,7 @@
 import re
 import shutil
 import struct
+from itertools import count
 
 import fault_table
 import numpy as np
@@ -98,6 +99,15 @@ def test_a_killed_run_resumes_to_the_same_files_whatever_the_jobs(
     status, said = extract(calls, "out", "--resume")
     assert (status, "out has the x-vectors of 3 recordings" in said) == (0, True)
     assert (out / "xvector.ark").stat().st_mtime_ns == before
+
+
+def test_progress_goes_on_within_a_recording(golden, tmp_path, extract, monkeypatch):
+    clock = count(0, 40)
+    monkeypatch.setattr("ssahc.cli.runner.time.monotonic", lambda: next(clock))
+    # Of 20 s, in blocks of 8 s.
+    status, said = extract(golden / "frontend" / "wav" / "trn06-8k.wav", tmp_path / "x")
+    lines = re.findall(r"extracting: (\S+) of 0.01 h of audio", said)
+    assert (status, lines) == (0, ["0.00", "0.00", "0.01", "0.01"])
 
 
 def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
