@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Speaker diarization of the CALLHOME part of NIST SRE 2000, from the speech to Table 1
 # of Singh & Ganapathy, "Deep self-supervised hierarchical clustering for speaker
-# diarization" (Interspeech 2020). Kaldi makes x-vectors (stages 0 to 2); the rest needs
-# no Kaldi and runs on x-vectors of any origin, or on simulated ones.
+# diarization" (Interspeech 2020). Kaldi's public network makes the x-vectors, without
+# Kaldi; stages 3 to 8 also run on x-vectors of any origin, or on simulated ones.
 
 caller=$PWD
 cd "$(dirname "$0")" || exit 1
@@ -14,7 +14,8 @@ nj=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 split=1
 resume=false
 dir=$PWD
-corpus=/export/corpora/NIST/LDC2001S97
+corpus=
+key=
 nnet_dir=
 xvectors=
 models=
@@ -31,7 +32,7 @@ help_message="Usage: $0 [options]
 
 e.g.: $0 --simulate true
       $0 --xvectors /data/xvectors --models /data/models
-      KALDI_ROOT=/opt/kaldi $0 --corpus /corpora/LDC2001S97
+      $0 --corpus /corpora/LDC2001S97
 
 What to start from:
   --simulate <true|false>   # x-vectors that are simulated: no data needed (default: $simulate)
@@ -42,9 +43,10 @@ What to start from:
   --models <dir>            # <dir>/<half> has mean.vec, transform.mat and plda of that
                             # half; they are used on the other half
   --train-xvectors <dir>    # or make these from labelled x-vectors (xvector.scp, utt2spk)
-  --corpus <dir>            # or LDC2001S97, with Kaldi (default: $corpus)
-  --nnet-dir <dir>          # with the x-vector network (default: Kaldi's public model, which
-                            # is downloaded)
+  --corpus <dir>            # or the speech: the LDC's LDC2001S97
+  --key <dir>               # its references, sre2000-key (default: they are downloaded)
+  --nnet-dir <dir>          # Kaldi's public model, exp/xvector_nnet_1a in it, or another of
+                            # its form (default: it is downloaded)
 What to do:
   --systems <\"...\">         # rows of conf/table1 (default: all; with --simulate those
                             # of the paper's table, and the defaults)
@@ -53,11 +55,11 @@ What to do:
                             # the x-vectors are made here, of the same recordings)
   --dir <dir>               # holds data and exp (default: the recipe's folder)
   --stage <n>               # start here (default: $stage)
-  --stop-stage <n>          # stop after this (default: $stop_stage): 0 data, 1 features,
+  --stop-stage <n>          # stop after this (default: $stop_stage): 0 data, 1 network,
                             # 2 x-vectors, 3 models, 4 N* known, 5 thresholds,
                             # 6 N* unknown, 7 scores, 8 table and report
   --resume <true|false>     # keep what an interrupted run with the same options has
-                            # finished; not of stages 0 to 2 with Kaldi (default: $resume)
+                            # finished (default: $resume)
   --nj <n>                  # so many jobs at a time (default: the processors, $nj)
   --split <n>               # each half of each system in so many jobs (default: $split)"
 
@@ -77,7 +79,7 @@ if [[ $# -ne 0 ]]; then
   exit 1
 fi
 # Folders are named from where the recipe was called.
-for name in dir corpus nnet_dir xvectors models train_xvectors; do
+for name in dir corpus key nnet_dir xvectors models train_xvectors; do
   if [[ -n ${!name} && ${!name} != /* ]]; then printf -v "$name" %s "$caller/${!name}"; fi
 done
 data=$dir/data
@@ -101,10 +103,9 @@ elif [[ -z $xvectors ]]; then
   halves="callhome1 callhome2"
   from_speech=true
   paper=true
-  if [[ $stage -le 2 && -z ${KALDI_ROOT:-} ]]; then
-    echo "$0: from the speech to x-vectors it takes Kaldi: set KALDI_ROOT. Without Kaldi," \
-      "start from x-vectors (--xvectors DIR --models DIR) or simulate them" \
-      "(--simulate true)" >&2
+  if [[ $stage -eq 0 && -z $corpus ]]; then
+    echo "$0: what to start from? Speech (--corpus DIR), x-vectors (--xvectors DIR" \
+      "--models DIR), or a simulation (--simulate true)" >&2
     exit 1
   fi
 fi
@@ -131,13 +132,6 @@ stage_is() {
   ((stage <= $1 && $1 <= stop_stage))
 }
 
-# What the recipe needs of Kaldi lies in other recipes; its scripts expect it here.
-link_kaldi() {
-  ln -sfn "$KALDI_ROOT/egs/wsj/s5/utils" utils
-  ln -sfn "$KALDI_ROOT/egs/wsj/s5/steps" steps
-  ln -sfn "$KALDI_ROOT/egs/callhome_diarization/v1/diarization" diarization
-}
-
 # Data preparation: 500 telephone calls of 2 to 7 speakers, in two halves. Each half
 # serves the other as the set on which things are tuned.
 if stage_is 0; then
@@ -155,53 +149,64 @@ if stage_is 0; then
     fi
   elif $from_speech; then
     echo "$0: stage 0: preparing CALLHOME from $corpus"
-    link_kaldi
-    local/make_callhome.sh "$corpus" "$data" || exit 1
+    local/make_callhome.sh ${key:+--key "$key"} "$corpus" "$data" || exit 1
   fi
 fi
 
-# Features: 23 cepstra, minus their mean over a sliding window of 3 s. The mean is taken
-# before speech is cut into windows: within 1.5 s it would be a mean of hardly anything.
-if $from_speech && stage_is 1; then
-  echo "$0: stage 1: features"
-  link_kaldi
-  for half in $halves; do
-    steps/make_mfcc.sh --mfcc-config conf/mfcc.conf --nj "$nj" --cmd "$train_cmd" \
-      --write-utt2num-frames true "$data/$half" "$exp/make_mfcc" "$exp/mfcc" || exit 1
-    utils/fix_data_dir.sh "$data/$half" || exit 1
-    "$KALDI_ROOT/egs/callhome_diarization/v1/local/nnet3/xvector/prepare_feats.sh" \
-      --nj "$nj" --cmd "$train_cmd" "$data/$half" "$data/${half}_cmn" "$exp/${half}_cmn" \
-      || exit 1
-    cp "$data/$half/segments" "$data/${half}_cmn" || exit 1
-    echo 0.01 > "$data/${half}_cmn/frame_shift"
-    utils/fix_data_dir.sh "$data/${half}_cmn" || exit 1
-  done
-fi
-
-# x-vectors: speech is cut into windows of 1.5 s every 0.75 s, and the network that was
-# trained to tell thousands of telephone speakers apart makes a vector of 128 numbers of
-# each (David Snyder's public model, trained by Kaldi's recipe callhome_diarization/v2).
+# The network that was trained to tell thousands of telephone speakers apart: David
+# Snyder's public model, made by Kaldi's recipe callhome_diarization/v2. With the conf
+# file of its features it is an extractor of ssahc.
+extractor=$exp/extractor
 if $from_speech; then
   public=$exp/0006_callhome_diarization_v2_1a/exp/xvector_nnet_1a
   : "${nnet_dir:=$public}"
 fi
-if $from_speech && stage_is 2; then
-  echo "$0: stage 2: x-vectors"
-  link_kaldi
+if $from_speech && stage_is 1; then
+  echo "$0: stage 1: x-vector network"
   if [[ $nnet_dir == "$public" && ! -f $nnet_dir/final.raw ]]; then
     wget -O "$exp/model.tar.gz" \
       https://kaldi-asr.org/models/6/0006_callhome_diarization_v2_1a.tar.gz || exit 1
     tar -xzf "$exp/model.tar.gz" -C "$exp" || exit 1
   fi
-  for half in $halves; do
-    diarization/nnet3/xvector/extract_xvectors.sh --cmd "$train_cmd --mem 5G" --nj "$nj" \
-      --window 1.5 --period 0.75 --min-segment 0.5 --apply-cmn false \
-      "$nnet_dir" "$data/${half}_cmn" "$xvectors/$half" || exit 1
-    cp "$data/$half"/{ref.rttm,reco2num_spk} "$xvectors/$half" || exit 1
+  needed=(final.raw extract.config)
+  if [[ -z $models && -z $train_xvectors ]]; then
+    for half in $halves; do needed+=("xvectors_$half"/{mean.vec,transform.mat,plda}); done
+  fi
+  for name in "${needed[@]}"; do
+    [[ -s $nnet_dir/$name ]] \
+      || { echo "$0: no such file, or an empty one: $nnet_dir/$name" >&2; exit 1; }
+  done
+  mkdir -p "$extractor" || exit 1
+  ln -sfn "$PWD/conf/mfcc.conf" "$extractor/mfcc.conf" || exit 1
+  for name in final.raw extract.config {min,max}_chunk_size mfcc.conf; do
+    if [[ -f $nnet_dir/$name ]]; then ln -sfn "$nnet_dir/$name" "$extractor/$name" || exit 1; fi
   done
 fi
 
-# From here on there is no Kaldi.
+# x-vectors: speech is cut into windows of 1.5 s every 0.75 s, and the network makes a
+# vector of 128 numbers of each. Its features are 23 cepstra, minus their mean over a
+# sliding window of 3 s. The mean is taken before speech is cut into windows: within
+# 1.5 s it would be a mean of hardly anything.
+if $from_speech && stage_is 2; then
+  echo "$0: stage 2: x-vectors"
+  again=()
+  if $resume; then again=(--resume); fi
+  for half in $halves; do
+    # $train_cmd is a command with options: it must fall apart into words.
+    # shellcheck disable=SC2086
+    interruptible $train_cmd "$exp/log/xvectors/$half.log" \
+      ssahc extract "$data/$half/wav.scp" "$xvectors/$half" --extractor "$extractor" \
+      --segments "$data/$half/segments" --window 1.5 --period 0.75 --min-segment 0.5 \
+      --nj "$nj" "${again[@]}" || exit 1
+    for name in ref.rttm reco2num_spk; do
+      # What is newer than a run that uses it could not be resumed.
+      cmp -s "$data/$half/$name" "$xvectors/$half/$name" \
+        || cp "$data/$half/$name" "$xvectors/$half" || exit 1
+    done
+  done
+fi
+
+# From here on, the origin of the x-vectors does not matter.
 if [[ -z $halves ]]; then
   for file in "$xvectors"/*/xvector.scp; do
     folder=$(dirname "$file")

@@ -11,9 +11,15 @@ from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.options import Options, combine, flatten, list_options
 from ssahc.core.types import Fault
 from ssahc.core.validation import Interval, flag
-from ssahc.frontend.extraction import Audio, ExtractionOptions, inspect_recording
+from ssahc.frontend.extraction import (
+    Audio,
+    ExtractionOptions,
+    inspect_recording,
+    settle_detection,
+)
+from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.extractors.installed import INSTALLABLE
-from ssahc.frontend.silero import SileroOptions
+from ssahc.frontend.silero import INSTALL, SileroOptions, open_silero
 from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
 from ssahc.io.audio_list import (
     AUDIO_SUFFIXES,
@@ -22,14 +28,15 @@ from ssahc.io.audio_list import (
     read_channels,
 )
 from ssahc.io.files import strip_rspecifier
-from ssahc.io.kaldi_conf import read_conf
+from ssahc.io.kaldi_conf import find_conf
 from ssahc.io.model import MEAN, PLDA, TRANSFORM
 from ssahc.io.speech import read_speech
 from ssahc.io.xvectors import SCP
+from ssahc.runtime.device import Device
 
 # Of a Kaldi model folder, besides the network.
 MODEL_FILES = (MEAN, TRANSFORM, PLDA)
-_VAD_CONF = "vad.conf"
+_CONFS = ("mfcc.conf", "fbank.conf", "vad.conf")
 _LIST = "wav.scp"
 # To those who do not know any.
 _SUGGESTED = "campplus"
@@ -41,6 +48,7 @@ _REGIONS = {option.name for option in list_options(RegionOptions)}
 # detecting speech with the options of the other way, and regions that are given with
 # all of them.
 AUDIO_CONFLICTS = {
+    "vad=auto": _BY_ENERGY | _BY_SILERO,
     "vad=silero": _BY_ENERGY,
     "vad=energy": _BY_SILERO,
     "segments": {"vad"} | _BY_ENERGY | _BY_SILERO | _REGIONS,
@@ -63,7 +71,7 @@ class AudioOptions(Options, group="Audio"):
         transform.mat and plda), or an ONNX file.
     segments : Path, optional
         Regions of speech: an RTTM (.rttm), a UEM (.uem), or Kaldi's segments. By
-        default they are detected by their energy.
+        default they are detected (--vad).
     channel : int, optional
         Channel of the audio to read, counted from 1. Default: the mean of all.
     reco2file_and_channel : Path, optional
@@ -93,31 +101,51 @@ class AudioOptions(Options, group="Audio"):
                 )
 
 
-def complete_options(
-    options: AudioOptions, given: Iterable[Mapping[str, Any]]
-) -> AudioOptions:
-    """Take options of speech detection that are not `given` from the model folder.
-
-    They are those of detection by energy. Its path becomes absolute.
-    """
+def load_extractor(options: AudioOptions, device: Device) -> Extractor:
+    """Load the extractor, so that one that cannot be used is named at once."""
     if options.extractor is None:
         raise UsageError("--extractor is missing; ssahc models lists what there is")
-    path = Path(options.extractor)
-    if not path.exists():
+    return Extractor.load(options.extractor, device=device)
+
+
+def complete_options(
+    options: AudioOptions, given: Iterable[Mapping[str, Any]], extractor: Extractor
+) -> AudioOptions:
+    """Decide how speech is detected, and log it if that was left to the extractor.
+
+    Options of a model folder's vad.conf are taken that are not `given`. The path of the
+    extractor becomes absolute.
+    """
+    path = Path(options.extractor or "")
+    if path.exists():
+        options = replace(options, extractor=str(path.absolute()))
+    if options.segments is not None:
         return options
-    conf = path / _VAD_CONF
-    if conf.exists() and detects_by_energy(options):
-        stored = flatten(read_conf(conf, EnergyVadOptions))
-        sources = [flatten(options), stored]
+    extraction = settle_detection(options.extraction, extractor)
+    if extraction.vad == "energy" and extractor.vad is not None:
+        stored = flatten(extractor.vad)
+        sources = [flatten(extraction), stored]
         for table in given:
             sources.append({name: table[name] for name in stored if name in table})
-        options = combine(AudioOptions, sources, {})
-    return replace(options, extractor=str(path.absolute()))
+        extraction = combine(ExtractionOptions, sources, {})
+    if extraction.vad == "silero":
+        open_silero()
+    if options.extraction.vad == "auto":
+        _tell_detection(extraction, extractor)
+    return replace(options, extraction=extraction)
 
 
-def detects_by_energy(options: AudioOptions) -> bool:
-    """Whether regions of speech are found by their energy."""
-    return options.extraction.vad == "energy" and options.segments is None
+def _tell_detection(extraction: ExtractionOptions, extractor: Extractor) -> None:
+    if extraction.vad == "silero":
+        how = "by silero-vad (--vad silero)"
+    elif extractor.vad is not None:
+        how = "by its energy, as in Kaldi's recipes (--vad energy)"
+    else:
+        how = (
+            "by its energy, as for telephone calls (--vad energy); for rooms and noise "
+            f"{INSTALL}, or give --segments"
+        )
+    _logger.info("speech is detected %s", how)
 
 
 def model_folder(options: AudioOptions) -> Path | None:
@@ -182,6 +210,8 @@ def _tables(options: AudioOptions) -> list[Path]:
     folder = model_folder(options)
     if folder is not None:
         tables += sorted(folder.iterdir())
+        # Where Kaldi has them, beside the folder.
+        tables += [find_conf(folder, name) for name in _CONFS]
     elif options.extractor in INSTALLABLE:
         tables.append(INSTALLABLE[options.extractor].find_weights())
     elif options.extractor is not None:

@@ -40,13 +40,28 @@ _CORPUS = SimulateOptions(recordings=6)
 
 
 @click.command("demo", cls=Verb)
-@click.argument("out_dir", metavar="[OUT]", type=PATH, default=Path("ssahc-demo"))
-def command(out_dir: Path) -> None:
+@click.argument("out_dir", metavar="[OUT]", type=PATH, required=False)
+@click.option(
+    "--audio",
+    is_flag=True,
+    help="Diarize half a minute of real conversation instead, which other packages "
+    "bring along.",
+)
+def command(out_dir: Path | None, audio: bool) -> None:
     """Simulate, diarize and score a small corpus; needs no data.
 
     OUT (default: ssahc-demo) gets the corpus, an rttm of every system, and a figure.
     None of it is real speech: the table shows that everything works, not how well.
+
+    With --audio, a real conversation goes from the file to OUT/report.html (default:
+    ssahc-demo-audio), by the commands that are shown.
     """
+    if audio:
+        from ssahc.cli.demo_audio import diarize_conversation
+
+        diarize_conversation(out_dir or Path("ssahc-demo-audio"))
+        return
+    out_dir = out_dir or Path("ssahc-demo")
     with lock_folder(out_dir) as unfinished:
         refuse_what_is_not_simulated(out_dir, _HALVES)
         _refuse_others(out_dir)

@@ -17,6 +17,7 @@ from ssahc.cli.audio_inputs import (
     AUDIO_CONFLICTS,
     AudioOptions,
     complete_options,
+    load_extractor,
     refuse_audio,
     refuse_xvectors,
 )
@@ -73,9 +74,11 @@ from ssahc.cli.runner import (
     write_results,
 )
 from ssahc.core.errors import UsageError, counted
+from ssahc.core.model import input_dims
 from ssahc.core.options import flatten
 from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
+from ssahc.frontend.extractors import Extractor
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import UNFINISHED, refuse_links
@@ -171,11 +174,16 @@ def command(
     # Fail on what is in the way before anything is read.
     find_stale()
     failed: list[Fault] = []
+    inputs = open_inputs(run.files, run.tables, run.method.speakers)
     if has_audio:
+        extractor = load_extractor(options.audio, run.method.device)
+        _check_dims(inputs, extractor)
         stored = [] if config is None else [read_config(config, AllOptions)]
-        audio = complete_options(options.audio, [*stored, given])
-        run, failed = _extract(out_dir, run, audio, running, resume=resume)
-    faults, found = _run(out_dir, run, running, resume=resume, stale=find_stale)
+        audio = complete_options(options.audio, [*stored, given], extractor)
+        run, failed = _extract(out_dir, run, audio, extractor, running, resume=resume)
+        if not flatten(options.diarize.files):
+            inputs = open_inputs(run.files, run.tables, run.method.speakers)
+    faults, found = _run(out_dir, run, inputs, running, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
     where = f"turns are in {out_dir}/rttm"
     if (out_dir / LEARNED_MODEL).is_dir():
@@ -184,10 +192,21 @@ def command(
     sys.exit(1 if faults or failed else 0)
 
 
+def _check_dims(inputs: Inputs, extractor: Extractor) -> None:
+    """Raise a UsageError for a model of other x-vectors before any are extracted."""
+    for part, found in input_dims(inputs.model, extractor.dim).items():
+        if found != extractor.dim:
+            raise UsageError(
+                f"the model's {part} is for {found} dimensions, {extractor.name} gives "
+                f"{extractor.dim}; give a model of its x-vectors, or none"
+            )
+
+
 def _extract(
     out_dir: Path,
     run: DiarizeConfig,
     audio: AudioOptions,
+    extractor: Extractor,
     running: RunningOptions,
     *,
     resume: bool,
@@ -202,6 +221,7 @@ def _extract(
     failed = extract_into(
         folder,
         audio,
+        extractor,
         running,
         device=run.method.device,
         resume=resume,
@@ -219,13 +239,13 @@ def _extract(
 def _run(
     out_dir: Path,
     run: DiarizeConfig,
+    inputs: Inputs,
     running: RunningOptions,
     *,
     resume: bool,
     stale: Callable[[], Collection[str]],
 ) -> tuple[list[Fault], str]:
     """Diarize and write; return the recordings that failed, and what was found."""
-    inputs = open_inputs(run.files, run.tables, run.method.speakers)
     run = settle_system(run, inputs)
     folder = open_source(run.source)
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]

@@ -12,6 +12,7 @@ from ssahc.cli.audio_inputs import (
     AUDIO_CONFLICTS,
     AudioOptions,
     complete_options,
+    load_extractor,
     refuse_xvectors,
 )
 from ssahc.cli.extraction import extract_into
@@ -77,8 +78,11 @@ def command(
     given["audio"] = audio
     options = resolve(AudioOptions, given, config=config, displaces=AUDIO_CONFLICTS)
     stored = [] if config is None else [read_config(config, AudioOptions)]
-    options = complete_options(options, [*stored, given])
-    faults = extract_into(out_dir, options, running, device=device, resume=resume)
+    extractor = load_extractor(options, device)
+    options = complete_options(options, [*stored, given], extractor)
+    faults = extract_into(
+        out_dir, options, extractor, running, device=device, resume=resume
+    )
     seconds = time.monotonic() - start
     _logger.info(f"x-vectors are in {out_dir} after {seconds:.1f} s")
     sys.exit(1 if faults else 0)

@@ -1,20 +1,14 @@
 """The work of ``ssahc extract`` on recordings, in any process."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from ssahc.cli.runner import as_fault
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import Fault, Recording
-from ssahc.frontend.extraction import (
-    Audio,
-    ExtractionOptions,
-    energy_features,
-    extract_recording,
-)
+from ssahc.frontend.extraction import Audio, ExtractionOptions, extract_recording
 from ssahc.frontend.extractors import Extractor
-from ssahc.frontend.feature_options import MfccOptions
 from ssahc.runtime.device import Device
 
 
@@ -24,24 +18,25 @@ class ExtractTask:
 
     Parameters
     ----------
-    extractor : str
-        Name, or absolute path.
+    extractor : Extractor or str
+        Loaded, or its name or absolute path.
     device : Device
     options : ExtractionOptions
+    on_read : callable, optional
+        Told the seconds of audio that were read of a recording of known length; for
+        other processes there is none.
     """
 
-    extractor: str
+    extractor: Extractor | str
     device: Device
     options: ExtractionOptions
+    on_read: Callable[[float], None] | None = None
 
     @cached_property
-    def loaded(self) -> Extractor:
-        """The extractor; FormatError or UsageError if it cannot be used."""
+    def _loaded(self) -> Extractor:
+        if isinstance(self.extractor, Extractor):
+            return self.extractor
         return Extractor.load(self.extractor, device=self.device)
-
-    @cached_property
-    def _energy(self) -> MfccOptions:
-        return energy_features(self.loaded, Path(self.extractor))
 
     def __call__(self, batch: list[Audio]) -> list[Recording | Fault]:
         """Return the recordings, or what is wrong with them, in their order."""
@@ -49,6 +44,8 @@ class ExtractTask:
 
     def _extract(self, audio: Audio) -> Recording | Fault:
         try:
-            return extract_recording(audio, self.loaded, self.options, self._energy)
+            if self.on_read is None or audio.seconds is None:
+                return extract_recording(audio, self._loaded, self.options)
+            return extract_recording(audio, self._loaded, self.options, self.on_read)
         except (DataError, FormatError, MemoryError) as error:
             return as_fault(audio, error)

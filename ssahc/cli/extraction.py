@@ -12,7 +12,6 @@ from ssahc.cli.audio_inputs import (
     MODEL_FILES,
     AudioList,
     AudioOptions,
-    detects_by_energy,
     model_folder,
     open_audio,
     tell_resampling,
@@ -30,15 +29,15 @@ from ssahc.cli.resume import (
 from ssahc.cli.runner import (
     CONFIG,
     length_of,
+    meter,
     nothing_done,
     print_faults,
-    track,
     work_each,
 )
 from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.turns import measure_speech
 from ssahc.core.types import Fault, Recording
-from ssahc.frontend.silero import open_silero
+from ssahc.frontend.extractors import Extractor
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import UNFINISHED, clear_unfinished
 from ssahc.io.xvector_writer import FILES, write_xvector_dir
@@ -55,6 +54,7 @@ _logger = logging.getLogger("ssahc")
 def extract_into(
     out_dir: Path,
     options: AudioOptions,
+    extractor: Extractor,
     running: RunningOptions,
     *,
     device: Device = "auto",
@@ -63,18 +63,15 @@ def extract_into(
 ) -> list[Fault]:
     """Extract the x-vectors of all recordings; return those that failed, printed.
 
-    `resume` continues an interrupted run, or tries again what failed in a finished one;
-    a UsageError is raised if its options or inputs were others. `reuse` takes what a
-    finished run has left, but starts over if they were others. If there is nothing to
-    do, no file is touched.
+    Options are those that `complete_options` returns. `resume` continues an interrupted
+    run, or tries again what failed in a finished one; a UsageError is raised if its
+    options or inputs were others. `reuse` takes what a finished run has left, but
+    starts over if they were others. If there is nothing to do, no file is touched.
     """
-    if options.extractor is None:
-        raise AssertionError("complete_options asks for it")
-    task = ExtractTask(options.extractor, device, options.extraction)
-    # A model that cannot be used is named before anything is read.
-    rate = task.loaded.sample_rate
-    if options.extraction.vad == "silero" and options.segments is None:
-        open_silero()
+    # Other processes load the extractor themselves.
+    is_here = running.nj == 1 and running.dask is None
+    model = extractor if is_here else str(options.extractor)
+    task = ExtractTask(model, device, options.extraction)
     audio = open_audio(options)
     for name in (*_FILES, CONFIG):
         refuse_input(out_dir / name, audio.files, "choose another folder")
@@ -96,13 +93,7 @@ def extract_into(
         )
         print_faults(audio.faults, len(names) + len(audio.faults))
         return audio.faults
-    tell_resampling(audio.recordings, rate)
-    # Of a Kaldi model, it is what its recipe does.
-    if detects_by_energy(options) and model_folder(options) is None:
-        _logger.info(
-            "speech is detected by its energy, as for telephone calls; in rooms and "
-            "noise use --vad silero, or give --segments"
-        )
+    tell_resampling(audio.recordings, extractor.sample_rate)
     with work_folder(out_dir, _FILES, stale=find_stale) as folder:
         if is_interrupted(out_dir, resume=resume):
             check_same_run(folder, options, audio.files)
@@ -163,33 +154,38 @@ def _extract(
     if journal.done:
         _logger.info("already done: %s", counted(len(journal.done), "recording"))
     hours = {item.id: (item.seconds or 0) / 3600 for item in audio.recordings}
-
-    def hours_of(outcome: tuple[str, Recording] | Fault) -> float:
-        name = outcome.recording if isinstance(outcome, Fault) else outcome[0]
-        return hours.get(name, 0)
-
-    is_here = running.nj == 1 and running.dask is None
-    outcomes = work_each(
-        chain(audio.faults, waiting),
-        # Others load the extractor themselves.
-        task if is_here else replace(task),
-        running,
-        total=len(waiting),
-        # A recording is enough for a batch.
-        load=lambda item: 1.0,
-    )
-    total = sum(hours.values())
-    done = sum(hours[name] for name in journal.done)
+    total, done = sum(hours.values()), sum(hours[name] for name in journal.done)
     faults: list[Fault] = []
-    with closing(outcomes):
-        for outcome in track(
-            outcomes, total, "extracting", done=done, hours_of=hours_of
-        ):
-            if isinstance(outcome, Fault):
-                faults.append(outcome)
-            else:
-                journal.add(outcome[1])
-            del outcome
+    with meter(total, "extracting", done=done, in_hours=True) as advance:
+        # What is told of a recording while it is being read.
+        told = 0.0
+
+        def tell(seconds: float) -> None:
+            nonlocal told
+            told += seconds / 3600
+            advance(seconds / 3600)
+
+        is_elsewhere = isinstance(task.extractor, str)
+        outcomes = work_each(
+            chain(audio.faults, waiting),
+            task if is_elsewhere else replace(task, on_read=tell),
+            running,
+            total=len(waiting),
+            # A recording is enough for a batch.
+            load=lambda item: 1.0,
+        )
+        with closing(outcomes):
+            for outcome in outcomes:
+                if isinstance(outcome, Fault):
+                    faults.append(outcome)
+                    name = outcome.recording
+                else:
+                    name, recording = outcome
+                    journal.add(recording)
+                    del recording
+                del outcome
+                advance(hours.get(name, 0) - told)
+                told = 0.0
     print_faults(faults, len(hours) + len(audio.faults))
     if not journal.done:
         raise nothing_done()

@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -67,22 +67,27 @@ class RttmOptions(Options, group="Input and output"):
             )
 
 
-def track(
-    items: Iterable[T],
-    total: float,
-    what: str,
-    *,
-    done: float = 0,
-    hours_of: Callable[[T], float] | None = None,
-) -> Iterator[T]:
-    """Yield items and show progress: a bar on a terminal, else lines in the log.
+def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterator[T]:
+    """Yield items and show progress, as `meter` does."""
+    with meter(total, what, done=done) as advance:
+        for item in items:
+            yield item
+            # It may be large: it is not held while the next one is made.
+            del item
+            advance(1)
 
-    `total` includes the `done` items that an earlier run has finished. If `hours_of`
-    tells the hours of audio in an item, progress is in hours, as are `total` and
-    `done`.
+
+@contextmanager
+def meter(
+    total: float, what: str, *, done: float = 0, in_hours: bool = False
+) -> Iterator[Callable[[float], None]]:
+    """Show progress, a bar on a terminal and else lines in the log.
+
+    Yields a function that is called with what is newly done. All are numbers of items,
+    or hours of audio; `total` includes what was `done` by an earlier run.
     """
     if not sys.stderr.isatty():
-        yield from _log_progress(items, total, what, done, hours_of)
+        yield _log_progress(total, what, done, in_hours)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -95,58 +100,55 @@ def track(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        count = _count(done, total, hours_of, "/")
         task = progress.add_task(
             what,
             total=total,
             completed=done,  # type: ignore[arg-type]  # it takes fractions as well
-            count=count,
+            count=_count(done, total, in_hours, "/"),
             rate="",
         )
-        for item in items:
-            yield item
-            size = 1.0 if hours_of is None else hours_of(item)
+
+        def advance(size: float) -> None:
+            nonlocal done
             done += size
-            del item
             speed = progress.tasks[task].speed
-            rate = _rate(speed, hours_of) if speed else ""
-            count = _count(done, total, hours_of, "/")
+            rate = _rate(speed, in_hours) if speed else ""
+            count = _count(done, total, in_hours, "/")
             progress.update(task, advance=size, count=count, rate=rate)
+
+        yield advance
 
 
 def _log_progress(
-    items: Iterable[T],
-    total: float,
-    what: str,
-    done: float,
-    hours_of: Callable[[T], float] | None,
-) -> Iterator[T]:
+    total: float, what: str, done: float, in_hours: bool
+) -> Callable[[float], None]:
     start = said = time.monotonic()
     count = 0.0
-    # enumerate would hold on to the item while the next one is made.
-    for item in items:
-        yield item
-        count += 1.0 if hours_of is None else hours_of(item)
-        del item
+
+    def advance(size: float) -> None:
+        nonlocal said, count
+        count += size
         now = time.monotonic()
         if now - said < _SILENCE or count == 0:
-            continue
+            return
         said, rate = now, count / (now - start)
         left = timedelta(seconds=max(round((total - done - count) / rate), 0))
-        progress = _count(done + count, total, hours_of)
-        _logger.info("%s: %s, %s, %s left", what, progress, _rate(rate, hours_of), left)
+        progress = _count(done + count, total, in_hours)
+        _logger.info("%s: %s, %s, %s left", what, progress, _rate(rate, in_hours), left)
+
+    return advance
 
 
-def _count(done: float, total: float, hours_of: object, of: str = " of ") -> str:
-    if hours_of is None:
-        return f"{done:.0f}{of}{total:.0f}"
-    return f"{done:.2f}{of}{total:.2f} h of audio"
+def _count(done: float, total: float, in_hours: bool, of: str = " of ") -> str:
+    if in_hours:
+        return f"{done:.2f}{of}{total:.2f} h of audio"
+    return f"{done:.0f}{of}{total:.0f}"
 
 
-def _rate(per_second: float, hours_of: object) -> str:
-    if hours_of is None:
-        return f"{per_second:.1f}/s"
-    return f"{3600 * per_second:.0f} times real time"
+def _rate(per_second: float, in_hours: bool) -> str:
+    if in_hours:
+        return f"{3600 * per_second:.0f} times real time"
+    return f"{per_second:.1f}/s"
 
 
 def work_each(

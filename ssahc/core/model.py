@@ -31,6 +31,19 @@ def transform_dim(transform: FloatArray, dim: int | None) -> int:
     return rows if columns == rows + 1 else columns
 
 
+def input_dims(model: Model, dim: int) -> dict[str, int]:
+    """Return the dimensions of the x-vectors that a mean and a transform are for.
+
+    `dim` is that of the x-vectors at hand; see `transform_dim`.
+    """
+    dims = {}
+    if model.mean is not None:
+        dims["mean"] = len(model.mean)
+    if model.transform is not None:
+        dims["transform"] = transform_dim(model.transform, dim)
+    return dims
+
+
 def find_mismatches(model: Model) -> Iterator[tuple[str, int, str, int]]:
     """Yield a part and its dimension, and one it does not fit and the dimension there.
 

@@ -1,7 +1,7 @@
 """From an audio file to the windows of a recording and their embeddings."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,6 +20,7 @@ from ssahc.frontend.silero import (
     FRAME_SHIFT,
     RATE,
     SileroOptions,
+    has_silero,
     silero_vad,
 )
 from ssahc.frontend.vad import (
@@ -29,6 +30,7 @@ from ssahc.frontend.vad import (
     speech_regions,
 )
 from ssahc.frontend.windows import (
+    OVERSHOOT,
     WindowOptions,
     frame_ranges,
     uniform_windows,
@@ -36,12 +38,8 @@ from ssahc.frontend.windows import (
 )
 from ssahc.io.audio import audio_blocks, inspect_audio
 from ssahc.io.audio_list import AudioRecording, list_audio
-from ssahc.io.kaldi_conf import read_conf
 from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 
-# Seconds by which a region may end after the audio, as in Kaldi's extract-segments.
-_OVERSHOOT = 0.5
-_ENDLESS = 1 << 40
 # Options that decide how much is taken for speech.
 _THRESHOLDS = {"energy": "--vad-energy-threshold", "silero": "--silero-threshold"}
 
@@ -54,33 +52,56 @@ class ExtractionOptions(Options, group="Audio"):
     ----------
     windows : WindowOptions
     vad : str
-        How speech is detected: by its energy, as in Kaldi, or by silero-vad.
+        How speech is detected: by its energy, as in Kaldi, or by silero-vad. auto: by
+        silero-vad if that is installed and the extractor is no Kaldi model.
     energy : EnergyVadOptions
     silero : SileroOptions
     regions : RegionOptions
     """
 
     windows: WindowOptions = field(default_factory=WindowOptions)
-    vad: Literal["energy", "silero"] = "energy"
+    vad: Literal["auto", "energy", "silero"] = "auto"
     energy: EnergyVadOptions = field(default_factory=EnergyVadOptions)
     silero: SileroOptions = field(default_factory=SileroOptions)
     regions: RegionOptions = field(default_factory=RegionOptions)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unused = self.energy if self.vad == "silero" else self.silero
-        for option in changed_fields(unused):
-            if self.vad == "silero":
-                raise UsageError(f"--vad silero does not use {option}; leave it out")
+        if self.vad == "auto":
+            return
+        other = "energy" if self.vad == "silero" else "silero"
+        for option in changed_fields(getattr(self, other)):
             raise UsageError(
-                f"{option} needs --vad silero; give that as well, or leave it out"
+                f"--vad {self.vad} does not use {option}; leave it out, or give --vad "
+                f"{other}"
             )
 
     def detection(self) -> list[str]:
         """Return the flags of what is set for the detection of speech."""
-        vad = [] if self.vad == "energy" else ["--vad"]
+        vad = [] if self.vad == "auto" else ["--vad"]
         parts = (self.energy, self.silero, self.regions)
         return vad + [option for part in parts for option in changed_fields(part)]
+
+
+def settle_detection(
+    options: ExtractionOptions, extractor: Extractor
+) -> ExtractionOptions:
+    """Return options in which the way of detecting speech is decided.
+
+    For Kaldi models it is that by energy, with their ``vad.conf`` unless options of it
+    are set, and for others silero-vad if that is installed.
+
+    Raises
+    ------
+    UsageError
+        If options are set that this way does not use.
+    """
+    vad, energy = options.vad, options.energy
+    if vad == "auto":
+        vad = "silero" if extractor.vad is None and has_silero() else "energy"
+    if vad == "energy" and not changed_fields(energy):
+        energy = extractor.vad or energy
+    return replace(options, vad=vad, energy=energy)
 
 
 class Audio(NamedTuple):
@@ -102,8 +123,8 @@ class Audio(NamedTuple):
 def extract_recording(
     audio: Audio,
     extractor: Extractor,
-    options: ExtractionOptions = ExtractionOptions(),
-    energy: MfccOptions | None = None,
+    options: ExtractionOptions,
+    on_read: Callable[[float], None] = lambda seconds: None,
 ) -> Recording:
     """Return the windows of a recording and their embeddings.
 
@@ -115,8 +136,9 @@ def extract_recording(
     audio : Audio
     extractor : Extractor
     options : ExtractionOptions
-    energy : MfccOptions, optional
-        Features that speech is detected by; see `energy_features`.
+        Those that `settle_detection` returns.
+    on_read : callable
+        Told the seconds of every block of audio that windows are embedded of.
 
     Raises
     ------
@@ -126,7 +148,7 @@ def extract_recording(
         If the file cannot be read to the end of the speech.
     """
     if audio.speech is None:
-        regions = detect_speech(audio, options, energy or energy_features(extractor))
+        regions = detect_speech(audio, options, energy_features(extractor))
         speech = unite_spans(audio.id, map(tuple, regions.tolist()))
         if not speech:
             raise _no_speech(audio, options)
@@ -137,7 +159,8 @@ def extract_recording(
         raise DataError(
             f"{audio.path}: all speech is shorter than a frame, or --min-segment"
         )
-    samples = _samples(audio, extractor.sample_rate)
+    rate = extractor.sample_rate
+    samples = _samples(audio, rate, lambda count: on_read(count / rate))
     embeddings = extractor.embed(samples, windows)
     return Recording.from_arrays(audio.id, embeddings, windows, names)
 
@@ -159,12 +182,11 @@ def extract_audio(
     extractor : Extractor
     segments : (N, 2) array, Path or str, optional
         Regions of speech in seconds, or a file of them: RTTM, UEM, or Kaldi's
-        ``segments``. By default detected by their energy.
+        ``segments``. By default they are detected.
     channel : int, optional
         Counted from 1; by default the mean of all.
     options : ExtractionOptions
-        How speech is detected and cut into windows; a model folder's ``vad.conf`` is
-        not read.
+        How speech is detected and cut into windows; see `settle_detection`.
 
     Raises
     ------
@@ -172,6 +194,8 @@ def extract_audio(
         If there is no speech, or a region reaches beyond the audio.
     FormatError
         If a file is missing, damaged or of another kind.
+    UsageError
+        If options are set that have no effect, or silero-vad is not installed.
     """
     recording, *others = list_audio(Path(path))
     if others:
@@ -180,7 +204,9 @@ def extract_audio(
             "by one"
         )
     audio = inspect_recording(recording, channel)
-    if segments is not None:
+    if segments is None:
+        options = settle_detection(options, extractor)
+    else:
         audio = audio._replace(speech=_take_regions(segments, recording.id))
     return extract_recording(audio, extractor, options)
 
@@ -219,15 +245,14 @@ def _take_regions(
     return unite_spans(recording, map(tuple, times.tolist()))
 
 
-def energy_features(extractor: Extractor, folder: Path | None = None) -> MfccOptions:
+def energy_features(extractor: Extractor) -> MfccOptions:
     """Return the features that speech is detected by.
 
     They are those of the model folder's ``mfcc.conf``, as in Kaldi's recipes, and
     Kaldi's default at the rate of the extractor if it has none.
     """
-    if folder is not None and (folder / "mfcc.conf").exists():
-        return read_conf(folder / "mfcc.conf", MfccOptions)
-    return MfccOptions(sample_frequency=extractor.sample_rate, snip_edges=False)
+    default = MfccOptions(sample_frequency=extractor.sample_rate, snip_edges=False)
+    return extractor.mfcc or default
 
 
 def detect_speech(
@@ -261,9 +286,13 @@ def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
     )
 
 
-def _samples(audio: Audio, rate: int) -> Iterator[Float32Array]:
+def _samples(
+    audio: Audio, rate: int, on_read: Callable[[int], None] = lambda count: None
+) -> Iterator[Float32Array]:
     blocks = audio_blocks(audio.path, channel=audio.channel)
-    return resample_blocks(blocks, audio.sample_rate, rate)
+    for block in resample_blocks(blocks, audio.sample_rate, rate):
+        yield block
+        on_read(len(block))
 
 
 def _within(audio: Audio, speech: Sequence[SpeechRegion]) -> list[SpeechRegion]:
@@ -271,7 +300,7 @@ def _within(audio: Audio, speech: Sequence[SpeechRegion]) -> list[SpeechRegion]:
     regions = []
     for region in speech:
         end = region.end if audio.seconds is None else min(region.end, audio.seconds)
-        if region.end - end > _OVERSHOOT or region.start >= end:
+        if region.end - end > OVERSHOOT or region.start >= end:
             verb = "lies" if region.start >= end else "reaches"
             raise DataError(
                 f"region {region.name!r} ({region.start:g}-{region.end:g} s) {verb} "
@@ -289,6 +318,6 @@ def _cut(
     names = [name for region in speech for name in window_names(*region, options)]
     times = [uniform_windows(start, end, options) for _, start, end in speech]
     windows = np.concatenate(times)
-    frames = frame_ranges(windows, extractor.frame_shift, _ENDLESS)
+    frames = frame_ranges(windows, extractor.frame_shift)
     has_frame = frames[:, 0] < frames[:, 1] - extractor.overhang
     return [names[row] for row in np.flatnonzero(has_frame)], windows[has_frame]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 _WEIGHTS = "data/silero_vad_16k_sequence.onnx"
-_INSTALL = "pip install 'ssahc[vad]'"
+INSTALL = "pip install 'ssahc[vad]'"
 # Hz that the network takes, and seconds of a frame.
 RATE = 16000
 FRAME_SHIFT = 0.032
@@ -47,20 +47,31 @@ class SileroOptions(Options, group="Audio"):
     silero_threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.2
 
 
+def has_silero() -> bool:
+    """Whether the packages that speech detection by silero-vad needs are installed."""
+    return bool(_find_weights() and find_spec("onnxruntime"))
+
+
+def _find_weights() -> Path | None:
+    spec = find_spec("silero_vad")
+    for folder in (spec and spec.submodule_search_locations) or []:
+        if (path := Path(folder) / _WEIGHTS).is_file():
+            return path
+    return None
+
+
 def open_silero() -> "InferenceSession":
     """Load the network; UsageError if a package is not installed."""
-    spec = find_spec("silero_vad")
-    folders = (spec and spec.submodule_search_locations) or []
-    paths = [Path(folder) / _WEIGHTS for folder in folders]
+    weights = _find_weights()
     try:
         import onnxruntime
     except ImportError as error:
-        raise UsageError(f"--vad silero needs onnxruntime: {_INSTALL}") from error
-    if not any(path.is_file() for path in paths):
-        raise UsageError(f"--vad silero needs the weights of silero-vad: {_INSTALL}")
+        raise UsageError(f"--vad silero needs onnxruntime: {INSTALL}") from error
+    if weights is None:
+        raise UsageError(f"--vad silero needs the weights of silero-vad: {INSTALL}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(paths[0]), options)
+    return onnxruntime.InferenceSession(str(weights), options)
 
 
 def silero_vad(

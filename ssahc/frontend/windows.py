@@ -11,6 +11,10 @@ from ssahc.core.options import Options
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.core.validation import Interval
 
+# Seconds by which speech may be said to end after the audio, as in Kaldi's
+# extract-segments.
+OVERSHOOT = 0.5
+
 
 @dataclass(frozen=True)
 class WindowOptions(Options, group="Audio"):
@@ -116,13 +120,16 @@ def _cut(
         yield first, last, times
 
 
-def frame_ranges(windows: FloatArray, frame_shift: float, num_frames: int) -> IntArray:
+def frame_ranges(
+    windows: FloatArray, frame_shift: float, num_frames: int | None = None
+) -> IntArray:
     """Return ranges [first, end) of the frames in windows (N, 2), in seconds.
 
     Kaldi's ``subsegment_data_dir.sh`` and ``fix_subsegment_feats.pl``. A window that
-    starts behind the last frame has an empty range.
+    starts behind the last frame has an empty range, if it is known how many there are.
     """
     first = (windows[:, 0] / frame_shift + 0.5).astype(np.int64)
     end = (windows[:, 1] / frame_shift - 0.5).astype(np.int64) + 1
-    end = np.minimum(end, num_frames)
+    if num_frames is not None:
+        end = np.minimum(end, num_frames)
     return np.column_stack([np.minimum(first, end), end])

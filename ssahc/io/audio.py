@@ -38,6 +38,8 @@ _LONGEST_SECONDS = 1e8
 _WRONG_LENGTH = re.compile(
     r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
+# What it says of an OGG file whose last page is incomplete.
+_CUT_OGG = "Ogg: Junk after the last page"
 _SPHERE_COUNT = re.compile(rb"^sample_count -i (\d+)$", re.MULTILINE)
 _NOTHING = "holds no samples; record, copy or convert it again"
 
@@ -169,6 +171,12 @@ def _check_header(
         if not _is_placeholder(int(said)) and int(found) > 0:
             expected = max(expected, file.frames * int(said) // int(found))
     _refuse_truncated(expected, file.frames, file.samplerate, path)
+    if _CUT_OGG in file.extra_info:
+        raise FormatError(
+            f"truncated: only {file.frames / file.samplerate:.1f} s are there; copy it "
+            "again, or convert what is left with ffmpeg -i IN OUT.wav",
+            path=path,
+        )
 
 
 def _is_placeholder(size: int) -> bool:

@@ -58,6 +58,20 @@ def read_conf(path: Path | str, options_class: type[T]) -> T:
         raise FormatError(str(error), path=path, line=line_of) from error
 
 
+def find_conf(folder: Path, *names: str) -> Path | None:
+    """Return the first of these conf files that a model folder has; None if none.
+
+    For a model in Kaldi's place, ``RECIPE/exp/MODEL``, files that it does not have are
+    looked for in ``RECIPE/conf``.
+    """
+    place = folder.absolute()
+    places = [folder]
+    if place.parent.name == "exp":
+        places.append(place.parent.parent / "conf")
+    paths = [place / name for place in places for name in names]
+    return next((path for path in paths if path.exists()), None)
+
+
 def _split(text: str) -> tuple[str, str]:
     if not text.startswith("--"):
         raise ValueError(

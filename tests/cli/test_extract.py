@@ -3,6 +3,7 @@
 import re
 import shutil
 import struct
+from itertools import count
 
 import fault_table
 import numpy as np
@@ -12,48 +13,9 @@ from kaldi_tables import read_table
 
 import ssahc
 from ssahc.cli.extract_journal import ExtractJournal
-from ssahc.core.types import Model, Plda
-from ssahc.frontend.extractors.installed import INSTALLABLE
-from ssahc.io.model import write_model_dir
 
 RATE = 8000
 PAGE = fault_table.PAGE["Audio"]
-
-
-@pytest.fixture(scope="module")
-def model_folder(golden, tmp_path_factory):
-    """A Kaldi model folder with a tiny network."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    home = golden / "frontend"
-    shutil.copytree(home / "model" / "tiny", folder)
-    shutil.copy(home / "conf" / "mfcc_8k.conf", folder / "mfcc.conf")
-    shutil.copy(home / "conf" / "vad.conf", folder)
-    (folder / "min_chunk_size").write_text("20\n")
-    (folder / "max_chunk_size").write_text("400\n")
-    return folder
-
-
-@pytest.fixture
-def calls(golden, tmp_path, monkeypatch):
-    """Three recordings of 6 s in a folder."""
-    monkeypatch.chdir(tmp_path)
-    samples, _ = soundfile.read(golden / "frontend/wav/trn06-8k.wav", dtype="int16")
-    (tmp_path / "calls").mkdir()
-    for number in range(3):
-        part = samples[6 * RATE * number :][: 6 * RATE]
-        soundfile.write(f"calls/call{number}.wav", part, RATE)
-    return tmp_path / "calls"
-
-
-@pytest.fixture
-def extract(ssahc_here, model_folder):
-    def run(audio, out, *options, extractor=model_folder):
-        result = ssahc_here("extract", audio, out, "--extractor", extractor, *options)
-        assert "Traceback" not in result.stderr
-        assert result.stdout == ""
-        return result.returncode, result.stderr
-
-    return run
 
 
 def contents(folder):
@@ -139,6 +101,15 @@ def test_a_killed_run_resumes_to_the_same_files_whatever_the_jobs(
     assert (out / "xvector.ark").stat().st_mtime_ns == before
 
 
+def test_progress_goes_on_within_a_recording(golden, tmp_path, extract, monkeypatch):
+    clock = count(0, 40)
+    monkeypatch.setattr("ssahc.cli.runner.time.monotonic", lambda: next(clock))
+    # Of 20 s, in blocks of 8 s.
+    status, said = extract(golden / "frontend" / "wav" / "trn06-8k.wav", tmp_path / "x")
+    lines = re.findall(r"extracting: (\S+) of 0.01 h of audio", said)
+    assert (status, lines) == (0, ["0.00", "0.00", "0.01", "0.01"])
+
+
 def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
     good = (calls / "call0.wav").read_bytes()
     (calls / "cut.wav").write_bytes(good[:50000])
@@ -152,11 +123,14 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
     soundfile.write(calls / "silent.wav", np.zeros(RATE), RATE)
     soundfile.write(calls / "stereo.wav", np.zeros((RATE, 2)), RATE)
     samples = soundfile.read(calls / "call0.wav", dtype="float32")[0]
+    soundfile.write(calls / "torn.ogg", samples, RATE)
+    (calls / "torn.ogg").write_bytes((calls / "torn.ogg").read_bytes()[:-99])
     samples[RATE] = np.nan
     soundfile.write(calls / "nan.wav", samples, RATE, subtype="FLOAT")
     status, said = extract(calls, "x")
     faults = {
         "cut": "audio that was cut off",
+        "torn": "an OGG file that was cut off",
         "empty": "an empty file",
         "video": "a video, or another kind of file",
         "day": "a header of 24 h before 1 s of audio",
@@ -171,7 +145,7 @@ def test_bad_audio_is_named_and_the_others_are_done(calls, extract):
         (error,) = (line for line in errors if f"recording {name!r}" in line)
         assert PAGE[fault].is_said_in(error), error
     assert status == 1
-    assert "extracted 3 of 11 recordings" in said
+    assert "extracted 3 of 12 recordings" in said
     tables = (calls.parent / "x" / "spk2utt").read_text().splitlines()
     assert [line.split()[0] for line in tables] == ["call0", "call1", "call2"]
 
@@ -255,7 +229,7 @@ def test_a_plda_without_its_mean_is_told_what_to_add(calls, extract, model_folde
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        ("--silero-threshold 0.3", "--silero-threshold needs --vad silero"),
+        ("--silero-threshold 0.3", "does not use --silero-threshold"),
         (
             "--vad silero --vad-energy-threshold 3",
             "--vad silero does not use --vad-energy-threshold",
@@ -295,124 +269,3 @@ def test_nothing_of_others_is_overwritten(calls, extract):
     assert (status, "no completed run of ssahc extract wrote" in said) == (2, True)
     assert extract(calls, "x")[0] == extract(calls, "x", "--window", 2)[0] == 0
     assert "window = 2.0" in (calls.parent / "x" / "config.toml").read_text()
-
-
-# ---- diarizing audio ---------------------------------------------------------------
-
-
-def test_audio_is_diarized_in_one_go(calls, extract, ssahc_here, model_folder):
-    assert extract(calls, "x")[0] == 0
-    assert ssahc_here("diarize", "x", "two").returncode == 0
-    (calls / "empty.wav").touch()
-    command = ("diarize", calls, "one", "--extractor", model_folder)
-    done = ssahc_here(*command)
-    assert done.returncode == 1
-    assert "recording 'empty'" in done.stderr
-    one, two = (calls.parent / name for name in ("one", "two"))
-    assert (one / "rttm").read_bytes() == (two / "rttm").read_bytes()
-    assert contents(one / "xvectors").keys() == contents(calls.parent / "x").keys()
-    # X-vectors are taken again, and extracted anew if other ones are wanted.
-    before = (one / "xvectors" / "xvector.ark").stat().st_mtime_ns
-    done = ssahc_here(*command, "--num-speakers", 2)
-    assert "one/xvectors has the x-vectors of 3 recordings" in done.stderr
-    assert (one / "xvectors" / "xvector.ark").stat().st_mtime_ns == before
-    assert "extracted 3 of 4" in ssahc_here(*command, "--window", 2).stderr
-    assert (one / "xvectors" / "xvector.ark").stat().st_mtime_ns > before
-
-
-def test_the_model_beside_the_network_is_used(
-    calls, ssahc_here, model_folder, tmp_path
-):
-    folder = tmp_path / "model"
-    shutil.copytree(model_folder, folder)
-    plda = Plda(np.zeros(12), np.eye(12), np.linspace(9, 0.5, 12))
-    write_model_dir(folder, Model(np.zeros(12), np.eye(12), plda))
-    command = ("diarize", calls, "out", "--extractor", folder)
-    assert ssahc_here(*command).returncode == 0
-    out = calls.parent / "out"
-    for name in ("mean.vec", "transform.mat", "plda"):
-        path = out / "xvectors" / name
-        assert path.read_bytes() == (folder / name).read_bytes()
-    assert 'system = "ssahc+plda"' in (out / "config.toml").read_text()
-    assert not (out / "learned_model").exists()
-    # It is no longer there after a run by a model without one.
-    assert ssahc_here(*command[:-1], model_folder).returncode == 0
-    assert not (out / "xvectors" / "plda").exists()
-    assert (out / "learned_model" / "plda").exists()
-
-
-def test_a_stopped_run_over_audio_resumes(calls, ssahc_here, model_folder, monkeypatch):
-    command = ("diarize", calls, "out", "--extractor", model_folder)
-
-    def stop(self, recording):
-        add(self, recording)
-        raise KeyboardInterrupt
-
-    add = ExtractJournal.add
-    with monkeypatch.context() as patch:
-        patch.setattr(ExtractJournal, "add", stop)
-        assert ssahc_here(*command).returncode == 130
-    assert "continue it with --resume" in ssahc_here(*command).stderr
-    assert ssahc_here(*command, "--resume").returncode == 0
-    assert len((calls.parent / "out" / "xvectors" / "spk2utt").read_text().split()) > 6
-    assert ssahc_here(*command, "--resume").returncode == 0
-    done = ssahc_here(*command, "--resume", "--window", 2)
-    assert (done.returncode, "window was 1.5" in done.stderr) == (2, True)
-
-
-def test_audio_without_an_extractor_is_told_what_to_type(
-    calls, ssahc_here, model_folder
-):
-    (calls.parent / "two.scp").write_text("a calls/call0.wav\nb calls/call1.wav\n")
-    for audio in ("calls/call0.wav", "calls", "two.scp"):
-        done = ssahc_here("diarize", audio, "out")
-        assert done.returncode == 2
-        assert (
-            f"{audio}: is audio, which needs an extractor: --extractor" in done.stderr
-        )
-    for words, fault in (
-        (("gone.wav", "out"), "gone.wav: no such file or folder"),
-        (("x", "out", "--window", 2), "--window is for audio"),
-        (("x", "out", "--extractor", model_folder), "holds x-vectors, not audio"),
-        (("calls", "calls", "--extractor", model_folder), "holds the audio"),
-    ):
-        (calls.parent / "x").mkdir(exist_ok=True)
-        (calls.parent / "x" / "xvector.scp").touch()
-        done = ssahc_here("diarize", *words)
-        assert (done.returncode, fault in done.stderr) == (2, True), done.stderr
-
-
-def test_models_are_listed_with_the_command_that_installs_them(ssahc_here):
-    done = ssahc_here("models")
-    assert done.returncode == 0
-    for model in INSTALLABLE.values():
-        assert model.install in done.stdout
-
-
-def test_python_gives_what_the_command_line_gives(calls, ssahc_here, model_folder):
-    path = calls / "call1.wav"
-    extractor = ssahc.Extractor.load(model_folder)
-    # Options of vad.conf are for the command line.
-    options = ("--vad-energy-threshold", 5, "--vad-frames-context", 0)
-    options += ("--vad-proportion-threshold", 0.6, "--num-speakers", 2)
-    done = ssahc_here("diarize", path, "out", "--extractor", model_folder, *options)
-    assert done.returncode == 0
-    found = ssahc.diarize_audio(path, extractor, num_speakers=2)
-    ssahc.write_rttm("rttm", found)
-    rttm = (calls.parent / "out" / "rttm").read_bytes()
-    assert (calls.parent / "rttm").read_bytes() == rttm
-    halves = ssahc.diarize_audio(path, extractor, segments=[[0, 2], [4, 6]])
-    assert halves.turns[-1].end == 6
-    (calls.parent / "call1.rttm").write_bytes(rttm)
-    again = ssahc.extract_audio(path, extractor, segments="call1.rttm")
-    assert again.id == "call1"
-    with pytest.raises(ssahc.DataError, match="expected one recording, found 3"):
-        ssahc.diarize_audio(calls, extractor)
-
-
-@pytest.mark.parametrize(
-    "regions", [[[0, 2], [np.nan, 4]], [[5, 1]], [], [[0, np.inf]]]
-)
-def test_regions_that_are_none_are_refused(calls, model_folder, regions):
-    with pytest.raises(ssahc.DataError, match="expected"):
-        ssahc.diarize_audio(calls / "call0.wav", model_folder, segments=regions)

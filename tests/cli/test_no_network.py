@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import ssahc
@@ -19,6 +20,9 @@ WATCHED = Path(__file__).parents[1] / "watched"
 
 # All verbs but demo, which calls others of these, on every way to learn and to draw.
 RUNS = """\
+models
+extract call.wav x --extractor tiny
+import e.npz imported
 simulate c --recordings 2 --duration 40 --max-speakers 3 --dim 12 --train-speakers 40
 check c/a --model-dir c/model/b
 diarize c/a out --model-dir c/model/b --write-scores
@@ -90,10 +94,20 @@ def of_kind(notes, kind):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, model_folder, golden):
     """All verbs, run one after the other in one process and its workers."""
-    commands = json.dumps([line.split() for line in RUNS.splitlines()])
-    run = watch(CODE, commands, folder=tmp_path_factory.mktemp("watched"))
+    folder = tmp_path_factory.mktemp("watched")
+    inputs = {
+        "call.wav": golden / "frontend" / "wav" / "trn06-8k.wav",
+        "tiny": model_folder,
+        "e.npz": folder / "e.npz",
+    }
+    np.savez(folder / "e.npz", xvectors=np.eye(2), segments=[[0, 1], [1, 2]])
+    commands = [
+        [str(inputs.get(word, word)) for word in line.split()]
+        for line in RUNS.splitlines()
+    ]
+    run = watch(CODE, json.dumps(commands), folder=folder)
     assert run.done.returncode == 0, run.done.stderr
     return run
 
@@ -137,7 +151,7 @@ def test_files_are_written_in_the_output_folder_and_in_caches_alone(run):
                 assert path.is_relative_to(PACKAGE) or path.is_relative_to(sys.prefix)
     names = {path.name for path in run.work.iterdir()}
     assert names == {
-        *("c", "out", "jobs", "ahc", "tuned", "fitted", "metric"),
+        *("x", "imported", "c", "out", "jobs", "ahc", "tuned", "fitted", "metric"),
         *("affinity.svg", "timeline.png"),
     }
     assert not [path for path in run.temporary.rglob("*") if path.is_file()]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ssahc.cli.runner import track
+from ssahc.cli.runner import meter, track
 
 
 @pytest.mark.parametrize("where", ["--nj", "--dask"])
@@ -70,8 +70,9 @@ def test_progress_of_audio_is_in_hours(caplog, monkeypatch):
     caplog.set_level("INFO", "ssahc")
     seconds = iter(range(0, 400, 36))
     monkeypatch.setattr("ssahc.cli.runner.time.monotonic", lambda: next(seconds))
-    hours = {"total": 2.0, "done": 0.5, "hours_of": lambda item: item}
-    list(track([0.5, 1.0], what="extracting", **hours))
+    with meter(2.0, "extracting", done=0.5, in_hours=True) as advance:
+        advance(0.5)
+        advance(1.0)
     assert caplog.messages == [
         "extracting: 1.00 of 2.00 h of audio, 50 times real time, 0:01:12 left",
         "extracting: 2.00 of 2.00 h of audio, 75 times real time, 0:00:00 left",

@@ -113,6 +113,10 @@ FAULTS = {
         lambda f: damaged(f, "x.mp3", lambda d: d[: len(d) // 2]),
         "its header says 3.0 s",
     ),
+    "ogg without its end": (
+        lambda f: damaged(f, "x.ogg", lambda d: d[:-99]),
+        "truncated: only ",
+    ),
     "shortened sph": (
         lambda f: damaged(
             f, "x.sph", lambda d: d.replace(b"-s3 pcm", b"-s3 xyz"), format="NIST"

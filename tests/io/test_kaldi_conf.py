@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from ssahc.core.errors import FormatError
 from ssahc.frontend.features import FbankOptions, MfccOptions
-from ssahc.io.kaldi_conf import read_conf
+from ssahc.io.kaldi_conf import find_conf, read_conf
 
 
 @pytest.fixture
@@ -20,6 +22,21 @@ def test_conf_of_a_recipe(golden):
     ) == MfccOptions(
         sample_frequency=8000, high_freq=3700, num_ceps=23, snip_edges=False
     )
+
+
+def test_conf_files_are_those_of_the_model_or_its_recipe(tmp_path, monkeypatch):
+    model, elsewhere = tmp_path / "exp" / "model", tmp_path / "other" / "model"
+    for folder in (model, elsewhere, tmp_path / "conf"):
+        folder.mkdir(parents=True)
+    recipes = tmp_path / "conf" / "mfcc.conf"
+    recipes.touch()
+    assert find_conf(model, "mfcc.conf", "fbank.conf") == recipes
+    assert find_conf(elsewhere, "mfcc.conf") is None
+    assert find_conf(model, "vad.conf") is None
+    monkeypatch.chdir(model)
+    assert find_conf(Path(), "mfcc.conf") == recipes
+    (model / "fbank.conf").touch()
+    assert find_conf(model, "mfcc.conf", "fbank.conf") == model / "fbank.conf"
 
 
 def test_forms_that_kaldi_accepts(conf):

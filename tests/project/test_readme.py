@@ -92,7 +92,9 @@ def test_commands_of_the_readme_run(tmp_path, monkeypatch):
 def is_installed(command):
     """Whether the extractor that a command needs, if any, is there."""
     _, _, name = command.partition("--extractor ")
-    return not name or INSTALLABLE[name].find_weights() is not None
+    # Of another's recording, which has a test of its own.
+    is_demo = command == "ssahc demo --audio"
+    return not is_demo and (not name or INSTALLABLE[name].find_weights() is not None)
 
 
 def test_commands_of_the_documentation_run(tmp_path, monkeypatch):

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from base64 import b64decode
 from hashlib import sha256
-from html.parser import HTMLParser
 
 import pytest
 from click.testing import CliRunner
+from html_page import Page
 
 import ssahc as package
 from ssahc.cli import cli
@@ -31,30 +31,6 @@ from ssahc.scoring.regions import ScoringOptions
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 HOSTILE = "<script>alert('x')</script>"
-
-
-class Page(HTMLParser):
-    """Tags, ids, links and images of a page, and its recordings in table order."""
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.tags, self.ids, self.links, self.images, self.order = [], [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.tags.append(tag)
-        if "id" in attributes:
-            self.ids.append(attributes["id"])
-        if tag == "a":
-            self.links.append(attributes["href"])
-        if tag == "img":
-            self.images.append(attributes["src"])
-
-    def handle_data(self, data):
-        in_link = self.tags and self.tags[-1] == "a" and self.links[-1] != "#top"
-        if in_link and data.strip():
-            self.order.append(data.strip())
 
 
 def make_report(**changes):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares the CALLHOME part of the NIST Speaker Recognition Evaluation 2000
-# (LDC2001S97): Kaldi data folders of its two halves. Needs Kaldi's utils in the working
-# directory; the speech must be bought from the LDC.
+# (LDC2001S97): Kaldi data folders of its two halves. The speech must be bought from the
+# LDC.
 
 # Begin configuration section.
 key=
@@ -11,8 +11,9 @@ key_url=https://www.openslr.org/resources/10/sre2000-key.tar.gz
 help_message="Usage: $0 [options] <LDC2001S97-dir> <data-dir>
 
 Makes <data-dir>/callhome1 and callhome2, 250 recordings each, with wav.scp, segments
-(speech as marked by hand), utt2spk and spk2utt (\"speaker\" = recording), ref.rttm and
-reco2num_spk. The halves are those of Kaldi's recipe, and of its public models.
+(speech as marked by hand), ref.rttm and reco2num_spk. The halves are those of Kaldi's
+recipe, and of its public models. Speech files that are compressed by shorten become WAV
+files in <data-dir>/local/wav, for which it takes the LDC's program sph2pipe.
 
 e.g.: $0 /corpora/LDC2001S97 data
       $0 --key /corpora/sre2000-key /corpora/LDC2001S97 data
@@ -34,8 +35,6 @@ data=$2
 export LC_ALL=C
 
 [[ -d $corpus ]] || { echo "$0: no such folder: $corpus" >&2; exit 1; }
-[[ -f utils/shuffle_list.pl ]] \
-  || { echo "$0: no utils/shuffle_list.pl; link Kaldi's utils to $PWD" >&2; exit 1; }
 mkdir -p "$data/local"
 
 # The LDC's discs hold the speech alone. Who speaks when is in the key.
@@ -53,12 +52,6 @@ done
 # recording, path: all speech files of the discs, however these are laid out.
 find -L "$corpus" -name '*.sph' | awk -F / '{ name = $NF; sub(/\.sph$/, "", name)
   if (!seen[name]++) print name, $0 }' | sort > "$data/local/sph"
-# In wav.scp they stand between quotes, in commands that Kaldi has a shell run.
-if grep -q \' "$data/local/sph"; then
-  echo "$0: a path has a quote in it: $(grep -m 1 \' "$data/local/sph"); link $corpus to" \
-    "another name, or rename the file" >&2
-  exit 1
-fi
 awk '{ print $1 }' "$key/reco2num" | sort -u > "$data/local/recordings"
 cut -d ' ' -f 1 "$data/local/sph" | comm -23 "$data/local/recordings" - \
   > "$data/local/missing"
@@ -73,22 +66,45 @@ select_lines() {
   awk -v field="$1" 'NR == FNR { wanted[$1]; next } $field in wanted' "$2" "$3"
 }
 
-# Kaldi's seeded shuffle makes these halves, and no other will do: each half's PLDA and
-# whitening are for use on the other one, which they must not have seen.
-half=1
-while read -r count; do
+# soundfile reads SPHERE, but not what is compressed in it.
+wav=$data/local/wav
+while read -r name file; do
+  if head -c 1024 "$file" | grep -aq '^sample_coding .*shorten'; then
+    if ! command -v sph2pipe > /dev/null; then
+      echo "$0: $file is compressed by shorten; compile the LDC's sph2pipe (its SPHERE" \
+        "conversion tools) and put it on the path" >&2
+      exit 1
+    fi
+    mkdir -p "$wav"
+    if [[ ! -s $wav/$name.wav ]]; then
+      sph2pipe -f wav -p "$file" "$wav/.$name.new"
+      mv "$wav/.$name.new" "$wav/$name.wav"
+    fi
+    file=$wav/$name.wav
+  fi
+  echo "$name $file"
+done < <(select_lines 1 "$data/local/recordings" "$data/local/sph") > "$data/local/wav.scp"
+
+# Kaldi's shuffle (utils/shuffle_list.pl) makes these halves, and no other will do: each
+# half's PLDA and whitening are for use on the other one, which they must not have seen.
+perl -e 'srand(0); print map { $$_[1] } sort { $$a[0] cmp $$b[0] } map { [rand(), $_] } <>' \
+  < "$data/local/recordings" > "$data/local/shuffled"
+count=$(grep -c . "$data/local/recordings")
+head -n $(((count + 1) / 2)) "$data/local/shuffled" | sort > "$data/local/half1"
+comm -23 "$data/local/recordings" "$data/local/half1" > "$data/local/half2"
+
+# Writes standard input to a file. What is newer than a run cannot be resumed: one that
+# is the same stays.
+put() {
+  cat > "$1.new"
+  if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
+}
+for half in 1 2; do
+  list=$data/local/half$half
   folder=$data/callhome$half
-  rm -rf "$folder"
-  mkdir "$folder"
-  utils/shuffle_list.pl "$data/local/recordings" | $count | sort > "$data/local/half$half"
-  select_lines 1 "$data/local/half$half" "$data/local/sph" \
-    | awk '{ name = $1; sub(/^[^ ]* /, ""); print name, "sph2pipe -f wav -p \047" $0 "\047 |" }' \
-    > "$folder/wav.scp"
-  select_lines 2 "$data/local/half$half" "$key/segments" | sort > "$folder/segments"
-  awk '{ print $1, $2 }' "$folder/segments" > "$folder/utt2spk"
-  utils/utt2spk_to_spk2utt.pl "$folder/utt2spk" > "$folder/spk2utt"
-  select_lines 1 "$data/local/half$half" "$key/reco2num" | sort > "$folder/reco2num_spk"
-  select_lines 2 "$data/local/half$half" "$key/fullref.rttm" > "$folder/ref.rttm"
-  utils/validate_data_dir.sh --no-text --no-feats "$folder"
-  half=$((half + 1))
-done <<< $'head -n 250\ntail -n +251'
+  mkdir -p "$folder"
+  select_lines 1 "$list" "$data/local/wav.scp" | put "$folder/wav.scp"
+  select_lines 2 "$list" "$key/segments" | sort | put "$folder/segments"
+  select_lines 1 "$list" "$key/reco2num" | sort | put "$folder/reco2num_spk"
+  select_lines 2 "$list" "$key/fullref.rttm" | put "$folder/ref.rttm"
+done

@@ -17,7 +17,9 @@ from ssahc.core.types import (
     Model,
     as_matrix,
 )
-from ssahc.frontend.windows import frame_ranges
+from ssahc.frontend.feature_options import MfccOptions
+from ssahc.frontend.vad import EnergyVadOptions
+from ssahc.frontend.windows import OVERSHOOT, frame_ranges
 from ssahc.runtime.device import Device, has_gpu
 
 # Windows that start within this many frames, or as many windows, are embedded together.
@@ -25,8 +27,6 @@ _GROUP_FRAMES = 3000
 _GROUP_WINDOWS = 256
 # Frames of features that are given as an array are taken in blocks.
 _BLOCK = 3000
-# More frames than any recording has.
-_ENDLESS = 1 << 40
 # Samples of one channel, or blocks of them; on the scale of 16-bit audio.
 Samples = NDArray[np.generic] | Iterable[NDArray[np.generic]]
 
@@ -57,6 +57,11 @@ class Extractor(BriefRepr):
         them empty; returns embeddings (N, D).
     model : Model
         What is known about the embeddings; of a Kaldi model folder.
+    mfcc : MfccOptions, optional
+        Of a Kaldi model folder's ``mfcc.conf``.
+    vad : EnergyVadOptions, optional
+        How speech is detected by the recipes of a Kaldi model: what ``vad.conf`` in its
+        folder says, or Kaldi's defaults.
     """
 
     name: str
@@ -70,6 +75,8 @@ class Extractor(BriefRepr):
     ] = field(repr=False)
     embed_frames: Callable[[Float32Array, IntArray], Float32Array] = field(repr=False)
     model: Model = NO_MODEL
+    mfcc: MfccOptions | None = field(default=None, repr=False)
+    vad: EnergyVadOptions | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, model: Path | str, *, device: Device = "auto") -> "Extractor":
@@ -108,7 +115,8 @@ class Extractor(BriefRepr):
             At `sample_rate`, on the scale of 16-bit audio, -32768 to 32767. Of blocks,
             memory does not grow with the length of the recording.
         windows : (N, 2) array
-            Start and end of every window, in seconds.
+            Start and end of every window, in seconds; the end may be half a second
+            after that of the audio, as in Kaldi.
 
         Returns
         -------
@@ -117,12 +125,12 @@ class Extractor(BriefRepr):
         Raises
         ------
         DataError
-            If a sample or an embedding is not finite, or a window is not within the
-            audio.
+            If samples are not of one channel, a sample or an embedding is not finite,
+            or a window is not within the audio.
         """
         if isinstance(samples, np.ndarray):
             samples = [samples]
-        return self._embed(self.compute_features(samples), windows)
+        return self._embed(self.compute_features(map(_one_channel, samples)), windows)
 
     def embed_features(self, features: ArrayLike, windows: ArrayLike) -> Float32Array:
         """Embed windows (N, 2), in seconds, of features (T, F) computed elsewhere.
@@ -141,7 +149,7 @@ class Extractor(BriefRepr):
     ) -> Float32Array:
         times = as_matrix(windows, "windows")
         _check_windows(times)
-        ranges = frame_ranges(times, self.frame_shift, _ENDLESS)
+        ranges = frame_ranges(times, self.frame_shift)
         ranges[:, 1] -= self.overhang
         embeddings = np.empty((len(ranges), self.dim), np.float32)
         source = _Stretches(blocks)
@@ -150,13 +158,17 @@ class Extractor(BriefRepr):
             last = int(ranges[rows, 1].max()) + self.context
             features = source.take(first, last)
             inside = np.minimum(ranges[rows] - first, len(features))
-            empty = rows[inside[:, 0] >= inside[:, 1]]
-            if len(empty):
-                start, end = times[empty[0]]
+            beyond = ranges[rows, 1] - first - inside[:, 1]
+            is_bad = (inside[:, 0] >= inside[:, 1]) | (
+                beyond * self.frame_shift > OVERSHOOT
+            )
+            if is_bad.any():
+                row = int(rows[is_bad][0])
+                start, end = times[row]
                 raise DataError(
-                    f"window {empty[0]} ({start:g}-{end:g} s) has no frame: the audio "
-                    f"ends at {source.end * self.frame_shift:.2f} s, or "
-                    "the window is too short"
+                    f"window {row} ({start:g}-{end:g} s) is not within the audio, "
+                    f"which ends at {source.end * self.frame_shift:.2f} s, or is "
+                    "shorter than a frame"
                 )
             embeddings[rows] = self.embed_frames(features, inside)
         bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
@@ -167,6 +179,16 @@ class Extractor(BriefRepr):
                 f"({start:g}-{end:g} s) and {len(bad) - 1} more of {len(times)}"
             )
         return embeddings
+
+
+def _one_channel(block: NDArray[np.generic]) -> NDArray[np.generic]:
+    block = np.asarray(block)
+    if block.ndim != 1 or block.dtype.kind not in "iuf":
+        raise DataError(
+            f"expected samples (S,) of one channel, found {block.dtype} of shape "
+            f"{block.shape}; of several channels take one, or their mean"
+        )
+    return block
 
 
 def _check_windows(times: FloatArray) -> None:

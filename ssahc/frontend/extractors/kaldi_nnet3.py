@@ -18,12 +18,13 @@ from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.extractors.tdnn import Tdnn, embed_chunks, prepare_tdnn
 from ssahc.frontend.feature_options import FbankOptions, MfccOptions
 from ssahc.frontend.features import feature_blocks
+from ssahc.frontend.vad import EnergyVadOptions
 from ssahc.io.files import read_lines
-from ssahc.io.kaldi_conf import read_conf
+from ssahc.io.kaldi_conf import find_conf, read_conf
 from ssahc.io.nnet3 import read_nnet3
 from ssahc.io.text import parse_count
 
-_NETWORK, _CONFIG = "final.raw", "extract.config"
+_NETWORK, _CONFIG, _VAD_CONF = "final.raw", "extract.config", "vad.conf"
 # By the features that they are for.
 _CONFS: dict[str, type[MfccOptions] | type[FbankOptions]] = {
     "mfcc.conf": MfccOptions,
@@ -69,7 +70,8 @@ def load_kaldi(
     ----------
     folder : Path
         With ``final.raw``, ``mfcc.conf`` (or ``fbank.conf``), and ``extract.config``
-        unless the network ends where x-vectors are taken.
+        unless the network ends where x-vectors are taken; perhaps ``vad.conf``. Conf
+        files may be where `find_conf` looks for them.
     device : str
     cmvn : SlidingCmvnOptions or None
         Normalisation of the features of the whole recording; by default that of Kaldi's
@@ -107,17 +109,25 @@ def load_kaldi(
         context=0 if cmvn is None else cmvn.cmn_window + cmvn.min_cmn_window,
         compute_features=partial(feature_blocks, options=options),
         embed_frames=partial(_embed_frames, net=net, cmvn=cmvn, options=chunks),
+        mfcc=options if isinstance(options, MfccOptions) else None,
+        vad=_read_vad_options(folder),
     )
 
 
 def _read_feature_options(folder: Path) -> MfccOptions | FbankOptions:
-    for name, options_class in _CONFS.items():
-        if (folder / name).exists():
-            return read_conf(folder / name, options_class)
-    raise FormatError(
-        "no mfcc.conf, which describes the features; copy it from conf/ of the recipe",
-        path=folder,
-    )
+    path = find_conf(folder, *_CONFS)
+    if path is None:
+        raise FormatError(
+            "no mfcc.conf, which describes the features; copy it from conf/ of the "
+            "recipe",
+            path=folder,
+        )
+    return read_conf(path, _CONFS[path.name])
+
+
+def _read_vad_options(folder: Path) -> EnergyVadOptions:
+    path = find_conf(folder, _VAD_CONF)
+    return read_conf(path, EnergyVadOptions) if path else EnergyVadOptions()
 
 
 def _read_chunk_options(folder: Path) -> ChunkOptions:

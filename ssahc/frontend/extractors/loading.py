@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ssahc.core.errors import FormatError, UsageError
-from ssahc.core.model import transform_dim
+from ssahc.core.model import input_dims
 from ssahc.core.types import Model
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.extractors.installed import INSTALLABLE, weights_of
@@ -72,16 +72,11 @@ def _read_model(folder: Path, dim: int) -> Model:
     model = read_model(
         **{part: folder / name for part, name in names.items() if name not in lacking}
     )
-    dims = {}
-    if model.mean is not None:
-        dims[MEAN] = len(model.mean)
-    if model.transform is not None:
-        dims[TRANSFORM] = transform_dim(model.transform, dim)
-    for name, found in dims.items():
+    for part, found in input_dims(model, dim).items():
         if found != dim:
             raise FormatError(
                 f"is for {found} dimensions, the network gives {dim}; take both from "
                 "one model",
-                path=folder / name,
+                path=folder / names[part],
             )
     return model

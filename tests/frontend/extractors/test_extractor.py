@@ -63,17 +63,26 @@ def test_means_are_those_of_windows_or_around_frames(samples):
 @pytest.mark.parametrize(
     ("windows", "named"),
     [
-        ([[0, 1.5], [89.9, 91.4], [90.0, 91.5]], r"window 2 \(90-91.5 s\).*89.9"),
+        ([[0, 1.5], [89.8, 90.4], [90.0, 90.4]], r"window 2 \(90-90.4 s\).*89.9"),
+        ([[0, 1.5], [89.5, 91.0]], r"window 1 \(89.5-91 s\) is not within"),
         ([[500, 501.5]], "ends at 89.9"),
         ([[1.5, 1.5]], "1.5 and 1.5 of window 0"),
         ([[0, np.nan]], "window 0"),
-        ([[1.0, 1.02]], "too short"),
+        ([[1.0, 1.02]], "shorter than a frame"),
         ([[0, 1, 2]], "windows"),
     ],
 )
 def test_windows_without_frames_are_named(samples, windows, named):
     with pytest.raises(DataError, match=named):
         make_extractor().embed(samples, windows)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, "U3"])
+def test_samples_that_are_not_of_one_channel_are_named(dtype):
+    stereo = np.zeros((8000, 2), dtype)
+    for samples in (stereo, [stereo]):
+        with pytest.raises(DataError, match=r"of one channel, found .*\(8000, 2\)"):
+            make_extractor().embed(samples, [[0, 1]])
 
 
 def test_samples_and_embeddings_that_are_not_finite_are_named(samples):

@@ -1,0 +1,88 @@
+"""``ssahc demo --audio``: from a recorded conversation to a report, verb by verb."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from shlex import join
+from typing import NamedTuple
+
+import click
+
+from ssahc.cli import diarize, report, score
+from ssahc.cli.tables import print_table
+from ssahc.core.errors import UsageError
+from ssahc.frontend.extractors.installed import INSTALLABLE
+from ssahc.io.rttm import read_rttm
+from ssahc.report.figure import can_draw
+
+# Half a minute of real conversation with its reference, in a package whose code is
+# neither imported nor run. It may be distributed; what others have recorded may not be
+# part of this project.
+_PACKAGE, _SAMPLE = "pyannote", "audio/sample/sample.wav"
+# As the reference calls it.
+_CHANNEL = "1"
+_INSTALL = "pip install --no-deps pyannote.audio==4.0.7"
+
+
+class Conversation(NamedTuple):
+    """A recording and its reference."""
+
+    audio: Path
+    reference: Path
+
+
+def find_conversation() -> Conversation | None:
+    """Return the sample of pyannote.audio; None if that is not installed."""
+    spec = find_spec(_PACKAGE)
+    for folder in (spec and spec.submodule_search_locations) or []:
+        audio = Path(folder) / _SAMPLE
+        found = Conversation(audio, audio.with_suffix(".rttm"))
+        if all(path.is_file() for path in found):
+            return found
+    return None
+
+
+def find_extractor() -> str | None:
+    """Return the first extractor whose weights are installed; None if none are."""
+    return next((n for n, model in INSTALLABLE.items() if model.find_weights()), None)
+
+
+def diarize_conversation(out_dir: Path) -> None:
+    """Diarize and score a real conversation, and write a report on it, to `out_dir`.
+
+    A UsageError is raised that says what to install if anything is missing.
+    """
+    conversation, extractor = find_conversation(), find_extractor()
+    if conversation is None or extractor is None:
+        model = next(iter(INSTALLABLE.values()))
+        missing = [] if conversation else [_INSTALL]
+        missing += [] if extractor else [model.install]
+        raise UsageError(
+            "--audio takes a recording and an extractor of other packages, which are "
+            f"not all installed: {' && '.join(missing)}"
+        )
+    options = ["--extractor", extractor, "--rttm-channel", _CHANNEL]
+    _run(diarize.command, conversation.audio, out_dir, *options)
+    (turns,) = read_rttm(out_dir / "rttm").turns.values()
+    rows = [
+        (f"{turn.start:.2f}", f"{turn.end:.2f}", str(turn.speaker))
+        for turn in sorted(turns)
+    ]
+    print_table(("start", "end", "speaker"), rows)
+    _run(score.command, conversation.reference, out_dir / "rttm")
+    if can_draw():
+        _run(report.command, out_dir, "--ref", conversation.reference)
+    else:
+        click.echo("\nFor a page with timelines: pip install 'ssahc[plots]'")
+
+
+def _run(verb: click.Command, *words: object) -> None:
+    """Run a verb as typed, and exit as it does if it fails."""
+    arguments = [str(word) for word in words]
+    click.echo(f"\n$ ssahc {verb.name} {join(arguments)}")
+    sys.stdout.flush()
+    try:
+        verb.main(arguments, prog_name=f"ssahc {verb.name}", standalone_mode=False)
+    except SystemExit as stop:
+        if stop.code:
+            raise

@@ -1,0 +1,43 @@
+"""How speech is detected, if nothing is said."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ssahc.core.errors import UsageError
+from ssahc.frontend import extraction
+from ssahc.frontend.extraction import ExtractionOptions, settle_detection
+from ssahc.frontend.silero import SileroOptions
+from ssahc.frontend.vad import EnergyVadOptions
+
+OTHER = SimpleNamespace(vad=None)
+KALDI = SimpleNamespace(vad=EnergyVadOptions(vad_energy_threshold=5.5))
+
+
+@pytest.mark.parametrize(
+    ("extractor", "installed", "expected"),
+    [
+        (OTHER, True, ("silero", 5.0)),
+        (OTHER, False, ("energy", 5.0)),
+        (KALDI, True, ("energy", 5.5)),
+    ],
+)
+def test_the_best_way_that_is_installed_is_taken(
+    monkeypatch, extractor, installed, expected
+):
+    monkeypatch.setattr(extraction, "has_silero", lambda: installed)
+    found = settle_detection(ExtractionOptions(), extractor)
+    assert (found.vad, found.energy.vad_energy_threshold) == expected
+    # What is decided stays.
+    assert settle_detection(found, OTHER) == found
+
+
+def test_options_of_the_other_way_are_refused(monkeypatch):
+    monkeypatch.setattr(extraction, "has_silero", lambda: True)
+    options = ExtractionOptions(energy=EnergyVadOptions(vad_energy_threshold=1))
+    assert settle_detection(options, KALDI).energy == options.energy
+    with pytest.raises(UsageError, match="--vad silero does not use --vad-energy-thr"):
+        settle_detection(options, OTHER)
+    options = ExtractionOptions(silero=SileroOptions(0.5))
+    with pytest.raises(UsageError, match="--vad energy does not use --silero-thresh"):
+        settle_detection(options, KALDI)
