@@ -73,16 +73,10 @@ class Checkpoint:
         return cls(epochs, arrays, generator)
 
 
-# Adam's decay of both moments, and what keeps it from dividing by zero.
-_BETAS, _EPSILON = (0.9, 0.999), 1e-8
-
-
 class TrainingState:
     """Everything that changes during training: network, loss, generator and Adam.
 
-    Adam (Kingma & Ba, 2015, Algorithm 1) takes the steps of ``torch.optim.Adam``, which
-    takes seconds to load, since it needs torch's compiler. Networks of recordings,
-    learned without torch, have an Adam of their own.
+    Networks of recordings, learned without torch, have an Adam of their own.
     """
 
     def __init__(
@@ -93,42 +87,16 @@ class TrainingState:
         lr: float,
     ) -> None:
         self.weights, self.parameters, self.generator = weights, parameters, generator
-        self.lr = lr
-        # Of each of them, once there is a gradient: steps taken and both moments.
-        self.moments: dict[int, dict[str, Tensor]] = {}
+        self.optimizer = torch.optim.Adam([*weights, *parameters], lr=lr)
         self.epochs: list[Epoch] = []
         self.best_weights: list[Float32Array] = []
 
     def step(self, loss: Tensor) -> float:
         """Take one step downhill; return the loss before it."""
-        tensors = [*self.weights, *self.parameters]
-        for tensor in tensors:
-            tensor.grad = None
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
-        with torch.no_grad():
-            for number, tensor in enumerate(tensors):
-                if tensor.grad is not None:
-                    self._descend(number, tensor, tensor.grad)
+        self.optimizer.step()
         return loss.item()
-
-    def _descend(self, number: int, tensor: Tensor, gradient: Tensor) -> None:
-        """Move a tensor one step of Adam."""
-        if number not in self.moments:
-            self.moments[number] = {
-                "step": torch.zeros(()),
-                "exp_avg": torch.zeros_like(tensor),
-                "exp_avg_sq": torch.zeros_like(tensor),
-            }
-        moments = self.moments[number]
-        moments["step"] += 1
-        step, (first, second) = moments["step"].item(), _BETAS
-        moments["exp_avg"].lerp_(gradient, 1 - first)
-        moments["exp_avg_sq"].mul_(second).addcmul_(
-            gradient, gradient, value=1 - second
-        )
-        scale = moments["exp_avg_sq"].sqrt() / (1 - second**step) ** 0.5 + _EPSILON
-        size = self.lr / (1 - first**step)
-        tensor.addcdiv_(moments["exp_avg"], scale, value=-size)
 
     def end_epoch(self, epoch: Epoch) -> None:
         """Record an epoch, and its weights if it is the best so far."""
@@ -143,7 +111,7 @@ class TrainingState:
             for kind, tensors in self._tensors().items()
             for number, tensor in enumerate(tensors)
         }
-        for number, moments in self.moments.items():
+        for number, moments in self.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
                 arrays[f"{name}{number}"] = _to_array(tensor)
         for number, weight in enumerate(self.best_weights):
@@ -172,17 +140,17 @@ class TrainingState:
             for kind, tensors in self._tensors().items():
                 for number, tensor in enumerate(tensors):
                     tensor.copy_(load(f"{kind}{number}", tensor.shape))
-        self.moments = {
+        adam = self.optimizer.state_dict()
+        adam["state"] = {
             number: {
                 "step": load(f"step{number}", torch.Size()),
-                "exp_avg": load(f"exp_avg{number}", tensor.shape).to(tensor.device),
-                "exp_avg_sq": load(f"exp_avg_sq{number}", tensor.shape).to(
-                    tensor.device
-                ),
+                "exp_avg": load(f"exp_avg{number}", tensor.shape),
+                "exp_avg_sq": load(f"exp_avg_sq{number}", tensor.shape),
             }
             for number, tensor in enumerate([*self.weights, *self.parameters])
             if f"step{number}" in checkpoint.arrays
         }
+        self.optimizer.load_state_dict(adam)
         self.generator.bit_generator.state = json.loads(checkpoint.generator)
         self.epochs = list(checkpoint.epochs)
         self.best_weights = [
