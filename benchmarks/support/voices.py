@@ -1,5 +1,6 @@
 """Voices: folders of audio files, each of one speaker, as a supply of dense speech."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_dilation
 
+from ssahc.core.errors import FormatError
 from ssahc.core.types import Float32Array
 from ssahc.frontend.resampling import resample_blocks
 from ssahc.io.audio import read_audio
@@ -59,7 +61,7 @@ def read_voices(folder: Path) -> list[Voice]:
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         found = sorted(place.rglob("*"))
         files = [path for path in found if path.suffix.lower() in AUDIO_SUFFIXES]
-        speech = {path: len(read_speech(path)) for path in files}
+        speech = {path: _measure_speech(path) for path in files}
         files = [path for path in files if speech[path]]
         if files:
             seconds = sum(speech.values()) / RATE
@@ -67,6 +69,15 @@ def read_voices(folder: Path) -> list[Voice]:
     if not voices:
         raise SystemExit(f"{folder}: no sub-folder has audio files with speech")
     return voices
+
+
+def _measure_speech(path: Path) -> int:
+    """Return the samples of speech in a file; 0, and a line, if it cannot be read."""
+    try:
+        return len(read_speech(path))
+    except FormatError as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return 0
 
 
 def read_speech(path: Path) -> Float32Array:

@@ -35,6 +35,7 @@ def voices(tmp_path_factory):
             time = np.arange(7 * rate) / rate
             tone = 0.1 * np.sin(2 * np.pi * frequency * time)
             soundfile.write(folder / name / place, tone * (time > 1), rate)
+    (folder / "v0" / "empty.wav").touch()
     return folder
 
 
