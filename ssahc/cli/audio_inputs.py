@@ -12,7 +12,7 @@ from ssahc.core.options import Options, combine, flatten, list_options
 from ssahc.core.types import Fault
 from ssahc.core.validation import Interval, flag
 from ssahc.frontend.extraction import Audio, ExtractionOptions, inspect_recording
-from ssahc.frontend.extractors.installed import INSTALLABLE
+from ssahc.frontend.extractors.installed import INSTALLABLE, general_model
 from ssahc.frontend.silero import SileroOptions
 from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
 from ssahc.io.audio_list import (
@@ -124,6 +124,20 @@ def model_folder(options: AudioOptions) -> Path | None:
     """Return the folder of the extractor, if it is one."""
     folder = Path(options.extractor or "")
     return folder if options.extractor and folder.is_dir() else None
+
+
+def find_model(options: AudioOptions) -> Path | None:
+    """Return the folder with the model of the extractor's x-vectors; None without one.
+
+    It is the extractor's own folder, or a general one that comes with ssahc.
+    """
+    folder = model_folder(options)
+    if folder is None and options.extractor and not Path(options.extractor).exists():
+        folder = general_model(options.extractor)
+    has_model = folder is not None and any(
+        (folder / name).exists() for name in MODEL_FILES
+    )
+    return folder if has_model else None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ssahc.cli.audio_inputs import (
     refuse_audio,
     refuse_xvectors,
 )
+from ssahc.cli.default_model import choose_model
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig, settle_system
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_task import DiarizeTask
@@ -27,7 +28,6 @@ from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
-    ModelFiles,
     find_inputs,
     open_inputs,
     open_source,
@@ -79,7 +79,6 @@ from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import UNFINISHED, refuse_links
-from ssahc.io.model import MEAN, PLDA, TRANSFORM
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
@@ -174,7 +173,16 @@ def command(
     if has_audio:
         stored = [] if config is None else [read_config(config, AllOptions)]
         audio = complete_options(options.audio, [*stored, given])
-        run, failed = _extract(out_dir, run, audio, running, resume=resume)
+        failed = _extract(out_dir, run, audio, running, resume=resume)
+        source = replace(run.source, xvector_dir=out_dir / _XVECTORS)
+        run = replace(run, source=source)
+        if not flatten(run.files):
+            # Those that failed count: a resumed run, where they may not, has one model.
+            count = len(open_source(source).utterances) + len(failed)
+            files = choose_model(
+                options.default_model, audio, out_dir / _XVECTORS, count
+            )
+            run = replace(run, files=files)
     faults, found = _run(out_dir, run, running, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
     where = f"turns are in {out_dir}/rttm"
@@ -191,29 +199,18 @@ def _extract(
     running: RunningOptions,
     *,
     resume: bool,
-) -> tuple[DiarizeConfig, list[Fault]]:
-    """Extract x-vectors, unless an earlier run has; return what to do with them.
-
-    If no model is given, it is what the extractor's folder holds.
-    """
+) -> list[Fault]:
+    """Extract x-vectors, unless an earlier run has; return recordings that failed."""
     is_interrupted(out_dir, resume=resume)
     refuse_links(out_dir, [_XVECTORS])
-    folder = out_dir / _XVECTORS
-    failed = extract_into(
-        folder,
+    return extract_into(
+        out_dir / _XVECTORS,
         audio,
         running,
         device=run.method.device,
         resume=resume,
         reuse=True,
     )
-    files = run.files
-    if not flatten(files):
-        paths = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
-        parts = {part: folder / name for part, name in paths.items()}
-        files = ModelFiles(**{k: path for k, path in parts.items() if path.exists()})
-    source = replace(run.source, xvector_dir=folder)
-    return replace(run, source=source, files=files), failed
 
 
 def _run(

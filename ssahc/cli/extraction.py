@@ -13,6 +13,7 @@ from ssahc.cli.audio_inputs import (
     AudioList,
     AudioOptions,
     detects_by_energy,
+    find_model,
     model_folder,
     open_audio,
     tell_resampling,
@@ -114,7 +115,7 @@ def extract_into(
                 if finished is not None:
                     _take_over(finished, names, journal)
                 faults = _extract(audio, task, running, journal)
-                _write(folder, audio, journal, model_folder(options))
+                _write(folder, audio, journal, find_model(options))
             except BaseException:
                 total = len(names) + len(audio.faults)
                 keep_done(folder, out_dir, len(journal.done), total)
