@@ -121,9 +121,9 @@ def command(
     utt2spk, spk2utt. AUDIO is a wav.scp, a folder of audio files, or one file; it needs
     --extractor, and its x-vectors are kept in OUT_DIR/xvectors, for later runs as well.
     OUT_DIR also gets labels and config.toml. Without a model, one is learned from all
-    recordings and kept in OUT_DIR/learned_model. The number of speakers is estimated
-    unless --num-speakers or --reco2num-spk is given; OUT_DIR/speaker_posterior has the
-    probability of each number.
+    recordings and kept in OUT_DIR/learned_model, unless the extractor has one
+    (--default-model). The number of speakers is estimated unless --num-speakers or
+    --reco2num-spk is given; OUT_DIR/speaker_posterior has the probability of each.
 
     Exit status: 0 if all recordings were processed; 1 if some failed (the others are
     written); 2 on wrong usage or if all failed (nothing is written). The results of an
