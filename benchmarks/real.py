@@ -159,7 +159,9 @@ def add_samples(results: Results) -> Results:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", type=Path)
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="default: only those of --more"
+    )
     parser.add_argument(
         "--more",
         nargs="+",

@@ -257,8 +257,8 @@ def diarize_audio(
         From `Extractor.load`, or what that takes: a name such as "campplus", a Kaldi
         model folder, or an ONNX file.
     model : Model, optional
-        By default that of the extractor's folder; what is lacking is learned from the
-        recording.
+        By default the extractor's; what is lacking is learned from the recording, with
+        an empty `Model` all of it.
     options, progress, preset, **values
         As `diarize` takes them, such as ``num_speakers=2``.
 

@@ -18,7 +18,7 @@ from ssahc.frontend.extraction import (
     settle_detection,
 )
 from ssahc.frontend.extractors import Extractor
-from ssahc.frontend.extractors.installed import INSTALLABLE
+from ssahc.frontend.extractors.installed import INSTALLABLE, general_model
 from ssahc.frontend.silero import INSTALL, SileroOptions, open_silero
 from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
 from ssahc.io.audio_list import (
@@ -152,6 +152,20 @@ def model_folder(options: AudioOptions) -> Path | None:
     """Return the folder of the extractor, if it is one."""
     folder = Path(options.extractor or "")
     return folder if options.extractor and folder.is_dir() else None
+
+
+def find_model(options: AudioOptions) -> Path | None:
+    """Return the folder with the model of the extractor's x-vectors; None without one.
+
+    It is the extractor's own folder, or a general one that comes with ssahc.
+    """
+    folder = model_folder(options)
+    if folder is None and options.extractor and not Path(options.extractor).exists():
+        folder = general_model(options.extractor)
+    has_model = folder is not None and any(
+        (folder / name).exists() for name in MODEL_FILES
+    )
+    return folder if has_model else None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ssahc.cli.audio_inputs import (
     refuse_audio,
     refuse_xvectors,
 )
+from ssahc.cli.default_model import choose_model
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig, settle_system
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_task import DiarizeTask
@@ -28,7 +29,6 @@ from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
-    ModelFiles,
     find_inputs,
     open_inputs,
     open_source,
@@ -82,7 +82,6 @@ from ssahc.frontend.extractors import Extractor
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import UNFINISHED, refuse_links
-from ssahc.io.model import MEAN, PLDA, TRANSFORM
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
@@ -125,9 +124,9 @@ def command(
     utt2spk, spk2utt. AUDIO is a wav.scp, a folder of audio files, or one file; it needs
     --extractor, and its x-vectors are kept in OUT_DIR/xvectors, for later runs as well.
     OUT_DIR also gets labels and config.toml. Without a model, one is learned from all
-    recordings and kept in OUT_DIR/learned_model. The number of speakers is estimated
-    unless --num-speakers or --reco2num-spk is given; OUT_DIR/speaker_posterior has the
-    probability of each number.
+    recordings and kept in OUT_DIR/learned_model, unless the extractor has one
+    (--default-model). The number of speakers is estimated unless --num-speakers or
+    --reco2num-spk is given; OUT_DIR/speaker_posterior has the probability of each.
 
     Exit status: 0 if all recordings were processed; 1 if some failed (the others are
     written); 2 on wrong usage or if all failed (nothing is written). The results of an
@@ -180,8 +179,16 @@ def command(
         _check_dims(inputs, extractor)
         stored = [] if config is None else [read_config(config, AllOptions)]
         audio = complete_options(options.audio, [*stored, given], extractor)
-        run, failed = _extract(out_dir, run, audio, extractor, running, resume=resume)
-        if not flatten(options.diarize.files):
+        failed = _extract(out_dir, run, audio, extractor, running, resume=resume)
+        source = replace(run.source, xvector_dir=out_dir / _XVECTORS)
+        run = replace(run, source=source)
+        if not flatten(run.files):
+            # Those that failed count: a resumed run, where they may not, has one model.
+            count = len(open_source(source).utterances) + len(failed)
+            files = choose_model(
+                options.default_model, audio, out_dir / _XVECTORS, count
+            )
+            run = replace(run, files=files)
             inputs = open_inputs(run.files, run.tables, run.method.speakers)
     faults, found = _run(out_dir, run, inputs, running, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
@@ -210,16 +217,12 @@ def _extract(
     running: RunningOptions,
     *,
     resume: bool,
-) -> tuple[DiarizeConfig, list[Fault]]:
-    """Extract x-vectors, unless an earlier run has; return what to do with them.
-
-    If no model is given, it is what the extractor's folder holds.
-    """
+) -> list[Fault]:
+    """Extract x-vectors, unless an earlier run has; return recordings that failed."""
     is_interrupted(out_dir, resume=resume)
     refuse_links(out_dir, [_XVECTORS])
-    folder = out_dir / _XVECTORS
-    failed = extract_into(
-        folder,
+    return extract_into(
+        out_dir / _XVECTORS,
         audio,
         extractor,
         running,
@@ -227,13 +230,6 @@ def _extract(
         resume=resume,
         reuse=True,
     )
-    files = run.files
-    if not flatten(files):
-        paths = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
-        parts = {part: folder / name for part, name in paths.items()}
-        files = ModelFiles(**{k: path for k, path in parts.items() if path.exists()})
-    source = replace(run.source, xvector_dir=folder)
-    return replace(run, source=source, files=files), failed
 
 
 def _run(

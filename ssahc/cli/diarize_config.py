@@ -3,10 +3,13 @@
 import logging
 from dataclasses import dataclass, field, replace
 
-from ssahc.cli.audio_inputs import AudioOptions
+from ssahc.cli.audio_inputs import AudioOptions, find_model
+from ssahc.cli.default_model import DefaultModel
 from ssahc.cli.inputs import Inputs, ModelFiles, Source, SpeakerTables
 from ssahc.cli.runner import RttmOptions
-from ssahc.core.options import Options
+from ssahc.core.errors import UsageError
+from ssahc.core.options import Options, flatten
+from ssahc.core.validation import flag
 from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
 
@@ -37,17 +40,40 @@ class DiarizeConfig(Options, group="Input and output"):
 
 
 @dataclass(frozen=True)
-class AllOptions(Options):
+class AllOptions(Options, group="Audio"):
     """Options of ``ssahc diarize`` and, if it starts from audio, ``ssahc extract``.
 
     Parameters
     ----------
     diarize : DiarizeConfig
     audio : AudioOptions
+    default_model : {"auto", "extractor", "recordings"}
+        Model for audio if none is given: the extractor's, which is that of its folder
+        or, of campplus, one that comes with ssahc; or one learned from the recordings.
+        auto takes the extractor's, but of campplus only for fewer than 4 recordings.
     """
 
     diarize: DiarizeConfig = field(default_factory=DiarizeConfig)
     audio: AudioOptions = field(default_factory=AudioOptions)
+    default_model: DefaultModel = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.default_model == "auto":
+            return
+        given = [flag(name) for name in flatten(self.diarize.files)]
+        if given:
+            raise UsageError(f"{given[0]} gives a model; leave out --default-model")
+        if self.audio.extractor is None:
+            raise UsageError(
+                "--default-model is for audio, which needs --extractor as well"
+            )
+        lacks = find_model(self.audio) is None
+        if self.default_model == "extractor" and lacks:
+            raise UsageError(
+                f"--default-model extractor: {self.audio.extractor} comes without a "
+                "model; leave it out, and one is learned from the recordings"
+            )
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:

@@ -12,7 +12,7 @@ from ssahc.cli.audio_inputs import (
     MODEL_FILES,
     AudioList,
     AudioOptions,
-    model_folder,
+    find_model,
     open_audio,
     tell_resampling,
 )
@@ -105,7 +105,7 @@ def extract_into(
                 if finished is not None:
                     _take_over(finished, names, journal)
                 faults = _extract(audio, task, running, journal)
-                _write(folder, audio, journal, model_folder(options))
+                _write(folder, audio, journal, find_model(options))
             except BaseException:
                 total = len(names) + len(audio.faults)
                 keep_done(folder, out_dir, len(journal.done), total)

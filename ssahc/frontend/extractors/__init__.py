@@ -56,7 +56,8 @@ class Extractor(BriefRepr):
         Takes a stretch of features (T, F) and ranges (N, 2) of frames in it, none of
         them empty; returns embeddings (N, D).
     model : Model
-        What is known about the embeddings; of a Kaldi model folder.
+        What is known about the embeddings: that of a Kaldi model folder, or, of
+        ``campplus``, one learned without labels.
     mfcc : MfccOptions, optional
         Of a Kaldi model folder's ``mfcc.conf``.
     vad : EnergyVadOptions, optional

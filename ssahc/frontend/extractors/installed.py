@@ -1,7 +1,8 @@
 """Models by name, whose weights other packages bring along.
 
 Only the weights are used: the packages are located, not imported, and what else they
-depend on need not be installed.
+depend on need not be installed. Of some, ssahc has a model of their embeddings: mean,
+whitening and PLDA, learned without labels (``models/NAME/README.md``).
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ssahc.core.errors import UsageError
+
+_GENERAL_MODELS = Path(__file__).parent / "models"
 
 
 @dataclass(frozen=True)
@@ -105,3 +108,9 @@ def weights_of(name: str) -> Path:
         )
         raise UsageError(f"{name}: weights are missing ({has}); {model.install}")
     return path
+
+
+def general_model(name: str) -> Path | None:
+    """Return the folder of the model of an extractor's embeddings; None without one."""
+    folder = _GENERAL_MODELS / name
+    return folder if name in INSTALLABLE and folder.is_dir() else None

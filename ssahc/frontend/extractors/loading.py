@@ -7,7 +7,11 @@ from ssahc.core.errors import FormatError, UsageError
 from ssahc.core.model import input_dims
 from ssahc.core.types import Model
 from ssahc.frontend.extractors import Extractor
-from ssahc.frontend.extractors.installed import INSTALLABLE, weights_of
+from ssahc.frontend.extractors.installed import (
+    INSTALLABLE,
+    general_model,
+    weights_of,
+)
 from ssahc.io.model import MEAN, PLDA, TRANSFORM, read_model
 
 _ONNX = "model.onnx"
@@ -17,7 +21,11 @@ def load_extractor(model: Path | str, device: str) -> Extractor:
     """Load the extractor of a path or a name; see `Extractor.load`."""
     path = Path(model)
     if str(model) in INSTALLABLE and not path.exists():
-        return _load_installed(str(model), device)
+        extractor = _load_installed(str(model), device)
+        general = general_model(str(model))
+        if general is None:
+            return extractor
+        return replace(extractor, model=_read_model(general, extractor.dim))
     if path.is_dir():
         extractor = _load_folder(path, device)
         return replace(extractor, model=_read_model(path, extractor.dim))

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Make the model of CAM++ embeddings that comes with ssahc, from unlabelled speech:
+#
+#   run.sh VOICES WORK
+#
+# VOICES has a folder of audio files for each voice that is listed beside this script
+# (docs/results/real.md says how to get them). WORK gets recordings, x-vectors and, in
+# WORK/model, the model.
+
+set -euo pipefail
+if [ $# -ne 2 ]; then
+  echo "usage: run.sh VOICES WORK" >&2
+  exit 2
+fi
+voices=$(realpath "$1")
+mkdir -p "$2"
+work=$(realpath "$2")
+cd "$(dirname "$0")/../.."
+
+# Only these voices: others judge the model.
+mkdir "$work/voices"
+while read -r voice; do
+  ls "$voices/$voice" > /dev/null
+  ln -s "$voices/$voice" "$work/voices/$voice"
+done < egs/campplus_model/voices
+
+# Conversations over the telephone and in rooms, and single voices: no voice is twice.
+make() {
+  python -m benchmarks semi_real "$work/voices" "$work/$1" "${@:2}"
+}
+length=(--seconds 40 120)
+make calls --meetings 16 --condition telephone --speakers 2 5 "${length[@]}" --seed 1
+make meetings --meetings 16 "${length[@]}" --seed 2 --without "$work/calls/ref.rttm"
+make one_voice --one-voice 16 --seconds 20 100 --seed 3 \
+  --without "$work/calls/ref.rttm" "$work/meetings/ref.rttm"
+
+# One list of all, each recording named after its set as well.
+for set in calls meetings one_voice; do
+  awk -v set="$set" -v dir="$work/$set" '{print set "-" $1, dir "/" $2}' \
+    "$work/$set/wav.scp" >&3
+  awk -v set="$set" '{$2 = set "-" $2; print}' "$work/$set/ref.rttm" >&4
+done 3> "$work/wav.scp" 4> "$work/ref.rttm"
+
+ssahc extract "$work/wav.scp" "$work/xvectors" --extractor campplus \
+  --segments "$work/ref.rttm"
+ssahc fit "$work/xvectors" "$work/model" --unsupervised
