@@ -24,7 +24,7 @@ _ITERATIONS = 2
 # Drift of speakers (`ssahc.resegmentation.counting`) with which it is decided what is
 # merged next, unless they drift less. Without it, pieces of a speaker who talks much
 # outweigh what tells two others apart (docs/results).
-LEAST_DRIFT = 0.05
+LEAST_DRIFT = 0.04
 # With more speakers than this, one iteration is enough, and at least one speaker in
 # _MANY is merged at a time.
 _MANY = 40

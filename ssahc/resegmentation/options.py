@@ -12,9 +12,9 @@ ResegmentationName = Literal["none", "vb", "vbx"]
 # speaker is due to selection among many windows.
 DEFAULT_THRESHOLD = -1.0
 # Default drift where the model knows no speakers: the one with the lowest error rate
-# over real and semi-real sets, whichever of them is left out. A PLDA that was trained
+# over real, semi-real and then unseen sets. A PLDA that was trained
 # on sessions of speakers counts part of the drift as noise (docs/results).
-DEFAULT_DRIFT = 0.09
+DEFAULT_DRIFT = 0.1
 PLDA_DRIFT = 0.05
 # Default threshold of vbx on affinities, less the recording's own: the bias in the
 # recipes of VBx.
@@ -49,7 +49,7 @@ class ResegmentationOptions(Options, group="Resegmentation"):
     drift : float, optional
         With vb, variance by which the mean of many windows of a speaker deviates, where
         that of one window is 1; larger values find fewer speakers, 0 takes every
-        lasting difference for another speaker. Default: 0.09 for a model that was
+        lasting difference for another speaker. Default: 0.1 for a model that was
         learned without labels, else 0.05.
     loop_seconds : float
         With vb, the same speaker goes on for t seconds with probability
