@@ -13,6 +13,7 @@ from ssahc.core.types import Fault
 from ssahc.core.validation import Interval, flag
 from ssahc.frontend.extraction import Audio, ExtractionOptions, inspect_recording
 from ssahc.frontend.extractors.installed import INSTALLABLE
+from ssahc.frontend.segmentation.chunks import SegmentationOptions
 from ssahc.frontend.silero import SileroOptions
 from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
 from ssahc.io.audio_list import (
@@ -36,14 +37,16 @@ _SUGGESTED = "campplus"
 
 _BY_ENERGY = {option.name for option in list_options(EnergyVadOptions)}
 _BY_SILERO = {option.name for option in list_options(SileroOptions)}
+_BY_SEGMENTATION = {option.name for option in list_options(SegmentationOptions)}
 _REGIONS = {option.name for option in list_options(RegionOptions)}
 # Options that conflict with those of a config file, and displace them: ways of
 # detecting speech with the options of the other way, and regions that are given with
 # all of them.
 AUDIO_CONFLICTS = {
-    "vad=silero": _BY_ENERGY,
-    "vad=energy": _BY_SILERO,
-    "segments": {"vad"} | _BY_ENERGY | _BY_SILERO | _REGIONS,
+    "vad=silero": _BY_ENERGY | _BY_SEGMENTATION,
+    "vad=energy": _BY_SILERO | _BY_SEGMENTATION,
+    "vad=segmentation-3.0": _BY_ENERGY | _BY_SILERO,
+    "segments": {"vad"} | _BY_ENERGY | _BY_SILERO | _BY_SEGMENTATION | _REGIONS,
 }
 
 _logger = logging.getLogger("ssahc")

@@ -38,6 +38,7 @@ from ssahc.cli.runner import (
 from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.turns import measure_speech
 from ssahc.core.types import Fault, Recording
+from ssahc.frontend.extractors.installed import SEGMENTERS, weights_of
 from ssahc.frontend.silero import open_silero
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import UNFINISHED, clear_unfinished
@@ -75,6 +76,8 @@ def extract_into(
     rate = task.loaded.sample_rate
     if options.extraction.vad == "silero" and options.segments is None:
         open_silero()
+    if options.extraction.vad in SEGMENTERS and options.segments is None:
+        weights_of(options.extraction.vad)
     audio = open_audio(options)
     for name in (*_FILES, CONFIG):
         refuse_input(out_dir / name, audio.files, "choose another folder")
@@ -101,7 +104,7 @@ def extract_into(
     if detects_by_energy(options) and model_folder(options) is None:
         _logger.info(
             "speech is detected by its energy, as for telephone calls; in rooms and "
-            "noise use --vad silero, or give --segments"
+            "noise use --vad segmentation-3.0 or silero, or give --segments"
         )
     with work_folder(out_dir, _FILES, stale=find_stale) as folder:
         if is_interrupted(out_dir, resume=resume):

@@ -16,6 +16,13 @@ from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.feature_options import MfccOptions
 from ssahc.frontend.features import feature_blocks
 from ssahc.frontend.resampling import resample_blocks
+from ssahc.frontend.segmentation import Segmenter
+from ssahc.frontend.segmentation.chunks import (
+    SegmentationOptions,
+    count_speakers,
+    find_regions,
+    segment,
+)
 from ssahc.frontend.silero import (
     FRAME_SHIFT,
     RATE,
@@ -26,6 +33,7 @@ from ssahc.frontend.vad import (
     EnergyVadOptions,
     RegionOptions,
     energy_vad,
+    smooth_regions,
     speech_regions,
 )
 from ssahc.frontend.windows import (
@@ -42,8 +50,12 @@ from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 # Seconds by which a region may end after the audio, as in Kaldi's extract-segments.
 _OVERSHOOT = 0.5
 _ENDLESS = 1 << 40
-# Options that decide how much is taken for speech.
-_THRESHOLDS = {"energy": "--vad-energy-threshold", "silero": "--silero-threshold"}
+# What finds more speech than what was used.
+_MORE = {
+    "energy": "a lower --vad-energy-threshold",
+    "silero": "a lower --silero-threshold",
+    "segmentation-3.0": "--vad energy",
+}
 
 
 @dataclass(frozen=True)
@@ -54,32 +66,45 @@ class ExtractionOptions(Options, group="Audio"):
     ----------
     windows : WindowOptions
     vad : str
-        How speech is detected: by its energy, as in Kaldi, or by silero-vad.
+        How speech is detected: by its energy, as in Kaldi, by silero-vad, or by
+        segmentation-3.0 of pyannote.
     energy : EnergyVadOptions
     silero : SileroOptions
+    segmentation : SegmentationOptions
     regions : RegionOptions
     """
 
     windows: WindowOptions = field(default_factory=WindowOptions)
-    vad: Literal["energy", "silero"] = "energy"
+    vad: Literal["energy", "silero", "segmentation-3.0"] = "energy"
     energy: EnergyVadOptions = field(default_factory=EnergyVadOptions)
     silero: SileroOptions = field(default_factory=SileroOptions)
+    segmentation: SegmentationOptions = field(default_factory=SegmentationOptions)
     regions: RegionOptions = field(default_factory=RegionOptions)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unused = self.energy if self.vad == "silero" else self.silero
-        for option in changed_fields(unused):
-            if self.vad == "silero":
-                raise UsageError(f"--vad silero does not use {option}; leave it out")
-            raise UsageError(
-                f"{option} needs --vad silero; give that as well, or leave it out"
-            )
+        for vad, options in self._detectors().items():
+            for option in changed_fields(options) if vad != self.vad else ():
+                if vad == "energy":
+                    raise UsageError(
+                        f"--vad {self.vad} does not use {option}; leave it out"
+                    )
+                raise UsageError(
+                    f"{option} needs --vad {vad}; give that as well, or leave it out"
+                )
+
+    def _detectors(self) -> dict[str, Options]:
+        """Return the options of each way of detecting speech."""
+        return {
+            "energy": self.energy,
+            "silero": self.silero,
+            "segmentation-3.0": self.segmentation,
+        }
 
     def detection(self) -> list[str]:
         """Return the flags of what is set for the detection of speech."""
         vad = [] if self.vad == "energy" else ["--vad"]
-        parts = (self.energy, self.silero, self.regions)
+        parts = (*self._detectors().values(), self.regions)
         return vad + [option for part in parts for option in changed_fields(part)]
 
 
@@ -237,6 +262,12 @@ def detect_speech(
     if options.vad == "silero":
         is_speech = silero_vad(_samples(audio, RATE), options.silero)
         return speech_regions(is_speech, FRAME_SHIFT, options.regions)
+    if options.vad == "segmentation-3.0":
+        segmenter = Segmenter.load(options.vad, device="cpu")
+        samples = _samples(audio, segmenter.sample_rate)
+        found = segment(samples, segmenter, options.segmentation)
+        regions = find_regions(count_speakers(found) >= 1, found.edges)
+        return smooth_regions(regions, found.edges[-1], options.regions)
     samples = _samples(audio, round(energy.sample_frequency))
     # Of all features, the energy alone is kept.
     blocks = [block[:, :1].copy() for block in feature_blocks(samples, energy)]
@@ -246,18 +277,18 @@ def detect_speech(
 
 
 def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
-    option = _THRESHOLDS[options.vad]
     channels = inspect_audio(audio.path).num_channels
-    where, choose = "", "A"
+    where, choose = "", ""
     if channels > 1 and audio.channel is None:
         where = f" in the mean of {channels} channels"
-        choose = "--channel takes one of them, a"
+        choose = "--channel takes one of them, "
     elif channels > 1:
         where = f" in channel {audio.channel} of {channels}"
-        choose = "Another channel may have some, a"
+        choose = "Another channel may have some, "
+    advice = choose + _MORE[options.vad]
     return DataError(
-        f"{audio.path}: no speech found{where}; is it silent? {choose} lower {option} "
-        "finds more, or give --segments"
+        f"{audio.path}: no speech found{where}; is it silent? "
+        f"{advice[0].upper()}{advice[1:]} finds more, or give --segments"
     )
 
 
