@@ -1,0 +1,116 @@
+"""Who speaks when, two at once included: local speakers of chunks become speakers.
+
+Bredin: pyannote.audio 2.1 speaker diarization pipeline (Interspeech 2023): local
+speakers of overlapping chunks are embedded and clustered; the number of speakers who
+speak at a time, agreed on by all chunks, decides how many of the most active speakers
+have it.
+"""
+
+import numpy as np
+
+from ssahc.backend.preprocess import unit_rows
+from ssahc.clustering.constrained_linkage import assign_groups, constrained_linkage
+from ssahc.clustering.stopping import Stop
+from ssahc.core.types import Float32Array, FloatArray, IntArray, Turn
+from ssahc.frontend.segmentation.chunks import (
+    Segmentation,
+    count_speakers,
+    find_regions,
+)
+from ssahc.frontend.segmentation.local_speakers import LocalSpeakers
+
+# Seconds of speech without overlap that make an embedding reliable enough to decide
+# which speakers there are.
+_RELIABLE = 1.0
+
+
+def diarize_chunks(
+    segmentation: Segmentation,
+    speakers: LocalSpeakers,
+    embeddings: Float32Array,
+    stop: Stop,
+    *,
+    exclusive: bool = False,
+) -> list[Turn]:
+    """Return the turns of a recording, from its chunks.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+    speakers : LocalSpeakers
+        Of the chunks; see `ssahc.frontend.segmentation.local_speakers`.
+    embeddings : (N, D) array
+        Of the local speakers.
+    stop : Stop
+        Speakers, or the least average cosine of local speakers who are the same.
+    exclusive : bool
+        Give each time to one speaker, the most active.
+    """
+    labels = cluster_local_speakers(speakers, embeddings, stop)
+    return reconstruct_turns(segmentation, speakers, labels, exclusive=exclusive)
+
+
+def cluster_local_speakers(
+    speakers: LocalSpeakers, embeddings: Float32Array, stop: Stop
+) -> IntArray:
+    """Return the speaker (N,) of each local speaker; -1 for none.
+
+    Those who speak alone for long enough are clustered by their average cosine, those
+    of one chunk never together. The others go to the nearest of these clusters, those
+    of one chunk to different ones.
+    """
+    if len(speakers) == 0:
+        return np.zeros(0, np.int64)
+    vectors = unit_rows(embeddings.astype(np.float64))
+    reliable = np.flatnonzero(speakers.seconds >= _RELIABLE)
+    if len(reliable) == 0:
+        reliable = np.arange(len(speakers))
+    chosen = vectors[reliable]
+    different = speakers.cannot_link()[np.ix_(reliable, reliable)]
+    found = constrained_linkage(chosen @ chosen.T, different, stop)
+    centroids = unit_rows(np.eye(found.max() + 1)[found].T @ chosen)
+    labels = assign_groups(vectors @ centroids.T, speakers.chunks)
+    labels[reliable] = found
+    return labels
+
+
+def reconstruct_turns(
+    segmentation: Segmentation,
+    speakers: LocalSpeakers,
+    labels: IntArray,
+    *,
+    exclusive: bool = False,
+) -> list[Turn]:
+    """Return turns of speakers "1", "2", ..., in order of time.
+
+    In each frame, as many speakers are active as `count_speakers` says, those of most
+    chunks first.
+    """
+    if (labels < 0).all():
+        return []
+    activity = _activity(segmentation, speakers, labels)
+    counts = count_speakers(segmentation)
+    if exclusive:
+        counts = np.minimum(counts, 1)
+    order = np.argsort(-activity, axis=1, kind="stable")
+    ranks = np.argsort(order, axis=1)
+    active = (ranks < counts[:, None]) & (activity > 0)
+    return sorted(
+        Turn(start, end, str(speaker + 1))
+        for speaker, frames in enumerate(active.T)
+        for start, end in find_regions(frames, segmentation.edges).tolist()
+    )
+
+
+def _activity(
+    segmentation: Segmentation, speakers: LocalSpeakers, labels: IntArray
+) -> FloatArray:
+    """Return in how many chunks speakers (F, S) are active in each frame."""
+    activity = np.zeros((segmentation.num_frames, labels.max() + 1))
+    frames = segmentation.frames()
+    for chunk, index, label in zip(
+        speakers.chunks, speakers.indices, labels, strict=True
+    ):
+        if label >= 0:
+            activity[frames[chunk], label] += segmentation.active[chunk, :, index]
+    return activity
