@@ -22,6 +22,8 @@ from ssahc.frontend.segmentation.local_speakers import LocalSpeakers
 # Seconds of speech without overlap that make an embedding reliable enough to decide
 # which speakers there are.
 _RELIABLE = 1.0
+# Above what any sum of cosines of one chunk may differ by.
+_DECIDED = 100.0
 
 
 def diarize_chunks(
@@ -69,7 +71,10 @@ def cluster_local_speakers(
     different = speakers.cannot_link()[np.ix_(reliable, reliable)]
     found = constrained_linkage(chosen @ chosen.T, different, stop)
     centroids = unit_rows(np.eye(found.max() + 1)[found].T @ chosen)
-    labels = assign_groups(vectors @ centroids.T, speakers.chunks)
+    cosines = vectors @ centroids.T
+    # Those that were clustered keep their cluster.
+    cosines[reliable, found] += _DECIDED
+    labels = assign_groups(cosines, speakers.chunks)
     labels[reliable] = found
     return labels
 
