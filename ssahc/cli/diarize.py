@@ -48,6 +48,7 @@ from ssahc.cli.learned_model import (
     complete_inputs,
     refuse_other_model,
 )
+from ssahc.cli.overlap import diarize_overlap
 from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.parsing import (
     PATH,
@@ -138,6 +139,9 @@ def command(
             "choose another folder"
         )
     given["xvector_dir"] = xvector_dir
+    if given["segmentation"] is not None and not (given["vad"] or given["segments"]):
+        # It finds speech as well.
+        given["vad"] = "segmentation-3.0"
     options = resolve(
         AllOptions,
         given,
@@ -171,6 +175,16 @@ def command(
     # Fail on what is in the way before anything is read.
     find_stale()
     failed: list[Fault] = []
+    if options.overlap.segmentation is not None:
+        stale = (*find_stale(), "labels", POSTERIOR)
+        failed, found = diarize_overlap(
+            out_dir, options, running, resume=resume, stale=stale
+        )
+        seconds = time.monotonic() - start
+        _logger.info(
+            f"diarized {found} in {seconds:.1f} s; turns are in {out_dir}/rttm"
+        )
+        sys.exit(1 if failed else 0)
     if has_audio:
         stored = [] if config is None else [read_config(config, AllOptions)]
         audio = complete_options(options.audio, [*stored, given])

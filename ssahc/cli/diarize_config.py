@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from ssahc.cli.audio_inputs import AudioOptions
 from ssahc.cli.inputs import Inputs, ModelFiles, Source, SpeakerTables
 from ssahc.cli.runner import RttmOptions
+from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
 from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
@@ -37,6 +38,31 @@ class DiarizeConfig(Options, group="Input and output"):
 
 
 @dataclass(frozen=True)
+class OverlapOptions(Options, group="Audio"):
+    """Speakers who speak at the same time.
+
+    Parameters
+    ----------
+    segmentation : str, optional
+        Model that finds who speaks, two at once included, in chunks of audio whose
+        speakers are then clustered: a name (see ssahc models), or a checkpoint of its
+        weights. Replaces windows, and the systems that cluster them.
+    exclusive : bool
+        With --segmentation, one speaker at a time: the most active of several.
+    """
+
+    segmentation: str | None = None
+    exclusive: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.exclusive and self.segmentation is None:
+            raise UsageError(
+                "--exclusive needs --segmentation; windows have one speaker anyway"
+            )
+
+
+@dataclass(frozen=True)
 class AllOptions(Options):
     """Options of ``ssahc diarize`` and, if it starts from audio, ``ssahc extract``.
 
@@ -44,10 +70,12 @@ class AllOptions(Options):
     ----------
     diarize : DiarizeConfig
     audio : AudioOptions
+    overlap : OverlapOptions
     """
 
     diarize: DiarizeConfig = field(default_factory=DiarizeConfig)
     audio: AudioOptions = field(default_factory=AudioOptions)
+    overlap: OverlapOptions = field(default_factory=OverlapOptions)
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:

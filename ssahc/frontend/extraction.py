@@ -162,7 +162,7 @@ def extract_recording(
         raise DataError(
             f"{audio.path}: all speech is shorter than a frame, or --min-segment"
         )
-    samples = _samples(audio, extractor.sample_rate)
+    samples = read_samples(audio, extractor.sample_rate)
     embeddings = extractor.embed(samples, windows)
     return Recording.from_arrays(audio.id, embeddings, windows, names)
 
@@ -260,15 +260,15 @@ def detect_speech(
 ) -> FloatArray:
     """Return regions of speech (N, 2), in seconds."""
     if options.vad == "silero":
-        is_speech = silero_vad(_samples(audio, RATE), options.silero)
+        is_speech = silero_vad(read_samples(audio, RATE), options.silero)
         return speech_regions(is_speech, FRAME_SHIFT, options.regions)
     if options.vad == "segmentation-3.0":
         segmenter = Segmenter.load(options.vad, device="cpu")
-        samples = _samples(audio, segmenter.sample_rate)
+        samples = read_samples(audio, segmenter.sample_rate)
         found = segment(samples, segmenter, options.segmentation)
         regions = find_regions(count_speakers(found) >= 1, found.edges)
         return smooth_regions(regions, found.edges[-1], options.regions)
-    samples = _samples(audio, round(energy.sample_frequency))
+    samples = read_samples(audio, round(energy.sample_frequency))
     # Of all features, the energy alone is kept.
     blocks = [block[:, :1].copy() for block in feature_blocks(samples, energy)]
     energies = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
@@ -292,7 +292,8 @@ def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
     )
 
 
-def _samples(audio: Audio, rate: int) -> Iterator[Float32Array]:
+def read_samples(audio: Audio, rate: int) -> Iterator[Float32Array]:
+    """Yield blocks (n,) of the channel of a recording, resampled to a rate in Hz."""
     blocks = audio_blocks(audio.path, channel=audio.channel)
     return resample_blocks(blocks, audio.sample_rate, rate)
 

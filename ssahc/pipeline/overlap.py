@@ -22,6 +22,10 @@ from ssahc.frontend.segmentation.local_speakers import LocalSpeakers
 # Seconds of speech without overlap that make an embedding reliable enough to decide
 # which speakers there are.
 _RELIABLE = 1.0
+# Local speakers that are clustered; of more, some, and the others go to the nearest.
+_MOST = 4000
+# Least average cosine of local speakers who are the same, for CAM++.
+THRESHOLD = 0.4
 # Above what any sum of cosines of one chunk may differ by.
 _DECIDED = 100.0
 
@@ -67,6 +71,7 @@ def cluster_local_speakers(
     reliable = np.flatnonzero(speakers.seconds >= _RELIABLE)
     if len(reliable) == 0:
         reliable = np.arange(len(speakers))
+    reliable = reliable[:: -(-len(reliable) // _MOST)]
     chosen = vectors[reliable]
     different = speakers.cannot_link()[np.ix_(reliable, reliable)]
     found = constrained_linkage(chosen @ chosen.T, different, stop)
