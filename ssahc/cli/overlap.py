@@ -30,7 +30,7 @@ from ssahc.frontend.extraction import Audio, ExtractionOptions, read_samples
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import segment
-from ssahc.frontend.segmentation.local_speakers import embed_speakers, list_speakers
+from ssahc.frontend.segmentation.local_speakers import list_speakers
 from ssahc.io.config import write_config
 from ssahc.io.files import refuse_input
 from ssahc.io.rttm import write_rttm
@@ -193,7 +193,7 @@ class OverlapTask:
         found = segment(samples, self.segmenter, self.extraction.segmentation)
         speakers = list_speakers(found)
         samples = read_samples(audio, self.extractor.sample_rate)
-        embeddings = embed_speakers(samples, self.extractor, speakers)
+        embeddings = self.extractor.embed_spans(samples, speakers.spans)
         turns = diarize_chunks(
             found, speakers, embeddings, stop, exclusive=self.exclusive
         )

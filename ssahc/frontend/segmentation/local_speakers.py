@@ -1,12 +1,10 @@
-"""The local speakers of chunks, and their embeddings."""
+"""The local speakers of chunks, and the speech to embed them by."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ssahc.core.types import BriefRepr, Float32Array, FloatArray, IntArray
-from ssahc.frontend.extractors import Extractor
+from ssahc.core.types import BriefRepr, FloatArray, IntArray
 from ssahc.frontend.segmentation.chunks import Segmentation, find_regions
 from ssahc.frontend.segmentation.powerset import BoolArray
 
@@ -60,14 +58,3 @@ def list_speakers(segmentation: Segmentation) -> LocalSpeakers:
             regions = find_regions(active[chunk, :, index], edges)
         spans.append(regions)
     return LocalSpeakers(chunks, indices, tuple(spans), np.array(seconds))
-
-
-def embed_speakers(
-    samples: Iterable[Float32Array], extractor: Extractor, speakers: LocalSpeakers
-) -> Float32Array:
-    """Return the embeddings (N, D) of local speakers, each by its own frames alone.
-
-    `samples` are blocks (n,) at the rate of the extractor, on the scale of 16-bit
-    audio.
-    """
-    return extractor.embed_spans(samples, speakers.spans)
