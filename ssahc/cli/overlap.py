@@ -41,7 +41,13 @@ from ssahc.runtime.executor import RunningOptions
 # Options that have a meaning here.
 _USED = {
     *("xvector_dir", "audio", "extractor", "channel", "reco2file_and_channel"),
-    *("segmentation", "exclusive", "segmentation_step", "vad"),
+    *(
+        "segmentation",
+        "exclusive",
+        "segmentation_step",
+        "segmentation_threshold",
+        "vad",
+    ),
     *("num_speakers", "threshold", "min_speakers", "max_speakers"),
     *("reco2num_spk", "reco2min_max", "device", "rttm_channel"),
 }

@@ -19,7 +19,6 @@ from ssahc.frontend.resampling import resample_blocks
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import (
     SegmentationOptions,
-    count_speakers,
     find_regions,
     segment,
 )
@@ -54,7 +53,7 @@ _ENDLESS = 1 << 40
 _MORE = {
     "energy": "a lower --vad-energy-threshold",
     "silero": "a lower --silero-threshold",
-    "segmentation-3.0": "--vad energy",
+    "segmentation-3.0": "a lower --segmentation-threshold",
 }
 
 
@@ -266,7 +265,7 @@ def detect_speech(
         segmenter = Segmenter.load(options.vad, device="cpu")
         samples = read_samples(audio, segmenter.sample_rate)
         found = segment(samples, segmenter, options.segmentation)
-        regions = find_regions(count_speakers(found) >= 1, found.edges)
+        regions = find_regions(found.counts >= 1, found.edges)
         return smooth_regions(regions, found.edges[-1], options.regions)
     samples = read_samples(audio, round(energy.sample_frequency))
     # Of all features, the energy alone is kept.

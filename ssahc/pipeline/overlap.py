@@ -14,7 +14,6 @@ from ssahc.clustering.stopping import Stop
 from ssahc.core.types import Float32Array, FloatArray, IntArray, Turn
 from ssahc.frontend.segmentation.chunks import (
     Segmentation,
-    count_speakers,
     find_regions,
 )
 from ssahc.frontend.segmentation.local_speakers import LocalSpeakers
@@ -93,13 +92,13 @@ def reconstruct_turns(
 ) -> list[Turn]:
     """Return turns of speakers "1", "2", ..., in order of time.
 
-    In each frame, as many speakers are active as `count_speakers` says, those of most
-    chunks first.
+    In each frame, as many speakers are active as the chunks agree on, the most probable
+    ones.
     """
     if (labels < 0).all():
         return []
     activity = _activity(segmentation, speakers, labels)
-    counts = count_speakers(segmentation)
+    counts = segmentation.counts
     if exclusive:
         counts = np.minimum(counts, 1)
     order = np.argsort(-activity, axis=1, kind="stable")
@@ -115,12 +114,14 @@ def reconstruct_turns(
 def _activity(
     segmentation: Segmentation, speakers: LocalSpeakers, labels: IntArray
 ) -> FloatArray:
-    """Return in how many chunks speakers (F, S) are active in each frame."""
-    activity = np.zeros((segmentation.num_frames, labels.max() + 1))
+    """Return how active speakers (F, S) are in each frame, summed over chunks."""
+    activity = np.zeros((len(segmentation.counts), labels.max() + 1))
     frames = segmentation.frames()
     for chunk, index, label in zip(
         speakers.chunks, speakers.indices, labels, strict=True
     ):
         if label >= 0:
-            activity[frames[chunk], label] += segmentation.active[chunk, :, index]
+            activity[frames[chunk], label] += segmentation.probabilities[
+                chunk, :, index
+            ]
     return activity
