@@ -48,7 +48,11 @@ from ssahc.cli.learned_model import (
     complete_inputs,
     refuse_other_model,
 )
-from ssahc.cli.overlap import diarize_overlap
+from ssahc.cli.overlap import (
+    Chunks,
+    plan_segmentation,
+    refuse_segmentation,
+)
 from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.parsing import (
     PATH,
@@ -85,6 +89,7 @@ from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.options import DiarizeOptions
+from ssahc.pipeline.overlap import add_overlap
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
 
@@ -156,6 +161,7 @@ def command(
         options = replace(options, audio=replace(options.audio, audio=xvector_dir))
     else:
         refuse_audio(xvector_dir, options.audio)
+        refuse_segmentation(run)
         refuse_same_folder(out_dir, xvector_dir)
     warn_of_other_system(given, config)
     scores = SCORES if run.write_scores else ()
@@ -175,21 +181,14 @@ def command(
     # Fail on what is in the way before anything is read.
     find_stale()
     failed: list[Fault] = []
-    if options.overlap.segmentation is not None:
-        stale = (*find_stale(), "labels", POSTERIOR)
-        failed, found = diarize_overlap(
-            out_dir, options, running, resume=resume, stale=stale
-        )
-        seconds = time.monotonic() - start
-        _logger.info(
-            f"diarized {found} in {seconds:.1f} s; turns are in {out_dir}/rttm"
-        )
-        sys.exit(1 if failed else 0)
+    chunks: dict[str, Chunks] = {}
     if has_audio:
         stored = [] if config is None else [read_config(config, AllOptions)]
         audio = complete_options(options.audio, [*stored, given])
+        segment = plan_segmentation(run, audio)
         run, failed = _extract(out_dir, run, audio, running, resume=resume)
-    faults, found = _run(out_dir, run, running, resume=resume, stale=find_stale)
+        chunks = segment(running)
+    faults, found = _run(out_dir, run, running, chunks, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
     where = f"turns are in {out_dir}/rttm"
     if (out_dir / LEARNED_MODEL).is_dir():
@@ -234,12 +233,16 @@ def _run(
     out_dir: Path,
     run: DiarizeConfig,
     running: RunningOptions,
+    chunks: Mapping[str, Chunks],
     *,
     resume: bool,
     stale: Callable[[], Collection[str]],
 ) -> tuple[list[Fault], str]:
     """Diarize and write; return the recordings that failed, and what was found."""
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
+    fewest = {name: found.fewest for name, found in chunks.items()}
+    speakers = replace(inputs.speakers_of, fewest=fewest)
+    inputs = replace(inputs, speakers_of=speakers)
     run = settle_system(run, inputs)
     folder = open_source(run.source)
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
@@ -262,7 +265,7 @@ def _run(
         earlier = out_dir if resume else None
         inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
         faults = _diarize(folder, inputs, run, running, unfinished)
-        found = _write(folder, run, unfinished)
+        found = _write(folder, run, unfinished, chunks)
         warn_of_unsure(unfinished, out_dir)
     return faults, found
 
@@ -333,7 +336,12 @@ def _diarize(
     return faults
 
 
-def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> str:
+def _write(
+    folder: XvectorDir,
+    run: DiarizeConfig,
+    unfinished: Unfinished,
+    chunks: Mapping[str, Chunks],
+) -> str:
     """Write the results in the order of spk2utt, as Kaldi does; return a summary."""
     done = [name for name in folder.utterances if name in unfinished.labels]
     labels = {name: unfinished.labels[name] for name in done}
@@ -345,7 +353,7 @@ def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> st
         for name in done
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
-    turns = _Turns(folder, labels)
+    turns = _Turns(folder, labels, {} if run.overlap.exclusive else chunks)
     warn_of("without a turn, since all segments have no length", turns.silent())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
@@ -363,6 +371,7 @@ class _Turns(Mapping[str, list[Turn]]):
 
     folder: XvectorDir
     labels: Mapping[str, IntArray]
+    chunks: Mapping[str, Chunks]
 
     def silent(self) -> Iterator[str]:
         """Yield the recordings without a turn."""
@@ -385,4 +394,7 @@ class _Turns(Mapping[str, list[Turn]]):
 
     def __getitem__(self, name: str) -> list[Turn]:
         times = times_of(self.folder.segments, self.folder.utterances[name])
-        return turns_of_labels(times, self.labels[name])
+        turns = turns_of_labels(times, self.labels[name])
+        if name in self.chunks:
+            return add_overlap(turns, self.chunks[name].segmentation)
+        return turns

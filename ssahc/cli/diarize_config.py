@@ -15,40 +15,17 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
-class DiarizeConfig(Options, group="Input and output"):
-    """All options of ``ssahc diarize`` that affect results.
-
-    Parameters
-    ----------
-    source : Source
-    files : ModelFiles
-    tables : SpeakerTables
-    write_scores : bool
-        Also write scores.ark and scores.scp, as Kaldi's agglomerative-cluster reads.
-    rttm : RttmOptions
-    method : DiarizeOptions
-    """
-
-    source: Source = field(default_factory=Source)
-    files: ModelFiles = field(default_factory=ModelFiles)
-    tables: SpeakerTables = field(default_factory=SpeakerTables)
-    write_scores: bool = False
-    rttm: RttmOptions = field(default_factory=RttmOptions)
-    method: DiarizeOptions = field(default_factory=DiarizeOptions)
-
-
-@dataclass(frozen=True)
 class OverlapOptions(Options, group="Audio"):
     """Speakers who speak at the same time.
 
     Parameters
     ----------
     segmentation : str, optional
-        Model that finds who speaks, two at once included, in chunks of audio whose
-        speakers are then clustered: a name (see ssahc models), or a checkpoint of its
-        weights. Replaces windows, and the systems that cluster them.
+        Model that finds speech and, in chunks of audio, speakers who speak at the same
+        time: a name (see ssahc models), or a checkpoint of its weights. Windows keep
+        one speaker; others are added where speech overlaps.
     exclusive : bool
-        With --segmentation, one speaker at a time: the most active of several.
+        With --segmentation, one speaker at a time.
     """
 
     segmentation: str | None = None
@@ -63,6 +40,31 @@ class OverlapOptions(Options, group="Audio"):
 
 
 @dataclass(frozen=True)
+class DiarizeConfig(Options, group="Input and output"):
+    """All options of ``ssahc diarize`` that affect results.
+
+    Parameters
+    ----------
+    source : Source
+    files : ModelFiles
+    tables : SpeakerTables
+    write_scores : bool
+        Also write scores.ark and scores.scp, as Kaldi's agglomerative-cluster reads.
+    rttm : RttmOptions
+    overlap : OverlapOptions
+    method : DiarizeOptions
+    """
+
+    source: Source = field(default_factory=Source)
+    files: ModelFiles = field(default_factory=ModelFiles)
+    tables: SpeakerTables = field(default_factory=SpeakerTables)
+    write_scores: bool = False
+    rttm: RttmOptions = field(default_factory=RttmOptions)
+    overlap: OverlapOptions = field(default_factory=OverlapOptions)
+    method: DiarizeOptions = field(default_factory=DiarizeOptions)
+
+
+@dataclass(frozen=True)
 class AllOptions(Options):
     """Options of ``ssahc diarize`` and, if it starts from audio, ``ssahc extract``.
 
@@ -70,12 +72,10 @@ class AllOptions(Options):
     ----------
     diarize : DiarizeConfig
     audio : AudioOptions
-    overlap : OverlapOptions
     """
 
     diarize: DiarizeConfig = field(default_factory=DiarizeConfig)
     audio: AudioOptions = field(default_factory=AudioOptions)
-    overlap: OverlapOptions = field(default_factory=OverlapOptions)
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:

@@ -1,14 +1,21 @@
 """From local speakers of chunks to turns that overlap."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from ssahc.clustering.stopping import Stop
+from ssahc.core.types import Turn
 from ssahc.frontend.segmentation.chunks import Segmentation, find_regions
 from ssahc.frontend.segmentation.local_speakers import list_speakers
-from ssahc.pipeline.overlap import cluster_local_speakers, diarize_chunks
+from ssahc.pipeline.overlap import (
+    add_overlap,
+    cluster_local_speakers,
+    diarize_chunks,
+    fewest_speakers,
+)
 
 FRAMES, CHUNK, STEP = 600, 100, 25
 STOP = Stop(threshold=0.5)
@@ -31,7 +38,13 @@ def conversation(rng):
         [active[at : at + CHUNK][:, order] for at, order in zip(first, orders)]
     )
     edges = np.arange(FRAMES + 1) * 0.04
-    return active, Segmentation(first, chunks, edges), orders
+    probabilities = (0.1 + 0.8 * chunks).astype(np.float16)
+    counts = active.sum(axis=1)
+    return (
+        active,
+        Segmentation(first, probabilities, chunks, counts, edges),
+        orders,
+    )
 
 
 @pytest.fixture
@@ -91,9 +104,40 @@ def test_overlap_is_left_out_of_embeddings_and_constraints_hold(
 
 def test_silence_has_no_turns(conversation):
     _, segmentation, _ = conversation
-    silent = Segmentation(
-        segmentation.first, np.zeros_like(segmentation.active), segmentation.edges
+    silent = replace(
+        segmentation,
+        active=np.zeros_like(segmentation.active),
+        counts=np.zeros_like(segmentation.counts),
     )
     speakers = list_speakers(silent)
     assert len(speakers) == 0
     assert diarize_chunks(silent, speakers, np.zeros((0, 8)), STOP) == []
+    assert fewest_speakers(speakers) == 0
+    turns = [Turn(0.0, 1.0, "a"), Turn(2.0, 3.0, "b")]
+    assert add_overlap(turns, silent) == turns
+
+
+def test_second_speakers_are_added_where_speech_overlaps(conversation):
+    active, segmentation, _ = conversation
+    names = "abc"
+    alone = active & (np.cumsum(active, axis=1) == 1)
+    turns = [
+        Turn(start, end, names[speaker])
+        for start, end, speaker in _turns(alone, segmentation.edges)
+    ]
+    found = add_overlap(turns, segmentation)
+    assert [(t.start, t.end, names.index(t.speaker)) for t in found] == [
+        pytest.approx(span) for span in _turns(active, segmentation.edges)
+    ]
+    # Nothing is added outside of turns, and nobody who has none.
+    found = add_overlap(turns[:1], segmentation)
+    assert found == turns[:1]
+
+
+def test_a_recording_has_as_many_speakers_as_its_fullest_chunk(conversation):
+    _, segmentation, _ = conversation
+    speakers = list_speakers(segmentation)
+    # All three speak in some chunks, but one of them for less than a second.
+    assert fewest_speakers(speakers) == 2
+    brief = replace(speakers, seconds=np.minimum(speakers.seconds, 0.9))
+    assert fewest_speakers(brief) == 0

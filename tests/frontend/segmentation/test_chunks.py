@@ -10,7 +10,6 @@ from ssahc.core.errors import DataError
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import (
     SegmentationOptions,
-    count_speakers,
     find_regions,
     segment,
 )
@@ -23,9 +22,9 @@ def _loudness(stretch, size, step):
     """Choose a class by the sample in the centre of a frame: 0, 1 or 4 at 1, 2, 3."""
     chunks = np.lib.stride_tricks.sliding_window_view(stretch, size)[::step]
     centres = chunks[:, 10:-10:4] * 32768
-    outputs = np.zeros((*centres.shape, 7), np.float32)
+    outputs = np.full((*centres.shape, 7), -np.inf, np.float32)
     for level, number in ((1, 0), (2, 1), (3, 4)):
-        outputs[..., number] = centres == level
+        outputs[centres == level, number] = 0
     return outputs
 
 
@@ -42,10 +41,10 @@ def test_every_frame_is_counted_once_however_the_audio_is_cut(toy, rng, length):
     cuts = np.sort(rng.integers(0, length, 5))
     found = segment(np.split(samples, cuts), toy, STEP)
     if length < 25:
-        assert found.num_frames == 2
+        assert len(found.counts) == 2
         return
     assert found.first[-1] * 4 + min(length, 101) > length - 4
-    counts = count_speakers(found)
+    counts = found.counts
     assert len(counts) == (length - 21) // 4 + 1
     np.testing.assert_array_equal(counts, samples[10:-10:4][: len(counts)] - 1)
     # A frame is the time around the sample in the middle of what it sees.
@@ -60,8 +59,8 @@ def test_every_frame_is_counted_once_however_the_audio_is_cut(toy, rng, length):
 
 def test_no_audio_has_no_frames(toy):
     found = segment([], toy)
-    assert found.num_frames == len(count_speakers(found)) == 0
-    assert find_regions(count_speakers(found) > 0, found.edges).shape == (0, 2)
+    assert len(found.counts) == 0
+    assert find_regions(found.counts > 0, found.edges).shape == (0, 2)
     with pytest.raises(DataError, match="NaN"):
         segment([np.array([1, np.nan], np.float32)], toy)
 
@@ -77,7 +76,7 @@ def test_speech_of_a_meeting_is_found(segmenter, golden):
     samples = np.repeat(soundfile.read(path, dtype="int16")[0], 2)
     silence = np.zeros(32_000, np.float32)
     found = segment([samples[:200_000].astype(np.float32), silence], segmenter)
-    counts = count_speakers(found)
+    counts = found.counts
     speech = find_regions(counts >= 1, found.edges)
     assert 8 < (speech[:, 1] - speech[:, 0]).sum() < 12.7
     assert speech[-1, 1] < 12.7
