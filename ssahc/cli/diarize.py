@@ -50,6 +50,7 @@ from ssahc.cli.learned_model import (
 )
 from ssahc.cli.overlap import (
     Chunks,
+    choose_vad,
     plan_segmentation,
     refuse_segmentation,
 )
@@ -144,9 +145,7 @@ def command(
             "choose another folder"
         )
     given["xvector_dir"] = xvector_dir
-    if given["segmentation"] is not None and not (given["vad"] or given["segments"]):
-        # It finds speech as well.
-        given["vad"] = "segmentation-3.0"
+    given["vad"] = choose_vad(given, config)
     options = resolve(
         AllOptions,
         given,

@@ -1,13 +1,14 @@
 """``ssahc diarize --segmentation``: what chunks of audio say of its speakers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from ssahc.cli.audio_inputs import AudioOptions, open_audio
-from ssahc.cli.diarize_config import DiarizeConfig
+from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
 from ssahc.cli.runner import as_fault, track, work_each
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import Fault
@@ -19,9 +20,13 @@ from ssahc.frontend.segmentation.chunks import (
     segment,
 )
 from ssahc.frontend.segmentation.local_speakers import list_speakers
+from ssahc.io.config import read_config
 from ssahc.pipeline.overlap import fewest_speakers
 from ssahc.runtime.device import Device
 from ssahc.runtime.executor import RunningOptions
+
+# The detection of speech that finds it as segmentation does.
+_VAD = "segmentation-3.0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +35,15 @@ class Chunks:
 
     segmentation: Segmentation
     fewest: int
+
+
+def choose_vad(given: Mapping[str, Any], config: Path | None) -> str | None:
+    """Return how speech is detected: by segmentation, if that alone is asked for."""
+    values = {} if config is None else read_config(config, AllOptions)
+    values |= {name: value for name, value in given.items() if value is not None}
+    if "segmentation" in values and not values.keys() & {"vad", "segments"}:
+        return _VAD
+    return given["vad"]
 
 
 def refuse_segmentation(run: DiarizeConfig) -> None:
