@@ -41,7 +41,7 @@ class SegmentationOptions(Options, group="Audio"):
         distant voices, and more noise. Frames have overlapping speech at 0.5.
     """
 
-    segmentation_step: Annotated[float, Interval(ge=0.1, le=10)] = 2.5
+    segmentation_step: Annotated[float, Interval(ge=0.1, le=9)] = 2.5
     segmentation_threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5
 
 
@@ -89,7 +89,7 @@ def segment(
     ----------
     samples : iterable of (n,) arrays
         Blocks, at the rate of the model, on the scale of 16-bit audio. Memory does not
-        grow with the recording, decisions aside (3 bytes a frame and chunk).
+        grow with the recording, decisions aside (9 bytes a frame and chunk).
     segmenter : Segmenter
     options : SegmentationOptions
 
