@@ -18,8 +18,14 @@ from ssahc.frontend.extraction import (
     settle_detection,
 )
 from ssahc.frontend.extractors import Extractor
-from ssahc.frontend.extractors.installed import INSTALLABLE, general_model
-from ssahc.frontend.silero import INSTALL, SileroOptions, open_silero
+from ssahc.frontend.extractors.installed import (
+    INSTALLABLE,
+    SEGMENTERS,
+    general_model,
+    weights_of,
+)
+from ssahc.frontend.segmentation.chunks import SegmentationOptions
+from ssahc.frontend.silero import SileroOptions, open_silero
 from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
 from ssahc.io.audio_list import (
     AUDIO_SUFFIXES,
@@ -43,15 +49,17 @@ _SUGGESTED = "campplus"
 
 _BY_ENERGY = {option.name for option in list_options(EnergyVadOptions)}
 _BY_SILERO = {option.name for option in list_options(SileroOptions)}
+_BY_SEGMENTATION = {option.name for option in list_options(SegmentationOptions)}
 _REGIONS = {option.name for option in list_options(RegionOptions)}
 # Options that conflict with those of a config file, and displace them: ways of
 # detecting speech with the options of the other way, and regions that are given with
 # all of them.
 AUDIO_CONFLICTS = {
-    "vad=auto": _BY_ENERGY | _BY_SILERO,
-    "vad=silero": _BY_ENERGY,
-    "vad=energy": _BY_SILERO,
-    "segments": {"vad"} | _BY_ENERGY | _BY_SILERO | _REGIONS,
+    "vad=auto": _BY_ENERGY | _BY_SILERO | _BY_SEGMENTATION,
+    "vad=silero": _BY_ENERGY | _BY_SEGMENTATION,
+    "vad=energy": _BY_SILERO | _BY_SEGMENTATION,
+    "vad=segmentation-3.0": _BY_ENERGY | _BY_SILERO,
+    "segments": {"vad"} | _BY_ENERGY | _BY_SILERO | _BY_SEGMENTATION | _REGIONS,
 }
 
 _logger = logging.getLogger("ssahc")
@@ -130,20 +138,22 @@ def complete_options(
         extraction = combine(ExtractionOptions, sources, {})
     if extraction.vad == "silero":
         open_silero()
+    if extraction.vad in SEGMENTERS:
+        weights_of(extraction.vad)
     if options.extraction.vad == "auto":
         _tell_detection(extraction, extractor)
     return replace(options, extraction=extraction)
 
 
 def _tell_detection(extraction: ExtractionOptions, extractor: Extractor) -> None:
-    if extraction.vad == "silero":
-        how = "by silero-vad (--vad silero)"
+    if extraction.vad != "energy":
+        how = f"by {extraction.vad} (--vad {extraction.vad})"
     elif extractor.vad is not None:
         how = "by its energy, as in Kaldi's recipes (--vad energy)"
     else:
         how = (
             "by its energy, as for telephone calls (--vad energy); for rooms and noise "
-            f"{INSTALL}, or give --segments"
+            f"{SEGMENTERS['segmentation-3.0'].install}, or give --segments"
         )
     _logger.info("speech is detected %s", how)
 

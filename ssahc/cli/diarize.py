@@ -49,6 +49,12 @@ from ssahc.cli.learned_model import (
     complete_inputs,
     refuse_other_model,
 )
+from ssahc.cli.overlap import (
+    Chunks,
+    choose_vad,
+    plan_segmentation,
+    refuse_segmentation,
+)
 from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.parsing import (
     PATH,
@@ -86,6 +92,7 @@ from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.options import DiarizeOptions
+from ssahc.pipeline.overlap import add_overlap
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
 
@@ -140,6 +147,7 @@ def command(
             "choose another folder"
         )
     given["xvector_dir"] = xvector_dir
+    given["vad"] = choose_vad(given, config)
     options = resolve(
         AllOptions,
         given,
@@ -154,6 +162,7 @@ def command(
         options = replace(options, audio=replace(options.audio, audio=xvector_dir))
     else:
         refuse_audio(xvector_dir, options.audio)
+        refuse_segmentation(run)
         refuse_same_folder(out_dir, xvector_dir)
     warn_of_other_system(given, config)
     scores = SCORES if run.write_scores else ()
@@ -174,11 +183,13 @@ def command(
     find_stale()
     failed: list[Fault] = []
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
+    chunks: dict[str, Chunks] = {}
     if has_audio:
         extractor = load_extractor(options.audio, run.method.device)
         _check_dims(inputs, extractor)
         stored = [] if config is None else [read_config(config, AllOptions)]
         audio = complete_options(options.audio, [*stored, given], extractor)
+        segment = plan_segmentation(run, audio)
         failed = _extract(out_dir, run, audio, extractor, running, resume=resume)
         source = replace(run.source, xvector_dir=out_dir / _XVECTORS)
         run = replace(run, source=source)
@@ -190,7 +201,13 @@ def command(
             )
             run = replace(run, files=files)
             inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    faults, found = _run(out_dir, run, inputs, running, resume=resume, stale=find_stale)
+        chunks = segment(running)
+        fewest = {name: found.fewest for name, found in chunks.items()}
+        speakers = replace(inputs.speakers_of, fewest=fewest)
+        inputs = replace(inputs, speakers_of=speakers)
+    faults, found = _run(
+        out_dir, run, inputs, running, chunks, resume=resume, stale=find_stale
+    )
     seconds = time.monotonic() - start
     where = f"turns are in {out_dir}/rttm"
     if (out_dir / LEARNED_MODEL).is_dir():
@@ -237,6 +254,7 @@ def _run(
     run: DiarizeConfig,
     inputs: Inputs,
     running: RunningOptions,
+    chunks: Mapping[str, Chunks],
     *,
     resume: bool,
     stale: Callable[[], Collection[str]],
@@ -264,7 +282,7 @@ def _run(
         earlier = out_dir if resume else None
         inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
         faults = _diarize(folder, inputs, run, running, unfinished)
-        found = _write(folder, run, unfinished)
+        found = _write(folder, run, unfinished, chunks)
         warn_of_unsure(unfinished, out_dir)
     return faults, found
 
@@ -335,7 +353,12 @@ def _diarize(
     return faults
 
 
-def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> str:
+def _write(
+    folder: XvectorDir,
+    run: DiarizeConfig,
+    unfinished: Unfinished,
+    chunks: Mapping[str, Chunks],
+) -> str:
     """Write the results in the order of spk2utt, as Kaldi does; return a summary."""
     done = [name for name in folder.utterances if name in unfinished.labels]
     labels = {name: unfinished.labels[name] for name in done}
@@ -347,7 +370,7 @@ def _write(folder: XvectorDir, run: DiarizeConfig, unfinished: Unfinished) -> st
         for name in done
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
-    turns = _Turns(folder, labels)
+    turns = _Turns(folder, labels, {} if run.overlap.exclusive else chunks)
     warn_of("without a turn, since all segments have no length", turns.silent())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
@@ -365,6 +388,7 @@ class _Turns(Mapping[str, list[Turn]]):
 
     folder: XvectorDir
     labels: Mapping[str, IntArray]
+    chunks: Mapping[str, Chunks]
 
     def silent(self) -> Iterator[str]:
         """Yield the recordings without a turn."""
@@ -387,4 +411,7 @@ class _Turns(Mapping[str, list[Turn]]):
 
     def __getitem__(self, name: str) -> list[Turn]:
         times = times_of(self.folder.segments, self.folder.utterances[name])
-        return turns_of_labels(times, self.labels[name])
+        turns = turns_of_labels(times, self.labels[name])
+        if name in self.chunks:
+            return add_overlap(turns, self.chunks[name].segmentation)
+        return turns

@@ -17,6 +17,31 @@ _logger = logging.getLogger("ssahc")
 
 
 @dataclass(frozen=True)
+class OverlapOptions(Options, group="Audio"):
+    """Speakers who speak at the same time.
+
+    Parameters
+    ----------
+    segmentation : str, optional
+        Model that finds speech and, in chunks of audio, speakers who speak at the same
+        time: a name (see ssahc models), or a checkpoint of its weights. Windows keep
+        one speaker; others are added where speech overlaps.
+    exclusive : bool
+        With --segmentation, one speaker at a time.
+    """
+
+    segmentation: str | None = None
+    exclusive: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.exclusive and self.segmentation is None:
+            raise UsageError(
+                "--exclusive needs --segmentation; windows have one speaker anyway"
+            )
+
+
+@dataclass(frozen=True)
 class DiarizeConfig(Options, group="Input and output"):
     """All options of ``ssahc diarize`` that affect results.
 
@@ -28,6 +53,7 @@ class DiarizeConfig(Options, group="Input and output"):
     write_scores : bool
         Also write scores.ark and scores.scp, as Kaldi's agglomerative-cluster reads.
     rttm : RttmOptions
+    overlap : OverlapOptions
     method : DiarizeOptions
     """
 
@@ -36,6 +62,7 @@ class DiarizeConfig(Options, group="Input and output"):
     tables: SpeakerTables = field(default_factory=SpeakerTables)
     write_scores: bool = False
     rttm: RttmOptions = field(default_factory=RttmOptions)
+    overlap: OverlapOptions = field(default_factory=OverlapOptions)
     method: DiarizeOptions = field(default_factory=DiarizeOptions)
 
 

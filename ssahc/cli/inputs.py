@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import sqrt
 from pathlib import Path
@@ -143,14 +143,28 @@ class SpeakerTables(Options, group="Speakers"):
 
 @dataclass(frozen=True)
 class SpeakersOf:
-    """Options on the number of speakers: one for all recordings, or a table."""
+    """Options on the number of speakers: one for all recordings, or a table.
+
+    `fewest` has numbers of speakers that recordings have for certain; they are bounds
+    on estimated numbers, within the bounds that are given.
+    """
 
     everywhere: SpeakerOptions
     table: Mapping[str, SpeakerOptions] | None = None
     path: Path | None = None
+    fewest: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self, recording: str) -> SpeakerOptions:
         """Return the options of a recording; DataError if a table lacks it."""
+        options = self._given(recording)
+        if options.num_speakers is not None:
+            return options
+        fewest = max(options.min_speakers, self.fewest.get(recording, 1))
+        if options.max_speakers is not None:
+            fewest = min(fewest, options.max_speakers)
+        return replace(options, min_speakers=fewest)
+
+    def _given(self, recording: str) -> SpeakerOptions:
         if self.table is None:
             return self.everywhere
         if recording not in self.table:

