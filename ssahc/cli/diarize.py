@@ -15,17 +15,13 @@ import click
 
 from ssahc.cli.audio_inputs import (
     AUDIO_CONFLICTS,
-    AudioOptions,
-    complete_options,
-    load_extractor,
     refuse_audio,
     refuse_xvectors,
 )
-from ssahc.cli.default_model import choose_model
+from ssahc.cli.diarize_audio import Heard, hear
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig, settle_system
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_task import DiarizeTask
-from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -52,7 +48,6 @@ from ssahc.cli.learned_model import (
 from ssahc.cli.overlap import (
     Chunks,
     choose_vad,
-    plan_segmentation,
     refuse_segmentation,
 )
 from ssahc.cli.overwrite import read_earlier
@@ -67,7 +62,6 @@ from ssahc.cli.parsing import (
     running_options,
     take_running,
 )
-from ssahc.cli.resume import is_interrupted
 from ssahc.cli.runner import (
     CONFIG,
     TUNING,
@@ -80,14 +74,11 @@ from ssahc.cli.runner import (
     write_results,
 )
 from ssahc.core.errors import UsageError, counted
-from ssahc.core.model import input_dims
-from ssahc.core.options import flatten
 from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
-from ssahc.frontend.extractors import Extractor
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input
-from ssahc.io.folders import UNFINISHED, refuse_links
+from ssahc.io.folders import UNFINISHED
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
@@ -95,9 +86,6 @@ from ssahc.pipeline.options import DiarizeOptions
 from ssahc.pipeline.overlap import add_overlap
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
-
-# Where the x-vectors of audio are kept in OUT_DIR.
-_XVECTORS = "xvectors"
 
 _logger = logging.getLogger("ssahc")
 
@@ -181,86 +169,31 @@ def command(
 
     # Fail on what is in the way before anything is read.
     find_stale()
-    failed: list[Fault] = []
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    chunks: dict[str, Chunks] = {}
+    heard = Heard(run, inputs, {}, [])
     if has_audio:
-        extractor = load_extractor(options.audio, run.method.device)
-        _check_dims(inputs, extractor)
         stored = [] if config is None else [read_config(config, AllOptions)]
-        audio = complete_options(options.audio, [*stored, given], extractor)
-        segment = plan_segmentation(run, audio)
-        failed = _extract(out_dir, run, audio, extractor, running, resume=resume)
-        source = replace(run.source, xvector_dir=out_dir / _XVECTORS)
-        run = replace(run, source=source)
-        if not flatten(run.files):
-            # Those that failed count: a resumed run, where they may not, has one model.
-            count = len(open_source(source).utterances) + len(failed)
-            files = choose_model(
-                options.default_model, audio, out_dir / _XVECTORS, count
-            )
-            run = replace(run, files=files)
-            inputs = open_inputs(run.files, run.tables, run.method.speakers)
-        chunks = segment(running)
-        fewest = {name: found.fewest for name, found in chunks.items()}
-        speakers = replace(inputs.speakers_of, fewest=fewest)
-        inputs = replace(inputs, speakers_of=speakers)
-    faults, found = _run(
-        out_dir, run, inputs, running, chunks, resume=resume, stale=find_stale
-    )
+        heard = hear(options, [*stored, given], inputs, out_dir, running, resume=resume)
+    faults, found = _run(out_dir, heard, running, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
     where = f"turns are in {out_dir}/rttm"
     if (out_dir / LEARNED_MODEL).is_dir():
         where += f", the model it learned in {out_dir / LEARNED_MODEL}"
     _logger.info(f"diarized {found} in {seconds:.1f} s; {where}")
-    sys.exit(1 if faults or failed else 0)
-
-
-def _check_dims(inputs: Inputs, extractor: Extractor) -> None:
-    """Raise a UsageError for a model of other x-vectors before any are extracted."""
-    for part, found in input_dims(inputs.model, extractor.dim).items():
-        if found != extractor.dim:
-            raise UsageError(
-                f"the model's {part} is for {found} dimensions, {extractor.name} gives "
-                f"{extractor.dim}; give a model of its x-vectors, or none"
-            )
-
-
-def _extract(
-    out_dir: Path,
-    run: DiarizeConfig,
-    audio: AudioOptions,
-    extractor: Extractor,
-    running: RunningOptions,
-    *,
-    resume: bool,
-) -> list[Fault]:
-    """Extract x-vectors, unless an earlier run has; return recordings that failed."""
-    is_interrupted(out_dir, resume=resume)
-    refuse_links(out_dir, [_XVECTORS])
-    return extract_into(
-        out_dir / _XVECTORS,
-        audio,
-        extractor,
-        running,
-        device=run.method.device,
-        resume=resume,
-        reuse=True,
-    )
+    sys.exit(1 if faults or heard.failed else 0)
 
 
 def _run(
     out_dir: Path,
-    run: DiarizeConfig,
-    inputs: Inputs,
+    heard: Heard,
     running: RunningOptions,
-    chunks: Mapping[str, Chunks],
     *,
     resume: bool,
     stale: Callable[[], Collection[str]],
 ) -> tuple[list[Fault], str]:
     """Diarize and write; return the recordings that failed, and what was found."""
-    run = settle_system(run, inputs)
+    inputs = heard.inputs
+    run = settle_system(heard.run, inputs)
     folder = open_source(run.source)
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
     if inputs.plda_scores is not None:
@@ -282,7 +215,7 @@ def _run(
         earlier = out_dir if resume else None
         inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
         faults = _diarize(folder, inputs, run, running, unfinished)
-        found = _write(folder, run, unfinished, chunks)
+        found = _write(folder, run, unfinished, heard.chunks)
         warn_of_unsure(unfinished, out_dir)
     return faults, found
 

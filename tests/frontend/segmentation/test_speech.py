@@ -1,5 +1,7 @@
 """Speech detection by segmentation."""
 
+from types import SimpleNamespace
+
 import pytest
 import soundfile
 
@@ -32,16 +34,20 @@ def test_speech_is_found_at_any_rate_and_gaps_are_closed(golden):
 def test_silence_is_told_with_another_way_to_detect_speech(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, [0.0] * 32000, 16000)
+    extractor = SimpleNamespace(mfcc=None, sample_rate=16000)
     with pytest.raises(
         DataError, match=r"no speech found.* A lower --segmentation-threshold"
     ):
-        extract_recording(Audio("a", path, 16000), None, VAD, MfccOptions())
+        extract_recording(Audio("a", path, 16000), extractor, VAD)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"segmentation": SegmentationOptions(1.0)}, "needs --vad segmentation-3.0"),
+        (
+            {"segmentation": SegmentationOptions(1.0), "vad": "silero"},
+            "give --vad segmentation-3.0",
+        ),
         ({"silero": SileroOptions(0.3), "vad": "segmentation-3.0"}, "silero-threshold"),
     ],
 )

@@ -1,0 +1,92 @@
+"""``ssahc diarize AUDIO``: x-vectors, their model, and speakers at the same time."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ssahc.cli.audio_inputs import complete_options, load_extractor
+from ssahc.cli.default_model import choose_model
+from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
+from ssahc.cli.extraction import extract_into
+from ssahc.cli.inputs import Inputs, open_inputs, open_source
+from ssahc.cli.overlap import Chunks, plan_segmentation
+from ssahc.cli.resume import is_interrupted
+from ssahc.core.errors import UsageError
+from ssahc.core.model import input_dims
+from ssahc.core.options import flatten
+from ssahc.core.types import Fault
+from ssahc.frontend.extractors import Extractor
+from ssahc.io.folders import refuse_links
+from ssahc.runtime.executor import RunningOptions
+
+# Where the x-vectors of audio are kept in OUT_DIR.
+XVECTORS = "xvectors"
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What audio has become, to be diarized: the run, and what it needs.
+
+    Chunks are those of --segmentation, by recording; `failed` are recordings without
+    x-vectors.
+    """
+
+    run: DiarizeConfig
+    inputs: Inputs
+    chunks: Mapping[str, Chunks]
+    failed: list[Fault]
+
+
+def hear(
+    options: AllOptions,
+    given: Iterable[Mapping[str, Any]],
+    inputs: Inputs,
+    out_dir: Path,
+    running: RunningOptions,
+    *,
+    resume: bool,
+) -> Heard:
+    """Extract x-vectors into OUT_DIR, unless an earlier run has, and choose a model.
+
+    `given` are options that were set, by a config file and on the command line. What
+    cannot be used is named before any audio is read.
+    """
+    run = options.diarize
+    extractor = load_extractor(options.audio, run.method.device)
+    _check_dims(inputs, extractor)
+    audio = complete_options(options.audio, given, extractor)
+    segment = plan_segmentation(run, audio)
+    is_interrupted(out_dir, resume=resume)
+    refuse_links(out_dir, [XVECTORS])
+    folder = out_dir / XVECTORS
+    failed = extract_into(
+        folder,
+        audio,
+        extractor,
+        running,
+        device=run.method.device,
+        resume=resume,
+        reuse=True,
+    )
+    run = replace(run, source=replace(run.source, xvector_dir=folder))
+    if not flatten(run.files):
+        # Those that failed count: a resumed run, where they may not, has one model.
+        count = len(open_source(run.source).utterances) + len(failed)
+        files = choose_model(options.default_model, audio, folder, count)
+        run = replace(run, files=files)
+        inputs = open_inputs(run.files, run.tables, run.method.speakers)
+    chunks = segment(running)
+    fewest = {name: found.fewest for name, found in chunks.items()}
+    speakers = replace(inputs.speakers_of, fewest=fewest)
+    return Heard(run, replace(inputs, speakers_of=speakers), chunks, failed)
+
+
+def _check_dims(inputs: Inputs, extractor: Extractor) -> None:
+    """Raise a UsageError for a model of other x-vectors before any are extracted."""
+    for part, found in input_dims(inputs.model, extractor.dim).items():
+        if found != extractor.dim:
+            raise UsageError(
+                f"the model's {part} is for {found} dimensions, {extractor.name} gives "
+                f"{extractor.dim}; give a model of its x-vectors, or none"
+            )
