@@ -41,7 +41,8 @@ def choose_vad(given: Mapping[str, Any], config: Path | None) -> str | None:
     """Return how speech is detected: by segmentation, if that alone is asked for."""
     values = {} if config is None else read_config(config, AllOptions)
     values |= {name: value for name, value in given.items() if value is not None}
-    if "segmentation" in values and not values.keys() & {"vad", "segments"}:
+    has_model = values.keys() >= {"segmentation", "extractor"}
+    if has_model and not values.keys() & {"vad", "segments"}:
         return _VAD
     return given["vad"]
 

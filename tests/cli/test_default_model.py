@@ -2,6 +2,7 @@
 
 import logging
 
+import fault_table
 import numpy as np
 import pytest
 
@@ -13,6 +14,8 @@ from ssahc.core.types import Model, Plda
 from ssahc.frontend.extractors.installed import general_model
 from ssahc.io.model import write_model_dir
 from ssahc.pipeline.options import knows_no_speakers
+
+PAGE = fault_table.PAGE["Audio"]
 
 
 @pytest.fixture
@@ -65,15 +68,18 @@ def test_campplus_has_a_general_model():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "fault"),
     [
-        (("--model-dir", "m", "--extractor", "campplus"), "--model-dir gives a model"),
-        ((), "--default-model is for audio"),
-        (("--extractor", "resemblyzer"), "resemblyzer comes without a model"),
+        ("--model-dir m --extractor campplus", "`--default-model` beside a model"),
+        ("", "`--default-model`, but no extractor"),
+        (
+            "--extractor resemblyzer",
+            "`--default-model extractor` of one without a model",
+        ),
     ],
 )
-def test_default_models_that_cannot_be_are_refused(ssahc_here, tmp_path, words, said):
-    command = ("diarize", "a", tmp_path / "out", *words)
+def test_default_models_that_cannot_be_are_refused(ssahc_here, tmp_path, words, fault):
+    command = ("diarize", "a", tmp_path / "out", *words.split())
     done = ssahc_here(*command, "--default-model", "extractor")
     assert done.returncode == 2
-    assert said in done.stderr
+    assert PAGE[fault].is_said_in(done.stderr), done.stderr

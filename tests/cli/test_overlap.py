@@ -3,15 +3,19 @@
 import shutil
 from itertools import pairwise
 
+import fault_table
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from ssahc.frontend.extractors import installed
 from ssahc.frontend.extractors.installed import SEGMENTERS
 from ssahc.io.rttm import read_rttm
 from ssahc.scoring.regions import unite
 
 RATE = 8000
+PAGE = fault_table.PAGE["Audio"]
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +76,25 @@ def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, tmp_path)
     assert {turn.speaker for turn in turns} == {"1"}
 
 
-def test_what_segmentation_needs_is_named(diarize, ssahc_here, tmp_path):
-    out = tmp_path / "out"
-    status, said = diarize(out, segmentation="nothing")
-    assert status == 2
-    assert "nothing: no such segmentation model" in said
-    for options, needs in (
-        (["--segmentation", "segmentation-3.0"], "--extractor"),
-        (["--exclusive"], "--segmentation"),
+def test_what_segmentation_needs_is_named(diarize, ssahc_here, tmp_path, monkeypatch):
+    out, other = tmp_path / "out", tmp_path / "other.bin"
+    torch.save({"state_dict": {"classifier.bias": torch.zeros(4)}}, other)
+    monkeypatch.setattr(installed, "find_spec", lambda module: None)
+    monkeypatch.setattr(
+        installed.InstallableModel, "installed_version", lambda model: None
+    )
+    for model, fault in (
+        ("nothing", "a segmentation model that is not known"),
+        (other, "a checkpoint of another network for `--segmentation`"),
+        ("segmentation-3.0", "weights that are not installed"),
     ):
-        result = ssahc_here("diarize", tmp_path, out, *options)
-        assert result.returncode == 2
-        assert needs in result.stderr
+        # The detection of speech by energy needs no weights.
+        status, said = diarize(out, "--vad", "energy", segmentation=model)
+        assert (status, PAGE[fault].is_said_in(said)) == (2, True), said
+    for options, fault in (
+        (("--segmentation", "nothing"), "`--segmentation`, but no extractor"),
+        (("--exclusive",), "`--exclusive` without `--segmentation`"),
+    ):
+        done = ssahc_here("diarize", tmp_path, out, *options)
+        assert (done.returncode, PAGE[fault].is_said_in(done.stderr)) == (2, True)
     assert not out.exists()

@@ -93,6 +93,13 @@ def test_windows_without_frames_are_named(samples, windows, named):
         make_extractor().embed(samples, windows)
 
 
+def test_windows_beyond_the_audio_are_named_as_documented(samples, faults_page):
+    row = faults_page["Audio"]["windows beyond the audio, in Python"]
+    with pytest.raises(DataError) as raised:
+        make_extractor().embed(samples, [[500, 501.5]])
+    assert row.is_said_in(f"ssahc: error: {raised.value}")
+
+
 @pytest.mark.parametrize("dtype", [np.float32, "U3"])
 def test_samples_that_are_not_of_one_channel_are_named(dtype):
     stereo = np.zeros((8000, 2), dtype)
