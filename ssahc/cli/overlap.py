@@ -1,11 +1,14 @@
 """``ssahc diarize --segmentation``: what chunks of audio say of its speakers."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ssahc.cli.audio_inputs import AudioOptions, open_audio
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
@@ -13,6 +16,7 @@ from ssahc.cli.runner import as_fault, meter, work_each
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import Fault
 from ssahc.frontend.extraction import Audio, read_samples
+from ssahc.frontend.extractors.installed import SEGMENTERS
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import (
     Segmentation,
@@ -28,6 +32,8 @@ from ssahc.runtime.executor import RunningOptions
 # The detection of speech that finds it as segmentation does.
 _VAD = "segmentation-3.0"
 
+_logger = logging.getLogger("ssahc")
+
 
 @dataclass(frozen=True, eq=False)
 class Chunks:
@@ -38,11 +44,15 @@ class Chunks:
 
 
 def choose_vad(given: Mapping[str, Any], config: Path | None) -> str | None:
-    """Return how speech is detected: by segmentation, if that alone is asked for."""
+    """Return how speech is detected: by segmentation, if that alone is asked for.
+
+    A checkpoint is not used for that.
+    """
     values = {} if config is None else read_config(config, AllOptions)
     values |= {name: value for name, value in given.items() if value is not None}
     has_model = values.keys() >= {"segmentation", "extractor"}
-    if has_model and not values.keys() & {"vad", "segments"}:
+    is_told = values.keys() & {"vad", "segments"}
+    if has_model and values["segmentation"] in SEGMENTERS and not is_told:
         return _VAD
     return given["vad"]
 
@@ -55,13 +65,14 @@ def refuse_segmentation(run: DiarizeConfig) -> None:
 
 def plan_segmentation(
     run: DiarizeConfig, audio: AudioOptions
-) -> Callable[[RunningOptions], dict[str, Chunks]]:
+) -> Callable[[RunningOptions, Collection[str]], dict[str, Chunks]]:
     """Load the segmentation model if there is to be one; return what segments audio.
 
+    That takes the names of the recordings to segment.
     A model that cannot be used is a FormatError or UsageError before anything is read.
     """
     if run.overlap.segmentation is None:
-        return lambda running: {}
+        return lambda running, names: {}
     path = Path(run.overlap.segmentation)
     task = SegmentTask(
         str(path.absolute()) if path.exists() else str(path),
@@ -73,13 +84,13 @@ def plan_segmentation(
 
 
 def _segment(
-    audio: AudioOptions, task: "SegmentTask", running: RunningOptions
+    audio: AudioOptions,
+    task: "SegmentTask",
+    running: RunningOptions,
+    names: Collection[str],
 ) -> dict[str, Chunks]:
-    """Return the chunks of all recordings that can be read.
-
-    Extraction has told what is wrong with the others.
-    """
-    recordings = open_audio(audio).recordings
+    """Return the chunks of recordings that have x-vectors; warn of those that fail."""
+    recordings = [item for item in open_audio(audio).recordings if item.id in names]
     hours = {item.id: (item.seconds or 0) / 3600 for item in recordings}
     is_here = running.nj == 1 and running.dask is None
     outcomes = work_each(
@@ -95,6 +106,11 @@ def _segment(
     with closing(outcomes), meter(total, "segmenting", in_hours=True) as advance:
         for outcome in outcomes:
             if isinstance(outcome, Fault):
+                _logger.warning(
+                    "recording %r is diarized without segmentation: %s",
+                    outcome.recording,
+                    outcome.reason,
+                )
                 advance(hours.get(outcome.recording, 0))
             else:
                 found[outcome[0]] = outcome[1]
@@ -131,6 +147,9 @@ class SegmentTask:
         try:
             samples = read_samples(audio, self.segmenter.sample_rate)
             found = segment(samples, self.segmenter, self.options)
-            return Chunks(found, fewest_speakers(list_speakers(found)))
+            speech = None
+            if audio.speech is not None:
+                speech = np.array([[part.start, part.end] for part in audio.speech])
+            return Chunks(found, fewest_speakers(list_speakers(found, speech)))
         except (DataError, FormatError, MemoryError) as error:
             return as_fault(audio, error)

@@ -28,6 +28,8 @@ from ssahc.scoring.regions import unite
 # Seconds of speech without overlap that make an embedding reliable enough to decide
 # which speakers there are.
 _RELIABLE = 1.0
+# Share of the chunks with speech that must have a number of speakers.
+_AGREED = 0.2
 # Local speakers that are clustered; of more, some, and the others go to the nearest.
 _MOST = 4000
 # Least average cosine of local speakers who are the same, for CAM++.
@@ -39,11 +41,15 @@ _DECIDED = 100.0
 def fewest_speakers(speakers: LocalSpeakers) -> int:
     """Return how many speakers a recording has at least.
 
-    It is the largest number of local speakers of one chunk who speak alone for long
-    enough to be told apart.
+    It is the largest number of local speakers who speak alone, for long enough to be
+    told apart, in one chunk of five of those with speech. A single chunk may take a
+    change of one voice for another speaker.
     """
-    alone = speakers.chunks[speakers.seconds >= _RELIABLE]
-    return int(np.bincount(alone, minlength=1).max())
+    alone = np.bincount(speakers.chunks[speakers.seconds >= _RELIABLE])
+    numbers = np.sort(alone[alone > 0])[::-1]
+    if len(numbers) == 0:
+        return 0
+    return int(numbers[int(np.ceil(_AGREED * len(numbers))) - 1])
 
 
 def add_overlap(turns: Sequence[Turn], segmentation: Segmentation) -> list[Turn]:

@@ -134,10 +134,27 @@ def test_second_speakers_are_added_where_speech_overlaps(conversation):
     assert found == turns[:1]
 
 
-def test_a_recording_has_as_many_speakers_as_its_fullest_chunk(conversation):
+def test_a_recording_has_as_many_speakers_as_a_fifth_of_its_chunks(conversation):
     _, segmentation, _ = conversation
     speakers = list_speakers(segmentation)
     # All three speak in some chunks, but one of them for less than a second.
     assert fewest_speakers(speakers) == 2
     brief = replace(speakers, seconds=np.minimum(speakers.seconds, 0.9))
     assert fewest_speakers(brief) == 0
+    # One chunk of twenty-one has all three.
+    few = replace(speakers, seconds=np.where(speakers.chunks < 1, 2.0, 0.0))
+    assert fewest_speakers(few) == np.bincount(speakers.chunks)[0]
+    two = replace(speakers, seconds=np.where(speakers.indices == 0, 2.0, 0.0))
+    two.seconds[speakers.chunks == 0] = 2.0
+    assert fewest_speakers(two) == 1
+
+
+def test_local_speakers_are_those_of_the_speech(conversation):
+    active, segmentation, _ = conversation
+    edges = segmentation.edges
+    # The first turn alone.
+    end = float(edges[np.flatnonzero(active[:, 1])[0]])
+    speakers = list_speakers(segmentation, np.array([[0.0, end]]))
+    assert set(speakers.chunks) == {0, 1}
+    assert fewest_speakers(speakers) == 1
+    np.testing.assert_allclose(speakers.seconds[0], end, atol=0.05)

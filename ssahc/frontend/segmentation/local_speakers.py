@@ -43,9 +43,16 @@ class LocalSpeakers(BriefRepr):
         return together
 
 
-def list_speakers(segmentation: Segmentation) -> LocalSpeakers:
-    """Return the local speakers that are active in at least one frame."""
+def list_speakers(
+    segmentation: Segmentation, speech: FloatArray | None = None
+) -> LocalSpeakers:
+    """Return the local speakers that are active in at least one frame.
+
+    Regions of speech (N, 2), in seconds and in order, leave out what is beyond them.
+    """
     active = segmentation.active
+    if speech is not None:
+        active = active & _is_within(segmentation, speech)[..., None]
     chunks, indices = np.nonzero(active.any(axis=1))
     alone = active & (active.sum(axis=-1, keepdims=True) == 1)
     spans, seconds = [], []
@@ -58,3 +65,12 @@ def list_speakers(segmentation: Segmentation) -> LocalSpeakers:
             regions = find_regions(active[chunk, :, index], edges)
         spans.append(regions)
     return LocalSpeakers(chunks, indices, tuple(spans), np.array(seconds))
+
+
+def _is_within(segmentation: Segmentation, speech: FloatArray) -> BoolArray:
+    """Return which frames (B, T) of the chunks have their centre in a region."""
+    edges = segmentation.edges
+    centres = (edges[1:] + edges[:-1]) / 2
+    row = np.searchsorted(speech[:, 0], centres, side="right") - 1
+    is_inside = (row >= 0) & (centres < speech[np.maximum(row, 0), 1])
+    return is_inside[segmentation.frames()]
