@@ -76,7 +76,7 @@ def hear(
         files = choose_model(options.default_model, audio, folder, count)
         run = replace(run, files=files)
         inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    chunks = segment(running)
+    chunks = segment(running, open_source(run.source).utterances.keys())
     fewest = {name: found.fewest for name, found in chunks.items()}
     speakers = replace(inputs.speakers_of, fewest=fewest)
     return Heard(run, replace(inputs, speakers_of=speakers), chunks, failed)
