@@ -1,6 +1,7 @@
 """``ssahc demo --audio``: from a recorded conversation to a report, verb by verb."""
 
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from shlex import join
@@ -9,9 +10,13 @@ from typing import NamedTuple
 import click
 
 from ssahc.cli import diarize, report, score
+from ssahc.cli.diarize_audio import XVECTORS
+from ssahc.cli.overwrite import refuse_others
+from ssahc.cli.runner import CONFIG
 from ssahc.cli.tables import print_table
-from ssahc.core.errors import UsageError
+from ssahc.core.errors import FormatError, UsageError
 from ssahc.frontend.extractors.installed import INSTALLABLE
+from ssahc.io.config import read_toml
 from ssahc.io.rttm import read_rttm
 from ssahc.report.figure import can_draw
 
@@ -50,7 +55,8 @@ def find_extractor() -> str | None:
 def diarize_conversation(out_dir: Path) -> None:
     """Diarize and score a real conversation, and write a report on it, to `out_dir`.
 
-    A UsageError is raised that says what to install if anything is missing.
+    A UsageError is raised that says what to install if anything is missing, or if the
+    folder holds another diarization.
     """
     conversation, extractor = find_conversation(), find_extractor()
     if conversation is None or extractor is None:
@@ -61,6 +67,7 @@ def diarize_conversation(out_dir: Path) -> None:
             "--audio takes a recording and an extractor of other packages, which are "
             f"not all installed: {' && '.join(missing)}"
         )
+    _refuse_others(out_dir, conversation)
     options = ["--extractor", extractor, "--rttm-channel", _CHANNEL]
     _run(diarize.command, conversation.audio, out_dir, *options)
     (turns,) = read_rttm(out_dir / "rttm").turns.values()
@@ -74,6 +81,15 @@ def diarize_conversation(out_dir: Path) -> None:
         _run(report.command, out_dir, "--ref", conversation.reference)
     else:
         click.echo("\nFor a page with timelines: pip install 'ssahc[plots]'")
+
+
+def _refuse_others(out_dir: Path, conversation: Conversation) -> None:
+    """Raise a UsageError for a diarization of anything but the conversation."""
+    earlier = None
+    with suppress(FormatError):
+        earlier = read_toml(out_dir / XVECTORS / CONFIG).get("audio")
+    if earlier != str(conversation.audio):
+        refuse_others(out_dir, ("labels", "rttm", CONFIG), "demo --audio")
 
 
 def _run(verb: click.Command, *words: object) -> None:

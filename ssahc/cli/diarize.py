@@ -18,7 +18,7 @@ from ssahc.cli.audio_inputs import (
     refuse_audio,
     refuse_xvectors,
 )
-from ssahc.cli.diarize_audio import Heard, hear
+from ssahc.cli.diarize_audio import PreparedRun, prepare_audio
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig, settle_system
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_task import DiarizeTask
@@ -170,30 +170,32 @@ def command(
     # Fail on what is in the way before anything is read.
     find_stale()
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    heard = Heard(run, inputs, {}, [])
+    prepared = PreparedRun(run, inputs, {}, [])
     if has_audio:
         stored = [] if config is None else [read_config(config, AllOptions)]
-        heard = hear(options, [*stored, given], inputs, out_dir, running, resume=resume)
-    faults, found = _run(out_dir, heard, running, resume=resume, stale=find_stale)
+        prepared = prepare_audio(
+            options, [*stored, given], inputs, out_dir, running, resume=resume
+        )
+    faults, found = _run(out_dir, prepared, running, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
     where = f"turns are in {out_dir}/rttm"
     if (out_dir / LEARNED_MODEL).is_dir():
         where += f", the model it learned in {out_dir / LEARNED_MODEL}"
     _logger.info(f"diarized {found} in {seconds:.1f} s; {where}")
-    sys.exit(1 if faults or heard.failed else 0)
+    sys.exit(1 if faults or prepared.failed else 0)
 
 
 def _run(
     out_dir: Path,
-    heard: Heard,
+    prepared: PreparedRun,
     running: RunningOptions,
     *,
     resume: bool,
     stale: Callable[[], Collection[str]],
 ) -> tuple[list[Fault], str]:
     """Diarize and write; return the recordings that failed, and what was found."""
-    inputs = heard.inputs
-    run = settle_system(heard.run, inputs)
+    inputs = prepared.inputs
+    run = settle_system(prepared.run, inputs)
     folder = open_source(run.source)
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
     if inputs.plda_scores is not None:
@@ -215,7 +217,7 @@ def _run(
         earlier = out_dir if resume else None
         inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
         faults = _diarize(folder, inputs, run, running, unfinished)
-        found = _write(folder, run, unfinished, heard.chunks)
+        found = _write(folder, run, unfinished, prepared.chunks)
         warn_of_unsure(unfinished, out_dir)
     return faults, found
 

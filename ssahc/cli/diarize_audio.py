@@ -25,8 +25,8 @@ XVECTORS = "xvectors"
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
-    """What audio has become, to be diarized: the run, and what it needs.
+class PreparedRun:
+    """A run that has x-vectors, those of audio if it started there, and what it needs.
 
     Chunks are those of --segmentation, by recording; `failed` are recordings without
     x-vectors.
@@ -38,7 +38,7 @@ class Heard:
     failed: list[Fault]
 
 
-def hear(
+def prepare_audio(
     options: AllOptions,
     given: Iterable[Mapping[str, Any]],
     inputs: Inputs,
@@ -46,7 +46,7 @@ def hear(
     running: RunningOptions,
     *,
     resume: bool,
-) -> Heard:
+) -> PreparedRun:
     """Extract x-vectors into OUT_DIR, unless an earlier run has, and choose a model.
 
     `given` are options that were set, by a config file and on the command line. What
@@ -71,15 +71,16 @@ def hear(
     )
     run = replace(run, source=replace(run.source, xvector_dir=folder))
     if not flatten(run.files):
-        # Those that failed count: a resumed run, where they may not, has one model.
-        count = len(open_source(run.source).utterances) + len(failed)
+        # Of those that failed nothing is learned. If more succeed when a run is
+        # resumed, its model may be another one, and the resumption is refused.
+        count = len(open_source(run.source).utterances)
         files = choose_model(options.default_model, audio, folder, count)
         run = replace(run, files=files)
         inputs = open_inputs(run.files, run.tables, run.method.speakers)
     chunks = segment(running, open_source(run.source).utterances.keys())
     fewest = {name: found.fewest for name, found in chunks.items()}
     speakers = replace(inputs.speakers_of, fewest=fewest)
-    return Heard(run, replace(inputs, speakers_of=speakers), chunks, failed)
+    return PreparedRun(run, replace(inputs, speakers_of=speakers), chunks, failed)
 
 
 def _check_dims(inputs: Inputs, extractor: Extractor) -> None:

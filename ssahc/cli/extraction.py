@@ -104,12 +104,22 @@ def extract_into(
             try:
                 if finished is not None:
                     _take_over(finished, names, journal)
+                taken = journal.done
                 faults = _extract(audio, task, running, journal)
-                _write(folder, audio, journal, find_model(options))
+                is_same = (
+                    finished is not None
+                    and taken == journal.done == finished.utterances.keys()
+                )
+                if not is_same:
+                    _write(folder, audio, journal, find_model(options))
             except BaseException:
                 total = len(names) + len(audio.faults)
                 keep_done(folder, out_dir, len(journal.done), total)
                 raise
+        if is_same:
+            # Files written anew would be later than a diarization of them, which
+            # could not be resumed.
+            clear_unfinished(folder)
     return faults
 
 

@@ -32,6 +32,6 @@ def command() -> None:
     print_table(_HEADER, rows)
     click.echo(
         "\nThose that have dimensions, a Kaldi model folder, or an ONNX file are an "
-        "--extractor of ssahc extract and ssahc diarize. segmentation-3.0 is a --vad, "
-        "as is silero: pip install 'ssahc[vad]'"
+        "--extractor of ssahc extract and ssahc diarize. segmentation-3.0 is a --vad "
+        "and a --segmentation; silero is a --vad too: pip install 'ssahc[vad]'"
     )

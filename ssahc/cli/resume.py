@@ -29,14 +29,17 @@ def work_folder(
 ) -> Iterator[Path]:
     """Yield a folder for the files of a run, which are moved to `out_dir` at the end.
 
-    These are `names` and config.toml. After an error the folder is kept if it holds a
-    config.toml. `stale` is that of `staged_output`.
+    These are `names` and config.toml; without a config.toml, `out_dir` stays as it is.
+    After an error the folder is kept if it holds one. `stale` is that of
+    `staged_output`.
     """
     with lock_folder(out_dir) as folder:
         refuse_odd(out_dir, (*names, CONFIG))
         left = stale()
         try:
             yield folder
+            if not (folder / CONFIG).exists():
+                return
             remove_stale(folder, out_dir, left)
             _remove_other_options(folder, out_dir)
             # Options last: as long as they are in the folder, it can be resumed.

@@ -48,11 +48,13 @@ from ssahc.io.audio import audio_blocks, inspect_audio
 from ssahc.io.audio_list import AudioRecording, list_audio
 from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 
-# What finds more speech than what was used.
-_MORE = {
+# By the detection that found no speech, what finds more.
+_IF_NO_SPEECH = {
     "energy": "a lower --vad-energy-threshold",
     "silero": "a lower --silero-threshold",
-    "segmentation-3.0": "a lower --segmentation-threshold",
+    "segmentation-3.0": (
+        "a lower --segmentation-threshold, --vad silero or --vad energy"
+    ),
 }
 
 
@@ -314,7 +316,7 @@ def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
     elif channels > 1:
         where = f" in channel {audio.channel} of {channels}"
         choose = "Another channel may have some, "
-    advice = choose + _MORE[options.vad]
+    advice = choose + _IF_NO_SPEECH[options.vad]
     return DataError(
         f"{audio.path}: no speech found{where}; is it silent? "
         f"{advice[0].upper()}{advice[1:]} finds more, or give --segments"

@@ -26,6 +26,14 @@ def test_a_conversation_goes_from_the_file_to_a_report(
     assert re.search(r"^pooled +[\d.]+ ", done.stdout, re.MULTILINE)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "call" in page
+    # Its own results are replaced, those of other audio are not.
+    assert ssahc_here("demo", "--audio", "out", cwd=tmp_path).returncode == 0
+    other = conversation._replace(audio=shutil.copy(audio, tmp_path / "other.wav"))
+    with monkeypatch.context() as patch:
+        patch.setattr(demo_audio, "find_conversation", lambda: other)
+        done = ssahc_here("demo", "--audio", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "out: holds labels that no completed run of ssahc demo" in done.stderr
     # What a verb finds wrong ends the demo.
     audio.unlink()
     done = ssahc_here("demo", "--audio", "out", cwd=tmp_path)

@@ -5,9 +5,12 @@ import shutil
 import fault_table
 import numpy as np
 import pytest
+import soundfile
 
 import ssahc
+from ssahc.cli import diarize_audio
 from ssahc.cli.extract_journal import ExtractJournal
+from ssahc.cli.inputs import ModelFiles
 from ssahc.core.types import Model, Plda
 from ssahc.frontend.extractors.installed import INSTALLABLE
 from ssahc.io.model import write_model_dir
@@ -75,6 +78,29 @@ def test_a_stopped_run_over_audio_resumes(calls, ssahc_here, model_folder, monke
     assert ssahc_here(*command, "--resume").returncode == 0
     done = ssahc_here(*command, "--resume", "--window", 2)
     assert (done.returncode, "window was 1.5" in done.stderr) == (2, True)
+
+
+def test_a_recording_without_speech_neither_counts_nor_hinders_resuming(
+    calls, ssahc_here, model_folder, monkeypatch
+):
+    soundfile.write(calls / "silent.wav", np.zeros(16000), 8000)
+    counts = []
+
+    def choose(default, audio, folder, count):
+        counts.append(count)
+        return ModelFiles()
+
+    monkeypatch.setattr(diarize_audio, "choose_model", choose)
+    command = ("diarize", calls, "out", "--extractor", model_folder)
+    assert ssahc_here(*command).returncode == 1
+    folder = calls.parent / "out" / "xvectors"
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    done = ssahc_here(*command, "--resume")
+    assert done.returncode == 1, done.stderr
+    assert "silent.wav: no speech found" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    # Of its four recordings, one may not help to learn a model.
+    assert counts == [3, 3]
 
 
 def test_audio_without_an_extractor_is_told_what_to_type(

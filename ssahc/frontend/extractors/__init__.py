@@ -127,7 +127,7 @@ class Extractor(BriefRepr):
         ------
         DataError
             If samples are not of one channel, a sample or an embedding is not finite,
-            or a window is not within the audio.
+            or a window is not within the audio or has no frame.
         """
         if isinstance(samples, np.ndarray):
             samples = [samples]
@@ -197,6 +197,7 @@ class Extractor(BriefRepr):
         _check_windows(times)
         ranges = frame_ranges(times, self.frame_shift)
         ranges[:, 1] -= self.overhang
+        _check_lengths(ranges, times)
         embeddings = np.empty((len(ranges), self.dim), np.float32)
         source = _Stretches(blocks)
         for rows in _group(ranges):
@@ -228,8 +229,18 @@ class Extractor(BriefRepr):
 def _not_within(row: int, window: FloatArray, end: float) -> DataError:
     return DataError(
         f"window {row} ({window[0]:g}-{window[1]:g} s) is not within the audio, which "
-        f"ends at {end:.2f} s, or is shorter than a frame"
+        f"ends at {end:.2f} s"
     )
+
+
+def _check_lengths(ranges: IntArray, times: FloatArray) -> None:
+    is_short = ranges[:, 0] >= ranges[:, 1]
+    if is_short.any():
+        row = int(np.argmax(is_short))
+        raise DataError(
+            f"window {row} ({times[row, 0]:g}-{times[row, 1]:g} s) is shorter than a "
+            "frame; leave it out, or make it longer"
+        )
 
 
 def _one_channel(block: NDArray[np.generic]) -> NDArray[np.generic]:

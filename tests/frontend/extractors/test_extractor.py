@@ -84,7 +84,7 @@ def test_means_are_those_of_windows_or_around_frames(samples):
         ([[500, 501.5]], "ends at 89.9"),
         ([[1.5, 1.5]], "1.5 and 1.5 of window 0"),
         ([[0, np.nan]], "window 0"),
-        ([[1.0, 1.02]], "shorter than a frame"),
+        ([[0, 1.5], [1.0, 1.02]], r"window 1 \(1-1.02 s\) is shorter than a frame"),
         ([[0, 1, 2]], "windows"),
     ],
 )
@@ -93,11 +93,25 @@ def test_windows_without_frames_are_named(samples, windows, named):
         make_extractor().embed(samples, windows)
 
 
-def test_windows_beyond_the_audio_are_named_as_documented(samples, faults_page):
-    row = faults_page["Audio"]["windows beyond the audio, in Python"]
+@pytest.mark.parametrize(
+    ("window", "fault"),
+    [
+        ([500, 501.5], "windows beyond the audio"),
+        ([1, 1.02], "windows without a frame"),
+    ],
+)
+def test_windows_without_frames_are_named_as_documented(
+    samples, faults_page, window, fault
+):
+    row = faults_page["Audio"][f"{fault}, in Python"]
     with pytest.raises(DataError) as raised:
-        make_extractor().embed(samples, [[500, 501.5]])
+        make_extractor().embed(samples, [window])
     assert row.is_said_in(f"ssahc: error: {raised.value}")
+
+
+def test_no_windows_have_no_embeddings(samples):
+    extractor = make_extractor()
+    assert extractor.embed(samples, np.zeros((0, 2))).shape == (0, extractor.dim)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, "U3"])
