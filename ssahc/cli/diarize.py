@@ -47,7 +47,6 @@ from ssahc.cli.learned_model import (
 )
 from ssahc.cli.overlap import (
     Chunks,
-    choose_vad,
     refuse_segmentation,
 )
 from ssahc.cli.overwrite import read_earlier
@@ -135,7 +134,6 @@ def command(
             "choose another folder"
         )
     given["xvector_dir"] = xvector_dir
-    given["vad"] = choose_vad(given, config)
     options = resolve(
         AllOptions,
         given,

@@ -10,7 +10,7 @@ from ssahc.cli.default_model import choose_model
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
 from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import Inputs, open_inputs, open_source
-from ssahc.cli.overlap import Chunks, plan_segmentation
+from ssahc.cli.overlap import Chunks, detect_as_segmented, plan_segmentation
 from ssahc.cli.resume import is_interrupted
 from ssahc.core.errors import UsageError
 from ssahc.core.model import input_dims
@@ -55,7 +55,8 @@ def prepare_audio(
     run = options.diarize
     extractor = load_extractor(options.audio, run.method.device)
     _check_dims(inputs, extractor)
-    audio = complete_options(options.audio, given, extractor)
+    audio = detect_as_segmented(run, options.audio)
+    audio = complete_options(audio, given, extractor)
     segment = plan_segmentation(run, audio)
     is_interrupted(out_dir, resume=resume)
     refuse_links(out_dir, [XVECTORS])
@@ -70,14 +71,14 @@ def prepare_audio(
         reuse=True,
     )
     run = replace(run, source=replace(run.source, xvector_dir=folder))
+    names = open_source(run.source).utterances.keys()
     if not flatten(run.files):
         # Of those that failed nothing is learned. If more succeed when a run is
         # resumed, its model may be another one, and the resumption is refused.
-        count = len(open_source(run.source).utterances)
-        files = choose_model(options.default_model, audio, folder, count)
+        files = choose_model(options.default_model, audio, folder, len(names))
         run = replace(run, files=files)
         inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    chunks = segment(running, open_source(run.source).utterances.keys())
+    chunks = segment(running, names)
     fewest = {name: found.fewest for name, found in chunks.items()}
     speakers = replace(inputs.speakers_of, fewest=fewest)
     return PreparedRun(run, replace(inputs, speakers_of=speakers), chunks, failed)

@@ -1,22 +1,20 @@
 """``ssahc diarize --segmentation``: what chunks of audio say of its speakers."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ssahc.cli.audio_inputs import AudioOptions, open_audio
-from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
+from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.cli.runner import as_fault, meter, work_each
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import Fault
 from ssahc.frontend.extraction import Audio, read_samples
-from ssahc.frontend.extractors.installed import SEGMENTERS
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import (
     Segmentation,
@@ -24,13 +22,9 @@ from ssahc.frontend.segmentation.chunks import (
     segment,
 )
 from ssahc.frontend.segmentation.local_speakers import list_speakers
-from ssahc.io.config import read_config
 from ssahc.pipeline.overlap import fewest_speakers
 from ssahc.runtime.device import Device
 from ssahc.runtime.executor import RunningOptions
-
-# The detection of speech that finds it as segmentation does.
-_VAD = "segmentation-3.0"
 
 _logger = logging.getLogger("ssahc")
 
@@ -43,18 +37,16 @@ class Chunks:
     fewest: int
 
 
-def choose_vad(given: Mapping[str, Any], config: Path | None) -> str | None:
-    """Return how speech is detected: by segmentation, if that alone is asked for.
+def detect_as_segmented(run: DiarizeConfig, audio: AudioOptions) -> AudioOptions:
+    """Return options by which speech is detected as it is segmented, if by a name.
 
-    A checkpoint is not used for that.
+    Unless they say how, or give the regions of speech. A checkpoint is not used for it.
     """
-    values = {} if config is None else read_config(config, AllOptions)
-    values |= {name: value for name, value in given.items() if value is not None}
-    has_model = values.keys() >= {"segmentation", "extractor"}
-    is_told = values.keys() & {"vad", "segments"}
-    if has_model and values["segmentation"] in SEGMENTERS and not is_told:
-        return _VAD
-    return given["vad"]
+    extraction = audio.extraction
+    is_told = extraction.vad != "auto" or audio.segments is not None
+    if is_told or run.overlap.segmentation != "segmentation-3.0":
+        return audio
+    return replace(audio, extraction=replace(extraction, vad="segmentation-3.0"))
 
 
 def refuse_segmentation(run: DiarizeConfig) -> None:

@@ -12,8 +12,8 @@ ResegmentationName = Literal["none", "vb", "vbx"]
 # speaker is due to selection among many windows.
 DEFAULT_THRESHOLD = -1.0
 # Default drift where the model knows no speakers: the one with the lowest error rate
-# over real, semi-real and then unseen sets. A PLDA that was trained
-# on sessions of speakers counts part of the drift as noise (docs/results).
+# over real, semi-real and then unseen sets. A PLDA that was trained on sessions of
+# speakers counts part of the drift as noise (docs/results).
 DEFAULT_DRIFT = 0.1
 PLDA_DRIFT = 0.05
 # Default threshold of vbx on affinities, less the recording's own: the bias in the
