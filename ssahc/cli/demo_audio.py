@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from shlex import join
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from ssahc.cli.overwrite import refuse_others
 from ssahc.cli.runner import CONFIG
 from ssahc.cli.tables import print_table
 from ssahc.core.errors import FormatError, UsageError
-from ssahc.frontend.extractors.installed import INSTALLABLE
+from ssahc.frontend.extractors.installed import INSTALLABLE, find_file
 from ssahc.io.config import read_toml
 from ssahc.io.rttm import read_rttm
 from ssahc.report.figure import can_draw
@@ -23,7 +22,7 @@ from ssahc.report.figure import can_draw
 # Half a minute of real conversation with its reference, in a package whose code is
 # neither imported nor run. It may be distributed; what others have recorded may not be
 # part of this project.
-_PACKAGE, _SAMPLE = "pyannote", "audio/sample/sample.wav"
+_PACKAGE, _SAMPLE = "pyannote", "audio/sample/sample"
 # As the reference calls it.
 _CHANNEL = "1"
 _INSTALL = "pip install --no-deps pyannote.audio==4.0.7"
@@ -38,13 +37,10 @@ class Conversation(NamedTuple):
 
 def find_conversation() -> Conversation | None:
     """Return the sample of pyannote.audio; None if that is not installed."""
-    spec = find_spec(_PACKAGE)
-    for folder in (spec and spec.submodule_search_locations) or []:
-        audio = Path(folder) / _SAMPLE
-        found = Conversation(audio, audio.with_suffix(".rttm"))
-        if all(path.is_file() for path in found):
-            return found
-    return None
+    audio, reference = (find_file(_PACKAGE, _SAMPLE + end) for end in (".wav", ".rttm"))
+    if audio is None or reference is None:
+        return None
+    return Conversation(audio, reference)
 
 
 def find_extractor() -> str | None:

@@ -75,9 +75,9 @@ class AllOptions(Options, group="Audio"):
     diarize : DiarizeConfig
     audio : AudioOptions
     default_model : {"auto", "extractor", "recordings"}
-        Model for audio if none is given: the extractor's, which is that of its folder
-        or, of campplus, one that comes with ssahc; or one learned from the recordings.
-        auto takes the extractor's, but of campplus only for fewer than 4 recordings.
+        Model for audio if none is given: the extractor's (from its folder; for
+        campplus, one that comes with ssahc), or one learned from the recordings. auto:
+        the extractor's if it has one, for campplus with fewer than 4 recordings only.
     """
 
     diarize: DiarizeConfig = field(default_factory=DiarizeConfig)

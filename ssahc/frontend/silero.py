@@ -6,7 +6,6 @@ The package is located, not imported; what it depends on need not be installed.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -15,13 +14,14 @@ from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
 from ssahc.core.types import Float32Array
 from ssahc.core.validation import Interval
+from ssahc.frontend.extractors.installed import find_file
 from ssahc.frontend.vad import BoolArray
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-_WEIGHTS = "data/silero_vad_16k_sequence.onnx"
-INSTALL = "pip install 'ssahc[vad]'"
+_PACKAGE, _WEIGHTS = "silero_vad", "data/silero_vad_16k_sequence.onnx"
+_INSTALL = "pip install 'ssahc[vad]'"
 # Hz that the network takes, and seconds of a frame.
 RATE = 16000
 FRAME_SHIFT = 0.032
@@ -49,26 +49,18 @@ class SileroOptions(Options, group="Audio"):
 
 def has_silero() -> bool:
     """Whether the packages that speech detection by silero-vad needs are installed."""
-    return bool(_find_weights() and find_spec("onnxruntime"))
-
-
-def _find_weights() -> Path | None:
-    spec = find_spec("silero_vad")
-    for folder in (spec and spec.submodule_search_locations) or []:
-        if (path := Path(folder) / _WEIGHTS).is_file():
-            return path
-    return None
+    return bool(find_file(_PACKAGE, _WEIGHTS) and find_spec("onnxruntime"))
 
 
 def open_silero() -> "InferenceSession":
     """Load the network; UsageError if a package is not installed."""
-    weights = _find_weights()
+    weights = find_file(_PACKAGE, _WEIGHTS)
     try:
         import onnxruntime
     except ImportError as error:
-        raise UsageError(f"--vad silero needs onnxruntime: {INSTALL}") from error
+        raise UsageError(f"--vad silero needs onnxruntime: {_INSTALL}") from error
     if weights is None:
-        raise UsageError(f"--vad silero needs the weights of silero-vad: {INSTALL}")
+        raise UsageError(f"--vad silero needs the weights of silero-vad: {_INSTALL}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(str(weights), options)

@@ -44,7 +44,7 @@ def test_a_conversation_goes_from_the_file_to_a_report(
 def test_what_is_missing_is_told_with_the_commands_that_install_it(
     ssahc_here, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(demo_audio, "find_spec", lambda name: None)
+    monkeypatch.setattr(demo_audio, "find_file", lambda *_: None)
     monkeypatch.setattr(demo_audio, "find_extractor", lambda: None)
     done = ssahc_here("demo", "--audio", cwd=tmp_path)
     assert done.returncode == 2

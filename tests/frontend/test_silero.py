@@ -49,6 +49,6 @@ def test_speech_ends_below_the_threshold_at_which_it_starts():
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(silero, "find_spec", lambda name: None)
+    monkeypatch.setattr(silero, "find_file", lambda *_: None)
     with pytest.raises(UsageError, match=r"pip install 'ssahc\[vad\]'"):
         open_silero()

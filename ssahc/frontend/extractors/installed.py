@@ -59,12 +59,20 @@ class InstallableModel:
 
     def find_weights(self) -> Path | None:
         """Return the path of the weights; None if they are not installed."""
-        spec = find_spec(self.module)
-        for folder in (spec and spec.submodule_search_locations) or []:
-            path = Path(folder) / self.weights
-            if path.is_file():
-                return path
-        return None
+        return find_file(self.module, self.weights)
+
+
+def find_file(module: str, name: str) -> Path | None:
+    """Return the path of a file within an installed module, which is not imported.
+
+    None if the module or the file is not there.
+    """
+    spec = find_spec(module)
+    for folder in (spec and spec.submodule_search_locations) or []:
+        path = Path(folder) / name
+        if path.is_file():
+            return path
+    return None
 
 
 INSTALLABLE = {
