@@ -31,7 +31,7 @@ def command() -> None:
         )
     print_table(_HEADER, rows)
     click.echo(
-        "\nThose that have dimensions, a Kaldi model folder, or an ONNX file are an "
-        "--extractor of ssahc extract and ssahc diarize. segmentation-3.0 is a --vad "
-        "and a --segmentation; silero is a --vad too: pip install 'ssahc[vad]'"
+        "\nssahc extract and ssahc diarize take as --extractor a model with dimensions, "
+        "a Kaldi model folder, or an ONNX file. segmentation-3.0 is for --vad and "
+        "--segmentation. For --vad silero: pip install 'ssahc[vad]'"
     )
