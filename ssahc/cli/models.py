@@ -31,7 +31,7 @@ def command() -> None:
         )
     print_table(_HEADER, rows)
     click.echo(
-        "\nssahc extract and ssahc diarize take as --extractor a model with dimensions, "
-        "a Kaldi model folder, or an ONNX file. segmentation-3.0 is for --vad and "
+        "\nssahc extract and ssahc diarize take as --extractor a model with dimensions,"
+        " a Kaldi model folder, or an ONNX file. segmentation-3.0 is for --vad and "
         "--segmentation. For --vad silero: pip install 'ssahc[vad]'"
     )
