@@ -86,7 +86,7 @@ def _list_parts(score: Score) -> tuple[_Row, list[_Row]]:
     for name, part in parts.items():
         cells = [_format(part.der), _format(score.percent(part.error))]
         rows.append((name, *cells, *_format_seconds(part, score)))
-    return ("who speaks", "own\nDER %", "of all\nDER %", *_SECONDS), rows
+    return ("who speaks", "own\nDER %", "adds to\nDER %", *_SECONDS), rows
 
 
 def _format_errors(score: Score) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _notes(rates: ErrorRates) -> Iterator[str]:
     if not rates.options.ignore_overlaps:
         yield (
             "who speaks: in the reference; own DER: of that speech alone; other "
-            "percentages: of all."
+            "percentages: of all speech."
         )
         overlap = rates.corpus.pooled.overlap_seconds
         yield (

@@ -20,7 +20,7 @@ with them, how much of the overlap has several speakers in the hypothesis, too.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 from operator import add
@@ -237,7 +237,17 @@ StateSeconds = Mapping[State, float]
 def measure_states(
     reference: Sequence[Turn], hypothesis: Sequence[Turn], spans: Spans
 ) -> StateSeconds:
-    """Return the seconds of every state within disjoint spans.
+    """Return the seconds of every state within disjoint spans."""
+    seconds: defaultdict[State, float] = defaultdict(float)
+    for start, end, state in list_states(reference, hypothesis, spans):
+        seconds[state] += end - start
+    return seconds
+
+
+def list_states(
+    reference: Sequence[Turn], hypothesis: Sequence[Turn], spans: Spans
+) -> Iterator[tuple[float, float, State]]:
+    """Yield start, end and state between any two edges of turns and disjoint spans.
 
     Turns of one speaker may overlap.
     """
@@ -250,17 +260,14 @@ def measure_states(
     edges += [(end, 2, -1, "") for _, end in spans]
     # Of each side, and of the spans, what is open and how many times.
     sides: list[Counter[str]] = [Counter(), Counter(), Counter()]
-    seconds: defaultdict[State, float] = defaultdict(float)
     since = -inf
     for time, side, step, name in sorted(edges):
         if sides[2] and since < time:
-            state = State(frozenset(sides[0]), frozenset(sides[1]))
-            seconds[state] += time - since
+            yield since, time, State(frozenset(sides[0]), frozenset(sides[1]))
         since = time
         sides[side][name] += step
         if not sides[side][name]:
             del sides[side][name]
-    return seconds
 
 
 class SharedSpeech(NamedTuple):
