@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, get_args
 
@@ -40,6 +41,7 @@ from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
 from ssahc.frontend.windows import WindowOptions
 from ssahc.io import rttm
 from ssahc.io.model import read_model_dir, write_model_dir
+from ssahc.io.overlap import read_overlap
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_attributes
 from ssahc.io.trials import read_trials
@@ -52,6 +54,7 @@ from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.keywords import DiarizeKeywords, make_options
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
+from ssahc.pipeline.second_speakers import add_second_speakers, check_regions
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
 from ssahc.runtime.device import Device
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
@@ -129,6 +132,7 @@ __all__ = [
     "pool_sweeps",
     "read_attributes",
     "read_model_dir",
+    "read_overlap",
     "read_recordings",
     "read_rttm",
     "read_trials",
@@ -159,6 +163,7 @@ def diarize(
     options: DiarizeOptions | None = None,
     recording_id: str = "recording",
     utterances: Sequence[str] | None = None,
+    overlap: ArrayLike | None = None,
     progress: Progress = no_progress,
     preset: str | None = None,
     **values: Unpack[DiarizeKeywords],
@@ -186,6 +191,9 @@ def diarize(
         decides on sampled triplets.
     utterances : sequence of str, optional
         Names of the windows; numbered if not given.
+    overlap : (M, 2) array, optional
+        Start and end of every region where two speak at once, in seconds, such as those
+        of `read_overlap`; turns get second speakers there.
     progress : callable, optional
         Called with the step ("scoring", "learning", "clustering", "resegmenting"), how
         much of it is done, and how much there is.
@@ -225,13 +233,18 @@ def diarize(
     if warning := suspect_unit(recording.segments):
         _logger.warning(f"recording {recording.id!r}: {warning}")
     scores = None if plda_scores is None else as_matrix(plda_scores, "PLDA scores")
-    return diarize_recording(
+    regions = None if overlap is None else check_regions(overlap)
+    found = diarize_recording(
         recording,
         NO_MODEL if model is None else model,
         options,
         plda_scores=scores,
         progress=progress,
     )
+    if regions is None:
+        return found
+    together = add_second_speakers(found.exclusive_turns, regions)
+    return replace(found, overlapping=tuple(together))
 
 
 def diarize_audio(

@@ -1,7 +1,7 @@
 """``ssahc diarize AUDIO``: x-vectors, their model, and speakers at the same time."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ssahc.core.types import Fault
 from ssahc.frontend.extractors import Extractor
 from ssahc.io.folders import refuse_links
 from ssahc.runtime.executor import RunningOptions
+from ssahc.scoring.regions import Spans
 
 # Where the x-vectors of audio are kept in OUT_DIR.
 XVECTORS = "xvectors"
@@ -29,13 +30,14 @@ class PreparedRun:
     """A run that has x-vectors, those of audio if it started there, and what it needs.
 
     Chunks are those of --segmentation, by recording; `failed` are recordings without
-    x-vectors.
+    x-vectors, and `regions` have those of --overlap.
     """
 
     run: DiarizeConfig
     inputs: Inputs
     chunks: Mapping[str, Chunks]
     failed: list[Fault]
+    regions: Mapping[str, Spans] = field(default_factory=dict)
 
 
 def prepare_audio(
