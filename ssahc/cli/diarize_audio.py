@@ -10,12 +10,13 @@ from ssahc.cli.default_model import choose_model
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
 from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import Inputs, open_inputs, open_source
-from ssahc.cli.overlap import Chunks, detect_as_segmented, plan_segmentation
+from ssahc.cli.overlap import Chunks, plan_segmentation
 from ssahc.cli.resume import is_interrupted
 from ssahc.core.errors import UsageError
 from ssahc.core.model import input_dims
 from ssahc.core.options import flatten
 from ssahc.core.types import Fault
+from ssahc.frontend.extraction import detect_as_segmented
 from ssahc.frontend.extractors import Extractor
 from ssahc.io.folders import refuse_links
 from ssahc.runtime.executor import RunningOptions
@@ -57,7 +58,10 @@ def prepare_audio(
     run = options.diarize
     extractor = load_extractor(options.audio, run.method.device)
     _check_dims(inputs, extractor)
-    audio = detect_as_segmented(run, options.audio)
+    audio = options.audio
+    if run.overlap.segmentation == "segmentation-3.0" and audio.segments is None:
+        # A checkpoint is not used for it.
+        audio = replace(audio, extraction=detect_as_segmented(audio.extraction))
     audio = complete_options(audio, given, extractor)
     segment = plan_segmentation(run, audio)
     is_interrupted(out_dir, resume=resume)
