@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ssahc.cli.audio_inputs import AudioOptions, find_model
 from ssahc.cli.default_model import DefaultModel
@@ -12,6 +13,13 @@ from ssahc.core.options import Options, flatten
 from ssahc.core.validation import flag
 from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
+
+# Options that conflict with those of a config file, and displace them.
+OVERLAP_CONFLICTS = {
+    "overlap": {"segmentation", "exclusive"},
+    "segmentation": {"overlap"},
+    "exclusive": {"overlap"},
+}
 
 _logger = logging.getLogger("ssahc")
 
@@ -28,13 +36,23 @@ class OverlapOptions(Options, group="Audio"):
         one speaker; others are added where speech overlaps.
     exclusive : bool
         With --segmentation, one speaker at a time.
+    overlap : Path, optional
+        Regions where two speak at the same time, from any detector, for windows to get
+        a second speaker there: an RTTM (.rttm; turns of "overlap", or those of speakers
+        that overlap), a UEM (.uem), or Kaldi's segments.
     """
 
     segmentation: str | None = None
     exclusive: bool = False
+    overlap: Path | None = field(default=None, metadata={"group": "Input and output"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.overlap is not None and (self.exclusive or self.segmentation):
+            wrong = "--exclusive" if self.exclusive else "--segmentation"
+            raise UsageError(
+                f"--overlap says where second speakers are added; leave out {wrong}"
+            )
         if self.exclusive and self.segmentation is None:
             raise UsageError(
                 "--exclusive needs --segmentation; windows have one speaker anyway"

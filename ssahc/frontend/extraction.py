@@ -19,10 +19,12 @@ from ssahc.frontend.features import feature_blocks
 from ssahc.frontend.resampling import resample_blocks
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import (
+    Segmentation,
     SegmentationOptions,
     find_regions,
     segment,
 )
+from ssahc.frontend.segmentation.local_speakers import LocalSpeakers, list_speakers
 from ssahc.frontend.silero import (
     FRAME_SHIFT,
     RATE,
@@ -106,6 +108,13 @@ class ExtractionOptions(Options, group="Audio"):
         vad = [] if self.vad == "auto" else ["--vad"]
         parts = (*self._detectors().values(), self.regions)
         return vad + [option for part in parts for option in changed_fields(part)]
+
+
+def detect_as_segmented(options: ExtractionOptions) -> ExtractionOptions:
+    """Return options by which segmentation-3.0 detects speech, unless they say how."""
+    if options.vad != "auto":
+        return options
+    return replace(options, vad="segmentation-3.0")
 
 
 def settle_detection(
@@ -228,6 +237,19 @@ def extract_audio(
     UsageError
         If options are set that have no effect, or silero-vad is not installed.
     """
+    audio = open_audio_file(path, segments=segments, channel=channel)
+    if segments is None:
+        options = settle_detection(options, extractor)
+    return extract_recording(audio, extractor, options)
+
+
+def open_audio_file(
+    path: Path | str,
+    *,
+    segments: ArrayLike | Path | str | None = None,
+    channel: int | None = None,
+) -> Audio:
+    """Return an audio file as a recording; arguments are those of `extract_audio`."""
     recording, *others = list_audio(Path(path))
     if others:
         raise DataError(
@@ -236,10 +258,22 @@ def extract_audio(
         )
     audio = inspect_recording(recording, channel)
     if segments is None:
-        options = settle_detection(options, extractor)
-    else:
-        audio = audio._replace(speech=_take_regions(segments, recording.id))
-    return extract_recording(audio, extractor, options)
+        return audio
+    return audio._replace(speech=_take_regions(segments, recording.id))
+
+
+def segment_recording(
+    audio: Audio, segmenter: Segmenter, options: SegmentationOptions
+) -> tuple[Segmentation, LocalSpeakers]:
+    """Return who speaks when in chunks of a recording, and the local speakers.
+
+    Where regions of speech are known, local speakers are those within them.
+    """
+    found = segment(read_samples(audio, segmenter.sample_rate), segmenter, options)
+    speech = None
+    if audio.speech is not None:
+        speech = np.array([[region.start, region.end] for region in audio.speech])
+    return found, list_speakers(found, speech)
 
 
 def inspect_recording(recording: AudioRecording, channel: int | None = None) -> Audio:

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+import ssahc
 from ssahc.frontend.extractors import installed
 from ssahc.frontend.extractors.installed import SEGMENTERS
 from ssahc.io.rttm import read_rttm
@@ -46,7 +47,7 @@ def diarize(ssahc_here, home):
     return run
 
 
-def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, tmp_path):
+def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, home, tmp_path):
     weights = SEGMENTERS["segmentation-3.0"].find_weights()
     if weights is None:
         pytest.skip("no weights of segmentation-3.0")
@@ -59,6 +60,14 @@ def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, tmp_path)
     assert "diarized 1 recording, 2 speakers" in said
     turns = read_rttm(out / "rttm").turns["call"]
     assert max(turn.end for turn in turns) <= 15
+    # In Python as well.
+    call, model = home / "calls" / "call.wav", home / "tiny"
+    found = ssahc.diarize_audio(call, model, segmentation=weights)
+    ssahc.write_rttm(tmp_path / "rttm", found)
+    assert (tmp_path / "rttm").read_text() == (out / "rttm").read_text()
+    assert len(found.turns) > len(found.exclusive_turns)
+    with pytest.raises(ssahc.UsageError, match="leave out overlap"):
+        ssahc.diarize_audio(call, model, segmentation=weights, overlap=[(1, 2)])
     # Again in the same folder, from the x-vectors and the options that are there.
     options = ("--exclusive", "--config", out / "config.toml")
     status, said = diarize(out, *options, segmentation=None)
