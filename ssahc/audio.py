@@ -53,9 +53,9 @@ def diarize_audio(
         From `Extractor.load`, or what that takes: a name such as "campplus", a Kaldi
         model folder, or an ONNX file.
     segmentation : Segmenter, Path or str, optional
-        From `Segmenter.load`, or what that takes, such as "segmentation-3.0", which
-        then also detects speech by default. Turns get second speakers where chunks of
-        the audio overlap, and there are no fewer speakers than it hears.
+        From `Segmenter.load`, or what that takes, such as "segmentation-3.0"; its name
+        or path also detects speech by default. Turns get second speakers where chunks
+        of the audio overlap, and there are no fewer speakers than it hears.
     model : Model, optional
         By default the extractor's; what is lacking is learned from the recording, with
         an empty `Model` all of it.
@@ -74,8 +74,8 @@ def diarize_audio(
     audio = open_audio_file(path, segments=segments, channel=channel)
     segmenter = segmentation
     if isinstance(segmenter, Path | str):
-        if segmentation == "segmentation-3.0" and audio.speech is None:
-            extraction = detect_as_segmented(extraction)
+        if audio.speech is None:
+            extraction = detect_as_segmented(extraction, segmenter)
         segmenter = Segmenter.load(segmenter)
     if segmenter is not None and overlap is not None:
         raise UsageError("segmentation finds overlap; leave out overlap")

@@ -52,7 +52,7 @@ def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, home, tmp
     if weights is None:
         pytest.skip("no weights of segmentation-3.0")
     out = tmp_path / "out"
-    # By the path of the weights; the detection of speech has them by name.
+    # By the path of the weights, for the detection of speech as well.
     status, said = diarize(out, segmentation=weights)
     assert status == 1
     assert "'silent': " in said
