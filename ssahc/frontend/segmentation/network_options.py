@@ -43,7 +43,7 @@ class NetworkOptions(Options, group="Network"):
     chunk: Annotated[float, Interval(ge=1, le=60)] = 10.0
     chunk_speakers: Annotated[int, Interval(ge=1, le=6)] = 3
     at_once: Annotated[int, Interval(ge=1, le=6)] = 2
-    lstm_dim: Annotated[int, Interval(ge=1, le=4096)] = 128
+    lstm_dim: Annotated[int, Interval(ge=1, le=4096)] = 96
     lstm_layers: Annotated[int, Interval(ge=1, le=16)] = 2
 
     def __post_init__(self) -> None:

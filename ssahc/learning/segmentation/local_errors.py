@@ -6,6 +6,7 @@ segmentation network alone. There is no collar, and overlap is scored.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 
@@ -33,8 +34,20 @@ class LocalErrors:
     @property
     def der(self) -> float:
         """All errors relative to the time of the reference's speakers; nan of none."""
-        errors = self.missed + self.false + self.confused
-        return errors / self.total if self.total else float("nan")
+        return self._share(self.missed + self.false + self.confused)
+
+    def rates(self) -> tuple[float, float, float, float]:
+        """Return the DER, and its parts: missed, false, confused."""
+        missed, false, confused = self.missed, self.false, self.confused
+        return (
+            self.der,
+            self._share(missed),
+            self._share(false),
+            self._share(confused),
+        )
+
+    def _share(self, frames: int) -> float:
+        return frames / self.total if self.total else nan
 
     def __add__(self, other: "LocalErrors") -> "LocalErrors":
         return LocalErrors(

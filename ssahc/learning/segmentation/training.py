@@ -6,7 +6,7 @@ diarization error. The network of the best epoch is returned.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil, cos, isfinite, pi
 
 import numpy as np
@@ -217,11 +217,5 @@ class _Run:
             errors = local_errors(outputs, self.sets)
         if errors.total == 0:
             raise DataError("nobody speaks in the recordings for development")
-        rates = {
-            name: value / errors.total
-            for name, value in asdict(errors).items()
-            if name != "total"
-        }
-        return SegmentationEpoch(
-            number, loss, errors.der, **rates, threshold=threshold, minutes=minutes
-        )
+        rates = errors.rates()
+        return SegmentationEpoch(number, loss, *rates, threshold, minutes)
