@@ -32,6 +32,7 @@ VERB_GROUPS = {
         "train-metric": "Train an embedding network on x-vectors of known speakers.",
         "train-segmentation": "Train a network that finds who speaks when in chunks.",
         "score-segmentation": "Score such a network: errors within chunks.",
+        "export-segmentation": "Write such a network as an ONNX file.",
         "verify": "Score speaker verification trials: EER and minDCF.",
     },
     "Data": {

@@ -12,6 +12,8 @@ from ssahc.runtime.device import Device, has_gpu
 
 # What train-segmentation writes, in its folder.
 NETWORK = "segmentation.npz"
+# The suffix of what export-segmentation writes.
+ONNX = ".onnx"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,10 +52,12 @@ class Segmenter(BriefRepr):
         ----------
         model : Path or str
             The name of a model from an installed package, ``segmentation-3.0``; a
-            checkpoint of its weights, such as pyannote's ``pytorch_model.bin``; or what
-            ``ssahc train-segmentation`` wrote, the folder or its ``segmentation.npz``.
+            checkpoint of its weights, such as pyannote's ``pytorch_model.bin``; what
+            ``ssahc train-segmentation`` wrote, the folder or its ``segmentation.npz``;
+            or an ONNX file of ``ssahc export-segmentation`` or of sherpa-onnx.
         device : {"auto", "cpu", "cuda"}
-            Where networks are computed; by default on a GPU if there is one.
+            Where networks are computed; by default on a GPU if there is one, but ONNX
+            files on the CPU.
 
         Raises
         ------
@@ -63,6 +67,11 @@ class Segmenter(BriefRepr):
             If there is no such model or device, or its weights are not installed.
         """
         path = find_network(model)
+        if path.suffix == ONNX:
+            from ssahc.frontend.segmentation.onnx import load_onnx
+
+            # onnxruntime has another package for GPUs, which few have.
+            return load_onnx(path, "cuda" if device == "cuda" else "cpu")
         # Here, since torch takes seconds to load.
         from ssahc.frontend.segmentation.loading import load_segmenter
 

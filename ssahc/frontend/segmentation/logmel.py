@@ -34,6 +34,7 @@ class LogMel(Encoder):
 
     def __init__(self, rate: int) -> None:
         super().__init__()
+        self.rate = rate
         self.size, self.grid = round(_WINDOW * rate), round(_HOP * rate)
         self.fft_size = 1 << (self.size - 1).bit_length()
         self.frame_shift = _STRIDE * self.grid
@@ -67,11 +68,14 @@ class LogMel(Encoder):
     def _energies(self, chunks: Tensor) -> Tensor:
         """Return log energies (B, M, T) of chunks (B, S)."""
         with torch.no_grad():
-            windows = chunks.unfold(-1, self.size, self.grid) * self.window
-            spectra = torch.fft.rfft(windows, self.fft_size)
-            powers = spectra.real.square() + spectra.imag.square()
-            energies = (powers @ self.filters + _FLOOR).log()
+            energies = (self._powers(chunks) @ self.filters + _FLOOR).log()
         return energies.transpose(1, 2)
+
+    def _powers(self, chunks: Tensor) -> Tensor:
+        """Return power spectra (B, T, F) of chunks (B, S)."""
+        windows = chunks.unfold(-1, self.size, self.grid) * self.window
+        spectra = torch.fft.rfft(windows, self.fft_size)
+        return spectra.real.square() + spectra.imag.square()
 
     def _encode(self, energies: Tensor) -> Tensor:
         frames = _SCALE * (energies - energies.mean(dim=-1, keepdim=True))
