@@ -30,6 +30,8 @@ VERB_GROUPS = {
         "models": "List extractors by name, and how to install them.",
         "fit": "Estimate mean, whitening and PLDA from x-vectors.",
         "train-metric": "Train an embedding network on x-vectors of known speakers.",
+        "train-segmentation": "Train a network that finds who speaks when in chunks.",
+        "score-segmentation": "Score such a network: errors within chunks.",
         "verify": "Score speaker verification trials: EER and minDCF.",
     },
     "Data": {
