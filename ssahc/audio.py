@@ -25,7 +25,11 @@ from ssahc.pipeline.arrays import diarize, take_options
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.keywords import DiarizeKeywords
 from ssahc.pipeline.options import DiarizeOptions
-from ssahc.pipeline.overlap import add_overlap, fewest_speakers
+from ssahc.pipeline.overlap import (
+    SecondSpeakerOptions,
+    add_overlap,
+    fewest_speakers,
+)
 
 
 def diarize_audio(
@@ -36,6 +40,7 @@ def diarize_audio(
     channel: int | None = None,
     extraction: ExtractionOptions = ExtractionOptions(),
     segmentation: Segmenter | Path | str | None = None,
+    second_speakers: SecondSpeakerOptions = SecondSpeakerOptions(),
     model: Model | None = None,
     overlap: ArrayLike | None = None,
     options: DiarizeOptions | None = None,
@@ -56,6 +61,8 @@ def diarize_audio(
         From `Segmenter.load`, or what that takes, such as "segmentation-3.0"; its name
         or path also detects speech by default. Turns get second speakers where chunks
         of the audio overlap, and there are no fewer speakers than it hears.
+    second_speakers : SecondSpeakerOptions
+        How long second speakers speak and pause at least.
     model : Model, optional
         By default the extractor's; what is lacking is learned from the recording, with
         an empty `Model` all of it.
@@ -99,4 +106,5 @@ def diarize_audio(
     )
     if chunks is None:
         return found
-    return replace(found, overlapping=tuple(add_overlap(found.turns, chunks)))
+    together = add_overlap(found.turns, chunks, second_speakers)
+    return replace(found, overlapping=tuple(together))

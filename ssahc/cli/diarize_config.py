@@ -9,16 +9,18 @@ from ssahc.cli.default_model import DefaultModel
 from ssahc.cli.inputs import Inputs, ModelFiles, Source, SpeakerTables
 from ssahc.cli.runner import RttmOptions
 from ssahc.core.errors import UsageError
-from ssahc.core.options import Options, flatten
-from ssahc.core.validation import flag
+from ssahc.core.options import Options, flatten, list_options
+from ssahc.core.validation import changed_fields, flag
 from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
+from ssahc.pipeline.overlap import SecondSpeakerOptions
 
+_SECOND = {option.name for option in list_options(SecondSpeakerOptions)}
 # Options that conflict with those of a config file, and displace them.
 OVERLAP_CONFLICTS = {
-    "overlap": {"segmentation", "exclusive"},
+    "overlap": {"segmentation", "exclusive"} | _SECOND,
     "segmentation": {"overlap"},
-    "exclusive": {"overlap"},
+    "exclusive": {"overlap"} | _SECOND,
 }
 
 _logger = logging.getLogger("ssahc")
@@ -36,6 +38,7 @@ class OverlapOptions(Options, group="Audio"):
         one speaker; others are added where speech overlaps.
     exclusive : bool
         With --segmentation, one speaker at a time.
+    second : SecondSpeakerOptions
     overlap : Path, optional
         Regions where two speak at the same time, from any detector, for windows to get
         a second speaker there: an RTTM (.rttm; turns of "overlap", or those of speakers
@@ -44,6 +47,7 @@ class OverlapOptions(Options, group="Audio"):
 
     segmentation: str | None = None
     exclusive: bool = False
+    second: SecondSpeakerOptions = field(default_factory=SecondSpeakerOptions)
     overlap: Path | None = field(default=None, metadata={"group": "Input and output"})
 
     def __post_init__(self) -> None:
@@ -57,6 +61,12 @@ class OverlapOptions(Options, group="Audio"):
             raise UsageError(
                 "--exclusive needs --segmentation; windows have one speaker anyway"
             )
+        if self.exclusive or self.segmentation is None:
+            for option in changed_fields(self.second):
+                raise UsageError(
+                    f"{option} is for second speakers, which need --segmentation, and "
+                    "no --exclusive"
+                )
 
 
 @dataclass(frozen=True)
