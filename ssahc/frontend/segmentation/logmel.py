@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from ssahc.frontend.segmentation.encoder import Encoder
+
 # Seconds of the window of a spectrum, and from one to the next.
 _WINDOW, _HOP = 0.025, 0.01
 _MELS, _CHANNELS = 64, 96
@@ -17,10 +19,8 @@ _FLOOR = 1e-6
 _SCALE = 0.25
 
 
-class LogMel(nn.Module):
+class LogMel(Encoder):
     """Log-mel energies minus their mean over the chunk, and convolutions to 20 ms.
-
-    Frame t depends on `receptive_field` samples from t * `frame_shift` on.
 
     Parameters
     ----------

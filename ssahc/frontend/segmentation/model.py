@@ -13,14 +13,11 @@ from torch.nn.functional import leaky_relu, log_softmax, logsigmoid
 
 from ssahc.core.types import Float32Array
 from ssahc.frontend.segmentation import Segmenter
+from ssahc.frontend.segmentation.encoder import Encoder
 from ssahc.frontend.segmentation.logmel import LogMel
 from ssahc.frontend.segmentation.network_options import NetworkOptions
 from ssahc.frontend.segmentation.powerset import BoolArray, speaker_sets
 from ssahc.frontend.segmentation.sincnet import SincNet
-
-# Each has `dim`, `grid`, `frame_shift` and `receptive_field`, and gives frames
-# (B, dim, T) of chunks as a call, and of the chunks of a stretch by `slide`.
-_ENCODERS: dict[str, type[LogMel | SincNet]] = {"logmel": LogMel, "sincnet": SincNet}
 
 
 class SegmentationNet(nn.Module):
@@ -38,7 +35,7 @@ class SegmentationNet(nn.Module):
     def __init__(self, options: NetworkOptions) -> None:
         super().__init__()
         self.options = options
-        self.encoder: LogMel | SincNet = _ENCODERS[options.encoder](options.sample_rate)
+        self.encoder = _make_encoder(options)
         width = options.lstm_dim
         self.lstm = nn.LSTM(
             self.encoder.dim,
@@ -75,6 +72,12 @@ class SegmentationNet(nn.Module):
         if self.options.head == "multilabel":
             return outputs
         return log_softmax(outputs, dim=-1)
+
+
+def _make_encoder(options: NetworkOptions) -> Encoder:
+    if options.encoder == "sincnet":
+        return SincNet(options.sample_rate)
+    return LogMel(options.sample_rate)
 
 
 def sets_of(options: NetworkOptions) -> BoolArray:

@@ -89,7 +89,7 @@ class _Exported(nn.Module):
         encoder = self.network.encoder
         if isinstance(encoder, LogMel):
             self.network.encoder = _TracedLogMel(encoder)
-        else:
+        elif isinstance(encoder, SincNet):
             _fix_filters(encoder)
         self.register_buffer("sets", torch.from_numpy(sets_of(self.network.options)))
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, leaky_relu, max_pool1d
 
+from ssahc.frontend.segmentation.encoder import Encoder
+
 # Samples that a filter sees, and from one of its outputs to the next, in seconds:
 # 251 and 10 samples at 16 kHz.
 _KERNEL, _STRIDE = 251 / 16000, 1 / 1600
@@ -20,10 +22,8 @@ _POOL, _TAPS = 3, 5
 _LOWEST, _NARROWEST = 50.0, 50.0
 
 
-class SincNet(nn.Module):
+class SincNet(Encoder):
     """Band-pass filters and two convolutions, all normalised over the chunk.
-
-    Frame t depends on `receptive_field` samples from t * `frame_shift` on.
 
     Parameters
     ----------
