@@ -39,6 +39,7 @@ VERB_GROUPS = {
         "demo": "Simulate, diarize and score a small corpus; needs no data.",
         "import": "Make an x-vector folder of numpy's .npz files.",
         "simulate": "Simulate conversations as x-vector folders.",
+        "simulate-audio": "Simulate recordings of conversations, of single voices.",
         "check": "Check an x-vector folder and a model without diarizing.",
     },
 }

@@ -19,7 +19,12 @@ from ssahc.cli.audio_inputs import (
     refuse_xvectors,
 )
 from ssahc.cli.diarize_audio import PreparedRun, prepare_audio
-from ssahc.cli.diarize_config import AllOptions, DiarizeConfig, settle_system
+from ssahc.cli.diarize_config import (
+    OVERLAP_CONFLICTS,
+    AllOptions,
+    DiarizeConfig,
+    settle_system,
+)
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_task import DiarizeTask
 from ssahc.cli.inputs import (
@@ -78,13 +83,16 @@ from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import UNFINISHED
+from ssahc.io.overlap import read_overlap
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.options import DiarizeOptions
-from ssahc.pipeline.overlap import add_overlap
+from ssahc.pipeline.overlap import SecondSpeakerOptions, add_overlap
+from ssahc.pipeline.second_speakers import add_second_speakers
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
+from ssahc.scoring.regions import Spans
 
 _logger = logging.getLogger("ssahc")
 
@@ -139,7 +147,7 @@ def command(
         given,
         config=config,
         preset=preset,
-        displaces=CONFLICTS | AUDIO_CONFLICTS,
+        displaces=CONFLICTS | AUDIO_CONFLICTS | OVERLAP_CONFLICTS,
     )
     run = options.diarize
     has_audio = options.audio.extractor is not None
@@ -167,6 +175,7 @@ def command(
 
     # Fail on what is in the way before anything is read.
     find_stale()
+    regions = None if run.overlap.overlap is None else read_overlap(run.overlap.overlap)
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     prepared = PreparedRun(run, inputs, {}, [])
     if has_audio:
@@ -174,6 +183,7 @@ def command(
         prepared = prepare_audio(
             options, [*stored, given], inputs, out_dir, running, resume=resume
         )
+    prepared = replace(prepared, regions=regions or {})
     faults, found = _run(out_dir, prepared, running, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
     where = f"turns are in {out_dir}/rttm"
@@ -196,6 +206,10 @@ def _run(
     run = settle_system(prepared.run, inputs)
     folder = open_source(run.source)
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
+    if run.overlap.overlap is not None:
+        read.append(run.overlap.overlap)
+        unknown = prepared.regions.keys() - folder.utterances.keys()
+        warn_of(f"{run.overlap.overlap}: not diarized", unknown)
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
     others = SCORES if run.write_scores else stale()
@@ -215,7 +229,7 @@ def _run(
         earlier = out_dir if resume else None
         inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
         faults = _diarize(folder, inputs, run, running, unfinished)
-        found = _write(folder, run, unfinished, prepared.chunks)
+        found = _write(folder, run, unfinished, prepared)
         warn_of_unsure(unfinished, out_dir)
     return faults, found
 
@@ -290,7 +304,7 @@ def _write(
     folder: XvectorDir,
     run: DiarizeConfig,
     unfinished: Unfinished,
-    chunks: Mapping[str, Chunks],
+    prepared: PreparedRun,
 ) -> str:
     """Write the results in the order of spk2utt, as Kaldi does; return a summary."""
     done = [name for name in folder.utterances if name in unfinished.labels]
@@ -303,7 +317,9 @@ def _write(
         for name in done
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
-    turns = _Turns(folder, labels, {} if run.overlap.exclusive else chunks)
+    chunks = {} if run.overlap.exclusive else prepared.chunks
+    second = run.overlap.second
+    turns = _Turns(folder, labels, chunks, prepared.regions, second)
     warn_of("without a turn, since all segments have no length", turns.silent())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
@@ -322,6 +338,8 @@ class _Turns(Mapping[str, list[Turn]]):
     folder: XvectorDir
     labels: Mapping[str, IntArray]
     chunks: Mapping[str, Chunks]
+    regions: Mapping[str, Spans]
+    second: SecondSpeakerOptions
 
     def silent(self) -> Iterator[str]:
         """Yield the recordings without a turn."""
@@ -346,5 +364,5 @@ class _Turns(Mapping[str, list[Turn]]):
         times = times_of(self.folder.segments, self.folder.utterances[name])
         turns = turns_of_labels(times, self.labels[name])
         if name in self.chunks:
-            return add_overlap(turns, self.chunks[name].segmentation)
-        return turns
+            return add_overlap(turns, self.chunks[name].segmentation, self.second)
+        return add_second_speakers(turns, self.regions.get(name, ()))

@@ -1,7 +1,7 @@
 """``ssahc diarize AUDIO``: x-vectors, their model, and speakers at the same time."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,17 @@ from ssahc.cli.default_model import choose_model
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
 from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import Inputs, open_inputs, open_source
-from ssahc.cli.overlap import Chunks, detect_as_segmented, plan_segmentation
+from ssahc.cli.overlap import Chunks, plan_segmentation
 from ssahc.cli.resume import is_interrupted
 from ssahc.core.errors import UsageError
 from ssahc.core.model import input_dims
 from ssahc.core.options import flatten
 from ssahc.core.types import Fault
+from ssahc.frontend.extraction import detect_as_segmented
 from ssahc.frontend.extractors import Extractor
 from ssahc.io.folders import refuse_links
 from ssahc.runtime.executor import RunningOptions
+from ssahc.scoring.regions import Spans
 
 # Where the x-vectors of audio are kept in OUT_DIR.
 XVECTORS = "xvectors"
@@ -29,13 +31,14 @@ class PreparedRun:
     """A run that has x-vectors, those of audio if it started there, and what it needs.
 
     Chunks are those of --segmentation, by recording; `failed` are recordings without
-    x-vectors.
+    x-vectors, and `regions` have those of --overlap.
     """
 
     run: DiarizeConfig
     inputs: Inputs
     chunks: Mapping[str, Chunks]
     failed: list[Fault]
+    regions: Mapping[str, Spans] = field(default_factory=dict)
 
 
 def prepare_audio(
@@ -55,7 +58,11 @@ def prepare_audio(
     run = options.diarize
     extractor = load_extractor(options.audio, run.method.device)
     _check_dims(inputs, extractor)
-    audio = detect_as_segmented(run, options.audio)
+    audio = options.audio
+    segmentation = run.overlap.segmentation
+    if segmentation is not None and audio.segments is None:
+        extraction = detect_as_segmented(audio.extraction, segmentation)
+        audio = replace(audio, extraction=extraction)
     audio = complete_options(audio, given, extractor)
     segment = plan_segmentation(run, audio)
     is_interrupted(out_dir, resume=resume)

@@ -2,16 +2,26 @@
 
 import logging
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ssahc.cli.audio_inputs import AudioOptions, find_model
 from ssahc.cli.default_model import DefaultModel
 from ssahc.cli.inputs import Inputs, ModelFiles, Source, SpeakerTables
 from ssahc.cli.runner import RttmOptions
 from ssahc.core.errors import UsageError
-from ssahc.core.options import Options, flatten
-from ssahc.core.validation import flag
+from ssahc.core.options import Options, flatten, list_options
+from ssahc.core.validation import changed_fields, flag
 from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
+from ssahc.pipeline.overlap import SecondSpeakerOptions
+
+_SECOND = {option.name for option in list_options(SecondSpeakerOptions)}
+# Options that conflict with those of a config file, and displace them.
+OVERLAP_CONFLICTS = {
+    "overlap": {"segmentation", "exclusive"} | _SECOND,
+    "segmentation": {"overlap"},
+    "exclusive": {"overlap"} | _SECOND,
+}
 
 _logger = logging.getLogger("ssahc")
 
@@ -28,17 +38,35 @@ class OverlapOptions(Options, group="Audio"):
         one speaker; others are added where speech overlaps.
     exclusive : bool
         With --segmentation, one speaker at a time.
+    second : SecondSpeakerOptions
+    overlap : Path, optional
+        Regions where two speak at the same time, from any detector, for windows to get
+        a second speaker there: an RTTM (.rttm; turns of "overlap", or those of speakers
+        that overlap), a UEM (.uem), or Kaldi's segments.
     """
 
     segmentation: str | None = None
     exclusive: bool = False
+    second: SecondSpeakerOptions = field(default_factory=SecondSpeakerOptions)
+    overlap: Path | None = field(default=None, metadata={"group": "Input and output"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.overlap is not None and (self.exclusive or self.segmentation):
+            wrong = "--exclusive" if self.exclusive else "--segmentation"
+            raise UsageError(
+                f"--overlap says where second speakers are added; leave out {wrong}"
+            )
         if self.exclusive and self.segmentation is None:
             raise UsageError(
                 "--exclusive needs --segmentation; windows have one speaker anyway"
             )
+        if self.exclusive or self.segmentation is None:
+            for option in changed_fields(self.second):
+                raise UsageError(
+                    f"{option} is for second speakers, which need --segmentation, and "
+                    "no --exclusive"
+                )
 
 
 @dataclass(frozen=True)

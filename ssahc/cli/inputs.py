@@ -156,13 +156,7 @@ class SpeakersOf:
 
     def __call__(self, recording: str) -> SpeakerOptions:
         """Return the options of a recording; DataError if a table lacks it."""
-        options = self._given(recording)
-        if options.num_speakers is not None:
-            return options
-        fewest = max(options.min_speakers, self.fewest.get(recording, 1))
-        if options.max_speakers is not None:
-            fewest = min(fewest, options.max_speakers)
-        return replace(options, min_speakers=fewest)
+        return self._given(recording).at_least(self.fewest.get(recording, 1))
 
     def _given(self, recording: str) -> SpeakerOptions:
         if self.table is None:

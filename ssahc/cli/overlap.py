@@ -5,23 +5,18 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
 
-import numpy as np
-
-from ssahc.cli.audio_inputs import AudioOptions, open_audio
+from ssahc.cli.audio_inputs import AudioOptions, open_audio, settle_segmentation
 from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.cli.runner import as_fault, meter, work_each
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import Fault
-from ssahc.frontend.extraction import Audio, read_samples
+from ssahc.frontend.extraction import Audio, segment_recording
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import (
     Segmentation,
     SegmentationOptions,
-    segment,
 )
-from ssahc.frontend.segmentation.local_speakers import list_speakers
 from ssahc.pipeline.overlap import fewest_speakers
 from ssahc.runtime.device import Device
 from ssahc.runtime.executor import RunningOptions
@@ -35,18 +30,6 @@ class Chunks:
 
     segmentation: Segmentation
     fewest: int
-
-
-def detect_as_segmented(run: DiarizeConfig, audio: AudioOptions) -> AudioOptions:
-    """Return options by which speech is detected as it is segmented, if by a name.
-
-    Unless they say how, or give the regions of speech. A checkpoint is not used for it.
-    """
-    extraction = audio.extraction
-    is_told = extraction.vad != "auto" or audio.segments is not None
-    if is_told or run.overlap.segmentation != "segmentation-3.0":
-        return audio
-    return replace(audio, extraction=replace(extraction, vad="segmentation-3.0"))
 
 
 def refuse_segmentation(run: DiarizeConfig) -> None:
@@ -65,9 +48,8 @@ def plan_segmentation(
     """
     if run.overlap.segmentation is None:
         return lambda running, names: {}
-    path = Path(run.overlap.segmentation)
     task = SegmentTask(
-        str(path.absolute()) if path.exists() else str(path),
+        settle_segmentation(run.overlap.segmentation),
         run.method.device,
         audio.extraction.segmentation,
     )
@@ -137,11 +119,7 @@ class SegmentTask:
 
     def _attempt(self, audio: Audio) -> Chunks | Fault:
         try:
-            samples = read_samples(audio, self.segmenter.sample_rate)
-            found = segment(samples, self.segmenter, self.options)
-            speech = None
-            if audio.speech is not None:
-                speech = np.array([[part.start, part.end] for part in audio.speech])
-            return Chunks(found, fewest_speakers(list_speakers(found, speech)))
+            found, speakers = segment_recording(audio, self.segmenter, self.options)
+            return Chunks(found, fewest_speakers(speakers))
         except (DataError, FormatError, MemoryError) as error:
             return as_fault(audio, error)

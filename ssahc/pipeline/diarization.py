@@ -48,6 +48,8 @@ class Diarization:
         number is estimated in another way.
     centroids : tuple of Centroid
         One per speaker, in the order of the labels; empty where they were not computed.
+    overlapping : tuple of Turn or None
+        Turns with second speakers, where overlap is known; None where it is not.
     """
 
     recording_id: str
@@ -60,6 +62,7 @@ class Diarization:
     learning: tuple[Period, ...]
     speaker_posterior: Mapping[int, float] = field(default_factory=dict)
     centroids: tuple[Centroid, ...] = ()
+    overlapping: tuple[Turn, ...] | None = None
 
     def __repr__(self) -> str:
         sure = ""
@@ -84,7 +87,17 @@ class Diarization:
 
     @cached_property
     def turns(self) -> list[Turn]:
-        """The speaker turns; speakers are named "1", "2", ... as Kaldi does."""
+        """The speaker turns; speakers are named "1", "2", ... as Kaldi does.
+
+        They overlap where second speakers were added.
+        """
+        if self.overlapping is not None:
+            return list(self.overlapping)
+        return self.exclusive_turns
+
+    @cached_property
+    def exclusive_turns(self) -> list[Turn]:
+        """The turns of the windows, one speaker at a time."""
         return turns_of_labels(self.segments, self.labels)
 
     @cached_property

@@ -59,6 +59,18 @@ class SpeakerOptions(Options, group="Speakers"):
         super().__post_init__()
         self.stop()
 
+    def at_least(self, fewest: int) -> "SpeakerOptions":
+        """Return options by which so many speakers are found, unless others are given.
+
+        A known number or a maximum holds nevertheless.
+        """
+        if self.num_speakers is not None:
+            return self
+        fewest = max(self.min_speakers, fewest)
+        if self.max_speakers is not None:
+            fewest = min(fewest, self.max_speakers)
+        return replace(self, min_speakers=fewest)
+
     def stop(self, *, sign: float = 1.0, default: float = 0.0) -> Stop:
         """Return when merging stops; UsageError if a number conflicts with the others.
 

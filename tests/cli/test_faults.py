@@ -182,6 +182,7 @@ def test_every_section_of_the_page_has_tests():
         "Kaldi archives and scp files",
         "Tables",
         "Audio",
+        "Overlap",
         "X-vectors",
         "Model files",
         "Score matrices and references",

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+import ssahc
 from ssahc.frontend.extractors import installed
 from ssahc.frontend.extractors.installed import SEGMENTERS
 from ssahc.io.checkpoint import write_checkpoint
@@ -47,12 +48,12 @@ def diarize(ssahc_here, home):
     return run
 
 
-def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, tmp_path):
+def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, home, tmp_path):
     weights = SEGMENTERS["segmentation-3.0"].find_weights()
     if weights is None:
         pytest.skip("no weights of segmentation-3.0")
     out = tmp_path / "out"
-    # By the path of the weights; the detection of speech has them by name.
+    # By the path of the weights, for the detection of speech as well.
     status, said = diarize(out, segmentation=weights)
     assert status == 1
     assert "'silent': " in said
@@ -60,6 +61,14 @@ def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, tmp_path)
     assert "diarized 1 recording, 2 speakers" in said
     turns = read_rttm(out / "rttm").turns["call"]
     assert max(turn.end for turn in turns) <= 15
+    # In Python as well.
+    call, model = home / "calls" / "call.wav", home / "tiny"
+    found = ssahc.diarize_audio(call, model, segmentation=weights)
+    ssahc.write_rttm(tmp_path / "rttm", found)
+    assert (tmp_path / "rttm").read_text() == (out / "rttm").read_text()
+    assert len(found.turns) > len(found.exclusive_turns)
+    with pytest.raises(ssahc.UsageError, match="leave out overlap"):
+        ssahc.diarize_audio(call, model, segmentation=weights, overlap=[(1, 2)])
     # Again in the same folder, from the x-vectors and the options that are there.
     options = ("--exclusive", "--config", out / "config.toml")
     status, said = diarize(out, *options, segmentation=None)

@@ -1,5 +1,6 @@
 """Readers of audio, of lists of it, and of options of its features."""
 
+from contextlib import suppress
 from dataclasses import fields
 
 import numpy as np
@@ -13,6 +14,7 @@ from ssahc.frontend.vad import EnergyVadOptions
 from ssahc.io.audio import audio_blocks, inspect_audio, read_audio
 from ssahc.io.audio_list import list_audio, read_channels, read_wav_scp
 from ssahc.io.kaldi_conf import read_conf
+from ssahc.io.overlap import read_overlap
 from ssahc.io.speech import read_speech
 
 
@@ -67,6 +69,13 @@ def read_audio_lists(folder, size):
         raise fault
 
 
+def _read_overlap(path):
+    """Read regions of overlap; there may be none where there is speech."""
+    with suppress(FormatError):
+        for regions in read_overlap(path).values():
+            require(all(start <= end for start, end in regions), f"{regions}")
+
+
 def read_speech_regions(folder, size):
     """Read regions of speech in each of the three forms; at least one must do."""
     faults, data = [], (folder / "x").read_bytes()
@@ -79,6 +88,7 @@ def read_speech_regions(folder, size):
             continue
         names = [region.name for regions in speech.values() for region in regions]
         require(len(set(names)) == len(names) > 0, f"ids {names}")
+        _read_overlap(folder / name)
         for recording, regions in speech.items():
             check_key(recording)
             starts = [region.start for region in regions]
