@@ -17,7 +17,7 @@ from ssahc.core.errors import FormatError, UsageError
 from ssahc.core.options import build, flatten
 from ssahc.core.types import Float32Array
 from ssahc.frontend.extractors.checkpoints import read_checkpoint as read_torch
-from ssahc.frontend.segmentation import Segmenter
+from ssahc.frontend.segmentation import ONNX, Segmenter
 from ssahc.frontend.segmentation.model import SegmentationNet, as_segmenter
 from ssahc.frontend.segmentation.network_options import NetworkOptions
 from ssahc.frontend.segmentation.wav2vec import (
@@ -67,6 +67,12 @@ def read_network(path: Path) -> TrainedNet:
     """
     if is_checkpoint(path) or path.suffix == ".npz":
         return _read_ours(path)
+    if path.suffix == ONNX:
+        raise FormatError(
+            "is an ONNX file, which can only be run; give the network that it was "
+            "exported from",
+            path=path,
+        )
     checkpoint = read_torch(path, inert=_PYANNOTES)
     network = SegmentationNet(_PYANNOTES_SHAPE)
     try:
