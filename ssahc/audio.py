@@ -21,6 +21,7 @@ from ssahc.frontend.extraction import (
 )
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.segmentation import Segmenter
+from ssahc.frontend.segmentation.different_windows import find_different_windows
 from ssahc.pipeline.arrays import diarize, take_options
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.keywords import DiarizeKeywords
@@ -36,6 +37,7 @@ def diarize_audio(
     channel: int | None = None,
     extraction: ExtractionOptions = ExtractionOptions(),
     segmentation: Segmenter | Path | str | None = None,
+    cannot_link: bool = True,
     model: Model | None = None,
     overlap: ArrayLike | None = None,
     options: DiarizeOptions | None = None,
@@ -56,6 +58,8 @@ def diarize_audio(
         From `Segmenter.load`, or what that takes, such as "segmentation-3.0", which
         then also detects speech by default. Turns get second speakers where chunks of
         the audio overlap, and there are no fewer speakers than it hears.
+    cannot_link : bool
+        Take windows of different local speakers of a chunk for different speakers.
     model : Model, optional
         By default the extractor's; what is lacking is learned from the recording, with
         an empty `Model` all of it.
@@ -82,11 +86,13 @@ def diarize_audio(
     if audio.speech is None:
         extraction = settle_detection(extraction, extractor)
     recording = extract_recording(audio, extractor, extraction)
-    chunks = None
+    chunks = different = None
     if segmenter is not None:
         chunks, local = segment_recording(audio, segmenter, extraction.segmentation)
         speakers = options.speakers.at_least(fewest_speakers(local))
         options = replace(options, speakers=speakers)
+        if cannot_link:
+            different = find_different_windows(chunks, recording.segments)
     found = diarize(
         recording.xvectors,
         recording.segments,
@@ -94,6 +100,7 @@ def diarize_audio(
         recording_id=recording.id,
         utterances=recording.utterances,
         overlap=overlap,
+        cannot_link=different,
         options=options,
         progress=progress,
     )

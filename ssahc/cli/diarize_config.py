@@ -36,6 +36,9 @@ class OverlapOptions(Options, group="Audio"):
         one speaker; others are added where speech overlaps.
     exclusive : bool
         With --segmentation, one speaker at a time.
+    cannot_link : bool
+        With --segmentation, resegmentation vb avoids to join windows of different local
+        speakers of a chunk, and networks are trained with them as negatives.
     overlap : Path, optional
         Regions where two speak at the same time, from any detector, for windows to get
         a second speaker there: an RTTM (.rttm; turns of "overlap", or those of speakers
@@ -44,6 +47,7 @@ class OverlapOptions(Options, group="Audio"):
 
     segmentation: str | None = None
     exclusive: bool = False
+    cannot_link: bool = True
     overlap: Path | None = field(default=None, metadata={"group": "Input and output"})
 
     def __post_init__(self) -> None:
