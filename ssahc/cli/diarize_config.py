@@ -16,7 +16,7 @@ from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
 
 # Options that conflict with those of a config file, and displace them.
 OVERLAP_CONFLICTS = {
-    "overlap": {"segmentation", "exclusive"},
+    "overlap": {"segmentation", "exclusive", "cannot_link"},
     "segmentation": {"overlap"},
     "exclusive": {"overlap"},
 }
@@ -57,6 +57,8 @@ class OverlapOptions(Options, group="Audio"):
             raise UsageError(
                 f"--overlap says where second speakers are added; leave out {wrong}"
             )
+        if not self.cannot_link and self.segmentation is None:
+            raise UsageError("--no-cannot-link is for --segmentation; leave it out")
         if self.exclusive and self.segmentation is None:
             raise UsageError(
                 "--exclusive needs --segmentation; windows have one speaker anyway"

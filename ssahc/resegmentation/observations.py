@@ -45,17 +45,18 @@ class Observations(BriefRepr):
         """The x-vectors (N, D), times their weights."""
         return self.latent * self.weights[:, None]
 
-    def conflicts(self, responsibilities: FloatArray) -> FloatArray:
+    def conflicts(self, responsibilities: FloatArray) -> FloatArray | None:
         """Return by how much each window conflicts with each speaker, in nats (N, K).
 
-        That is the expected number of windows of the speaker (N, K) that it is
-        different from.
+        That is the expected number of windows of the speaker that it is different from,
+        by responsibilities (N, K); None if nothing is known of windows.
         """
+        if self.different is None:
+            return None
         conflicts = np.zeros_like(responsibilities)
-        if self.different is not None:
-            low, high = self.different.T
-            np.add.at(conflicts, low, _CONFLICT * responsibilities[high])
-            np.add.at(conflicts, high, _CONFLICT * responsibilities[low])
+        low, high = self.different.T
+        np.add.at(conflicts, low, _CONFLICT * responsibilities[high])
+        np.add.at(conflicts, high, _CONFLICT * responsibilities[low])
         return conflicts
 
     def rescaled(self, noise: float) -> "Observations":

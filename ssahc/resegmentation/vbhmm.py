@@ -72,18 +72,21 @@ def infer(
             counts, sums, observations.psi, observations.fb
         )
         priors = np.maximum(priors, _LEAST_PRIOR)
+        log_likelihoods = observations.weighted @ means.T  # Eq. 23
         conflicts = observations.conflicts(responsibilities)
+        if conflicts is not None:
+            log_likelihoods -= conflicts
         responsibilities, log_likelihood, entries = forward_backward(
-            observations.weighted @ means.T - conflicts,  # Eq. 23
+            log_likelihoods,
             observations.weights,
             penalties,
             observations.stay,
             priors / priors.sum(),
         )
         evidence = log_likelihood + prior_terms  # Eq. 25
-        if observations.different is not None:
+        left = observations.conflicts(responsibilities)
+        if conflicts is not None and left is not None:
             # Each pair counts once, by what both windows are now.
-            left = observations.conflicts(responsibilities)
             evidence += (responsibilities * (conflicts - 0.5 * left)).sum()
         priors = entries / entries.sum()  # Eq. 24
         if evidence - best < tolerance:
@@ -221,9 +224,8 @@ def merge_gains(
     responsibilities = posterior.responsibilities
     counts, sums = damp(*gather(observations, responsibilities), drift)
     gains = gains_of_merging(counts, sums, observations.psi, observations.fb)
-    if observations.different is not None:
-        gains -= responsibilities.T @ observations.conflicts(responsibilities)
-    return gains
+    conflicts = observations.conflicts(responsibilities)
+    return gains if conflicts is None else gains - responsibilities.T @ conflicts
 
 
 @compiled

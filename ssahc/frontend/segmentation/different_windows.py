@@ -14,11 +14,13 @@ from ssahc.core.types import FloatArray, IntArray
 from ssahc.frontend.segmentation.chunks import Segmentation
 
 # A window is a local speaker's if the probability that only this one is active is at
-# least this, on the average over the window;
+# least this, on the average over the window,
 _PROBABILITY = 0.5
-# and if the speaker is alone for so many seconds of the chunk. Of such pairs 94 to 98 %
-# are different on semi-real recordings (docs/results/audio.md).
+# and if the speaker is alone for so many seconds of the chunk.
 _SECONDS = 1.0
+# Chunks that must agree. Of such pairs 85 to 98 % are different on semi-real recordings
+# (docs/results/audio.md).
+_CHUNKS = 2
 
 
 def find_different_windows(
@@ -26,7 +28,7 @@ def find_different_windows(
 ) -> CannotLink:
     """Return the windows (N, 2), in seconds, that are of different speakers.
 
-    They are of different local speakers in one chunk, and of the same in none.
+    They are of different local speakers in two chunks or more, and of the same in none.
     """
     count = len(segments)
     found: list[IntArray] = []
@@ -39,7 +41,8 @@ def find_different_windows(
         return CannotLink(np.zeros((0, 2), np.int64))
     rows = np.concatenate(found)
     keys = rows[:, 0] * count + rows[:, 1]
-    different = np.setdiff1d(keys[rows[:, 2] == 0], keys[rows[:, 2] == 1])
+    often, chunks = np.unique(keys[rows[:, 2] == 0], return_counts=True)
+    different = np.setdiff1d(often[chunks >= _CHUNKS], keys[rows[:, 2] == 1])
     return CannotLink(np.column_stack(np.divmod(different, count)))
 
 

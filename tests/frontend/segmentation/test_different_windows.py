@@ -30,8 +30,8 @@ def _naive(segmentation, segments):
                 if alone.mean() >= 0.5 and time.sum() * SHIFT >= 1 - 1e-9:
                     owners[window] = speaker
         for pair in combinations(sorted(owners), 2):
-            said.setdefault(pair, set()).add(owners[pair[0]] != owners[pair[1]])
-    return {pair for pair, answers in said.items() if answers == {True}}
+            said.setdefault(pair, []).append(owners[pair[0]] != owners[pair[1]])
+    return {pair for pair, answers in said.items() if all(answers) and len(answers) > 1}
 
 
 def test_equals_a_loop_over_all_pairs(rng):
