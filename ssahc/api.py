@@ -53,6 +53,7 @@ from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.keywords import DiarizeKeywords, make_options
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
+from ssahc.pipeline.overlap import SecondSpeakerOptions
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
 from ssahc.runtime.device import Device
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
@@ -100,6 +101,7 @@ __all__ = [
     "RttmObject",
     "Score",
     "ScoringOptions",
+    "SecondSpeakerOptions",
     "SegmentationOptions",
     "Segmenter",
     "SpeakerOptions",

@@ -26,7 +26,11 @@ from ssahc.pipeline.arrays import diarize, take_options
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.keywords import DiarizeKeywords
 from ssahc.pipeline.options import DiarizeOptions
-from ssahc.pipeline.overlap import add_overlap, fewest_speakers
+from ssahc.pipeline.overlap import (
+    SecondSpeakerOptions,
+    add_overlap,
+    fewest_speakers,
+)
 
 
 def diarize_audio(
@@ -38,6 +42,7 @@ def diarize_audio(
     extraction: ExtractionOptions = ExtractionOptions(),
     segmentation: Segmenter | Path | str | None = None,
     cannot_link: bool = True,
+    second_speakers: SecondSpeakerOptions = SecondSpeakerOptions(),
     model: Model | None = None,
     overlap: ArrayLike | None = None,
     options: DiarizeOptions | None = None,
@@ -55,11 +60,13 @@ def diarize_audio(
         From `Extractor.load`, or what that takes: a name such as "campplus", a Kaldi
         model folder, or an ONNX file.
     segmentation : Segmenter, Path or str, optional
-        From `Segmenter.load`, or what that takes, such as "segmentation-3.0", which
-        then also detects speech by default. Turns get second speakers where chunks of
-        the audio overlap, and there are no fewer speakers than it hears.
+        From `Segmenter.load`, or what that takes, such as "segmentation-3.0"; its name
+        or path also detects speech by default. Turns get second speakers where chunks
+        of the audio overlap, and there are no fewer speakers than it hears.
     cannot_link : bool
         Take windows of different local speakers of a chunk for different speakers.
+    second_speakers : SecondSpeakerOptions
+        How long second speakers speak and pause at least.
     model : Model, optional
         By default the extractor's; what is lacking is learned from the recording, with
         an empty `Model` all of it.
@@ -78,8 +85,8 @@ def diarize_audio(
     audio = open_audio_file(path, segments=segments, channel=channel)
     segmenter = segmentation
     if isinstance(segmenter, Path | str):
-        if segmentation == "segmentation-3.0" and audio.speech is None:
-            extraction = detect_as_segmented(extraction)
+        if audio.speech is None:
+            extraction = detect_as_segmented(extraction, segmenter)
         segmenter = Segmenter.load(segmenter)
     if segmenter is not None and overlap is not None:
         raise UsageError("segmentation finds overlap; leave out overlap")
@@ -106,4 +113,5 @@ def diarize_audio(
     )
     if chunks is None:
         return found
-    return replace(found, overlapping=tuple(add_overlap(found.turns, chunks)))
+    together = add_overlap(found.turns, chunks, second_speakers)
+    return replace(found, overlapping=tuple(together))

@@ -26,13 +26,14 @@ done < egs/campplus_model/voices
 
 # Conversations over the telephone and in rooms, and single voices: no voice is twice.
 make() {
-  python -m benchmarks semi_real "$work/voices" "$work/$1" "${@:2}"
+  ssahc simulate-audio "$work/voices" "$work/$1" --recordings 16 "${@:2}"
 }
-length=(--seconds 40 120)
-make calls --meetings 16 --condition telephone --speakers 2 5 "${length[@]}" --seed 1
-make meetings --meetings 16 "${length[@]}" --seed 2 --without "$work/calls/ref.rttm"
-make one_voice --one-voice 16 --seconds 20 100 --seed 3 \
-  --without "$work/calls/ref.rttm" "$work/meetings/ref.rttm"
+length=(--min-seconds 40 --max-seconds 120)
+make calls --condition telephone "${length[@]}" --seed 1
+make meetings --condition room --max-speakers 8 "${length[@]}" --seed 2 \
+  --without "$work/calls/ref.rttm"
+make one_voice --min-speakers 1 --max-speakers 1 --min-seconds 20 --max-seconds 100 \
+  --seed 3 --without "$work/calls/ref.rttm" --without "$work/meetings/ref.rttm"
 
 # One list of all, each recording named after its set as well.
 for set in calls meetings one_voice; do

@@ -30,12 +30,16 @@ VERB_GROUPS = {
         "models": "List extractors by name, and how to install them.",
         "fit": "Estimate mean, whitening and PLDA from x-vectors.",
         "train-metric": "Train an embedding network on x-vectors of known speakers.",
+        "train-segmentation": "Train a network that finds who speaks when in chunks.",
+        "score-segmentation": "Score such a network: errors within chunks.",
+        "export-segmentation": "Write such a network as an ONNX file.",
         "verify": "Score speaker verification trials: EER and minDCF.",
     },
     "Data": {
         "demo": "Simulate, diarize and score a small corpus; needs no data.",
         "import": "Make an x-vector folder of numpy's .npz files.",
         "simulate": "Simulate conversations as x-vector folders.",
+        "simulate-audio": "Simulate recordings of conversations, of single voices.",
         "check": "Check an x-vector folder and a model without diarizing.",
     },
 }

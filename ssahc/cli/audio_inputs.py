@@ -22,8 +22,8 @@ from ssahc.frontend.extractors.installed import (
     INSTALLABLE,
     SEGMENTERS,
     general_model,
-    weights_of,
 )
+from ssahc.frontend.segmentation import find_network
 from ssahc.frontend.segmentation.chunks import SegmentationOptions
 from ssahc.frontend.silero import SileroOptions, open_silero
 from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
@@ -121,8 +121,8 @@ def complete_options(
 ) -> AudioOptions:
     """Decide how speech is detected, and log it if that was left to the extractor.
 
-    Options of a model folder's vad.conf are taken that are not `given`. The path of the
-    extractor becomes absolute.
+    Options of a model folder's vad.conf are taken that are not `given`. The paths of
+    the extractor and of a segmentation model become absolute.
     """
     path = Path(options.extractor or "")
     if path.exists():
@@ -138,11 +138,31 @@ def complete_options(
         extraction = combine(ExtractionOptions, sources, {})
     if extraction.vad == "silero":
         open_silero()
-    if extraction.vad in SEGMENTERS:
-        weights_of(extraction.vad)
+    if extraction.is_segmented:
+        extraction = replace(extraction, vad=_settle_vad(extraction.vad))
     if options.extraction.vad == "auto":
         _tell_detection(extraction, extractor)
     return replace(options, extraction=extraction)
+
+
+def _settle_vad(vad: str) -> str:
+    """Return the name or the absolute path of the segmentation model of --vad."""
+    try:
+        return settle_segmentation(vad)
+    except UsageError as error:
+        raise UsageError(
+            f"--vad is auto, energy, silero, or a segmentation model; {error}"
+        ) from error
+
+
+def settle_segmentation(model: str) -> str:
+    """Return the name of a segmentation model, or its path made absolute.
+
+    UsageError if it is not there.
+    """
+    find_network(model)
+    path = Path(model)
+    return str(path.absolute()) if path.exists() else model
 
 
 def _tell_detection(extraction: ExtractionOptions, extractor: Extractor) -> None:

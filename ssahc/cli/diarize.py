@@ -88,7 +88,7 @@ from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.options import DiarizeOptions
-from ssahc.pipeline.overlap import add_overlap
+from ssahc.pipeline.overlap import SecondSpeakerOptions, add_overlap
 from ssahc.pipeline.second_speakers import add_second_speakers
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
@@ -318,7 +318,8 @@ def _write(
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
     chunks = {} if run.overlap.exclusive else prepared.chunks
-    turns = _Turns(folder, labels, chunks, prepared.regions)
+    second = run.overlap.second
+    turns = _Turns(folder, labels, chunks, prepared.regions, second)
     warn_of("without a turn, since all segments have no length", turns.silent())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
@@ -338,6 +339,7 @@ class _Turns(Mapping[str, list[Turn]]):
     labels: Mapping[str, IntArray]
     chunks: Mapping[str, Chunks]
     regions: Mapping[str, Spans]
+    second: SecondSpeakerOptions
 
     def silent(self) -> Iterator[str]:
         """Yield the recordings without a turn."""
@@ -362,5 +364,5 @@ class _Turns(Mapping[str, list[Turn]]):
         times = times_of(self.folder.segments, self.folder.utterances[name])
         turns = turns_of_labels(times, self.labels[name])
         if name in self.chunks:
-            return add_overlap(turns, self.chunks[name].segmentation)
+            return add_overlap(turns, self.chunks[name].segmentation, self.second)
         return add_second_speakers(turns, self.regions.get(name, ()))

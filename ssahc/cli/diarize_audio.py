@@ -63,9 +63,10 @@ def prepare_audio(
     extractor = load_extractor(options.audio, run.method.device)
     _check_dims(inputs, extractor)
     audio = options.audio
-    if run.overlap.segmentation == "segmentation-3.0" and audio.segments is None:
-        # A checkpoint is not used for it.
-        audio = replace(audio, extraction=detect_as_segmented(audio.extraction))
+    segmentation = run.overlap.segmentation
+    if segmentation is not None and audio.segments is None:
+        extraction = detect_as_segmented(audio.extraction, segmentation)
+        audio = replace(audio, extraction=extraction)
     audio = complete_options(audio, given, extractor)
     segment = plan_segmentation(run, audio)
     is_interrupted(out_dir, resume=resume)

@@ -9,16 +9,18 @@ from ssahc.cli.default_model import DefaultModel
 from ssahc.cli.inputs import Inputs, ModelFiles, Source, SpeakerTables
 from ssahc.cli.runner import RttmOptions
 from ssahc.core.errors import UsageError
-from ssahc.core.options import Options, flatten
-from ssahc.core.validation import flag
+from ssahc.core.options import Options, flatten, list_options
+from ssahc.core.validation import changed_fields, flag
 from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
+from ssahc.pipeline.overlap import SecondSpeakerOptions
 
+_SECOND = {option.name for option in list_options(SecondSpeakerOptions)}
 # Options that conflict with those of a config file, and displace them.
 OVERLAP_CONFLICTS = {
-    "overlap": {"segmentation", "exclusive", "cannot_link"},
+    "overlap": {"segmentation", "exclusive", "cannot_link"} | _SECOND,
     "segmentation": {"overlap"},
-    "exclusive": {"overlap"},
+    "exclusive": {"overlap"} | _SECOND,
 }
 
 _logger = logging.getLogger("ssahc")
@@ -39,6 +41,7 @@ class OverlapOptions(Options, group="Audio"):
     cannot_link : bool
         With --segmentation, resegmentation vb avoids to join windows of different local
         speakers of a chunk, and networks are trained with them as negatives.
+    second : SecondSpeakerOptions
     overlap : Path, optional
         Regions where two speak at the same time, from any detector, for windows to get
         a second speaker there: an RTTM (.rttm; turns of "overlap", or those of speakers
@@ -48,6 +51,7 @@ class OverlapOptions(Options, group="Audio"):
     segmentation: str | None = None
     exclusive: bool = False
     cannot_link: bool = True
+    second: SecondSpeakerOptions = field(default_factory=SecondSpeakerOptions)
     overlap: Path | None = field(default=None, metadata={"group": "Input and output"})
 
     def __post_init__(self) -> None:
@@ -63,6 +67,12 @@ class OverlapOptions(Options, group="Audio"):
             raise UsageError(
                 "--exclusive needs --segmentation; windows have one speaker anyway"
             )
+        if self.exclusive or self.segmentation is None:
+            for option in changed_fields(self.second):
+                raise UsageError(
+                    f"{option} is for second speakers, which need --segmentation, and "
+                    "no --exclusive"
+                )
 
 
 @dataclass(frozen=True)

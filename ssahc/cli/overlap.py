@@ -5,9 +5,8 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
 
-from ssahc.cli.audio_inputs import AudioOptions, open_audio
+from ssahc.cli.audio_inputs import AudioOptions, open_audio, settle_segmentation
 from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.cli.runner import as_fault, meter, work_each
 from ssahc.core.errors import DataError, FormatError, UsageError
@@ -49,9 +48,8 @@ def plan_segmentation(
     """
     if run.overlap.segmentation is None:
         return lambda running, names: {}
-    path = Path(run.overlap.segmentation)
     task = SegmentTask(
-        str(path.absolute()) if path.exists() else str(path),
+        settle_segmentation(run.overlap.segmentation),
         run.method.device,
         audio.extraction.segmentation,
     )

@@ -151,7 +151,7 @@ def _add(option: Option) -> Callable[[F], F]:
         if len("|".join(option.choices)) > _LONGEST_METAVAR:
             metavar = "NAME"
             text += f" Choices: {', '.join(option.choices)}."
-    if default is not None and default is not MISSING:
+    if default not in (None, MISSING, ()):
         text += f"  [default: {default}]"
     return click.option(
         flags,
@@ -160,9 +160,18 @@ def _add(option: Option) -> Callable[[F], F]:
         old_flag=option.old_flag,
         type=kind,
         default=None,
+        multiple=option.multiple,
+        callback=_take_several if option.multiple else None,
         metavar=metavar,
         help=text,
     )
+
+
+def _take_several(
+    ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]
+) -> tuple[Any, ...] | None:
+    """Return the values of an option that may be repeated; None if not given."""
+    return values or None
 
 
 def running_options(function: F) -> F:

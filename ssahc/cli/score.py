@@ -67,7 +67,9 @@ def command(
 
     DER (diarization error rate), missed speech, false alarms and confusions match
     NIST's md-eval with the same collar. JER (Jaccard error rate) is that of the DIHARD
-    challenges: without a collar, and with overlap. Recordings missing from HYP_RTTM
+    challenges: without a collar, and with overlap. With --score-overlaps, errors are
+    also split by how many speak in the reference, and it is printed how much of the
+    overlap is found. Recordings missing from HYP_RTTM
     count as missed; those missing from the UEM are scored from their first to their
     last reference turn; those missing from a FILE of --by form a group of their own.
     """

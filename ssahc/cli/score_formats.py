@@ -14,7 +14,7 @@ import click
 from ssahc.cli.tables import print_markdown, print_table
 from ssahc.core.errors import printable
 from ssahc.scoring.breakdown import Group, Summary
-from ssahc.scoring.der import Score
+from ssahc.scoring.der import Errors, Score
 from ssahc.scoring.regions import ScoringOptions
 
 _Row = tuple[str, ...]
@@ -70,15 +70,37 @@ def _list_tables(rates: ErrorRates) -> Iterator[tuple[_Row, list[_Row]]]:
             errors = _format_errors(summary.pooled)
             rows.append((name, str(summary.recordings), *ders, *errors))
         yield header, rows
+    if not rates.options.ignore_overlaps:
+        yield _list_parts(corpus.pooled)
+
+
+def _list_parts(score: Score) -> tuple[_Row, list[_Row]]:
+    """Return header and rows of the errors by number of reference speakers."""
+    parts = {
+        "nobody": score.silence,
+        "one speaker": score.single,
+        "overlap": score.overlap,
+        "all": score,
+    }
+    rows = []
+    for name, part in parts.items():
+        cells = [_format(part.der), _format(score.percent(part.error))]
+        rows.append((name, *cells, *_format_seconds(part, score)))
+    return ("who speaks", "own\nDER %", "adds to\nDER %", *_SECONDS), rows
 
 
 def _format_errors(score: Score) -> Iterator[str]:
     """Yield the cells of seconds and percentages, and the JER."""
-    yield _format(score.scored)
-    for seconds in (score.missed, score.false_alarm, score.confusion):
-        yield _format(seconds)
-        yield _format(score.percent(seconds))
+    yield from _format_seconds(score, score)
     yield _format(score.jer)
+
+
+def _format_seconds(part: Errors, whole: Errors) -> Iterator[str]:
+    """Yield the cells of a part's seconds, and of percentages of the whole."""
+    yield _format(part.scored)
+    for seconds in (part.missed, part.false_alarm, part.confusion):
+        yield _format(seconds)
+        yield _format(whole.percent(seconds))
 
 
 def _format(value: float) -> str:
@@ -99,17 +121,31 @@ def _notes(rates: ErrorRates) -> Iterator[str]:
     yield "JER: no collar, overlap scored; pooled over reference speakers."
     if rates.breakdowns:
         yield "count: number of recordings."
+    if not rates.options.ignore_overlaps:
+        yield (
+            "who speaks: in the reference; own DER: of that speech alone; other "
+            "percentages: of all speech."
+        )
+        overlap = rates.corpus.pooled.overlap_seconds
+        yield (
+            f"overlap: {overlap.reference:.2f} s, missed {_format(overlap.missed)} % "
+            f"(recall {_format(overlap.recall)} %); found {overlap.hypothesis:.2f} s, "
+            f"precision {_format(overlap.precision)} %."
+        )
 
 
 def _print_json(rates: ErrorRates) -> None:
+    options = rates.options
     document = {
-        "collar": rates.options.collar,
-        "ignore_overlaps": rates.options.ignore_overlaps,
-        **_summary_values(rates.corpus),
-        "recordings": {name: _values(score) for name, score in rates.scores.items()},
+        "collar": options.collar,
+        "ignore_overlaps": options.ignore_overlaps,
+        **_summary_values(rates.corpus, options),
+        "recordings": {
+            name: _values(score, options) for name, score in rates.scores.items()
+        },
         "breakdowns": {
             by: [
-                {"group": group, **_summary_values(summary)}
+                {"group": group, **_summary_values(summary, options)}
                 for group, summary in groups.items()
             ]
             for by, groups in rates.breakdowns.items()
@@ -119,26 +155,52 @@ def _print_json(rates: ErrorRates) -> None:
     click.echo()
 
 
-def _summary_values(summary: Summary) -> dict[str, Any]:
+def _summary_values(summary: Summary, options: ScoringOptions) -> dict[str, Any]:
     return {
         "num_recordings": summary.recordings,
-        "pooled": _values(summary.pooled),
+        "pooled": _values(summary.pooled, options),
         "mean": {"der": _known(summary.mean_der), "jer": _known(summary.mean_jer)},
     }
 
 
-def _values(score: Score) -> dict[str, float | None]:
-    return {
-        "der": _known(score.der),
-        "scored": _known(score.scored),
-        "missed": _known(score.missed),
-        "false_alarm": _known(score.false_alarm),
-        "confusion": _known(score.confusion),
-        "missed_percent": _known(score.percent(score.missed)),
-        "false_alarm_percent": _known(score.percent(score.false_alarm)),
-        "confusion_percent": _known(score.percent(score.confusion)),
-        "jer": _known(score.jer),
+def _values(score: Score, options: ScoringOptions) -> dict[str, float | None]:
+    values = {
+        "der": score.der,
+        **_seconds(score),
+        "missed_percent": score.percent(score.missed),
+        "false_alarm_percent": score.percent(score.false_alarm),
+        "confusion_percent": score.percent(score.confusion),
+        "jer": score.jer,
         "speakers": score.speakers,
+    }
+    if not options.ignore_overlaps:
+        values |= _split_values(score)
+    return {name: _known(value) for name, value in values.items()}
+
+
+def _split_values(score: Score) -> dict[str, float]:
+    """Return the errors by number of reference speakers, and overlap as detected."""
+    overlap = score.overlap_seconds
+    parts = {"single": score.single, "overlap": score.overlap}
+    values = {"silence_false_alarm": score.silence.false_alarm}
+    for part, errors in parts.items():
+        for name, value in {"der": errors.der, **_seconds(errors)}.items():
+            values[f"{part}_{name}"] = value
+    return values | {
+        "overlap_reference": overlap.reference,
+        "overlap_hypothesis": overlap.hypothesis,
+        "overlap_both": overlap.both,
+        "overlap_precision": overlap.precision,
+        "overlap_recall": overlap.recall,
+    }
+
+
+def _seconds(errors: Errors) -> dict[str, float]:
+    return {
+        "scored": errors.scored,
+        "missed": errors.missed,
+        "false_alarm": errors.false_alarm,
+        "confusion": errors.confusion,
     }
 
 
@@ -149,26 +211,27 @@ def _known(value: float) -> float | None:
 def _print_csv(rates: ErrorRates) -> None:
     """Print one row per recording and per group, and a last one for the corpus."""
     header = ("level", "by", "group", "recording", "num_recordings", "mean_der")
-    columns = [*header, "mean_jer", *_values(Score())]
+    options = rates.options
+    columns = [*header, "mean_jer", *_values(Score(), options)]
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
     for name, score in rates.scores.items():
-        shown = printable(name)
-        writer.writerow({"level": "recording", "recording": shown, **_values(score)})
+        row = {"level": "recording", "recording": printable(name)}
+        writer.writerow(row | _values(score, options))
     for by, groups in rates.breakdowns.items():
         for group, summary in groups.items():
             shown = "" if group is None else printable(str(group))
             names = {"level": "group", "by": printable(by), "group": shown}
-            writer.writerow(names | _csv_values(summary))
-    writer.writerow({"level": "pooled", **_csv_values(rates.corpus)})
+            writer.writerow(names | _csv_values(summary, options))
+    writer.writerow({"level": "pooled", **_csv_values(rates.corpus, options)})
 
 
-def _csv_values(summary: Summary) -> dict[str, Any]:
+def _csv_values(summary: Summary, options: ScoringOptions) -> dict[str, Any]:
     return {
         "num_recordings": summary.recordings,
         "mean_der": _known(summary.mean_der),
         "mean_jer": _known(summary.mean_jer),
-        **_values(summary.pooled),
+        **_values(summary.pooled, options),
     }
 
 

@@ -1,17 +1,13 @@
 """``ssahc train-metric``."""
 
-import csv
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ssahc.cli.overwrite import has_columns, refuse_others
 from ssahc.cli.parsing import (
     PATH,
     GroupedOption,
@@ -20,14 +16,13 @@ from ssahc.cli.parsing import (
     options_of,
     resolve,
 )
-from ssahc.cli.resume import begin, check_same_run, is_interrupted, work_folder
-from ssahc.cli.runner import CONFIG, print_errors
-from ssahc.core.errors import DataError, FormatError
+from ssahc.cli.resume import check_same_run, is_interrupted
+from ssahc.cli.runner import print_errors
+from ssahc.cli.training import CHECKPOINT, is_finished, open_training, write_epochs
 from ssahc.core.options import Options
 from ssahc.core.types import LabelledXvectors
-from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
-from ssahc.io.files import atomic_write, refuse_input
-from ssahc.io.folders import clear_unfinished
+from ssahc.io.checkpoint import write_checkpoint
+from ssahc.io.files import refuse_input
 from ssahc.io.labelled import read_labelled
 from ssahc.io.model import MODEL_FILES, read_model_dir, write_model_dir
 from ssahc.io.scp import find_archives
@@ -36,9 +31,9 @@ from ssahc.learning.losses.options import DISPLACED_BY_LOSS, MetricOptions
 from ssahc.runtime.device import Device, has_gpu, memory_errors
 
 if TYPE_CHECKING:
-    from ssahc.learning.checkpoint import Checkpoint, Epoch
+    from ssahc.learning.checkpoint import Checkpoint
+    from ssahc.learning.embedding_training import EmbeddingEpoch
 
-_CHECKPOINT, _EPOCHS = "checkpoint.npz", "training.csv"
 _COLUMNS = ("epoch", "loss", "eer", "min_dcf")
 
 _logger = logging.getLogger("ssahc")
@@ -107,7 +102,9 @@ def command(
     # What is in the way is found out before x-vectors are read.
     has_gpu(run.device)
     # A run interrupted at its very end has already moved some files of its model.
-    is_done = not is_interrupted(out_dir, resume=resume) and _is_finished(out_dir)
+    is_done = not is_interrupted(out_dir, resume=resume) and is_finished(
+        out_dir, _COLUMNS, MODEL_FILES, "train-metric"
+    )
     if resume and is_done:
         check_same_run(out_dir, run, _find_inputs(xvector_dir, run))
         _logger.info("%s: the run is already finished", out_dir)
@@ -117,54 +114,14 @@ def command(
     labelled, faults = read_labelled(xvector_dir, utt2spk=run.utt2spk)
     print_errors(faults)
     inputs = _find_inputs(xvector_dir, run)
-    with _open_run(out_dir, run, inputs, resume=resume) as (folder, checkpoint):
+    # Here, since torch takes seconds to load.
+    from ssahc.learning.embedding_training import EmbeddingEpoch
+
+    with open_training(
+        out_dir, run, inputs, MODEL_FILES, EmbeddingEpoch, resume=resume
+    ) as (folder, checkpoint):
         _train(labelled, run, folder, checkpoint)
     sys.exit(1 if faults else 0)
-
-
-def _is_finished(out_dir: Path) -> bool:
-    """Whether a folder holds the results of a finished run; refuse those of others."""
-    if has_columns(out_dir / _EPOCHS, _COLUMNS):
-        return True
-    refuse_others(out_dir, (*MODEL_FILES, _EPOCHS, CONFIG), "train-metric")
-    return False
-
-
-@contextmanager
-def _open_run(
-    out_dir: Path, run: MetricConfig, inputs: list[Path], *, resume: bool
-) -> Iterator[tuple[Path, "Checkpoint | None"]]:
-    """Yield the work folder of a run, and the checkpoint of an interrupted one.
-
-    On leaving, the files of the work folder are moved to `out_dir`.
-    """
-    # Files of an earlier model must not remain beside the new network.
-    with work_folder(
-        out_dir, (*MODEL_FILES, _EPOCHS), stale=lambda: MODEL_FILES
-    ) as folder:
-        path, checkpoint = folder / _CHECKPOINT, None
-        if is_interrupted(out_dir, resume=resume):
-            check_same_run(folder, run, inputs)
-            # There is none if the run was killed before its first epoch.
-            if path.exists():
-                checkpoint = _read_checkpoint(path)
-                _logger.info("resuming after epoch %d", checkpoint.epochs[-1].number)
-        else:
-            # Without options, nothing else there can be resumed.
-            clear_unfinished(folder)
-            begin(folder, run, inputs)
-        try:
-            yield folder, checkpoint
-        except BaseException as error:
-            # The same data and options would fail again.
-            if path.exists() and not isinstance(error, DataError):
-                _logger.warning(
-                    f"the last epoch is kept in {out_dir}; continue from there by the "
-                    "same command with --resume"
-                )
-            else:
-                (folder / CONFIG).unlink(missing_ok=True)
-            raise
 
 
 def _find_inputs(xvector_dir: Path, run: MetricConfig) -> list[Path]:
@@ -185,7 +142,7 @@ def _train(
     labelled: LabelledXvectors,
     run: MetricConfig,
     folder: Path,
-    checkpoint: "Checkpoint | None",
+    checkpoint: "Checkpoint[EmbeddingEpoch] | None",
 ) -> None:
     """Train, and write a model folder and the table of epochs."""
     from ssahc.learning.embedding_training import train_embedding_net
@@ -193,8 +150,8 @@ def _train(
     start = run.model_dir
     model = None if start is None else read_model_dir(start)
 
-    def on_epoch(reached: "Checkpoint") -> None:
-        write_checkpoint(folder / _CHECKPOINT, reached.arrays, reached.to_json())
+    def on_epoch(reached: "Checkpoint[EmbeddingEpoch]") -> None:
+        write_checkpoint(folder / CHECKPOINT, reached.arrays, reached.to_json())
         _log_epoch(reached.epochs[-1])
 
     with memory_errors():
@@ -214,29 +171,12 @@ def _train(
             "try another --loss or a smaller --lr"
         )
     write_model_dir(folder, trained.model)
-    with atomic_write(folder / _EPOCHS) as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(_COLUMNS)
-        table.writerows(asdict(epoch).values() for epoch in trained.epochs)
+    write_epochs(folder, trained.epochs, _COLUMNS)
 
 
-def _log_epoch(epoch: "Epoch") -> None:
+def _log_epoch(epoch: "EmbeddingEpoch") -> None:
     parts = [] if epoch.loss is None else [f"loss {epoch.loss:.4f}"]
     if epoch.eer is not None:
         parts.append(f"held out: EER {100 * epoch.eer:.2f} %")
         parts.append(f"minDCF {epoch.min_dcf:.3f}")
     _logger.info("epoch %d: %s", epoch.number, ", ".join(parts) or "before training")
-
-
-def _read_checkpoint(path: Path) -> "Checkpoint":
-    from ssahc.learning.checkpoint import Checkpoint
-
-    arrays, record = read_checkpoint(path)
-    try:
-        return Checkpoint.from_json(arrays, record)
-    except ValueError as error:
-        raise FormatError(
-            "is not a checkpoint of this version of ssahc; remove its folder to start "
-            "anew",
-            path=path,
-        ) from error

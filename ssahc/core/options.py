@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from inspect import cleandoc
@@ -45,6 +45,7 @@ Group = Literal[
     "Clustering",
     "Resegmentation",
     "PLDA and fusion",
+    "Network",
     "Learning",
     "Loss functions",
 ]
@@ -74,7 +75,8 @@ class Option:
     `name` is the field's without a trailing underscore; `type` int, float, str, bool or
     Path; `choices` empty if any value is allowed; a `default` of None means "not set";
     `help` is empty under python -OO; `off` turns a bool off ("no_NAME" by default);
-    `old` is an earlier name, which still works, with a warning.
+    `old` is an earlier name, which still works, with a warning; one that is `multiple`
+    may be repeated, and is a tuple of values.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Option:
     off: str
     group: Group | None
     old: str | None
+    multiple: bool = False
 
     @property
     def flag(self) -> str:
@@ -113,6 +116,9 @@ def list_options(options_class: type) -> Iterator[Option]:
             continue
         if get_origin(hint) is UnionType or NoneType in get_args(hint):
             hint = next(part for part in get_args(hint) if part is not NoneType)
+        multiple = get_origin(hint) is tuple
+        if multiple:
+            hint = get_args(hint)[0]
         choices = get_args(hint) if get_origin(hint) is Literal else ()
         yield Option(
             _option_name(field.name),
@@ -123,6 +129,7 @@ def list_options(options_class: type) -> Iterator[Option]:
             field.metadata.get("off", f"no_{field.name}"),
             field.metadata.get("group", getattr(options_class, "group", None)),
             field.metadata.get("old"),
+            multiple,
         )
 
 
@@ -207,6 +214,13 @@ def check_values(
 
 def _convert(option: Option, value: Any) -> Any:
     """Return a plain value as the option's type; a ValueError says what is expected."""
+    if option.multiple and isinstance(value, list):
+        single = replace(option, multiple=False)
+        return tuple(_convert(single, item) for item in value)
+    if option.multiple or isinstance(value, list):
+        wanted = "a list" if option.multiple else "one value"
+        found = "a list" if isinstance(value, list) else f"{value!r}"
+        raise ValueError(f"{wanted}, found {found}")
     if isinstance(value, str) and "\0" in value:
         raise ValueError(f"text, found a zero byte in {value!r}")
     if option.type is float and type(value) is int and abs(value) < 2**64:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,10 +54,8 @@ from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 _IF_NO_SPEECH = {
     "energy": "a lower --vad-energy-threshold",
     "silero": "a lower --silero-threshold",
-    "segmentation-3.0": (
-        "a lower --segmentation-threshold, --vad silero or --vad energy"
-    ),
 }
+_IF_NONE_SEGMENTED = "a lower --segmentation-threshold, --vad silero or --vad energy"
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,9 @@ class ExtractionOptions(Options, group="Audio"):
     ----------
     windows : WindowOptions
     vad : str
-        How speech is detected: by its energy, as in Kaldi, by silero-vad, or by
-        segmentation-3.0 of pyannote. auto: of a Kaldi model by its energy, else by
+        How speech is detected: by its energy, as in Kaldi (energy), by silero-vad
+        (silero), or by a segmentation model: segmentation-3.0 of pyannote, or the file
+        or folder of another. auto: of a Kaldi model by its energy, else by
         segmentation-3.0, silero-vad, or energy, the first that is installed.
     energy : EnergyVadOptions
     silero : SileroOptions
@@ -78,7 +77,7 @@ class ExtractionOptions(Options, group="Audio"):
     """
 
     windows: WindowOptions = field(default_factory=WindowOptions)
-    vad: Literal["auto", "energy", "silero", "segmentation-3.0"] = "auto"
+    vad: str = "auto"
     energy: EnergyVadOptions = field(default_factory=EnergyVadOptions)
     silero: SileroOptions = field(default_factory=SileroOptions)
     segmentation: SegmentationOptions = field(default_factory=SegmentationOptions)
@@ -97,11 +96,17 @@ class ExtractionOptions(Options, group="Audio"):
 
     def _detectors(self) -> dict[str, Options]:
         """Return the options of each way of detecting speech."""
+        model = self.vad if self.is_segmented else "segmentation-3.0"
         return {
             "energy": self.energy,
             "silero": self.silero,
-            "segmentation-3.0": self.segmentation,
+            model: self.segmentation,
         }
+
+    @property
+    def is_segmented(self) -> bool:
+        """Whether a segmentation model detects speech."""
+        return self.vad not in ("auto", "energy", "silero")
 
     def detection(self) -> list[str]:
         """Return the flags of what is set for the detection of speech."""
@@ -110,11 +115,13 @@ class ExtractionOptions(Options, group="Audio"):
         return vad + [option for part in parts for option in changed_fields(part)]
 
 
-def detect_as_segmented(options: ExtractionOptions) -> ExtractionOptions:
-    """Return options by which segmentation-3.0 detects speech, unless they say how."""
+def detect_as_segmented(
+    options: ExtractionOptions, segmentation: Path | str
+) -> ExtractionOptions:
+    """Return options by which this model detects speech, unless they say how."""
     if options.vad != "auto":
         return options
-    return replace(options, vad="segmentation-3.0")
+    return replace(options, vad=str(segmentation))
 
 
 def settle_detection(
@@ -138,7 +145,7 @@ def settle_detection(
     return replace(options, vad=vad, energy=energy)
 
 
-def _best_detector() -> Literal["energy", "silero", "segmentation-3.0"]:
+def _best_detector() -> str:
     if SEGMENTERS["segmentation-3.0"].find_weights() is not None:
         return "segmentation-3.0"
     return "silero" if has_silero() else "energy"
@@ -327,7 +334,7 @@ def detect_speech(
     if options.vad == "silero":
         is_speech = silero_vad(read_samples(audio, RATE), options.silero)
         return speech_regions(is_speech, FRAME_SHIFT, options.regions)
-    if options.vad == "segmentation-3.0":
+    if options.is_segmented:
         segmenter = Segmenter.load(options.vad, device="cpu")
         samples = read_samples(audio, segmenter.sample_rate)
         found = segment(samples, segmenter, options.segmentation)
@@ -350,7 +357,7 @@ def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
     elif channels > 1:
         where = f" in channel {audio.channel} of {channels}"
         choose = "Another channel may have some, "
-    advice = choose + _IF_NO_SPEECH[options.vad]
+    advice = choose + _IF_NO_SPEECH.get(options.vad, _IF_NONE_SEGMENTED)
     return DataError(
         f"{audio.path}: no speech found{where}; is it silent? "
         f"{advice[0].upper()}{advice[1:]} finds more, or give --segments"

@@ -27,6 +27,8 @@ AUDIO_SUFFIXES = frozenset(
     .aif .aifc .aiff .au .caf .flac .mp3 .nist .oga .ogg .opus .snd .sph .w64 .wav
     """.split()
 )
+# What may stand beside them: who speaks when, and where that is known.
+_REFERENCES = frozenset({".rttm", ".uem"})
 # Entries of a folder that a warning names.
 _NAMED = 3
 _BLANK = re.compile(f"[{BLANKS}]+")
@@ -79,7 +81,9 @@ def _list_folder(folder: Path, on_fault: OnFault) -> list[AudioRecording]:
     visible = [folder / name for name in names if not name.startswith(".")]
     paths = [path for path in visible if path.suffix.lower() in AUDIO_SUFFIXES]
     others = [
-        path.name for path in visible if path.suffix.lower() not in AUDIO_SUFFIXES
+        path.name
+        for path in visible
+        if path.suffix.lower() not in AUDIO_SUFFIXES | _REFERENCES
     ]
     if not paths:
         raise FormatError(

@@ -1,8 +1,9 @@
-"""Checkpoints of interrupted computations: arrays in a zip of ``.npy`` files."""
+"""Checkpoints and networks: float32 arrays and a text, in a zip of ``.npy`` files."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -23,10 +24,22 @@ def write_checkpoint(
         np.savez(file, **stored)
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file looks like one of `write_checkpoint`, which may be damaged."""
+    try:
+        with open_regular(path) as file, ZipFile(file) as archive:
+            return f"{_RECORD}.npy" in archive.namelist()
+    except (OSError, BadZipFile):
+        return False
+
+
+def read_checkpoint(
+    path: Path, way_out: str = "remove its folder to start anew"
+) -> tuple[dict[str, Float32Array], str]:
     """Read arrays by name, and the text. Pickled objects are refused.
 
-    Raises a FormatError if the file is missing, or none of `write_checkpoint`.
+    Raises a FormatError if the file is missing, or none of `write_checkpoint`; it ends
+    with the way out.
     """
     try:
         with open_regular(path) as file:
@@ -42,7 +55,6 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Float32Array], str]:
     # What zipfile, zlib and numpy raise on broken files is not documented.
     except Exception as error:
         raise FormatError(
-            "is broken, or no checkpoint of ssahc; remove its folder to start anew",
-            path=path,
+            f"is broken, or no checkpoint of ssahc; {way_out}", path=path
         ) from error
     return arrays, record

@@ -28,7 +28,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _check_plain(key: str, value: Any, path: Path) -> None:
     """Raise a FormatError for values that may be too deep or too long to be shown."""
-    if isinstance(value, dict | list):
+    is_list = isinstance(value, list)
+    if is_list and all(isinstance(item, str) for item in value):
+        return
+    if is_list or isinstance(value, dict):
         kind = "a table" if isinstance(value, dict) else "a list"
         raise FormatError(f"expected one value, found {kind}", path=path, key=key)
     if type(value) is int and not -(2**63) <= value < 2**63:
@@ -44,10 +47,13 @@ def read_config(path: Path, options_class: type) -> dict[str, Any]:
 
 def to_table(options: Any) -> dict[str, Any]:
     """Return the set values of an options object as TOML has them; paths absolute."""
-    return {
-        name: _absolute(value) if isinstance(value, Path) else value
-        for name, value in flatten(options).items()
-    }
+    return {name: _to_plain(value) for name, value in flatten(options).items()}
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_to_plain(item) for item in value]
+    return _absolute(value) if isinstance(value, Path) else value
 
 
 def _absolute(path: Path) -> str:
@@ -62,8 +68,9 @@ def write_config(path: Path, options: Any) -> None:
 
     table = to_table(options)
     for name, value in table.items():
-        if isinstance(value, str):
-            _check_encoding(name, value, path)
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                _check_encoding(name, text, path)
     with atomic_write(path, "wb") as file:
         tomli_w.dump(table, file)
 

@@ -1,14 +1,15 @@
-"""State of embedding network training, and checkpoints to resume it from."""
+"""State of the training of a network, and checkpoints to resume it from."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
-from typing import Self
+from math import inf, isfinite
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from ssahc.core.errors import UsageError
 from ssahc.core.types import Float32Array
@@ -18,24 +19,29 @@ from ssahc.core.types import Float32Array
 class Epoch:
     """Results of an epoch; number 0 is the state before training.
 
-    The loss is the mean over the batches, None for epoch 0. Error rates, 0 to 1, are
-    over all pairs of held-out x-vectors, None if none are held out.
+    The loss is the mean over the batches, None for epoch 0.
     """
 
     number: int
     loss: float | None = None
-    eer: float | None = None
-    min_dcf: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        """Error rate on held-out data, by which epochs are compared, if known."""
+        return None
 
 
-def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
-    """Return the first epoch with the lowest EER; without EERs, the last epoch."""
-    rated = [(epoch.eer, epoch.number) for epoch in epochs if epoch.eer is not None]
+E = TypeVar("E", bound=Epoch)
+
+
+def best_epoch(epochs: Sequence[E]) -> E:
+    """Return the first epoch with the lowest error; if none is known, the last."""
+    rated = [(epoch.error, epoch.number) for epoch in epochs if epoch.error is not None]
     return epochs[min(rated)[1]] if rated else epochs[-1]
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
+class Checkpoint(Generic[E]):
     """All that is needed to continue after an epoch as if not interrupted.
 
     Epochs are all so far, epoch 0 included. Arrays are named by kind and number: the
@@ -44,7 +50,7 @@ class Checkpoint:
     ``exp_avg0``, ``exp_avg_sq0``). The state of the random generator is JSON.
     """
 
-    epochs: tuple[Epoch, ...]
+    epochs: tuple[E, ...]
     arrays: Mapping[str, Float32Array]
     generator: str
 
@@ -54,14 +60,16 @@ class Checkpoint:
         return json.dumps({"epochs": epochs, "generator": self.generator})
 
     @classmethod
-    def from_json(cls, arrays: Mapping[str, Float32Array], text: str) -> Self:
+    def from_json(
+        cls, arrays: Mapping[str, Float32Array], text: str, epoch_class: type[E]
+    ) -> "Checkpoint[E]":
         """Return the checkpoint with these arrays; the inverse of `to_json`.
 
         A ValueError is raised if the text does not describe a checkpoint.
         """
         try:
             record = json.loads(text)
-            epochs = tuple(Epoch(**epoch) for epoch in record["epochs"])
+            epochs = tuple(epoch_class(**epoch) for epoch in record["epochs"])
             generator = record["generator"]
             values = [value for epoch in epochs for value in asdict(epoch).values()]
             finite = all(value is None or isfinite(value) for value in values)
@@ -73,10 +81,20 @@ class Checkpoint:
         return cls(epochs, arrays, generator)
 
 
-class TrainingState:
+class TrainingState(Generic[E]):
     """Everything that changes during training: network, loss, generator and Adam.
 
     Networks of recordings, learned without torch, have an Adam of their own.
+
+    Parameters
+    ----------
+    weights, parameters : list of tensors
+        Of the network and of the loss.
+    generator : numpy.random.Generator
+    lr : float
+        Learning rate.
+    weight_decay : float
+        Of AdamW (Loshchilov & Hutter 2019); with 0 it is Adam.
     """
 
     def __init__(
@@ -85,26 +103,42 @@ class TrainingState:
         parameters: list[Tensor],
         generator: np.random.Generator,
         lr: float,
+        weight_decay: float = 0.0,
     ) -> None:
         self.weights, self.parameters, self.generator = weights, parameters, generator
-        self.optimizer = torch.optim.Adam([*weights, *parameters], lr=lr)
-        self.epochs: list[Epoch] = []
+        trained = [*weights, *parameters]
+        self.optimizer: torch.optim.Adam = torch.optim.Adam(trained, lr=lr)
+        if weight_decay > 0:
+            self.optimizer = torch.optim.AdamW(
+                trained, lr=lr, weight_decay=weight_decay
+            )
+        self.epochs: list[E] = []
         self.best_weights: list[Float32Array] = []
 
-    def step(self, loss: Tensor) -> float:
-        """Take one step downhill; return the loss before it."""
+    def set_lr(self, lr: float) -> None:
+        """Change the learning rate of the next steps."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def step(self, loss: Tensor, max_norm: float = inf) -> float:
+        """Take one step downhill; return the loss before it.
+
+        Gradients of a larger norm than `max_norm` are scaled to it.
+        """
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
+        if max_norm < inf:
+            clip_grad_norm_([*self.weights, *self.parameters], max_norm)
         self.optimizer.step()
         return loss.item()
 
-    def end_epoch(self, epoch: Epoch) -> None:
+    def end_epoch(self, epoch: E) -> None:
         """Record an epoch, and its weights if it is the best so far."""
         self.epochs.append(epoch)
         if best_epoch(self.epochs) is epoch:
             self.best_weights = [_to_array(weight) for weight in self.weights]
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> Checkpoint[E]:
         """Return a copy of the state."""
         arrays = {
             f"{kind}{number}": _to_array(tensor)
@@ -119,7 +153,7 @@ class TrainingState:
         generator = json.dumps(self.generator.bit_generator.state)
         return Checkpoint(tuple(self.epochs), arrays, generator)
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint[E]) -> None:
         """Return to the state of a checkpoint; a UsageError if it does not fit."""
         try:
             self._restore(checkpoint)
@@ -128,7 +162,7 @@ class TrainingState:
                 "the checkpoint is broken, or of another network or loss; start anew"
             ) from error
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
+    def _restore(self, checkpoint: Checkpoint[E]) -> None:
         def load(name: str, shape: torch.Size) -> Tensor:
             array = checkpoint.arrays[name]
             # copy_ would broadcast an array of another shape.

@@ -37,13 +37,30 @@ _BLOCK = 8192
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class EmbeddingEpoch(Epoch):
+    """Results of an epoch.
+
+    Error rates, 0 to 1, are over all pairs of held-out x-vectors, None if none are held
+    out.
+    """
+
+    eer: float | None = None
+    min_dcf: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        """The equal error rate, by which epochs are compared."""
+        return self.eer
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainedEmbeddingNet(BriefRepr):
     """A model with the network of the best epoch as its `metric`, and all epochs."""
 
     model: Model
-    epochs: tuple[Epoch, ...]
-    best: Epoch
+    epochs: tuple[EmbeddingEpoch, ...]
+    best: EmbeddingEpoch
 
 
 def train_embedding_net(
@@ -53,8 +70,8 @@ def train_embedding_net(
     options: MetricOptions = MetricOptions(),
     *,
     device: Device = "auto",
-    checkpoint: Checkpoint | None = None,
-    on_epoch: Callable[[Checkpoint], None] = lambda _: None,
+    checkpoint: Checkpoint[EmbeddingEpoch] | None = None,
+    on_epoch: Callable[[Checkpoint[EmbeddingEpoch]], None] = lambda _: None,
 ) -> TrainedEmbeddingNet:
     """Train an embedding network on x-vectors of known speakers.
 
@@ -96,15 +113,17 @@ def train_embedding_net(
         triplet_form=options.triplet_form,
     )
     parameters = objective.initial_parameters(training.embed(weights), training.labels)
-    state = TrainingState(weights, parameters, generator, options.lr)
+    state: TrainingState[EmbeddingEpoch] = TrainingState(
+        weights, parameters, generator, options.lr
+    )
     if checkpoint is not None:
         state.restore(checkpoint)
     else:
-        state.end_epoch(held_out.rate(weights, Epoch(0)))
+        state.end_epoch(held_out.rate(weights, EmbeddingEpoch(0)))
         on_epoch(state.checkpoint())
     while not _is_finished(state.epochs, options):
         loss = _train_epoch(training, objective, state, options)
-        state.end_epoch(held_out.rate(weights, Epoch(len(state.epochs), loss)))
+        state.end_epoch(held_out.rate(weights, EmbeddingEpoch(len(state.epochs), loss)))
         on_epoch(state.checkpoint())
     net = as_embedding_net([weight.astype(np.float64) for weight in state.best_weights])
     return TrainedEmbeddingNet(
@@ -112,7 +131,7 @@ def train_embedding_net(
     )
 
 
-def _is_finished(epochs: list[Epoch], options: MetricOptions) -> bool:
+def _is_finished(epochs: list[EmbeddingEpoch], options: MetricOptions) -> bool:
     last, best = epochs[-1].number, best_epoch(epochs).number
     return last >= options.epochs or last - best >= options.patience
 
@@ -120,7 +139,7 @@ def _is_finished(epochs: list[Epoch], options: MetricOptions) -> bool:
 def _train_epoch(
     training: "_SpeakerSet",
     objective: Objective,
-    state: TrainingState,
+    state: TrainingState[EmbeddingEpoch],
     options: MetricOptions,
 ) -> float:
     """Take a step for every batch; return the mean loss.
@@ -224,7 +243,7 @@ class _SpeakerSet:
             blocks = torch.split(self.inputs, _BLOCK)
             return torch.cat([run_network(block, weights) for block in blocks])
 
-    def rate(self, weights: list[Tensor], epoch: Epoch) -> Epoch:
+    def rate(self, weights: list[Tensor], epoch: EmbeddingEpoch) -> EmbeddingEpoch:
         """Return the epoch with error rates over all pairs, if there are any."""
         if len(self.labels) == 0:
             return epoch

@@ -9,20 +9,25 @@ second speakers where chunks have found overlap, as in VBx and Kaldi
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
 from ssahc.backend.preprocess import unit_rows
 from ssahc.clustering.constrained_linkage import assign_groups, constrained_linkage
 from ssahc.clustering.stopping import Stop
+from ssahc.core.options import Options
 from ssahc.core.turns import list_speakers
 from ssahc.core.types import Float32Array, FloatArray, IntArray, Turn
+from ssahc.core.validation import Interval
 from ssahc.frontend.segmentation.chunks import (
     Segmentation,
     find_regions,
 )
 from ssahc.frontend.segmentation.local_speakers import LocalSpeakers
 from ssahc.frontend.segmentation.powerset import BoolArray
+from ssahc.frontend.vad import RegionOptions, smooth_regions
 from ssahc.scoring.regions import unite
 
 # Seconds of speech without overlap that make an embedding reliable enough to decide
@@ -36,6 +41,23 @@ _MOST = 4000
 THRESHOLD = 0.4
 # Above what any sum of cosines of one chunk may differ by.
 _DECIDED = 100.0
+
+
+@dataclass(frozen=True)
+class SecondSpeakerOptions(Options, group="Audio"):
+    """How long second speakers speak at least, and how long they pause.
+
+    Parameters
+    ----------
+    min_duration_on : float
+        Shorter stretches of a second speaker are dropped, in seconds.
+    min_duration_off : float
+        Shorter gaps in the turns of a speaker are closed, in seconds, before any
+        stretches are dropped.
+    """
+
+    min_duration_on: Annotated[float, Interval(ge=0, le=3600)] = 0.1
+    min_duration_off: Annotated[float, Interval(ge=0, le=3600)] = 0.1
 
 
 def fewest_speakers(speakers: LocalSpeakers) -> int:
@@ -52,7 +74,11 @@ def fewest_speakers(speakers: LocalSpeakers) -> int:
     return int(numbers[int(np.ceil(_AGREED * len(numbers))) - 1])
 
 
-def add_overlap(turns: Sequence[Turn], segmentation: Segmentation) -> list[Turn]:
+def add_overlap(
+    turns: Sequence[Turn],
+    segmentation: Segmentation,
+    options: SecondSpeakerOptions = SecondSpeakerOptions(),
+) -> list[Turn]:
     """Return turns with second speakers where chunks have found overlap.
 
     Local speakers are the speakers of the turns with whom they share most time, those
@@ -81,11 +107,19 @@ def add_overlap(turns: Sequence[Turn], segmentation: Segmentation) -> list[Turn]
     missing[~has_turn.any(axis=1)] = 0
     activity[has_turn] = 0
     added = _most_active(activity, np.maximum(missing, 0))
+    gaps = RegionOptions(
+        min_silence=options.min_duration_off, min_speech=0, speech_padding=0
+    )
+    durations = replace(gaps, min_speech=options.min_duration_on)
     together: list[Turn] = []
     for number, name in enumerate(names):
         spans = [(turn.start, turn.end) for turn in turns if turn.speaker == name]
-        spans += map(tuple, find_regions(added[:, number], edges).tolist())
-        together += [Turn(start, end, name) for start, end in unite(spans)]
+        regions = find_regions(added[:, number], edges)
+        regions = smooth_regions(regions, edges[-1], durations)
+        united = np.array(unite([*spans, *map(tuple, regions.tolist())]))
+        # Where a turn ends within a frame, it goes on with the next one.
+        regions = smooth_regions(united, np.inf, gaps)
+        together += [Turn(start, end, name) for start, end in regions.tolist()]
     return sorted(together)
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from ssahc.core.turns import list_speakers
 from ssahc.core.types import Turn
 from ssahc.report.doubt import Doubt
-from ssahc.report.palette import ERROR_COLORS, speaker_color
+from ssahc.report.palette import ERROR_COLORS, OVERLAP_COLORS, speaker_color
 from ssahc.scoring.error_spans import ERROR_KINDS, ErrorAnalysis, ErrorSpan
+from ssahc.scoring.overlap_spans import OverlapKind, OverlapSpan, list_overlap
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,41 @@ def error_lanes(analysis: ErrorAnalysis) -> list[Lane]:
         bars = [_bar(error.start, error.end, describe_error(error)) for error in errors]
         lanes.append(Lane(number, kind, ERROR_COLORS[kind], bars))
     return lanes
+
+
+def overlap_lanes(analysis: ErrorAnalysis) -> list[Lane]:
+    """Return the lanes of overlap in the reference and in the hypothesis.
+
+    Both have found overlap; the one also what is missed, the other false alarms. What
+    has another colour is another lane of the same number. Without any overlap, there
+    are no lanes.
+    """
+    if not analysis.overlap:
+        return []
+    return [
+        _overlap_lane(0, "reference", analysis.overlap, "found"),
+        _overlap_lane(0, "", analysis.overlap, "missed"),
+        _overlap_lane(1, "hypothesis", analysis.overlap, "found"),
+        _overlap_lane(1, "", analysis.overlap, "false alarm"),
+    ]
+
+
+def turns_overlap_lane(turns: Sequence[Turn]) -> list[Lane]:
+    """Return the lane of overlap of turns without a reference, if there is any."""
+    found = list_overlap(turns)
+    return [_overlap_lane(0, "", found, "found")] if found else []
+
+
+def _overlap_lane(
+    number: int, name: str, spans: Sequence[OverlapSpan], kind: OverlapKind
+) -> Lane:
+    note = "" if kind == "found" else f", {kind}"
+    bars = [
+        _bar(span.start, span.end, f"{' and '.join(span.speakers)}{note}")
+        for span in spans
+        if span.kind == kind
+    ]
+    return Lane(number, name, OVERLAP_COLORS[kind], bars)
 
 
 def count_lanes(*lanes: Lane) -> int:

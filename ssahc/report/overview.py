@@ -11,6 +11,7 @@ from ssahc.core.types import Turn
 from ssahc.report.certainty import describe_certainty, percent_sure
 from ssahc.report.doubt import Doubt
 from ssahc.report.palette import speaker_color
+from ssahc.scoring.overlap_spans import list_overlap, measure_overlap
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class TurnsEntry:
     def seconds(self) -> float:
         """Seconds in which someone speaks."""
         return _cover(self.turns)
+
+    @property
+    def overlap_seconds(self) -> float:
+        """Seconds in which two or more speak at once."""
+        return measure_overlap(list_overlap(self.turns)).both
 
     @property
     def doubtful_seconds(self) -> float:

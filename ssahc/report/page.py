@@ -11,7 +11,7 @@ from ssahc.core.errors import counted, printable
 from ssahc.report.certainty import describe_certainty, percent_sure
 from ssahc.report.lanes import describe_error
 from ssahc.report.overview import TurnsReport
-from ssahc.report.palette import ERROR_COLORS
+from ssahc.report.palette import ERROR_COLORS, OVERLAP_COLORS
 from ssahc.report.svg import lay_out, lay_out_turns
 from ssahc.scoring.breakdown import (
     Group,
@@ -20,8 +20,9 @@ from ssahc.scoring.breakdown import (
     count_speakers,
     summarize,
 )
-from ssahc.scoring.der import Score
+from ssahc.scoring.der import Errors, OverlapSeconds, Score
 from ssahc.scoring.error_spans import ErrorAnalysis, ErrorSpan
+from ssahc.scoring.overlap_spans import measure_overlap
 from ssahc.scoring.regions import ScoringOptions
 
 _FOLDER = files("ssahc") / "report"
@@ -47,6 +48,11 @@ class RecordingEntry:
     def score(self) -> Score:
         """Score of the recording."""
         return self.analysis.score
+
+    @property
+    def overlap(self) -> OverlapSeconds:
+        """Overlap within the UEM, whether it is scored or not, without a collar."""
+        return measure_overlap(self.analysis.overlap)
 
     @property
     def percent_sure(self) -> float:
@@ -112,6 +118,7 @@ def render(report: RunReport) -> str:
         lay_out=lay_out,
         longest=_longest_errors,
         parts=_parts,
+        overlap_colors=OVERLAP_COLORS,
     )
 
 
@@ -144,11 +151,15 @@ def _fill(template: str, **content: object) -> str:
     )
 
 
-def _parts(score: Score) -> list[dict[str, str | float]]:
-    """Return the seconds of each kind of error, and their share of scored speech."""
+def _parts(score: Errors, whole: Errors | None = None) -> list[dict[str, str | float]]:
+    """Return the seconds of each kind of error, and their share of scored speech.
+
+    The share is that of the speech of a whole of which the score is a part, if given.
+    """
     errors = (score.missed, score.false_alarm, score.confusion)
+    whole = whole or score
     return [
-        dict(kind=kind, color=color, seconds=value, percent=score.percent(value))
+        dict(kind=kind, color=color, seconds=value, percent=whole.percent(value))
         for (kind, color), value in zip(ERROR_COLORS.items(), errors, strict=True)
     ]
 

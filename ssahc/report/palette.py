@@ -1,6 +1,7 @@
 """Colours of all figures, distinguishable to colour-blind readers."""
 
 from ssahc.scoring.error_spans import ErrorKind
+from ssahc.scoring.overlap_spans import OverlapKind
 
 # Okabe & Ito, "Color Universal Design" (2008), without black.
 _SPEAKERS = "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442".split()
@@ -11,6 +12,12 @@ ERROR_COLORS: dict[ErrorKind, str] = {
     "missed": "#7A7A7A",
     "false alarm": "#999933",
     "confusion": "#B5326E",
+}
+# Of overlap in reference and hypothesis; what is wrong has the colours of errors.
+OVERLAP_COLORS: dict[OverlapKind, str] = {
+    "found": "#7B5BD6",
+    "missed": ERROR_COLORS["missed"],
+    "false alarm": ERROR_COLORS["false alarm"],
 }
 UNSCORED = "#BBBBBB"
 

@@ -20,7 +20,7 @@ def render_snippet(
     drawing, shares = lay_out_turns(turns), share_speech(turns)
     sure = f" ({describe_certainty(posterior, len(shares))})" if posterior else ""
     bars = "".join(
-        f'<rect x="{drawing.x(bar.start)}" y="{lane.number * row.lane_height}" '
+        f'<rect x="{drawing.x(bar.start)}" y="{row.y(lane)}" '
         f'width="{drawing.bar_width(bar.start, bar.end)}" '
         f'height="{row.lane_height - 1}" fill="{lane.color}">'
         f"<title>{_text(bar.title)}</title></rect>"

@@ -11,8 +11,10 @@ from ssahc.report.lanes import (
     doubt_lane,
     error_lanes,
     hypothesis_lanes,
+    overlap_lanes,
     reference_lanes,
     turn_lanes,
+    turns_overlap_lane,
 )
 from ssahc.scoring.error_spans import ErrorAnalysis
 
@@ -30,7 +32,7 @@ _MAX_NAMED_LANES = 12
 
 @dataclass(frozen=True)
 class Row:
-    """Lanes of the reference, the hypothesis or the errors."""
+    """Lanes of the reference, the hypothesis, overlap or the errors."""
 
     name: str
     top: int
@@ -42,10 +44,19 @@ class Row:
         """Lower edge."""
         return self.top + self.lane_height * count_lanes(*self.lanes)
 
+    @property
+    def named(self) -> bool:
+        """Whether lanes are high enough for their names."""
+        return self.lane_height > _THIN_LANE_HEIGHT
+
+    def y(self, lane: Lane) -> int:
+        """Return the upper edge of a lane."""
+        return self.top + lane.number * self.lane_height
+
 
 @dataclass(frozen=True)
 class SvgTimeline:
-    """A timeline of reference, hypothesis and errors."""
+    """A timeline of reference, hypothesis, overlap and errors."""
 
     # First second.
     start: float
@@ -57,8 +68,6 @@ class SvgTimeline:
     unscored: Sequence[tuple[float, float]]
     # Seconds to mark on the axis.
     ticks: Sequence[int]
-    # Whether lanes are high enough for their names.
-    named: bool
 
     @property
     def bottom(self) -> int:
@@ -89,9 +98,8 @@ def lay_out(analysis: ErrorAnalysis) -> SvgTimeline:
         "reference": reference_lanes(analysis),
         "hypothesis": hypothesis_lanes(analysis),
     }
-    return _lay_out(
-        analysis.extent, speakers, "errors", error_lanes(analysis), analysis.unscored
-    )
+    others = {"overlap": overlap_lanes(analysis), "errors": error_lanes(analysis)}
+    return _lay_out(analysis.extent, speakers, others, analysis.unscored)
 
 
 def lay_out_turns(turns: Sequence[Turn], doubts: Sequence[Doubt] = ()) -> SvgTimeline:
@@ -100,33 +108,34 @@ def lay_out_turns(turns: Sequence[Turn], doubts: Sequence[Doubt] = ()) -> SvgTim
         min((turn.start for turn in turns), default=0.0),
         max((turn.end for turn in turns), default=0.0),
     )
-    doubtful = [doubt_lane(doubts)] if doubts else []
-    return _lay_out(extent, {"speakers": turn_lanes(turns)}, "doubtful", doubtful)
+    others = {
+        "overlap": turns_overlap_lane(turns),
+        "doubtful": [doubt_lane(doubts)] if doubts else [],
+    }
+    return _lay_out(extent, {"speakers": turn_lanes(turns)}, others)
 
 
 def _lay_out(
     extent: tuple[float, float],
     speakers: Mapping[str, Sequence[Lane]],
-    last: str,
-    last_lanes: Sequence[Lane],
+    others: Mapping[str, Sequence[Lane]],
     unscored: Sequence[tuple[float, float]] = (),
 ) -> SvgTimeline:
-    """Lay out rows of speakers, whose lanes may be thin, and a last row, if any."""
+    """Lay out rows of speakers, whose lanes may be thin, and others that have lanes."""
     start, end = extent
     seconds = end - start
     width = round(min(max(_WIDTH, seconds * _MIN_PIXELS_PER_SECOND), _MAX_WIDTH))
     scale = width / seconds if seconds else 1.0
     num_lanes = count_lanes(*(lane for lanes in speakers.values() for lane in lanes))
-    named = num_lanes <= _MAX_NAMED_LANES
+    height = _LANE_HEIGHT if num_lanes <= _MAX_NAMED_LANES else _THIN_LANE_HEIGHT
+    parts = [(name, height, lanes) for name, lanes in speakers.items()]
+    parts += [(name, _LANE_HEIGHT, lanes) for name, lanes in others.items() if lanes]
     rows: list[Row] = []
-    for name, lanes in (*speakers.items(), (last, last_lanes)):
-        if name == last and not lanes:
-            continue
+    for name, lane_height, lanes in parts:
         top = rows[-1].bottom + _GAP if rows else 0
-        thin = name != last and not named
-        rows.append(Row(name, top, _THIN_LANE_HEIGHT if thin else _LANE_HEIGHT, lanes))
+        rows.append(Row(name, top, lane_height, lanes))
     ticks = _ticks(start, end, scale)
-    return SvgTimeline(start, scale, width, rows, unscored, ticks, named)
+    return SvgTimeline(start, scale, width, rows, unscored, ticks)
 
 
 def _ticks(start: float, end: float, scale: float) -> list[int]:

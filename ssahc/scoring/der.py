@@ -14,14 +14,17 @@ of DER maximizes shared time). The error rate of a reference speaker is
 1 - intersection / union of their speech and that of the mapped hypothesis speaker, or 1
 if there is none. JER is the mean over reference speakers; pooled, over the reference
 speakers of all recordings.
+
+The errors are also counted apart where no reference speaker talks, one, and several;
+with them, how much of the overlap has several speakers in the hypothesis, too.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 from operator import add
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -31,10 +34,80 @@ from ssahc.scoring.regions import ScoredRegions, ScoringOptions, Spans, find_reg
 
 
 @dataclass(frozen=True)
-class Score:
-    """Error seconds of one or more recordings; rates are derived from them.
+class Errors:
+    """Error seconds, of one or more recordings or of a part of their time.
 
-    Scores can be added, so that pooled rates are computed from pooled seconds.
+    They can be added, so that pooled rates are computed from pooled seconds.
+
+    Parameters
+    ----------
+    scored, missed, false_alarm, confusion : float
+        Speaker time in seconds.
+    """
+
+    scored: float = 0.0
+    missed: float = 0.0
+    false_alarm: float = 0.0
+    confusion: float = 0.0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*map(add, vars(self).values(), vars(other).values()))
+
+    @property
+    def error(self) -> float:
+        """Seconds of all errors."""
+        return self.missed + self.false_alarm + self.confusion
+
+    def percent(self, seconds: float) -> float:
+        """Return seconds as a percentage of scored speech; NaN if there is none."""
+        return _percent(seconds, self.scored)
+
+    @property
+    def der(self) -> float:
+        """Diarization error rate in percent; NaN if no speech was scored."""
+        return self.percent(self.error)
+
+
+@dataclass(frozen=True)
+class OverlapSeconds:
+    """Seconds in which two or more speakers talk at once; they can be added.
+
+    Parameters
+    ----------
+    reference, hypothesis, both : float
+        In the reference, in the hypothesis, and in both at the same time.
+    """
+
+    reference: float = 0.0
+    hypothesis: float = 0.0
+    both: float = 0.0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*map(add, vars(self).values(), vars(other).values()))
+
+    @property
+    def precision(self) -> float:
+        """Percentage of the hypothesis' overlap that is overlap; NaN if none."""
+        return _percent(self.both, self.hypothesis)
+
+    @property
+    def recall(self) -> float:
+        """Percentage of the reference's overlap that is found; NaN if none."""
+        return _percent(self.both, self.reference)
+
+    @property
+    def missed(self) -> float:
+        """Percentage of the reference's overlap that is not found; NaN if none."""
+        return _percent(self.reference - self.both, self.reference)
+
+
+def _percent(part: float, whole: float) -> float:
+    return nan if whole == 0 else 100 * part / whole
+
+
+@dataclass(frozen=True)
+class Score(Errors):
+    """Error seconds of one or more recordings; rates are derived from them.
 
     Parameters
     ----------
@@ -45,26 +118,20 @@ class Score:
     speakers : int
         Number of reference speakers who speak in the scored spans; 0 also if JER was
         not computed.
+    silence, single, overlap : Errors
+        The errors where no reference speaker talks (false alarms), one, and two or
+        more. They add up to the total, unless the score is of a `LabelScorer`, which
+        leaves them 0.
+    overlap_seconds : OverlapSeconds
+        Overlap of reference and hypothesis in the scored spans.
     """
 
-    scored: float = 0.0
-    missed: float = 0.0
-    false_alarm: float = 0.0
-    confusion: float = 0.0
     jaccard: float = 0.0
     speakers: int = 0
-
-    def __add__(self, other: "Score") -> "Score":
-        return Score(*map(add, vars(self).values(), vars(other).values()))
-
-    def percent(self, seconds: float) -> float:
-        """Return seconds as a percentage of scored speech; NaN if there is none."""
-        return nan if self.scored == 0 else 100 * seconds / self.scored
-
-    @property
-    def der(self) -> float:
-        """Diarization error rate in percent; NaN if no speech was scored."""
-        return self.percent(self.missed + self.false_alarm + self.confusion)
+    silence: Errors = Errors()
+    single: Errors = Errors()
+    overlap: Errors = Errors()
+    overlap_seconds: OverlapSeconds = OverlapSeconds()
 
     @property
     def jer(self) -> float:
@@ -170,7 +237,17 @@ StateSeconds = Mapping[State, float]
 def measure_states(
     reference: Sequence[Turn], hypothesis: Sequence[Turn], spans: Spans
 ) -> StateSeconds:
-    """Return the seconds of every state within disjoint spans.
+    """Return the seconds of every state within disjoint spans."""
+    seconds: defaultdict[State, float] = defaultdict(float)
+    for start, end, state in list_states(reference, hypothesis, spans):
+        seconds[state] += end - start
+    return seconds
+
+
+def list_states(
+    reference: Sequence[Turn], hypothesis: Sequence[Turn], spans: Spans
+) -> Iterator[tuple[float, float, State]]:
+    """Yield start, end and state between any two edges of turns and disjoint spans.
 
     Turns of one speaker may overlap.
     """
@@ -183,17 +260,14 @@ def measure_states(
     edges += [(end, 2, -1, "") for _, end in spans]
     # Of each side, and of the spans, what is open and how many times.
     sides: list[Counter[str]] = [Counter(), Counter(), Counter()]
-    seconds: defaultdict[State, float] = defaultdict(float)
     since = -inf
     for time, side, step, name in sorted(edges):
         if sides[2] and since < time:
-            state = State(frozenset(sides[0]), frozenset(sides[1]))
-            seconds[state] += time - since
+            yield since, time, State(frozenset(sides[0]), frozenset(sides[1]))
         since = time
         sides[side][name] += step
         if not sides[side][name]:
             del sides[side][name]
-    return seconds
 
 
 class SharedSpeech(NamedTuple):
@@ -255,15 +329,32 @@ def _match(gain: FloatArray) -> tuple[IntArray, IntArray]:
 
 def count_errors(seconds: StateSeconds, mapping: Mapping[str, str]) -> Score:
     """Count the error seconds of mapped hypothesis speakers."""
-    scored = missed = false_alarm = confusion = 0.0
+    # By number of reference speakers: none, one, more.
+    parts = [[0.0] * 4 for _ in range(3)]
+    reference = hypothesis = both = 0.0
     for state, duration in seconds.items():
         ours, theirs = len(state.reference), len(state.hypothesis)
         correct = sum(mapping.get(name) in state.reference for name in state.hypothesis)
-        scored += duration * ours
-        missed += duration * max(ours - theirs, 0)
-        false_alarm += duration * max(theirs - ours, 0)
-        confusion += duration * (min(ours, theirs) - correct)
-    return Score(scored, missed, false_alarm, confusion)
+        wrong = (
+            max(ours - theirs, 0),
+            max(theirs - ours, 0),
+            min(ours, theirs) - correct,
+        )
+        part = parts[min(ours, 2)]
+        for place, speakers in enumerate((ours, *wrong)):
+            part[place] += duration * speakers
+        reference += duration * (ours > 1)
+        hypothesis += duration * (theirs > 1)
+        both += duration * (ours > 1 and theirs > 1)
+    silence, single, overlap = (Errors(*part) for part in parts)
+    total = silence + single + overlap
+    return Score(
+        **vars(total),
+        silence=silence,
+        single=single,
+        overlap=overlap,
+        overlap_seconds=OverlapSeconds(reference, hypothesis, both),
+    )
 
 
 def _count_jaccard(seconds: StateSeconds) -> Score:

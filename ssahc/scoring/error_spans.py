@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from ssahc.core.turns import list_speakers, to_annotation
 from ssahc.core.types import RttmObject, Turn
 from ssahc.scoring.der import Score, score_in_regions
+from ssahc.scoring.overlap_spans import OverlapSpan, find_overlap
 from ssahc.scoring.regions import ScoringOptions, Spans, find_regions, subtract
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class ErrorAnalysis:
     unscored: Spans
     # From the first to the last turn or scored second.
     extent: tuple[float, float]
+    # What of the UEM is overlap, whether it is scored or not.
+    overlap: tuple[OverlapSpan, ...] = ()
 
     @property
     def reference_speakers(self) -> list[str]:
@@ -100,6 +103,7 @@ def find_errors(
         _list_errors(differences, {label: name for name, label in names.items()}),
         tuple(subtract([extent], regions.scored)),
         extent,
+        find_overlap(reference, hypothesis, regions.uem),
     )
 
 

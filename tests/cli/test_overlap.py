@@ -12,6 +12,7 @@ import torch
 import ssahc
 from ssahc.frontend.extractors import installed
 from ssahc.frontend.extractors.installed import SEGMENTERS
+from ssahc.io.checkpoint import write_checkpoint
 from ssahc.io.rttm import read_rttm
 from ssahc.scoring.regions import unite
 
@@ -52,7 +53,7 @@ def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, home, tmp
     if weights is None:
         pytest.skip("no weights of segmentation-3.0")
     out = tmp_path / "out"
-    # By the path of the weights; the detection of speech has them by name.
+    # By the path of the weights, for the detection of speech as well.
     status, said = diarize(out, segmentation=weights)
     assert status == 1
     assert "'silent': " in said
@@ -88,6 +89,10 @@ def test_second_speakers_are_added_unless_turns_are_exclusive(diarize, home, tmp
 def test_what_segmentation_needs_is_named(diarize, ssahc_here, tmp_path, monkeypatch):
     out, other = tmp_path / "out", tmp_path / "other.bin"
     torch.save({"state_dict": {"classifier.bias": torch.zeros(4)}}, other)
+    for name in ("damaged", "newer"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "damaged" / "segmentation.npz").write_bytes(other.read_bytes())
+    write_checkpoint(tmp_path / "newer" / "segmentation.npz", {}, '{"format": "2"}')
     monkeypatch.setattr(installed, "find_spec", lambda module: None)
     monkeypatch.setattr(
         installed.InstallableModel, "installed_version", lambda model: None
@@ -95,6 +100,8 @@ def test_what_segmentation_needs_is_named(diarize, ssahc_here, tmp_path, monkeyp
     for model, fault in (
         ("nothing", "a segmentation model that is not known"),
         (other, "a checkpoint of another network for `--segmentation`"),
+        (tmp_path / "damaged", "a damaged network for `--segmentation`"),
+        (tmp_path / "newer", "a network of another version for `--segmentation`"),
         ("segmentation-3.0", "weights that are not installed"),
     ):
         # The detection of speech by energy needs no weights.

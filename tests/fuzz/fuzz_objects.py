@@ -219,12 +219,12 @@ def read_checkpoints(folder, size):
 
 def make_state():
     """Return what is trained, as small as can be, after one step."""
-    from ssahc.learning.checkpoint import Epoch
+    from ssahc.learning.embedding_training import EmbeddingEpoch
 
     layers = [torch.eye(2, requires_grad=True), torch.ones(1, 2, requires_grad=True)]
     parameters = [torch.zeros(1, requires_grad=True)]
     state = TrainingState(layers, parameters, np.random.default_rng(0), lr=0.1)
-    state.end_epoch(Epoch(0))
+    state.end_epoch(EmbeddingEpoch(0))
     state.step((layers[1] @ layers[0]).sum() * parameters[0])
-    state.end_epoch(Epoch(1, loss=0.5, eer=0.25, min_dcf=1.0))
+    state.end_epoch(EmbeddingEpoch(1, loss=0.5, eer=0.25, min_dcf=1.0))
     return state

@@ -19,7 +19,7 @@ from ssahc.core.types import Model, Plda
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.learning import embedding_training
 from ssahc.learning.checkpoint import Checkpoint
-from ssahc.learning.embedding_training import train_embedding_net
+from ssahc.learning.embedding_training import EmbeddingEpoch, train_embedding_net
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import LossName, LossOptions, MetricOptions
 from ssahc.scoring.detection import verify
@@ -228,7 +228,9 @@ def test_training_resumes_after_any_epoch(data, mean, options):
     whole = train_embedding_net(*data, mean, options, on_epoch=checkpoints.append)
     assert len(checkpoints) == len(whole.epochs) > 3
     for checkpoint in checkpoints:
-        stored = Checkpoint.from_json(checkpoint.arrays, checkpoint.to_json())
+        stored = Checkpoint.from_json(
+            checkpoint.arrays, checkpoint.to_json(), EmbeddingEpoch
+        )
         later = []
         rest = train_embedding_net(
             *data, mean, options, checkpoint=stored, on_epoch=later.append

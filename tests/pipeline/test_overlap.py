@@ -11,6 +11,7 @@ from ssahc.core.types import Turn
 from ssahc.frontend.segmentation.chunks import Segmentation, find_regions
 from ssahc.frontend.segmentation.local_speakers import list_speakers
 from ssahc.pipeline.overlap import (
+    SecondSpeakerOptions,
     add_overlap,
     cluster_local_speakers,
     diarize_chunks,
@@ -117,14 +118,16 @@ def test_silence_has_no_turns(conversation):
     assert add_overlap(turns, silent) == turns
 
 
+def _first_speakers(active, edges):
+    """Return the turns of one speaker at a time."""
+    alone = active & (np.cumsum(active, axis=1) == 1)
+    return [Turn(start, end, "abc"[who]) for start, end, who in _turns(alone, edges)]
+
+
 def test_second_speakers_are_added_where_speech_overlaps(conversation):
     active, segmentation, _ = conversation
     names = "abc"
-    alone = active & (np.cumsum(active, axis=1) == 1)
-    turns = [
-        Turn(start, end, names[speaker])
-        for start, end, speaker in _turns(alone, segmentation.edges)
-    ]
+    turns = _first_speakers(active, segmentation.edges)
     found = add_overlap(turns, segmentation)
     assert [(t.start, t.end, names.index(t.speaker)) for t in found] == [
         pytest.approx(span) for span in _turns(active, segmentation.edges)
@@ -132,6 +135,27 @@ def test_second_speakers_are_added_where_speech_overlaps(conversation):
     # Nothing is added outside of turns, and nobody who has none.
     found = add_overlap(turns[:1], segmentation)
     assert found == turns[:1]
+
+
+def test_brief_second_speakers_are_dropped_and_their_short_gaps_closed(conversation):
+    active, segmentation, _ = conversation
+    turns = _first_speakers(active, segmentation.edges)
+    found = add_overlap(turns, segmentation)
+    # They speak for ten frames, 0.4 s.
+    kept = SecondSpeakerOptions(min_duration_on=0.4)
+    assert add_overlap(turns, segmentation, kept) == found
+    dropped = SecondSpeakerOptions(min_duration_on=0.41)
+    alone = [(turn.speaker, pytest.approx((turn.start, turn.end))) for turn in turns]
+    left = add_overlap(turns, segmentation, dropped)
+    assert [(turn.speaker, (turn.start, turn.end)) for turn in left] == alone
+    # Two frames of overlap less, 0.08 s.
+    overlapping = np.flatnonzero(segmentation.counts == 2)
+    counts = segmentation.counts.copy()
+    counts[overlapping[4:6]] = 1
+    cut = replace(segmentation, counts=counts)
+    assert add_overlap(turns, cut) == found
+    split = add_overlap(turns, cut, SecondSpeakerOptions(min_duration_off=0))
+    assert len(split) == len(found) + 1
 
 
 def test_a_recording_has_as_many_speakers_as_a_fifth_of_its_chunks(conversation):

@@ -14,7 +14,11 @@ TORCH = {
     "frontend.extractors.campplus",
     "frontend.extractors.checkpoints",
     "frontend.extractors.resemblyzer",
+    "frontend.segmentation.encoder",
+    "frontend.segmentation.loading",
+    "frontend.segmentation.logmel",
     "frontend.segmentation.model",
+    "frontend.segmentation.sincnet",
     "learning.checkpoint",
     "learning.embedding_training",
     "learning.losses.classification",
@@ -23,6 +27,8 @@ TORCH = {
     "learning.losses.objective",
     "learning.losses.pairwise",
     "learning.losses.prototypical",
+    "learning.segmentation.losses",
+    "learning.segmentation.training",
 }
 PACKAGE = Path(ssahc.__file__).parent
 HEAVY = set(

@@ -22,7 +22,9 @@ from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.pipeline.tune import Sweep
-from ssahc.report.page import RecordingEntry, RunReport, rank, render
+from ssahc.report.overview import TurnsEntry, TurnsReport
+from ssahc.report.page import RecordingEntry, RunReport, rank, render, render_turns
+from ssahc.report.palette import OVERLAP_COLORS
 from ssahc.report.svg import lay_out
 from ssahc.scoring.der import Score
 from ssahc.scoring.error_spans import find_errors
@@ -107,6 +109,41 @@ def test_bars_of_the_timeline_are_in_place():
     # 8 seconds on 920 pixels; the hypothesis has speaker 1 all the time.
     assert ("0", "920", "0.00\N{EN DASH}8.00 s: 1, mapped to A") in titles
     assert ("460", "460", "4.00\N{EN DASH}8.00 s: B confused with 1") in titles
+
+
+def test_overlap_has_lanes_where_there_is_any():
+    reference = [Turn(0, 4, "A"), Turn(2, 6, "B"), Turn(8, 9, "A")]
+    hypothesis = [
+        Turn(0, 3, "1"),
+        Turn(2.5, 6, "2"),
+        Turn(8, 8.5, "2"),
+        Turn(8, 9, "1"),
+    ]
+    options = ScoringOptions(0, ignore_overlaps=False)
+    analysis = find_errors(reference, hypothesis, options)
+    entries = [RecordingEntry("r", analysis)]
+    text = render(make_report(entries=entries, options=options))
+    (overlap,) = (row for row in lay_out(analysis).rows if row.name == "overlap")
+    bars = {
+        (lane.number, lane.color): [(bar.start, bar.end) for bar in lane.bars]
+        for lane in overlap.lanes
+    }
+    assert bars == {
+        (0, OVERLAP_COLORS["found"]): [(2.5, 3)],
+        (0, OVERLAP_COLORS["missed"]): [(2, 2.5), (3, 4)],
+        (1, OVERLAP_COLORS["found"]): [(2.5, 3)],
+        (1, OVERLAP_COLORS["false alarm"]): [(8, 8.5)],
+    }
+    assert "3.00\N{EN DASH}4.00 s: A and B, missed</title>" in text
+    assert 'aria-label="Timeline of r: reference, hypothesis, overlap, errors"' in text
+    assert "reference 2.00 s, missed 75.00 %; hypothesis 1.00 s, right 50.00 %" in text
+    # A legend, and the errors of overlapped speech.
+    assert all(f"</i>{kind}" in text for kind in OVERLAP_COLORS)
+    assert "<tr><td>two or more</td><td>37.50</td>" in text
+    text = render_turns(TurnsReport("out", "rttm", {}, [TurnsEntry("r", hypothesis)]))
+    assert text.count("1 and 2</title>") == 2
+    assert "1.00 s of it by two or more at once" in text
+    assert "overlap, " not in render(make_report())
 
 
 def test_very_short_and_very_long_recordings():

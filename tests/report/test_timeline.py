@@ -12,7 +12,12 @@ from ssahc.core.errors import printable
 from ssahc.core.types import Turn
 from ssahc.io.rttm import write_rttm
 from ssahc.report.lanes import hypothesis_lanes, reference_lanes
-from ssahc.report.palette import DISTINCT_COLORS, ERROR_COLORS, speaker_color
+from ssahc.report.palette import (
+    DISTINCT_COLORS,
+    ERROR_COLORS,
+    OVERLAP_COLORS,
+    speaker_color,
+)
 from ssahc.report.rates import save_curves, save_speakers
 from ssahc.report.timeline import save_timeline
 from ssahc.scoring.breakdown import break_down
@@ -128,7 +133,11 @@ def test_colours_differ_for_colour_blind_readers():
         red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
         return colorsys.rgb_to_yiq(red, green, blue)[:2]
 
-    for palette in (map(speaker_color, range(7)), ERROR_COLORS.values()):
+    for palette in (
+        map(speaker_color, range(7)),
+        ERROR_COLORS.values(),
+        OVERLAP_COLORS.values(),
+    ):
         for (a, b), (c, d) in combinations(map(seen, palette), 2):
             assert abs(a - c) + abs(b - d) > 0.1
 

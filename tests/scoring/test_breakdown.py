@@ -18,6 +18,7 @@ from ssahc.scoring.breakdown import break_down, summarize
 from ssahc.scoring.der import Score
 
 SECONDS = ("scored", "missed", "false_alarm", "confusion")
+PARTS = ("silence", "single", "overlap")
 LANGUAGES = {"r0": "en", "r1": "US  English", "r2": "nan", "r3": "en", "other": "fr"}
 
 
@@ -233,6 +234,37 @@ def test_text_is_readable(score, summaries):
     assert "r0" not in short
     assert "pooled" in short
     assert "overlap scored; pooled" in short
+
+
+def test_errors_of_overlap_are_printed_where_it_is_scored(score, corpus):
+    files = (api.read_rttm(corpus / name).turns for name in ("ref", "hyp"))
+    options = api.ScoringOptions(ignore_overlaps=False)
+    scores = api.score_corpus(*files, options)
+    pooled = api.summarize(scores.values()).pooled
+    *_, table, notes = score("--score-overlaps").split("\n\n")
+    rows = [re.split(r"  +", line) for line in table.splitlines()[2:]]
+    parts = pooled.silence, pooled.single, pooled.overlap, pooled
+    for row, part in zip(rows, parts, strict=True):
+        share = pooled.percent(part.error)
+        assert row[1:4] == [number(part.der), number(share), number(part.scored)]
+        assert row[4::2] == [number(getattr(part, name)) for name in SECONDS[1:]]
+    overlap = pooled.overlap_seconds
+    assert f"{overlap.reference:.2f} s, missed {overlap.missed:.2f} %" in notes
+    assert f"{overlap.hypothesis:.2f} s, precision {overlap.precision:.2f} %" in notes
+    document = json.loads(score("--score-overlaps", "--json"))
+    lines = [*document["recordings"].values(), document["pooled"]]
+    for line, one in zip(lines, [*scores.values(), pooled], strict=True):
+        for kind in SECONDS:
+            parts = (line.get(f"{who}_{kind}", 0) for who in PARTS)
+            assert sum(parts) == pytest.approx(line[kind], abs=3e-6)
+        assert line["overlap_missed"] == pytest.approx(one.overlap.missed, abs=1e-6)
+        assert line["overlap_both"] == round(one.overlap_seconds.both, 6)
+    rows = csv.DictReader(io.StringIO(score("--score-overlaps", "--format", "csv")))
+    assert float([*rows][-1]["overlap_recall"]) == round(overlap.recall, 6)
+
+
+def number(value):
+    return "-" if np.isnan(value) else f"{value:.2f}"
 
 
 def test_odd_names_are_printed_whole_and_escaped(ssahc_here, corpus, tmp_path):

@@ -6,12 +6,15 @@ from itertools import permutations
 import numpy as np
 import pytest
 from pyannote.core import Segment, Timeline
+from pyannote.metrics.detection import DetectionPrecision, DetectionRecall
 from pyannote.metrics.identification import IdentificationErrorRate
 
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.turns import to_annotation
 from ssahc.core.types import Turn
 from ssahc.scoring.der import (
+    Errors,
+    OverlapSeconds,
     Score,
     count_errors,
     map_speakers,
@@ -46,15 +49,32 @@ def test_errors_are_those_of_pyannote_metrics(seed):
         replace(turn, speaker=mapping.get(turn.speaker, f"unmapped {turn.speaker}"))
         for turn in hypothesis
     ]
-    expected = IdentificationErrorRate().compute_components(
-        to_annotation(reference, "").support(),
-        to_annotation(renamed, "").support(),
-        uem=Timeline([Segment(*span) for span in regions.scored]),
-    )
+    ours, theirs = (to_annotation(t, "").support() for t in (reference, renamed))
+    scored = Timeline([Segment(*span) for span in regions.scored])
     score = count_errors(states, mapping)
-    keys = "total", "missed detection", "false alarm", "confusion"
-    found = score.scored, score.missed, score.false_alarm, score.confusion
-    assert found == pytest.approx([expected[key] for key in keys], abs=1e-6)
+
+    def check(errors, where):
+        expected = IdentificationErrorRate().compute_components(ours, theirs, uem=where)
+        keys = "total", "missed detection", "false alarm", "confusion"
+        found = errors.scored, errors.missed, errors.false_alarm, errors.confusion
+        assert found == pytest.approx([expected[key] for key in keys], abs=1e-6)
+
+    speech, overlap = ours.get_timeline().support(), ours.get_overlap()
+    check(score, scored)
+    check(score.silence, speech.gaps(scored))
+    check(score.single, overlap.gaps(scored).crop(speech))
+    check(score.overlap, overlap.crop(scored))
+    parts = score.silence + score.single + score.overlap
+    assert vars(score).items() >= vars(parts).items()
+    # pyannote.metrics counts detected overlap as it does detected speech.
+    both = [one.get_overlap().to_annotation() for one in (ours, theirs)]
+    retrieved = DetectionPrecision().compute_components(*both, uem=scored)
+    relevant = DetectionRecall().compute_components(*both, uem=scored)
+    found = score.overlap_seconds
+    assert [found.reference, found.hypothesis, found.both] == pytest.approx(
+        [relevant["relevant"], retrieved["retrieved"], relevant["relevant retrieved"]],
+        abs=1e-6,
+    )
 
 
 def test_rates_of_a_small_example():
@@ -62,9 +82,25 @@ def test_rates_of_a_small_example():
     hypothesis = [Turn(0, 5, "1"), Turn(5, 7, "2"), Turn(9, 10, "2")]
     score = score_recording(reference, hypothesis, ScoringOptions(collar=0))
     # A and 1 share 4 of 5 seconds, B and 2 share 2 of 4 up to the end of the span.
-    assert score == Score(8, 1, 0, 1, jaccard=pytest.approx(0.2 + 0.5), speakers=2)
+    jaccard, single = pytest.approx(0.2 + 0.5), Errors(8, 1, 0, 1)
+    assert score == Score(8, 1, 0, 1, jaccard=jaccard, speakers=2, single=single)
     assert (score.der, score.jer) == (25, pytest.approx(35))
     assert score.percent(score.missed) == 12.5
+
+
+def test_errors_are_split_by_how_many_speak_in_the_reference():
+    reference = [Turn(0, 4, "A"), Turn(2, 6, "B"), Turn(8, 9, "A")]
+    hypothesis = [Turn(0, 3, "1"), Turn(3, 7, "2"), Turn(5, 5.5, "1")]
+    options = ScoringOptions(0, ignore_overlaps=False)
+    score = score_recording(reference, hypothesis, options)
+    # One of two is missed from 2 to 4, A at the end; 2 speaks on from 6 to 7.
+    assert score.silence == Errors(0, 0, 1, 0)
+    assert score.single == Errors(5, 1, 0.5, 0)
+    assert score.overlap == Errors(4, 2, 0, 0)
+    assert score.overlap_seconds == OverlapSeconds(2, 0.5, 0)
+    found = score.overlap_seconds + OverlapSeconds(2, 1.5, 1)
+    assert (found.precision, found.recall, found.missed) == (50, 25, 75)
+    assert np.isnan([OverlapSeconds().precision, OverlapSeconds().missed]).all()
 
 
 def test_speakers_are_mapped_before_the_collar_is_removed():
@@ -86,7 +122,8 @@ def test_scores_are_pooled_as_seconds():
 
 def test_a_missing_recording_counts_as_missed():
     scores = score_corpus({"a": [Turn(0, 4, "A")]}, {}, ScoringOptions(collar=0))
-    assert scores == {"a": Score(scored=4, missed=4, jaccard=1, speakers=1)}
+    missed = Errors(scored=4, missed=4)
+    assert scores == {"a": Score(4, 4, jaccard=1, speakers=1, single=missed)}
 
 
 def test_nothing_to_score_is_refused():

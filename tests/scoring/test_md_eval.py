@@ -108,6 +108,34 @@ def test_der_matches_md_eval(md_eval, tmp_path, collar, ignore_overlaps):
         assert seconds(score) == pytest.approx(theirs[name], abs=0.0051), name
 
 
+def test_errors_of_overlap_are_what_md_eval_leaves_out_without_it(md_eval, tmp_path):
+    rng = np.random.default_rng(2)
+    files = tmp_path / "ref", tmp_path / "hyp"
+    lines = [], []
+    for number in range(20):
+        draw = Draw(rng, f"r{number}")
+        lines[0].append(f"SPEAKER r{number} A 70 5 <NA> <NA> A <NA> <NA>\n")
+        # One turn each: with -1, md-eval takes two turns of one speaker for overlap.
+        for speaker in "BCDEFGHI":
+            lines[0].extend(draw.turns(1, speaker))
+        lines[1].extend(draw.turns(9, "xyz"))
+    for path, some in zip(files, lines):
+        path.write_text("".join(some))
+    whole, single = (
+        run_md_eval(md_eval, *files, ScoringOptions(0.1, ignore_overlaps=ignore))
+        for ignore in (False, True)
+    )
+    reference, hypothesis = (read_rttm(path).turns for path in files)
+    options = ScoringOptions(0.1, ignore_overlaps=False)
+    scores = score_corpus(reference, hypothesis, options)
+    for name, score in scores.items():
+        without = np.array(single[name])
+        assert seconds(score.silence + score.single) == pytest.approx(without, abs=0.01)
+        overlap = np.array(whole[name]) - without
+        assert seconds(score.overlap) == pytest.approx(overlap, abs=0.01)
+    assert sum(score.overlap.confusion for score in scores.values()) > 1
+
+
 @pytest.fixture
 def score_both(md_eval, tmp_path):
     """Scores of two RTTMs, whose lines are short, by ssahc and by md-eval."""

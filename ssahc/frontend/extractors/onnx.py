@@ -1,6 +1,5 @@
 """Embedding networks as ONNX files, with a TOML file that describes their features."""
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +16,11 @@ from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.extractors.per_window import Mean, embed_windows
 from ssahc.frontend.feature_options import FbankOptions, WindowType
 from ssahc.frontend.features import feature_blocks
+from ssahc.frontend.onnx_session import open_session, run_session
 from ssahc.io.config import read_config
-from ssahc.io.files import open_regular, unreadable
 
 # A recipe of this name is for all models in its folder that have none of their own.
 _SHARED_RECIPE = "model.toml"
-_INSTALL = "pip install 'ssahc[onnx]'"
 # Frames, to find the dimension of embeddings with.
 _TRIALS = (100, 150)
 
@@ -154,7 +152,7 @@ class _Network:
 
 
 def _open_network(path: Path, recipe: OnnxRecipe, device: str) -> _Network:
-    session = _open_session(path, device)
+    session = open_session(path, device)
     given = _choose(session.get_inputs(), recipe.input, "input", path)
     output = _choose(session.get_outputs(), recipe.output, "output", path)
     others = [one.name for one in session.get_inputs() if one.name != given.name]
@@ -182,38 +180,6 @@ def _open_network(path: Path, recipe: OnnxRecipe, device: str) -> _Network:
     return _Network(session, given.name, output.name, is_transposed, fixed[0] == 1)
 
 
-def _open_session(path: Path, device: str) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UsageError(f"{path}: ONNX models need onnxruntime; {_INSTALL}") from error
-    try:
-        with open_regular(path) as file:
-            data = file.read()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    providers = ["CPUExecutionProvider"]
-    if device != "cpu":
-        providers.insert(0, "CUDAExecutionProvider")
-        if providers[0] not in onnxruntime.get_available_providers():
-            raise UsageError(
-                f"{path}: onnxruntime cannot use {device}; pip install onnxruntime-gpu"
-            )
-    options = onnxruntime.SessionOptions()
-    # Errors are raised; what is printed would be of no use.
-    options.log_severity_level = 4
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
-    # Threads that wait would keep other processes from working.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=providers)
-    except Exception as error:
-        raise FormatError(
-            f"no usable ONNX model ({_brief(error)})", path=path
-        ) from error
-
-
 def _choose(found: Any, name: str | None, what: str, path: Path) -> Any:
     """Return the input or output of a name, or the only one."""
     chosen = [one for one in found if name in (None, one.name)]
@@ -234,13 +200,7 @@ def _run(network: _Network, path: Path, windows: Float32Array) -> Float32Array:
     batches = np.split(windows, len(windows)) if network.takes_one else [windows]
     outputs = []
     for batch in batches:
-        try:
-            (output,) = network.session.run([network.output], {network.input: batch})
-        except Exception as error:
-            raise FormatError(f"cannot be run ({_brief(error)})", path=path) from error
-        outputs.append(np.asarray(output, np.float32).reshape(len(batch), -1))
+        inputs = {network.input: batch}
+        output = run_session(network.session, path, network.output, inputs)
+        outputs.append(output.reshape(len(batch), -1))
     return np.concatenate(outputs)
-
-
-def _brief(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]

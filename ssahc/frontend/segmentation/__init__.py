@@ -10,6 +10,11 @@ from ssahc.frontend.extractors.installed import SEGMENTERS, weights_of
 from ssahc.frontend.segmentation.powerset import BoolArray
 from ssahc.runtime.device import Device, has_gpu
 
+# What train-segmentation writes, in its folder.
+NETWORK = "segmentation.npz"
+# The suffix of what export-segmentation writes.
+ONNX = ".onnx"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Segmenter(BriefRepr):
@@ -46,10 +51,13 @@ class Segmenter(BriefRepr):
         Parameters
         ----------
         model : Path or str
-            The name of a model from an installed package, ``segmentation-3.0``, or a
-            checkpoint of its weights, such as pyannote's ``pytorch_model.bin``.
+            The name of a model from an installed package, ``segmentation-3.0``; a
+            checkpoint of its weights, such as pyannote's ``pytorch_model.bin``; what
+            ``ssahc train-segmentation`` wrote, the folder or its ``segmentation.npz``;
+            or an ONNX file of ``ssahc export-segmentation`` or of sherpa-onnx.
         device : {"auto", "cpu", "cuda"}
-            Where networks are computed; by default on a GPU if there is one.
+            Where networks are computed; by default on a GPU if there is one, but ONNX
+            files on the CPU.
 
         Raises
         ------
@@ -58,15 +66,28 @@ class Segmenter(BriefRepr):
         UsageError
             If there is no such model or device, or its weights are not installed.
         """
-        path = Path(model)
-        if str(model) in SEGMENTERS and not path.exists():
-            path = weights_of(str(model))
-        if not path.is_file():
-            raise UsageError(
-                f"{model}: no such segmentation model; give a checkpoint, or one of "
-                f"{', '.join(SEGMENTERS)}"
-            )
+        path = find_network(model)
+        if path.suffix == ONNX:
+            from ssahc.frontend.segmentation.onnx import load_onnx
+
+            # onnxruntime has another package for GPUs, which few have.
+            return load_onnx(path, "cuda" if device == "cuda" else "cpu")
         # Here, since torch takes seconds to load.
-        from ssahc.frontend.segmentation.model import load_segmenter
+        from ssahc.frontend.segmentation.loading import load_segmenter
 
         return load_segmenter(path, "cuda" if has_gpu(device) else "cpu")
+
+
+def find_network(model: Path | str) -> Path:
+    """Return the file of a segmentation model; see `Segmenter.load`."""
+    path = Path(model)
+    if str(model) in SEGMENTERS and not path.exists():
+        path = weights_of(str(model))
+    if path.is_dir():
+        path /= NETWORK
+    if not path.is_file():
+        raise UsageError(
+            f"{model}: no such segmentation model; give a checkpoint, or one of "
+            f"{', '.join(SEGMENTERS)}"
+        )
+    return path

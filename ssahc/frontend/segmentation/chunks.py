@@ -100,8 +100,9 @@ def segment(
     """
     shift = segmenter.frame_shift
     step = options.segmentation_step * segmenter.sample_rate
-    # Whole frames, so that those of all chunks are the same.
-    step = max(round(step / shift), 1) * shift
+    # Whole frames, so that those of all chunks are the same; no more than a chunk has.
+    most = (segmenter.chunk - segmenter.receptive_field) // shift + 1
+    step = min(max(round(step / shift), 1), most) * shift
     first: list[int] = []
     blocks: list[NDArray[np.float16]] = []
     together = _Average(int(segmenter.sets.sum(axis=1).max()))

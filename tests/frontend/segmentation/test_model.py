@@ -9,12 +9,8 @@ from ssahc.core.errors import FormatError, UsageError
 from ssahc.frontend.extractors import installed
 from ssahc.frontend.extractors.installed import SEGMENTERS
 from ssahc.frontend.segmentation import Segmenter
-from ssahc.frontend.segmentation.model import (
-    FRAME_SHIFT,
-    GRID,
-    RECEPTIVE_FIELD,
-    SegmentationNet,
-)
+from ssahc.frontend.segmentation.model import SegmentationNet
+from ssahc.frontend.segmentation.network_options import NetworkOptions
 
 
 @pytest.mark.parametrize("name", ["ami_trn06", "pyannote_sample"])
@@ -24,7 +20,7 @@ def test_outputs_are_those_of_pyannotes_network(segmenter, test_data, name):
     samples, _ = soundfile.read(audio, dtype="float32", frames=480_000)
     golden = test_data / "golden" / "frontend" / "pretrained"
     expected = np.load(golden / f"{name}.segmentation-3.0.npy")
-    found = segmenter.run(samples, segmenter.chunk, 80_000 // GRID * GRID)
+    found = segmenter.run(samples, segmenter.chunk, 79_980)
     # The second starts 20 samples early; the first is the same.
     np.testing.assert_allclose(found[0], expected[0], atol=1e-4)
     chunks = torch.from_numpy(samples).unfold(0, 160_000, 80_000)
@@ -33,25 +29,43 @@ def test_outputs_are_those_of_pyannotes_network(segmenter, test_data, name):
         np.testing.assert_allclose(network(chunks), expected, atol=1e-4)
 
 
-def test_chunks_that_share_their_filters_are_as_by_themselves():
+NETWORKS = [
+    NetworkOptions(encoder="sincnet", lstm_layers=4),
+    NetworkOptions(encoder="sincnet", sample_rate=8000),
+    NetworkOptions(encoder="logmel"),
+    NetworkOptions(encoder="logmel", sample_rate=8000, head="multilabel"),
+]
+
+
+@pytest.fixture(params=NETWORKS, ids=lambda o: f"{o.encoder}-{o.sample_rate}-{o.head}")
+def network(request):
     torch.manual_seed(0)
-    network = SegmentationNet(7).eval()
+    return SegmentationNet(request.param).eval()
+
+
+def test_chunks_that_share_their_filters_are_as_by_themselves(network):
+    encoder, rate = network.encoder, network.options.sample_rate
+    assert 0.016 < encoder.frame_shift / rate < 0.021
     # With an offset, which the normalisation of chunks takes away.
-    stretch = 0.1 * torch.randn(20_000) + torch.linspace(0, 0.2, 20_000)
-    chunks = stretch.unfold(0, 8000, 40 * GRID)
+    offset = torch.linspace(0, 0.2, 20_000) if rate == 16000 else 0.1
+    stretch = 0.1 * torch.randn(20_000) + offset
+    step = 4 * encoder.frame_shift
+    chunks = stretch.unfold(0, 8000, step)
+    seen, shift = encoder.receptive_field, encoder.frame_shift
     with torch.inference_mode():
-        together = network.slide(stretch, 8000, 40 * GRID)
+        together = network.slide(stretch, 8000, step)
         np.testing.assert_allclose(together, network(chunks), atol=1e-5)
-        longer = network(stretch[None, : RECEPTIVE_FIELD + FRAME_SHIFT])
-        shorter = network(stretch[None, : RECEPTIVE_FIELD + 2 * FRAME_SHIFT - 1])
-    assert together.shape == (11, (8000 - RECEPTIVE_FIELD) // FRAME_SHIFT + 1, 7)
+        longer = network(stretch[None, : seen + shift])
+        shorter = network(stretch[None, : seen + 2 * shift - 1])
+    is_powerset = network.options.head == "powerset"
+    width = 7 if is_powerset else 3
+    assert together.shape == (len(chunks), (8000 - seen) // shift + 1, width)
     assert (longer.shape[1], shorter.shape[1]) == (2, 2)
-    np.testing.assert_allclose(together.exp().sum(-1), 1, atol=1e-5)
+    if is_powerset:
+        np.testing.assert_allclose(together.exp().sum(-1), 1, atol=1e-5)
 
 
-def test_gradients_reach_the_edges_of_the_filters():
-    torch.manual_seed(0)
-    network = SegmentationNet(7)
+def test_gradients_reach_all_weights(network):
     network(torch.randn(2, 4000))[..., 1].mean().backward()
     for name, parameter in network.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name

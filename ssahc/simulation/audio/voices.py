@@ -1,18 +1,14 @@
-"""Voices: folders of audio files, each of one speaker, as a supply of dense speech."""
+"""Voices: speakers with audio files, as a supply of dense speech."""
 
-import sys
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from ssahc.core.errors import FormatError
 from ssahc.core.types import Float32Array
-from ssahc.frontend.resampling import resample_blocks
-from ssahc.io.audio import read_audio
-from ssahc.io.audio_list import AUDIO_SUFFIXES
 
 # Of what a supply gives, in Hz.
 RATE = 16_000
@@ -28,6 +24,9 @@ _SHORTEST, _FADE = RATE // 2, 80
 # that the long ones are left for those who speak a lot; and among this many at least.
 _SHARE, _CHOICE = 3, 3
 
+# Returns the samples of an audio file at `RATE`, on the scale of 16-bit audio.
+Reader = Callable[[Path], Float32Array]
+
 
 @dataclass(frozen=True)
 class Voice:
@@ -41,49 +40,34 @@ class Voice:
 class Supply:
     """The speech of a voice, each part of which is given once."""
 
-    def __init__(self, voice: Voice, generator: np.random.Generator) -> None:
+    def __init__(
+        self, voice: Voice, read: Reader, generator: np.random.Generator
+    ) -> None:
         order = generator.permutation(len(voice.files))
-        self._speech = np.concatenate([read_speech(voice.files[i]) for i in order])
-        self._given = 0
+        self._files = iter([voice.files[index] for index in order])
+        self._read = read
+        self._speech = np.zeros(0, np.float32)
 
     def take(self, count: int) -> Float32Array:
         """Return the next samples; a ValueError is raised if there are too few."""
-        piece = self._speech[self._given : self._given + count]
-        if len(piece) < count:
-            raise ValueError("the voice has no more speech")
-        self._given += count
-        return fade(piece)
+        pieces, length = [self._speech], len(self._speech)
+        while length < count:
+            path = next(self._files, None)
+            if path is None:
+                raise ValueError("the voice has no more speech")
+            pieces.append(condense(self._read(path)))
+            length += len(pieces[-1])
+        speech = np.concatenate(pieces)
+        self._speech = speech[count:]
+        return fade(speech[:count])
 
 
-def read_voices(folder: Path) -> list[Voice]:
-    """Return the voices of a folder: its sub-folders, by name, with their files."""
-    voices = []
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        found = sorted(place.rglob("*"))
-        files = [path for path in found if path.suffix.lower() in AUDIO_SUFFIXES]
-        speech = {path: _measure_speech(path) for path in files}
-        files = [path for path in files if speech[path]]
-        if files:
-            seconds = sum(speech.values()) / RATE
-            voices.append(Voice(place.name, tuple(files), seconds))
-    if not voices:
-        raise SystemExit(f"{folder}: no sub-folder has audio files with speech")
-    return voices
+def condense(samples: Float32Array) -> Float32Array:
+    """Return the speech of samples (n,) without long pauses, at `LEVEL`; maybe none.
 
-
-def _measure_speech(path: Path) -> int:
-    """Return the samples of speech in a file; 0, and a line, if it cannot be read."""
-    try:
-        return len(read_speech(path))
-    except FormatError as error:
-        print(f"left out: {error}", file=sys.stderr)
-        return 0
-
-
-def read_speech(path: Path) -> Float32Array:
-    """Return the speech of a file without long pauses, at one level; perhaps none."""
-    samples, rate = read_audio(path)
-    speech = _shorten_pauses(np.concatenate([*resample_blocks([samples], rate, RATE)]))
+    Samples are on the scale of 16-bit audio.
+    """
+    speech = _shorten_pauses(samples)
     if len(speech) < _SHORTEST:
         return np.zeros(0, np.float32)
     return fade(speech * np.float32(LEVEL / np.sqrt(np.mean(speech**2))))
@@ -120,7 +104,7 @@ def _shorten_pauses(samples: Float32Array) -> Float32Array:
 def choose_voices(
     needed: Mapping[str, float],
     voices: Iterable[Voice],
-    used: set[str],
+    uses: Counter[str],
     generator: np.random.Generator,
 ) -> dict[str, Voice] | None:
     """Choose a voice of its own for each speaker of a recording; None if there is none.
@@ -130,17 +114,19 @@ def choose_voices(
     needed : mapping
         Speaker to seconds of speech.
     voices : iterable of Voice
-    used : set of str
-        Voices of other recordings, which are taken only if no other is long enough.
+    uses : Counter of str
+        How many other recordings have a voice; of the voices that are long enough,
+        those with the fewest are taken.
     generator : numpy.random.Generator
     """
     free = sorted(voices, key=lambda voice: (voice.seconds, voice.name))
     chosen: dict[str, Voice] = {}
     for speaker in sorted(needed, key=lambda name: (-needed[name], name)):
         fitting = [voice for voice in free if voice.seconds > needed[speaker]]
-        fitting = [one for one in fitting if one.name not in used] or fitting
         if not fitting:
             return None
+        fewest = min(uses[voice.name] for voice in fitting)
+        fitting = [voice for voice in fitting if uses[voice.name] == fewest]
         few = max(_CHOICE, len(fitting) // _SHARE)
         chosen[speaker] = fitting[generator.integers(min(few, len(fitting)))]
         free.remove(chosen[speaker])

@@ -1,20 +1,17 @@
-"""Telephone lines, rooms and noise, for speech of one track per speaker.
+"""Telephone lines and rooms, for speech of one track per source of sound.
 
-A condition mixes tracks of equal length at `RATE` of `benchmarks.support.voices` and
-keeps their times: what delays them is taken back.
+Tracks are of equal length, at `RATE` of `ssahc.simulation.audio.voices`, and keep their
+times: what delays them is taken back.
 """
 
 from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import fftconvolve, firwin2, resample_poly
 
-from benchmarks.support.voices import RATE
 from ssahc.core.types import FloatArray
-
-BoolArray = NDArray[np.bool_]
+from ssahc.simulation.audio.voices import RATE
 
 TELEPHONE_RATE = 8_000
 # Of sound, in metres per second.
@@ -26,32 +23,26 @@ _EARLY = 0.06
 _IMAGES = 8
 # The latest reverberation, in seconds and in shares of the reverberation time.
 _LATEST, _DECAYED = 0.8, 1.1
+# Of those who are close to the microphone: their distance, in metres, and how much
+# louder they are, in dB.
+_CLOSE, _LOUDER = (0.1, 0.5), (0.0, 12.0)
 
 
 def over_telephone(
-    tracks: Sequence[FloatArray],
-    speaks: BoolArray,
-    snr: float,
-    generator: np.random.Generator,
+    tracks: Sequence[FloatArray], generator: np.random.Generator
 ) -> FloatArray:
-    """Return the mix of tracks at `TELEPHONE_RATE`, each over a line of its own.
+    """Return the mix of tracks at `TELEPHONE_RATE`, each over a line of its own."""
+    return np.sum([over_line(to_telephone(track), generator) for track in tracks], 0)
 
-    Parameters
-    ----------
-    tracks : sequence of (n,) arrays
-    speaks : (n,) bool array
-        Where anybody speaks; the ratio of signal to noise is that of these times.
-    snr : float
-        In dB.
-    generator : numpy.random.Generator
-    """
-    factor = RATE // TELEPHONE_RATE
-    narrow = [resample_poly(track, 1, factor) for track in tracks]
-    lines = [fftconvolve(track, _draw_line(generator), "same") for track in narrow]
-    mixed = np.sum(lines, axis=0)
-    noise = draw_noise(len(mixed), TELEPHONE_RATE, generator)
-    noise = fftconvolve(noise, _draw_line(generator), "same")
-    return add_noise(mixed, noise, speaks[::factor], snr)
+
+def to_telephone(track: FloatArray) -> FloatArray:
+    """Return a track at `TELEPHONE_RATE`."""
+    return resample_poly(track, 1, RATE // TELEPHONE_RATE)
+
+
+def over_line(narrow: FloatArray, generator: np.random.Generator) -> FloatArray:
+    """Return samples at `TELEPHONE_RATE` as a line that is drawn for them has them."""
+    return fftconvolve(narrow, _draw_line(generator), "same")
 
 
 def _draw_line(generator: np.random.Generator) -> FloatArray:
@@ -67,15 +58,22 @@ def _draw_line(generator: np.random.Generator) -> FloatArray:
 
 def in_room(
     tracks: Sequence[FloatArray],
-    speaks: BoolArray,
-    snr: float,
     reverberation: float,
     generator: np.random.Generator,
+    near: float = 0.0,
 ) -> FloatArray:
     """Return the mix of tracks as a microphone on the table of a room has it.
 
-    Speakers sit anywhere in the room. Parameters as for `over_telephone`;
-    `reverberation` is the RT60, in seconds.
+    Sources are anywhere in the room.
+
+    Parameters
+    ----------
+    tracks : sequence of (n,) arrays
+    reverberation : float
+        RT60, in seconds.
+    generator : numpy.random.Generator
+    near : float
+        Probability that a source is close to the microphone, and louder.
     """
     size = np.array([*generator.uniform([3, 3], [9, 7]), generator.uniform(2.4, 3.5)])
     microphone = size * generator.uniform(0.3, 0.7, 3)
@@ -84,10 +82,15 @@ def in_room(
     for track in tracks:
         place = size * generator.uniform(0.08, 0.92, 3)
         place[2] = generator.uniform(1.0, 1.7)
+        gain = 1.0
+        if near > 0 and generator.random() < near:
+            way = generator.standard_normal(3)
+            way *= generator.uniform(*_CLOSE) / np.linalg.norm(way)
+            place = microphone + way
+            gain = 10 ** (generator.uniform(*_LOUDER) / 20)
         response = room_response(size, place, microphone, reverberation, generator)
-        mixed += fftconvolve(track, response)[: len(mixed)]
-    noise = draw_noise(len(mixed), RATE, generator)
-    return add_noise(mixed, noise, speaks, snr)
+        mixed += gain * fftconvolve(track, response)[: len(mixed)]
+    return mixed
 
 
 def room_response(
@@ -150,20 +153,3 @@ def room_response(
     before = response[2 * early // 3 : early] / decay[2 * early // 3 : early]
     response += late * np.sqrt(np.mean(before**2))
     return response / np.linalg.norm(response)
-
-
-def draw_noise(count: int, rate: int, generator: np.random.Generator) -> FloatArray:
-    """Draw stationary noise whose spectrum falls by 0 to 6 dB per octave."""
-    frequencies = np.fft.rfftfreq(count, 1 / rate)
-    spectrum = np.fft.rfft(generator.standard_normal(count))
-    return np.fft.irfft(
-        spectrum / np.maximum(frequencies, 40) ** generator.uniform(0, 1), count
-    )
-
-
-def add_noise(
-    signal: FloatArray, noise: FloatArray, speaks: BoolArray, snr: float
-) -> FloatArray:
-    """Add noise that is `snr` dB below the signal where anybody speaks."""
-    power = np.mean(signal[speaks] ** 2) / np.mean(noise**2)
-    return signal + noise * np.sqrt(power) * 10 ** (-snr / 20)

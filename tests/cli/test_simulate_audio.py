@@ -1,16 +1,11 @@
-"""Semi-real recordings: times, levels and bytes are as the tables say."""
+"""``ssahc simulate-audio``: times, levels and bytes are as the tables say."""
 
 import csv
-import sys
 
 import numpy as np
 import pytest
 import soundfile
-from numpy.testing import assert_allclose
 
-from benchmarks.__main__ import main as benchmarks
-from benchmarks.support.acoustics import room_response
-from benchmarks.support.voices import LEVEL, RATE, Supply, Voice, read_speech
 from ssahc import read_rttm
 
 # One pure tone for each voice, in Hz, so that a spectrum tells who speaks.
@@ -40,13 +35,14 @@ def voices(tmp_path_factory):
 
 
 @pytest.fixture
-def make(voices, tmp_path, monkeypatch):
-    """Run the study with a name for its output."""
+def make(voices, tmp_path, ssahc_here):
+    """Run the verb with a name for its output."""
 
     def run(name, *words):
-        command = ["benchmarks", "semi_real", voices, tmp_path / name, *words]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in command])
-        benchmarks()
+        result = ssahc_here("simulate-audio", voices, tmp_path / name, *words)
+        assert result.returncode == 0, result.stderr
+        is_read = "--without" not in words
+        assert ("1 file left out, the first of them" in result.stderr) == is_read
         return tmp_path / name
 
     return run
@@ -58,6 +54,12 @@ def read_tables(folder):
     uem = [line.split() for line in (folder / "all.uem").read_text().splitlines()]
     lengths = {recording: float(end) for recording, _, _, end in uem}
     return read_rttm(folder / "ref.rttm").turns, conditions, lengths
+
+
+def speakers_of(folder):
+    return [
+        {turn.speaker for turn in turns} for turns in read_tables(folder)[0].values()
+    ]
 
 
 def loudness(samples, rate, frequency):
@@ -74,7 +76,8 @@ def test_each_voice_is_heard_in_its_turns_and_noise_is_as_asked(
 ):
     (tmp_path / "turns.rttm").write_text(TURNS)
     words = ("--turns", tmp_path / "turns.rttm", "--condition", condition)
-    out = make("out", *words, "--snr", SNR, SNR, "--gains", 0, "--seconds", 20, 20)
+    words += ("--min-seconds", 20, "--max-seconds", 20)
+    out = make("out", *words, "--min-snr", SNR, "--max-snr", SNR, "--gains", 0)
     turns, conditions, lengths = read_tables(out)
     ((name, found),) = turns.items()
     # As in the reference, without the speaker of less than a second.
@@ -87,6 +90,8 @@ def test_each_voice_is_heard_in_its_turns_and_noise_is_as_asked(
     assert found[0].speaker == found[3].speaker
     assert (out / "reco2num_spk").read_text() == f"{name} 3\n"
     assert conditions[name]["condition"] == condition
+    assert conditions[name]["speech"] == "10.00"
+    assert conditions[name]["overlap"] == "0.50"
     samples, rate = soundfile.read(out / "wav" / f"{name}.wav")
     assert rate == (8_000 if condition == "telephone" else 16_000)
     assert len(samples) / rate == pytest.approx(lengths[name]) == 12.8
@@ -109,75 +114,57 @@ def test_each_voice_is_heard_in_its_turns_and_noise_is_as_asked(
 
 
 def test_voices_are_shared_only_if_there_are_too_few(make):
-    words = ("--meetings", 4, "--speakers", 2, 3, "--seconds", 10, 14)
-    turns, _, _ = read_tables(make("few", *words))
-    casts = [{turn.speaker for turn in own} for own in turns.values()]
+    words = ("--recordings", 4, "--max-speakers", 3, "--min-seconds", 10)
+    casts = speakers_of(make("few", *words, "--max-seconds", 14))
     assert all(2 <= len(cast) <= 3 for cast in casts)
     # Four recordings of two or three speakers need more voices than there are.
     assert set.union(*casts) == TONES.keys()
 
 
-def test_seed_decides_every_byte_and_voices_of_other_sets_are_left_out(make):
+def test_seed_decides_every_byte_and_voices_of_other_sets_are_left_out(make, tmp_path):
     def contents(folder):
         files = [path for path in folder.rglob("*") if path.is_file()]
         return {path.relative_to(folder): path.read_bytes() for path in files}
 
-    words = ("--one-voice", 2, "--seconds", 10, 11, "--seed")
-    first, again = (make(name, *words, 1) for name in ("first", "again"))
+    words = ("--recordings", 2, "--max-speakers", 2, "--min-seconds", 10)
+    words += ("--max-seconds", 11, "--seed")
+    varied = ("--background", "varied", "--near", 0.5)
+    varied += ("--overlap", 0.2, "--silence", 0.1)
+    (tmp_path / "hum").mkdir()
+    hum = 0.1 * np.sin(2 * np.pi * 100 * np.arange(8_000) / 8_000)
+    soundfile.write(tmp_path / "hum" / "a.wav", hum, 8_000)
+    varied += ("--noise", tmp_path / "hum")
+    first, again = (make(name, *words, 1, *varied) for name in ("first", "again"))
     assert contents(first) == contents(again)
-    other = make("other", *words, 2, "--without", first / "ref.rttm")
-    speakers = [
-        {turn.speaker for own in read_tables(out)[0].values() for turn in own}
-        for out in (first, other)
-    ]
-    assert len(speakers[0]) == len(speakers[1]) == 2
-    assert not speakers[0] & speakers[1]
+    for name in first.glob("wav/*.wav"):
+        samples, rate = soundfile.read(name)
+        # Of user's noise, after the last turn.
+        tail = loudness(samples[-rate // 4 :], rate, 100)
+        assert tail.mean() > loudness(samples[-rate // 4 :], rate, 180).mean()
+    one = ("--min-speakers", 1, "--max-speakers", 1)
+    other = make("other", *words, 2, *one, "--without", first / "ref.rttm")
+    assert len(speakers_of(other)) == 2
+    assert not set.union(*speakers_of(other)) & set.union(*speakers_of(first))
 
 
-def test_supply_gives_no_sample_twice(tmp_path):
-    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * RATE))
-    paths = [tmp_path / "a.wav", tmp_path / "b.wav"]
-    for path, samples in zip(paths, noise, strict=True):
-        soundfile.write(path, samples, RATE)
-    voice = Voice("v", tuple(paths), 4.0)
-    supply = Supply(voice, np.random.default_rng(1))
-    pieces = [supply.take(count) for count in (RATE, RATE, RATE // 2, RATE)]
-    with pytest.raises(ValueError, match="no more speech"):
-        supply.take(RATE)
-    whole = np.concatenate([read_speech(paths[1]), read_speech(paths[0])])
-    if not np.allclose(pieces[0][200:-200], whole[200 : RATE - 200]):
-        whole = np.concatenate([read_speech(paths[0]), read_speech(paths[1])])
-    start = 0
-    for piece in pieces:
-        # But for the fading at both ends.
-        expected = whole[start : start + len(piece)]
-        assert_allclose(piece[200:-200], expected[200:-200])
-        start += len(piece)
+def test_what_cannot_be_used_is_named_and_nothing_is_written(
+    voices, tmp_path, ssahc_here
+):
+    def refuse(*words):
+        result = ssahc_here("simulate-audio", *words)
+        assert result.returncode == 2
+        assert result.stderr.count("\n") <= 2
+        return result.stderr
 
-
-def test_silence_is_cut_and_level_is_equal(tmp_path):
-    time = np.arange(7 * RATE) / RATE
-    for place, amplitude in enumerate((0.02, 0.5)):
-        tone = amplitude * np.sin(2 * np.pi * 440 * time)
-        # A second at the start, and two in the middle, of which 0.3 s are kept.
-        speaks = (time > 1) & (np.abs(time - 4) > 1)
-        soundfile.write(tmp_path / f"{place}.wav", tone * speaks, RATE)
-    speech = [read_speech(tmp_path / f"{place}.wav") for place in (0, 1)]
-    for samples in speech:
-        assert len(samples) / RATE == pytest.approx(4.3, abs=0.1)
-        assert np.sqrt(np.mean(samples**2)) == pytest.approx(LEVEL, rel=0.01)
-
-
-def test_room_decays_by_60_db_within_its_reverberation_time():
-    size, source, microphone = np.array(
-        [[6.0, 5.0, 3.0], [1.5, 1.2, 1.6], [3.0, 2.6, 0.8]]
+    out = tmp_path / "out"
+    assert "nowhere: is no folder of voices" in refuse("nowhere", out)
+    (tmp_path / "empty" / "v").mkdir(parents=True)
+    assert "empty: no sub-folder has audio" in refuse(tmp_path / "empty", out)
+    assert "nowhere: is no folder of noise" in refuse(voices, out, "--noise", "nowhere")
+    assert "no recording can be made" in refuse(
+        voices, out, "--min-speakers", 40, "--max-speakers", 40
     )
-    generator = np.random.default_rng(0)
-    for reverberation in (0.3, 0.6):
-        response = room_response(size, source, microphone, reverberation, generator)
-        # Schroeder's backward integration; T20 is three times -5 to -25 dB.
-        decay = 10 * np.log10(np.cumsum(response[::-1] ** 2)[::-1])
-        assert decay[0] == pytest.approx(0, abs=1e-9)
-        t20 = (np.argmax(decay < -25) - np.argmax(decay < -5)) / RATE
-        assert 3 * t20 == pytest.approx(reverberation, rel=0.25)
-        assert response.argmax() == 0
+    assert not out.exists()
+    out.mkdir()
+    (out / "mine").touch()
+    assert "out: holds mine; choose another folder" in refuse(voices, out)

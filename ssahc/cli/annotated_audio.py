@@ -1,0 +1,119 @@
+"""Folders of audio of which it is known who speaks: wav.scp, ref.rttm, all.uem."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssahc.cli.audio_inputs import tell_resampling
+from ssahc.cli.runner import meter
+from ssahc.core.errors import DataError, FormatError
+from ssahc.core.types import Fault, FloatArray, Turn
+from ssahc.frontend.extraction import Audio, inspect_recording, read_samples
+from ssahc.io.audio_list import list_audio
+from ssahc.io.rttm import Uem, read_rttm, read_uem
+
+if TYPE_CHECKING:
+    from ssahc.learning.segmentation.annotated import AnnotatedAudio
+
+_REFERENCE, _UEM, _LIST = "ref.rttm", "all.uem", "wav.scp"
+_LARGEST = 32767
+
+
+class _Planned(NamedTuple):
+    """A recording to read, and the spans of its UEM."""
+
+    audio: Audio
+    turns: Sequence[Turn]
+    spans: FloatArray | None
+
+
+def annotated_files(folders: Iterable[Path]) -> list[Path]:
+    """Return the files that `read_annotated` reads."""
+    files = []
+    for folder in folders:
+        files += [folder / name for name in (_LIST, _REFERENCE, _UEM)]
+        recordings = list_audio(folder, lambda recording, error: None)
+        files += [recording.path for recording in recordings]
+    return files
+
+
+def read_annotated(
+    folders: Sequence[Path], rate: int
+) -> tuple[list["AnnotatedAudio"], list[Fault]]:
+    """Read recordings at a rate in Hz into memory, and who speaks in them.
+
+    A folder holds audio (see `list_audio`) and ref.rttm. If it has an all.uem, only its
+    spans are annotated; a recording without turns that is listed there is one in which
+    nobody speaks. What is wrong with one recording becomes its fault.
+    """
+    faults: list[Fault] = []
+    planned: list[_Planned] = []
+    for folder in folders:
+        planned += _plan(folder, faults)
+    tell_resampling([audio for audio, _, _ in planned], rate)
+    # Here, since torch takes seconds to load.
+    from ssahc.learning.segmentation.annotated import AnnotatedAudio
+
+    found = []
+    total = sum((audio.seconds or 0) / 3600 for audio, _, _ in planned)
+    with meter(total, "reading", in_hours=True) as advance:
+        for audio, turns, spans in planned:
+            try:
+                samples = _read(audio, rate)
+            except FormatError as error:
+                faults.append(Fault(audio.id, str(error)))
+                continue
+            whole = np.array([[0, len(samples) / rate]])
+            spans = whole if spans is None else np.minimum(spans, whole[0, 1])
+            spans = spans[spans[:, 0] < spans[:, 1]]
+            found.append(AnnotatedAudio(audio.id, samples, turns, spans))
+            advance(len(samples) / rate / 3600)
+    return found, faults
+
+
+def _plan(folder: Path, faults: list[Fault]) -> list[_Planned]:
+    """Return the recordings of a folder, their turns, and the spans of its UEM."""
+    reference = folder / _REFERENCE
+    turns = read_rttm(reference).turns
+    uem = read_uem(folder / _UEM) if (folder / _UEM).exists() else None
+
+    def add_fault(recording: str, error: FormatError) -> None:
+        faults.append(Fault(recording, str(error)))
+
+    planned: list[_Planned] = []
+    for recording in list_audio(folder, add_fault):
+        try:
+            spans = _spans_of(recording.id, uem)
+            if recording.id not in turns and spans is None:
+                raise FormatError(
+                    "has no turn of this recording; add them, list it in all.uem if "
+                    "nobody speaks, or leave it out",
+                    path=reference,
+                    key=recording.id,
+                )
+            audio = inspect_recording(recording)
+            planned.append(_Planned(audio, turns.get(recording.id, ()), spans))
+        except FormatError as error:
+            add_fault(recording.id, error)
+    if not planned and not faults:
+        raise DataError(f"{folder}: holds no recording")
+    return planned
+
+
+def _spans_of(recording: str, uem: Uem | None) -> FloatArray | None:
+    """Return the spans (N, 2) of a recording, on all channels; None without a UEM."""
+    channels: Mapping[str, list[tuple[float, float]]] = (uem or {}).get(recording, {})
+    spans = sorted(span for found in channels.values() for span in found)
+    return np.array(spans) if spans else None
+
+
+def _read(audio: Audio, rate: int) -> NDArray[np.int16]:
+    # Block by block, so that floats take no memory.
+    blocks = [
+        np.clip(np.rint(block), -_LARGEST, _LARGEST).astype(np.int16)
+        for block in read_samples(audio, rate)
+    ]
+    return np.concatenate(blocks)

@@ -1,0 +1,229 @@
+"""``ssahc train-segmentation``."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ssahc.cli.annotated_audio import annotated_files, read_annotated
+from ssahc.cli.parsing import (
+    PATH,
+    GroupedOption,
+    Verb,
+    config_option,
+    options_of,
+    resolve,
+)
+from ssahc.cli.resume import check_same_run, is_interrupted
+from ssahc.cli.runner import meter, print_errors
+from ssahc.cli.training import CHECKPOINT, is_finished, open_training, write_epochs
+from ssahc.core.errors import DataError, UsageError
+from ssahc.core.options import Options, flatten
+from ssahc.core.validation import flag
+from ssahc.frontend.segmentation import NETWORK, find_network
+from ssahc.frontend.segmentation.network_options import NetworkOptions
+from ssahc.io.checkpoint import write_checkpoint
+from ssahc.learning.segmentation.options import SegmentationTrainingOptions
+from ssahc.runtime.device import Device, has_gpu, memory_errors
+
+if TYPE_CHECKING:
+    from ssahc.frontend.segmentation.loading import TrainedNet
+    from ssahc.learning.checkpoint import Checkpoint
+    from ssahc.learning.segmentation.annotated import AnnotatedAudio
+    from ssahc.learning.segmentation.training import SegmentationEpoch
+
+# What depends on time is not in the table.
+_COLUMNS = ("epoch", "loss", "der", "missed", "false", "confused", "threshold")
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class SegmentationConfig(Options, group="Input and output"):
+    """All options of ``ssahc train-segmentation``.
+
+    Parameters
+    ----------
+    train : tuple of Path
+        Folder of recordings to train on: audio with or without a wav.scp, ref.rttm, and
+        perhaps all.uem. Can be repeated.
+    dev : tuple of Path
+        Folder of other recordings, by which the best epoch and the threshold are
+        chosen. Can be repeated.
+    init : str, optional
+        Network to start from, whose shape is kept: a name such as segmentation-3.0, or
+        what train-segmentation wrote.
+    network : NetworkOptions
+    training : SegmentationTrainingOptions
+    device : {"auto", "cpu", "cuda"}
+        Where the network is trained; auto uses a GPU if there is one.
+    """
+
+    train: tuple[Path, ...] = ()
+    dev: tuple[Path, ...] = ()
+    init: str | None = None
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    training: SegmentationTrainingOptions = field(
+        default_factory=SegmentationTrainingOptions
+    )
+    device: Device = field(default="auto", metadata={"group": "Execution"})
+
+
+@click.command("train-segmentation", cls=Verb)
+@click.argument("out_dir", type=PATH)
+@options_of(SegmentationConfig)
+@click.option(
+    "--resume",
+    cls=GroupedOption,
+    group="Execution",
+    is_flag=True,
+    help="Continue after the last epoch of an interrupted run with the same options; a "
+    "finished run is left as it is.",
+)
+@config_option
+def command(out_dir: Path, resume: bool, config: Path | None, **given: Any) -> None:
+    """Train a network that finds who speaks when in a chunk: OUT_DIR/segmentation.npz.
+
+    Folders of --train and --dev hold audio and its speaker turns. OUT_DIR is for ssahc
+    diarize --segmentation; it also gets config.toml, and training.csv with loss and
+    local diarization error rate of every epoch: that of single chunks, no collar,
+    overlap scored.
+
+    Exit status: 0 if all recordings were used; 1 if some are broken (each is named, and
+    the network is trained on the others); 2 on wrong usage or without usable recordings
+    (nothing is written). The state of an interrupted run is kept in OUT_DIR/.unfinished
+    for --resume.
+    """
+    run = resolve(SegmentationConfig, given, config=config)
+    for name in ("train", "dev"):
+        if not getattr(run, name):
+            raise UsageError(f"{flag(name)} is missing; give a folder of recordings")
+    # What is in the way is found out before audio is read.
+    has_gpu(run.device)
+    is_done = not is_interrupted(out_dir, resume=resume) and is_finished(
+        out_dir, _COLUMNS, (NETWORK,), "train-segmentation"
+    )
+    run = _complete(run, given)
+    inputs = _find_inputs(run)
+    if resume and is_done:
+        check_same_run(out_dir, run, inputs)
+        _logger.info("%s: the run is already finished", out_dir)
+        return
+    rate = run.network.sample_rate
+    training, faults = read_annotated(run.train, rate)
+    development, others = read_annotated(run.dev, rate)
+    print_errors([*faults, *others])
+    if not training or not development:
+        raise DataError("no recording can be used; nothing is written")
+    # Here, since torch takes seconds to load.
+    from ssahc.learning.segmentation.training import SegmentationEpoch
+
+    with open_training(
+        out_dir, run, inputs, (NETWORK,), SegmentationEpoch, resume=resume
+    ) as (folder, checkpoint):
+        _train(training, development, run, folder, checkpoint)
+    sys.exit(1 if faults or others else 0)
+
+
+def _complete(run: SegmentationConfig, given: Mapping[str, Any]) -> SegmentationConfig:
+    """Return options with the shape of the network to start from, if there is one."""
+    if run.init is None:
+        return run
+    network = _read_init(run.init).network.options
+    asked, default = flatten(run.network), flatten(NetworkOptions())
+    for name, value in flatten(network).items():
+        is_asked = given.get(name) is not None or asked[name] != default[name]
+        if is_asked and asked[name] != value:
+            raise UsageError(
+                f"--init {run.init} has {flag(name)} {value}; leave out {flag(name)}"
+            )
+    path = Path(run.init)
+    init = str(path.absolute()) if path.exists() else run.init
+    return replace(run, init=init, network=network)
+
+
+def _read_init(init: str) -> "TrainedNet":
+    from ssahc.frontend.segmentation.loading import read_network
+
+    return read_network(find_network(init))
+
+
+def _find_inputs(run: SegmentationConfig) -> list[Path]:
+    """Return the files that the network depends on."""
+    init = [] if run.init is None else [find_network(run.init)]
+    return [*annotated_files([*run.train, *run.dev]), *init]
+
+
+def _train(
+    training: list["AnnotatedAudio"],
+    development: list["AnnotatedAudio"],
+    run: SegmentationConfig,
+    folder: Path,
+    checkpoint: "Checkpoint[SegmentationEpoch] | None",
+) -> None:
+    """Train, and write the network and the table of epochs."""
+    from ssahc.frontend.segmentation.loading import TrainedNet, write_network
+    from ssahc.learning.segmentation.training import new_network, train_segmentation
+
+    options = run.training
+    if run.init is None:
+        network = new_network(run.network, options.seed)
+    else:
+        network = _read_init(run.init).network
+    _logger.info(
+        "%.2f h to train on, %.2f h for development, %d weights",
+        _hours(training),
+        _hours(development),
+        sum(weight.numel() for weight in network.parameters()),
+    )
+    done = 0 if checkpoint is None else checkpoint.epochs[-1].number
+    total = options.epochs * options.epoch_hours
+    with (
+        memory_errors(),
+        meter(
+            total, "training", done=done * options.epoch_hours, in_hours=True
+        ) as advance,
+    ):
+
+        def on_epoch(reached: "Checkpoint[SegmentationEpoch]") -> None:
+            write_checkpoint(folder / CHECKPOINT, reached.arrays, reached.to_json())
+            _log_epoch(reached.epochs)
+
+        trained = train_segmentation(
+            network,
+            training,
+            development,
+            options,
+            device=run.device,
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+            on_step=advance,
+        )
+    _logger.info("the network of epoch %d is kept", trained.best.number)
+    write_network(folder / NETWORK, TrainedNet(trained.network, trained.threshold))
+    write_epochs(folder, trained.epochs, _COLUMNS)
+
+
+def _hours(recordings: list["AnnotatedAudio"]) -> float:
+    """Return how much is annotated."""
+    return sum(float((r.spans[:, 1] - r.spans[:, 0]).sum()) for r in recordings) / 3600
+
+
+def _log_epoch(epochs: "tuple[SegmentationEpoch, ...]") -> None:
+    epoch = epochs[-1]
+    parts = ["before training" if epoch.loss is None else f"loss {epoch.loss:.4f}"]
+    if epoch.der is not None:
+        rates = (epoch.missed, epoch.false, epoch.confused)
+        missed, false, confused = (100 * (rate or 0) for rate in rates)
+        parts.append(
+            f"local DER {100 * epoch.der:.1f} % (missed {missed:.1f}, false alarms "
+            f"{false:.1f}, confused {confused:.1f})"
+        )
+    if epoch.threshold is not None:
+        parts.append(f"threshold {epoch.threshold:g}")
+    parts.append(f"{epoch.minutes:.1f} min")
+    _logger.info("epoch %d: %s", epoch.number, ", ".join(parts))

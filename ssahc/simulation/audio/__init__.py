@@ -1,0 +1,1 @@
+"""Simulated recordings: real voices in turns, over lines or in rooms, and noise."""
