@@ -20,6 +20,7 @@ from ssahc.backend.unsupervised import estimate_mean, fit_unlabelled
 from ssahc.clustering.ahc import AhcOptions
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
+from ssahc.core.constraints import CannotLink
 from ssahc.core.errors import DataError, FormatError, SsahcError, UsageError
 from ssahc.core.types import (
     EmbeddingNet,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Affinity",
     "AhcOptions",
+    "CannotLink",
     "DataError",
     "Diarization",
     "DiarizeKeywords",

@@ -21,6 +21,7 @@ from ssahc.frontend.extraction import (
 )
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.segmentation import Segmenter
+from ssahc.frontend.segmentation.different_windows import find_different_windows
 from ssahc.pipeline.arrays import diarize, take_options
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.keywords import DiarizeKeywords
@@ -40,6 +41,7 @@ def diarize_audio(
     channel: int | None = None,
     extraction: ExtractionOptions = ExtractionOptions(),
     segmentation: Segmenter | Path | str | None = None,
+    cannot_link: bool = True,
     second_speakers: SecondSpeakerOptions = SecondSpeakerOptions(),
     model: Model | None = None,
     overlap: ArrayLike | None = None,
@@ -61,6 +63,8 @@ def diarize_audio(
         From `Segmenter.load`, or what that takes, such as "segmentation-3.0"; its name
         or path also detects speech by default. Turns get second speakers where chunks
         of the audio overlap, and there are no fewer speakers than it hears.
+    cannot_link : bool
+        Take windows of different local speakers of a chunk for different speakers.
     second_speakers : SecondSpeakerOptions
         How long second speakers speak and pause at least.
     model : Model, optional
@@ -89,11 +93,13 @@ def diarize_audio(
     if audio.speech is None:
         extraction = settle_detection(extraction, extractor)
     recording = extract_recording(audio, extractor, extraction)
-    chunks = None
+    chunks = different = None
     if segmenter is not None:
         chunks, local = segment_recording(audio, segmenter, extraction.segmentation)
         speakers = options.speakers.at_least(fewest_speakers(local))
         options = replace(options, speakers=speakers)
+        if cannot_link:
+            different = find_different_windows(chunks, recording.segments)
     found = diarize(
         recording.xvectors,
         recording.segments,
@@ -101,6 +107,7 @@ def diarize_audio(
         recording_id=recording.id,
         utterances=recording.utterances,
         overlap=overlap,
+        cannot_link=different,
         options=options,
         progress=progress,
     )

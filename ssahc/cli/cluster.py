@@ -24,7 +24,7 @@ from ssahc.io.config import write_config
 from ssahc.io.files import strip_rspecifier
 from ssahc.io.folders import staged_output
 from ssahc.io.text import Segment, read_segments, read_spk2utt, times_of
-from ssahc.pipeline.diarize import warn_of_excess
+from ssahc.pipeline.log import warn_of_excess
 from ssahc.pipeline.options import SpeakerOptions
 
 _logger = logging.getLogger("ssahc")

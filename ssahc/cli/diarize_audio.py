@@ -12,13 +12,17 @@ from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import Inputs, open_inputs, open_source
 from ssahc.cli.overlap import Chunks, plan_segmentation
 from ssahc.cli.resume import is_interrupted
+from ssahc.core.constraints import CannotLink
 from ssahc.core.errors import UsageError
 from ssahc.core.model import input_dims
 from ssahc.core.options import flatten
 from ssahc.core.types import Fault
 from ssahc.frontend.extraction import detect_as_segmented
 from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.segmentation.different_windows import find_different_windows
 from ssahc.io.folders import refuse_links
+from ssahc.io.text import times_of
+from ssahc.io.xvectors import XvectorDir
 from ssahc.runtime.executor import RunningOptions
 from ssahc.scoring.regions import Spans
 
@@ -78,7 +82,8 @@ def prepare_audio(
         reuse=True,
     )
     run = replace(run, source=replace(run.source, xvector_dir=folder))
-    names = open_source(run.source).utterances.keys()
+    source = open_source(run.source)
+    names = source.utterances.keys()
     if not flatten(run.files):
         # Of those that failed nothing is learned. If more succeed when a run is
         # resumed, its model may be another one, and the resumption is refused.
@@ -87,8 +92,22 @@ def prepare_audio(
         inputs = open_inputs(run.files, run.tables, run.method.speakers)
     chunks = segment(running, names)
     fewest = {name: found.fewest for name, found in chunks.items()}
-    speakers = replace(inputs.speakers_of, fewest=fewest)
-    return PreparedRun(run, replace(inputs, speakers_of=speakers), chunks, failed)
+    inputs = replace(inputs, speakers_of=replace(inputs.speakers_of, fewest=fewest))
+    if run.overlap.cannot_link:
+        inputs = replace(inputs, cannot_link=_find_different(chunks, source))
+    return PreparedRun(run, inputs, chunks, failed)
+
+
+def _find_different(
+    chunks: Mapping[str, Chunks], source: XvectorDir
+) -> dict[str, CannotLink]:
+    """Return the windows of recordings that are of different speakers."""
+    return {
+        name: find_different_windows(
+            found.segmentation, times_of(source.segments, source.utterances[name])
+        )
+        for name, found in chunks.items()
+    }
 
 
 def _check_dims(inputs: Inputs, extractor: Extractor) -> None:

@@ -18,7 +18,7 @@ from ssahc.pipeline.overlap import SecondSpeakerOptions
 _SECOND = {option.name for option in list_options(SecondSpeakerOptions)}
 # Options that conflict with those of a config file, and displace them.
 OVERLAP_CONFLICTS = {
-    "overlap": {"segmentation", "exclusive"} | _SECOND,
+    "overlap": {"segmentation", "exclusive", "cannot_link"} | _SECOND,
     "segmentation": {"overlap"},
     "exclusive": {"overlap"} | _SECOND,
 }
@@ -38,6 +38,9 @@ class OverlapOptions(Options, group="Audio"):
         one speaker; others are added where speech overlaps.
     exclusive : bool
         With --segmentation, one speaker at a time.
+    cannot_link : bool
+        With --segmentation, resegmentation vb avoids to join windows of different local
+        speakers of a chunk, and networks are trained with them as negatives.
     second : SecondSpeakerOptions
     overlap : Path, optional
         Regions where two speak at the same time, from any detector, for windows to get
@@ -47,6 +50,7 @@ class OverlapOptions(Options, group="Audio"):
 
     segmentation: str | None = None
     exclusive: bool = False
+    cannot_link: bool = True
     second: SecondSpeakerOptions = field(default_factory=SecondSpeakerOptions)
     overlap: Path | None = field(default=None, metadata={"group": "Input and output"})
 
@@ -57,6 +61,8 @@ class OverlapOptions(Options, group="Audio"):
             raise UsageError(
                 f"--overlap says where second speakers are added; leave out {wrong}"
             )
+        if not self.cannot_link and self.segmentation is None:
+            raise UsageError("--no-cannot-link is for --segmentation; leave it out")
         if self.exclusive and self.segmentation is None:
             raise UsageError(
                 "--exclusive needs --segmentation; windows have one speaker anyway"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ssahc.backend.plda import fitting_length
 from ssahc.cli.runner import track
+from ssahc.core.constraints import CannotLink
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.options import Options, flatten, list_options
 from ssahc.core.types import Model, Plda, Recording
@@ -273,13 +274,21 @@ class Inputs:
     speakers_of: SpeakersOf
     # Whether the model, which was not given, was learned from the recordings.
     is_learned: bool = False
+    # Windows of recordings that are of different speakers.
+    cannot_link: Mapping[str, CannotLink] = field(default_factory=dict)
 
     def diarize(self, recording: Recording, options: DiarizeOptions) -> Diarization:
         """Diarize a recording, with its number of speakers from the tables."""
         self.check_dim(recording)
         options = replace(options, speakers=self.speakers_of(recording.id))
         scores = self.scores_of(recording, options.system)
-        return diarize_recording(recording, self.model, options, plda_scores=scores)
+        return diarize_recording(
+            recording,
+            self.model,
+            options,
+            plda_scores=scores,
+            cannot_link=self.cannot_link.get(recording.id),
+        )
 
     def check_dim(self, recording: Recording) -> None:
         """Raise a DataError if a learned model is not one for a recording."""
@@ -298,7 +307,7 @@ class Inputs:
             replace(options, speakers=self.speakers_of(recording.id))
             for recording in recordings
         ]
-        return diarize_batch(recordings, self.model, each)
+        return diarize_batch(recordings, self.model, each, self.cannot_link)
 
     def scores_of(self, recording: Recording, system: System | None) -> Array | None:
         """Read the PLDA scores of a recording; None if the system does not use them."""

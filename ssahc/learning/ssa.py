@@ -18,10 +18,12 @@ from ssahc.clustering.ahc import link
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.silhouette import mean_silhouette
 from ssahc.clustering.stopping import Stop
+from ssahc.core.constraints import CannotLink
 from ssahc.core.types import IntArray, Progress, no_progress
 from ssahc.learning.initialization import start_network
 from ssahc.learning.losses.options import fewest_classes
 from ssahc.learning.losses.ssa import ExpectedTriplets, Loss, SampledTriplets
+from ssahc.learning.losses.sure_negatives import SureNegatives
 from ssahc.learning.mining import draw_ssa_triplets
 from ssahc.learning.optimizer import Learner, Training, TrainingJob, train_networks
 from ssahc.learning.options import LearningOptions, Period, Stopped
@@ -39,13 +41,15 @@ class LearningTask:
 
     Its id, with the seed, decides on what is sampled. The network learns from the
     labels that `cluster` gives. If the number of speakers N* is known, no clustering
-    leaves fewer clusters, and periods end there.
+    leaves fewer clusters, and periods end there. Windows that are known to be different
+    speakers are negatives of each other in the loss ssa with expected triplets.
     """
 
     recording_id: str
     xvectors: PreparedXvectors
     cluster: ClusterFunction
     num_speakers: int | None = None
+    cannot_link: CannotLink | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +157,23 @@ class _Recording:
         """Return the training of a period."""
         options = self.options
         gamma = options.gamma + (period - 1) * options.gamma_step
-        loss = _make_loss(self.clusters, self.dim, gamma, options, self.generator)
+        loss = self._make_sure_loss(gamma)
+        if loss is None:
+            loss = _make_loss(self.clusters, self.dim, gamma, options, self.generator)
         return TrainingJob(
             self.learner, loss, options.lr, options.eta, options.max_steps
         )
+
+    def _make_sure_loss(self, gamma: float) -> Loss | None:
+        """Return the loss of windows that are known to be different, if it applies."""
+        options, known = self.options, self.task.cannot_link
+        is_expected = options.loss == "ssa" and options.triplets == "expected"
+        if known is None or not is_expected:
+            return None
+        loss = SureNegatives(self.clusters, known, gamma, options.triplet_form)
+        if not loss.has_pairs():
+            return replace(loss, cannot_link=CannotLink(known.pairs[:0]))
+        return loss
 
     def end_period(self, period: int, training: Training) -> None:
         """Take over what was learned, and cluster it for the next period."""

@@ -10,6 +10,7 @@ from typing import Unpack
 
 from numpy.typing import ArrayLike
 
+from ssahc.core.constraints import CannotLink
 from ssahc.core.errors import UsageError
 from ssahc.core.types import (
     NO_MODEL,
@@ -39,6 +40,7 @@ def diarize(
     recording_id: str = "recording",
     utterances: Sequence[str] | None = None,
     overlap: ArrayLike | None = None,
+    cannot_link: CannotLink | None = None,
     progress: Progress = no_progress,
     preset: str | None = None,
     **values: Unpack[DiarizeKeywords],
@@ -69,6 +71,9 @@ def diarize(
     overlap : (M, 2) array, optional
         Start and end of every region where two speak at once, in seconds, such as those
         of `read_overlap`; turns get second speakers there.
+    cannot_link : CannotLink, optional
+        Windows that are different speakers; resegmentation vb avoids to join them, and
+        networks are trained with them as negatives of each other.
     progress : callable, optional
         Called with the step ("scoring", "learning", "clustering", "resegmenting"), how
         much of it is done, and how much there is.
@@ -109,6 +114,7 @@ def diarize(
         NO_MODEL if model is None else model,
         options,
         plda_scores=scores,
+        cannot_link=cannot_link,
         progress=progress,
     )
     if regions is None:

@@ -26,6 +26,7 @@ from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.spectral import spectral_cluster
 from ssahc.clustering.stopping import Stop
 from ssahc.clustering.xmeans import xmeans_cluster
+from ssahc.core.constraints import CannotLink
 from ssahc.core.errors import DataError, UsageError, counted
 from ssahc.core.types import (
     BriefRepr,
@@ -60,6 +61,8 @@ class Windows(BriefRepr):
         (`ssahc.backend.plda.speaker_space`).
     psi : (D,) array, optional
         Only for vb: their variance between speakers along each dimension.
+    cannot_link : CannotLink, optional
+        Only for vb: windows that are different speakers.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class Windows(BriefRepr):
     segments: FloatArray
     latent: FloatArray | None = None
     psi: FloatArray | None = None
+    cannot_link: CannotLink | None = None
 
     def __post_init__(self) -> None:
         for name in ("segments", "latent"):
@@ -80,6 +84,8 @@ class Windows(BriefRepr):
                     f"affinities of {counted(len(self.affinity), 'window')}, "
                     f"but {name} of {len(rows)}; take both from one recording"
                 )
+        if self.cannot_link is not None:
+            self.cannot_link.check(len(self))
 
     def __len__(self) -> int:
         return len(self.affinity)
@@ -148,12 +154,14 @@ def prepare_windows(
     segments: FloatArray,
     affinity: Affinity,
     method: ClusteringName,
+    cannot_link: CannotLink | None = None,
 ) -> Windows:
     """Do as `make_windows`, with x-vectors that are prepared already."""
     _check_method(method)
     if method != "vb":
-        return Windows(affinity, segments)
-    return Windows(affinity, segments, xvectors.latent, xvectors.psi)
+        return Windows(affinity, segments, cannot_link=cannot_link)
+    latent, psi = xvectors.latent, xvectors.psi
+    return Windows(affinity, segments, latent, psi, cannot_link)
 
 
 def cluster_windows(
@@ -325,5 +333,7 @@ def _resegment(
     if options.resegmentation == "vbx":
         found = start_vbx(*recording, windows.affinity, history, options)
     else:
-        found = resegment(*recording, history, stop, options)
+        found = resegment(
+            *recording, history, stop, options, cannot_link=windows.cannot_link
+        )
     return Clustering(found.cut(stop), history, found)

@@ -1,10 +1,11 @@
 """One recording from x-vectors to speaker turns: the module that joins all stages."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ssahc.backend.unsupervised import fit_unlabelled
 from ssahc.clustering.ahc import has_factored_linkage, is_steered
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
+from ssahc.core.constraints import CannotLink
 from ssahc.core.errors import DataError, counted
 from ssahc.core.model import check_model
 from ssahc.core.types import (
@@ -32,6 +34,7 @@ from ssahc.learning.options import LearningOptions
 from ssahc.learning.ssa import Learned, LearningTask, learn_batch
 from ssahc.pipeline.clustering import cluster_windows, prepare_windows, run_clustering
 from ssahc.pipeline.diarization import Diarization
+from ssahc.pipeline.log import log_evidence, log_learning, warn_of_excess
 from ssahc.pipeline.memory_model import working_set
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, lacks_model, settle
 from ssahc.resegmentation.options import ResegmentationOptions
@@ -49,6 +52,7 @@ def diarize_recording(
     options: DiarizeOptions = DiarizeOptions(),
     *,
     plda_scores: Float32Array | FloatArray | None = None,
+    cannot_link: CannotLink | None = None,
     progress: Progress = no_progress,
 ) -> Diarization:
     """Say who speaks when in one recording.
@@ -62,6 +66,9 @@ def diarize_recording(
     options : DiarizeOptions
     plda_scores : (N, N) array, optional
         Scores that replace those of the model's PLDA.
+    cannot_link : CannotLink, optional
+        Windows that are different speakers: the VB-HMM avoids to join them, and they
+        are negatives of each other when a network is trained by the loss ssa.
     progress : callable, optional
         Called with the step ("scoring", "learning", "clustering", "resegmenting"), how
         much of it is done, and how much there is.
@@ -78,7 +85,8 @@ def diarize_recording(
         If options contradict each other or the system lacks an input.
     """
     warn_of_excess(recording.id, len(recording), options.speakers.stop())
-    return _Stages(recording, model, plda_scores, progress).diarize(options)
+    stages = _Stages(recording, model, plda_scores, progress, cannot_link)
+    return stages.diarize(options)
 
 
 def complete_model(
@@ -112,15 +120,24 @@ def complete_model(
 
 
 def diarize_batch(
-    recordings: Sequence[Recording], model: Model, options: Sequence[DiarizeOptions]
+    recordings: Sequence[Recording],
+    model: Model,
+    options: Sequence[DiarizeOptions],
+    cannot_link: Mapping[str, CannotLink] = MappingProxyType({}),
 ) -> list[Diarization]:
     """Say who speaks when in several recordings, their networks trained in batches.
 
     The answers are those of `diarize_recording`, but for the last bits of affinities; a
-    GPU is faster this way. Options may differ in the number of speakers. An error in
+    GPU is faster this way. `cannot_link` maps ids of recordings to their windows that
+    are different speakers. Options may differ in the number of speakers. An error in
     one recording ends all.
     """
-    all_stages = [_Stages(recording, model, None) for recording in recordings]
+    # All of a batch have the same loss, if any of them has such windows.
+    none = CannotLink(np.zeros((0, 2), np.int64)) if cannot_link else None
+    all_stages = [
+        _Stages(recording, model, None, cannot_link=cannot_link.get(recording.id, none))
+        for recording in recordings
+    ]
     for one, its_options in zip(all_stages, options, strict=True):
         warn_of_excess(
             one.recording.id, len(one.recording), its_options.speakers.stop()
@@ -163,9 +180,13 @@ class _Stages:
         model: Model,
         plda_scores: Float32Array | FloatArray | None,
         progress: Progress = no_progress,
+        cannot_link: CannotLink | None = None,
     ) -> None:
         check_model(model)
         self.recording, self.progress = recording, progress
+        if cannot_link is not None:
+            cannot_link.check(len(recording))
+        self.cannot_link = cannot_link
         self.given_model = model
         self.given_scores: ScoreMatrix | None = None
         if plda_scores is not None:
@@ -250,7 +271,9 @@ class _Stages:
                 "clustered without the matrix of all pairs"
             )
         clustering = run_clustering(
-            prepare_windows(self.xvectors, recording.segments, affinity, method),
+            prepare_windows(
+                self.xvectors, recording.segments, affinity, method, self.cannot_link
+            ),
             options.stop(),
             method,
             seed=options.learning.seed,
@@ -261,7 +284,7 @@ class _Stages:
         )
         found = clustering.resegmentation
         if isinstance(found, Resegmentation):
-            _log_evidence(recording.id, found)
+            log_evidence(recording.id, found)
         elif found is not None:
             _logger.debug(
                 f"recording {recording.id!r}, VBx starts from "
@@ -285,6 +308,7 @@ def make_learning_task(
     xvectors: PreparedXvectors,
     options: LearningOptions,
     num_speakers: int | None = None,
+    cannot_link: CannotLink | None = None,
 ) -> LearningTask:
     """Return what the network of a recording is trained on."""
 
@@ -292,7 +316,9 @@ def make_learning_task(
         affinity: Affinity, stop: Stop, history: MergeHistory | None
     ) -> IntArray:
         method = options.clustering
-        windows = prepare_windows(xvectors, recording.segments, affinity, method)
+        windows = prepare_windows(
+            xvectors, recording.segments, affinity, method, cannot_link
+        )
         return cluster_windows(
             windows,
             stop,
@@ -302,7 +328,7 @@ def make_learning_task(
             cost=options.cost(),
         )
 
-    return LearningTask(recording.id, xvectors, cluster, num_speakers)
+    return LearningTask(recording.id, xvectors, cluster, num_speakers, cannot_link)
 
 
 def _without_steered_resegmentation(
@@ -338,6 +364,7 @@ def _learn(
             stages.xvectors,
             options.learning,
             options.speakers.num_speakers,
+            stages.cannot_link,
         )
         for stages, options in members
     ]
@@ -350,29 +377,7 @@ def _learn(
     )
     for (stages, options), learned in zip(members, found, strict=True):
         stages.learned[_learning_key(options)] = learned
-        _log_learning(stages.recording.id, learned)
-
-
-def _log_learning(recording_id: str, learned: Learned) -> None:
-    for number, period in enumerate(learned.periods, start=1):
-        losses = " ".join(f"{loss:.3f}" for loss in period.losses) or "none"
-        outcome = "learned" if period.learned else "the affinities stay as they were"
-        _logger.debug(
-            f"recording {recording_id!r}, period {number}: {period.num_clusters} "
-            f"clusters, losses {losses}, {outcome}: {period.stopped.replace('_', ' ')}"
-        )
-
-
-def _log_evidence(recording_id: str, found: Resegmentation) -> None:
-    lowest = found.path[-1].evidence
-    evidence = ", ".join(
-        f"{candidate.num_speakers}: {candidate.evidence - lowest:.0f}"
-        for candidate in reversed(found.path)
-    )
-    _logger.debug(
-        f"recording {recording_id!r}, resegmentation: noise {found.noise:.2f}, "
-        f"evidence {evidence}"
-    )
+        log_learning(stages.recording.id, learned)
 
 
 def _score_matrix(scores: Float32Array | FloatArray, count: int) -> ScoreMatrix:
@@ -383,14 +388,3 @@ def _score_matrix(scores: Float32Array | FloatArray, count: int) -> ScoreMatrix:
             "x-vectors again"
         )
     return ScoreMatrix(scores)
-
-
-def warn_of_excess(recording_id: str, num_windows: int, stop: Stop) -> None:
-    """Log a warning if more speakers are wanted than there are windows."""
-    wanted = stop.num_speakers or stop.min_speakers
-    if wanted > num_windows:
-        _logger.warning(
-            f"recording {recording_id!r}: {counted(wanted, 'speaker')} wanted, but "
-            f"only {counted(num_windows, 'window')} found: "
-            "each becomes a speaker of its own"
-        )

@@ -10,10 +10,13 @@ from functools import cached_property
 
 import numpy as np
 
-from ssahc.core.types import BriefRepr, FloatArray
+from ssahc.core.types import BriefRepr, FloatArray, IntArray
 
 # Upper bound on the probability of staying: a speaker may change between any windows.
 _MOST_CERTAIN = 1 - 1e-6
+# Nats by which it is less likely that two windows are one speaker's if they are of
+# different ones in a chunk of audio (docs/results/audio.md).
+_CONFLICT = 1.0
 # Lower bound on weights, for windows of no length.
 _LEAST_WEIGHT = 1e-3
 
@@ -26,7 +29,8 @@ class Observations(BriefRepr):
     covariance I and between-speaker variances `psi` (D,). `weights` (N,) are the
     effective numbers of independent observations, in place of the constant F_A of VBx.
     `stay`, one less, are the probabilities that the speaker stays until the next
-    window. `fb` is F_B of VBx, the weight of the prior of the speakers' means.
+    window. `fb` is F_B of VBx, the weight of the prior of the speakers' means. Rows
+    `different` (M, 2) are pairs of windows of different speakers, each pair once.
     """
 
     latent: FloatArray
@@ -34,11 +38,26 @@ class Observations(BriefRepr):
     weights: FloatArray
     stay: FloatArray
     fb: float = 1.0
+    different: IntArray | None = None
 
     @cached_property
     def weighted(self) -> FloatArray:
         """The x-vectors (N, D), times their weights."""
         return self.latent * self.weights[:, None]
+
+    def conflicts(self, responsibilities: FloatArray) -> FloatArray | None:
+        """Return by how much each window conflicts with each speaker, in nats (N, K).
+
+        That is the expected number of windows of the speaker that it is different from,
+        by responsibilities (N, K); None if nothing is known of windows.
+        """
+        if self.different is None:
+            return None
+        conflicts = np.zeros_like(responsibilities)
+        low, high = self.different.T
+        np.add.at(conflicts, low, _CONFLICT * responsibilities[high])
+        np.add.at(conflicts, high, _CONFLICT * responsibilities[low])
+        return conflicts
 
     def rescaled(self, noise: float) -> "Observations":
         """Return the windows with weights for another variance of the noise."""

@@ -24,6 +24,7 @@ import numpy as np
 from ssahc.clustering.labels import by_appearance
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.clustering.stopping import Stop
+from ssahc.core.constraints import CannotLink
 from ssahc.core.types import BriefRepr, FloatArray, IntArray
 from ssahc.resegmentation.counting import (
     count_steady_speakers,
@@ -125,12 +126,15 @@ def resegment(
     history: MergeHistory,
     stop: Stop,
     options: ResegmentationOptions = ResegmentationOptions(),
+    *,
+    cannot_link: CannotLink | None = None,
 ) -> Resegmentation:
     """Compute candidates and their evidence for all numbers of speakers.
 
     X-vectors (N, D) are in the latent space of a PLDA, with within-speaker covariance I
     and between-speaker variances psi (D,); segments (N, 2) are in seconds; the history
-    has all merges of the AHC. The result is to be cut at this stop, whose known
+    has all merges of the AHC; `cannot_link` has windows that are different speakers,
+    which inference avoids to join. The result is to be cut at this stop, whose known
     number or bounds determine how long the path must be; if it is a threshold, at any
     other threshold with the same bounds.
     """
@@ -142,6 +146,7 @@ def resegment(
         options.fa * observation_weights(in_time),
         stay_probabilities(in_time, options.loop_seconds),
         options.fb,
+        None if cannot_link is None else cannot_link.reordered(order).pairs,
     )
     elapsed = in_time[:, 0] - in_time[0, 0]
     blocks = np.unique(elapsed // _BLOCK_SECONDS, return_inverse=True)[1]

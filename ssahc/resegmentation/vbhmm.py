@@ -3,9 +3,11 @@
 Landini, Profant, Diez & Burget, "Bayesian HMM clustering of x-vector sequences (VBx) in
 speaker diarization", Computer Speech & Language 71 (2022). In the latent space of a
 PLDA, speaker k has a mean y_k ~ N(0, diag(psi)) and emits windows N(y_k, I); each
-speaker is a state of a hidden Markov model. Two things differ from VBx: each window has
-a weight of its own in place of the constant F_A, and the probability of staying depends
-on the time between windows, not on their index.
+speaker is a state of a hidden Markov model. Three things differ from VBx: each window
+has a weight of its own in place of the constant F_A; the probability of staying depends
+on the time between windows, not on their index; and where windows are known to be of
+different speakers, states in which they share one are less likely (in mean-field
+approximation).
 """
 
 from dataclasses import dataclass
@@ -70,14 +72,22 @@ def infer(
             counts, sums, observations.psi, observations.fb
         )
         priors = np.maximum(priors, _LEAST_PRIOR)
+        log_likelihoods = observations.weighted @ means.T  # Eq. 23
+        conflicts = observations.conflicts(responsibilities)
+        if conflicts is not None:
+            log_likelihoods -= conflicts
         responsibilities, log_likelihood, entries = forward_backward(
-            observations.weighted @ means.T,  # Eq. 23
+            log_likelihoods,
             observations.weights,
             penalties,
             observations.stay,
             priors / priors.sum(),
         )
         evidence = log_likelihood + prior_terms  # Eq. 25
+        left = observations.conflicts(responsibilities)
+        if conflicts is not None and left is not None:
+            # Each pair counts once, by what both windows are now.
+            evidence += (responsibilities * (conflicts - 0.5 * left)).sum()
         priors = entries / entries.sum()  # Eq. 24
         if evidence - best < tolerance:
             break
@@ -207,11 +217,15 @@ def merge_gains(
     """Return the gain in evidence from merging each pair of speakers (K, K).
 
     This is the PLDA log-likelihood ratio of all their windows, whose means may drift
-    (`damp`); transitions between speakers are ignored. On and below the diagonal it is
+    (`damp`), less the conflicts between them; transitions between speakers are ignored.
+    On and below the diagonal it is
     minus infinity.
     """
-    counts, sums = damp(*gather(observations, posterior.responsibilities), drift)
-    return gains_of_merging(counts, sums, observations.psi, observations.fb)
+    responsibilities = posterior.responsibilities
+    counts, sums = damp(*gather(observations, responsibilities), drift)
+    gains = gains_of_merging(counts, sums, observations.psi, observations.fb)
+    conflicts = observations.conflicts(responsibilities)
+    return gains if conflicts is None else gains - responsibilities.T @ conflicts
 
 
 @compiled

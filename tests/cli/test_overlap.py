@@ -110,6 +110,7 @@ def test_what_segmentation_needs_is_named(diarize, ssahc_here, tmp_path, monkeyp
     for options, fault in (
         (("--segmentation", "nothing"), "`--segmentation`, but no extractor"),
         (("--exclusive",), "`--exclusive` without `--segmentation`"),
+        (("--no-cannot-link",), "`--no-cannot-link` without `--segmentation`"),
     ):
         done = ssahc_here("diarize", tmp_path, out, *options)
         assert (done.returncode, PAGE[fault].is_said_in(done.stderr)) == (2, True)

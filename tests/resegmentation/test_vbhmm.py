@@ -210,3 +210,41 @@ def test_lasting_noise_equals_scipy(rng):
     assert gain == pytest.approx(max(evidence) - evidence[0])
     best = shifts[int(np.argmax(evidence))]
     assert inflation == pytest.approx(1 + best * (counts**2).sum() / counts.sum())
+
+
+def test_windows_of_different_speakers_are_kept_apart(rng):
+    pairs = np.array([[0, 4], [1, 5], [2, 6], [0, 7], [3, 5]])
+    _, observations = observe(rng, count=8, speakers=1, different=pairs)
+    start = guess(rng, 8, 2)
+    conflicts = np.zeros((8, 2))
+    for low, high in pairs:
+        conflicts[low] += start[high]
+        conflicts[high] += start[low]
+    np.testing.assert_allclose(observations.conflicts(start), conflicts)
+    # A window that is nearer to one speaker is the other's.
+    latent = np.array([[3.0] * 4] * 4 + [[-3.0] * 4] * 3 + [[0.1] * 4])
+    near = replace(
+        observations,
+        latent=latent,
+        weights=np.ones(8),
+        stay=np.full(7, 0.1),
+        different=np.array([[0, 7], [1, 7], [2, 7]]),
+    )
+    labels = [
+        infer(one, np.eye(2)[[0] * 4 + [1] * 3 + [0]], 20).labels
+        for one in (near, replace(near, different=None))
+    ]
+    assert [found[7] == found[0] for found in labels] == [False, True]
+    # Merging two speakers costs the pairs between them.
+    posterior = Posterior(np.eye(2)[[0] * 4 + [1] * 4], np.full(2, 0.5), 0.0)
+    without = merge_gains(replace(observations, different=None), posterior)
+    found = merge_gains(observations, posterior)
+    assert found[0, 1] == pytest.approx(without[0, 1] - len(pairs))
+
+
+def test_evidence_counts_each_pair_once(rng):
+    _, observations = observe(rng, count=6, different=np.array([[0, 5], [1, 3]]))
+    # With one speaker, all pairs are violated.
+    without = infer(replace(observations, different=None), np.ones((6, 1)), 1)
+    found = infer(observations, np.ones((6, 1)), 1)
+    assert found.evidence == pytest.approx(without.evidence - 2)
