@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from itertools import chain
+from math import isnan
 from pathlib import Path
 
 import click
@@ -109,4 +110,4 @@ def _parse_threshold(text: str | None) -> float:
 
 
 def _percentages(rates: Iterable[float]) -> list[str]:
-    return [f"{100 * rate:.1f}" for rate in rates]
+    return ["-" if isnan(rate) else f"{100 * rate:.1f}" for rate in rates]

@@ -134,9 +134,10 @@ def _complete(run: SegmentationConfig, given: Mapping[str, Any]) -> Segmentation
     if run.init is None:
         return run
     network = _read_init(run.init).network.options
+    asked, default = flatten(run.network), flatten(NetworkOptions())
     for name, value in flatten(network).items():
-        asked = given.get(name)
-        if asked not in (None, value):
+        is_asked = given.get(name) is not None or asked[name] != default[name]
+        if is_asked and asked[name] != value:
             raise UsageError(
                 f"--init {run.init} has {flag(name)} {value}; leave out {flag(name)}"
             )

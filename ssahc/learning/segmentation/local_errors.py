@@ -76,8 +76,8 @@ def run_chunks(
     """
     rate, shift = segmenter.sample_rate, segmenter.frame_shift
     frames = Frames(rate, segmenter.chunk, shift, segmenter.receptive_field)
-    # Whole frames, at least a chunk.
-    step = -(-segmenter.chunk // shift) * shift
+    # Whole frames: chunks overlap by less than one.
+    step = segmenter.chunk // shift * shift
     for recording in recordings:
         for start, end in recording.spans.tolist():
             first, last = round(start * rate), round(end * rate)
