@@ -23,8 +23,6 @@ def command(model: str, output: Path) -> None:
     log-probabilities (N, T, C) of the sets of speakers who may be active in a frame.
     """
     network = find_network(model)
-    if network.suffix == ONNX:
-        raise UsageError(f"{network}: is an ONNX file already")
     if output.suffix != ONNX:
         raise UsageError(f"{output}: the name of an ONNX file ends in {ONNX}")
     check_output(output, [network])

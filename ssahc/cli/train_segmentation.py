@@ -31,6 +31,7 @@ from ssahc.learning.segmentation.options import SegmentationTrainingOptions
 from ssahc.runtime.device import Device, has_gpu, memory_errors
 
 if TYPE_CHECKING:
+    from ssahc.frontend.segmentation.encoder import Encoder
     from ssahc.frontend.segmentation.loading import TrainedNet
     from ssahc.learning.checkpoint import Checkpoint
     from ssahc.learning.segmentation.annotated import AnnotatedAudio
@@ -132,7 +133,7 @@ def command(out_dir: Path, resume: bool, config: Path | None, **given: Any) -> N
 def _complete(run: SegmentationConfig, given: Mapping[str, Any]) -> SegmentationConfig:
     """Return options with the shape of the network to start from, if there is one."""
     if run.init is None:
-        return run
+        return replace(run, network=_find_encoder(run.network))
     network = _read_init(run.init).network.options
     asked, default = flatten(run.network), flatten(NetworkOptions())
     for name, value in flatten(network).items():
@@ -146,6 +147,17 @@ def _complete(run: SegmentationConfig, given: Mapping[str, Any]) -> Segmentation
     return replace(run, init=init, network=network)
 
 
+def _find_encoder(network: NetworkOptions) -> NetworkOptions:
+    """Return options with the full path of an encoder that is read."""
+    if network.encoder != "wav2vec":
+        return network
+    if network.wav2vec is None:
+        raise UsageError(
+            "--encoder wav2vec needs --wav2vec, the folder of a network of transformers"
+        )
+    return replace(network, wav2vec=str(Path(network.wav2vec).absolute()))
+
+
 def _read_init(init: str) -> "TrainedNet":
     from ssahc.frontend.segmentation.loading import read_network
 
@@ -154,8 +166,12 @@ def _read_init(init: str) -> "TrainedNet":
 
 def _find_inputs(run: SegmentationConfig) -> list[Path]:
     """Return the files that the network depends on."""
-    init = [] if run.init is None else [find_network(run.init)]
-    return [*annotated_files([*run.train, *run.dev]), *init]
+    others = [] if run.init is None else [find_network(run.init)]
+    if run.network.wav2vec is not None:
+        from ssahc.frontend.segmentation.wav2vec import find_wav2vec
+
+        others += find_wav2vec(Path(run.network.wav2vec))
+    return [*annotated_files([*run.train, *run.dev]), *others]
 
 
 def _train(
@@ -171,7 +187,7 @@ def _train(
 
     options = run.training
     if run.init is None:
-        network = new_network(run.network, options.seed)
+        network = new_network(run.network, options.seed, _read_encoder(run.network))
     else:
         network = _read_init(run.init).network
     _logger.info(
@@ -206,6 +222,14 @@ def _train(
     _logger.info("the network of epoch %d is kept", trained.best.number)
     write_network(folder / NETWORK, TrainedNet(trained.network, trained.threshold))
     write_epochs(folder, trained.epochs, _COLUMNS)
+
+
+def _read_encoder(network: NetworkOptions) -> "Encoder | None":
+    if network.wav2vec is None:
+        return None
+    from ssahc.frontend.segmentation.wav2vec import read_wav2vec
+
+    return read_wav2vec(Path(network.wav2vec))
 
 
 def _hours(recordings: list["AnnotatedAudio"]) -> float:

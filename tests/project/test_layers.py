@@ -18,7 +18,9 @@ TORCH = {
     "frontend.segmentation.loading",
     "frontend.segmentation.logmel",
     "frontend.segmentation.model",
+    "frontend.segmentation.onnx_export",
     "frontend.segmentation.sincnet",
+    "frontend.segmentation.wav2vec",
     "learning.checkpoint",
     "learning.embedding_training",
     "learning.losses.classification",
@@ -33,7 +35,7 @@ TORCH = {
 PACKAGE = Path(ssahc.__file__).parent
 HEAVY = set(
     "numba torch scipy sklearn pyannote pandas matplotlib jinja2 soundfile "
-    "onnxruntime".split()
+    "onnx onnxruntime transformers".split()
 )
 
 

@@ -1,44 +1,62 @@
-"""The recipe of segmentation networks, on voices that are pure tones."""
+"""The recipe of segmentation networks: its steps, without their computations."""
 
-import shutil
+import os
 
-import numpy as np
-import soundfile
-from scripts import ROOT
+import click
+from scripts import ROOT, program
+
+from ssahc.cli import cli
 
 RECIPE = ROOT / "egs" / "segmentation"
-RATE = 8_000
-TINY = "--epochs 1 --epoch-hours 0.005 --lstm-dim 4 --lstm-layers 1 --chunk 2"
+# Takes note of its arguments, and makes what it is to make.
+SSAHC = """\
+echo "$*" >> "$NOTES"
+case $1 in
+  simulate-audio) mkdir "$3" ;;
+  train-segmentation) mkdir -p "$2" ;;
+  score-segmentation) printf '%s\\n' header - rec 'pooled 1 2 3 4' '' '1 recording' ;;
+esac
+"""
 
 
-def test_recipe_goes_from_packages_to_a_table(folder, shell_here, monkeypatch):
-    # As if the packages had been downloaded: each voice of the list is a tone.
+def test_recipe_goes_from_packages_to_a_table(folder, shell, tmp_path):
+    notes = tmp_path / "notes"
+    program(tmp_path / "bin" / "ssahc", SSAHC)
+    environment = (f"PATH={tmp_path}/bin:{os.environ['PATH']}", f"NOTES={notes}")
+    # As if the packages had been downloaded.
     lines = (RECIPE / "voices").read_text().splitlines()
     places = [line.split() for line in lines]
-    assert len({voice for _, voice, *_ in places}) == len(places)
-    time = np.arange(8 * RATE) / RATE
-    for place, (_, _, *homes) in enumerate(places):
-        tone = 0.1 * np.sin(2 * np.pi * (300 + 100 * place) * time)
+    for _, _, *homes in places:
         for home in homes:
-            voice = folder / "work/packages/usr/share" / home
-            voice.mkdir(parents=True)
-            soundfile.write(voice / "a.wav", tone * (time > 1), RATE)
-    monkeypatch.setenv("RECORDINGS", "1")
-    monkeypatch.setenv("OTHERS", "1")
-    monkeypatch.setenv("LENGTHS", "10 11")
-    monkeypatch.setenv("TRAINING", TINY)
-    result = shell_here(RECIPE / "run.sh", folder / "work")
-    assert result.returncode == 0, result.stderr
-    table = (folder / "work" / "table.txt").read_text()
-    assert result.stdout == table
-    for title in ("powerset, test\n", "multilabel, test_varied, best threshold\n"):
-        assert title in table
-    assert table.count("pooled ") == 6
-    assert {path.name for path in (folder / "work/voices/test").iterdir()} == {
-        voice for name, voice, *_ in places if name == "test"
-    }
-    # Nothing is made twice.
-    shutil.rmtree(folder / "work" / "voices")
-    (folder / "work" / "voices").mkdir()
-    again = shell_here(RECIPE / "run.sh", folder / "work")
-    assert (again.returncode, again.stdout) == (0, table)
+            (folder / "work/packages/usr/share" / home).mkdir(parents=True)
+            (folder / "work/packages/usr/share" / home / "a.wav").touch()
+    (folder / "more" / "me").mkdir(parents=True)
+
+    def run():
+        command = [RECIPE / "run.sh", folder / "work", folder / "more"]
+        result = shell("env", *environment, *command, cwd=folder)
+        assert (result.returncode, result.stderr) == (0, "")
+        return result.stdout
+
+    table = run()
+    assert table == (folder / "work" / "table.txt").read_text()
+    assert table.count("pooled 1 2 3 4") == 6
+    # Each voice is in one set, with all its files.
+    voices = {place.name: place for place in folder.glob("work/voices/*/*")}
+    assert set(voices) == {voice for _, voice, *_ in places} | {"me"}
+    for name, voice, *homes in places:
+        assert voices[voice].parent.name == name
+        assert len([*voices[voice].rglob("a.wav")]) == len(homes)
+    # What it runs is as the command line wants it.
+    commands = [line.split() for line in notes.read_text().splitlines()]
+    context = click.Context(cli)
+    for verb, *words in commands:
+        command = cli.get_command(context, verb)
+        assert command is not None
+        command.make_context(verb, words)
+    verbs = [verb for verb, *_ in commands]
+    assert [verbs.count(verb) for verb in dict.fromkeys(verbs)] == [6, 2, 6]
+    # Sets are made once.
+    run()
+    again = notes.read_text().splitlines()[len(commands) :]
+    assert not any(line.startswith("simulate-audio") for line in again)

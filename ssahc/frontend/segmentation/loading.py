@@ -5,8 +5,9 @@ pickle is executed.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,14 @@ from ssahc.core.errors import FormatError, UsageError
 from ssahc.core.options import build, flatten
 from ssahc.core.types import Float32Array
 from ssahc.frontend.extractors.checkpoints import read_checkpoint as read_torch
-from ssahc.frontend.segmentation import Segmenter
+from ssahc.frontend.segmentation import ONNX, Segmenter
 from ssahc.frontend.segmentation.model import SegmentationNet, as_segmenter
 from ssahc.frontend.segmentation.network_options import NetworkOptions
+from ssahc.frontend.segmentation.wav2vec import (
+    Wav2Vec,
+    make_wav2vec,
+    require_transformers,
+)
 from ssahc.io.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
 
 # Of segmentation-3.0.
@@ -61,6 +67,12 @@ def read_network(path: Path) -> TrainedNet:
     """
     if is_checkpoint(path) or path.suffix == ".npz":
         return _read_ours(path)
+    if path.suffix == ONNX:
+        raise FormatError(
+            "is an ONNX file, which can only be run; give the network that it was "
+            "exported from",
+            path=path,
+        )
     checkpoint = read_torch(path, inert=_PYANNOTES)
     network = SegmentationNet(_PYANNOTES_SHAPE)
     try:
@@ -82,11 +94,15 @@ def _rename(name: str) -> str:
 def write_network(path: Path, trained: TrainedNet) -> None:
     """Write a network that `read_network` reads."""
     weights = trained.network.state_dict().items()
+    network = trained.network
     record = {
         "format": _FORMAT,
-        "network": flatten(trained.network.options),
+        # The encoder is in the file.
+        "network": flatten(replace(network.options, wav2vec=None)),
         "threshold": trained.threshold,
     }
+    if isinstance(network.encoder, Wav2Vec):
+        record["wav2vec"] = network.encoder.config
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in weights}
     write_checkpoint(path, arrays, json.dumps(record))
 
@@ -99,22 +115,36 @@ def load_segmenter(path: Path, device: str = "cpu") -> Segmenter:
 
 def _read_ours(path: Path) -> TrainedNet:
     arrays, text = read_checkpoint(path, "copy it again, or train anew")
-    try:
+    with _naming(path):
         record = json.loads(text)
         if record["format"] != _FORMAT:
             raise ValueError("another format")
-        network = SegmentationNet(build(NetworkOptions, record["network"]))
+        options = build(NetworkOptions, record["network"])
         threshold = record["threshold"]
         if not (isinstance(threshold, float) and 0 < threshold < 1):
             raise ValueError("the threshold is no probability")
+    if options.encoder == "wav2vec":
+        require_transformers()
+    with _naming(path):
+        encoder = None
+        if options.encoder == "wav2vec":
+            encoder = make_wav2vec(record["wav2vec"])
+        network = SegmentationNet(options, encoder)
         _load(network, arrays)
+    return TrainedNet(network, threshold)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in which something is wrong."""
+    try:
+        yield
     except _BROKEN as error:
         raise FormatError(
             "is no network of this version of ssahc train-segmentation; copy it again, "
             "or train anew",
             path=path,
         ) from error
-    return TrainedNet(network, threshold)
 
 
 def _load(network: SegmentationNet, arrays: Mapping[str, Float32Array]) -> None:

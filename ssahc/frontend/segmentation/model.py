@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, log_softmax, logsigmoid
 
+from ssahc.core.errors import UsageError
 from ssahc.core.types import Float32Array
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.encoder import Encoder
@@ -30,12 +31,14 @@ class SegmentationNet(nn.Module):
     Parameters
     ----------
     options : NetworkOptions
+    encoder : Encoder, optional
+        Made by the options, unless it is wav2vec, which is read or made elsewhere.
     """
 
-    def __init__(self, options: NetworkOptions) -> None:
+    def __init__(self, options: NetworkOptions, encoder: Encoder | None = None) -> None:
         super().__init__()
         self.options = options
-        self.encoder = _make_encoder(options)
+        self.encoder = encoder or _make_encoder(options)
         width = options.lstm_dim
         self.lstm = nn.LSTM(
             self.encoder.dim,
@@ -75,6 +78,8 @@ class SegmentationNet(nn.Module):
 
 
 def _make_encoder(options: NetworkOptions) -> Encoder:
+    if options.encoder == "wav2vec":
+        raise UsageError("an encoder of wav2vec must be given; see read_wav2vec")
     if options.encoder == "sincnet":
         return SincNet(options.sample_rate)
     return LogMel(options.sample_rate)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ssahc.core.errors import DataError
 from ssahc.core.types import LARGEST
+from ssahc.frontend.segmentation.encoder import Encoder
 from ssahc.frontend.segmentation.model import SegmentationNet, as_segmenter, sets_of
 from ssahc.frontend.segmentation.network_options import NetworkOptions
 from ssahc.frontend.segmentation.powerset import BoolArray, to_powerset
@@ -67,11 +68,13 @@ class TrainedSegmentation:
     best: SegmentationEpoch
 
 
-def new_network(options: NetworkOptions, seed: int) -> SegmentationNet:
-    """Return a network with random weights."""
+def new_network(
+    options: NetworkOptions, seed: int, encoder: Encoder | None = None
+) -> SegmentationNet:
+    """Return a network with random weights, those of a given encoder aside."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SegmentationNet(options)
+        return SegmentationNet(options, encoder)
 
 
 def train_segmentation(
@@ -113,7 +116,7 @@ def train_segmentation(
     place = "cuda" if has_gpu(device) else "cpu"
     run = _Run(network.to(place), training, development, options, place)
     state: TrainingState[SegmentationEpoch] = TrainingState(
-        list(network.parameters()),
+        [weight for weight in network.parameters() if weight.requires_grad],
         [],
         np.random.default_rng(options.seed),
         options.lr,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from ssahc.core.types import FloatArray
 from ssahc.simulation.audio.voices import LEVEL, RATE
@@ -122,6 +121,8 @@ def mix_babble(
 
     `speech` is a piece of each of some voices, at `LEVEL`.
     """
+    from scipy.signal import fftconvolve
+
     track = np.zeros(count)
     for _ in range(_STREAMS):
         piece = speech[int(generator.integers(len(speech)))]

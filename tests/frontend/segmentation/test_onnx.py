@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from fault_table import PAGE
 
 from ssahc.core.errors import FormatError, UsageError
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.loading import (
     TrainedNet,
     load_segmenter,
-    read_network,
     write_network,
 )
 from ssahc.frontend.segmentation.model import SegmentationNet
@@ -115,8 +115,10 @@ def test_metadata_that_do_not_fit_are_named(exported, tmp_path, changes, named):
 def test_other_and_damaged_files_are_named(exported, golden, tmp_path, monkeypatch):
     path = tmp_path / "net.onnx"
     shutil.copy(golden / "frontend" / "onnx" / "rectified-mean.onnx", path)
-    with pytest.raises(FormatError, match=r"net\.onnx: .*no segmentation network"):
+    with pytest.raises(FormatError) as caught:
         Segmenter.load(path, device="cpu")
+    row = PAGE["Audio"]["an ONNX file of something else for `--segmentation`"]
+    assert row.is_said_in(f"ssahc: error: {caught.value}")
     path.write_bytes(b"\x08\x08\x12\x05ssahc")
     with pytest.raises(FormatError, match=r"net\.onnx: no usable ONNX model"):
         Segmenter.load(path, device="cpu")
@@ -127,8 +129,6 @@ def test_other_and_damaged_files_are_named(exported, golden, tmp_path, monkeypat
     onnx.save(model, path, **external, size_threshold=0)
     with pytest.raises(FormatError, match=r"net\.onnx: no usable ONNX model"):
         Segmenter.load(path, device="cpu")
-    with pytest.raises(FormatError, match=r"net\.onnx: "):
-        read_network(path)
     monkeypatch.setitem(sys.modules, "onnx", None)
     trained = TrainedNet(SegmentationNet(NetworkOptions(lstm_dim=1)))
     with pytest.raises(UsageError, match=r"pip install 'ssahc\[onnx\]'"):
