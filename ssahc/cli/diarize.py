@@ -81,7 +81,7 @@ from ssahc.core.errors import UsageError, counted
 from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.config import read_config
-from ssahc.io.files import refuse_input
+from ssahc.io.files import refuse_input, strip_rspecifier
 from ssahc.io.folders import UNFINISHED
 from ssahc.io.overlap import read_overlap
 from ssahc.io.text import times_of
@@ -175,7 +175,9 @@ def command(
 
     # Fail on what is in the way before anything is read.
     find_stale()
-    regions = None if run.overlap.overlap is None else read_overlap(run.overlap.overlap)
+    regions = {}
+    if run.overlap.overlap is not None:
+        regions = read_overlap(run.overlap.overlap, run.overlap.posteriors)
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     prepared = PreparedRun(run, inputs, {}, [])
     if has_audio:
@@ -183,7 +185,7 @@ def command(
         prepared = prepare_audio(
             options, [*stored, given], inputs, out_dir, running, resume=resume
         )
-    prepared = replace(prepared, regions=regions or {})
+    prepared = replace(prepared, regions=regions)
     faults, found = _run(out_dir, prepared, running, resume=resume, stale=find_stale)
     seconds = time.monotonic() - start
     where = f"turns are in {out_dir}/rttm"
@@ -207,7 +209,7 @@ def _run(
     folder = open_source(run.source)
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
     if run.overlap.overlap is not None:
-        read.append(run.overlap.overlap)
+        read.append(strip_rspecifier(run.overlap.overlap)[1])
         unknown = prepared.regions.keys() - folder.utterances.keys()
         warn_of(f"{run.overlap.overlap}: not diarized", unknown)
     if inputs.plda_scores is not None:

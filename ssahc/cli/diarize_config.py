@@ -11,16 +11,18 @@ from ssahc.cli.runner import RttmOptions
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options, flatten, list_options
 from ssahc.core.validation import changed_fields, flag
+from ssahc.io.overlap import PosteriorOptions
 from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.pipeline.overlap import SecondSpeakerOptions
 
+_POSTERIORS = {option.name for option in list_options(PosteriorOptions)}
 _SECOND = {option.name for option in list_options(SecondSpeakerOptions)}
 # Options that conflict with those of a config file, and displace them.
 OVERLAP_CONFLICTS = {
     "overlap": {"segmentation", "exclusive", "cannot_link"} | _SECOND,
-    "segmentation": {"overlap"},
-    "exclusive": {"overlap"} | _SECOND,
+    "segmentation": {"overlap"} | _POSTERIORS,
+    "exclusive": {"overlap"} | _POSTERIORS | _SECOND,
 }
 
 _logger = logging.getLogger("ssahc")
@@ -45,7 +47,9 @@ class OverlapOptions(Options, group="Audio"):
     overlap : Path, optional
         Regions where two speak at the same time, from any detector, for windows to get
         a second speaker there: an RTTM (.rttm; turns of "overlap", or those of speakers
-        that overlap), a UEM (.uem), or Kaldi's segments.
+        that overlap), a UEM (.uem), Kaldi's segments, or an archive or scp of vectors
+        (.ark, .scp): the probability of overlap in each frame.
+    posteriors : PosteriorOptions
     """
 
     segmentation: str | None = None
@@ -53,6 +57,7 @@ class OverlapOptions(Options, group="Audio"):
     cannot_link: bool = True
     second: SecondSpeakerOptions = field(default_factory=SecondSpeakerOptions)
     overlap: Path | None = field(default=None, metadata={"group": "Input and output"})
+    posteriors: PosteriorOptions = field(default_factory=PosteriorOptions)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,6 +66,9 @@ class OverlapOptions(Options, group="Audio"):
             raise UsageError(
                 f"--overlap says where second speakers are added; leave out {wrong}"
             )
+        if self.overlap is None:
+            for option in changed_fields(self.posteriors):
+                raise UsageError(f"{option} is for --overlap; leave it out")
         if not self.cannot_link and self.segmentation is None:
             raise UsageError("--no-cannot-link is for --segmentation; leave it out")
         if self.exclusive and self.segmentation is None:

@@ -1,9 +1,17 @@
 """Regions of overlapping speech, as detectors write them."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from ssahc.core.errors import FormatError
+import numpy as np
+
+from ssahc.core.errors import FormatError, UsageError
+from ssahc.core.options import Options
 from ssahc.core.types import Turn
+from ssahc.core.validation import Interval, changed_fields
+from ssahc.io.ark import index_table, read_entries
+from ssahc.io.files import strip_rspecifier
 from ssahc.io.rttm import read_rttm
 from ssahc.io.speech import read_speech, unite_spans
 
@@ -11,20 +19,60 @@ from ssahc.io.speech import read_speech, unite_spans
 _LABEL = "overlap"
 
 
-def read_overlap(path: Path | str) -> dict[str, list[tuple[float, float]]]:
+# Files of posteriors: Kaldi's vectors, by these names or prefixes.
+_TABLES = ("ark", "scp")
+
+
+@dataclass(frozen=True)
+class PosteriorOptions(Options, group="Audio"):
+    """How posteriors of frames become regions of overlap.
+
+    Parameters
+    ----------
+    overlap_threshold : float
+        With --overlap and probabilities of frames, that from which on a frame is
+        overlap.
+    overlap_frame_shift : float
+        Seconds from a frame of them to the next.
+    """
+
+    overlap_threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5
+    overlap_frame_shift: Annotated[float, Interval(gt=0, le=10)] = 0.01
+
+
+def has_posteriors(path: Path) -> bool:
+    """Whether a file of overlap is, by its name, one of posteriors of frames."""
+    prefix, path = strip_rspecifier(path)
+    return prefix in _TABLES or path.suffix.lower()[1:] in _TABLES
+
+
+def read_overlap(
+    path: Path | str, options: PosteriorOptions = PosteriorOptions()
+) -> dict[str, list[tuple[float, float]]]:
     """Read regions of overlap: recording to starts and ends, in seconds and in order.
 
     In an RTTM they are the turns of a speaker named ``overlap``, in upper or lower
     case, as Kaldi's ``steps/overlap`` and pyannote.audio write them. Without such turns
     they are all turns, if they are of one name, else the time in which turns of two or
-    more speakers overlap. UEM and Kaldi's ``segments`` list them.
+    more speakers overlap. UEM and Kaldi's ``segments`` list them. A Kaldi archive
+    (``.ark``) or ``.scp`` has a vector for each recording, the probability of overlap
+    in each frame.
 
     Raises
     ------
     FormatError
         If the file is malformed or holds no region.
+    UsageError
+        If options of posteriors are set, and the file has none.
     """
     path = Path(path)
+    if has_posteriors(path):
+        return _read_posteriors(path, options)
+    for option in changed_fields(options):
+        raise UsageError(
+            f"{option} is for probabilities of frames (.ark, .scp), which {path} does "
+            "not hold; leave it out"
+        )
     if path.suffix.lower() != ".rttm":
         return {
             name: [(region.start, region.end) for region in regions]
@@ -63,4 +111,29 @@ def _find_overlap(recording: str, turns: list[Turn]) -> list[tuple[float, float]
             start = time
         elif (count, step) == (1, -1):
             regions.append((start, time))
+    return regions
+
+
+def _read_posteriors(
+    path: Path, options: PosteriorOptions
+) -> dict[str, list[tuple[float, float]]]:
+    """Return where frames reach the threshold."""
+    entries, fault = index_table(path, "vector")
+    if fault is not None:
+        raise fault
+    regions = {}
+    for name, vector in read_entries(entries.values(), "vector"):
+        if isinstance(vector, FormatError):
+            raise vector
+        # Also if one is NaN.
+        if not ((vector >= 0) & (vector <= 1)).all():
+            raise FormatError(
+                "expected probabilities from 0 to 1, one a frame", path=path, key=name
+            )
+        is_overlap = (vector >= options.overlap_threshold).astype(np.int8)
+        changes = np.flatnonzero(np.diff(is_overlap, prepend=0, append=0))
+        spans = (changes * options.overlap_frame_shift).round(6).reshape(-1, 2)
+        regions[name] = [(start, end) for start, end in spans.tolist()]
+    if not any(regions.values()):
+        raise FormatError("holds no region of overlap", path=path)
     return regions

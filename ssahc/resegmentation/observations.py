@@ -7,10 +7,14 @@ from the times of the windows alone.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ssahc.core.types import BriefRepr, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 # Upper bound on the probability of staying: a speaker may change between any windows.
 _MOST_CERTAIN = 1 - 1e-6
@@ -51,13 +55,21 @@ class Observations(BriefRepr):
         That is the expected number of windows of the speaker that it is different from,
         by responsibilities (N, K); None if nothing is known of windows.
         """
+        if self._different_from is None:
+            return None
+        return np.asarray(_CONFLICT * (self._different_from @ responsibilities))
+
+    @cached_property
+    def _different_from(self) -> "csr_array | None":
+        """The pairs as a sparse symmetric matrix (N, N)."""
         if self.different is None:
             return None
-        conflicts = np.zeros_like(responsibilities)
+        from scipy.sparse import coo_array
+
         low, high = self.different.T
-        np.add.at(conflicts, low, _CONFLICT * responsibilities[high])
-        np.add.at(conflicts, high, _CONFLICT * responsibilities[low])
-        return conflicts
+        rows, columns = np.append(low, high), np.append(high, low)
+        shape = (len(self.latent), len(self.latent))
+        return coo_array((np.ones(len(rows)), (rows, columns)), shape).tocsr()
 
     def rescaled(self, noise: float) -> "Observations":
         """Return the windows with weights for another variance of the noise."""

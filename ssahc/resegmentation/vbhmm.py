@@ -66,6 +66,7 @@ def infer(
     if priors is None:
         priors = np.full(count, 1 / count)
     best = -np.inf
+    conflicts = observations.conflicts(responsibilities)
     for _ in range(iterations):
         counts, sums = gather(observations, responsibilities)
         means, penalties, prior_terms = infer_speakers(  # Eqs. 16, 17
@@ -73,7 +74,6 @@ def infer(
         )
         priors = np.maximum(priors, _LEAST_PRIOR)
         log_likelihoods = observations.weighted @ means.T  # Eq. 23
-        conflicts = observations.conflicts(responsibilities)
         if conflicts is not None:
             log_likelihoods -= conflicts
         responsibilities, log_likelihood, entries = forward_backward(
@@ -88,6 +88,7 @@ def infer(
         if conflicts is not None and left is not None:
             # Each pair counts once, by what both windows are now.
             evidence += (responsibilities * (conflicts - 0.5 * left)).sum()
+        conflicts = left
         priors = entries / entries.sum()  # Eq. 24
         if evidence - best < tolerance:
             break

@@ -13,6 +13,10 @@ ALL = ["a000", "a001", "a002"]
 CASES = {
     "a malformed line of --overlap": (LINE("a001", "x", 1, "overlap"), ()),
     "`--overlap` without overlap": (LINE("a001", 0, 1, "A") + LINE("b", 0, 1, "B"), ()),
+    "options of posteriors without posteriors": (
+        LINE("a001", 0, 1, "overlap"),
+        ("--overlap-threshold", 0.6),
+    ),
     "regions of overlap of other recordings": (LINE("z", 0, 1, "overlap"), ()),
     "`--overlap` beside `--segmentation`": ("", ("--segmentation", "x")),
     "`--overlap` beside `--exclusive`": (

@@ -1,9 +1,11 @@
 """Regions of overlap, as detectors write them."""
 
+import numpy as np
 import pytest
 
-from ssahc.core.errors import FormatError
-from ssahc.io.overlap import read_overlap
+from ssahc.core.errors import FormatError, UsageError
+from ssahc.io.ark import ArchiveWriter
+from ssahc.io.overlap import PosteriorOptions, read_overlap
 
 LINE = "SPEAKER {} 1 {} {} <NA> <NA> {} <NA> <NA>\n".format
 
@@ -46,3 +48,29 @@ def test_other_lists_and_faults(read):
         read(LINE("r", 0, 5, "A") + LINE("r", 5, 5, "B"))
     with pytest.raises(FormatError, match=r"x\.rttm:2: expected a number"):
         read(LINE("r", 0, 5, "overlap") + LINE("r", "x", 5, "overlap"))
+
+
+def test_frames_above_the_threshold_are_overlap(tmp_path, read):
+    vectors = {
+        "r": [0.5, 0.7, 0.1, 0.1, 0.49, 0.9, 1.0],
+        "s": [0.2, 0.3, 0.0],
+    }
+    with ArchiveWriter(tmp_path / "p.ark", tmp_path / "p.scp") as writer:
+        for name, vector in vectors.items():
+            writer.write(name, np.array(vector, np.float32))
+    expected = {"r": [(0.0, 0.02), (0.05, 0.07)], "s": []}
+    for name in ("p.ark", "p.scp", f"scp:{tmp_path}/p.scp"):
+        path = name if ":" in name else tmp_path / name
+        assert read_overlap(path) == expected
+    options = PosteriorOptions(overlap_threshold=0.25, overlap_frame_shift=1.0)
+    assert read_overlap(tmp_path / "p.ark", options) == {
+        "r": [(0.0, 2.0), (4.0, 7.0)],
+        "s": [(1.0, 2.0)],
+    }
+    with pytest.raises(UsageError, match="--overlap-threshold is for probabilities"):
+        read_overlap(tmp_path / "x.rttm", PosteriorOptions(overlap_threshold=0.6))
+    for value in (1.5, np.nan):
+        with ArchiveWriter(tmp_path / "p.ark", tmp_path / "p.scp") as writer:
+            writer.write("bad", np.array([0.9, value], np.float32))
+        with pytest.raises(FormatError, match=r"p\.ark: key 'bad': expected prob"):
+            read_overlap(tmp_path / "p.ark")
