@@ -55,8 +55,8 @@ class SegmentationConfig(Options, group="Input and output"):
         Folder of other recordings, by which the best epoch and the threshold are
         chosen. Can be repeated.
     init : str, optional
-        Network to start from, whose shape is kept: a name such as segmentation-3.0, or
-        what train-segmentation wrote.
+        Network to start from, whose shape is kept, except --chunk: a name such as
+        segmentation-3.0, or what train-segmentation wrote.
     network : NetworkOptions
     training : SegmentationTrainingOptions
     device : {"auto", "cpu", "cuda"}
@@ -137,7 +137,9 @@ def _complete(run: SegmentationConfig, given: Mapping[str, Any]) -> Segmentation
     asked, default = flatten(run.network), flatten(NetworkOptions())
     for name, value in flatten(network).items():
         is_asked = given.get(name) is not None or asked[name] != default[name]
-        if is_asked and asked[name] != value:
+        if is_asked and name == "chunk":
+            network = replace(network, chunk=run.network.chunk)
+        elif is_asked and asked[name] != value:
             raise UsageError(
                 f"--init {run.init} has {flag(name)} {value}; leave out {flag(name)}"
             )
@@ -170,10 +172,9 @@ def _train(
     from ssahc.learning.segmentation.training import new_network, train_segmentation
 
     options = run.training
-    if run.init is None:
-        network = new_network(run.network, options.seed)
-    else:
-        network = _read_init(run.init).network
+    network = new_network(run.network, options.seed)
+    if run.init is not None:
+        network.load_state_dict(_read_init(run.init).network.state_dict())
     _logger.info(
         "%.2f h to train on, %.2f h for development, %d weights",
         _hours(training),

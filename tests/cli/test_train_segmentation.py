@@ -117,7 +117,7 @@ def test_a_multilabel_network_has_a_threshold_and_is_adapted(
             assert f"threshold {float(best['threshold']):g}" in result.stdout
     assert ders[None] == ders["best"] == ders[best["threshold"]]
     assert float(ders["best"]) <= float(ders[0.95])
-    shape = ("--head", "multilabel", "--lstm-dim", 4)
+    shape = ("--head", "multilabel", "--lstm-dim", 4, "--chunk", 1)
     status, said = train(tmp_path / "second", "--init", out, *shape)
     assert status == 0
     assert f"epoch 0: before training, local DER {ders['best']} %" in said

@@ -81,7 +81,9 @@ class ChunkDrawer:
         if generator.random() < options.mix_share:
             other, also = self._cut(generator)
             level, added = _level(samples), _level(other)
-            if min(level, added) > 0:
+            # Nobody who is heard is to be left out.
+            has_room = active.shape[1] + also.shape[1] <= self._num_speakers
+            if has_room and min(level, added) > 0:
                 samples += level / added * _factor(_BALANCE, generator) * other
                 active = np.hstack([active, also])
         if generator.random() < options.noise_share:

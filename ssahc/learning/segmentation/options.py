@@ -16,7 +16,8 @@ class AugmentationOptions(Options, group="Learning"):
     ----------
     mix_share : float
         Share of the chunks that get another chunk of the training audio on top, so that
-        more speakers are active at once.
+        more speakers are active at once; not if there are more then than the network
+        can tell apart.
     noise_share : float
         Share of the chunks that get noise, white to brown, 3 to 30 dB below them.
     """
