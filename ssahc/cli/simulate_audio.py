@@ -27,7 +27,13 @@ from ssahc.io.files import atomic_write, is_id
 from ssahc.io.folders import lock_folder, move_tree, staging_folder
 from ssahc.io.rttm import read_rttm, write_rttm
 from ssahc.simulation.audio.acoustics import TELEPHONE_RATE
-from ssahc.simulation.audio.mixing import Mix, Sources, list_conditions, mix_scene
+from ssahc.simulation.audio.mixing import (
+    Mix,
+    NoiseSource,
+    Sources,
+    list_conditions,
+    mix_scene,
+)
 from ssahc.simulation.audio.options import SimulateAudioOptions
 from ssahc.simulation.audio.scenes import Scene, draw_scenes
 from ssahc.simulation.audio.voices import RATE, Voice, condense
@@ -92,13 +98,10 @@ def command(
         raise UsageError("--turns gives overlap and silence; leave out --overlap")
     others = {turn.speaker for path in without for turn in _list_turns(path)}
     conversations = [own for path in turns for own in read_rttm(path).turns.values()]
-    sources = Sources(
-        read_voices(voices, without=others),
-        read_samples,
-        None if noise is None else NoiseFiles(noise).draw,
-    )
+    source = None if noise is None else open_noise(noise)
     with lock_folder(out_dir) as unfinished:
         _refuse_filled(out_dir)
+        sources = Sources(read_voices(voices, without=others), read_samples, source)
         with staging_folder(unfinished) as folder:
             scenes = write_recordings(folder, sources, options, conversations or None)
             move_tree(folder, out_dir)
@@ -194,25 +197,24 @@ def _measure_speech(folder: Path) -> dict[Path, int]:
     return speech
 
 
-class NoiseFiles:
-    """A folder of audio files as a source of noise."""
+def open_noise(folder: Path) -> NoiseSource:
+    """Return what draws parts of files of a folder, repeated if they are short."""
+    if not folder.is_dir():
+        raise FormatError("is no folder of noise; check the path", path=folder)
+    files = _list_files(folder)
+    if not files:
+        suffixes = ", ".join(sorted(AUDIO_SUFFIXES))
+        raise FormatError(f"holds no audio files ({suffixes})", path=folder)
 
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise FormatError("is no folder of noise; check the path", path=folder)
-        self._files = _list_files(folder)
-        if not self._files:
-            suffixes = ", ".join(sorted(AUDIO_SUFFIXES))
-            raise FormatError(f"holds no audio files ({suffixes})", path=folder)
-
-    def draw(self, count: int, generator: np.random.Generator) -> FloatArray:
-        """Return a random part of a random file, repeated if it is short."""
-        path = self._files[generator.integers(len(self._files))]
+    def draw(count: int, generator: np.random.Generator) -> FloatArray:
+        path = files[generator.integers(len(files))]
         noise = read_samples(path).astype(np.float64)
         if not noise.any():
             raise FormatError("is silent; leave it out", path=path)
         start = int(generator.integers(max(len(noise) - count, 0) + 1))
         return np.resize(noise[start:], count)
+
+    return draw
 
 
 # ---- writing -----------------------------------------------------------------------
