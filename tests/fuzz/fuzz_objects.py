@@ -16,7 +16,7 @@ from checks import (
 )
 
 from ssahc.backend.embedding_net import weights_of
-from ssahc.cli.train_metric import _read_checkpoint
+from ssahc.cli.training import _read_checkpoint
 from ssahc.core.errors import FormatError
 from ssahc.io.ark import (
     ArchiveWriter,
@@ -33,6 +33,7 @@ from ssahc.io.objects import as_double
 from ssahc.io.plda import read_plda, write_plda
 from ssahc.io.scp import read_scp
 from ssahc.learning.checkpoint import TrainingState
+from ssahc.learning.embedding_training import EmbeddingEpoch
 
 _RANKS = {"vector": 1, "matrix": 2}
 
@@ -195,7 +196,7 @@ def read_checkpoints(folder, size):
     with patch("zipfile.ZipExtFile._update_crc"):
         path = folder / "checkpoint.npz"
         arrays, record = read_checkpoint(path)
-        checkpoint = _read_checkpoint(path)
+        checkpoint = _read_checkpoint(path, EmbeddingEpoch)
     for array in arrays.values():
         check_array(array, array.ndim, size)
     require(len(record) <= size, "a record longer than the file")
