@@ -49,11 +49,11 @@ class SegmentationTrainingOptions(Options, group="Learning"):
     augmentation : AugmentationOptions
     """
 
-    epochs: Annotated[int, Interval(ge=1, le=100_000)] = 30
+    epochs: Annotated[int, Interval(ge=1, le=100_000)] = 40
     epoch_hours: Annotated[float, Interval(gt=0, le=10_000)] = 1.0
     minutes: Annotated[float | None, Interval(gt=0, lt=inf)] = None
     batch_size: Annotated[int, Interval(ge=1, le=4096)] = 8
-    lr: Annotated[float, Interval(gt=0, lt=inf)] = 1e-3
+    lr: Annotated[float, Interval(gt=0, lt=inf)] = 2e-3
     weight_decay: Annotated[float, Interval(ge=0, lt=inf)] = 0.01
     seed: Annotated[int, Interval(ge=0)] = 0
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
