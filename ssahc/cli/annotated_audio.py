@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssahc.cli.audio_inputs import tell_resampling
-from ssahc.cli.runner import meter
+from ssahc.cli.runner import meter, warn_of
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import Fault, FloatArray, Turn
 from ssahc.frontend.extraction import Audio, inspect_recording, read_samples
+from ssahc.frontend.windows import OVERSHOOT
 from ssahc.io.audio_list import list_audio
 from ssahc.io.rttm import Uem, read_rttm, read_uem
 
@@ -57,7 +58,7 @@ def read_annotated(
     # Here, since torch takes seconds to load.
     from ssahc.learning.segmentation.annotated import AnnotatedAudio
 
-    found = []
+    found, longer = [], []
     total = sum((audio.seconds or 0) / 3600 for audio, _, _ in planned)
     with meter(total, "reading", in_hours=True) as advance:
         for audio, turns, spans in planned:
@@ -69,8 +70,11 @@ def read_annotated(
             whole = np.array([[0, len(samples) / rate]])
             spans = whole if spans is None else np.minimum(spans, whole[0, 1])
             spans = spans[spans[:, 0] < spans[:, 1]]
+            if any(turn.end > whole[0, 1] + OVERSHOOT for turn in turns):
+                longer.append(audio.id)
             found.append(AnnotatedAudio(audio.id, samples, turns, spans))
             advance(len(samples) / rate / 3600)
+    warn_of("turns reach beyond the audio", longer, "do they belong together?")
     return found, faults
 
 
@@ -84,7 +88,9 @@ def _plan(folder: Path, faults: list[Fault]) -> list[_Planned]:
         faults.append(Fault(recording, str(error)))
 
     planned: list[_Planned] = []
+    without_audio = set(turns)
     for recording in list_audio(folder, add_fault):
+        without_audio.discard(recording.id)
         try:
             spans = _spans_of(recording.id, uem)
             if recording.id not in turns and spans is None:
@@ -98,6 +104,8 @@ def _plan(folder: Path, faults: list[Fault]) -> list[_Planned]:
             planned.append(_Planned(audio, turns.get(recording.id, ()), spans))
         except FormatError as error:
             add_fault(recording.id, error)
+    without_audio -= {fault.recording for fault in faults}
+    warn_of(f"{reference}: recordings without audio", without_audio)
     if not planned and not faults:
         raise DataError(f"{folder}: holds no recording")
     return planned

@@ -10,7 +10,7 @@ import click
 
 from ssahc.cli.annotated_audio import read_annotated
 from ssahc.cli.parsing import PATH, Verb
-from ssahc.cli.runner import print_errors
+from ssahc.cli.runner import print_faults
 from ssahc.cli.tables import print_table
 from ssahc.core.errors import DataError, UsageError, counted
 from ssahc.frontend.segmentation import find_network
@@ -69,7 +69,7 @@ def command(
         chosen = trained.threshold
     segmenter = as_segmenter(trained.network, place, chosen)
     recordings, faults = read_annotated(folders, segmenter.sample_rate)
-    print_errors(faults)
+    print_faults(faults, len(recordings) + len(faults))
     outputs = [list(run_chunks([recording], segmenter)) for recording in recordings]
     best = None
     if threshold == _BEST:

@@ -123,7 +123,7 @@ def _refuse_filled(folder: Path) -> None:
 def _summarize(out_dir: Path, scenes: Sequence[Scene], asked: int) -> None:
     used = [voice.name for scene in scenes for voice in scene.voices]
     _logger.info(
-        "wrote %s, %.0f minutes, to %s: %s for %s",
+        "wrote %s, %.1f minutes, to %s: %s for %s",
         counted(len(scenes), "recording"),
         sum(scene.seconds for scene in scenes) / 60,
         out_dir,

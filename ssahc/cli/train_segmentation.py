@@ -19,7 +19,7 @@ from ssahc.cli.parsing import (
     resolve,
 )
 from ssahc.cli.resume import check_same_run, is_interrupted
-from ssahc.cli.runner import meter, print_errors
+from ssahc.cli.runner import meter, print_faults
 from ssahc.cli.training import CHECKPOINT, is_finished, open_training, write_epochs
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.options import Options, flatten
@@ -117,7 +117,8 @@ def command(out_dir: Path, resume: bool, config: Path | None, **given: Any) -> N
     rate = run.network.sample_rate
     training, faults = read_annotated(run.train, rate)
     development, others = read_annotated(run.dev, rate)
-    print_errors([*faults, *others])
+    for recordings, broken in ((training, faults), (development, others)):
+        print_faults(broken, len(recordings) + len(broken))
     if not training or not development:
         raise DataError("no recording can be used; nothing is written")
     # Here, since torch takes seconds to load.

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -97,6 +98,35 @@ def test_a_network_is_trained_resumed_scored_and_used(
     samples = soundfile.read(home / "dev" / "call0.wav", dtype="int16")[0]
     found = segment([samples.astype(np.float32)], Segmenter.load(out, device="cpu"))
     assert len(found.counts) > 6 / 0.021
+
+
+def test_recordings_that_lack_something_are_named(ssahc_here, home, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(home / "dev", broken)
+    (broken / "call1.wav").write_bytes(b"")
+    with (broken / "ref.rttm").open("a") as file:
+        for name, end in (("call0", 60), ("other", 1)):
+            file.write(f"SPEAKER {name} 1 5 {end} <NA> <NA> a <NA> <NA>\n")
+    first, second, silent = (tmp_path / name for name in ("first", "second", "silent"))
+    folders = ("--train", broken, "--dev", home / "dev")
+    result = ssahc_here("train-segmentation", first, *folders, *SMALL)
+    assert result.returncode == 1
+    assert "recording 'call1': " in result.stderr
+    assert "Fault" not in result.stderr
+    assert "ref.rttm: recordings without audio: other" in result.stderr
+    assert "turns reach beyond the audio: call0" in result.stderr
+    result = ssahc_here("score-segmentation", first, broken)
+    assert result.returncode == 1
+    assert "recording 'call1': " in result.stderr
+    silent.mkdir()
+    shutil.copy(home / "dev" / "call0.wav", silent)
+    (silent / "ref.rttm").touch()
+    (silent / "all.uem").write_text("call0 1 0 6\n")
+    folders = ("--train", silent, "--dev", home / "dev")
+    result = ssahc_here("train-segmentation", second, *folders, *SMALL)
+    assert result.returncode == 2
+    assert "nobody speaks in the recordings to train on" in result.stderr
+    assert not second.exists()
 
 
 def test_a_multilabel_network_has_a_threshold_and_is_adapted(

@@ -58,7 +58,10 @@ class ChunkDrawer:
             for start, end in recording.spans.tolist()
         ]
         if not parts:
-            raise DataError("no part of the training audio is annotated")
+            raise DataError(
+                "no part of the audio to train on (--train) is annotated; is its "
+                "all.uem that of other recordings?"
+            )
         self._parts = parts
         lengths = np.array([end - start for _, start, end in parts])
         self._shares = lengths / lengths.sum()

@@ -46,7 +46,7 @@ class SegmentationTrainingOptions(Options, group="Learning"):
         Of AdamW.
     clustering_weight : float
         Weight of a second loss, by which frames of the same speakers get similar
-        embeddings (deep clustering); the loss is learned sooner with it.
+        embeddings (deep clustering), with which training is faster.
     seed : int
         Of initial weights, chunks and noise.
     augmentation : AugmentationOptions

@@ -115,10 +115,12 @@ def train_segmentation(
     Raises
     ------
     DataError
-        If there is no speech for development, or the loss diverges.
+        If there is no speech to train on or for development, or the loss diverges.
     UsageError
         If the checkpoint is of another run, or "cuda" is not available.
     """
+    if not any(recording.turns for recording in training):
+        raise DataError("nobody speaks in the recordings to train on (--train)")
     place = "cuda" if has_gpu(device) else "cpu"
     run = _Run(network.to(place), training, development, options, place)
     state: TrainingState[SegmentationEpoch] = TrainingState(
@@ -243,6 +245,9 @@ class _Run:
         else:
             errors = local_errors(outputs, self.sets)
         if errors.total == 0:
-            raise DataError("nobody speaks in the recordings for development")
+            raise DataError(
+                "nobody speaks in the recordings for development (--dev), or in those "
+                "parts that all.uem lists; give others"
+            )
         rates = errors.rates()
         return SegmentationEpoch(number, loss, *rates, threshold, minutes)
