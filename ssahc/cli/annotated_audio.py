@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ssahc.cli.audio_inputs import tell_resampling
 from ssahc.cli.runner import meter, warn_of
-from ssahc.core.errors import DataError, FormatError
+from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import Fault, FloatArray, Turn
 from ssahc.frontend.extraction import Audio, inspect_recording, read_samples
 from ssahc.frontend.windows import OVERSHOOT
@@ -70,6 +70,10 @@ def read_annotated(
             whole = np.array([[0, len(samples) / rate]])
             spans = whole if spans is None else np.minimum(spans, whole[0, 1])
             spans = spans[spans[:, 0] < spans[:, 1]]
+            if len(spans) == 0:
+                reason = f"{audio.path}: has nothing of what {_UEM} says is annotated"
+                faults.append(Fault(audio.id, reason))
+                continue
             if any(turn.end > whole[0, 1] + OVERSHOOT for turn in turns):
                 longer.append(audio.id)
             found.append(AnnotatedAudio(audio.id, samples, turns, spans))
@@ -80,6 +84,9 @@ def read_annotated(
 
 def _plan(folder: Path, faults: list[Fault]) -> list[_Planned]:
     """Return the recordings of a folder, their turns, and the spans of its UEM."""
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise UsageError(f"{folder}: {what}; give a folder with audio and {_REFERENCE}")
     reference = folder / _REFERENCE
     turns = read_rttm(reference).turns
     uem = read_uem(folder / _UEM) if (folder / _UEM).exists() else None

@@ -36,8 +36,9 @@ class OverlapOptions(Options, group="Audio"):
     ----------
     segmentation : str, optional
         Model that finds speech and, in chunks of audio, speakers who speak at the same
-        time: a name (see ssahc models), or a checkpoint of its weights. Windows keep
-        one speaker; others are added where speech overlaps.
+        time: a name (see ssahc models), a folder of ssahc train-segmentation, or the
+        file of a network. Windows keep one speaker; others are added where speech
+        overlaps.
     exclusive : bool
         With --segmentation, one speaker at a time.
     cannot_link : bool

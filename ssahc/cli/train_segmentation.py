@@ -225,6 +225,11 @@ def _train(
             on_step=advance,
         )
     _logger.info("the network of epoch %d is kept", trained.best.number)
+    if trained.best.number == 0:
+        _logger.warning(
+            "no epoch is better than the network before training; train longer (a "
+            "thousand steps or more), or with another --lr"
+        )
     write_network(folder / NETWORK, TrainedNet(trained.network, trained.threshold))
     write_epochs(folder, trained.epochs, _COLUMNS)
 

@@ -17,8 +17,6 @@ from ssahc.io.speech import read_speech, unite_spans
 
 # Speaker of a region in the RTTM of Kaldi's and pyannote's detectors, in lower case.
 _LABEL = "overlap"
-
-
 # Files of posteriors: Kaldi's vectors, by these names or prefixes.
 _TABLES = ("ark", "scp")
 

@@ -34,10 +34,12 @@ def read_checkpoint(path: Path, inert: Sequence[str] = ()) -> dict[str, Any]:
         with safe_globals([(_Inert, name) for name in inert]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch raises errors of many kinds for damaged files.
-        reason = str(error).partition("\n")[0][:200]
+        # torch raises errors of many kinds for damaged files. Of pickles that would
+        # execute something, it says how to execute it nevertheless.
         raise FormatError(
-            f"expected a PyTorch checkpoint of weights ({reason})", path=path
+            "expected a PyTorch checkpoint of weights alone; this is another file, or "
+            "damaged",
+            path=path,
         ) from error
     if not isinstance(checkpoint, dict):
         raise FormatError(

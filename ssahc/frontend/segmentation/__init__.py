@@ -83,11 +83,13 @@ def find_network(model: Path | str) -> Path:
     path = Path(model)
     if str(model) in SEGMENTERS and not path.exists():
         path = weights_of(str(model))
-    if path.is_dir():
+    is_folder = path.is_dir()
+    if is_folder:
         path /= NETWORK
     if not path.is_file():
+        found = f"has no {NETWORK}" if is_folder else "no such segmentation model"
         raise UsageError(
-            f"{model}: no such segmentation model; give a checkpoint, or one of "
-            f"{', '.join(SEGMENTERS)}"
+            f"{model}: {found}; give a folder of ssahc train-segmentation, the file of "
+            f"a network, or a name: {', '.join(SEGMENTERS)}"
         )
     return path
