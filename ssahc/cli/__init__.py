@@ -18,24 +18,24 @@ from ssahc.runtime.memory import lack_of_memory
 
 VERB_GROUPS = {
     "Diarization": {
-        "diarize": "Diarize audio or an x-vector folder: who speaks when, as RTTM.",
+        "diarize": "Diarize audio or x-vectors: who speaks when, as RTTM.",
         "extract": "Extract x-vectors of audio into a folder to diarize.",
         "score": "Score an RTTM: diarization error rate, as by md-eval.",
         "report": "Write an HTML page on a run: error rates, timelines.",
         "plot": "Draw affinities, timelines with errors, or error rates.",
         "tune": "Tune the threshold and other options on labelled data.",
-        "cluster": "Cluster score matrices, as Kaldi's agglomerative-cluster does.",
+        "cluster": "Cluster score matrices as agglomerative-cluster does.",
     },
     "Models": {
         "models": "List extractors by name, and how to install them.",
         "fit": "Estimate mean, whitening and PLDA from x-vectors.",
-        "train-metric": "Train an embedding network on x-vectors of known speakers.",
+        "train-metric": "Train an embedding network on labelled x-vectors.",
         "train-segmentation": "Train a network that finds who speaks when in chunks.",
         "score-segmentation": "Score such a network: errors within chunks.",
         "verify": "Score speaker verification trials: EER and minDCF.",
     },
     "Data": {
-        "demo": "Simulate, diarize and score a small corpus; needs no data.",
+        "demo": "Simulate, diarize and score a corpus; needs no data.",
         "import": "Make an x-vector folder of numpy's .npz files.",
         "simulate": "Simulate conversations as x-vector folders.",
         "simulate-audio": "Simulate recordings of conversations, of single voices.",

@@ -17,6 +17,7 @@ RATE = 8000
 SMALL = (
     *("--sample-rate", RATE, "--chunk", 1, "--lstm-dim", 4, "--lstm-layers", 1),
     *("--epochs", 2, "--epoch-hours", 0.002, "--batch-size", 4, "--device", "cpu"),
+    *("--clustering-weight", 0.5),
 )
 
 

@@ -53,7 +53,11 @@ class SegmentationNet(nn.Module):
 
     def forward(self, chunks: Tensor) -> Tensor:
         """Return (B, T, C) of chunks (B, S), samples from -1 to 1."""
-        return self._classify(self.encoder(chunks))
+        return self.classify(self.encode(chunks))
+
+    def encode(self, chunks: Tensor) -> Tensor:
+        """Return the outputs (B, T, 2 * lstm_dim) of the LSTM for chunks (B, S)."""
+        return self._run_lstm(self.encoder(chunks))
 
     def slide(self, stretch: Tensor, size: int, step: int) -> Tensor:
         """Return (B, T, C) of the chunks of `size` samples of a stretch (S,).
@@ -62,10 +66,15 @@ class SegmentationNet(nn.Module):
         once. `step`, the samples from one chunk to the next, is a multiple of
         `encoder.grid`.
         """
-        return self._classify(self.encoder.slide(stretch, size, step))
+        return self.classify(self._run_lstm(self.encoder.slide(stretch, size, step)))
 
-    def _classify(self, frames: Tensor) -> Tensor:
+    def _run_lstm(self, frames: Tensor) -> Tensor:
+        hidden: Tensor
         hidden, _ = self.lstm(frames.transpose(1, 2))
+        return hidden
+
+    def classify(self, hidden: Tensor) -> Tensor:
+        """Return what `forward` does, of outputs of the LSTM."""
         for layer in self.linear:
             hidden = leaky_relu(layer(hidden))
         outputs: Tensor = self.classifier(hidden)

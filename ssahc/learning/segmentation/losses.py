@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot, softplus
+from torch.nn.functional import normalize, one_hot, softplus
 
 from ssahc.core.types import IntArray
 from ssahc.frontend.segmentation.powerset import BoolArray, to_powerset
@@ -66,3 +66,32 @@ def multilabel_loss(logits: Tensor, active: Tensor) -> Tensor:
     best = gains[:, rows, orders].sum(dim=-1).amax(dim=1)
     costs = softplus(logits).sum(dim=(1, 2))
     return (costs - best).mean() / (num_frames * num_speakers)
+
+
+def clustering_loss(embeddings: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+    """Return the mean square error of the affinities of all pairs of frames.
+
+    They are the cosines of embeddings; in truth 1 for frames of one class, 0 for
+    others. No permutation is involved, so that it tells speakers apart early.
+
+    Parameters
+    ----------
+    embeddings : (B, T, D) tensor
+    classes : (B, T) tensor of integers
+        Those of the reference.
+    num_classes : int
+
+    References
+    ----------
+    Hershey et al.: Deep clustering (ICASSP 2016), equation 3; for diarization, Fujita
+    et al.: End-to-end neural speaker diarization with permutation-free objectives
+    (Interspeech 2019).
+    """
+    vectors = normalize(embeddings, dim=-1)
+    targets = one_hot(classes, num_classes).to(vectors.dtype)
+    # |VV' - YY'|^2 without matrices of T x T.
+    squares = [
+        (left.transpose(1, 2) @ right).square().sum(dim=(1, 2))
+        for left, right in ((vectors, vectors), (vectors, targets), (targets, targets))
+    ]
+    return (squares[0] - 2 * squares[1] + squares[2]).mean() / classes.shape[1] ** 2

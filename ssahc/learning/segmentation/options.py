@@ -44,16 +44,21 @@ class SegmentationTrainingOptions(Options, group="Learning"):
         Learning rate of AdamW at the start, which falls to zero by a cosine.
     weight_decay : float
         Of AdamW.
+    clustering_weight : float
+        Weight of a second loss, by which frames of the same speakers get similar
+        embeddings (deep clustering): with it, a network that starts anew tells
+        speakers apart sooner.
     seed : int
         Of initial weights, chunks and noise.
     augmentation : AugmentationOptions
     """
 
-    epochs: Annotated[int, Interval(ge=1, le=100_000)] = 30
+    epochs: Annotated[int, Interval(ge=1, le=100_000)] = 40
     epoch_hours: Annotated[float, Interval(gt=0, le=10_000)] = 1.0
     minutes: Annotated[float | None, Interval(gt=0, lt=inf)] = None
     batch_size: Annotated[int, Interval(ge=1, le=4096)] = 8
-    lr: Annotated[float, Interval(gt=0, lt=inf)] = 1e-3
+    lr: Annotated[float, Interval(gt=0, lt=inf)] = 2e-3
     weight_decay: Annotated[float, Interval(ge=0, lt=inf)] = 0.01
+    clustering_weight: Annotated[float, Interval(ge=0, lt=inf)] = 2.0
     seed: Annotated[int, Interval(ge=0)] = 0
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)

@@ -11,7 +11,7 @@ from math import ceil, cos, isfinite, pi
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssahc.core.errors import DataError
 from ssahc.core.types import LARGEST
@@ -26,13 +26,19 @@ from ssahc.learning.segmentation.local_errors import (
     local_errors,
     run_chunks,
 )
-from ssahc.learning.segmentation.losses import multilabel_loss, powerset_loss
+from ssahc.learning.segmentation.losses import (
+    clustering_loss,
+    multilabel_loss,
+    powerset_loss,
+)
 from ssahc.learning.segmentation.options import SegmentationTrainingOptions
 from ssahc.runtime.device import Device, has_gpu
 
 _HOUR = 3600
 # Larger gradients are scaled to this norm.
 _MAX_NORM = 5.0
+# Of the embeddings of frames that the second loss clusters.
+_EMBEDDING_DIM = 24
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ def train_segmentation(
     run = _Run(network.to(place), training, development, options, place)
     state: TrainingState[SegmentationEpoch] = TrainingState(
         list(network.parameters()),
-        [],
+        run.parameters(),
         np.random.default_rng(options.seed),
         options.lr,
         options.weight_decay,
@@ -165,6 +171,10 @@ class _Run:
         self.frames = Frames(
             model.sample_rate, model.chunk, model.frame_shift, model.receptive_field
         )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            width = 2 * network.options.lstm_dim
+            self.projection = nn.Linear(width, _EMBEDDING_DIM).to(place)
         self.drawer = ChunkDrawer(
             training,
             self.frames,
@@ -185,8 +195,8 @@ class _Run:
         self.network.train()
         for _ in range(ceil(self.options.epoch_hours / hours)):
             chunks, active = self.drawer.draw(batch, state.generator)
-            outputs = self.network(torch.from_numpy(chunks).to(self.place))
-            losses.append(state.step(self._loss(outputs, active), _MAX_NORM))
+            hidden = self.network.encode(torch.from_numpy(chunks).to(self.place))
+            losses.append(state.step(self._loss(hidden, active), _MAX_NORM))
             on_step(hours)
         mean = float(np.mean(losses))
         weights = state.weights
@@ -198,11 +208,25 @@ class _Run:
             )
         return mean
 
-    def _loss(self, outputs: Tensor, active: BoolArray) -> Tensor:
-        if self.network.options.head == "multilabel":
-            return multilabel_loss(outputs, torch.from_numpy(active).to(self.place))
+    def parameters(self) -> list[Tensor]:
+        """Return the parameters of the loss."""
+        is_used = self.options.clustering_weight > 0
+        return list(self.projection.parameters()) if is_used else []
+
+    def _loss(self, hidden: Tensor, active: BoolArray) -> Tensor:
+        """Return the loss, of outputs of the LSTM."""
+        outputs = self.network.classify(hidden)
         classes = torch.from_numpy(to_powerset(active, self.sets)).to(self.place)
-        return powerset_loss(outputs, classes, self.sets)
+        if self.network.options.head == "multilabel":
+            speakers = torch.from_numpy(active).to(self.place)
+            loss = multilabel_loss(outputs, speakers)
+        else:
+            loss = powerset_loss(outputs, classes, self.sets)
+        weight = self.options.clustering_weight
+        if weight > 0:
+            embeddings = self.projection(hidden).tanh()
+            loss = loss + weight * clustering_loss(embeddings, classes, len(self.sets))
+        return loss
 
     def validate(
         self, number: int, loss: float | None = None, minutes: float = 0.0

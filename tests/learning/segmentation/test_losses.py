@@ -7,7 +7,11 @@ import pytest
 import torch
 
 from ssahc.frontend.segmentation.powerset import speaker_sets, to_powerset
-from ssahc.learning.segmentation.losses import multilabel_loss, powerset_loss
+from ssahc.learning.segmentation.losses import (
+    clustering_loss,
+    multilabel_loss,
+    powerset_loss,
+)
 
 SIZES = [(1, 1), (2, 1), (3, 2), (4, 3)]
 
@@ -60,6 +64,17 @@ def test_binary_cross_entropy_is_that_of_the_best_permutation(speakers, rng):
     assert float(loss) == pytest.approx(expected)
 
 
+def test_frames_of_one_class_are_to_have_one_direction(rng):
+    vectors = rng.standard_normal((2, 9, 4))
+    classes = rng.integers(0, 3, (2, 9))
+    unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    expected = np.mean(
+        (unit @ unit.swapaxes(1, 2) - (classes[:, :, None] == classes[:, None])) ** 2
+    )
+    loss = clustering_loss(torch.from_numpy(vectors), torch.from_numpy(classes), 3)
+    assert float(loss) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
 def test_gradients_are_finite_also_of_silence(scale):
     sets = speaker_sets(3, 2)
@@ -68,5 +83,7 @@ def test_gradients_are_finite_also_of_silence(scale):
     silent = torch.zeros(2, 5, 3, dtype=torch.bool)
     powerset_loss(scores.log_softmax(-1), torch.zeros(2, 5, dtype=int), sets).backward()
     multilabel_loss(logits, silent).backward()
-    for inputs in (scores, logits):
+    vectors = (scale * torch.randn(2, 5, 4)).requires_grad_()
+    clustering_loss(vectors, torch.zeros(2, 5, dtype=int), 7).backward()
+    for inputs in (scores, logits, vectors):
         assert torch.isfinite(inputs.grad).all()
