@@ -46,7 +46,8 @@ class SegmentationTrainingOptions(Options, group="Learning"):
         Of AdamW.
     clustering_weight : float
         Weight of a second loss, by which frames of the same speakers get similar
-        embeddings (deep clustering), with which training is faster.
+        embeddings (deep clustering): with it, a network that starts anew tells
+        speakers apart sooner.
     seed : int
         Of initial weights, chunks and noise.
     augmentation : AugmentationOptions
@@ -58,6 +59,6 @@ class SegmentationTrainingOptions(Options, group="Learning"):
     batch_size: Annotated[int, Interval(ge=1, le=4096)] = 8
     lr: Annotated[float, Interval(gt=0, lt=inf)] = 2e-3
     weight_decay: Annotated[float, Interval(ge=0, lt=inf)] = 0.01
-    clustering_weight: Annotated[float, Interval(ge=0, lt=inf)] = 0.0
+    clustering_weight: Annotated[float, Interval(ge=0, lt=inf)] = 2.0
     seed: Annotated[int, Interval(ge=0)] = 0
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)

@@ -62,17 +62,17 @@ def vary_noise(noise: FloatArray, generator: np.random.Generator) -> FloatArray:
 
 
 def draw_sounds(count: int, generator: np.random.Generator) -> FloatArray:
-    """Draw a track (n,) of clicks, knocks and rustling, by chance; else of zeros."""
+    """Draw a track (n,) of short sounds by chance; else of zeros."""
     track = np.zeros(count)
     if generator.random() >= _SOUNDING:
         return track
     low, high = np.log(_RATE_OF_SOUNDS)
     per_minute = np.exp(generator.uniform(low, high))
     # As the recording's own sounds are: a keyboard has others than paper.
-    odds = generator.dirichlet(np.full(3, 0.5))
+    odds = generator.dirichlet(np.full(len(_KINDS), 0.5))
     typical = generator.uniform(*_SOUND)
     for _ in range(generator.poisson(per_minute * count / RATE / 60)):
-        kind = (_draw_click, _draw_knock, _draw_rustling)[generator.choice(3, p=odds)]
+        kind = _KINDS[generator.choice(len(_KINDS), p=odds)]
         sound = kind(generator)
         level = typical + generator.normal(0, 4)
         sound *= LEVEL * 10 ** (level / 20) / np.sqrt(np.mean(sound**2))
@@ -101,17 +101,34 @@ def _draw_knock(generator: np.random.Generator) -> FloatArray:
 
 
 def _draw_rustling(generator: np.random.Generator) -> FloatArray:
-    """Draw a coloured noise that swells and fades, unevenly: paper, clothes, breath."""
-    count = int(RATE * np.exp(generator.uniform(np.log(0.1), np.log(1.5))))
+    """Draw a noise of 0.1 to 1.5 s around 0.3 to 6 kHz: paper, clothes, breath."""
+    return _draw_swelling((0.1, 1.5), (300, 6000), generator)
+
+
+def _draw_rumble(generator: np.random.Generator) -> FloatArray:
+    """Draw a noise of 0.2 to 3 s around 40 to 300 Hz: wind, steps, a hand."""
+    return _draw_swelling((0.2, 3.0), (40, 300), generator)
+
+
+def _draw_swelling(
+    seconds: tuple[float, float],
+    centres: tuple[float, float],
+    generator: np.random.Generator,
+) -> FloatArray:
+    """Draw a coloured noise that swells and fades, unevenly."""
+    count = int(RATE * np.exp(generator.uniform(*np.log(seconds))))
     noise = np.fft.rfft(generator.standard_normal(count))
     frequencies = np.fft.rfftfreq(count, 1 / RATE)
-    centre = np.exp(generator.uniform(np.log(300), np.log(6000)))
+    centre = np.exp(generator.uniform(*np.log(centres)))
     width = generator.uniform(0.3, 1.5)
     band = np.exp(-(np.log(np.maximum(frequencies, 20) / centre) ** 2) / 2 / width**2)
     swell = np.hanning(count) * np.exp(
         generator.normal(0, 0.8, count // 400 + 2)[np.arange(count) // 400]
     )
     return np.fft.irfft(noise * band, count) * swell
+
+
+_KINDS = (_draw_click, _draw_knock, _draw_rustling, _draw_rumble)
 
 
 def mix_babble(

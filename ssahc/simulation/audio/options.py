@@ -46,8 +46,8 @@ class SimulateAudioOptions(Options, group="Simulation"):
         Maximum signal-to-noise ratio, in dB.
     background : {"steady", "varied"}
         Stationary noise, or noise of a level that changes slowly and, each in some
-        recordings, hum, babble of other voices, clicks, knocks and rustling; the level
-        of whole recordings varies as well.
+        recordings, hum, babble of other voices, clicks, knocks, rustling and rumble;
+        the level of whole recordings varies as well.
     seed : int
         Random seed; the same voices, options and seed give the same bytes.
     """
