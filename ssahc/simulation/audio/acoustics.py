@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-from scipy.signal import fftconvolve, firwin2, resample_poly
 
 from ssahc.core.types import FloatArray
 from ssahc.simulation.audio.voices import RATE
@@ -37,16 +36,23 @@ def over_telephone(
 
 def to_telephone(track: FloatArray) -> FloatArray:
     """Return a track at `TELEPHONE_RATE`."""
+    # Here and below, as it loads slowly.
+    from scipy.signal import resample_poly
+
     return resample_poly(track, 1, RATE // TELEPHONE_RATE)
 
 
 def over_line(narrow: FloatArray, generator: np.random.Generator) -> FloatArray:
     """Return samples at `TELEPHONE_RATE` as a line that is drawn for them has them."""
+    from scipy.signal import fftconvolve
+
     return fftconvolve(narrow, _draw_line(generator), "same")
 
 
 def _draw_line(generator: np.random.Generator) -> FloatArray:
     """Draw the filter of a line: the edges of its band, in Hz, and its tilt."""
+    from scipy.signal import firwin2
+
     low, high = generator.uniform(150, 380), generator.uniform(3100, 3800)
     tilt = generator.uniform(-3, 3)
     top = TELEPHONE_RATE / 2
@@ -75,6 +81,8 @@ def in_room(
     near : float
         Probability that a source is close to the microphone, and louder.
     """
+    from scipy.signal import fftconvolve
+
     size = np.array([*generator.uniform([3, 3], [9, 7]), generator.uniform(2.4, 3.5)])
     microphone = size * generator.uniform(0.3, 0.7, 3)
     microphone[2] = generator.uniform(0.7, 1.2)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from ssahc.core.types import FloatArray
 from ssahc.simulation.audio.voices import LEVEL, RATE
@@ -139,6 +138,9 @@ def mix_babble(
 
     `speech` is a piece of each of some voices, at `LEVEL`.
     """
+    # Here, as it loads slowly.
+    from scipy.signal import fftconvolve
+
     track = np.zeros(count)
     for _ in range(_STREAMS):
         piece = speech[int(generator.integers(len(speech)))]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import binary_dilation
 
 from ssahc.core.types import Float32Array
 
@@ -84,6 +83,9 @@ def fade(samples: Float32Array) -> Float32Array:
 
 def _shorten_pauses(samples: Float32Array) -> Float32Array:
     """Cut silence at both ends, and what is long of that in between."""
+    # Here, as it loads slowly.
+    from scipy.ndimage import binary_dilation
+
     frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME)
     if len(frames) < _SMOOTHING or not frames.any():
         return frames[:0].ravel()
