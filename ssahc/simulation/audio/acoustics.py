@@ -36,6 +36,7 @@ def over_telephone(
 
 def to_telephone(track: FloatArray) -> FloatArray:
     """Return a track at `TELEPHONE_RATE`."""
+    # Here and below, as it loads slowly.
     from scipy.signal import resample_poly
 
     return resample_poly(track, 1, RATE // TELEPHONE_RATE)

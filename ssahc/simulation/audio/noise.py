@@ -138,6 +138,7 @@ def mix_babble(
 
     `speech` is a piece of each of some voices, at `LEVEL`.
     """
+    # Here, as it loads slowly.
     from scipy.signal import fftconvolve
 
     track = np.zeros(count)

@@ -83,6 +83,7 @@ def fade(samples: Float32Array) -> Float32Array:
 
 def _shorten_pauses(samples: Float32Array) -> Float32Array:
     """Cut silence at both ends, and what is long of that in between."""
+    # Here, as it loads slowly.
     from scipy.ndimage import binary_dilation
 
     frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME)
