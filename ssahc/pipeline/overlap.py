@@ -92,7 +92,12 @@ def add_overlap(
     for turn in turns:
         first, last = np.searchsorted(centres, [turn.start, turn.end])
         has_turn[first:last, names.index(turn.speaker)] = True
-    activity = np.zeros(has_turn.shape)
+    missing = segmentation.counts - has_turn.sum(axis=1)
+    # Beyond the turns is what was not taken for speech.
+    missing[~has_turn.any(axis=1)] = 0
+    # Of hours of audio with many speakers, all frames would take gigabytes.
+    lacking = np.flatnonzero(missing > 0)
+    activity = np.zeros((len(lacking), len(names)))
     for begin, chunk in zip(
         segmentation.first.tolist(), segmentation.probabilities, strict=True
     ):
@@ -101,12 +106,11 @@ def add_overlap(
         shared = probabilities.T @ has_turn[inside]
         labels = assign_groups(shared, np.zeros(len(shared), np.int64))
         known = labels >= 0
-        activity[inside, labels[known]] += probabilities[:, known]
-    missing = segmentation.counts - has_turn.sum(axis=1)
-    # Beyond the turns is what was not taken for speech.
-    missing[~has_turn.any(axis=1)] = 0
-    activity[has_turn] = 0
-    added = _most_active(activity, np.maximum(missing, 0))
+        rows = slice(*np.searchsorted(lacking, [begin, begin + len(chunk)]))
+        activity[rows, labels[known]] += probabilities[lacking[rows] - begin][:, known]
+    activity[has_turn[lacking]] = 0
+    added = np.zeros_like(has_turn)
+    added[lacking] = _most_active(activity, missing[lacking])
     gaps = RegionOptions(
         min_silence=options.min_duration_off, min_speech=0, speech_padding=0
     )
