@@ -11,7 +11,7 @@ from ssahc.cli.audio_inputs import tell_resampling
 from ssahc.cli.runner import meter, warn_of
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import Fault, FloatArray, Turn
-from ssahc.frontend.extraction import Audio, inspect_recording, read_samples
+from ssahc.frontend.recordings import Audio, inspect_recording, read_samples
 from ssahc.frontend.windows import OVERSHOOT
 from ssahc.io.audio_list import list_audio
 from ssahc.io.rttm import Uem, read_rttm, read_uem

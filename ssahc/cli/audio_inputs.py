@@ -12,9 +12,7 @@ from ssahc.core.options import Options, combine, flatten, list_options
 from ssahc.core.types import Fault
 from ssahc.core.validation import Interval, flag
 from ssahc.frontend.extraction import (
-    Audio,
     ExtractionOptions,
-    inspect_recording,
     settle_detection,
 )
 from ssahc.frontend.extractors import Extractor
@@ -23,6 +21,7 @@ from ssahc.frontend.extractors.installed import (
     SEGMENTERS,
     general_model,
 )
+from ssahc.frontend.recordings import Audio, inspect_recording
 from ssahc.frontend.segmentation import find_network
 from ssahc.frontend.segmentation.chunks import SegmentationOptions
 from ssahc.frontend.silero import SileroOptions, open_silero

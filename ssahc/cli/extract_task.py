@@ -7,8 +7,9 @@ from functools import cached_property
 from ssahc.cli.runner import as_fault
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import Fault, Recording
-from ssahc.frontend.extraction import Audio, ExtractionOptions, extract_recording
+from ssahc.frontend.extraction import ExtractionOptions, extract_recording
 from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.recordings import Audio
 from ssahc.runtime.device import Device
 
 

@@ -11,7 +11,8 @@ from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.cli.runner import as_fault, meter, work_each
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import Fault
-from ssahc.frontend.extraction import Audio, segment_recording
+from ssahc.frontend.extraction import segment_recording
+from ssahc.frontend.recordings import Audio
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import (
     Segmentation,

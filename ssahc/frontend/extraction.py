@@ -1,22 +1,21 @@
 """From an audio file to the windows of a recording and their embeddings."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.options import Options
-from ssahc.core.types import Float32Array, FloatArray, Recording, as_numbers
+from ssahc.core.types import FloatArray, Recording, as_numbers
 from ssahc.core.validation import changed_fields
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.extractors.installed import SEGMENTERS
 from ssahc.frontend.feature_options import MfccOptions
 from ssahc.frontend.features import feature_blocks
-from ssahc.frontend.resampling import resample_blocks
+from ssahc.frontend.recordings import Audio, inspect_recording, read_samples
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import (
     Segmentation,
@@ -46,8 +45,8 @@ from ssahc.frontend.windows import (
     uniform_windows,
     window_names,
 )
-from ssahc.io.audio import audio_blocks, inspect_audio
-from ssahc.io.audio_list import AudioRecording, list_audio
+from ssahc.io.audio import inspect_audio
+from ssahc.io.audio_list import list_audio
 from ssahc.io.speech import SpeechRegion, read_speech, unite_spans
 
 # By the detection that found no speech, what finds more.
@@ -149,22 +148,6 @@ def _best_detector() -> str:
     if SEGMENTERS["segmentation-3.0"].find_weights() is not None:
         return "segmentation-3.0"
     return "silero" if has_silero() else "energy"
-
-
-class Audio(NamedTuple):
-    """A recording to extract from.
-
-    Its `sample_rate` and `seconds` are those of the header, if that says how long it
-    is; `channel` counts from 1, None being the mean of all; `speech` holds the regions
-    of speech if they are known.
-    """
-
-    id: str
-    path: Path
-    sample_rate: int
-    seconds: float | None = None
-    channel: int | None = None
-    speech: Sequence[SpeechRegion] | None = None
 
 
 def extract_recording(
@@ -283,14 +266,6 @@ def segment_recording(
     return found, list_speakers(found, speech)
 
 
-def inspect_recording(recording: AudioRecording, channel: int | None = None) -> Audio:
-    """Return a recording with what the header of its file says; see `inspect_audio`."""
-    info = inspect_audio(recording.path, channel=channel)
-    count = info.num_samples
-    seconds = None if count is None else count / info.sample_rate
-    return Audio(recording.id, recording.path, info.sample_rate, seconds, channel)
-
-
 def _take_regions(
     segments: ArrayLike | Path | str, recording: str
 ) -> Sequence[SpeechRegion]:
@@ -362,16 +337,6 @@ def _no_speech(audio: Audio, options: ExtractionOptions) -> DataError:
         f"{audio.path}: no speech found{where}; is it silent? "
         f"{advice[0].upper()}{advice[1:]} finds more, or give --segments"
     )
-
-
-def read_samples(
-    audio: Audio, rate: int, on_read: Callable[[int], None] = lambda count: None
-) -> Iterator[Float32Array]:
-    """Yield blocks (n,) of the channel of a recording, resampled to a rate in Hz."""
-    blocks = audio_blocks(audio.path, channel=audio.channel)
-    for block in resample_blocks(blocks, audio.sample_rate, rate):
-        yield block
-        on_read(len(block))
 
 
 def _within(audio: Audio, speech: Sequence[SpeechRegion]) -> list[SpeechRegion]:

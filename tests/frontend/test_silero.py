@@ -6,8 +6,9 @@ import soundfile
 
 from ssahc.core.errors import UsageError
 from ssahc.frontend import silero
-from ssahc.frontend.extraction import Audio, ExtractionOptions, detect_speech
+from ssahc.frontend.extraction import ExtractionOptions, detect_speech
 from ssahc.frontend.feature_options import MfccOptions
+from ssahc.frontend.recordings import Audio
 from ssahc.frontend.silero import SileroOptions, open_silero, silero_vad
 
 

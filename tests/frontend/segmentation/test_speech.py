@@ -7,12 +7,12 @@ import soundfile
 
 from ssahc.core.errors import DataError, UsageError
 from ssahc.frontend.extraction import (
-    Audio,
     ExtractionOptions,
     detect_speech,
     extract_recording,
 )
 from ssahc.frontend.feature_options import MfccOptions
+from ssahc.frontend.recordings import Audio
 from ssahc.frontend.segmentation.chunks import SegmentationOptions
 from ssahc.frontend.silero import SileroOptions
 
