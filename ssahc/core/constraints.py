@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ssahc.core.errors import DataError
 from ssahc.core.types import BriefRepr, IntArray
@@ -35,17 +34,6 @@ class CannotLink(BriefRepr):
 
     def __len__(self) -> int:
         return len(self.pairs)
-
-    def matrix(self, count: int) -> NDArray[np.bool_]:
-        """Return a symmetric matrix (N, N) of the pairs of N windows.
-
-        Raises a DataError for a pair of other windows.
-        """
-        self.check(count)
-        matrix = np.zeros((count, count), bool)
-        low, high = self.pairs.T
-        matrix[low, high] = matrix[high, low] = True
-        return matrix
 
     def reordered(self, order: IntArray) -> "CannotLink":
         """Return the pairs of the windows in another order (N,), such as that of time.
