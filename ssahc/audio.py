@@ -31,6 +31,7 @@ from ssahc.pipeline.overlap import (
     add_overlap,
     fewest_speakers,
 )
+from ssahc.pipeline.turn_changes import move_changes
 
 
 def diarize_audio(
@@ -61,8 +62,9 @@ def diarize_audio(
         model folder, or an ONNX file.
     segmentation : Segmenter, Path or str, optional
         From `Segmenter.load`, or what that takes, such as "segmentation-3.0"; its name
-        or path also detects speech by default. Turns get second speakers where chunks
-        of the audio overlap, and there are no fewer speakers than it hears.
+        or path also detects speech by default. Changes of speaker are where it hears
+        them, turns get second speakers where it hears two at once, and there are no
+        fewer speakers than it hears.
     cannot_link : bool
         Take windows of different local speakers of a chunk for different speakers.
     second_speakers : SecondSpeakerOptions
@@ -95,8 +97,8 @@ def diarize_audio(
     recording = extract_recording(audio, extractor, extraction)
     chunks = different = None
     if segmenter is not None:
-        chunks, local = segment_recording(audio, segmenter, extraction.segmentation)
-        speakers = options.speakers.at_least(fewest_speakers(local))
+        chunks, alone = segment_recording(audio, segmenter, extraction.segmentation)
+        speakers = options.speakers.at_least(fewest_speakers(alone))
         options = replace(options, speakers=speakers)
         if cannot_link:
             different = find_different_windows(chunks, recording.segments)
@@ -113,5 +115,6 @@ def diarize_audio(
     )
     if chunks is None:
         return found
-    together = add_overlap(found.turns, chunks, second_speakers)
-    return replace(found, overlapping=tuple(together))
+    single = move_changes(found.exclusive_turns, chunks)
+    together = add_overlap(single, chunks, second_speakers)
+    return replace(found, single=tuple(single), overlapping=tuple(together))

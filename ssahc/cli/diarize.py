@@ -90,6 +90,7 @@ from ssahc.learning.options import Stopped
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.pipeline.overlap import SecondSpeakerOptions, add_overlap
 from ssahc.pipeline.second_speakers import add_second_speakers
+from ssahc.pipeline.turn_changes import move_changes
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
 from ssahc.scoring.regions import Spans
@@ -319,9 +320,8 @@ def _write(
         for name in done
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
-    chunks = {} if run.overlap.exclusive else prepared.chunks
-    second = run.overlap.second
-    turns = _Turns(folder, labels, chunks, prepared.regions, second)
+    second = None if run.overlap.exclusive else run.overlap.second
+    turns = _Turns(folder, labels, prepared.chunks, prepared.regions, second)
     warn_of("without a turn, since all segments have no length", turns.silent())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
@@ -341,7 +341,8 @@ class _Turns(Mapping[str, list[Turn]]):
     labels: Mapping[str, IntArray]
     chunks: Mapping[str, Chunks]
     regions: Mapping[str, Spans]
-    second: SecondSpeakerOptions
+    # None where times have one speaker each.
+    second: SecondSpeakerOptions | None
 
     def silent(self) -> Iterator[str]:
         """Yield the recordings without a turn."""
@@ -366,5 +367,9 @@ class _Turns(Mapping[str, list[Turn]]):
         times = times_of(self.folder.segments, self.folder.utterances[name])
         turns = turns_of_labels(times, self.labels[name])
         if name in self.chunks:
-            return add_overlap(turns, self.chunks[name].segmentation, self.second)
+            segmentation = self.chunks[name].segmentation
+            turns = move_changes(turns, segmentation)
+            if self.second is None:
+                return turns
+            return add_overlap(turns, segmentation, self.second)
         return add_second_speakers(turns, self.regions.get(name, ()))

@@ -120,7 +120,7 @@ class SegmentTask:
 
     def _attempt(self, audio: Audio) -> Chunks | Fault:
         try:
-            found, speakers = segment_recording(audio, self.segmenter, self.options)
-            return Chunks(found, fewest_speakers(speakers))
+            found, alone = segment_recording(audio, self.segmenter, self.options)
+            return Chunks(found, fewest_speakers(alone))
         except (DataError, FormatError, MemoryError) as error:
             return as_fault(audio, error)

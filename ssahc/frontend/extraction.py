@@ -23,7 +23,7 @@ from ssahc.frontend.segmentation.chunks import (
     find_regions,
     segment,
 )
-from ssahc.frontend.segmentation.local_speakers import LocalSpeakers, list_speakers
+from ssahc.frontend.segmentation.local_speakers import seconds_alone
 from ssahc.frontend.silero import (
     FRAME_SHIFT,
     RATE,
@@ -254,16 +254,16 @@ def open_audio_file(
 
 def segment_recording(
     audio: Audio, segmenter: Segmenter, options: SegmentationOptions
-) -> tuple[Segmentation, LocalSpeakers]:
-    """Return who speaks when in chunks of a recording, and the local speakers.
+) -> tuple[Segmentation, FloatArray]:
+    """Return who speaks when in chunks of a recording, and how long alone (B, K).
 
-    Where regions of speech are known, local speakers are those within them.
+    Where regions of speech are known, only these count for the latter.
     """
     found = segment(read_samples(audio, segmenter.sample_rate), segmenter, options)
     speech = None
     if audio.speech is not None:
         speech = np.array([[region.start, region.end] for region in audio.speech])
-    return found, list_speakers(found, speech)
+    return found, seconds_alone(found, speech)
 
 
 def _take_regions(

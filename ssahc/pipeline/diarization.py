@@ -48,6 +48,9 @@ class Diarization:
         number is estimated in another way.
     centroids : tuple of Centroid
         One per speaker, in the order of the labels; empty where they were not computed.
+    single : tuple of Turn or None
+        Turns of one speaker at a time, where changes of speaker were heard in the
+        audio; None where only the windows are known.
     overlapping : tuple of Turn or None
         Turns with second speakers, where overlap is known; None where it is not.
     """
@@ -62,6 +65,7 @@ class Diarization:
     learning: tuple[Period, ...]
     speaker_posterior: Mapping[int, float] = field(default_factory=dict)
     centroids: tuple[Centroid, ...] = ()
+    single: tuple[Turn, ...] | None = None
     overlapping: tuple[Turn, ...] | None = None
 
     def __repr__(self) -> str:
@@ -97,7 +101,9 @@ class Diarization:
 
     @cached_property
     def exclusive_turns(self) -> list[Turn]:
-        """The turns of the windows, one speaker at a time."""
+        """The turns of one speaker at a time: of the windows, unless heard in audio."""
+        if self.single is not None:
+            return list(self.single)
         return turns_of_labels(self.segments, self.labels)
 
     @cached_property

@@ -1,11 +1,10 @@
-"""Two speakers at once: local speakers of chunks beside windows, or instead of them.
+"""Second speakers, where chunks of the audio have found two at once.
 
-Bredin: pyannote.audio 2.1 speaker diarization pipeline (Interspeech 2023): local
-speakers of overlapping chunks are embedded and clustered; the number of speakers who
-speak at a time, agreed on by all chunks, decides how many of the most active speakers
-have it. Windows with one speaker each are clustered with less confusion; they get
-second speakers where chunks have found overlap, as in VBx and Kaldi
-(``local/make_rttm.py`` of its overlap-aware recipes).
+Windows have one speaker each. They are clustered with less confusion than the local
+speakers of chunks are, and get second speakers where chunks have found overlap, as in
+VBx and Kaldi (``local/make_rttm.py`` of its overlap-aware recipes). The number of
+speakers who speak at a time, agreed on by all chunks, decides how many there are, as in
+Bredin: pyannote.audio 2.1 speaker diarization pipeline (Interspeech 2023).
 """
 
 from collections.abc import Sequence
@@ -14,33 +13,19 @@ from typing import Annotated
 
 import numpy as np
 
-from ssahc.backend.preprocess import unit_rows
-from ssahc.clustering.constrained_linkage import assign_groups, constrained_linkage
-from ssahc.clustering.stopping import Stop
 from ssahc.core.options import Options
 from ssahc.core.turns import list_speakers
-from ssahc.core.types import Float32Array, FloatArray, IntArray, Turn
+from ssahc.core.types import FloatArray, IntArray, Turn
 from ssahc.core.validation import Interval
-from ssahc.frontend.segmentation.chunks import (
-    Segmentation,
-    find_regions,
-)
-from ssahc.frontend.segmentation.local_speakers import LocalSpeakers
+from ssahc.frontend.segmentation.chunks import Segmentation, find_regions
 from ssahc.frontend.segmentation.powerset import BoolArray
 from ssahc.frontend.vad import RegionOptions, smooth_regions
 from ssahc.scoring.regions import unite
 
-# Seconds of speech without overlap that make an embedding reliable enough to decide
-# which speakers there are.
+# Seconds of speech without overlap that make a local speaker reliable.
 _RELIABLE = 1.0
 # Share of the chunks with speech that must have a number of speakers.
 _AGREED = 0.2
-# Local speakers that are clustered; of more, some, and the others go to the nearest.
-_MOST = 4000
-# Least average cosine of local speakers who are the same, for CAM++.
-THRESHOLD = 0.4
-# Above what any sum of cosines of one chunk may differ by.
-_DECIDED = 100.0
 
 
 @dataclass(frozen=True)
@@ -60,15 +45,20 @@ class SecondSpeakerOptions(Options, group="Audio"):
     min_duration_off: Annotated[float, Interval(ge=0, le=3600)] = 0.1
 
 
-def fewest_speakers(speakers: LocalSpeakers) -> int:
+def fewest_speakers(alone: FloatArray) -> int:
     """Return how many speakers a recording has at least.
 
     It is the largest number of local speakers who speak alone, for long enough to be
     told apart, in one chunk of five of those with speech. A single chunk may take a
     change of one voice for another speaker.
+
+    Parameters
+    ----------
+    alone : (B, K) array
+        Seconds that each local speaker of a chunk speaks alone.
     """
-    alone = np.bincount(speakers.chunks[speakers.seconds >= _RELIABLE])
-    numbers = np.sort(alone[alone > 0])[::-1]
+    reliable = (alone >= _RELIABLE).sum(axis=1)
+    numbers = np.sort(reliable[reliable > 0])[::-1]
     if len(numbers) == 0:
         return 0
     return int(numbers[int(np.ceil(_AGREED * len(numbers))) - 1])
@@ -85,6 +75,8 @@ def add_overlap(
     of one chunk different ones. Where the chunks agree on more speakers than have a
     turn, the most probable others are added; all turns keep their time.
     """
+    from scipy.optimize import linear_sum_assignment
+
     names = list_speakers(turns)
     edges = segmentation.edges
     centres = (edges[1:] + edges[:-1]) / 2
@@ -104,10 +96,9 @@ def add_overlap(
         inside = slice(begin, begin + len(chunk))
         probabilities = chunk.astype(np.float64)
         shared = probabilities.T @ has_turn[inside]
-        labels = assign_groups(shared, np.zeros(len(shared), np.int64))
-        known = labels >= 0
+        local, known = linear_sum_assignment(shared, maximize=True)
         rows = slice(*np.searchsorted(lacking, [begin, begin + len(chunk)]))
-        activity[rows, labels[known]] += probabilities[lacking[rows] - begin][:, known]
+        activity[rows, known] += probabilities[lacking[rows] - begin][:, local]
     activity[has_turn[lacking]] = 0
     added = np.zeros_like(has_turn)
     added[lacking] = _most_active(activity, missing[lacking])
@@ -125,105 +116,6 @@ def add_overlap(
         regions = smooth_regions(united, np.inf, gaps)
         together += [Turn(start, end, name) for start, end in regions.tolist()]
     return sorted(together)
-
-
-# ---- without windows ---------------------------------------------------------------
-
-
-def diarize_chunks(
-    segmentation: Segmentation,
-    speakers: LocalSpeakers,
-    embeddings: Float32Array,
-    stop: Stop,
-    *,
-    exclusive: bool = False,
-) -> list[Turn]:
-    """Return the turns of a recording, from its chunks.
-
-    Parameters
-    ----------
-    segmentation : Segmentation
-    speakers : LocalSpeakers
-        Of the chunks; see `ssahc.frontend.segmentation.local_speakers`.
-    embeddings : (N, D) array
-        Of the local speakers.
-    stop : Stop
-        Speakers, or the least average cosine of local speakers who are the same.
-    exclusive : bool
-        Give each time to one speaker, the most active.
-    """
-    labels = cluster_local_speakers(speakers, embeddings, stop)
-    return reconstruct_turns(segmentation, speakers, labels, exclusive=exclusive)
-
-
-def cluster_local_speakers(
-    speakers: LocalSpeakers, embeddings: Float32Array, stop: Stop
-) -> IntArray:
-    """Return the speaker (N,) of each local speaker; -1 for none.
-
-    Those who speak alone for long enough are clustered by their average cosine, those
-    of one chunk never together. The others go to the nearest of these clusters, those
-    of one chunk to different ones.
-    """
-    if len(speakers) == 0:
-        return np.zeros(0, np.int64)
-    vectors = unit_rows(embeddings.astype(np.float64))
-    reliable = np.flatnonzero(speakers.seconds >= _RELIABLE)
-    if len(reliable) == 0:
-        reliable = np.arange(len(speakers))
-    reliable = reliable[:: -(-len(reliable) // _MOST)]
-    chosen = vectors[reliable]
-    different = speakers.cannot_link()[np.ix_(reliable, reliable)]
-    found = constrained_linkage(chosen @ chosen.T, different, stop)
-    centroids = unit_rows(np.eye(found.max() + 1)[found].T @ chosen)
-    cosines = vectors @ centroids.T
-    # Those that were clustered keep their cluster.
-    cosines[reliable, found] += _DECIDED
-    labels = assign_groups(cosines, speakers.chunks)
-    labels[reliable] = found
-    return labels
-
-
-def reconstruct_turns(
-    segmentation: Segmentation,
-    speakers: LocalSpeakers,
-    labels: IntArray,
-    *,
-    exclusive: bool = False,
-) -> list[Turn]:
-    """Return turns of speakers "1", "2", ..., in order of time.
-
-    In each frame, as many speakers are active as the chunks agree on, the most probable
-    ones.
-    """
-    if (labels < 0).all():
-        return []
-    activity = _activity(segmentation, speakers, labels)
-    counts = segmentation.counts
-    if exclusive:
-        counts = np.minimum(counts, 1)
-    active = _most_active(activity, counts)
-    return sorted(
-        Turn(start, end, str(speaker + 1))
-        for speaker, frames in enumerate(active.T)
-        for start, end in find_regions(frames, segmentation.edges).tolist()
-    )
-
-
-def _activity(
-    segmentation: Segmentation, speakers: LocalSpeakers, labels: IntArray
-) -> FloatArray:
-    """Return how active speakers (F, S) are in each frame, summed over chunks."""
-    activity = np.zeros((len(segmentation.counts), labels.max() + 1))
-    frames = segmentation.frames()
-    for chunk, index, label in zip(
-        speakers.chunks, speakers.indices, labels, strict=True
-    ):
-        if label >= 0:
-            activity[frames[chunk], label] += segmentation.probabilities[
-                chunk, :, index
-            ]
-    return activity
 
 
 def _most_active(activity: FloatArray, counts: IntArray) -> BoolArray:

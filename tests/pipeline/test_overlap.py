@@ -1,25 +1,20 @@
-"""From local speakers of chunks to turns that overlap."""
+"""Second speakers where chunks have found overlap."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from ssahc.clustering.stopping import Stop
 from ssahc.core.types import Turn
 from ssahc.frontend.segmentation.chunks import Segmentation, find_regions
-from ssahc.frontend.segmentation.local_speakers import list_speakers
+from ssahc.frontend.segmentation.local_speakers import seconds_alone
 from ssahc.pipeline.overlap import (
     SecondSpeakerOptions,
     add_overlap,
-    cluster_local_speakers,
-    diarize_chunks,
     fewest_speakers,
 )
 
 FRAMES, CHUNK, STEP = 600, 100, 25
-STOP = Stop(threshold=0.5)
 
 
 @pytest.fixture
@@ -48,59 +43,11 @@ def conversation(rng):
     )
 
 
-@pytest.fixture
-def embeddings(conversation, rng):
-    _, segmentation, orders = conversation
-    speakers = list_speakers(segmentation)
-    voices = np.eye(8)[:3]
-    owners = orders[speakers.chunks, speakers.indices]
-    noise = 0.1 * rng.standard_normal((len(speakers), 8))
-    return speakers, owners, (voices[owners] + noise).astype(np.float32)
-
-
 def _turns(active, edges):
     regions = [find_regions(frames, edges).tolist() for frames in active.T]
     return sorted(
         (*span, speaker) for speaker, own in enumerate(regions) for span in own
     )
-
-
-def test_turns_and_overlap_are_found_again(conversation, embeddings):
-    active, segmentation, _ = conversation
-    speakers, _, vectors = embeddings
-    turns = diarize_chunks(segmentation, speakers, vectors, STOP)
-    expected = _turns(active, segmentation.edges)
-    names = {turn.speaker: owner for turn, (*_, owner) in zip(turns, expected)}
-    assert sorted(names) == ["1", "2", "3"]
-    assert [(t.start, t.end, names[t.speaker]) for t in turns] == expected
-    # One at a time: the same speech, and no overlap.
-    alone = diarize_chunks(segmentation, speakers, vectors, STOP, exclusive=True)
-    assert all(a.end <= b.start for a, b in pairwise(alone))
-    speech = find_regions(active.any(axis=1), segmentation.edges)
-    total = sum(turn.end - turn.start for turn in alone)
-    assert total == pytest.approx((speech[:, 1] - speech[:, 0]).sum())
-
-
-def test_overlap_is_left_out_of_embeddings_and_constraints_hold(
-    conversation, embeddings
-):
-    active, *_ = conversation
-    speakers, owners, vectors = embeddings
-    for row in range(len(speakers)):
-        inside = np.zeros(FRAMES, bool)
-        for start, end in speakers.spans[row] / 0.04:
-            inside[round(start) : round(end)] = True
-        assert active[inside, owners[row]].all()
-        if speakers.seconds[row] >= 0.5:
-            assert (active[inside].sum(axis=1) == 1).all()
-    # Voices that cannot be told apart are still different people within a chunk.
-    same = np.ones_like(vectors)
-    labels = cluster_local_speakers(speakers, same, STOP)
-    for chunk in np.unique(speakers.chunks):
-        rows = speakers.chunks == chunk
-        assert len(set(labels[rows])) == rows.sum()
-    known = cluster_local_speakers(speakers, vectors, Stop(num_speakers=2))
-    assert set(known) <= {-1, 0, 1}
 
 
 def test_silence_has_no_turns(conversation):
@@ -110,10 +57,7 @@ def test_silence_has_no_turns(conversation):
         active=np.zeros_like(segmentation.active),
         counts=np.zeros_like(segmentation.counts),
     )
-    speakers = list_speakers(silent)
-    assert len(speakers) == 0
-    assert diarize_chunks(silent, speakers, np.zeros((0, 8)), STOP) == []
-    assert fewest_speakers(speakers) == 0
+    assert fewest_speakers(seconds_alone(silent)) == 0
     turns = [Turn(0.0, 1.0, "a"), Turn(2.0, 3.0, "b")]
     assert add_overlap(turns, silent) == turns
 
@@ -160,25 +104,24 @@ def test_brief_second_speakers_are_dropped_and_their_short_gaps_closed(conversat
 
 def test_a_recording_has_as_many_speakers_as_a_fifth_of_its_chunks(conversation):
     _, segmentation, _ = conversation
-    speakers = list_speakers(segmentation)
+    alone = seconds_alone(segmentation)
     # All three speak in some chunks, but one of them for less than a second.
-    assert fewest_speakers(speakers) == 2
-    brief = replace(speakers, seconds=np.minimum(speakers.seconds, 0.9))
-    assert fewest_speakers(brief) == 0
+    assert fewest_speakers(alone) == 2
+    assert fewest_speakers(np.minimum(alone, 0.9)) == 0
     # One chunk of twenty-one has all three.
-    few = replace(speakers, seconds=np.where(speakers.chunks < 1, 2.0, 0.0))
-    assert fewest_speakers(few) == np.bincount(speakers.chunks)[0]
-    two = replace(speakers, seconds=np.where(speakers.indices == 0, 2.0, 0.0))
-    two.seconds[speakers.chunks == 0] = 2.0
-    assert fewest_speakers(two) == 1
+    few = np.zeros_like(alone)
+    few[0] = 2.0
+    assert fewest_speakers(few) == 3
+    few[:, 0] = 2.0
+    assert fewest_speakers(few) == 1
 
 
-def test_local_speakers_are_those_of_the_speech(conversation):
+def test_only_speech_counts_where_it_is_known(conversation):
     active, segmentation, _ = conversation
     edges = segmentation.edges
     # The first turn alone.
     end = float(edges[np.flatnonzero(active[:, 1])[0]])
-    speakers = list_speakers(segmentation, np.array([[0.0, end]]))
-    assert set(speakers.chunks) == {0, 1}
-    assert fewest_speakers(speakers) == 1
-    np.testing.assert_allclose(speakers.seconds[0], end, atol=0.05)
+    alone = seconds_alone(segmentation, np.array([[0.0, end]]))
+    assert fewest_speakers(alone) == 1
+    assert not alone[2:].any()
+    assert alone[0].max() == alone[0].sum() == pytest.approx(end)

@@ -1,6 +1,6 @@
 """Extractors: what turns audio and windows into one embedding a window."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,51 +144,6 @@ class Extractor(BriefRepr):
             raise DataError(f"expected features (T, F), found shape {array.shape}")
         blocks = (array[i : i + _BLOCK] for i in range(0, len(array), _BLOCK))
         return self._embed(blocks, windows)
-
-    def embed_spans(
-        self, samples: Samples, spans: Sequence[FloatArray]
-    ) -> Float32Array:
-        """Embed stretches of speech that belong together, as one window each.
-
-        Parameters
-        ----------
-        samples : (S,) array, or iterable of (s,) arrays
-            As `embed` takes them.
-        spans : sequence of N (M, 2) arrays
-            Starts and ends in seconds, in order. Their frames are joined; if none of
-            them holds a frame, the first is made longer.
-
-        Returns
-        -------
-        (N, dim) array
-
-        Raises
-        ------
-        DataError
-            As `embed`.
-        """
-        if isinstance(samples, np.ndarray):
-            samples = [samples]
-        source = _Stretches(self.compute_features(map(_one_channel, samples)))
-        embeddings = np.empty((len(spans), self.dim), np.float32)
-        order = sorted(range(len(spans)), key=lambda row: float(spans[row][0, 0]))
-        for row in order:
-            times = spans[row]
-            ranges = frame_ranges(times, self.frame_shift)
-            ranges[:, 1] = np.maximum(ranges[:, 1] - self.overhang, ranges[:, 0])
-            if not np.diff(ranges).any():
-                ranges[0, 1] += 1
-            first = int(ranges[0, 0])
-            features = source.take(first, int(ranges[:, 1].max()))
-            kept = [features[begin:end] for begin, end in (ranges - first).tolist()]
-            joined = np.concatenate(kept)
-            if len(joined) == 0:
-                raise _not_within(row, times[0], source.end * self.frame_shift)
-            whole = np.array([[0, len(joined)]])
-            embeddings[row] = self.embed_frames(joined, whole)[0]
-        bounds = np.array([[times[0, 0], times[-1, 1]] for times in spans])
-        self._check_finite(embeddings, bounds)
-        return embeddings
 
     def _embed(
         self, blocks: Iterator[Float32Array], windows: ArrayLike

@@ -50,22 +50,6 @@ def test_embeddings_are_of_the_frames_within_windows(samples):
     np.testing.assert_allclose(again, found, rtol=1e-5)
 
 
-def test_spans_are_embedded_together(samples):
-    extractor = make_extractor()
-    features = fbank(samples, FbankOptions(num_mel_bins=5, sample_frequency=8000))
-    spans = [[[80.0, 81.5]], [[0.5, 1.0], [1.5, 2.5], [3.0, 3.01]], [[20.0, 20.01]]]
-    blocks = np.split(samples, [5000, 300_000])
-    found = extractor.embed_spans(blocks, [np.array(times) for times in spans])
-    alone = extractor.embed(samples, spans[0])
-    np.testing.assert_allclose(found[0], alone[0], rtol=1e-5)
-    joined = np.concatenate([features[50:98], features[150:248]])
-    np.testing.assert_allclose(found[1], joined.mean(axis=0), rtol=1e-5)
-    # Shorter than a frame: the one that starts there.
-    np.testing.assert_allclose(found[2], features[2000], rtol=1e-5)
-    with pytest.raises(DataError, match=r"window 0 .*89\.9"):
-        extractor.embed_spans(samples, [np.array([[95.0, 96.0]])])
-
-
 def test_means_are_those_of_windows_or_around_frames(samples):
     windows = [[10.0, 11.5], [50.0, 51.5]]
     found = make_extractor("window").embed(samples, windows)
