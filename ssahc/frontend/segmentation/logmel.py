@@ -2,25 +2,31 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import avg_pool1d, leaky_relu
 
 from ssahc.frontend.segmentation.encoder import Encoder
 
 # Seconds of the window of a spectrum, and from one to the next.
 _WINDOW, _HOP = 0.025, 0.01
 _MELS, _CHANNELS = 64, 96
+# Bands whose levels are heard.
+_BANDS = 8
 # Hz.
 _LOWEST = 30.0
 # Spectra that the two convolutions see, and from one output of the first to the next.
 _TAPS, _STRIDE = (5, 5), 2
 # Energies below, as of dithered silence, are all the same: 80 dB under full scale.
 _FLOOR = 1e-6
-# Log energies of speech vary by this much.
-_SCALE = 0.25
+# Log energies of speech vary by this much, around about this.
+_SCALE, _MEAN = 0.25, -3.0
 
 
 class LogMel(Encoder):
-    """Log-mel energies minus their mean over the chunk, and convolutions to 20 ms.
+    """Log-mel energies, and convolutions to 20 ms.
+
+    The convolutions see energies minus their mean over the chunk, and what they give is
+    normalised over it, so that lines and rooms matter less. Silence would sound as
+    loud as speech then: the levels of a few bands are added as they are.
 
     Parameters
     ----------
@@ -28,7 +34,7 @@ class LogMel(Encoder):
         Of the audio, in Hz.
     """
 
-    dim = _CHANNELS
+    dim = _CHANNELS + _BANDS
     window: Tensor
     filters: Tensor
 
@@ -81,7 +87,11 @@ class LogMel(Encoder):
         frames = _SCALE * (energies - energies.mean(dim=-1, keepdim=True))
         for conv, norm in zip(self.convs, self.norms, strict=True):
             frames = leaky_relu(norm(conv(frames)))
-        return frames
+        size, _, num_frames = energies.shape
+        bands = energies.reshape(size, _BANDS, -1, num_frames).mean(dim=2)
+        levels = _SCALE * (avg_pool1d(bands, _TAPS[0], _STRIDE) - _MEAN)
+        edge = _TAPS[1] // 2
+        return torch.cat([frames, levels[..., edge:-edge]], dim=1)
 
 
 def _mel_filters(rate: int, fft_size: int) -> Tensor:

@@ -9,6 +9,7 @@ from ssahc.core.errors import FormatError, UsageError
 from ssahc.frontend.extractors import installed
 from ssahc.frontend.extractors.installed import SEGMENTERS
 from ssahc.frontend.segmentation import Segmenter
+from ssahc.frontend.segmentation.logmel import LogMel
 from ssahc.frontend.segmentation.model import SegmentationNet
 from ssahc.frontend.segmentation.network_options import NetworkOptions
 
@@ -70,6 +71,16 @@ def test_gradients_reach_all_weights(network):
     for name, parameter in network.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+def test_log_mel_frames_tell_the_level_apart_from_what_is_said():
+    encoder = LogMel(16000)
+    chunk = 0.1 * torch.randn(1, 8000) * torch.linspace(0.5, 1, 8000)
+    with torch.inference_mode():
+        loud, soft = encoder(chunk), encoder(chunk / 10)
+    np.testing.assert_allclose(soft[:, :-8], loud[:, :-8], atol=0.02)
+    # Log energies, scaled by 0.25.
+    np.testing.assert_allclose(loud[:, -8:] - soft[:, -8:], np.log(10) / 2, atol=0.01)
 
 
 def test_missing_and_other_weights_are_named(tmp_path, monkeypatch):
