@@ -90,12 +90,13 @@ def infer(
         )
         del log_likelihoods
         evidence = log_likelihood + prior_terms  # Eq. 25
-        if earlier is not None:
-            conflicts = observations.conflicts(responsibilities)
+        conflicts = observations.conflicts(responsibilities)
+        if earlier is not None and conflicts is not None:
             # Each pair counts once, by what both windows are now. Pairs are symmetric:
             # it does not matter which side has the earlier responsibilities.
             evidence += _inner(earlier, conflicts)
             evidence -= 0.5 * _inner(responsibilities, conflicts)
+        del earlier
         priors = entries / entries.sum()  # Eq. 24
         if evidence - best < tolerance:
             break
