@@ -32,9 +32,7 @@ def choose_model(
     num_recordings : int
         That a model would be learned from.
     """
-    paths = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
-    parts = {name: folder / file for name, file in paths.items()}
-    files = ModelFiles(**{name: path for name, path in parts.items() if path.exists()})
+    files = list_model(folder)
     is_general = model_folder(audio) is None and files != ModelFiles()
     if not is_general:
         return ModelFiles() if default == "recordings" else files
@@ -51,3 +49,10 @@ def choose_model(
             f"(--default-model {flag}: {other})"
         )
     return files
+
+
+def list_model(folder: Path) -> ModelFiles:
+    """Return the model files that extraction has left in the folder of x-vectors."""
+    paths = {"mean": MEAN, "transform": TRANSFORM, "plda": PLDA}
+    parts = {name: folder / file for name, file in paths.items()}
+    return ModelFiles(**{name: path for name, path in parts.items() if path.exists()})

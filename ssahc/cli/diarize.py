@@ -15,14 +15,17 @@ import click
 
 from ssahc.cli.audio_inputs import (
     AUDIO_CONFLICTS,
+    AudioOptions,
     refuse_audio,
     refuse_xvectors,
 )
 from ssahc.cli.diarize_audio import PreparedRun, prepare_audio
 from ssahc.cli.diarize_config import (
+    MODEL_CONFLICTS,
     OVERLAP_CONFLICTS,
     AllOptions,
     DiarizeConfig,
+    reuse_options,
     settle_system,
 )
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
@@ -78,6 +81,7 @@ from ssahc.cli.runner import (
     write_results,
 )
 from ssahc.core.errors import UsageError, counted
+from ssahc.core.options import build
 from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.config import read_config
@@ -85,7 +89,7 @@ from ssahc.io.files import refuse_input, strip_rspecifier
 from ssahc.io.folders import UNFINISHED
 from ssahc.io.overlap import read_overlap
 from ssahc.io.text import times_of
-from ssahc.io.xvectors import XvectorDir, first_fault, read_recordings
+from ssahc.io.xvectors import SCP, XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.pipeline.overlap import SecondSpeakerOptions, add_overlap
@@ -94,6 +98,14 @@ from ssahc.pipeline.turn_changes import move_changes
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
 from ssahc.scoring.regions import Spans
+
+_CONFLICTS = (CONFLICTS, AUDIO_CONFLICTS, OVERLAP_CONFLICTS, MODEL_CONFLICTS)
+# Options of config files and presets that a given option displaces.
+_DISPLACED = {
+    name: set[str]().union(*(table.get(name, ()) for table in _CONFLICTS))
+    for table in _CONFLICTS
+    for name in table
+}
 
 _logger = logging.getLogger("ssahc")
 
@@ -148,8 +160,11 @@ def command(
         given,
         config=config,
         preset=preset,
-        displaces=CONFLICTS | AUDIO_CONFLICTS | OVERLAP_CONFLICTS,
+        displaces=_DISPLACED,
     )
+    if given["extractor"] is None and (xvector_dir / SCP).exists():
+        # Options of a run on audio, for x-vectors that it has left.
+        options = AllOptions(reuse_options(options), build(AudioOptions, given))
     run = options.diarize
     has_audio = options.audio.extractor is not None
     if has_audio:
@@ -167,6 +182,7 @@ def command(
         earlier = read_earlier(out_dir, names, "diarize")
         # A run that was given a model has left that folder alone.
         learned = bool(earlier) and not earlier.keys() & GIVEN_MODELS
+        learned = learned and earlier.get("default_model") != "extractor"
         if not learned and not (out_dir / UNFINISHED / CONFIG).exists():
             refuse_other_model(out_dir)
         stale = LEARNED_FILES if learned else ()
@@ -219,7 +235,7 @@ def _run(
     for name in ("labels", "rttm", POSTERIOR, CONFIG, *others, *LEARNED_FILES):
         refuse_input(out_dir / name, read, "choose another folder")
     plan = Plan(
-        run,
+        prepared.to_store(run),
         folder.utterances,
         read,
         run.write_scores,

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ssahc.cli.audio_inputs import complete_options, load_extractor
-from ssahc.cli.default_model import choose_model
+from ssahc.cli.audio_inputs import (
+    complete_options,
+    load_extractor,
+    settle_segmentation,
+)
+from ssahc.cli.default_model import DefaultModel, choose_model
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
 from ssahc.cli.extraction import extract_into
-from ssahc.cli.inputs import Inputs, open_inputs, open_source
+from ssahc.cli.inputs import Inputs, ModelFiles, open_inputs, open_source
 from ssahc.cli.overlap import Chunks, plan_segmentation
 from ssahc.cli.resume import is_interrupted
 from ssahc.core.constraints import CannotLink
@@ -35,7 +39,8 @@ class PreparedRun:
     """A run that has x-vectors, those of audio if it started there, and what it needs.
 
     Chunks are those of --segmentation, by recording; `failed` are recordings without
-    x-vectors, and `regions` have those of --overlap.
+    x-vectors, and `regions` have those of --overlap. `stored` are the options by which
+    the run can be repeated from audio, if it started there, but for those of `run`.
     """
 
     run: DiarizeConfig
@@ -43,6 +48,18 @@ class PreparedRun:
     chunks: Mapping[str, Chunks]
     failed: list[Fault]
     regions: Mapping[str, Spans] = field(default_factory=dict)
+    stored: AllOptions | None = None
+
+    def to_store(self, run: DiarizeConfig) -> DiarizeConfig | AllOptions:
+        """Return the options of config.toml, of a run whose options are settled.
+
+        Of audio they say where its model is from, not where a copy is.
+        """
+        if self.stored is None:
+            return run
+        if self.stored.default_model != "auto":
+            run = replace(run, files=ModelFiles())
+        return replace(self.stored, diarize=run)
 
 
 def prepare_audio(
@@ -63,10 +80,12 @@ def prepare_audio(
     extractor = load_extractor(options.audio, run.method.device)
     _check_dims(inputs, extractor)
     audio = options.audio
-    segmentation = run.overlap.segmentation
-    if segmentation is not None and audio.segments is None:
-        extraction = detect_as_segmented(audio.extraction, segmentation)
-        audio = replace(audio, extraction=extraction)
+    if run.overlap.segmentation is not None:
+        segmentation = settle_segmentation(run.overlap.segmentation)
+        run = replace(run, overlap=replace(run.overlap, segmentation=segmentation))
+        if audio.segments is None:
+            extraction = detect_as_segmented(audio.extraction, segmentation)
+            audio = replace(audio, extraction=extraction)
     audio = complete_options(audio, given, extractor)
     segment = plan_segmentation(run, audio)
     is_interrupted(out_dir, resume=resume)
@@ -84,18 +103,21 @@ def prepare_audio(
     run = replace(run, source=replace(run.source, xvector_dir=folder))
     source = open_source(run.source)
     names = source.utterances.keys()
+    stored = AllOptions(run, audio)
     if not flatten(run.files):
         # Of those that failed nothing is learned. If more succeed when a run is
         # resumed, its model may be another one, and the resumption is refused.
         files = choose_model(options.default_model, audio, folder, len(names))
         run = replace(run, files=files)
+        chosen: DefaultModel = "extractor" if flatten(files) else "recordings"
+        stored = replace(stored, default_model=chosen)
         inputs = open_inputs(run.files, run.tables, run.method.speakers)
     chunks = segment(running, names)
     fewest = {name: found.fewest for name, found in chunks.items()}
     inputs = replace(inputs, speakers_of=replace(inputs.speakers_of, fewest=fewest))
     if run.overlap.cannot_link:
         inputs = replace(inputs, cannot_link=_find_different(chunks, source))
-    return PreparedRun(run, inputs, chunks, failed)
+    return PreparedRun(run, inputs, chunks, failed, stored=stored)
 
 
 def _find_different(

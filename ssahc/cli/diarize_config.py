@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ssahc.cli.audio_inputs import AudioOptions, find_model
-from ssahc.cli.default_model import DefaultModel
+from ssahc.cli.default_model import DefaultModel, list_model
 from ssahc.cli.inputs import Inputs, ModelFiles, Source, SpeakerTables
 from ssahc.cli.runner import RttmOptions
 from ssahc.core.errors import UsageError
@@ -17,12 +17,20 @@ from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
 from ssahc.pipeline.overlap import SecondSpeakerOptions
 
 _POSTERIORS = {option.name for option in list_options(PosteriorOptions)}
+_MODELS = {option.name for option in list_options(ModelFiles)}
 _SECOND = {option.name for option in list_options(SecondSpeakerOptions)}
 # Options that conflict with those of a config file, and displace them.
 OVERLAP_CONFLICTS = {
     "overlap": {"segmentation", "exclusive", "cannot_link"} | _SECOND,
     "segmentation": {"overlap"} | _POSTERIORS,
     "exclusive": {"overlap"} | _POSTERIORS | _SECOND,
+}
+
+# A model that is given, and one that is to be chosen.
+MODEL_CONFLICTS = {
+    "default_model": _MODELS,
+    "extractor": {"default_model"},
+    **{name: {"default_model"} for name in _MODELS},
 }
 
 _logger = logging.getLogger("ssahc")
@@ -144,6 +152,18 @@ class AllOptions(Options, group="Audio"):
                 f"--default-model extractor: {self.audio.extractor} comes without a "
                 "model; leave it out, and one is learned from the recordings"
             )
+
+
+def reuse_options(options: AllOptions) -> DiarizeConfig:
+    """Return the options of a run on audio as those of a run on its x-vectors.
+
+    They are those of its config.toml; the model is the one beside the x-vectors.
+    """
+    run = options.diarize
+    folder = run.source.xvector_dir
+    if options.default_model == "extractor" and folder is not None:
+        run = replace(run, files=list_model(folder))
+    return run
 
 
 def settle_system(run: DiarizeConfig, inputs: Inputs) -> DiarizeConfig:

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from ssahc.cli.audio_inputs import AudioOptions, open_audio, settle_segmentation
+from ssahc.cli.audio_inputs import AudioOptions, open_audio
 from ssahc.cli.diarize_config import DiarizeConfig
 from ssahc.cli.runner import as_fault, meter, work_each
 from ssahc.core.errors import DataError, FormatError, UsageError
@@ -44,13 +44,14 @@ def plan_segmentation(
 ) -> Callable[[RunningOptions, Collection[str]], dict[str, Chunks]]:
     """Load the segmentation model if there is to be one; return what segments audio.
 
-    That takes the names of the recordings to segment.
+    That takes the names of the recordings to segment. Options have the model's name, or
+    its absolute path (`settle_segmentation`).
     A model that cannot be used is a FormatError or UsageError before anything is read.
     """
     if run.overlap.segmentation is None:
         return lambda running, names: {}
     task = SegmentTask(
-        settle_segmentation(run.overlap.segmentation),
+        run.overlap.segmentation,
         run.method.device,
         audio.extraction.segmentation,
     )

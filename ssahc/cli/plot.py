@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ssahc.cli.diarize_config import DiarizeConfig
+from ssahc.cli.diarize_config import AllOptions, DiarizeConfig, reuse_options
 from ssahc.cli.groups import VerbGroup
 from ssahc.cli.inputs import CONFLICTS, find_inputs, learn_model, open_inputs
 from ssahc.cli.parsing import (
@@ -75,8 +75,8 @@ def affinity(
     """
     ref_rttm = _optional(ref_rttms)
     # All options of diarize, so that its config.toml is accepted.
-    run = resolve(
-        DiarizeConfig, given, config=config, preset=preset, displaces=CONFLICTS
+    run = reuse_options(
+        resolve(AllOptions, given, config=config, preset=preset, displaces=CONFLICTS)
     )
     check_picture(picture, [ref_rttm, config, *find_inputs(run.files, run.tables)])
     folder = open_xvector_dir(xvector_dir)

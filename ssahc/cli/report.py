@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ssahc.cli.affinities import read_affinities
-from ssahc.cli.diarize_config import DiarizeConfig
+from ssahc.cli.diarize_config import AllOptions, reuse_options
 from ssahc.cli.journal import POSTERIOR
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.references import (
@@ -207,9 +207,8 @@ def _draw_affinities(
 
     drawn = _Drawn()
     try:
-        run = build(
-            DiarizeConfig, check_values(settings, DiarizeConfig, out_dir / CONFIG)
-        )
+        values = check_values(settings, AllOptions, out_dir / CONFIG)
+        run = reuse_options(build(AllOptions, values))
         items = read_affinities(run, out_dir, names)
         for item in track(items, len(names), "drawing affinities"):
             if isinstance(item, Fault):

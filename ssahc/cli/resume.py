@@ -9,8 +9,8 @@ from typing import IO, Any
 
 from ssahc.cli.runner import CONFIG
 from ssahc.core.errors import UsageError
-from ssahc.core.options import build
-from ssahc.io.config import read_config, to_table, write_config
+from ssahc.core.options import build, check_values, list_options
+from ssahc.io.config import read_toml, to_table, write_config
 from ssahc.io.folders import (
     UNFINISHED,
     clear_unfinished,
@@ -100,7 +100,15 @@ def is_interrupted(out_dir: Path, *, resume: bool) -> bool:
 def check_same_run(earlier: Path, options: Any, inputs: Iterable[Path]) -> None:
     """Raise a UsageError if an earlier run had other options or inputs."""
     config = earlier / CONFIG
-    stored = to_table(build(type(options), read_config(config, type(options))))
+    kind = type(options)
+    known = {
+        name for option in list_options(kind) for name in (option.name, option.old)
+    }
+    table = read_toml(config)
+    # Those of a run that started from something else: from audio, not from x-vectors.
+    stored = {name: value for name, value in table.items() if name not in known}
+    values = {name: value for name, value in table.items() if name in known}
+    stored |= to_table(build(kind, check_values(values, kind, config)))
     wanted = to_table(options)
     for name in sorted(stored.keys() | wanted.keys()):
         before, now = stored.get(name, "not given"), wanted.get(name, "not given")

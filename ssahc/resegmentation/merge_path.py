@@ -103,31 +103,39 @@ def merge_to_one(
             return tuple(path)
         goal = next((goal for goal in goals if goal < left), left - 1)
         merges = max(1, min(left // 2, left - goal))
-        merged, priors = _merge_best(observations, posterior, merges, drift)
+        # The unmerged responsibilities are not kept during inference.
+        posterior = _merge_best(observations, posterior, merges, drift)
         iterations = _ITERATIONS if left <= _MANY else 1
-        posterior = infer(observations, merged, iterations, priors)
+        posterior = infer(
+            observations, posterior.responsibilities, iterations, posterior.priors
+        )
 
 
 def _merge_best(
     observations: Observations, posterior: Posterior, merges: int, drift: float
-) -> tuple[FloatArray, FloatArray]:
+) -> Posterior:
     """Merge up to `merges` disjoint pairs of speakers, in order of their gain.
 
     Pairs that lower the evidence are merged only for the first one in `_MANY` speakers.
     """
     gains = merge_gains(observations, posterior, min(drift, LEAST_DRIFT))
-    responsibilities = posterior.responsibilities.copy()
-    priors = posterior.priors.copy()
-    gone: list[int] = []
+    pairs: list[tuple[np.intp, np.intp]] = []
     for merge in range(merges):
         low, high = np.unravel_index(gains.argmax(), gains.shape)
         if gains[low, high] <= 0 and merge >= max(1, len(gains) // _MANY):
             break
-        responsibilities[:, low] += responsibilities[:, high]
-        priors[low] += priors[high]
-        gone.append(int(high))
+        pairs.append((low, high))
         gains[[low, high]] = gains[:, [low, high]] = -inf
-    return np.delete(responsibilities, gone, 1), np.delete(priors, gone)
+    lows, highs = np.array(pairs).T
+    left = np.delete(np.arange(len(gains)), highs)
+    places = np.searchsorted(left, lows)
+    responsibilities, priors = (
+        posterior.responsibilities[:, left],
+        posterior.priors[left],
+    )
+    responsibilities[:, places] += posterior.responsibilities[:, highs]
+    priors[places] += posterior.priors[highs]
+    return Posterior(responsibilities, priors, posterior.evidence)
 
 
 def _without_silent(posterior: Posterior) -> Posterior:

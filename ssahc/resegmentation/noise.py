@@ -29,8 +29,12 @@ def noise_variance(observations: Observations, posterior: Posterior) -> float:
     means, penalties, _ = infer_speakers(
         counts, sums, observations.psi, observations.fb
     )
-    distances = (latent**2).sum(axis=1)[:, None] - 2 * latent @ means.T + penalties
-    expected = (posterior.responsibilities * distances).sum(axis=1)
+    # In place: there may be hours of windows, and a thousand speakers.
+    distances = -2 * latent @ means.T
+    distances += (latent**2).sum(axis=1)[:, None]
+    distances += penalties
+    distances *= posterior.responsibilities
+    expected = distances.sum(axis=1)
     variance = float(weights @ expected / weights.sum() / latent.shape[1])
     return variance if variance > _LEAST_NOISE else 1.0
 
@@ -62,7 +66,7 @@ def lasting_noise(
     # precision and weighted sum of the means of each speaker follow.
     variances = _SHIFTS[:, None] + 1 / counts
     precisions = (1 / variances) @ member
-    sums = (member.T / variances[:, None, :]) @ means
+    sums = np.stack([(member.T / each) @ means for each in variances])
     scales = 1 + precisions[..., None] * psi
     evidence = (sums**2 * psi / scales - np.log(scales)).sum(axis=(1, 2))
     evidence -= ((means**2).sum(axis=1) / variances).sum(axis=1)

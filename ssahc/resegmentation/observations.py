@@ -57,11 +57,11 @@ class Observations(BriefRepr):
         """
         if self._different_from is None:
             return None
-        return np.asarray(_CONFLICT * (self._different_from @ responsibilities))
+        return np.asarray(self._different_from @ responsibilities)
 
     @cached_property
     def _different_from(self) -> "csr_array | None":
-        """The pairs as a sparse symmetric matrix (N, N)."""
+        """By how much windows conflict, in nats: a sparse symmetric matrix (N, N)."""
         if self.different is None:
             return None
         from scipy.sparse import coo_array
@@ -69,7 +69,9 @@ class Observations(BriefRepr):
         low, high = self.different.T
         rows, columns = np.append(low, high), np.append(high, low)
         shape = (len(self.latent), len(self.latent))
-        return coo_array((np.ones(len(rows)), (rows, columns)), shape).tocsr()
+        return coo_array(
+            (np.full(len(rows), _CONFLICT), (rows, columns)), shape
+        ).tocsr()
 
     def rescaled(self, noise: float) -> "Observations":
         """Return the windows with weights for another variance of the noise."""

@@ -17,6 +17,7 @@ windows and AHC merges; `Resegmentation.cut` returns the labels at a stop:
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import isqrt
 
 import numpy as np
@@ -70,7 +71,8 @@ class Resegmentation(BriefRepr):
     variance of the windows around their speakers' means, 1 in the model; the weights of
     `observations` are for this noise, and `drift` is that of the options. Path and
     observations are in order of time, into which `order` (N,) sorts the windows;
-    `history` is in that of the recording.
+    `history` is in that of the recording. `start` returns the posterior anew, since it
+    takes much memory, and few recordings need it twice.
     """
 
     path: MergePath
@@ -78,7 +80,7 @@ class Resegmentation(BriefRepr):
     observations: Observations
     order: IntArray
     history: MergeHistory
-    start: Posterior = field(repr=False)
+    start: Callable[[], Posterior] = field(repr=False)
     one_by_one: int = field(repr=False)
     drift: float = 0.0
 
@@ -115,7 +117,7 @@ class Resegmentation(BriefRepr):
         if inflation < _LASTING:
             return self.path, self.observations
         observations = self.observations.rescaled(inflation)
-        anew = merge_to_one(observations, self.start, (self.one_by_one,), self.drift)
+        anew = merge_to_one(observations, self.start(), (self.one_by_one,), self.drift)
         return _relabel(self.path, anew), observations
 
 
@@ -158,6 +160,18 @@ def resegment(
         clusters = Candidate(cluster(count))
         return infer(observations, clusters.responsibilities, _ITERATIONS_AT_FIRST)
 
+    def compute_path(first: int, one_by_one: int) -> tuple[float, MergePath]:
+        start = begin(first)
+        independent = max(1, round(observations.weights.sum()))
+        measured = start if first <= independent else begin(independent)
+        noise = noise_variance(observations, measured)
+        del measured
+        rescaled = observations.rescaled(noise)
+        path = merge_to_one(rescaled, start, (one_by_one,), drift)
+        del start
+        path = _compare_with_clusters(path, cluster, rescaled)
+        return noise, add_lasting_noise(path, rescaled, blocks)
+
     drift = options.drift or 0.0
     known = stop.num_speakers
     if known is None:
@@ -171,14 +185,7 @@ def resegment(
         one_by_one = 2 * known
     while True:
         first = max(_FEWEST_FIRST, isqrt(len(order)), 2 * one_by_one)
-        start = begin(first)
-        independent = max(1, round(observations.weights.sum()))
-        measured = start if first <= independent else begin(independent)
-        noise = noise_variance(observations, measured)
-        rescaled = observations.rescaled(noise)
-        path = merge_to_one(rescaled, start, (one_by_one,), drift)
-        path = _compare_with_clusters(path, cluster, rescaled)
-        path = add_lasting_noise(path, rescaled, blocks)
+        noise, path = compute_path(first, one_by_one)
         count = count_speakers(path, stop)
         if known or count < one_by_one or first >= len(order):
             break
@@ -186,10 +193,10 @@ def resegment(
     return Resegmentation(
         path,
         noise,
-        rescaled,
+        observations.rescaled(noise),
         order,
         history,
-        start,
+        partial(begin, first),
         one_by_one,
         drift,
     )

@@ -67,15 +67,20 @@ def infer(
         priors = np.full(count, 1 / count)
     best = -np.inf
     conflicts = observations.conflicts(responsibilities)
+    # In hours with many speakers, arrays (N, K) are what fills memory: each is let go
+    # as soon as it has been used.
     for _ in range(iterations):
         counts, sums = gather(observations, responsibilities)
         means, penalties, prior_terms = infer_speakers(  # Eqs. 16, 17
             counts, sums, observations.psi, observations.fb
         )
         priors = np.maximum(priors, _LEAST_PRIOR)
+        earlier = None if conflicts is None else responsibilities
+        del responsibilities
         log_likelihoods = observations.weighted @ means.T  # Eq. 23
         if conflicts is not None:
             log_likelihoods -= conflicts
+            conflicts = None
         responsibilities, log_likelihood, entries = forward_backward(
             log_likelihoods,
             observations.weights,
@@ -83,17 +88,25 @@ def infer(
             observations.stay,
             priors / priors.sum(),
         )
+        del log_likelihoods
         evidence = log_likelihood + prior_terms  # Eq. 25
-        left = observations.conflicts(responsibilities)
-        if conflicts is not None and left is not None:
-            # Each pair counts once, by what both windows are now.
-            evidence += (responsibilities * (conflicts - 0.5 * left)).sum()
-        conflicts = left
+        conflicts = observations.conflicts(responsibilities)
+        if earlier is not None and conflicts is not None:
+            # Each pair counts once, by what both windows are now. Pairs are symmetric:
+            # it does not matter which side has the earlier responsibilities.
+            evidence += _inner(earlier, conflicts)
+            evidence -= 0.5 * _inner(responsibilities, conflicts)
+        del earlier
         priors = entries / entries.sum()  # Eq. 24
         if evidence - best < tolerance:
             break
         best = evidence
     return Posterior(responsibilities, priors, evidence)
+
+
+def _inner(first: FloatArray, second: FloatArray) -> float:
+    """Return the sum of products of two arrays (N, K), without an array of them."""
+    return float(np.einsum("nk,nk->", first, second))
 
 
 def gather(

@@ -61,6 +61,39 @@ def test_the_model_beside_the_network_is_used(
     assert (out / "learned_model" / "plda").exists()
 
 
+def test_the_options_of_a_run_repeat_it(
+    calls, ssahc_here, model_folder, tmp_path, monkeypatch
+):
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    plda = Plda(np.zeros(12), np.eye(12), np.linspace(9, 0.5, 12))
+    write_model_dir(folder, Model(np.zeros(12), np.eye(12), plda))
+    home, options = tmp_path / "home", ("--window", 2, "--threshold", 3)
+    for default in ("extractor", "recordings"):
+        monkeypatch.chdir(tmp_path)
+        model = ("--extractor", "model", "--default-model", default)
+        assert ssahc_here("diarize", calls, home, *model, *options).returncode == 0
+        rttm, config = (home / "rttm").read_bytes(), home / "config.toml"
+        # From anywhere: from audio again, or from the x-vectors that are there.
+        monkeypatch.chdir(folder)
+        for number, source in enumerate((calls, home / "xvectors")):
+            out = tmp_path / f"{default}{number}"
+            done = ssahc_here("diarize", source, out, "--config", config)
+            assert done.returncode == 0, done.stderr
+            assert (out / "rttm").read_bytes() == rttm
+        assert (tmp_path / f"{default}0" / "config.toml").read_text() == (
+            config.read_text().replace(str(home), str(tmp_path / f"{default}0"))
+        )
+        assert ssahc_here("report", home).returncode == 0
+    # A model on the command line takes the place of that one.
+    given = ("--config", config, "--model-dir", folder)
+    assert ssahc_here("diarize", calls, tmp_path / "third", *given).returncode == 0
+    assert "plda" in (tmp_path / "third" / "config.toml").read_text()
+    # It is not resumed from x-vectors, of which it knows nothing.
+    done = ssahc_here("diarize", home / "xvectors", home, "--resume")
+    assert (done.returncode, "not given now" in done.stderr) == (2, True)
+
+
 def test_a_stopped_run_over_audio_resumes(calls, ssahc_here, model_folder, monkeypatch):
     command = ("diarize", calls, "out", "--extractor", model_folder)
 
