@@ -17,10 +17,14 @@ more=${2:+$(realpath "$2")}
 mkdir -p "$1"
 cd "$1"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-# Recordings of each set, and the length of the second training of each network.
+# Recordings of each set; epochs of the first training of each network, and how long the
+# second one takes; hours of audio in their epochs.
 recordings=${RECORDINGS:-120}
 others=${OTHERS:-30}
+epochs=${EPOCHS:-8}
 minutes=${MINUTES:-35}
+clean_hours=${CLEAN_HOURS:-1}
+hours=${HOURS:-2}
 
 # 1. Packages: telephone prompts, and games that teach words and letters.
 if [ ! -d packages ]; then
@@ -79,10 +83,11 @@ make test test_noisy --recordings "$others" "${noisy[@]}" "${meeting[@]}" --near
 # 4. Two networks that differ in what they say of a frame.
 for head in powerset multilabel; do
   ssahc train-segmentation "clean_$head" --resume --head "$head" --train clean \
-    --dev dev_clean --epochs 8 --lr 2e-3 --mix-share 0 --noise-share 0
+    --dev dev_clean --epochs "$epochs" --epoch-hours "$clean_hours" --lr 2e-3 \
+    --mix-share 0 --noise-share 0
   ssahc train-segmentation "$head" --resume --init "clean_$head" --train clean \
     --train turns --train rooms --train calls --train quiet --dev dev --epochs 1000 \
-    --epoch-hours 2 --minutes "$minutes" --lr 2e-3 --mix-share 0.1 --noise-share 0.2
+    --epoch-hours "$hours" --minutes "$minutes" --lr 2e-3 --mix-share 0.1 --noise-share 0.2
 done
 
 # 5. Local diarization error rates: of every chunk of 10 s by itself.

@@ -55,6 +55,7 @@ from ssahc.cli.learned_model import (
 )
 from ssahc.cli.overlap import (
     Chunks,
+    open_regions,
     refuse_segmentation,
 )
 from ssahc.cli.overwrite import read_earlier
@@ -87,7 +88,6 @@ from ssahc.core.types import Fault, IntArray, Recording, Turn
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input, strip_rspecifier
 from ssahc.io.folders import UNFINISHED
-from ssahc.io.overlap import read_overlap
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import SCP, XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
@@ -192,9 +192,7 @@ def command(
 
     # Fail on what is in the way before anything is read.
     find_stale()
-    regions = {}
-    if run.overlap.overlap is not None:
-        regions = read_overlap(run.overlap.overlap, run.overlap.posteriors)
+    regions = open_regions(run)
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
     prepared = PreparedRun(run, inputs, {}, [])
     if has_audio:
@@ -227,8 +225,7 @@ def _run(
     read = [*find_inputs(run.source, run.files, run.tables), *folder.files]
     if run.overlap.overlap is not None:
         read.append(strip_rspecifier(run.overlap.overlap)[1])
-        unknown = prepared.regions.keys() - folder.utterances.keys()
-        warn_of(f"{run.overlap.overlap}: not diarized", unknown)
+        prepared.regions.check_names(open_source(replace(run.source, recordings=None)))
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
     others = SCORES if run.write_scores else stale()
@@ -247,7 +244,8 @@ def _run(
     ) as unfinished:
         earlier = out_dir if resume else None
         inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
-        faults = _diarize(folder, inputs, run, running, unfinished)
+        refused = prepared.regions.find_misfits(folder, prepared.seconds)
+        faults = _diarize(folder, inputs, run, running, unfinished, refused)
         found = _write(folder, run, unfinished, prepared)
         warn_of_unsure(unfinished, out_dir)
     return faults, found
@@ -272,14 +270,19 @@ def _diarize(
     run: DiarizeConfig,
     running: RunningOptions,
     unfinished: Unfinished,
+    refused: list[Fault],
 ) -> list[Fault]:
-    """Diarize the recordings that are not done yet; return those that failed."""
+    """Diarize the recordings that are not done yet; return those that failed.
+
+    Those that are `refused` are among them.
+    """
     names = folder.utterances.keys() | folder.unlisted.keys()
     done_before = len(unfinished.labels)
-    waiting = folder.select(names - unfinished.labels.keys())
+    left = names - unfinished.labels.keys() - {fault.recording for fault in refused}
+    waiting = folder.select(left)
     if waiting.utterances:
         check_device(run.method, running)
-    faults: list[Fault] = []
+    faults = list(refused)
     not_learned: Counter[Stopped] = Counter()
     method = method_of_workers(run.method, running)
     work = DiarizeTask(inputs, method, run.write_scores)
@@ -291,7 +294,7 @@ def _diarize(
         read_recordings(waiting, max_bytes=run.method.max_bytes()),
         work,
         running,
-        total=len(names) - done_before,
+        total=len(left),
         load=load,
     )
     with closing(outcomes):
@@ -337,7 +340,8 @@ def _write(
         for pair in zip(folder.utterances[name], labels[name].tolist(), strict=True)
     )
     second = None if run.overlap.exclusive else run.overlap.second
-    turns = _Turns(folder, labels, prepared.chunks, prepared.regions, second)
+    regions = prepared.regions.spans
+    turns = _Turns(folder, labels, prepared.chunks, regions, second)
     warn_of("without a turn, since all segments have no length", turns.silent())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
     total = len(folder.utterances.keys() | folder.unlisted.keys())

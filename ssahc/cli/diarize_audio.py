@@ -8,13 +8,14 @@ from typing import Any
 from ssahc.cli.audio_inputs import (
     complete_options,
     load_extractor,
+    open_audio,
     settle_segmentation,
 )
 from ssahc.cli.default_model import DefaultModel, choose_model
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
 from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import Inputs, ModelFiles, open_inputs, open_source
-from ssahc.cli.overlap import Chunks, plan_segmentation
+from ssahc.cli.overlap import Chunks, Regions, plan_segmentation
 from ssahc.cli.resume import is_interrupted
 from ssahc.core.constraints import CannotLink
 from ssahc.core.errors import UsageError
@@ -28,7 +29,6 @@ from ssahc.io.folders import refuse_links
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir
 from ssahc.runtime.executor import RunningOptions
-from ssahc.scoring.regions import Spans
 
 # Where the x-vectors of audio are kept in OUT_DIR.
 XVECTORS = "xvectors"
@@ -39,16 +39,18 @@ class PreparedRun:
     """A run that has x-vectors, those of audio if it started there, and what it needs.
 
     Chunks are those of --segmentation, by recording; `failed` are recordings without
-    x-vectors, and `regions` have those of --overlap. `stored` are the options by which
-    the run can be repeated from audio, if it started there, but for those of `run`.
+    x-vectors, and `regions` are those of --overlap. `stored` are the options by which
+    the run can be repeated from audio, if it started there, but for those of `run`;
+    `seconds` are the lengths of audio, where they are known and used.
     """
 
     run: DiarizeConfig
     inputs: Inputs
     chunks: Mapping[str, Chunks]
     failed: list[Fault]
-    regions: Mapping[str, Spans] = field(default_factory=dict)
+    regions: Regions = field(default_factory=Regions)
     stored: AllOptions | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_store(self, run: DiarizeConfig) -> DiarizeConfig | AllOptions:
         """Return the options of config.toml, of a run whose options are settled.
@@ -117,7 +119,11 @@ def prepare_audio(
     inputs = replace(inputs, speakers_of=replace(inputs.speakers_of, fewest=fewest))
     if run.overlap.cannot_link:
         inputs = replace(inputs, cannot_link=_find_different(chunks, source))
-    return PreparedRun(run, inputs, chunks, failed, stored=stored)
+    seconds = {}
+    if run.overlap.overlap is not None:
+        found = open_audio(audio).recordings
+        seconds = {item.id: item.seconds for item in found if item.seconds is not None}
+    return PreparedRun(run, inputs, chunks, failed, stored=stored, seconds=seconds)
 
 
 def _find_different(

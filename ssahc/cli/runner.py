@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from ssahc.cli.messages import say_error
 from ssahc.core.errors import DataError, SsahcError, UsageError
@@ -77,17 +77,37 @@ def track(items: Iterable[T], total: int, what: str, *, done: int = 0) -> Iterat
             advance(1)
 
 
+class _Unit(NamedTuple):
+    """How progress is counted, and how fast it is; time needs no speed."""
+
+    name: str
+    digits: int
+    rate: str
+    each: float = 1
+
+
+_ITEMS = _Unit("", 0, "{:.1f}/s")
+_HOURS = _Unit(" h of audio", 2, "{:.0f} times real time", 3600)
+_MINUTES = _Unit(" min", 1, "")
+
+
 @contextmanager
 def meter(
-    total: float, what: str, *, done: float = 0, in_hours: bool = False
+    total: float,
+    what: str,
+    *,
+    done: float = 0,
+    in_hours: bool = False,
+    in_minutes: bool = False,
 ) -> Iterator[Callable[[float], None]]:
     """Show progress, a bar on a terminal and else lines in the log.
 
     Yields a function that is called with what is newly done. All are numbers of items,
-    or hours of audio; `total` includes what was `done` by an earlier run.
+    hours of audio, or minutes; `total` includes what was `done` by an earlier run.
     """
+    unit = _HOURS if in_hours else _MINUTES if in_minutes else _ITEMS
     if not sys.stderr.isatty():
-        yield _log_progress(total, what, done, in_hours)
+        yield _log_progress(total, what, done, unit)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -104,7 +124,7 @@ def meter(
             what,
             total=total,
             completed=done,  # type: ignore[arg-type]  # it takes fractions as well
-            count=_count(done, total, in_hours, "/"),
+            count=_count(done, total, unit, "/"),
             rate="",
         )
 
@@ -112,15 +132,15 @@ def meter(
             nonlocal done
             done += size
             speed = progress.tasks[task].speed
-            rate = _rate(speed, in_hours) if speed else ""
-            count = _count(done, total, in_hours, "/")
+            rate = _rate(speed, unit) if speed else ""
+            count = _count(done, total, unit, "/")
             progress.update(task, advance=size, count=count, rate=rate)
 
         yield advance
 
 
 def _log_progress(
-    total: float, what: str, done: float, in_hours: bool
+    total: float, what: str, done: float, unit: _Unit
 ) -> Callable[[float], None]:
     start = said = time.monotonic()
     count = 0.0
@@ -133,22 +153,18 @@ def _log_progress(
             return
         said, rate = now, count / (now - start)
         left = timedelta(seconds=max(round((total - done - count) / rate), 0))
-        progress = _count(done + count, total, in_hours)
-        _logger.info("%s: %s, %s, %s left", what, progress, _rate(rate, in_hours), left)
+        parts = (_count(done + count, total, unit), _rate(rate, unit), f"{left} left")
+        _logger.info("%s: %s", what, ", ".join(part for part in parts if part))
 
     return advance
 
 
-def _count(done: float, total: float, in_hours: bool, of: str = " of ") -> str:
-    if in_hours:
-        return f"{done:.2f}{of}{total:.2f} h of audio"
-    return f"{done:.0f}{of}{total:.0f}"
+def _count(done: float, total: float, unit: _Unit, of: str = " of ") -> str:
+    return f"{done:.{unit.digits}f}{of}{total:.{unit.digits}f}{unit.name}"
 
 
-def _rate(per_second: float, in_hours: bool) -> str:
-    if in_hours:
-        return f"{3600 * per_second:.0f} times real time"
-    return f"{per_second:.1f}/s"
+def _rate(per_second: float, unit: _Unit) -> str:
+    return unit.rate.format(unit.each * per_second)
 
 
 def work_each(

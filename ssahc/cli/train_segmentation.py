@@ -2,7 +2,9 @@
 
 import logging
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,14 +203,7 @@ def _train(
         _hours(development),
         sum(weight.numel() for weight in network.parameters()),
     )
-    done = 0 if checkpoint is None else checkpoint.epochs[-1].number
-    total = options.epochs * options.epoch_hours
-    with (
-        memory_errors(),
-        meter(
-            total, "training", done=done * options.epoch_hours, in_hours=True
-        ) as advance,
-    ):
+    with memory_errors(), _meter(options, checkpoint) as on_step:
 
         def on_epoch(reached: "Checkpoint[SegmentationEpoch]") -> None:
             write_checkpoint(folder / CHECKPOINT, reached.arrays, reached.to_json())
@@ -222,7 +217,7 @@ def _train(
             device=run.device,
             checkpoint=checkpoint,
             on_epoch=on_epoch,
-            on_step=advance,
+            on_step=on_step,
         )
     _logger.info("the network of epoch %d is kept", trained.best.number)
     if trained.best.number == 0:
@@ -232,6 +227,33 @@ def _train(
         )
     write_network(folder / NETWORK, TrainedNet(trained.network, trained.threshold))
     write_epochs(folder, trained.epochs, _COLUMNS)
+
+
+@contextmanager
+def _meter(
+    options: SegmentationTrainingOptions,
+    checkpoint: "Checkpoint[SegmentationEpoch] | None",
+) -> Iterator[Callable[[float], None]]:
+    """Show progress by hours of audio, or by time if that is limited."""
+    last = None if checkpoint is None else checkpoint.epochs[-1]
+    if options.minutes is None:
+        hours = options.epoch_hours
+        done = 0 if last is None else last.number * hours
+        total = options.epochs * hours
+        with meter(total, "training", done=done, in_hours=True) as advance:
+            yield advance
+        return
+    done = 0 if last is None else last.minutes
+    with meter(options.minutes, "training", done=done, in_minutes=True) as advance:
+        before = time.monotonic()
+
+        def on_step(hours: float) -> None:
+            nonlocal before
+            now = time.monotonic()
+            advance((now - before) / 60)
+            before = now
+
+        yield on_step
 
 
 def _read_encoder(network: NetworkOptions) -> "Encoder | None":

@@ -63,9 +63,23 @@ def read_overlap(
     UsageError
         If options of posteriors are set, and the file has none.
     """
+    return read_regions(path, options)[0]
+
+
+def read_regions(
+    path: Path | str, options: PosteriorOptions = PosteriorOptions()
+) -> tuple[dict[str, list[tuple[float, float]]], dict[str, float]]:
+    """Do as `read_overlap`; return also at how many seconds posteriors end, if any."""
     path = Path(path)
     if has_posteriors(path):
         return _read_posteriors(path, options)
+    return _read_lists(path, options), {}
+
+
+def _read_lists(
+    path: Path, options: PosteriorOptions
+) -> dict[str, list[tuple[float, float]]]:
+    """Read an RTTM, a UEM or Kaldi's segments."""
     for option in changed_fields(options):
         raise UsageError(
             f"{option} is for probabilities of frames (.ark, .scp), which {path} does "
@@ -114,12 +128,12 @@ def _find_overlap(recording: str, turns: list[Turn]) -> list[tuple[float, float]
 
 def _read_posteriors(
     path: Path, options: PosteriorOptions
-) -> dict[str, list[tuple[float, float]]]:
-    """Return where frames reach the threshold."""
+) -> tuple[dict[str, list[tuple[float, float]]], dict[str, float]]:
+    """Return where frames reach the threshold, and where the last one ends."""
     entries, fault = index_table(path, "vector")
     if fault is not None:
         raise fault
-    regions = {}
+    regions, ends = {}, {}
     for name, vector in read_entries(entries.values(), "vector"):
         if isinstance(vector, FormatError):
             raise vector
@@ -132,6 +146,7 @@ def _read_posteriors(
         changes = np.flatnonzero(np.diff(is_overlap, prepend=0, append=0))
         spans = (changes * options.overlap_frame_shift).round(6).reshape(-1, 2)
         regions[name] = [(start, end) for start, end in spans.tolist()]
+        ends[name] = len(vector) * options.overlap_frame_shift
     if not any(regions.values()):
         raise FormatError("holds no region of overlap", path=path)
-    return regions
+    return regions, ends

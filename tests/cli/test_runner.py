@@ -66,7 +66,7 @@ def test_progress_on_a_terminal(monkeypatch):
     assert b"/s" in shown
 
 
-def test_progress_of_audio_is_in_hours(caplog, monkeypatch):
+def test_progress_is_in_hours_of_audio_or_in_minutes(caplog, monkeypatch):
     caplog.set_level("INFO", "ssahc")
     seconds = iter(range(0, 400, 36))
     monkeypatch.setattr("ssahc.cli.runner.time.monotonic", lambda: next(seconds))
@@ -77,3 +77,6 @@ def test_progress_of_audio_is_in_hours(caplog, monkeypatch):
         "extracting: 1.00 of 2.00 h of audio, 50 times real time, 0:01:12 left",
         "extracting: 2.00 of 2.00 h of audio, 75 times real time, 0:00:00 left",
     ]
+    with meter(10, "training", in_minutes=True) as advance:
+        advance(0.6)
+    assert caplog.messages[-1] == "training: 0.6 of 10.0 min, 0:09:24 left"
