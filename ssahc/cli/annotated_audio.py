@@ -1,6 +1,7 @@
 """Folders of audio of which it is known who speaks: wav.scp, ref.rttm, all.uem."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import Fault, FloatArray, Turn
 from ssahc.frontend.recordings import Audio, inspect_recording, read_samples
 from ssahc.frontend.windows import OVERSHOOT
-from ssahc.io.audio_list import list_audio
+from ssahc.io.audio_list import AudioRecording, list_audio
 from ssahc.io.rttm import Uem, read_rttm, read_uem
 
 if TYPE_CHECKING:
@@ -31,24 +32,46 @@ class _Planned(NamedTuple):
     spans: FloatArray | None
 
 
-def annotated_files(folders: Iterable[Path]) -> list[Path]:
-    """Return the files that `read_annotated` reads."""
-    files = []
-    for folder in folders:
-        files += [folder / name for name in (_LIST, _REFERENCE, _UEM)]
-        recordings = list_audio(folder, lambda recording, error: None)
-        files += [recording.path for recording in recordings]
-    return files
+@dataclass(frozen=True, eq=False)
+class AnnotatedFolder:
+    """A folder of audio and of who speaks: its recordings, and faults of its lists."""
+
+    path: Path
+    recordings: list[AudioRecording]
+    faults: list[Fault]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that `read_annotated` reads."""
+        lists = [self.path / name for name in (_LIST, _REFERENCE, _UEM)]
+        return lists + [recording.path for recording in self.recordings]
+
+
+def list_annotated(folders: Iterable[Path]) -> list[AnnotatedFolder]:
+    """List the recordings of folders with audio (see `list_audio`) and ref.rttm."""
+    return [_list(folder) for folder in folders]
+
+
+def _list(folder: Path) -> AnnotatedFolder:
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise UsageError(f"{folder}: {what}; give a folder with audio and {_REFERENCE}")
+    faults: list[Fault] = []
+
+    def add_fault(recording: str, error: FormatError) -> None:
+        faults.append(Fault(recording, str(error)))
+
+    return AnnotatedFolder(folder, list_audio(folder, add_fault), faults)
 
 
 def read_annotated(
-    folders: Sequence[Path], rate: int
+    folders: Sequence[AnnotatedFolder], rate: int
 ) -> tuple[list["AnnotatedAudio"], list[Fault]]:
     """Read recordings at a rate in Hz into memory, and who speaks in them.
 
-    A folder holds audio (see `list_audio`) and ref.rttm. If it has an all.uem, only its
-    spans are annotated; a recording without turns that is listed there is one in which
-    nobody speaks. What is wrong with one recording becomes its fault.
+    If a folder has an all.uem, only its spans are annotated; a recording without turns
+    that is listed there is one in which nobody speaks. What is wrong with one recording
+    becomes its fault.
     """
     faults: list[Fault] = []
     planned: list[_Planned] = []
@@ -82,21 +105,15 @@ def read_annotated(
     return found, faults
 
 
-def _plan(folder: Path, faults: list[Fault]) -> list[_Planned]:
+def _plan(folder: AnnotatedFolder, faults: list[Fault]) -> list[_Planned]:
     """Return the recordings of a folder, their turns, and the spans of its UEM."""
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise UsageError(f"{folder}: {what}; give a folder with audio and {_REFERENCE}")
-    reference = folder / _REFERENCE
+    reference, listed = folder.path / _REFERENCE, folder.path / _UEM
     turns = read_rttm(reference).turns
-    uem = read_uem(folder / _UEM) if (folder / _UEM).exists() else None
-
-    def add_fault(recording: str, error: FormatError) -> None:
-        faults.append(Fault(recording, str(error)))
-
+    uem = read_uem(listed) if listed.exists() else None
+    faults += folder.faults
     planned: list[_Planned] = []
     without_audio = set(turns)
-    for recording in list_audio(folder, add_fault):
+    for recording in folder.recordings:
         without_audio.discard(recording.id)
         try:
             spans = _spans_of(recording.id, uem)
@@ -110,11 +127,11 @@ def _plan(folder: Path, faults: list[Fault]) -> list[_Planned]:
             audio = inspect_recording(recording)
             planned.append(_Planned(audio, turns.get(recording.id, ()), spans))
         except FormatError as error:
-            add_fault(recording.id, error)
+            faults.append(Fault(recording.id, str(error)))
     without_audio -= {fault.recording for fault in faults}
     warn_of(f"{reference}: recordings without audio", without_audio)
     if not planned and not faults:
-        raise DataError(f"{folder}: holds no recording")
+        raise DataError(f"{folder.path}: holds no recording")
     return planned
 
 

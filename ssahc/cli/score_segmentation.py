@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ssahc.cli.annotated_audio import read_annotated
+from ssahc.cli.annotated_audio import list_annotated, read_annotated
 from ssahc.cli.parsing import PATH, Verb
 from ssahc.cli.runner import print_faults
 from ssahc.cli.tables import print_table
@@ -68,7 +68,7 @@ def command(
     if threshold is None:
         chosen = trained.threshold
     segmenter = as_segmenter(trained.network, place, chosen)
-    recordings, faults = read_annotated(folders, segmenter.sample_rate)
+    recordings, faults = read_annotated(list_annotated(folders), segmenter.sample_rate)
     print_faults(faults, len(recordings) + len(faults))
     outputs = [list(run_chunks([recording], segmenter)) for recording in recordings]
     best = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ssahc.cli.annotated_audio import annotated_files, read_annotated
+from ssahc.cli.annotated_audio import AnnotatedFolder, list_annotated, read_annotated
 from ssahc.cli.parsing import (
     PATH,
     GroupedOption,
@@ -111,14 +111,15 @@ def command(out_dir: Path, resume: bool, config: Path | None, **given: Any) -> N
         out_dir, _COLUMNS, (NETWORK,), "train-segmentation"
     )
     run = _complete(run, given)
-    inputs = _find_inputs(run)
+    train, dev = list_annotated(run.train), list_annotated(run.dev)
+    inputs = _find_inputs(run, [*train, *dev])
     if resume and is_done:
         check_same_run(out_dir, run, inputs)
         _logger.info("%s: the run is already finished", out_dir)
         return
     rate = run.network.sample_rate
-    training, faults = read_annotated(run.train, rate)
-    development, others = read_annotated(run.dev, rate)
+    training, faults = read_annotated(train, rate)
+    development, others = read_annotated(dev, rate)
     for recordings, broken in ((training, faults), (development, others)):
         print_faults(broken, len(recordings) + len(broken))
     if not training or not development:
@@ -169,14 +170,14 @@ def _read_init(init: str) -> "TrainedNet":
     return read_network(find_network(init))
 
 
-def _find_inputs(run: SegmentationConfig) -> list[Path]:
+def _find_inputs(run: SegmentationConfig, folders: list[AnnotatedFolder]) -> list[Path]:
     """Return the files that the network depends on."""
     others = [] if run.init is None else [find_network(run.init)]
     if run.network.wav2vec is not None:
         from ssahc.frontend.segmentation.wav2vec import find_wav2vec
 
         others += find_wav2vec(Path(run.network.wav2vec))
-    return [*annotated_files([*run.train, *run.dev]), *others]
+    return [path for folder in folders for path in folder.files] + others
 
 
 def _train(
