@@ -90,6 +90,18 @@ def check_features(features: Float32Array) -> None:
         )
 
 
+def check_samples(
+    block: NDArray[np.generic], done: int, sample_frequency: float
+) -> None:
+    """Raise a DataError if a sample is NaN or infinite; `done` precede the block."""
+    if not np.isfinite(block).all():
+        bad = done + int(np.argmin(np.isfinite(block)))
+        raise DataError(
+            f"sample {bad} (at {bad / sample_frequency:.3f} s) is NaN or infinite; "
+            "convert or record the audio again"
+        )
+
+
 def num_frames(num_samples: int, options: FrameOptions) -> int:
     """Return how many frames there are in a number of samples."""
     size, shift = options.samples_per_frame, options.samples_per_shift
@@ -159,12 +171,7 @@ def _frame_groups(
     # Samples so far; those before `begin` are no longer held.
     total = begin = 0
     for block in blocks:
-        if not np.isfinite(block).all():
-            bad = total + int(np.argmin(np.isfinite(block)))
-            raise DataError(
-                f"sample {bad} (at {bad / options.sample_frequency:.3f} s) is NaN or "
-                "infinite; convert or record the audio again"
-            )
+        check_samples(block, total, options.sample_frequency)
         held.append(block)
         total += len(block)
         if total < first + group_span:

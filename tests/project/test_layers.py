@@ -13,7 +13,11 @@ import ssahc
 TORCH = {
     "frontend.extractors.campplus",
     "frontend.extractors.checkpoints",
+    "frontend.extractors.networks.attention",
+    "frontend.extractors.networks.kaldi",
+    "frontend.extractors.networks.loading",
     "frontend.extractors.networks.network",
+    "frontend.extractors.networks.sincnet",
     "frontend.extractors.networks.tdnn",
     "frontend.extractors.resemblyzer",
     "frontend.segmentation.encoder",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ssahc.core.types import Float32Array
 from ssahc.frontend.cmvn import SlidingCmvnOptions, sliding_cmvn
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
-from ssahc.frontend.features import feature_blocks
+from ssahc.frontend.features import check_samples, feature_blocks
 
 if TYPE_CHECKING:
     from ssahc.frontend.extractors.networks.network import EmbeddingNetwork
@@ -31,11 +31,18 @@ def new_network(options: ExtractorNetworkOptions, seed: int) -> "EmbeddingNetwor
     """Return a network with random weights, always the same ones for a seed."""
     import torch
 
-    from ssahc.frontend.extractors.networks.network import make_network
+    from ssahc.frontend.extractors.networks.attention import AttentionNetwork
+    from ssahc.frontend.extractors.networks.sincnet import SincNetwork
+    from ssahc.frontend.extractors.networks.tdnn import TdnnNetwork
 
+    kinds: dict[str, type[EmbeddingNetwork]] = {
+        "tdnn": TdnnNetwork,
+        "attention": AttentionNetwork,
+        "sincnet": SincNetwork,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make_network(options)
+        return kinds[options.network](options)
 
 
 def feature_source(options: ExtractorNetworkOptions) -> FeatureSource:
@@ -45,7 +52,7 @@ def feature_source(options: ExtractorNetworkOptions) -> FeatureSource:
     audio, and yields frames (t, `options.feature_dim`) every `FRAME_SHIFT` seconds.
     """
     if options.takes_samples:
-        return partial(_rows_of_samples, size=options.samples_per_frame)
+        return partial(_rows_of_samples, rate=options.sample_rate)
     return partial(feature_blocks, options=options.mfcc)
 
 
@@ -60,14 +67,18 @@ def normalize_features(
 
 
 def _rows_of_samples(
-    blocks: Iterable[NDArray[np.generic]], size: int
+    blocks: Iterable[NDArray[np.generic]], rate: int
 ) -> Iterator[Float32Array]:
-    """Yield rows (t, size) of samples from -1 to 1; less than a row at the end is lost.
+    """Yield samples from -1 to 1 in rows of 10 ms; less at the end is left out.
 
     Raises a DataError if a sample is NaN or infinite.
     """
+    size = rate // 100
     rest = np.zeros(0, np.float32)
+    done = 0
     for block in blocks:
+        check_samples(block, done, rate)
+        done += len(block)
         scaled = np.asarray(block, np.float32) / np.float32(32768)
         samples = np.concatenate([rest, scaled])
         count = len(samples) // size * size
