@@ -22,6 +22,8 @@ class SincNetwork(EmbeddingNetwork):
     def __init__(self, options: ExtractorNetworkOptions) -> None:
         super().__init__(options)
         self.encoder = SincNet(options.sample_rate)
+        # What follows undoes it; its gradient would be a third of the filters' work.
+        self.encoder.wav_norm1d.requires_grad_(False)
         width = options.pooled_width or WIDENING * options.width
         self.frame_level = FrameLevel(self.encoder.dim, options.width, width)
         pooled = pooled_dim(width, options.pooling)
