@@ -102,6 +102,34 @@ def check_samples(
         )
 
 
+def sample_rows(
+    blocks: Iterable[NDArray[np.generic]], rate: int
+) -> Iterator[Float32Array]:
+    """Yield samples that come in blocks (n,) in rows (t, rate / 100) of 10 ms.
+
+    Less than a row at the end is left out. Raises a DataError as `feature_blocks`.
+    """
+    size = rate // 100
+    rest = np.zeros(0, np.float32)
+    done = 0
+    for block in blocks:
+        check_samples(block, done, rate)
+        done += len(block)
+        samples = np.concatenate([rest, np.asarray(block, np.float32)])
+        count = len(samples) // size * size
+        rest = samples[count:]
+        if count:
+            yield samples[:count].reshape(-1, size)
+
+
+def to_unit_scale(
+    blocks: Iterable[NDArray[np.generic]],
+) -> Iterator[Float32Array]:
+    """Yield blocks of 16-bit samples as samples from -1 to 1."""
+    for block in blocks:
+        yield np.asarray(block, np.float32) / np.float32(32768)
+
+
 def num_frames(num_samples: int, options: FrameOptions) -> int:
     """Return how many frames there are in a number of samples."""
     size, shift = options.samples_per_frame, options.samples_per_shift

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ssahc.core.types import Float32Array
 from ssahc.frontend.cmvn import SlidingCmvnOptions, sliding_cmvn
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
-from ssahc.frontend.features import check_samples, feature_blocks
+from ssahc.frontend.features import feature_blocks, sample_rows, to_unit_scale
 
 if TYPE_CHECKING:
     from ssahc.frontend.extractors.networks.network import EmbeddingNetwork
@@ -52,7 +52,7 @@ def feature_source(options: ExtractorNetworkOptions) -> FeatureSource:
     audio, and yields frames (t, `options.feature_dim`) every `FRAME_SHIFT` seconds.
     """
     if options.takes_samples:
-        return partial(_rows_of_samples, rate=options.sample_rate)
+        return partial(_unit_rows, rate=options.sample_rate)
     return partial(feature_blocks, options=options.mfcc)
 
 
@@ -66,22 +66,7 @@ def normalize_features(
     return features if options.takes_samples else sliding_cmvn(features, SLIDING)
 
 
-def _rows_of_samples(
+def _unit_rows(
     blocks: Iterable[NDArray[np.generic]], rate: int
 ) -> Iterator[Float32Array]:
-    """Yield samples from -1 to 1 in rows of 10 ms; less at the end is left out.
-
-    Raises a DataError if a sample is NaN or infinite.
-    """
-    size = rate // 100
-    rest = np.zeros(0, np.float32)
-    done = 0
-    for block in blocks:
-        check_samples(block, done, rate)
-        done += len(block)
-        scaled = np.asarray(block, np.float32) / np.float32(32768)
-        samples = np.concatenate([rest, scaled])
-        count = len(samples) // size * size
-        rest = samples[count:]
-        if count:
-            yield samples[:count].reshape(-1, size)
+    return sample_rows(to_unit_scale(blocks), rate)

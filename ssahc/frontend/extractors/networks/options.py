@@ -99,7 +99,7 @@ class ExtractorNetworkOptions(Options, group="Network"):
         """
         return MfccOptions(
             sample_frequency=self.sample_rate,
-            high_freq=7600 if self.sample_rate == 16000 else 3700,
+            high_freq=7600.0 if self.sample_rate == 16000 else 3700.0,
             num_mel_bins=self.num_ceps,
             num_ceps=self.num_ceps,
             snip_edges=False,

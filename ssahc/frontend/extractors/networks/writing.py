@@ -15,6 +15,9 @@ from ssahc.io.folders import make_folder
 from ssahc.io.kaldi_conf import write_conf
 from ssahc.io.nnet3_writing import write_nnet3
 
+_MFCC_CONF = "mfcc.conf"
+# What `write_kaldi` writes.
+KALDI_FILES = (NETWORK, CONFIG, _MFCC_CONF, *CHUNK_SIZES)
 # Least and largest number of frames that are embedded at once, as in the recipes.
 _CHUNK_FRAMES = 25, 10_000
 
@@ -41,7 +44,7 @@ def write_kaldi(folder: Path, network: TdnnNetwork, *, as_text: bool = False) ->
     to be embedded, and ``mfcc.conf``, which the recipes have in ``conf``.
     """
     write_nnet3(folder / NETWORK, to_nnet3(network), as_text=as_text)
-    write_conf(folder / "mfcc.conf", network.options.mfcc)
+    write_conf(folder / _MFCC_CONF, network.options.mfcc)
     lines = {CONFIG: f"output-node name=output input={EMBEDDING}"}
     for name, frames in zip(CHUNK_SIZES, _CHUNK_FRAMES, strict=True):
         lines[name] = str(frames)
