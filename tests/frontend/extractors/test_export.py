@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 
+import fault_table
 import numpy as np
 import pytest
 import torch
@@ -78,7 +79,6 @@ def test_what_cannot_be_exported_is_refused(tmp_path, ssahc_here):
     tdnn = make_model(tmp_path / "tdnn", "tdnn")
     attention = make_model(tmp_path / "attention", "attention")
     for arguments, named in (
-        ((attention, tmp_path / "out"), "attention: .*out.onnx"),
         ((tdnn, tdnn), "give another folder"),
         ((tdnn, attention), "attention: holds another network"),
         ((tdnn, tmp_path / "a.onnx", "--text"), "--text"),
@@ -89,6 +89,30 @@ def test_what_cannot_be_exported_is_refused(tmp_path, ssahc_here):
         assert result.returncode == 2
         assert not list(tmp_path.glob("out*"))
         assert re.search(named, result.stderr), result.stderr
+
+
+def test_faults_of_networks_are_as_the_page_says(golden, tmp_path, ssahc_here):
+    attention = make_model(tmp_path / "attention", "attention")
+    damaged = make_model(tmp_path / "damaged", "attention")
+    (damaged / "extractor.toml").write_text('network = "attention"\n')
+    kaldi = tmp_path / "kaldi"
+    shutil.copytree(golden / "frontend/model/tiny", kaldi)
+    (kaldi / "extract.config").unlink()
+    (kaldi / "mfcc.conf").write_text("--num-ceps=23\n")
+    page = fault_table.PAGE["Audio"]
+    for model, fault in (
+        (attention, "a network that Kaldi does not have, to be exported for it"),
+        (damaged, "weights of another network than `extractor.toml` describes"),
+        (
+            kaldi,
+            "a network of Kaldi's to be exported or trained that is none of its "
+            "x-vector recipes",
+        ),
+    ):
+        result = ssahc_here("export-extractor", model, tmp_path / "out")
+        assert page[fault].is_said_in(result.stderr), result.stderr
+        assert result.returncode == 2
+        assert not list(tmp_path.glob("out*"))
 
 
 def test_the_package_that_is_missing_is_named(tmp_path, ssahc_here, monkeypatch):
