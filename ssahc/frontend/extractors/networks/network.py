@@ -29,9 +29,12 @@ class EmbeddingNetwork(nn.Module):
         Dimension D of the embeddings.
     fewest_frames : int
         Least number of frames T.
+    embedding : Linear
+        The last layer.
     """
 
     fewest_frames: int = 1
+    embedding: nn.Linear
 
     def __init__(self, options: ExtractorNetworkOptions) -> None:
         super().__init__()
@@ -47,6 +50,7 @@ class BatchNorm(nn.Module):
     not change it.
     """
 
+    epsilon = EPSILON
     running_mean: Tensor
     running_var: Tensor
     count: Tensor
@@ -65,7 +69,7 @@ class BatchNorm(nn.Module):
             self.running_var,
             training=self.training,
             momentum=_MOMENTUM,
-            eps=EPSILON,
+            eps=self.epsilon,
         )
 
 
