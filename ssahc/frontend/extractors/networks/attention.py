@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, scaled_dot_product_attention
 
 from ssahc.frontend.extractors.networks.network import (
+    BatchNorm,
     EmbeddingNetwork,
     pool_frames,
     pooled_dim,
@@ -26,6 +27,8 @@ _TAPS, _STRIDE = 5, 3
 _INNER = 2
 # Longest wavelength of the encoded positions, divided by 2 pi.
 _LONGEST_WAVE = 10_000.0
+# Of the encoded positions, when training starts.
+_POSITION_SCALE = 0.1
 
 
 class AttentionNetwork(EmbeddingNetwork):
@@ -36,7 +39,10 @@ class AttentionNetwork(EmbeddingNetwork):
     def __init__(self, options: ExtractorNetworkOptions) -> None:
         super().__init__(options)
         width = options.width
+        # Cepstra are large: beside them, positions and layers would hardly count.
+        self.input_norm = BatchNorm(options.feature_dim)
         self.input = nn.Conv1d(options.feature_dim, width, _TAPS, _STRIDE)
+        self.position_scale = nn.Parameter(torch.full((), _POSITION_SCALE))
         self.layers = nn.ModuleList(
             _Layer(width, options.attention_heads)
             for _ in range(options.attention_layers)
@@ -47,8 +53,9 @@ class AttentionNetwork(EmbeddingNetwork):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return embeddings (B, D) of frames (B, T, F)."""
-        hidden = self.input(frames.transpose(1, 2)).transpose(1, 2)
-        hidden = hidden + _encode_positions(hidden)
+        normalized = self.input_norm(frames.transpose(1, 2))
+        hidden = self.input(normalized).transpose(1, 2)
+        hidden = hidden + self.position_scale * _encode_positions(hidden)
         for layer in self.layers:
             hidden = layer(hidden)
         pooled = pool_frames(self.norm(hidden).transpose(1, 2), self.options.pooling)
