@@ -13,6 +13,8 @@ import ssahc
 TORCH = {
     "frontend.extractors.campplus",
     "frontend.extractors.checkpoints",
+    "frontend.extractors.networks.network",
+    "frontend.extractors.networks.tdnn",
     "frontend.extractors.resemblyzer",
     "frontend.segmentation.encoder",
     "frontend.segmentation.loading",
