@@ -45,10 +45,10 @@ class Checkpoint(Generic[E]):
     """All that is needed to continue after an epoch as if not interrupted.
 
     Epochs are all so far, epoch 0 included. Arrays are named by kind and number: the
-    network's weights (``layer0``, ...) and buffers, such as running means (``buffer0``),
-    both of the best epoch (``best0``, weights first), the loss's own parameters
-    (``parameter0``), and Adam's state for what is trained (``step0``, ``exp_avg0``,
-    ``exp_avg_sq0``). The state of the random generator is JSON.
+    network's weights (``layer0``, ...) and buffers (``buffer0``), both of the best
+    epoch (``best0``, weights first), the loss's own parameters (``parameter0``), and
+    Adam's state for what is trained (``step0``, ``exp_avg0``, ``exp_avg_sq0``). The
+    state of the random generator is JSON.
     """
 
     epochs: tuple[E, ...]
@@ -211,7 +211,7 @@ class TrainingState(Generic[E]):
         }
 
     def _kept(self) -> list[Tensor]:
-        """What is kept of the best epoch."""
+        """Return what is kept of the best epoch."""
         return [*self.weights, *self.buffers]
 
 

@@ -72,24 +72,26 @@ class ChunkDrawer:
 
         Chunks of another speed are longer or shorter by that, and not yet resampled.
         """
-        options, augmentation = self._options, self._augmentation
+        options, share = self._options, self._augmentation.speed_share
         count = min(options.speakers_per_batch, len(self.speakers))
-        per_speaker = options.utterances_per_speaker
         chosen = generator.choice(len(self.speakers), count, replace=False)
-        members = np.repeat(chosen, per_speaker)
-        draws = count if self._has_more else len(members)
-        is_changed = generator.random(draws) < augmentation.speed_share
-        numbers = is_changed * generator.integers(1, 3, draws)
-        if len(self._speeds) == 1:
-            numbers[:] = 0
         if self._has_more:
-            numbers = np.repeat(numbers, per_speaker)
-        classes = members
-        if self._has_more:
-            classes = members + len(self.speakers) * numbers
+            changed = generator.random(count) < share
+            chosen += len(self.speakers) * changed * generator.integers(1, 3, count)
+        classes = np.repeat(chosen, options.utterances_per_speaker)
+        return self.draw_classes(classes, size, generator)
+
+    def draw_classes(
+        self, classes: IntArray, size: int, generator: np.random.Generator
+    ) -> Chunks:
+        """Return a chunk of each of these classes (B,), as `draw` does."""
+        speeds, members = np.divmod(classes, len(self.speakers))
+        if len(self._speeds) > 1 and not self._has_more:
+            changed = generator.random(len(classes)) < self._augmentation.speed_share
+            speeds = changed * generator.integers(1, 3, len(classes))
         parts, rows = [], []
         for number, speed in enumerate(self._speeds):
-            own = np.flatnonzero(numbers == number)
+            own = np.flatnonzero(speeds == number)
             if len(own):
                 length = round(size * speed)
                 cuts = [self._cut(members[row], length, generator) for row in own]

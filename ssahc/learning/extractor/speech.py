@@ -1,6 +1,7 @@
 """Utterances of known speakers, and which speakers are held out."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,27 +47,20 @@ class LabelledSpeech(BriefRepr):
         )
 
 
-def hold_out(
-    speech: LabelledSpeech, share: float, seed: int
-) -> tuple[LabelledSpeech, LabelledSpeech]:
-    """Return the speech to train on, and that of a share of the speakers.
+def hold_out(speakers: Iterable[str], share: float, seed: int) -> set[str]:
+    """Return a share of the speakers of some utterances, given one by one.
 
-    These are drawn among those with two utterances or more, and are two at least unless
+    They are drawn among those with two utterances or more, and are two at least unless
     the share is 0. A DataError is raised if there are not as many.
     """
-    speakers, counts = np.unique(np.asarray(speech.speakers), return_counts=True)
-    several = speakers[counts > 1].tolist()
-    count = 0 if share == 0 else max(round(share * len(speakers)), 2)
-    if count > len(several):
+    counts = Counter(speakers)
+    several = sorted(speaker for speaker, count in counts.items() if count > 1)
+    number = 0 if share == 0 else max(round(share * len(counts)), 2)
+    if number > len(several):
         raise DataError(
-            f"{count} speakers with two utterances or more are needed to hold out, "
+            f"{number} speakers with two utterances or more are needed to hold out, "
             f"found {len(several)}; give more speech, others as --dev, or "
             "--validation-share 0"
         )
     order = np.random.default_rng(seed).permutation(len(several))
-    chosen = {several[place] for place in order[:count].tolist()}
-    rows = range(len(speech))
-    return (
-        speech.select([row for row in rows if speech.speakers[row] not in chosen]),
-        speech.select([row for row in rows if speech.speakers[row] in chosen]),
-    )
+    return {several[place] for place in order[:number].tolist()}
