@@ -14,8 +14,8 @@ from ssahc.frontend.extractors.networks import (
     feature_source,
     normalize_features,
 )
-from ssahc.frontend.extractors.networks.network import EmbeddingNetwork
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
+from ssahc.learning.extractor.normalized import NormalizedNetwork
 from ssahc.learning.extractor.speech import LabelledSpeech
 from ssahc.learning.extractor.trials import WINDOW, error_rate
 
@@ -68,7 +68,7 @@ def prepare_held_out(
 
 
 def rate_held_out(
-    network: EmbeddingNetwork, held_out: HeldOut, device: str
+    network: NormalizedNetwork, held_out: HeldOut, device: str
 ) -> tuple[float, float]:
     """Return the equal error rates of full utterances, and of their middles (1.5 s)."""
     size = round(WINDOW / FRAME_SHIFT)
@@ -84,11 +84,11 @@ def rate_held_out(
 
 
 def _embed(
-    network: EmbeddingNetwork, stretches: Sequence[Float32Array], device: str
+    network: NormalizedNetwork, stretches: Sequence[Float32Array], device: str
 ) -> NDArray[np.float32]:
     """Return embeddings (N, D), of stretches of one length in batches."""
     lengths = np.array([len(frames) for frames in stretches])
-    embeddings = np.empty((len(stretches), network.dim), np.float32)
+    embeddings = np.empty((len(stretches), network.network.dim), np.float32)
     network.eval()
     with torch.no_grad():
         for length in np.unique(lengths):

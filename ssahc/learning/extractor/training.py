@@ -26,6 +26,7 @@ from ssahc.learning.checkpoint import Checkpoint, Epoch, TrainingState, best_epo
 from ssahc.learning.extractor.augmentation import Augmenter, Surroundings
 from ssahc.learning.extractor.drawing import ChunkDrawer, Chunks, draw_lengths
 from ssahc.learning.extractor.held_out import HeldOut, prepare_held_out, rate_held_out
+from ssahc.learning.extractor.normalized import NormalizedNetwork
 from ssahc.learning.extractor.options import (
     NO_AUGMENTATION,
     ExtractorTrainingOptions,
@@ -122,17 +123,17 @@ def train_extractor(
         )
     run = _Run(network, training, surroundings, options, processes, is_trained)
     state: TrainingState[ExtractorEpoch] = TrainingState(
-        list(network.parameters()),
+        list(run.learner.embed.parameters()),
         list(run.learner.parameters_of_loss),
         np.random.default_rng(options.seed),
         options.lr,
         options.weight_decay,
-        list(network.buffers()),
+        list(run.learner.embed.buffers()),
     )
     if checkpoint is not None:
         state.restore(checkpoint)
     else:
-        state.end_epoch(_rate(network, held_out, place, ExtractorEpoch(0)))
+        state.end_epoch(_rate(run.learner.embed, held_out, place, ExtractorEpoch(0)))
         on_epoch(state.checkpoint())
     step = processes.share(run.learner)
     started = time.monotonic() - 60 * state.epochs[-1].minutes
@@ -140,11 +141,12 @@ def train_extractor(
         loss = run.train_epoch(step, state, share, on_step)
         minutes = processes.agree((time.monotonic() - started) / 60)
         epoch = ExtractorEpoch(len(state.epochs), loss, minutes=minutes)
-        state.end_epoch(_rate(network, held_out, place, epoch))
+        state.end_epoch(_rate(run.learner.embed, held_out, place, epoch))
         on_epoch(state.checkpoint())
     state.load_best()
-    best = best_epoch(state.epochs)
-    return TrainedExtractor(network.eval(), tuple(state.epochs), best)
+    return TrainedExtractor(
+        run.learner.embed.folded(), tuple(state.epochs), best_epoch(state.epochs)
+    )
 
 
 def _progress(last: ExtractorEpoch, options: ExtractorTrainingOptions) -> float:
@@ -156,7 +158,7 @@ def _progress(last: ExtractorEpoch, options: ExtractorTrainingOptions) -> float:
 
 
 def _rate(
-    network: EmbeddingNetwork,
+    network: NormalizedNetwork,
     held_out: HeldOut | None,
     device: str,
     epoch: ExtractorEpoch,
@@ -169,20 +171,25 @@ def _rate(
 
 
 class _Learner(nn.Module):
-    """A network and the loss of its embeddings, to be differentiated together."""
+    """A network and the loss of its embeddings, to be differentiated together.
+
+    Embeddings are normalised: those of random networks differ by little from their
+    mean, and a loss of cosines would take many steps to learn only that.
+    """
 
     def __init__(
         self, network: EmbeddingNetwork, objective: Objective, initial: list[Tensor]
     ) -> None:
         super().__init__()
-        self.network, self.objective = network, objective
+        self.embed = NormalizedNetwork(network)
+        self.objective = objective
         self.parameters_of_loss = nn.ParameterList(initial)
 
     def forward(
         self, frames: Tensor, classes: IntArray, generator: np.random.Generator
     ) -> Tensor:
         return self.objective.evaluate(
-            self.network(frames), classes, list(self.parameters_of_loss), generator
+            self.embed(frames), classes, list(self.parameters_of_loss), generator
         )
 
 
@@ -231,7 +238,7 @@ class _Run:
             drawn = generator.standard_normal((len(labels), network.dim))
             embeddings = torch.from_numpy(drawn.astype(np.float32)).to(place)
         initial = objective.initial_parameters(embeddings, labels)
-        self.learner = _Learner(network, objective, initial)
+        self.learner = _Learner(network, objective, initial).to(place)
 
     def train_epoch(
         self,
