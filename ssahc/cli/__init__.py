@@ -34,6 +34,7 @@ VERB_GROUPS = {
         "train-segmentation": "Train a network that finds who speaks when in chunks.",
         "score-segmentation": "Score such a network: errors within chunks.",
         "export-segmentation": "Write such a network as an ONNX file.",
+        "export-extractor": "Write a trained extractor for Kaldi, or as an ONNX file.",
         "verify": "Score speaker verification trials: EER and minDCF.",
     },
     "Data": {

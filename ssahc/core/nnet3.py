@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ssahc.core.types import BriefRepr, Float32Array, FloatArray
 
 
@@ -22,10 +24,26 @@ class Relu:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Normalization(BriefRepr):
-    """Batch normalisation in test mode, ``scale * x + offset``, each of (D,)."""
+    """Batch normalisation in test mode, by `mean` and `variance` (D,).
 
-    scale: FloatArray
-    offset: FloatArray
+    They are of `count` frames. Outputs have the root mean square `target_rms`.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    count: float = 1.0
+    epsilon: float = 1e-3
+    target_rms: float = 1.0
+
+    @property
+    def scale(self) -> FloatArray:
+        """Factor (D,) of the input."""
+        return self.target_rms / np.sqrt(np.maximum(self.variance, 0) + self.epsilon)
+
+    @property
+    def offset(self) -> FloatArray:
+        """What is added (D,) to the scaled input."""
+        return -self.mean * self.scale
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,46 @@ def check_features(features: Float32Array) -> None:
         )
 
 
+def check_samples(
+    block: NDArray[np.generic], done: int, sample_frequency: float
+) -> None:
+    """Raise a DataError if a sample is NaN or infinite; `done` precede the block."""
+    if not np.isfinite(block).all():
+        bad = done + int(np.argmin(np.isfinite(block)))
+        raise DataError(
+            f"sample {bad} (at {bad / sample_frequency:.3f} s) is NaN or infinite; "
+            "convert or record the audio again"
+        )
+
+
+def sample_rows(
+    blocks: Iterable[NDArray[np.generic]], rate: int
+) -> Iterator[Float32Array]:
+    """Yield samples that come in blocks (n,) in rows (t, rate / 100) of 10 ms.
+
+    Less than a row at the end is left out. Raises a DataError as `feature_blocks`.
+    """
+    size = rate // 100
+    rest = np.zeros(0, np.float32)
+    done = 0
+    for block in blocks:
+        check_samples(block, done, rate)
+        done += len(block)
+        samples = np.concatenate([rest, np.asarray(block, np.float32)])
+        count = len(samples) // size * size
+        rest = samples[count:]
+        if count:
+            yield samples[:count].reshape(-1, size)
+
+
+def to_unit_scale(
+    blocks: Iterable[NDArray[np.generic]],
+) -> Iterator[Float32Array]:
+    """Yield blocks of 16-bit samples as samples from -1 to 1."""
+    for block in blocks:
+        yield np.asarray(block, np.float32) / np.float32(32768)
+
+
 def num_frames(num_samples: int, options: FrameOptions) -> int:
     """Return how many frames there are in a number of samples."""
     size, shift = options.samples_per_frame, options.samples_per_shift
@@ -159,12 +199,7 @@ def _frame_groups(
     # Samples so far; those before `begin` are no longer held.
     total = begin = 0
     for block in blocks:
-        if not np.isfinite(block).all():
-            bad = total + int(np.argmin(np.isfinite(block)))
-            raise DataError(
-                f"sample {bad} (at {bad / options.sample_frequency:.3f} s) is NaN or "
-                "infinite; convert or record the audio again"
-            )
+        check_samples(block, total, options.sample_frequency)
         held.append(block)
         total += len(block)
         if total < first + group_span:

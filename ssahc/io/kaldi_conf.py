@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ssahc.core.errors import FormatError, UsageError
 from ssahc.core.options import Option, build, list_options
 from ssahc.core.validation import dashed
-from ssahc.io.files import read_lines, to_number
+from ssahc.io.files import atomic_write, read_lines, to_number
 from ssahc.io.text import parse_count
 
 T = TypeVar("T")
@@ -17,6 +17,8 @@ _WITHOUT_EFFECT = {
     *("allow-downsample", "allow-upsample", "debug-mel", "max-feature-vectors"),
     *("max-warnings", "print-args", "verbose", "vtln-high", "vtln-low"),
 }
+# Written whatever their value.
+_ALWAYS = {"sample_frequency", "dither"}
 _BOOLEANS = dict.fromkeys(("true", "t", "1", ""), True) | dict.fromkeys(
     ("false", "f", "0"), False
 )
@@ -56,6 +58,21 @@ def read_conf(path: Path | str, options_class: type[T]) -> T:
         named = re.findall(r"--([a-z-]+)", str(error))
         line_of = next((lines[key] for key in named if key in lines), None)
         raise FormatError(str(error), path=path, line=line_of) from error
+
+
+def write_conf(path: Path, options: Any) -> None:
+    """Write options as a conf file: those that are not Kaldi's defaults.
+
+    Of dither, the default here is another than Kaldi's, so that it is always written.
+    """
+    lines = []
+    for option in list_options(type(options)):
+        value = getattr(options, option.name)
+        if value != option.default or option.name in _ALWAYS:
+            text = str(value).lower() if option.type is bool else f"{value:g}"
+            lines.append(f"--{dashed(option.name)}={text}\n")
+    with atomic_write(path) as file:
+        file.writelines(lines)
 
 
 def find_conf(folder: Path, *names: str) -> Path | None:

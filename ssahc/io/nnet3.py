@@ -187,8 +187,8 @@ def _component_dims(component: Component) -> tuple[int, int]:
     match component:
         case Affine(weight=weight):
             return weight.shape[1], weight.shape[0]
-        case Normalization(scale=scale):
-            return len(scale), len(scale)
+        case Normalization(mean=mean):
+            return len(mean), len(mean)
         case StatisticsExtraction(dim=dim, include_variance=both):
             return dim, 1 + (2 if both else 1) * dim
         case StatisticsPooling(dim=dim, num_log_counts=counts):

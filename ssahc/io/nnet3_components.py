@@ -99,7 +99,8 @@ def _read_affine(fields: _Fields) -> Affine:
 def _read_batchnorm(fields: _Fields) -> Normalization:
     dim, block = _dim(fields, "Dim"), _dim(fields, "BlockDim")
     mean, variance = _array(fields, "StatsMean", 1), _array(fields, "StatsVar", 1)
-    if not float(_number(fields["Count"])) > 0 or mean.size == 0:
+    count = float(_number(fields["Count"]))
+    if not count > 0 or mean.size == 0:
         raise ValueError(
             "the batch normalisation has no statistics (count 0), and Kaldi would draw "
             "random ones: the network was not trained; give one that was"
@@ -112,9 +113,10 @@ def _read_batchnorm(fields: _Fields) -> Normalization:
     epsilon, target = _number(fields["Epsilon"]), _number(fields["TargetRms"])
     if not 0 < epsilon < LARGEST or not 0 < target < LARGEST:
         raise ValueError(f"invalid epsilon {epsilon:g} or target RMS {target:g}")
-    scale = target / np.sqrt(np.maximum(variance, 0) + epsilon)
     repeats = dim // block
-    return Normalization(np.tile(scale, repeats), np.tile(-mean * scale, repeats))
+    return Normalization(
+        np.tile(mean, repeats), np.tile(variance, repeats), count, epsilon, target
+    )
 
 
 def _read_extraction(fields: _Fields) -> StatisticsExtraction:

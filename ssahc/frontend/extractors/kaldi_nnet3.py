@@ -24,7 +24,10 @@ from ssahc.io.kaldi_conf import find_conf, read_conf
 from ssahc.io.nnet3 import read_nnet3
 from ssahc.io.text import parse_count
 
-_NETWORK, _CONFIG, _VAD_CONF = "final.raw", "extract.config", "vad.conf"
+NETWORK, CONFIG = "final.raw", "extract.config"
+# Files with the least and the largest number of frames that are embedded at once.
+CHUNK_SIZES = ("min_chunk_size", "max_chunk_size")
+_VAD_CONF = "vad.conf"
 # By the features that they are for.
 _CONFS: dict[str, type[MfccOptions] | type[FbankOptions]] = {
     "mfcc.conf": MfccOptions,
@@ -85,17 +88,9 @@ def load_kaldi(
     FormatError
         If a file is missing or unusable, or they do not fit together.
     """
-    options = _read_feature_options(folder)
-    network = folder / _NETWORK
-    config = folder / _CONFIG
-    nnet = read_nnet3(network, config if config.exists() else None)
+    network = folder / NETWORK
+    options, nnet = read_kaldi(folder)
     chunks = chunks or _read_chunk_options(folder)
-    if options.dim != nnet.input_dim:
-        raise FormatError(
-            f"takes features of {nnet.input_dim} dimensions, the folder's conf file "
-            f"makes {options.dim}; take both from one model",
-            path=network,
-        )
     try:
         net = _prepare(nnet, device, chunks)
     except DataError as error:
@@ -112,6 +107,20 @@ def load_kaldi(
         mfcc=options if isinstance(options, MfccOptions) else None,
         vad=_read_vad_options(folder),
     )
+
+
+def read_kaldi(folder: Path) -> tuple[MfccOptions | FbankOptions, Nnet3]:
+    """Read the features and the network of a Kaldi model folder; see `load_kaldi`."""
+    options = _read_feature_options(folder)
+    network, config = folder / NETWORK, folder / CONFIG
+    nnet = read_nnet3(network, config if config.exists() else None)
+    if options.dim != nnet.input_dim:
+        raise FormatError(
+            f"takes features of {nnet.input_dim} dimensions, the folder's conf file "
+            f"makes {options.dim}; take both from one model",
+            path=network,
+        )
+    return options, nnet
 
 
 def _read_feature_options(folder: Path) -> MfccOptions | FbankOptions:
@@ -132,10 +141,7 @@ def _read_vad_options(folder: Path) -> EnergyVadOptions:
 
 def _read_chunk_options(folder: Path) -> ChunkOptions:
     sizes = {}
-    for name, option in (
-        ("min_chunk_size", "min_chunk_size"),
-        ("max_chunk_size", "chunk_size"),
-    ):
+    for name, option in zip(CHUNK_SIZES, ("min_chunk_size", "chunk_size"), strict=True):
         if (folder / name).exists():
             lines = [line.strip() for _, line in read_lines(folder / name)]
             count = parse_count(lines[0]) if len(lines) == 1 else None
@@ -152,7 +158,7 @@ def _prepare(nnet: Nnet3, device: str, chunks: ChunkOptions) -> Tdnn:
     if any(isinstance(node.component, LogSoftmax) for node in nnet.nodes):
         raise DataError(
             "the output is log-probabilities of training speakers; put the recipe's "
-            f"{_CONFIG} beside it (output-node name=output input=tdnn6.affine)"
+            f"{CONFIG} beside it (output-node name=output input=tdnn6.affine)"
         )
     net = prepare_tdnn(nnet, device)
     if sum(net.context) >= chunks.min_chunk_size:

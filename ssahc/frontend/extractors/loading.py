@@ -12,6 +12,7 @@ from ssahc.frontend.extractors.installed import (
     general_model,
     weights_of,
 )
+from ssahc.frontend.extractors.networks.options import OPTIONS
 from ssahc.io.model import MEAN, PLDA, TRANSFORM, read_model
 
 _ONNX = "model.onnx"
@@ -62,6 +63,10 @@ def _load_folder(folder: Path, device: str) -> Extractor:
         from ssahc.frontend.extractors.onnx import load_onnx
 
         return load_onnx(folder / _ONNX, device)
+    if (folder / OPTIONS).exists():
+        from ssahc.frontend.extractors.networks.loading import load_network
+
+        return load_network(folder, device)
     from ssahc.frontend.extractors.kaldi_nnet3 import load_kaldi
 
     return load_kaldi(folder, device)

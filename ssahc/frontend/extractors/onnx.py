@@ -14,8 +14,8 @@ from ssahc.core.validation import Interval
 from ssahc.frontend.cmvn import SlidingCmvnOptions
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.extractors.per_window import Mean, embed_windows
-from ssahc.frontend.feature_options import FbankOptions, WindowType
-from ssahc.frontend.features import feature_blocks
+from ssahc.frontend.feature_options import FbankOptions, MfccOptions, WindowType
+from ssahc.frontend.features import feature_blocks, sample_rows, to_unit_scale
 from ssahc.frontend.onnx_session import open_session, run_session
 from ssahc.io.config import read_config
 
@@ -23,6 +23,8 @@ from ssahc.io.config import read_config
 _SHARED_RECIPE = "model.toml"
 # Frames, to find the dimension of embeddings with.
 _TRIALS = (100, 150)
+# Seconds.
+_FRAME_SHIFT = 0.01
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,20 @@ class OnnxRecipe(Options):
     sample_rate : int
         Of the audio, in Hz.
     features : str
-        Log mel filterbank of Kaldi, of 25 ms every 10 ms.
+        Of Kaldi, of 25 ms every 10 ms: log mel filterbank (fbank) or mfcc; or rows of
+        the samples themselves, 10 ms each (samples).
     num_mel_bins : int
         Number of filters.
+    num_ceps : int, optional
+        Number of cepstra; by default num_mel_bins. MFCC only.
     low_freq, high_freq : float
         Range of the filters in Hz; a high_freq of 0 or less counts from the Nyquist
         frequency.
     window_type : str
         Window of a frame: povey (3D-Speaker, Kaldi), hamming (WeSpeaker), ...
+    snip_edges : bool
+        Compute only frames that lie within the audio, as by default in Kaldi; else
+        audio is reflected at its ends.
     mean : str
         Mean to subtract: of the window, of 3 s around each frame (sliding, as VBx), or
         none.
@@ -52,15 +60,47 @@ class OnnxRecipe(Options):
     """
 
     sample_rate: Annotated[int, Interval(ge=1000, le=1_000_000)] = 16000
-    features: Literal["fbank"] = "fbank"
+    features: Literal["fbank", "mfcc", "samples"] = "fbank"
     num_mel_bins: Annotated[int, Interval(ge=3, le=10_000)] = 80
+    num_ceps: Annotated[int, Interval(ge=1)] | None = None
     low_freq: Annotated[float, Interval(ge=0)] = 20.0
     high_freq: float = 0.0
     window_type: WindowType = "povey"
+    snip_edges: bool = True
     mean: Mean = "window"
     scale: Literal["int16", "unit"] = "int16"
     input: str | None = None
     output: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.features == "samples" and self.sample_rate % 100:
+            raise UsageError(
+                f"features are samples of 10 ms, no whole number of them at "
+                f"{self.sample_rate} Hz"
+            )
+
+    @property
+    def dim(self) -> int:
+        """Dimension of a frame."""
+        if self.features == "samples":
+            return self.sample_rate // 100
+        is_mfcc = self.features == "mfcc"
+        return (self.num_ceps or self.num_mel_bins) if is_mfcc else self.num_mel_bins
+
+    def frames(self) -> MfccOptions | FbankOptions:
+        """Return the options of MFCC or of a filterbank."""
+        shared: dict[str, Any] = {
+            "sample_frequency": self.sample_rate,
+            "num_mel_bins": self.num_mel_bins,
+            "low_freq": self.low_freq,
+            "high_freq": self.high_freq,
+            "window_type": self.window_type,
+            "snip_edges": self.snip_edges,
+        }
+        if self.features == "mfcc":
+            return MfccOptions(num_ceps=self.dim, **shared)
+        return FbankOptions(**shared)
 
 
 def load_onnx(path: Path, device: str = "cpu") -> Extractor:
@@ -75,11 +115,11 @@ def load_onnx(path: Path, device: str = "cpu") -> Extractor:
     UsageError
         If onnxruntime is not installed.
     """
-    recipe, options = _read_recipe(path)
+    recipe = _read_recipe(path)
     network = _open_network(path, recipe, device)
     dims = set()
     for length in _TRIALS:
-        trial = np.zeros((1, length, options.dim), np.float32)
+        trial = np.zeros((1, length, recipe.dim), np.float32)
         dims.add(_run(network, path, trial).shape[1])
     if len(dims) > 1:
         raise FormatError(
@@ -87,23 +127,30 @@ def load_onnx(path: Path, device: str = "cpu") -> Extractor:
             "embedding; name another as output in the TOML file",
             path=path,
         )
-    extra = options.samples_per_frame - options.samples_per_shift
     return Extractor(
         name=str(path),
         sample_rate=recipe.sample_rate,
         dim=dims.pop(),
-        frame_shift=options.frame_shift / 1000,
-        # Frames lie within the window.
-        overhang=-(-extra // options.samples_per_shift),
+        frame_shift=_FRAME_SHIFT,
+        overhang=_overhang(recipe),
         context=SlidingCmvnOptions().cmn_window if recipe.mean == "sliding" else 0,
-        compute_features=partial(_compute_features, recipe=recipe, options=options),
+        compute_features=partial(_compute_features, recipe=recipe),
         embed_frames=partial(
             embed_windows, network=partial(_run, network, path), mean=recipe.mean
         ),
     )
 
 
-def _read_recipe(path: Path) -> tuple[OnnxRecipe, FbankOptions]:
+def _overhang(recipe: OnnxRecipe) -> int:
+    """Return how many frames from the end of a window reach beyond it."""
+    if recipe.features == "samples" or not recipe.snip_edges:
+        return 0
+    options = recipe.frames()
+    extra = options.samples_per_frame - options.samples_per_shift
+    return -(-extra // options.samples_per_shift)
+
+
+def _read_recipe(path: Path) -> OnnxRecipe:
     own, shared = path.with_suffix(".toml"), path.with_name(_SHARED_RECIPE)
     place = own if own.exists() or not shared.exists() else shared
     if not place.exists():
@@ -117,21 +164,18 @@ def _read_recipe(path: Path) -> tuple[OnnxRecipe, FbankOptions]:
         raise FormatError("sample_rate is missing, such as 16000", path=place)
     try:
         recipe = build(OnnxRecipe, values)
-        return recipe, FbankOptions(
-            sample_frequency=recipe.sample_rate,
-            num_mel_bins=recipe.num_mel_bins,
-            low_freq=recipe.low_freq,
-            high_freq=recipe.high_freq,
-            window_type=recipe.window_type,
-        )
+        recipe.frames()
     except UsageError as error:
         raise FormatError(str(error), path=place) from error
+    return recipe
 
 
-def _compute_features(blocks: Any, *, recipe: OnnxRecipe, options: FbankOptions) -> Any:
+def _compute_features(blocks: Any, *, recipe: OnnxRecipe) -> Any:
     if recipe.scale == "unit":
-        blocks = (np.asarray(block) / np.float32(32768) for block in blocks)
-    return feature_blocks(blocks, options)
+        blocks = to_unit_scale(blocks)
+    if recipe.features == "samples":
+        return sample_rows(blocks, recipe.sample_rate)
+    return feature_blocks(blocks, recipe.frames())
 
 
 # ---- the network -------------------------------------------------------------------
@@ -162,12 +206,13 @@ def _open_network(path: Path, recipe: OnnxRecipe, device: str) -> _Network:
             "supported; export it with features as the only input",
             path=path,
         )
-    shape, dim = list(given.shape), recipe.num_mel_bins
+    shape, dim = list(given.shape), recipe.dim
     fixed = [size if isinstance(size, int) else None for size in shape]
     if len(shape) != 3 or (dim not in fixed[1:] and fixed[1:] != [None, None]):
         raise FormatError(
             f"takes an input of shape {shape}, expected (batch, frames, {dim}) or "
-            f"(batch, {dim}, frames); correct num_mel_bins, or export it again",
+            f"(batch, {dim}, frames); correct the features (num_mel_bins), or export "
+            "it again",
             path=path,
         )
     is_transposed = fixed[1] == dim and fixed[2] != dim

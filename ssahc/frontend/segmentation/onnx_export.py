@@ -3,10 +3,8 @@
 The network is traced by torch's exporter.
 """
 
-import warnings
 from copy import deepcopy
 from dataclasses import asdict
-from io import BytesIO
 from math import pi
 from pathlib import Path
 
@@ -14,16 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d
 
-from ssahc.core.errors import UsageError
-from ssahc.frontend.onnx_session import ONNX_INSTALL
+from ssahc.frontend.onnx_tracing import trace_onnx
 from ssahc.frontend.segmentation.loading import TrainedNet
 from ssahc.frontend.segmentation.logmel import LogMel
 from ssahc.frontend.segmentation.model import set_probabilities, sets_of
 from ssahc.frontend.segmentation.onnx import OnnxMetadata
 from ssahc.frontend.segmentation.sincnet import SincNet
-from ssahc.io.files import atomic_write
-
-_OPSET = 17
 
 
 def write_onnx(path: Path, trained: TrainedNet) -> OnnxMetadata:
@@ -32,34 +26,17 @@ def write_onnx(path: Path, trained: TrainedNet) -> OnnxMetadata:
     What a multi-label network says of its speakers becomes probabilities of all sets of
     them, by its threshold. UsageError if onnx is not installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise UsageError(f"exporting needs the package onnx; {ONNX_INSTALL}") from error
     metadata = _describe(trained)
     # A short chunk; others, and several, work as well.
     size = metadata.receptive_field_size + metadata.receptive_field_shift
-    chunk = torch.zeros(1, 1, size)
-    traced = BytesIO()
-    with warnings.catch_warnings():
-        # It is said to be superseded by one that takes a hundred times as long, and
-        # fixes the length of chunks.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            _Exported(trained).eval(),
-            (chunk,),
-            traced,  # type: ignore[arg-type]
-            dynamo=False,
-            opset_version=_OPSET,
-            input_names=["x"],
-            output_names=["y"],
-            dynamic_axes={"x": {0: "N", 2: "S"}, "y": {0: "N", 1: "T"}},
-        )
-    model = onnx.load_model_from_string(traced.getvalue())
-    text = {key: str(value) for key, value in asdict(metadata).items()}
-    onnx.helper.set_model_props(model, text)
-    with atomic_write(path, "wb") as file:
-        file.write(model.SerializeToString())
+    trace_onnx(
+        path,
+        _Exported(trained),
+        torch.zeros(1, 1, size),
+        input=("x", {0: "N", 2: "S"}),
+        output=("y", {0: "N", 1: "T"}),
+        metadata={key: str(value) for key, value in asdict(metadata).items()},
+    )
     return metadata
 
 
@@ -90,7 +67,7 @@ class _Exported(nn.Module):
         if isinstance(encoder, LogMel):
             self.network.encoder = _TracedLogMel(encoder)
         elif isinstance(encoder, SincNet):
-            _fix_filters(encoder)
+            fix_filters(encoder)
         self.register_buffer("sets", torch.from_numpy(sets_of(self.network.options)))
 
     def forward(self, chunks: Tensor) -> Tensor:
@@ -100,7 +77,7 @@ class _Exported(nn.Module):
         return outputs
 
 
-def _fix_filters(encoder: SincNet) -> None:
+def fix_filters(encoder: SincNet) -> None:
     """Have an encoder keep its filters as they are.
 
     They are differences of sines: onnxruntime's would be others by 1e-4 in the output.

@@ -157,7 +157,7 @@ def test_any_tdnn_gives_what_layer_by_layer_computation_gives(
         return Affine(weight.astype(np.float32), bias.astype(np.float32))
 
     def norm(dim):
-        return Normalization(rng.uniform(0.5, 2, dim), rng.standard_normal(dim))
+        return Normalization(rng.standard_normal(dim), rng.uniform(0.5, 2, dim))
 
     def inputs(name, *offsets):
         return tuple(Input(name, offset) for offset in offsets)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ssahc.core.types import Float32Array
 from ssahc.frontend.cmvn import SlidingCmvnOptions, sliding_cmvn
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
-from ssahc.frontend.features import feature_blocks
+from ssahc.frontend.features import feature_blocks, sample_rows, to_unit_scale
 
 if TYPE_CHECKING:
     from ssahc.frontend.extractors.networks.network import EmbeddingNetwork
@@ -31,11 +31,18 @@ def new_network(options: ExtractorNetworkOptions, seed: int) -> "EmbeddingNetwor
     """Return a network with random weights, always the same ones for a seed."""
     import torch
 
-    from ssahc.frontend.extractors.networks.network import make_network
+    from ssahc.frontend.extractors.networks.attention import AttentionNetwork
+    from ssahc.frontend.extractors.networks.sincnet import SincNetwork
+    from ssahc.frontend.extractors.networks.tdnn import TdnnNetwork
 
+    kinds: dict[str, type[EmbeddingNetwork]] = {
+        "tdnn": TdnnNetwork,
+        "attention": AttentionNetwork,
+        "sincnet": SincNetwork,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make_network(options)
+        return kinds[options.network](options)
 
 
 def feature_source(options: ExtractorNetworkOptions) -> FeatureSource:
@@ -45,7 +52,7 @@ def feature_source(options: ExtractorNetworkOptions) -> FeatureSource:
     audio, and yields frames (t, `options.feature_dim`) every `FRAME_SHIFT` seconds.
     """
     if options.takes_samples:
-        return partial(_rows_of_samples, size=options.samples_per_frame)
+        return partial(_unit_rows, rate=options.sample_rate)
     return partial(feature_blocks, options=options.mfcc)
 
 
@@ -59,18 +66,7 @@ def normalize_features(
     return features if options.takes_samples else sliding_cmvn(features, SLIDING)
 
 
-def _rows_of_samples(
-    blocks: Iterable[NDArray[np.generic]], size: int
+def _unit_rows(
+    blocks: Iterable[NDArray[np.generic]], rate: int
 ) -> Iterator[Float32Array]:
-    """Yield rows (t, size) of samples from -1 to 1; less than a row at the end is lost.
-
-    Raises a DataError if a sample is NaN or infinite.
-    """
-    rest = np.zeros(0, np.float32)
-    for block in blocks:
-        scaled = np.asarray(block, np.float32) / np.float32(32768)
-        samples = np.concatenate([rest, scaled])
-        count = len(samples) // size * size
-        rest = samples[count:]
-        if count:
-            yield samples[:count].reshape(-1, size)
+    return sample_rows(to_unit_scale(blocks), rate)

@@ -1,4 +1,6 @@
-"""What networks that embed speech have in common, and which there are."""
+"""What networks that embed speech have in common."""
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -6,8 +8,9 @@ from torch.nn.functional import batch_norm
 
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
 
-# Of the variance of pooled frames, and of batch normalisation; Kaldi's.
-_LEAST_VARIANCE, _EPSILON = 1e-10, 1e-3
+# Kaldi's: least variance of pooled frames, and what is added to the variance of those
+# that are normalised.
+LEAST_VARIANCE, EPSILON = 1e-10, 1e-3
 # Of the running mean and variance, of every batch.
 _MOMENTUM = 0.1
 
@@ -40,15 +43,19 @@ class BatchNorm(nn.Module):
     """Batch normalisation of (B, C) or (B, C, T) without a scale and offset, Kaldi's.
 
     Its buffers are float32, and do not count batches as those of torch's module do.
+    `count` is the number of frames that Kaldi says its statistics are of; training does
+    not change it.
     """
 
     running_mean: Tensor
     running_var: Tensor
+    count: Tensor
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("running_mean", torch.zeros(dim))
         self.register_buffer("running_var", torch.ones(dim))
+        self.register_buffer("count", torch.ones(()))
 
     def forward(self, values: Tensor) -> Tensor:
         """Return values of zero mean and unit variance over all axes but the second."""
@@ -58,18 +65,18 @@ class BatchNorm(nn.Module):
             self.running_var,
             training=self.training,
             momentum=_MOMENTUM,
-            eps=_EPSILON,
+            eps=EPSILON,
         )
 
 
-def pool_statistics(frames: Tensor) -> Tensor:
-    """Return mean and standard deviation (B, 2 C) of frames (B, C, T)."""
+def pool_frames(frames: Tensor, pooling: Literal["statistics", "average"]) -> Tensor:
+    """Return the mean of frames (B, C, T), and their standard deviation if wanted."""
+    if pooling == "average":
+        return frames.mean(dim=2)
     variance, mean = torch.var_mean(frames, dim=2, correction=0)
-    return torch.cat([mean, variance.clamp(min=_LEAST_VARIANCE).sqrt()], dim=1)
+    return torch.cat([mean, variance.clamp(min=LEAST_VARIANCE).sqrt()], dim=1)
 
 
-def make_network(options: ExtractorNetworkOptions) -> EmbeddingNetwork:
-    """Return a network with weights drawn from torch's generator."""
-    from ssahc.frontend.extractors.networks.tdnn import TdnnNetwork
-
-    return TdnnNetwork(options)
+def pooled_dim(dim: int, pooling: Literal["statistics", "average"]) -> int:
+    """Return the dimension of what `pool_frames` returns of frames of C dimensions."""
+    return 2 * dim if pooling == "statistics" else dim

@@ -8,6 +8,8 @@ from ssahc.core.options import Options
 from ssahc.core.validation import Interval
 from ssahc.frontend.feature_options import MfccOptions
 
+# The file of options in the folder of a network.
+OPTIONS = "extractor.toml"
 # Hz; frames of 10 ms are whole samples at these.
 _RATES = (8000, 16000)
 
@@ -28,6 +30,9 @@ class ExtractorNetworkOptions(Options, group="Network"):
         Dimension of the embeddings.
     width : int
         Units of each layer below the pooling; Kaldi's recipes have 512.
+    pooled_width : int, optional
+        Units of the last layer below the pooling of a tdnn or sincnet; by default three
+        times --width, as Kaldi's recipes nearly have it (1500).
     pooling : {"statistics", "average"}
         How frames become one vector: their mean and standard deviation, or their mean.
         A tdnn pools statistics.
@@ -43,6 +48,7 @@ class ExtractorNetworkOptions(Options, group="Network"):
     sample_rate: Annotated[int, Interval(ge=8000, le=16000)] = 16000
     embedding_dim: Annotated[int, Interval(ge=1, le=4096)] = 128
     width: Annotated[int, Interval(ge=1, le=4096)] = 256
+    pooled_width: Annotated[int, Interval(ge=1, le=16384)] | None = None
     pooling: Literal["statistics", "average"] = "statistics"
     num_ceps: Annotated[int, Interval(ge=3, le=128)] = 30
     attention_layers: Annotated[int, Interval(ge=1, le=32)] = 2
@@ -58,6 +64,10 @@ class ExtractorNetworkOptions(Options, group="Network"):
             raise UsageError(
                 f"--network tdnn pools statistics, found --pooling {self.pooling}; "
                 "leave it out, or take another network"
+            )
+        if self.network == "attention" and self.pooled_width is not None:
+            raise UsageError(
+                "--network attention does not use --pooled-width; leave it out"
             )
         if self.network == "attention" and self.width % (2 * self.attention_heads):
             raise UsageError(
@@ -89,7 +99,7 @@ class ExtractorNetworkOptions(Options, group="Network"):
         """
         return MfccOptions(
             sample_frequency=self.sample_rate,
-            high_freq=7600 if self.sample_rate == 16000 else 3700,
+            high_freq=7600.0 if self.sample_rate == 16000 else 3700.0,
             num_mel_bins=self.num_ceps,
             num_ceps=self.num_ceps,
             snip_edges=False,

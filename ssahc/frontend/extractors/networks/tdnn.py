@@ -4,20 +4,25 @@ Snyder, Garcia-Romero, Sell, Povey, Khudanpur: X-vectors: robust DNN embeddings 
 speaker recognition (ICASSP 2018). Layers are named as in Kaldi's recipes.
 """
 
+from collections.abc import Iterator
+from typing import cast
+
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ssahc.frontend.extractors.networks.network import (
     BatchNorm,
     EmbeddingNetwork,
-    pool_statistics,
+    pool_frames,
 )
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
 
 # Taps and dilation of the layers below the pooling.
 LAYERS = ((5, 1), (3, 2), (3, 3), (1, 1), (1, 1))
 # Units of the last of them, as multiples of the others'; in the recipes 1500 and 512.
-_POOLED = 3
+WIDENING = 3
+# Frames behind the first one that statistics are of, in Kaldi's recipes of 16 kHz.
+LONGEST = 10_000
 
 
 class FrameLevel(nn.Module):
@@ -45,27 +50,36 @@ class FrameLevel(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return (B, C, T - context + 1) of frames (B, F, T)."""
-        for affine, norm in zip(self.affine, self.norm, strict=True):
+        for affine, norm in self.layers():
             frames = norm(relu(affine(frames)))
         return frames
+
+    def layers(self) -> Iterator[tuple[nn.Conv1d, BatchNorm]]:
+        """Yield the affine transform and the normalisation of each layer."""
+        for affine, norm in zip(self.affine, self.norm, strict=True):
+            yield cast(nn.Conv1d, affine), cast(BatchNorm, norm)
 
 
 class TdnnNetwork(EmbeddingNetwork):
     """X-vector network, whose embedding is the affine transform behind the pooling.
 
-    What Kaldi trains behind it is a part of the loss.
+    What Kaldi trains behind it is a part of the loss. Statistics are of `longest` + 1
+    frames at most.
     """
 
     fewest_frames = FrameLevel.context
 
-    def __init__(self, options: ExtractorNetworkOptions) -> None:
+    def __init__(
+        self, options: ExtractorNetworkOptions, longest: int = LONGEST
+    ) -> None:
         super().__init__(options)
-        pooled = _POOLED * options.width
+        self.longest = longest
+        pooled = options.pooled_width or WIDENING * options.width
         self.frame_level = FrameLevel(options.feature_dim, options.width, pooled)
         self.embedding = nn.Linear(2 * pooled, options.embedding_dim)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return embeddings (B, D) of frames (B, T, F)."""
-        pooled = pool_statistics(self.frame_level(frames.transpose(1, 2)))
-        embeddings: Tensor = self.embedding(pooled)
+        outputs = self.frame_level(frames.transpose(1, 2))[..., : self.longest + 1]
+        embeddings: Tensor = self.embedding(pool_frames(outputs, "statistics"))
         return embeddings
