@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,9 @@ from ssahc.cli.training import (
     write_epochs,
 )
 from ssahc.core.errors import DataError, UsageError, counted
-from ssahc.core.options import Options, list_options
+from ssahc.core.options import Options, flatten, list_options
 from ssahc.core.types import Fault, Float32Array
+from ssahc.core.validation import flag
 from ssahc.frontend.extractors.networks import new_network
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
 from ssahc.io.checkpoint import write_checkpoint
@@ -68,7 +70,7 @@ _ROOMS, _NOISES, _NOISE_FILES = 200, 64, 500
 _FULL_SCALE = 32768
 # What may be in the folder of an extractor.
 _NETWORK = ("final.raw", "mfcc.conf", "extract.config", "extractor.toml", "weights.npz")
-_FILES = (*_NETWORK, *MODEL_FILES)
+_FILES = (*_NETWORK, "min_chunk_size", "max_chunk_size", *MODEL_FILES)
 
 _logger = logging.getLogger("ssahc")
 
@@ -155,6 +157,7 @@ def command(
         ExtractorConfig, given, config=config, displaces=DISPLACED_BY_LOSS, base=base
     )
     _check(run)
+    run = _complete(run, given)
     # Here, since torch takes seconds to load.
     from ssahc.learning.extractor.processes import join_processes
 
@@ -174,6 +177,21 @@ def _check(run: ExtractorConfig) -> None:
     has_gpu(run.device)
 
 
+def _complete(run: ExtractorConfig, given: Mapping[str, Any]) -> ExtractorConfig:
+    """Return options with the shape of the network to start from, if there is one."""
+    if run.init is None:
+        return run
+    network = _start(run).options
+    asked, default = flatten(run.network), flatten(ExtractorNetworkOptions())
+    for name, value in flatten(network).items():
+        is_asked = given.get(name) is not None or asked[name] != default[name]
+        if is_asked and asked[name] != value:
+            raise UsageError(
+                f"--init {run.init} has {flag(name)} {value}; leave out {flag(name)}"
+            )
+    return replace(run, network=network)
+
+
 def _run(
     out_dir: Path, run: ExtractorConfig, processes: "Processes", *, resume: bool
 ) -> int:
@@ -188,6 +206,8 @@ def _run(
     else:
         _logger.setLevel(logging.ERROR)
     inputs = speech_files([*run.train, *run.dev])
+    if run.init is not None:
+        inputs += [run.init / name for name in _FILES]
     if processes.agree(float(resume and is_done)):
         if processes.is_first:
             check_same_run(out_dir, run, inputs)
@@ -309,6 +329,7 @@ def _train(
     checkpoint: "Checkpoint[ExtractorEpoch] | None",
 ) -> None:
     """Train, and write the network and the table of epochs, if there is a folder."""
+    from ssahc.frontend.extractors.networks.writing import write_extractor
     from ssahc.learning.extractor.training import train_extractor
 
     options = run.training
@@ -349,17 +370,17 @@ def _train(
             "with another --lr"
         )
     if folder is not None:
-        arrays = trained.network.cpu().state_dict()
-        write_checkpoint(
-            folder / "weights.npz",
-            {name: array.numpy() for name, array in arrays.items()},
-            "",
-        )
+        write_extractor(folder, trained.network.cpu())
         write_epochs(folder, trained.epochs, _COLUMNS)
 
 
 def _start(run: ExtractorConfig) -> "EmbeddingNetwork":
-    return new_network(run.network, run.training.seed)
+    """Return the network to start from."""
+    if run.init is None:
+        return new_network(run.network, run.training.seed)
+    from ssahc.frontend.extractors.networks.loading import read_network
+
+    return read_network(run.init)
 
 
 def _log_epoch(epoch: "ExtractorEpoch") -> None:

@@ -3,11 +3,15 @@
 import torch
 from torch import Tensor, nn
 
-from ssahc.frontend.extractors.networks.network import BatchNorm, EmbeddingNetwork
+from ssahc.frontend.extractors.networks.network import (
+    EPSILON,
+    BatchNorm,
+    EmbeddingNetwork,
+)
 
 
 class NormalizedNetwork(nn.Module):
-    """A network whose embeddings get zero mean and a learned variance in each dimension.
+    """A network whose embeddings get zero mean, and a learned variance by dimension.
 
     At first they have unit length on average.
 
@@ -28,10 +32,12 @@ class NormalizedNetwork(nn.Module):
         return embeddings
 
     def folded(self) -> EmbeddingNetwork:
-        """Return the network, changed so that it gives the same embeddings by itself."""
+        """Return the network, changed so that it gives these embeddings by itself."""
         layer = self.network.embedding
+        if not isinstance(layer, nn.Linear):
+            raise TypeError("the last layer is not affine")
         with torch.no_grad():
-            factors = self.scale / (self.norm.running_var + self.norm.epsilon).sqrt()
+            factors = self.scale / (self.norm.running_var + EPSILON).sqrt()
             layer.bias.sub_(self.norm.running_mean).mul_(factors)
             layer.weight.mul_(factors[:, None])
         return self.network.eval()
