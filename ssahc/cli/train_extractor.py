@@ -184,8 +184,9 @@ def _complete(run: ExtractorConfig, given: Mapping[str, Any]) -> ExtractorConfig
     network = _start(run).options
     asked, default = flatten(run.network), flatten(ExtractorNetworkOptions())
     for name, value in flatten(network).items():
-        is_asked = given.get(name) is not None or asked[name] != default[name]
-        if is_asked and asked[name] != value:
+        is_asked = given.get(name) is not None
+        is_asked |= asked.get(name) != default.get(name)
+        if is_asked and asked.get(name) != value:
             raise UsageError(
                 f"--init {run.init} has {flag(name)} {value}; leave out {flag(name)}"
             )

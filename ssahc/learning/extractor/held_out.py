@@ -17,7 +17,7 @@ from ssahc.frontend.extractors.networks import (
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
 from ssahc.learning.extractor.normalized import NormalizedNetwork
 from ssahc.learning.extractor.speech import LabelledSpeech
-from ssahc.learning.extractor.trials import WINDOW, error_rate
+from ssahc.learning.extractor.trials import error_rate, middle_frames
 
 # Windows embedded together.
 _BATCH = 64
@@ -71,11 +71,10 @@ def rate_held_out(
     network: NormalizedNetwork, held_out: HeldOut, device: str
 ) -> tuple[float, float]:
     """Return the equal error rates of full utterances, and of their middles (1.5 s)."""
-    size = round(WINDOW / FRAME_SHIFT)
-    middles = []
-    for frames in held_out.features:
-        first = max(len(frames) - size, 0) // 2
-        middles.append(frames[first : first + size])
+    middles = [
+        frames[slice(*middle_frames(len(frames), FRAME_SHIFT))]
+        for frames in held_out.features
+    ]
     full, short = (
         error_rate(_embed(network, stretches, device), held_out.speakers)
         for stretches in (held_out.features, middles)

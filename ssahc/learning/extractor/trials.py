@@ -32,6 +32,16 @@ def limit_trials(speech: LabelledSpeech) -> LabelledSpeech:
     return speech.select(sorted(row for rows in groups for row in rows[:most]))
 
 
+def middle_frames(count: int, frame_shift: float) -> tuple[int, int]:
+    """Return the first frame of the middle of so many, and that behind the last.
+
+    `frame_shift` is in seconds.
+    """
+    size = min(round(WINDOW / frame_shift), count)
+    first = (count - size) // 2
+    return first, first + size
+
+
 def error_rate(embeddings: ArrayLike, speakers: Sequence[str]) -> float:
     """Return the equal error rate, 0 to 1, over all pairs of embeddings (N, D).
 
