@@ -1,13 +1,21 @@
 """Chunks of the speech of speakers, trials, and who is held out."""
 
+import re
+import tomllib
 from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ssahc.core.errors import DataError
 from ssahc.learning.extractor.drawing import ChunkDrawer, draw_lengths
-from ssahc.learning.extractor.options import NO_AUGMENTATION, ExtractorTrainingOptions
+from ssahc.learning.extractor.options import (
+    NO_AUGMENTATION,
+    ExtractorTrainingOptions,
+    SpeechAugmentationOptions,
+)
 from ssahc.learning.extractor.speech import LabelledSpeech, hold_out
 from ssahc.learning.extractor.trials import error_rate, limit_trials
 from ssahc.scoring.detection import equal_error_rate
@@ -82,3 +90,9 @@ def test_the_error_rate_is_of_all_pairs_without_the_mean():
             scores[speakers[first] == speakers[second]].append(cosine)
     expected = equal_error_rate(scores[True], scores[False])[0]
     assert error_rate(vectors, speakers) == pytest.approx(expected)
+
+
+def test_the_documented_augmentation_is_the_default():
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "extractors.md"
+    (listed,) = re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.M | re.S)
+    assert tomllib.loads(listed) == asdict(SpeechAugmentationOptions())
