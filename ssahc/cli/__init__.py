@@ -30,6 +30,8 @@ VERB_GROUPS = {
         "models": "List extractors by name, and how to install them.",
         "fit": "Estimate mean, whitening and PLDA from x-vectors.",
         "train-metric": "Train an embedding network on labelled x-vectors.",
+        "train-extractor": "Train an extractor of x-vectors on labelled speech.",
+        "score-extractor": "Print the equal error rates of an extractor.",
         "train-segmentation": "Train a network that finds who speaks when in chunks.",
         "score-segmentation": "Score such a network: errors within chunks.",
         "export-segmentation": "Write such a network as an ONNX file.",

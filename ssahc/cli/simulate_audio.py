@@ -2,7 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -149,19 +149,11 @@ def read_samples(path: Path) -> Float32Array:
 
 def read_voices(folder: Path, *, without: set[str]) -> list[Voice]:
     """Return the voices of a folder: its sub-folders, by name, with their files."""
-    if not folder.is_dir():
-        raise FormatError("is no folder of voices; check the path", path=folder)
     voices = []
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if place.name in without:
-            continue
-        if not is_id(place.name):
-            raise FormatError(
-                "its name cannot be that of a speaker in RTTM; rename it", path=place
-            )
-        speech = _measure_speech(place)
+    for name, files in list_voices(folder).items():
+        speech = {} if name in without else _measure_speech(files)
         if speech:
-            voices.append(Voice(place.name, tuple(speech), sum(speech.values()) / RATE))
+            voices.append(Voice(name, tuple(speech), sum(speech.values()) / RATE))
     if not voices:
         left = " apart from those left out" if without else ""
         raise FormatError(
@@ -172,18 +164,31 @@ def read_voices(folder: Path, *, without: set[str]) -> list[Voice]:
     return voices
 
 
+def list_voices(folder: Path) -> dict[str, list[Path]]:
+    """Return the audio files of each sub-folder, of one voice each."""
+    if not folder.is_dir():
+        raise FormatError("is no folder of voices; check the path", path=folder)
+    places = sorted(path for path in folder.iterdir() if path.is_dir())
+    for place in places:
+        if not is_id(place.name):
+            raise FormatError(
+                "its name cannot be that of a speaker in RTTM; rename it", path=place
+            )
+    return {place.name: _list_files(place) for place in places}
+
+
 def _list_files(folder: Path) -> list[Path]:
     found = sorted(folder.rglob("*"))
     return [path for path in found if path.suffix.lower() in AUDIO_SUFFIXES]
 
 
-def _measure_speech(folder: Path) -> dict[Path, int]:
+def _measure_speech(files: Iterable[Path]) -> dict[Path, int]:
     """Return the files that hold speech, with its length in samples.
 
     A warning names the first of those that cannot be read.
     """
     speech, faults = {}, []
-    for path in _list_files(folder):
+    for path in files:
         try:
             length = len(condense(read_samples(path)))
         except FormatError as error:

@@ -60,7 +60,7 @@ def open_training(
             check_same_run(folder, run, inputs)
             # There is none if the run was killed before its first epoch.
             if path.exists():
-                checkpoint = _read_checkpoint(path, epoch_class)
+                checkpoint = load_checkpoint(path, epoch_class)
                 _logger.info("resuming after epoch %d", checkpoint.epochs[-1].number)
         else:
             # Without options, nothing else there can be resumed.
@@ -80,7 +80,8 @@ def open_training(
             raise
 
 
-def _read_checkpoint(path: Path, epoch_class: type[E]) -> "Checkpoint[E]":
+def load_checkpoint(path: Path, epoch_class: type[E]) -> "Checkpoint[E]":
+    """Read the checkpoint of an interrupted run."""
     from ssahc.learning.checkpoint import Checkpoint
 
     arrays, record = read_checkpoint(path)

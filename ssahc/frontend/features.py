@@ -16,7 +16,7 @@ from ssahc.core.types import Float32Array, FloatArray
 from ssahc.frontend.feature_options import FbankOptions, FrameOptions, MfccOptions
 
 # Energies below this, such as those of digital silence, have the logarithm of this.
-_FLOOR = float(np.finfo(np.float32).eps)
+ENERGY_FLOOR = float(np.finfo(np.float32).eps)
 # Frames computed together: always the same ones, so that block sizes do not matter.
 _GROUP = 512
 # Whole arrays are taken in blocks of this many samples, to bound memory.
@@ -152,8 +152,8 @@ def feature_blocks(
     UsageError
         If a filter lies between two frequencies of the FFT.
     """
-    window, filters = _window(options), _mel_filters(options)
-    cepstra = _dct(options) if isinstance(options, MfccOptions) else None
+    window, filters = frame_window(options), mel_filters(options)
+    cepstra = cepstral_transform(options) if isinstance(options, MfccOptions) else None
     for number, frames in enumerate(_frame_groups(blocks, options)):
         signal, energy = _prepare(frames, window, options, number)
         spectrum = np.fft.rfft(signal, options.fft_size)[:, : len(filters)]
@@ -162,9 +162,9 @@ def feature_blocks(
             power = np.sqrt(power)
         features = power @ filters
         if cepstra is not None:
-            features = np.log(np.maximum(features, _FLOOR)) @ cepstra
+            features = np.log(np.maximum(features, ENERGY_FLOOR)) @ cepstra
         elif isinstance(options, FbankOptions) and options.use_log_fbank:
-            features = np.log(np.maximum(features, _FLOOR))
+            features = np.log(np.maximum(features, ENERGY_FLOOR))
         yield _place_energy(features, energy, options).astype(np.float32)
 
 
@@ -252,13 +252,14 @@ def _prepare(
 
 
 def _log_energy(signal: FloatArray) -> FloatArray:
-    return np.log(np.maximum(np.einsum("ij,ij->i", signal, signal), _FLOOR))
+    return np.log(np.maximum(np.einsum("ij,ij->i", signal, signal), ENERGY_FLOOR))
 
 
 # ---- constants ---------------------------------------------------------------------
 
 
-def _window(options: FrameOptions) -> FloatArray:
+def frame_window(options: FrameOptions) -> FloatArray:
+    """Return the window (samples_per_frame,) that frames are multiplied with."""
     size = options.samples_per_frame
     angle = 2 * np.pi * np.arange(size) / (size - 1)
     hann = 0.5 - 0.5 * np.cos(angle)
@@ -278,7 +279,7 @@ def _window(options: FrameOptions) -> FloatArray:
             return a0 - 0.5 * np.cos(angle) + (0.5 - a0) * np.cos(2 * angle)
 
 
-def _mel_filters(options: FrameOptions) -> FloatArray:
+def mel_filters(options: FrameOptions) -> FloatArray:
     """Return filters (fft_size / 2, num_mel_bins), triangles on the mel scale."""
     # As in Kaldi, the Nyquist frequency belongs to no filter.
     frequencies = np.arange(options.fft_size // 2) * (
@@ -304,7 +305,7 @@ def _mel(frequencies: ArrayLike) -> FloatArray:
     return 1127.0 * np.log1p(np.asarray(frequencies, np.float64) / 700.0)
 
 
-def _dct(options: MfccOptions) -> FloatArray:
+def cepstral_transform(options: MfccOptions) -> FloatArray:
     """Return the transform (num_mel_bins, num_ceps) to liftered cepstra."""
     bins, order = options.num_mel_bins, np.arange(options.num_ceps)
     places = np.arange(bins)[:, None] + 0.5

@@ -55,7 +55,7 @@ def read_labelled(
     entries = _read_entries(folder)
     path = folder / UTT2SPK if utt2spk is None else utt2spk
     speaker_of = read_utt2spk(path)
-    _refuse_recordings(folder, path, speaker_of)
+    refuse_recordings(folder, path, speaker_of)
     rest = [key for key in speaker_of if key not in entries]
     what = f"left out {counted(len(rest), 'utterance')} without an x-vector"
     warn_of(path, what, rest)
@@ -73,7 +73,7 @@ def _read_entries(folder: Path) -> dict[str, ScpEntry]:
     return read_scp(folder / SCP)
 
 
-def _refuse_recordings(folder: Path, utt2spk: Path, speaker_of: dict[str, str]) -> None:
+def refuse_recordings(folder: Path, utt2spk: Path, speaker_of: dict[str, str]) -> None:
     """Raise a FormatError if every "speaker" is the recording of its segment."""
     if not (folder / SEGMENTS).exists():
         return

@@ -45,9 +45,10 @@ class Checkpoint(Generic[E]):
     """All that is needed to continue after an epoch as if not interrupted.
 
     Epochs are all so far, epoch 0 included. Arrays are named by kind and number: the
-    network's weights (``layer0``, ...), those of the best epoch (``best0``), the loss's
-    own parameters (``parameter0``), and Adam's state for all of these (``step0``,
-    ``exp_avg0``, ``exp_avg_sq0``). The state of the random generator is JSON.
+    network's weights (``layer0``, ...) and buffers (``buffer0``), both of the best
+    epoch (``best0``, weights first), the loss's own parameters (``parameter0``), and
+    Adam's state for what is trained (``step0``, ``exp_avg0``, ``exp_avg_sq0``). The
+    state of the random generator is JSON.
     """
 
     epochs: tuple[E, ...]
@@ -95,6 +96,8 @@ class TrainingState(Generic[E]):
         Learning rate.
     weight_decay : float
         Of AdamW (Loshchilov & Hutter 2019); with 0 it is Adam.
+    buffers : list of tensors
+        What else of the network changes in training, such as running means.
     """
 
     def __init__(
@@ -104,8 +107,10 @@ class TrainingState(Generic[E]):
         generator: np.random.Generator,
         lr: float,
         weight_decay: float = 0.0,
+        buffers: list[Tensor] | None = None,
     ) -> None:
         self.weights, self.parameters, self.generator = weights, parameters, generator
+        self.buffers = buffers or []
         trained = [*weights, *parameters]
         self.optimizer: torch.optim.Adam = torch.optim.Adam(trained, lr=lr)
         if weight_decay > 0:
@@ -136,7 +141,13 @@ class TrainingState(Generic[E]):
         """Record an epoch, and its weights if it is the best so far."""
         self.epochs.append(epoch)
         if best_epoch(self.epochs) is epoch:
-            self.best_weights = [_to_array(weight) for weight in self.weights]
+            self.best_weights = [_to_array(kept) for kept in self._kept()]
+
+    def load_best(self) -> None:
+        """Give the network the weights and buffers of the best epoch."""
+        with torch.no_grad():
+            for tensor, kept in zip(self._kept(), self.best_weights, strict=True):
+                tensor.copy_(torch.from_numpy(kept))
 
     def checkpoint(self) -> Checkpoint[E]:
         """Return a copy of the state."""
@@ -188,12 +199,20 @@ class TrainingState(Generic[E]):
         self.generator.bit_generator.state = json.loads(checkpoint.generator)
         self.epochs = list(checkpoint.epochs)
         self.best_weights = [
-            load(f"best{number}", weight.shape).numpy()
-            for number, weight in enumerate(self.weights)
+            load(f"best{number}", kept.shape).numpy()
+            for number, kept in enumerate(self._kept())
         ]
 
     def _tensors(self) -> dict[str, list[Tensor]]:
-        return {"layer": self.weights, "parameter": self.parameters}
+        return {
+            "layer": self.weights,
+            "parameter": self.parameters,
+            "buffer": self.buffers,
+        }
+
+    def _kept(self) -> list[Tensor]:
+        """Return what is kept of the best epoch."""
+        return [*self.weights, *self.buffers]
 
 
 def _to_array(tensor: Tensor) -> Float32Array:

@@ -18,6 +18,16 @@ def memory_taken() -> int:
     return int(fields[1]) * resource.getpagesize()
 
 
+def memory_free() -> float:
+    """Return how many bytes the system has left; inf if it does not say (not Linux)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return inf
+    fields = [line.split() for line in lines]
+    return next((1024.0 * int(f[1]) for f in fields if f[0] == "MemAvailable:"), inf)
+
+
 def check_room(needed: float, max_bytes: float, what: str) -> None:
     """Raise a DataError if `what` needs more bytes than the limit leaves free."""
     if max_bytes == inf:

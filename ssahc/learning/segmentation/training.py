@@ -143,9 +143,7 @@ def train_segmentation(
         state.end_epoch(run.validate(len(state.epochs), loss, minutes))
         on_epoch(state.checkpoint())
     best = best_epoch(state.epochs)
-    with torch.no_grad():
-        for weight, kept in zip(state.weights, state.best_weights, strict=True):
-            weight.copy_(torch.from_numpy(kept))
+    state.load_best()
     threshold = 0.5 if best.threshold is None else best.threshold
     return TrainedSegmentation(network.eval(), threshold, tuple(state.epochs), best)
 

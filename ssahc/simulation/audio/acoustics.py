@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from ssahc.core.types import FloatArray
+from ssahc.core.types import Float32Array, FloatArray
 from ssahc.simulation.audio.voices import RATE
 
 TELEPHONE_RATE = 8_000
@@ -62,6 +62,54 @@ def _draw_line(generator: np.random.Generator) -> FloatArray:
     return firwin2(257, np.array(frequencies) / top, 10 ** (gains / 20))
 
 
+def draw_responses(
+    count: int,
+    rate: int,
+    reverberation: tuple[float, float],
+    generator: np.random.Generator,
+) -> Float32Array:
+    """Return impulse responses (count, L) of rooms with one speaker each.
+
+    Parameters
+    ----------
+    count : int
+    rate : int
+        In Hz, of the responses: `RATE` or `TELEPHONE_RATE`.
+    reverberation : (float, float)
+        Range of RT60, in seconds.
+    generator : numpy.random.Generator
+    """
+    from scipy.signal import resample_poly
+
+    responses = []
+    for _ in range(count):
+        size, microphone = _draw_room(generator)
+        place = _draw_place(size, generator)
+        seconds = generator.uniform(*reverberation)
+        response = room_response(size, place, microphone, seconds, generator)
+        responses.append(resample_poly(response, 1, RATE // rate))
+    longest = max((len(response) for response in responses), default=1)
+    padded = np.zeros((count, longest), np.float32)
+    for row, response in zip(padded, responses, strict=True):
+        row[: len(response)] = response
+    return padded
+
+
+def _draw_room(generator: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Draw the size of a room, and where on its table the microphone is."""
+    size = np.array([*generator.uniform([3, 3], [9, 7]), generator.uniform(2.4, 3.5)])
+    microphone = size * generator.uniform(0.3, 0.7, 3)
+    microphone[2] = generator.uniform(0.7, 1.2)
+    return size, microphone
+
+
+def _draw_place(size: FloatArray, generator: np.random.Generator) -> FloatArray:
+    """Draw where somebody speaks."""
+    place = size * generator.uniform(0.08, 0.92, 3)
+    place[2] = generator.uniform(1.0, 1.7)
+    return place
+
+
 def in_room(
     tracks: Sequence[FloatArray],
     reverberation: float,
@@ -83,13 +131,10 @@ def in_room(
     """
     from scipy.signal import fftconvolve
 
-    size = np.array([*generator.uniform([3, 3], [9, 7]), generator.uniform(2.4, 3.5)])
-    microphone = size * generator.uniform(0.3, 0.7, 3)
-    microphone[2] = generator.uniform(0.7, 1.2)
+    size, microphone = _draw_room(generator)
     mixed = np.zeros(len(tracks[0]))
     for track in tracks:
-        place = size * generator.uniform(0.08, 0.92, 3)
-        place[2] = generator.uniform(1.0, 1.7)
+        place = _draw_place(size, generator)
         gain = 1.0
         if near > 0 and generator.random() < near:
             way = generator.standard_normal(3)

@@ -17,6 +17,8 @@ _CHANGING, _CHANGE, _SLOWLY = 0.5, (1.0, 6.0), (1.0, 20.0)
 _HUMMING, _HARMONICS, _HUM = 0.3, 12, (-15.0, 5.0)
 # How often there are short sounds, how many a minute, and their level to speech, in dB.
 _SOUNDING, _RATE_OF_SOUNDS, _SOUND = 0.8, (1.0, 40.0), (-25.0, 6.0)
+# Level of noise to speech if there are short sounds, in dB.
+_FLOOR = -30.0, -5.0
 # How often others babble, their streams, the seconds of speech to make them of, and
 # their level below that of speech, in dB.
 BABBLING = 0.3
@@ -59,6 +61,13 @@ def vary_noise(noise: FloatArray, generator: np.random.Generator) -> FloatArray:
         hum *= noise.std() / hum.std() * 10 ** (generator.uniform(*_HUM) / 20)
         noise = noise + hum
     return noise
+
+
+def draw_background(count: int, generator: np.random.Generator) -> FloatArray:
+    """Draw noise (n,) at `RATE` that varies, with short sounds by chance."""
+    noise = vary_noise(draw_noise(count, RATE, generator), generator)
+    level = LEVEL * 10 ** (generator.uniform(*_FLOOR) / 20)
+    return noise * (level / noise.std()) + draw_sounds(count, generator)
 
 
 def draw_sounds(count: int, generator: np.random.Generator) -> FloatArray:

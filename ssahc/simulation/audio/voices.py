@@ -15,10 +15,11 @@ RATE = 16_000
 LEVEL = 0.05
 # Frames are 10 ms. Pauses are cut down to this many; frames are silent that are so many
 # dB below the loud ones, or in the lowest part of the range between quiet and loud.
-_FRAME, _PAUSE, _SMOOTHING = RATE // 100, 30, 5
+_PAUSE, _SMOOTHING = 30, 5
 _BELOW_LOUD, _LOWEST = 28.0, 0.3
-# Files with less speech are mostly noise; pieces fade in and out over so many samples.
-_SHORTEST, _FADE = RATE // 2, 80
+# Files with less speech, in seconds, are mostly noise; pieces fade in and out over so
+# many samples.
+_SHORTEST, _FADE = 0.5, 80
 # A voice is drawn among this share of those that are long enough, the shortest ones, so
 # that the long ones are left for those who speak a lot; and among this many at least.
 _SHARE, _CHOICE = 3, 3
@@ -61,13 +62,13 @@ class Supply:
         return fade(speech[:count])
 
 
-def condense(samples: Float32Array) -> Float32Array:
+def condense(samples: Float32Array, rate: int = RATE) -> Float32Array:
     """Return the speech of samples (n,) without long pauses, at `LEVEL`; maybe none.
 
-    Samples are on the scale of 16-bit audio.
+    Samples are on the scale of 16-bit audio, at a rate in Hz.
     """
-    speech = _shorten_pauses(samples)
-    if len(speech) < _SHORTEST:
+    speech = _shorten_pauses(samples, rate // 100)
+    if len(speech) < _SHORTEST * rate:
         return np.zeros(0, np.float32)
     return fade(speech * np.float32(LEVEL / np.sqrt(np.mean(speech**2))))
 
@@ -81,12 +82,12 @@ def fade(samples: Float32Array) -> Float32Array:
     return faded
 
 
-def _shorten_pauses(samples: Float32Array) -> Float32Array:
-    """Cut silence at both ends, and what is long of that in between."""
+def _shorten_pauses(samples: Float32Array, size: int) -> Float32Array:
+    """Cut silence at both ends, and what is long of it in between; frames of `size`."""
     # Here, as it loads slowly.
     from scipy.ndimage import binary_dilation
 
-    frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME)
+    frames = samples[: len(samples) // size * size].reshape(-1, size)
     if len(frames) < _SMOOTHING or not frames.any():
         return frames[:0].ravel()
     energy = 10 * np.log10((frames.astype(np.float64) ** 2).mean(axis=1) + 1e-10)

@@ -1,0 +1,1 @@
+"""Training of extractors on speech of which it is known who speaks."""
