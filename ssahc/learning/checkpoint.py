@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from ssahc.core.errors import UsageError
-from ssahc.core.types import Float32Array
+from ssahc.core.errors import DataError, UsageError
+from ssahc.core.types import LARGEST, Float32Array
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,20 @@ def best_epoch(epochs: Sequence[E]) -> E:
     """Return the first epoch with the lowest error; if none is known, the last."""
     rated = [(epoch.error, epoch.number) for epoch in epochs if epoch.error is not None]
     return epochs[min(rated)[1]] if rated else epochs[-1]
+
+
+def share_done(epoch: int, epochs: int, minutes: float, limit: float | None) -> float:
+    """Return the share of a training that is done after an epoch.
+
+    Parameters
+    ----------
+    epoch, epochs : int
+        Number of the epoch, and of the last one.
+    minutes, limit : float
+        Those that the training took so far, and takes at most.
+    """
+    share = epoch / epochs
+    return share if limit is None else max(share, minutes / limit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +150,17 @@ class TrainingState(Generic[E]):
             clip_grad_norm_([*self.weights, *self.parameters], max_norm)
         self.optimizer.step()
         return loss.item()
+
+    def check(self, loss: float) -> None:
+        """Raise a DataError if the mean loss of an epoch or a weight is of no use."""
+        tensors = [*self.weights, *self.parameters]
+        is_usable = all(bool((tensor.abs() < LARGEST).all()) for tensor in tensors)
+        if not (is_usable and isfinite(loss)):
+            raise DataError(
+                f"training diverged: after epoch {len(self.epochs)} the loss or a "
+                f"weight is not finite, or beyond {LARGEST:g}; train with a smaller "
+                "--lr"
+            )
 
     def end_epoch(self, epoch: E) -> None:
         """Record an epoch, and its weights if it is the best so far."""

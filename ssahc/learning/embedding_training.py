@@ -9,7 +9,6 @@ unseen ones; the network of the best epoch, possibly the initial one, is returne
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from ssahc.backend.preprocess import center
 from ssahc.backend.training import as_labelled, fit_model
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.model import check_model, transform_dim
-from ssahc.core.types import LARGEST, NO_MODEL, BriefRepr, FloatArray, IntArray, Model
+from ssahc.core.types import NO_MODEL, BriefRepr, FloatArray, IntArray, Model
 from ssahc.learning.checkpoint import Checkpoint, Epoch, TrainingState, best_epoch
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import MetricOptions, fewest_classes
@@ -157,12 +156,7 @@ def _train_epoch(
         )
         losses.append(state.step(loss))
     mean = float(np.mean(losses))
-    is_usable = all(bool((weight.abs() < LARGEST).all()) for weight in state.weights)
-    if not (is_usable and isfinite(mean)):
-        raise DataError(
-            f"training diverged: after epoch {len(state.epochs)} the loss or a weight "
-            f"is not finite, or beyond {LARGEST:g}; train with a smaller --lr"
-        )
+    state.check(mean)
     return mean
 
 

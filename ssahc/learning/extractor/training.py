@@ -11,18 +11,24 @@ of its own, and gradients are averaged.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, isfinite, pi
+from math import cos, pi
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ssahc.core.errors import DataError
-from ssahc.core.types import LARGEST, IntArray
+from ssahc.core.types import IntArray
 from ssahc.frontend.batch_features import batch_mfcc, subtract_sliding_mean
 from ssahc.frontend.extractors.networks import SLIDING
 from ssahc.frontend.extractors.networks.network import EmbeddingNetwork
-from ssahc.learning.checkpoint import Checkpoint, Epoch, TrainingState, best_epoch
+from ssahc.learning.checkpoint import (
+    Checkpoint,
+    Epoch,
+    TrainingState,
+    best_epoch,
+    share_done,
+)
 from ssahc.learning.extractor.augmentation import Augmenter, Surroundings
 from ssahc.learning.extractor.drawing import ChunkDrawer, Chunks, draw_lengths
 from ssahc.learning.extractor.held_out import HeldOut, prepare_held_out, rate_held_out
@@ -136,8 +142,13 @@ def train_extractor(
         state.end_epoch(_rate(run.learner.embed, held_out, place, ExtractorEpoch(0)))
         on_epoch(state.checkpoint())
     step = processes.share(run.learner)
+
+    def done() -> float:
+        last = state.epochs[-1]
+        return share_done(last.number, options.epochs, last.minutes, options.minutes)
+
     started = time.monotonic() - 60 * state.epochs[-1].minutes
-    while (share := _progress(state.epochs[-1], options)) < 1:
+    while (share := done()) < 1:
         loss = run.train_epoch(step, state, share, on_step)
         minutes = processes.agree((time.monotonic() - started) / 60)
         epoch = ExtractorEpoch(len(state.epochs), loss, minutes=minutes)
@@ -147,14 +158,6 @@ def train_extractor(
     return TrainedExtractor(
         run.learner.embed.folded(), tuple(state.epochs), best_epoch(state.epochs)
     )
-
-
-def _progress(last: ExtractorEpoch, options: ExtractorTrainingOptions) -> float:
-    """Return the share of the training that is done after an epoch."""
-    share = last.number / options.epochs
-    if options.minutes is not None:
-        share = max(share, last.minutes / options.minutes)
-    return share
 
 
 def _rate(
@@ -275,13 +278,7 @@ class _Run:
                 losses.append(state.step(loss, _MAX_NORM))
                 on_step(length * count / _HOUR_FRAMES)
         mean = self.processes.average(float(np.mean(losses)))
-        tensors = [*state.weights, *state.parameters]
-        is_usable = all(bool((tensor.abs() < LARGEST).all()) for tensor in tensors)
-        if not (is_usable and isfinite(mean)):
-            raise DataError(
-                f"training diverged: after epoch {number} the loss or a weight is not "
-                "finite; train with a smaller --lr"
-            )
+        state.check(mean)
         return mean
 
     def _size(self, length: int) -> int:

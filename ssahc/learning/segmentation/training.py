@@ -7,19 +7,24 @@ diarization error. The network of the best epoch is returned.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, cos, isfinite, pi
+from math import ceil, cos, pi
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ssahc.core.errors import DataError
-from ssahc.core.types import LARGEST
 from ssahc.frontend.segmentation.encoder import Encoder
 from ssahc.frontend.segmentation.model import SegmentationNet, as_segmenter, sets_of
 from ssahc.frontend.segmentation.network_options import NetworkOptions
 from ssahc.frontend.segmentation.powerset import BoolArray, to_powerset
-from ssahc.learning.checkpoint import Checkpoint, Epoch, TrainingState, best_epoch
+from ssahc.learning.checkpoint import (
+    Checkpoint,
+    Epoch,
+    TrainingState,
+    best_epoch,
+    share_done,
+)
 from ssahc.learning.segmentation.annotated import AnnotatedAudio, Frames
 from ssahc.learning.segmentation.drawing import ChunkDrawer, make_noises
 from ssahc.learning.segmentation.local_errors import (
@@ -135,8 +140,13 @@ def train_segmentation(
     else:
         state.end_epoch(run.validate(0))
         on_epoch(state.checkpoint())
+
+    def done() -> float:
+        last = state.epochs[-1]
+        return share_done(last.number, options.epochs, last.minutes, options.minutes)
+
     started = time.monotonic() - 60 * state.epochs[-1].minutes
-    while (share := _progress(state.epochs[-1], options)) < 1:
+    while (share := done()) < 1:
         state.set_lr(options.lr * (1 + cos(pi * share)) / 2)
         loss = run.train_epoch(state, on_step)
         minutes = (time.monotonic() - started) / 60
@@ -146,14 +156,6 @@ def train_segmentation(
     state.load_best()
     threshold = 0.5 if best.threshold is None else best.threshold
     return TrainedSegmentation(network.eval(), threshold, tuple(state.epochs), best)
-
-
-def _progress(last: SegmentationEpoch, options: SegmentationTrainingOptions) -> float:
-    """Return the share of the training that is done after an epoch."""
-    share = last.number / options.epochs
-    if options.minutes is not None:
-        share = max(share, last.minutes / options.minutes)
-    return share
 
 
 class _Run:
@@ -202,13 +204,7 @@ class _Run:
             losses.append(state.step(self._loss(hidden, active), _MAX_NORM))
             on_step(hours)
         mean = float(np.mean(losses))
-        weights = state.weights
-        is_usable = all(bool((weight.abs() < LARGEST).all()) for weight in weights)
-        if not (is_usable and isfinite(mean)):
-            raise DataError(
-                f"training diverged: after epoch {len(state.epochs)} the loss or a "
-                "weight is not finite; train with a smaller --lr"
-            )
+        state.check(mean)
         return mean
 
     def parameters(self) -> list[Tensor]:
