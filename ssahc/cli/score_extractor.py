@@ -42,9 +42,9 @@ def command(model: str, folders: tuple[Path, ...], device: Device) -> None:
     MODEL is what --extractor of ssahc diarize takes: a folder of ssahc train-extractor
     or of Kaldi, an ONNX file, or a name such as campplus. Each DIR is a data folder of
     Kaldi (wav.scp, utt2spk, perhaps segments), or has a folder of audio for each
-    speaker. Trials are all pairs of at most 1000 utterances of speakers with two or
-    more: in full, and of the 1.5 s in their middle. Scores are cosines after the mean
-    of all is subtracted, as in the training of extractors.
+    speaker. Trials are all pairs of at most 1000 utterances, 20 of a speaker, of those
+    with two or more: in full, and of the 1.5 s in their middle. Scores are cosines
+    after the mean of all is subtracted, as in the training of extractors.
 
     Exit status: 1 if some speech is broken (each file is named), else 0.
     """

@@ -125,8 +125,7 @@ class ExtractorTrainingOptions(Options, group="Learning"):
     max_chunk : float
         Maximum length of chunks, in seconds.
     lr : float
-        Learning rate of AdamW, which falls to zero by a cosine after a rise within the
-        first epoch.
+        Learning rate of AdamW, which rises at first, and falls to zero by a cosine.
     weight_decay : float
         Of AdamW.
     epochs : int

@@ -47,6 +47,8 @@ _HOUR_FRAMES = 360_000
 # Larger gradients are scaled to this norm.
 _MAX_NORM = 5.0
 _FULL_SCALE = 32768
+# Share of the training in which the learning rate rises.
+_RISE = 0.05
 # Classes embedded together, before training.
 _CLASSES = 64
 
@@ -269,9 +271,9 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.integers(2**31)))
             for place, length in enumerate(lengths):
-                done = share + place / len(lengths) / options.epochs
-                rise = min(1.0, (place + 1) / len(lengths)) if number == 1 else 1.0
-                state.set_lr(options.lr * rise * (1 + cos(pi * min(done, 1))) / 2)
+                done = min(share + (place + 0.5) / len(lengths) / options.epochs, 1)
+                rise = min(done / _RISE, 1)
+                state.set_lr(options.lr * rise * (1 + cos(pi * done)) / 2)
                 chunks = self.drawer.draw(self._size(length), generator)
                 frames = self._frames(chunks, length, generator)
                 loss = step(frames, chunks.classes, generator)

@@ -12,24 +12,29 @@ from ssahc.scoring.detection import equal_error_rate
 
 # Seconds in the middle of an utterance: as long as the windows that are diarized.
 WINDOW = 1.5
-# The trials are all pairs of at most this many utterances.
-_MAX_UTTERANCES = 1000
+# The trials are all pairs of at most so many utterances, and of so many of a speaker.
+_MAX_UTTERANCES, _MAX_PER_SPEAKER = 1000, 20
 
 
 def limit_trials(speech: LabelledSpeech) -> LabelledSpeech:
     """Return at most 1000 utterances of the speakers with two or more.
 
-    All speakers have as many as the number allows, the first ones of each.
+    Of each speaker there are at most 20, evenly spread over all; else the pairs of one
+    who has many would outnumber all other pairs of one speaker.
     """
     rows_of: dict[str, list[int]] = {}
     for row, speaker in enumerate(speech.speakers):
         rows_of.setdefault(speaker, []).append(row)
     groups = [rows for rows in rows_of.values() if len(rows) > 1]
     groups = groups[: _MAX_UTTERANCES // 2]
-    most = max((len(rows) for rows in groups), default=0)
+    most = _MAX_PER_SPEAKER
     while sum(min(len(rows), most) for rows in groups) > _MAX_UTTERANCES:
         most -= 1
-    return speech.select(sorted(row for rows in groups for row in rows[:most]))
+    chosen: list[int] = []
+    for rows in groups:
+        count = min(len(rows), most)
+        chosen += [rows[place * len(rows) // count] for place in range(count)]
+    return speech.select(sorted(chosen))
 
 
 def middle_frames(count: int, frame_shift: float) -> tuple[int, int]:
