@@ -16,7 +16,7 @@ from checks import (
 )
 
 from ssahc.backend.embedding_net import weights_of
-from ssahc.cli.training import _read_checkpoint
+from ssahc.cli.training import load_checkpoint
 from ssahc.core.errors import FormatError
 from ssahc.io.ark import (
     ArchiveWriter,
@@ -196,7 +196,7 @@ def read_checkpoints(folder, size):
     with patch("zipfile.ZipExtFile._update_crc"):
         path = folder / "checkpoint.npz"
         arrays, record = read_checkpoint(path)
-        checkpoint = _read_checkpoint(path, EmbeddingEpoch)
+        checkpoint = load_checkpoint(path, EmbeddingEpoch)
     for array in arrays.values():
         check_array(array, array.ndim, size)
     require(len(record) <= size, "a record longer than the file")

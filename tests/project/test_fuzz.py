@@ -30,7 +30,7 @@ OTHERS = {
     "ssahc.cli.references": ("read_references", "read_hypothesis"),
     "ssahc.cli.inputs": ("read_speakers", "open_source"),
     "ssahc.cli.report": ("_read_settings",),
-    "ssahc.cli.training": ("_read_checkpoint",),
+    "ssahc.cli.training": ("load_checkpoint",),
     "ssahc.cli.journal": ("read_back",),
 }
 
