@@ -61,11 +61,15 @@ def list_speakers(folders: Sequence[Path]) -> list[str]:
     """Return the speaker of every utterance that is listed in folders."""
     speakers: list[str] = []
     for folder in folders:
+        _check_folder(folder)
         if _is_kaldi(folder):
             speakers += read_utt2spk(folder / UTT2SPK).values()
-        else:
-            for speaker, paths in list_voices(folder).items():
-                speakers += [speaker] * len(paths)
+            continue
+        voices = list_voices(folder)
+        if not voices:
+            raise _holds_nothing(folder)
+        for speaker, paths in voices.items():
+            speakers += [speaker] * len(paths)
     return speakers
 
 
@@ -162,9 +166,7 @@ def _cut(
 
 def _plan(folder: Path, faults: list[Fault]) -> list[_Planned]:
     """Return the recordings of a folder and their utterances."""
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise UsageError(f"{folder}: {what}; give a folder of speech")
+    _check_folder(folder)
     if _is_kaldi(folder) and not (folder / _AUDIO).exists():
         raise UsageError(
             f"{folder}: has features and no {_AUDIO}; train on them with --features"
@@ -172,11 +174,20 @@ def _plan(folder: Path, faults: list[Fault]) -> list[_Planned]:
     listed = _plan_kaldi if _is_kaldi(folder) else _plan_voices
     planned = list(listed(folder, faults))
     if not planned and not faults:
-        raise DataError(
-            f"{folder}: holds neither {_AUDIO} nor folders of audio, one of each "
-            "speaker"
-        )
+        raise _holds_nothing(folder)
     return planned
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise UsageError(f"{folder}: {what}; give a folder of speech")
+
+
+def _holds_nothing(folder: Path) -> DataError:
+    return DataError(
+        f"{folder}: holds neither {_AUDIO} nor folders of audio, one of each speaker"
+    )
 
 
 def _is_kaldi(folder: Path) -> bool:

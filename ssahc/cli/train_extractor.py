@@ -93,7 +93,8 @@ class ExtractorConfig(Options, group="Input and output"):
     noise : Path, optional
         Folder of audio files to take noise from; by default it is drawn.
     init : Path, optional
-        Extractor to start from, whose network is kept: what train-extractor wrote.
+        Extractor to train further: what train-extractor wrote, or a model folder of
+        Kaldi's x-vector recipes.
     network : ExtractorNetworkOptions
     training : ExtractorTrainingOptions
     device : {"auto", "cpu", "cuda"}

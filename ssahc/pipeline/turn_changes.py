@@ -17,7 +17,7 @@ from ssahc.frontend.segmentation.chunks import Segmentation
 
 # Seconds that a change is moved by at most, and of the turns around it that count.
 _REACH, _AROUND = 0.5, 2.5
-# Seconds that the shorter of both turns keeps.
+# Seconds that each of both turns keeps.
 _KEPT = 0.1
 # Seconds by which two speakers must explain the audio better than one.
 _GAIN = 0.2
