@@ -43,6 +43,7 @@ def speech_files(folders: Iterable[Path]) -> list[Path]:
     """Return the files that `read_speech` may read."""
     files: list[Path] = []
     for folder in folders:
+        _check_folder(folder)
         names = (_AUDIO, _FEATURES, _CHANNELS, SEGMENTS, UTT2SPK)
         tables = [folder / name for name in names if (folder / name).exists()]
         files += tables

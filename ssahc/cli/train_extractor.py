@@ -27,6 +27,7 @@ from ssahc.cli.training import (
     is_finished,
     load_checkpoint,
     open_training,
+    resume_option,
     write_epochs,
 )
 from ssahc.core.errors import DataError, UsageError, counted
@@ -123,14 +124,7 @@ class ExtractorConfig(Options, group="Input and output"):
     help="TOML file that says what is done to the audio: rooms, noise, babble, speed, "
     "telephone, level. Its values are copied to OUT_DIR/config.toml.",
 )
-@click.option(
-    "--resume",
-    cls=GroupedOption,
-    group="Execution",
-    is_flag=True,
-    help="Continue after the last epoch of an interrupted run with the same options; a "
-    "finished run is left as it is.",
-)
+@resume_option
 @config_option
 def command(
     out_dir: Path,
@@ -227,6 +221,7 @@ def _run(
             out_dir, run, inputs, _FILES, ExtractorEpoch, resume=resume
         ) as (folder, checkpoint):
             processes.wait()
+            # In between, the others read what is stored.
             processes.wait()
             _train(
                 training, development, surroundings, run, processes, folder, checkpoint

@@ -10,7 +10,6 @@ import click
 
 from ssahc.cli.parsing import (
     PATH,
-    GroupedOption,
     Verb,
     config_option,
     options_of,
@@ -18,7 +17,13 @@ from ssahc.cli.parsing import (
 )
 from ssahc.cli.resume import check_same_run, is_interrupted
 from ssahc.cli.runner import print_errors
-from ssahc.cli.training import CHECKPOINT, is_finished, open_training, write_epochs
+from ssahc.cli.training import (
+    CHECKPOINT,
+    is_finished,
+    open_training,
+    resume_option,
+    write_epochs,
+)
 from ssahc.core.options import Options
 from ssahc.core.types import LabelledXvectors
 from ssahc.io.checkpoint import write_checkpoint
@@ -69,14 +74,7 @@ class MetricConfig(Options, group="Input and output"):
 @click.argument("xvector_dir", type=PATH)
 @click.argument("out_dir", type=PATH)
 @options_of(MetricConfig, without={"xvector_dir"})
-@click.option(
-    "--resume",
-    cls=GroupedOption,
-    group="Execution",
-    is_flag=True,
-    help="Continue after the last epoch of an interrupted run with the same options; a "
-    "finished run is left as it is.",
-)
+@resume_option
 @config_option
 def command(
     xvector_dir: Path,

@@ -14,7 +14,6 @@ import click
 from ssahc.cli.annotated_audio import AnnotatedFolder, list_annotated, read_annotated
 from ssahc.cli.parsing import (
     PATH,
-    GroupedOption,
     Verb,
     config_option,
     options_of,
@@ -22,7 +21,13 @@ from ssahc.cli.parsing import (
 )
 from ssahc.cli.resume import check_same_run, is_interrupted
 from ssahc.cli.runner import meter, print_faults
-from ssahc.cli.training import CHECKPOINT, is_finished, open_training, write_epochs
+from ssahc.cli.training import (
+    CHECKPOINT,
+    is_finished,
+    open_training,
+    resume_option,
+    write_epochs,
+)
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.options import Options, flatten
 from ssahc.core.validation import flag
@@ -79,14 +84,7 @@ class SegmentationConfig(Options, group="Input and output"):
 @click.command("train-segmentation", cls=Verb)
 @click.argument("out_dir", type=PATH)
 @options_of(SegmentationConfig)
-@click.option(
-    "--resume",
-    cls=GroupedOption,
-    group="Execution",
-    is_flag=True,
-    help="Continue after the last epoch of an interrupted run with the same options; a "
-    "finished run is left as it is.",
-)
+@resume_option
 @config_option
 def command(out_dir: Path, resume: bool, config: Path | None, **given: Any) -> None:
     """Train a network that finds who speaks when in a chunk: OUT_DIR/segmentation.npz.

@@ -8,7 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
 from ssahc.cli.overwrite import has_columns, refuse_others
+from ssahc.cli.parsing import GroupedOption
 from ssahc.cli.resume import begin, check_same_run, is_interrupted, work_folder
 from ssahc.cli.runner import CONFIG
 from ssahc.core.errors import DataError, FormatError
@@ -20,6 +23,15 @@ if TYPE_CHECKING:
     from ssahc.learning.checkpoint import Checkpoint, Epoch
 
 E = TypeVar("E", bound="Epoch")
+
+resume_option = click.option(
+    "--resume",
+    cls=GroupedOption,
+    group="Execution",
+    is_flag=True,
+    help="Continue after the last epoch of an interrupted run with the same options; a "
+    "finished run is left as it is.",
+)
 
 CHECKPOINT, EPOCHS = "checkpoint.npz", "training.csv"
 

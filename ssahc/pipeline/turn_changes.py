@@ -55,9 +55,8 @@ def _find_change(left: Turn, right: Turn, segmentation: Segmentation) -> float |
     latest = min(time + _REACH, right.end - _KEPT)
     # Frames in which the change may be, and those that speak for it.
     first, last = np.searchsorted(edges, [earliest, latest])
-    begin = max(left.start, time - _AROUND)
-    begin, end = np.searchsorted(edges, [begin, min(right.end, time + _AROUND)])
-    end = min(end, len(edges) - 1)
+    around = max(left.start, time - _AROUND), min(right.end, time + _AROUND)
+    begin, end = np.minimum(np.searchsorted(edges, around), len(edges) - 1)
     first, last = max(first, begin), min(last, end)
     num_frames = segmentation.probabilities.shape[1]
     holds = (segmentation.first <= begin) & (segmentation.first + num_frames >= end)
