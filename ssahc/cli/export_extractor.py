@@ -6,8 +6,8 @@ from shutil import copyfile
 import click
 
 from ssahc.cli.parsing import PATH, Verb
+from ssahc.cli.runner import CONFIG
 from ssahc.core.errors import UsageError, printable
-from ssahc.frontend.extractors.networks.options import OPTIONS
 from ssahc.io.files import check_output, refuse_input
 from ssahc.io.folders import staged_output
 from ssahc.io.model import MEAN, PLDA, TRANSFORM
@@ -39,9 +39,9 @@ def command(model: Path, output: Path, text: bool) -> None:
         check_output(output, [])
     else:
         refuse_input(output, [model], "give another folder")
-        if (output / OPTIONS).exists():
+        if (output / CONFIG).exists():
             raise UsageError(
-                f"{output}: holds another network, which {OPTIONS} there describes; "
+                f"{output}: holds the network of a training, whose {CONFIG} is there; "
                 "give another folder"
             )
     # Here, since torch takes seconds to load.

@@ -202,3 +202,20 @@ def test_checkpoints_hold_running_means(train, tmp_path, monkeypatch):
     weights = [name for name in arrays if name.startswith("layer")]
     best = [name for name in arrays if name.startswith("best")]
     assert len(best) == len(weights) + len(buffers) > len(weights)
+
+
+def test_a_teacher_gives_its_dimension_and_is_followed(train, home, tmp_path):
+    assert train(tmp_path / "teacher")[0] == 0
+    command = (tmp_path / "out", "--teacher", tmp_path / "teacher")
+    # Twice the dimension that it has.
+    status, said = train(*command, "--embedding-dim", 12)
+    assert (status, "has --embedding-dim 6; leave out" in said) == (2, True)
+    losses = []
+    for weight in ("1e-6", "10"):
+        status, said = train(*command, "--teacher-weight", weight)
+        assert status == 0, said
+        losses.append(float(re.search(r"epoch 2: loss ([\d.]+)", said)[1]))
+    # Cosines are below 1.
+    assert losses[1] > losses[0] + 1
+    status, said = train(*command, "--features", folders=("--train", home / "data"))
+    assert (status, "--teacher needs audio" in said) == (2, True)

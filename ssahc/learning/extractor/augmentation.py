@@ -66,7 +66,7 @@ class Augmenter:
         samples = torch.empty(len(chunks.classes), size, device=self._device)
         for part, rows in zip(chunks.parts, chunks.rows, strict=True):
             values = torch.from_numpy(part).to(self._device).float()
-            samples[self._index(rows)] = _resample(values, size)
+            samples[self._index(rows)] = change_speed(values, size)
         samples = _to_unit_level(samples)
         dry = samples
         samples = self._in_rooms(samples, generator)
@@ -172,7 +172,7 @@ def _to_unit_level(samples: Tensor) -> Tensor:
     return samples / level.clamp(min=_SILENT)
 
 
-def _resample(samples: Tensor, size: int) -> Tensor:
+def change_speed(samples: Tensor, size: int) -> Tensor:
     """Return samples (B, S) played faster or slower, so that they are `size`."""
     length = samples.shape[1]
     if length == size:

@@ -20,12 +20,17 @@ class Chunks(NamedTuple):
     """Chunks of a batch.
 
     `parts` are arrays (b, S) of samples, or (b, T, F) of features, each of one speed;
-    `rows` are the rows of the batch that they are, `classes` (B,) those of the batch.
+    `rows` are the rows of the batch that they are. Of all the batch are `classes`,
+    `members` (the speakers, whatever the speed), `speeds` (places in the drawer's) and
+    `middles` (places in the speech of the speaker), each (B,).
     """
 
     parts: list[NDArray[np.generic]]
     rows: list[IntArray]
     classes: IntArray
+    members: IntArray
+    speeds: IntArray
+    middles: IntArray
 
 
 class ChunkDrawer:
@@ -59,13 +64,21 @@ class ChunkDrawer:
         self._options, self._augmentation = options, augmentation
         share, change = augmentation.speed_share, augmentation.speed_change
         is_changed = share > 0 and change > 0
-        self._speeds = [1.0, 1 - change, 1 + change] if is_changed else [1.0]
+        self.speeds = [1.0, 1 - change, 1 + change] if is_changed else [1.0]
         self._has_more = is_changed and augmentation.speed_speakers
 
     @property
     def num_classes(self) -> int:
         """Number of speakers, those of other speeds included."""
-        return len(self.speakers) * (len(self._speeds) if self._has_more else 1)
+        return len(self.speakers) * (len(self.speeds) if self._has_more else 1)
+
+    def size_of(self, member: int) -> int:
+        """Return how much speech there is of a speaker, in samples or frames."""
+        return int(self._ends[member][-1])
+
+    def stream(self, member: int) -> NDArray[np.generic]:
+        """Return all speech of a speaker, utterance by utterance."""
+        return np.concatenate(self._signals[member])
 
     def draw(self, size: int, generator: np.random.Generator) -> Chunks:
         """Return a batch of chunks of `size` samples or frames.
@@ -86,27 +99,34 @@ class ChunkDrawer:
     ) -> Chunks:
         """Return a chunk of each of these classes (B,), as `draw` does."""
         speeds, members = np.divmod(classes, len(self.speakers))
-        if len(self._speeds) > 1 and not self._has_more:
+        if len(self.speeds) > 1 and not self._has_more:
             changed = generator.random(len(classes)) < self._augmentation.speed_share
             speeds = changed * generator.integers(1, 3, len(classes))
         parts, rows = [], []
-        for number, speed in enumerate(self._speeds):
+        middles = np.zeros(len(classes), np.int64)
+        for number, speed in enumerate(self.speeds):
             own = np.flatnonzero(speeds == number)
             if len(own):
                 length = round(size * speed)
-                cuts = [self._cut(members[row], length, generator) for row in own]
+                starts = [self._draw_start(members[row], generator) for row in own]
+                cuts = [
+                    self._cut(members[row], start, length)
+                    for row, start in zip(own, starts, strict=True)
+                ]
                 parts.append(np.stack(cuts))
                 rows.append(own)
-        return Chunks(parts, rows, classes)
+                sizes = [self.size_of(member) for member in members[own].tolist()]
+                middles[own] = (np.array(starts) + length // 2) % sizes
+        return Chunks(parts, rows, classes, members, speeds, middles)
 
-    def _cut(
-        self, member: int, length: int, generator: np.random.Generator
-    ) -> NDArray[np.generic]:
+    def _draw_start(self, member: int, generator: np.random.Generator) -> int:
+        return int(generator.integers(self._ends[member][-1]))
+
+    def _cut(self, member: int, start: int, length: int) -> NDArray[np.generic]:
         signals, ends = self._signals[member], self._ends[member]
-        place = int(generator.integers(ends[-1]))
-        number = int(np.searchsorted(ends, place, side="right"))
-        start = place - int(ends[number]) + len(signals[number])
-        parts = [signals[number][start : start + length]]
+        number = int(np.searchsorted(ends, start, side="right"))
+        first = start - int(ends[number]) + len(signals[number])
+        parts = [signals[number][first : first + length]]
         left = length - len(parts[0])
         while left > 0:
             number = (number + 1) % len(signals)

@@ -30,10 +30,13 @@ class HeldOut:
     Parameters
     ----------
     features : sequence of N (T, F) arrays
+    middles : sequence of N (T, F) arrays
+        Of the 1.5 s in the middle of each.
     speakers : sequence of N str
     """
 
     features: Sequence[Float32Array]
+    middles: Sequence[Float32Array]
     speakers: Sequence[str]
 
 
@@ -48,14 +51,22 @@ def prepare_held_out(
         If there are no two speakers, or none with two utterances.
     """
     source = feature_source(options)
-    features, speakers = [], []
+    features, middles, speakers = [], [], []
     for speaker, signal in zip(speech.speakers, speech.signals, strict=True):
         frames = signal.astype(np.float32)
         if signal.ndim == 1:
             empty = np.zeros((0, options.feature_dim), np.float32)
             frames = np.concatenate([empty, *source([signal])])
         if len(frames) >= fewest_frames:
-            features.append(normalize_features(options, frames))
+            full = normalize_features(options, frames)
+            middle = slice(*middle_frames(len(frames), FRAME_SHIFT))
+            features.append(full)
+            # A mean of the window is not that of the utterance.
+            middles.append(
+                normalize_features(options, frames[middle])
+                if options.mean == "window"
+                else full[middle]
+            )
             speakers.append(speaker)
     _, counts = np.unique(np.asarray(speakers), return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
@@ -64,20 +75,16 @@ def prepare_held_out(
             f"{fewest_frames * FRAME_SHIFT:g} s or more, at most "
             f"{counts.max(initial=0)} each; give two speakers with two utterances"
         )
-    return HeldOut(features, speakers)
+    return HeldOut(features, middles, speakers)
 
 
 def rate_held_out(
     network: NormalizedNetwork, held_out: HeldOut, device: str
 ) -> tuple[float, float]:
     """Return the equal error rates of full utterances, and of their middles (1.5 s)."""
-    middles = [
-        frames[slice(*middle_frames(len(frames), FRAME_SHIFT))]
-        for frames in held_out.features
-    ]
     full, short = (
         error_rate(_embed(network, stretches, device), held_out.speakers)
-        for stretches in (held_out.features, middles)
+        for stretches in (held_out.features, held_out.middles)
     )
     return full, short
 

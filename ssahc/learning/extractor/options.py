@@ -115,6 +115,9 @@ class ExtractorTrainingOptions(Options, group="Learning"):
         anchor (paper).
     gamma : float
         Weight of the negatives in the loss ssa.
+    teacher_weight : float
+        Weight of the distances to the embeddings of --teacher, 1 minus their cosine,
+        which are added to the loss.
     speakers_per_batch : int
         Speakers per batch; quadruplet needs three.
     utterances_per_speaker : int
@@ -147,6 +150,7 @@ class ExtractorTrainingOptions(Options, group="Learning"):
     triplets: Triplets = "expected"
     triplet_form: TripletForm = "authors"
     gamma: Annotated[float, Interval(ge=0, lt=LARGEST)] = 0.4
+    teacher_weight: Annotated[float, Interval(gt=0, lt=inf)] = 10.0
     speakers_per_batch: Annotated[int, Interval(ge=2, le=10_000)] = 32
     utterances_per_speaker: Annotated[int, Interval(ge=2, le=10_000)] = 2
     min_chunk: Annotated[float, Interval(ge=0.2, le=60)] = 1.5

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ssahc.core.errors import DataError
-from ssahc.core.types import IntArray
+from ssahc.core.types import Float32Array, IntArray
 from ssahc.frontend.batch_features import batch_mfcc, subtract_sliding_mean
 from ssahc.frontend.extractors.networks import SLIDING
 from ssahc.frontend.extractors.networks.network import EmbeddingNetwork
@@ -39,6 +39,7 @@ from ssahc.learning.extractor.options import (
 )
 from ssahc.learning.extractor.processes import Processes
 from ssahc.learning.extractor.speech import LabelledSpeech
+from ssahc.learning.extractor.teacher import TeacherEmbeddings
 from ssahc.learning.extractor.trials import limit_trials
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import fewest_classes
@@ -87,6 +88,7 @@ def train_extractor(
     surroundings: Surroundings,
     options: ExtractorTrainingOptions = ExtractorTrainingOptions(),
     *,
+    teaching: Float32Array | None = None,
     is_trained: bool = False,
     processes: Processes = Processes(),
     checkpoint: Checkpoint[ExtractorEpoch] | None = None,
@@ -104,6 +106,9 @@ def train_extractor(
     surroundings : Surroundings
         Rooms and noise of the augmentation.
     options : ExtractorTrainingOptions
+    teaching : (N, D) array, optional
+        Embeddings of the training speech by another extractor, of D = `network.dim`
+        dimensions, as `teacher.embed_pieces` yields them.
     is_trained : bool
         The network is not a random one, and speakers start where it has them.
     processes : Processes
@@ -129,7 +134,9 @@ def train_extractor(
         held_out = prepare_held_out(
             limit_trials(development), network.options, network.fewest_frames
         )
-    run = _Run(network, training, surroundings, options, processes, is_trained)
+    run = _Run(
+        network, training, surroundings, options, processes, teaching, is_trained
+    )
     state: TrainingState[ExtractorEpoch] = TrainingState(
         list(run.learner.embed.parameters()),
         list(run.learner.parameters_of_loss),
@@ -183,19 +190,32 @@ class _Learner(nn.Module):
     """
 
     def __init__(
-        self, network: EmbeddingNetwork, objective: Objective, initial: list[Tensor]
+        self,
+        network: EmbeddingNetwork,
+        objective: Objective,
+        initial: list[Tensor],
+        teacher_weight: float,
     ) -> None:
         super().__init__()
         self.embed = NormalizedNetwork(network)
-        self.objective = objective
+        self.objective, self.teacher_weight = objective, teacher_weight
         self.parameters_of_loss = nn.ParameterList(initial)
 
     def forward(
-        self, frames: Tensor, classes: IntArray, generator: np.random.Generator
+        self,
+        frames: Tensor,
+        classes: IntArray,
+        generator: np.random.Generator,
+        taught: Tensor | None,
     ) -> Tensor:
-        return self.objective.evaluate(
-            self.embed(frames), classes, list(self.parameters_of_loss), generator
+        embeddings = self.embed(frames)
+        loss = self.objective.evaluate(
+            embeddings, classes, list(self.parameters_of_loss), generator
         )
+        if taught is not None:
+            cosines = nn.functional.cosine_similarity(embeddings, taught)
+            loss = loss + self.teacher_weight * (1 - cosines.mean())
+        return loss
 
 
 class _Run:
@@ -208,6 +228,7 @@ class _Run:
         surroundings: Surroundings,
         options: ExtractorTrainingOptions,
         processes: Processes,
+        teaching: Float32Array | None,
         is_trained: bool,
     ) -> None:
         self.options, self.processes = options, processes
@@ -221,6 +242,11 @@ class _Run:
             raise DataError(
                 f"--loss {options.loss} needs {fewest} speakers to train on, found "
                 f"{len(self.drawer.speakers)}; give more"
+            )
+        self.teacher = None
+        if teaching is not None:
+            self.teacher = TeacherEmbeddings(
+                teaching, self.drawer, self.shape.sample_rate, place
             )
         self.augmenter = Augmenter(
             augmentation, surroundings, self.shape.sample_rate, place
@@ -237,13 +263,17 @@ class _Run:
         )
         labels = np.arange(self.drawer.num_classes)
         generator = np.random.default_rng(options.seed)
-        if is_trained:
+        if self.teacher is not None:
+            embeddings = self.teacher.of_classes()[: len(labels)]
+        elif is_trained:
             embeddings = self._embed_classes(network, generator)
         else:
             drawn = generator.standard_normal((len(labels), network.dim))
             embeddings = torch.from_numpy(drawn.astype(np.float32)).to(place)
         initial = objective.initial_parameters(embeddings, labels)
-        self.learner = _Learner(network, objective, initial).to(place)
+        self.learner = _Learner(network, objective, initial, options.teacher_weight).to(
+            place
+        )
 
     def train_epoch(
         self,
@@ -276,7 +306,8 @@ class _Run:
                 state.set_lr(options.lr * rise * (1 + cos(pi * done)) / 2)
                 chunks = self.drawer.draw(self._size(length), generator)
                 frames = self._frames(chunks, length, generator)
-                loss = step(frames, chunks.classes, generator)
+                taught = None if self.teacher is None else self.teacher.of(chunks)
+                loss = step(frames, chunks.classes, generator, taught)
                 losses.append(state.step(loss, _MAX_NORM))
                 on_step(length * count / _HOUR_FRAMES)
         mean = self.processes.average(float(np.mean(losses)))
@@ -293,11 +324,16 @@ class _Run:
         """Return frames (B, `length`, F) of chunks, as the network takes them."""
         if not self.is_audio:
             features = torch.from_numpy(chunks.parts[0]).to(self.processes.device)
-            return subtract_sliding_mean(features, SLIDING)
+            return self._subtract_mean(features)
         samples = self.augmenter.apply(chunks, self._size(length), generator)
         if self.mfcc is None:
             return samples.reshape(len(samples), length, -1) / _FULL_SCALE
-        return subtract_sliding_mean(self.mfcc(samples), SLIDING)
+        return self._subtract_mean(self.mfcc(samples))
+
+    def _subtract_mean(self, features: Tensor) -> Tensor:
+        if self.shape.mean == "sliding":
+            return subtract_sliding_mean(features, SLIDING)
+        return features - features.mean(dim=1, keepdim=True)
 
     def _embed_classes(
         self, network: EmbeddingNetwork, generator: np.random.Generator

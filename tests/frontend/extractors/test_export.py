@@ -60,7 +60,7 @@ def test_folders_for_kaldi_embed_as_the_networks(tmp_path, ssahc_here):
         names = {path.name for path in output.iterdir()}
         assert names == {
             *("final.raw", "extract.config", "mfcc.conf", "mean.vec"),
-            *("min_chunk_size", "max_chunk_size"),
+            *("min_chunk_size", "max_chunk_size", "extractor.toml"),
         }
         assert (output / "final.raw").read_bytes().startswith(start)
         expected, found = (embed(x, np.random.default_rng(1)) for x in (model, output))
@@ -78,9 +78,10 @@ def test_folders_for_kaldi_embed_as_the_networks(tmp_path, ssahc_here):
 def test_what_cannot_be_exported_is_refused(tmp_path, ssahc_here):
     tdnn = make_model(tmp_path / "tdnn", "tdnn")
     attention = make_model(tmp_path / "attention", "attention")
+    (attention / "config.toml").touch()
     for arguments, named in (
         ((tdnn, tdnn), "give another folder"),
-        ((tdnn, attention), "attention: holds another network"),
+        ((tdnn, attention), "attention: holds the network of a training"),
         ((tdnn, tmp_path / "a.onnx", "--text"), "--text"),
         ((tdnn, tmp_path / "no" / "a.onnx"), "no: no such folder"),
         ((tmp_path / "gone", tmp_path / "out"), "gone: expected the folder"),

@@ -25,6 +25,9 @@ from ssahc.io.nnet3_writing import write_nnet3
 CONF = "--sample-frequency=8000\n--high-freq=3700\n--num-ceps=23\n--snip-edges=false\n"
 KINDS = {
     "tdnn": ExtractorNetworkOptions("tdnn", 8000, 5, 8, num_ceps=13, pooled_width=9),
+    "sliding mean": ExtractorNetworkOptions(
+        "tdnn", 8000, 5, 8, num_ceps=13, pooled_width=9, mean="sliding"
+    ),
     "attention": ExtractorNetworkOptions(
         "attention", 8000, 5, 8, pooling="average", attention_heads=2
     ),
@@ -55,11 +58,13 @@ def test_extractors_give_what_the_network_gives(trained, tmp_path):
     extractor = Extractor.load(tmp_path / "model", device="cpu")
     assert (extractor.dim, extractor.sample_rate) == (5, 8000)
     windows = np.array([[0, 1.5], [2, 4], [0.75, 2.25], [1, 1.6]])
-    with torch.no_grad():
-        expected = [
-            network(features[None, round(100 * start) : round(100 * end)])[0]
-            for start, end in windows
-        ]
+    expected = []
+    for start, end in windows:
+        frames = features[round(100 * start) : round(100 * end)]
+        if network.options.mean == "window" and not network.options.takes_samples:
+            frames = frames - frames.mean(dim=0)
+        with torch.no_grad():
+            expected.append(network(frames[None])[0])
     found = extractor.embed(samples, windows)
     np.testing.assert_allclose(found, np.stack(expected), atol=1e-4)
     # The shortest windows are made longer as the network needs it.

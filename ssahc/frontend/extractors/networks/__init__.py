@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Seconds from one frame to the next.
 FRAME_SHIFT = 0.01
-# Of the mean that is subtracted from MFCC: 3 s around every frame, as in Kaldi.
+# Of the mean that is subtracted from MFCC in Kaldi's recipes: 3 s around every frame.
 SLIDING = SlidingCmvnOptions()
 # Takes blocks (n,) of samples on the scale of 16-bit audio, yields frames (t, F).
 FeatureSource = Callable[[Iterable[NDArray[np.generic]]], Iterator[Float32Array]]
@@ -59,11 +59,15 @@ def feature_source(options: ExtractorNetworkOptions) -> FeatureSource:
 def normalize_features(
     options: ExtractorNetworkOptions, features: Float32Array
 ) -> Float32Array:
-    """Return the frames (T, F) of a recording as the network takes them.
+    """Return the frames (T, F) of a window, or a recording, as the network takes them.
 
-    From MFCC, the mean over 3 s around every frame is subtracted.
+    From MFCC, their mean is subtracted, or that of 3 s around every frame.
     """
-    return features if options.takes_samples else sliding_cmvn(features, SLIDING)
+    if options.takes_samples:
+        return features
+    if options.mean == "sliding":
+        return sliding_cmvn(features, SLIDING)
+    return features - features.mean(axis=0)
 
 
 def _unit_rows(

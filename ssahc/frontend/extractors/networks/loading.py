@@ -31,7 +31,7 @@ from ssahc.frontend.extractors.networks.options import (
     ExtractorNetworkOptions,
 )
 from ssahc.frontend.extractors.networks.tdnn import TdnnNetwork
-from ssahc.frontend.extractors.per_window import embed_windows
+from ssahc.frontend.extractors.per_window import Mean, embed_windows
 from ssahc.io.checkpoint import read_checkpoint
 from ssahc.io.config import read_config
 
@@ -64,7 +64,11 @@ def read_network(folder: Path) -> EmbeddingNetwork:
     path = folder / OPTIONS
     options = _read_options(path) if path.exists() else ExtractorNetworkOptions()
     if options.network == "tdnn":
-        return _read_kaldi_network(folder)
+        tdnn = _read_kaldi_network(folder)
+        # Kaldi's folder does not say it.
+        mean = options.mean if path.exists() else "sliding"
+        tdnn.options = replace(tdnn.options, mean=mean)
+        return tdnn
     network = new_network(options, 0)
     path = folder / WEIGHTS
     arrays, text = read_checkpoint(path, _BROKEN)
@@ -90,22 +94,23 @@ def load_network(folder: Path, device: str) -> Extractor:
     Speech is not detected by its energy, as it is for models of Kaldi.
     """
     options = _read_options(folder / OPTIONS)
-    if options.network == "tdnn":
+    if options.network == "tdnn" and options.mean == "sliding":
         return replace(load_kaldi(folder, device), vad=None)
     network = read_network(folder).eval().to(device)
     is_mfcc = not options.takes_samples
+    mean: Mean = options.mean if is_mfcc else "none"
     return Extractor(
         name=str(folder),
         sample_rate=options.sample_rate,
         dim=network.dim,
         frame_shift=FRAME_SHIFT,
         overhang=0,
-        context=SLIDING.cmn_window if is_mfcc else 0,
+        context=SLIDING.cmn_window if mean == "sliding" else 0,
         compute_features=feature_source(options),
         embed_frames=partial(
             embed_windows,
             network=partial(run_module, network, device),
-            mean="sliding" if is_mfcc else "none",
+            mean=mean,
         ),
         mfcc=options.mfcc if is_mfcc else None,
     )

@@ -57,7 +57,7 @@ def _describe(options: ExtractorNetworkOptions) -> OnnxRecipe:
         low_freq=mfcc.low_freq,
         high_freq=mfcc.high_freq,
         snip_edges=mfcc.snip_edges,
-        mean="sliding",
+        mean=options.mean,
         input=_INPUT,
         output=_OUTPUT,
     )

@@ -38,6 +38,10 @@ class ExtractorNetworkOptions(Options, group="Network"):
         A tdnn pools statistics.
     num_ceps : int
         Number of cepstra of the MFCC, and of their mel filters.
+    mean : {"window", "sliding"}
+        Mean that is subtracted from MFCC: of each window that is embedded, whatever is
+        around it (window), or of 3 s around each frame, as in Kaldi's recipes
+        (sliding).
     attention_layers : int
         Layers of an attention network.
     attention_heads : int
@@ -51,6 +55,7 @@ class ExtractorNetworkOptions(Options, group="Network"):
     pooled_width: Annotated[int, Interval(ge=1, le=16384)] | None = None
     pooling: Literal["statistics", "average"] = "statistics"
     num_ceps: Annotated[int, Interval(ge=3, le=128)] = 30
+    mean: Literal["window", "sliding"] = "window"
     attention_layers: Annotated[int, Interval(ge=1, le=32)] = 2
     attention_heads: Annotated[int, Interval(ge=1, le=64)] = 4
 

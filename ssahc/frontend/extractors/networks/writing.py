@@ -17,7 +17,7 @@ from ssahc.io.nnet3_writing import write_nnet3
 
 _MFCC_CONF = "mfcc.conf"
 # What `write_kaldi` writes.
-KALDI_FILES = (NETWORK, CONFIG, _MFCC_CONF, *CHUNK_SIZES)
+KALDI_FILES = (NETWORK, CONFIG, _MFCC_CONF, *CHUNK_SIZES, OPTIONS)
 # Least and largest number of frames that are embedded at once, as in the recipes.
 _CHUNK_FRAMES = 25, 10_000
 
@@ -34,15 +34,17 @@ def write_extractor(folder: Path, network: EmbeddingNetwork) -> None:
         state = network.state_dict().items()
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state}
         write_checkpoint(folder / WEIGHTS, arrays, FORMAT)
-    write_config(folder / OPTIONS, network.options)
+        write_config(folder / OPTIONS, network.options)
 
 
 def write_kaldi(folder: Path, network: TdnnNetwork, *, as_text: bool = False) -> None:
     """Write what Kaldi's ``extract_xvectors.sh`` needs into a folder.
 
     These are ``final.raw``, ``extract.config``, the least and largest number of frames
-    to be embedded, and ``mfcc.conf``, which the recipes have in ``conf``.
+    to be embedded, and ``mfcc.conf``, which the recipes have in ``conf``. What Kaldi
+    does not read is the description of the network.
     """
+    write_config(folder / OPTIONS, network.options)
     write_nnet3(folder / NETWORK, to_nnet3(network), as_text=as_text)
     write_conf(folder / _MFCC_CONF, network.options.mfcc)
     lines = {CONFIG: f"output-node name=output input={EMBEDDING}"}
