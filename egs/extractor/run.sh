@@ -145,7 +145,7 @@ for loss in triplet quadruplet; do
       name=attention_${loss}_${sampling}_$margin
       train attention "$name" --loss "$loss" --sampling "$sampling" --margin "$margin"
       ssahc diarize wav.scp "diarized_$name" --resume --extractor "$name" \
-        --segments ref.rttm --system cosine --final-clustering kmeans
+        --segments ref.rttm --rttm-channel 1 --system cosine --final-clustering kmeans
       echo "$loss, $sampling, $margin"
       ssahc score ref.rttm "diarized_$name/rttm" --summary --by speakers --by sets
     done

@@ -116,11 +116,12 @@ def test_recipe_takes_voices_that_are_there(folder, recipe):
 
 @pytest.fixture
 def voices(tmp_path, rng):
-    """Two files each of eight speakers, who differ in how loud their highs are."""
+    """Two files each of eight speakers, whose spectra differ."""
     for number in range(8):
         for place in range(2):
             noise = rng.standard_normal(16000 * 10)
-            samples = noise + 0.5 * number * np.roll(noise, 1)
+            angle = np.pi * number / 8
+            samples = np.cos(angle) * noise + np.sin(angle) * np.roll(noise, 1)
             path = tmp_path / "voices" / f"s{number}" / f"{place}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, 0.02 * samples, 16000)
@@ -144,4 +145,4 @@ def test_statistics_tell_different_noises_apart(voices, capsys):
         ["statistics", str(voices), "cosine"],
         ["statistics", str(voices), "PLDA"],
     ]
-    assert max(float(cell) for row in rows for cell in row[3:]) < 10
+    assert max(float(cell) for row in rows for cell in row[3:]) < 25
