@@ -2,9 +2,10 @@
 
     eer.py EXTRACTOR TRAIN TEST...
 
-EXTRACTOR is one of ssahc, or "statistics": mean and standard deviation of the MFCC. The
-model (mean, whitening, PLDA) is estimated on windows of the speech in TRAIN. Trials are
-those of ssahc score-extractor: full utterances, and 1.5 s in their middle.
+EXTRACTOR is one of ssahc, or "statistics", mean and standard deviation of the MFCC, or
+"deviations", without the means, which networks are not given either. The model (mean,
+whitening, PLDA) is estimated on windows of the speech in TRAIN. Trials are those of
+ssahc score-extractor: full utterances, and 1.5 s in their middle.
 """
 
 import sys
@@ -27,19 +28,20 @@ from ssahc.learning.extractor.trials import error_rate, limit_trials, middle_fra
 _WINDOW, _WINDOWS = 2.0, 10
 
 
-def statistics() -> Extractor:
-    """Return what embeds a window as the mean and deviation of its MFCC."""
+def statistics(*, has_means: bool) -> Extractor:
+    """Return what embeds a window as the deviations of its MFCC, perhaps with means."""
     options = ExtractorNetworkOptions()
+    count = 2 if has_means else 1
 
     def embed_frames(frames: Float32Array, ranges: IntArray) -> Float32Array:
         windows = [frames[first:last] for first, last in ranges.tolist()]
-        rows = [np.concatenate([part.mean(0), part.std(0)]) for part in windows]
-        return np.array(rows, np.float32)
+        rows = [[part.std(axis=0), part.mean(axis=0)][:count] for part in windows]
+        return np.array(rows, np.float32).reshape(len(rows), -1)
 
     return Extractor(
         name="statistics",
         sample_rate=options.sample_rate,
-        dim=2 * options.feature_dim,
+        dim=count * options.feature_dim,
         frame_shift=FRAME_SHIFT,
         overhang=0,
         context=0,
@@ -93,7 +95,10 @@ def plda_error_rate(
 
 def main(name: str, train: Path, tests: list[Path]) -> None:
     """Print a line for each folder and scoring."""
-    extractor = statistics() if name == "statistics" else Extractor.load(name)
+    if name in ("statistics", "deviations"):
+        extractor = statistics(has_means=name == "statistics")
+    else:
+        extractor = Extractor.load(name)
     speech, _ = read_speech([train], extractor.sample_rate)
     model = fit(extractor, speech)
     for folder in tests:

@@ -90,7 +90,7 @@ train() { # network, folder of the extractor, options
 }
 
 # 4. Losses: equal error rates of speakers that are in no training. First what needs no
-#    network: mean and standard deviation of the MFCC, with PLDA.
+#    network: mean and standard deviation of the MFCC, and deviations alone, with PLDA.
 tests=(voices/test_librispeech voices/test_speechocean)
 angular=(--loss aam-softmax --margin-size 0.2 --scale 20 --lr 4e-3)
 train sincnet sincnet_softmax --loss softmax
@@ -104,7 +104,7 @@ train tdnn tdnn_aam-softmax "${angular[@]}"
 train attention attention_aam-softmax "${angular[@]}"
 {
   echo "extractor speech scoring EER-full EER-1.5s"
-  for extractor in statistics {sincnet,tdnn,attention}_aam-softmax; do
+  for extractor in statistics deviations {sincnet,tdnn,attention}_aam-softmax; do
     python "$here/eer.py" "$extractor" voices/train "${tests[@]}"
   done
   for loss in softmax center congenerous-cosine contrastive triplet triplet-hard; do
