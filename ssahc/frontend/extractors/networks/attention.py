@@ -4,7 +4,8 @@ Song, Willi, Thiagarajan, Berisha, Spanias: Triplet network with attention for s
 diarization (Interspeech 2018); Narayanaswamy et al.: Designing an effective metric
 learning pipeline for speaker diarization (ICASSP 2019). As there, positions are encoded
 by sinusoids (Vaswani et al. 2017) and frames are pooled over time. Other than there,
-frames are taken three at a time, and normalised before each layer, not behind it.
+two convolutions come first, and take three frames at a time; frames are normalised
+before each layer, not behind it; and what is pooled are rectified linear units.
 """
 
 from math import log
@@ -21,10 +22,11 @@ from ssahc.frontend.extractors.networks.network import (
 )
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
 
-# Frames that an input of the first layer sees, and from one to the next.
-_TAPS, _STRIDE = 5, 3
-# Units between the two affine transforms of a layer, as a multiple of the width.
-_INNER = 2
+# Taps and stride of the convolutions before the attention.
+_CONVOLUTIONS = ((5, 1), (3, 3))
+# Units between the two affine transforms of a layer, and those that are pooled, as
+# multiples of the width.
+_INNER, _POOLED = 2, 3
 # Longest wavelength of the encoded positions, divided by 2 pi.
 _LONGEST_WAVE = 10_000.0
 # Of the encoded positions, when training starts.
@@ -34,31 +36,42 @@ _POSITION_SCALE = 0.1
 class AttentionNetwork(EmbeddingNetwork):
     """Layers of self-attention on MFCC, pooled over time."""
 
-    fewest_frames = _TAPS
+    fewest_frames = 1 + sum(taps - 1 for taps, _ in _CONVOLUTIONS)
 
     def __init__(self, options: ExtractorNetworkOptions) -> None:
         super().__init__(options)
-        width = options.width
+        width, pooled = options.width, _POOLED * options.width
         # Cepstra are large: beside them, positions and layers would hardly count.
         self.input_norm = BatchNorm(options.feature_dim)
-        self.input = nn.Conv1d(options.feature_dim, width, _TAPS, _STRIDE)
+        dims = (options.feature_dim, width)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(dim, width, taps, stride)
+            for dim, (taps, stride) in zip(dims, _CONVOLUTIONS, strict=True)
+        )
+        self.norms = nn.ModuleList(BatchNorm(width) for _ in _CONVOLUTIONS)
         self.position_scale = nn.Parameter(torch.full((), _POSITION_SCALE))
         self.layers = nn.ModuleList(
             _Layer(width, options.attention_heads)
             for _ in range(options.attention_layers)
         )
-        self.norm = nn.LayerNorm(width)
-        pooled = pooled_dim(width, options.pooling)
-        self.embedding = nn.Linear(pooled, options.embedding_dim)
+        self.output_norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, pooled)
+        self.pooled_norm = BatchNorm(pooled)
+        self.embedding = nn.Linear(
+            pooled_dim(pooled, options.pooling), options.embedding_dim
+        )
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return embeddings (B, D) of frames (B, T, F)."""
-        normalized = self.input_norm(frames.transpose(1, 2))
-        hidden = self.input(normalized).transpose(1, 2)
+        outputs = self.input_norm(frames.transpose(1, 2))
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            outputs = norm(relu(convolution(outputs)))
+        hidden = outputs.transpose(1, 2)
         hidden = hidden + self.position_scale * _encode_positions(hidden)
         for layer in self.layers:
             hidden = layer(hidden)
-        pooled = pool_frames(self.norm(hidden).transpose(1, 2), self.options.pooling)
+        units = relu(self.output(self.output_norm(hidden))).transpose(1, 2)
+        pooled = pool_frames(self.pooled_norm(units), self.options.pooling)
         embeddings: Tensor = self.embedding(pooled)
         return embeddings
 
