@@ -20,6 +20,7 @@ from ssahc.frontend.extraction import (
     settle_detection,
 )
 from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.extractors.installed import SMALL
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.different_windows import find_different_windows
 from ssahc.pipeline.arrays import diarize, take_options
@@ -36,7 +37,7 @@ from ssahc.pipeline.turn_changes import move_changes
 
 def diarize_audio(
     path: Path | str,
-    extractor: Extractor | Path | str,
+    extractor: Extractor | Path | str = SMALL,
     *,
     segments: ArrayLike | Path | str | None = None,
     channel: int | None = None,
@@ -59,7 +60,7 @@ def diarize_audio(
         As `extract_audio` takes them.
     extractor : Extractor, Path or str
         From `Extractor.load`, or what that takes: a name such as "campplus", a Kaldi
-        model folder, or an ONNX file.
+        model folder, or an ONNX file. By default a small model of ssahc.
     segmentation : Segmenter, Path or str, optional
         From `Segmenter.load`, or what that takes, such as "segmentation-3.0"; its name
         or path also detects speech by default. Changes of speaker are where it hears

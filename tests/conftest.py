@@ -85,9 +85,11 @@ def corpus():
 @pytest.fixture(scope="session")
 def cluster():
     """The scheduler of a Dask worker, which is a process of its own."""
-    distributed = pytest.importorskip("distributed")
+    dask, distributed = map(pytest.importorskip, ("dask", "distributed"))
     options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
-    with pytest.MonkeyPatch.context() as patch:
+    # Dask looks at what a worker does a hundred times a second.
+    unwatched = {"distributed.worker.profile.enabled": False}
+    with pytest.MonkeyPatch.context() as patch, dask.config.set(unwatched):
         # Workers take over the path, and with it what tests have them do.
         patch.syspath_prepend(Path(__file__).parent / "elsewhere")
         with distributed.LocalCluster(**options) as cluster:

@@ -19,6 +19,8 @@ from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.extractors.installed import (
     INSTALLABLE,
     SEGMENTERS,
+    SMALL,
+    SMALL_FOLDER,
     general_model,
 )
 from ssahc.frontend.recordings import Audio, inspect_recording
@@ -75,7 +77,8 @@ class AudioOptions(Options, group="Audio"):
     extractor : str, optional
         Model that makes x-vectors of audio: a name (see ssahc models), a Kaldi model
         folder (final.raw, extract.config, mfcc.conf, and perhaps vad.conf, mean.vec,
-        transform.mat and plda), or an ONNX file.
+        transform.mat and plda), or an ONNX file. Default for audio: small, which comes
+        with ssahc.
     segments : Path, optional
         Regions of speech: an RTTM (.rttm), a UEM (.uem), or Kaldi's segments. By
         default they are detected (--vad).
@@ -109,10 +112,19 @@ class AudioOptions(Options, group="Audio"):
 
 
 def load_extractor(options: AudioOptions, device: Device) -> Extractor:
-    """Load the extractor, so that one that cannot be used is named at once."""
-    if options.extractor is None:
-        raise UsageError("--extractor is missing; ssahc models lists what there is")
-    return Extractor.load(options.extractor, device=device)
+    """Load the extractor, so that one that cannot be used is named at once.
+
+    It is logged that there are better ones than that of ssahc.
+    """
+    name = options.extractor or SMALL
+    if name == SMALL and not Path(name).exists():
+        model = INSTALLABLE[_SUGGESTED]
+        install = "" if model.find_weights() else f"{model.install}, and "
+        _logger.info(
+            f"--extractor {SMALL} is the model that comes with ssahc; larger ones make "
+            f"fewer errors: {install}--extractor {_SUGGESTED} (see ssahc models)"
+        )
+    return Extractor.load(name, device=device)
 
 
 def complete_options(
@@ -255,6 +267,8 @@ def _tables(options: AudioOptions) -> list[Path]:
         tables += sorted(folder.iterdir())
         # Where Kaldi has them, beside the folder.
         tables += [find_conf(folder, name) for name in _CONFS]
+    elif options.extractor == SMALL and not Path(SMALL).exists():
+        tables += sorted(SMALL_FOLDER.iterdir())
     elif options.extractor in INSTALLABLE:
         tables.append(INSTALLABLE[options.extractor].find_weights())
     elif options.extractor is not None:
@@ -298,23 +312,17 @@ def tell_resampling(recordings: Iterable[Audio], rate: int) -> None:
 # ---- telling audio from x-vectors --------------------------------------------------
 
 
-def refuse_audio(path: Path, options: AudioOptions) -> None:
-    """Raise a UsageError for audio, or options of it, if there is no extractor."""
-    if _is_audio(path):
-        model = INSTALLABLE[_SUGGESTED]
-        install = "" if model.find_weights() else f" ({model.install})"
-        raise UsageError(
-            f"{path}: is audio, which needs an extractor: --extractor {_SUGGESTED}"
-            f"{install}, a Kaldi model folder or an ONNX file; see ssahc models"
-        )
+def refuse_audio_options(path: Path, options: AudioOptions) -> None:
+    """Raise a UsageError for options of audio, if a path is none."""
     if path.suffix.lower() in AUDIO_SUFFIXES and not path.exists():
         raise FormatError("no such file or folder; check the path", path=path)
     given = flatten(options).items() - flatten(AudioOptions()).items()
     for name, _ in sorted(given):
-        raise UsageError(f"{flag(name)} is for audio, which needs --extractor as well")
+        raise UsageError(f"{flag(name)} is for audio, not for x-vectors")
 
 
-def _is_audio(path: Path) -> bool:
+def is_audio(path: Path) -> bool:
+    """Whether a path looks like audio, and not like x-vectors."""
     path = strip_rspecifier(path)[1]
     if path.is_dir():
         if (path / SCP).exists():

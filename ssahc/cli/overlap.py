@@ -106,7 +106,7 @@ def open_regions(run: DiarizeConfig) -> Regions:
 def refuse_segmentation(run: DiarizeConfig) -> None:
     """Raise a UsageError for --segmentation without audio."""
     if run.overlap.segmentation is not None:
-        raise UsageError("--segmentation is for audio, which needs --extractor as well")
+        raise UsageError("--segmentation is for audio, not for x-vectors")
 
 
 def plan_segmentation(

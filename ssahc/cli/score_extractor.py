@@ -8,10 +8,12 @@ import click
 import numpy as np
 
 from ssahc.cli.labelled_speech import read_speech
+from ssahc.cli.messages import say_error
 from ssahc.cli.parsing import PATH, Verb
 from ssahc.cli.runner import print_faults, track
 from ssahc.cli.tables import print_table
-from ssahc.core.errors import DataError, counted
+from ssahc.core.errors import DataError, SsahcError, counted
+from ssahc.core.types import Fault
 from ssahc.frontend.extractors import Extractor
 from ssahc.learning.extractor.trials import (
     error_rate,
@@ -46,39 +48,60 @@ def command(model: str, folders: tuple[Path, ...], device: Device) -> None:
     with two or more: in full, and of the 1.5 s in their middle. Scores are cosines
     after the mean of all is subtracted, as in the training of extractors.
 
-    Exit status: 1 if some speech is broken (each file is named), else 0.
+    A DIR that cannot be scored is named; the others are scored. Exit status: 2 if no
+    DIR could be scored, 1 if some could not or some speech is broken (each file is
+    named), else 0.
     """
     extractor = Extractor.load(model, device=device)
-    rows, faults = [], []
+    rows: list[tuple[str, ...]] = []
+    errors: list[SsahcError] = []
+    is_broken = False
     for folder in folders:
-        speech, broken = read_speech([folder], extractor.sample_rate)
-        faults += broken
-        print_faults(broken, len(speech) + len(broken))
-        speech = limit_trials(speech)
-        full, short, speakers = [], [], []
-        utterances = zip(speech.signals, speech.speakers, strict=True)
-        for signal, speaker in track(utterances, len(speech), "embedding"):
-            if len(signal) >= _SHORTEST * extractor.sample_rate:
-                both = _embed(signal, extractor)
-                full.append(both[0])
-                short.append(both[1])
-                speakers.append(speaker)
-        if len(set(speakers)) < 2:
-            raise DataError(
-                f"{folder}: needs two speakers with two utterances of {_SHORTEST:g} s "
-                f"or more each, found {len(set(speakers))}"
-            )
-        rates = [error_rate(vectors, speakers) for vectors in (full, short)]
-        cells = [f"{100 * rate:.2f}" for rate in rates]
-        counts = str(len(set(speakers))), str(len(speakers))
-        rows.append((str(folder), *counts, *cells))
-    header = ("speech", "speakers", "utterances", "EER full\n%", "EER 1.5 s\n%")
-    print_table(header, rows)
-    click.echo(
-        f"\n{model}: {counted(extractor.dim, 'dimension')}; all pairs of utterances, "
-        f"cosine without the mean; 1.5 s: the middle of each"
-    )
-    sys.exit(1 if faults else 0)
+        try:
+            row, faults = _score(folder, extractor)
+        except SsahcError as error:
+            errors.append(error)
+        else:
+            rows.append(row)
+            is_broken |= bool(faults)
+    if rows:
+        header = ("speech", "speakers", "utterances", "EER full\n%", "EER 1.5 s\n%")
+        print_table(header, rows)
+        click.echo(
+            f"\n{model}: {counted(extractor.dim, 'dimension')}; all pairs of "
+            f"utterances, cosine without the mean; 1.5 s: the middle of each"
+        )
+    for problem in errors:
+        say_error(str(problem))
+    sys.exit(2 if not rows else int(is_broken or bool(errors)))
+
+
+def _score(folder: Path, extractor: Extractor) -> tuple[tuple[str, ...], list[Fault]]:
+    """Return the row of a folder, and what is wrong with its recordings.
+
+    A DataError is raised if no two utterances that are long enough are of one speaker,
+    or no two of different ones.
+    """
+    speech, faults = read_speech([folder], extractor.sample_rate)
+    print_faults(faults, len(speech) + len(faults))
+    shortest = _SHORTEST * extractor.sample_rate
+    sizes = map(len, speech.signals)
+    speech = speech.select([row for row, size in enumerate(sizes) if size >= shortest])
+    speech = limit_trials(speech)
+    count = len(set(speech.speakers))
+    if count < 2:
+        raise DataError(
+            f"{folder}: needs two speakers with two utterances of {_SHORTEST:g} s or "
+            f"more each, found {counted(count, 'such speaker')}"
+        )
+    full, short = [], []
+    for signal in track(speech.signals, len(speech), "embedding"):
+        both = _embed(signal, extractor)
+        full.append(both[0])
+        short.append(both[1])
+    rates = [error_rate(vectors, speech.speakers) for vectors in (full, short)]
+    cells = [f"{100 * rate:.2f}" for rate in rates]
+    return (str(folder), str(count), str(len(speech)), *cells), faults
 
 
 def _embed(

@@ -128,7 +128,8 @@ def _merge_best(
                 if second < 0 or ids[other] < ids[second]:
                     second, gone = other, place
         done = count - left
-        merges[done] = ids[first], ids[second]
+        # Value by value: numba takes seconds to compile the assignment of a row.
+        merges[done, 0], merges[done, 1] = ids[first], ids[second]
         averages[done] = score
         ids[first] = count + done
         left -= 1

@@ -193,12 +193,13 @@ def _merge_cheapest(
             if is_lost[p]:
                 search(p)
         best = infinite
-        while best != highest.max():
-            p = int(highest.argmax())
+        p = int(highest.argmax())
+        while best != highest[p]:
             best = nothing
             for q in range(count):
                 best = max(best, average(p, q))
             highest[p] = best
+            p = int(highest.argmax())
         if left <= goal or best == nothing or (best < threshold and left <= most):
             return left
         # The lowest bound comes first, since its cost excludes most other pairs.
@@ -224,18 +225,21 @@ def _merge_cheapest(
                 if value < cheapest or (value == cheapest and not is_later):
                     cheapest, low, high = value, i, j
         done = len(merges) - left
-        merges[done] = ids[low], ids[high]
+        # Value by value: numba takes seconds to compile the assignment of a row.
+        merges[done, 0], merges[done, 1] = ids[low], ids[high]
         averages[done] = best
         left -= 1
         ids[low] = len(merges) + done
         sizes[low] += sizes[high]
         sizes[high] = 0
         lengths[low] += lengths[high]
-        sums[low] += sums[high]
-        sums[:, low] = sums[low]
-        sums[high] = sums[:, high] = nothing
+        for q in range(count):
+            sums[low, q] += sums[high, q]
+            sums[q, low] = sums[low, q]
+            bounds[high, q] = infinite
+        for q in range(count):
+            sums[high, q] = sums[q, high] = bounds[q, low] = nothing
         lowest[high], highest[high] = infinite, nothing
-        bounds[high], bounds[:, low] = infinite, nothing
         for p in range(count):
             highest[p] = max(highest[p], average(p, low))
             is_lost[p] = p == low

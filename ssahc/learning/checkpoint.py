@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import LARGEST, Float32Array
+from ssahc.learning.adam import Adam, Moments
 
 
 @dataclass(frozen=True)
@@ -125,19 +126,13 @@ class TrainingState(Generic[E]):
     ) -> None:
         self.weights, self.parameters, self.generator = weights, parameters, generator
         self.buffers = buffers or []
-        trained = [*weights, *parameters]
-        self.optimizer: torch.optim.Adam = torch.optim.Adam(trained, lr=lr)
-        if weight_decay > 0:
-            self.optimizer = torch.optim.AdamW(
-                trained, lr=lr, weight_decay=weight_decay
-            )
+        self.lr, self.optimizer = lr, Adam([*weights, *parameters], weight_decay)
         self.epochs: list[E] = []
         self.best_weights: list[Float32Array] = []
 
     def set_lr(self, lr: float) -> None:
         """Change the learning rate of the next steps."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        self.lr = lr
 
     def step(self, loss: Tensor, max_norm: float = inf) -> float:
         """Take one step downhill; return the loss before it.
@@ -148,7 +143,7 @@ class TrainingState(Generic[E]):
         torch.autograd.backward(loss)
         if max_norm < inf:
             clip_grad_norm_([*self.weights, *self.parameters], max_norm)
-        self.optimizer.step()
+        self.optimizer.step(self.lr)
         return loss.item()
 
     def check(self, loss: float) -> None:
@@ -181,8 +176,8 @@ class TrainingState(Generic[E]):
             for kind, tensors in self._tensors().items()
             for number, tensor in enumerate(tensors)
         }
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            for name, tensor in moments.items():
+        for number, moments in self.optimizer.moments.items():
+            for name, tensor in moments._asdict().items():
                 arrays[f"{name}{number}"] = _to_array(tensor)
         for number, weight in enumerate(self.best_weights):
             arrays[f"best{number}"] = weight
@@ -210,17 +205,15 @@ class TrainingState(Generic[E]):
             for kind, tensors in self._tensors().items():
                 for number, tensor in enumerate(tensors):
                     tensor.copy_(load(f"{kind}{number}", tensor.shape))
-        adam = self.optimizer.state_dict()
-        adam["state"] = {
-            number: {
-                "step": load(f"step{number}", torch.Size()),
-                "exp_avg": load(f"exp_avg{number}", tensor.shape),
-                "exp_avg_sq": load(f"exp_avg_sq{number}", tensor.shape),
-            }
-            for number, tensor in enumerate([*self.weights, *self.parameters])
+        self.optimizer.moments = {
+            number: Moments(
+                load(f"step{number}", torch.Size()),
+                load(f"exp_avg{number}", tensor.shape).to(tensor),
+                load(f"exp_avg_sq{number}", tensor.shape).to(tensor),
+            )
+            for number, tensor in enumerate(self.optimizer.tensors)
             if f"step{number}" in checkpoint.arrays
         }
-        self.optimizer.load_state_dict(adam)
         self.generator.bit_generator.state = json.loads(checkpoint.generator)
         self.epochs = list(checkpoint.epochs)
         self.best_weights = [

@@ -173,10 +173,13 @@ def forward_backward(
     log_likelihood = 0.0
     # A state of low likelihood at a window may still be the most likely one there, if
     # it is rare that speakers change: leaving it and coming back costs this much.
-    rarest = np.log(priors.min())
-    if count > 1:
-        rarest += np.log1p(-stay.max())
-    negligible = _NEGLIGIBLE + 2 * rarest
+    # In loops, which compile sooner than min and max of arrays.
+    lowest, longest = priors[0], 0.0
+    for k in range(states):
+        lowest = min(lowest, priors[k])
+    for t in range(count - 1):
+        longest = max(longest, stay[t])
+    negligible = _NEGLIGIBLE + 2 * (np.log(lowest) + np.log1p(-longest))
     for t in range(count):
         highest = -np.inf
         for k in range(states):
@@ -270,5 +273,6 @@ def gains_of_merging(
                 gains[high, low] = evidence - gains[low, low] - gains[high, high]
             else:
                 gains[low, low] = evidence
-    np.fill_diagonal(gains, -np.inf)
+    for low in range(speakers):
+        gains[low, low] = -np.inf
     return gains

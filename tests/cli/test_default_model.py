@@ -71,7 +71,7 @@ def test_campplus_has_a_general_model():
     ("words", "fault"),
     [
         ("--model-dir m --extractor campplus", "`--default-model` beside a model"),
-        ("", "`--default-model`, but no extractor"),
+        ("", "`--default-model` beside x-vectors"),
         (
             "--extractor resemblyzer",
             "`--default-model extractor` of one without a model",

@@ -45,8 +45,7 @@ def test_what_is_missing_is_told_with_the_commands_that_install_it(
     ssahc_here, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(demo_audio, "find_file", lambda *_: None)
-    monkeypatch.setattr(demo_audio, "find_extractor", lambda: None)
     done = ssahc_here("demo", "--audio", cwd=tmp_path)
     assert done.returncode == 2
-    assert re.search("pip install .*pyannote.audio==.* && pip install", done.stderr)
+    assert re.search("pip install .*pyannote.audio==", done.stderr)
     assert list(tmp_path.iterdir()) == []

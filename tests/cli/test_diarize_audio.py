@@ -84,7 +84,7 @@ def test_the_options_of_a_run_repeat_it(
         assert (tmp_path / f"{default}0" / "config.toml").read_text() == (
             config.read_text().replace(str(home), str(tmp_path / f"{default}0"))
         )
-        assert ssahc_here("report", home).returncode == 0
+        assert ssahc_here("report", home, "--no-affinities").returncode == 0
     # A model on the command line takes the place of that one.
     given = ("--config", config, "--model-dir", folder)
     assert ssahc_here("diarize", calls, tmp_path / "third", *given).returncode == 0
@@ -136,16 +136,18 @@ def test_a_recording_without_speech_neither_counts_nor_hinders_resuming(
     assert counts == [3, 3]
 
 
-def test_audio_without_an_extractor_is_told_what_to_type(
-    calls, ssahc_here, model_folder
-):
-    (calls.parent / "two.scp").write_text("a calls/call0.wav\nb calls/call1.wav\n")
-    for audio in ("calls/call0.wav", "calls", "two.scp"):
-        done = ssahc_here("diarize", audio, "out")
-        assert done.returncode == 2
-        assert (
-            f"{audio}: is audio, which needs an extractor: --extractor" in done.stderr
-        )
+def test_audio_without_an_extractor_takes_the_small_one(calls, ssahc_here):
+    done = ssahc_here("diarize", "calls/call0.wav", "out", "--num-speakers", 2)
+    assert done.returncode == 0, done.stderr
+    assert "larger ones make fewer errors: " in done.stderr
+    assert 'extractor = "small"' in (calls.parent / "out" / "config.toml").read_text()
+    rttm = (calls.parent / "out" / "rttm").read_text()
+    found = ssahc.diarize_audio(calls / "call0.wav", num_speakers=2)
+    ssahc.write_rttm("rttm", found)
+    assert (calls.parent / "rttm").read_text() == rttm
+
+
+def test_audio_and_x_vectors_are_told_apart(calls, ssahc_here, model_folder):
     for words, fault in (
         (("gone.wav", "out"), "gone.wav: no such file or folder"),
         (("x", "out", "--window", 2), "--window is for audio"),

@@ -62,7 +62,7 @@ def test_second_speakers_are_in_the_rttm_alone(diarize, folder):
     config = folder / "out" / "config.toml"
     assert "overlap.rttm" in config.read_text()
     status, said, _ = diarize("--config", config, "--segmentation", "x", out="third")
-    assert (status, "needs --extractor" in said) == (2, True)
+    assert (status, "for audio, not for x-vectors" in said) == (2, True)
 
 
 @pytest.mark.parametrize("fault", sorted(ROWS.keys() - {SHIFTED}))

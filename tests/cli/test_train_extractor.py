@@ -77,6 +77,16 @@ def contents(folder):
     return {name: (folder / name).read_bytes() for name in names}
 
 
+def cannot_be_scored(folder):
+    """Return a folder where too many utterances are short, and one that is missing."""
+    for speaker, second in (("a", 1.0), ("b", 0.1), ("c", 0.1)):
+        (folder / "short" / speaker).mkdir(parents=True)
+        for part, seconds in enumerate((1.0, second)):
+            noise = np.random.default_rng(part).uniform(-0.1, 0.1, int(seconds * RATE))
+            soundfile.write(folder / "short" / speaker / f"{part}.wav", noise, RATE)
+    return folder / "short", folder / "missing"
+
+
 def test_an_extractor_is_trained_resumed_scored_and_used(
     train, ssahc_here, home, tmp_path, monkeypatch
 ):
@@ -108,6 +118,15 @@ def test_an_extractor_is_trained_resumed_scored_and_used(
     rates = [f"{100 * float(best[name]):.2f}" for name in ("eer", "short_eer")]
     line = next(text for text in result.stdout.splitlines() if "/dev" in text)
     assert line.split()[1:] == ["3", "6", *rates]
+    folders = (home / "dev", *cannot_be_scored(tmp_path))
+    beside = ssahc_here("score-extractor", out, *folders)
+    assert beside.returncode == 1
+    assert line in beside.stdout
+    errors = [text for text in beside.stderr.splitlines() if "error: " in text]
+    assert len(errors) == 2
+    assert f"{folders[1]}: needs two speakers with two utterances of 0.2 s" in errors[0]
+    assert f"{folders[2]}: " in errors[1]
+    assert ssahc_here("score-extractor", out, *folders[1:]).returncode == 2
     further = tmp_path / "further"
     options = ("--init", out, "--epochs", 1, "--loss", "triplet")
     small = [*SMALL[:2], *SMALL[8:]]

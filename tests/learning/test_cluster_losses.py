@@ -12,6 +12,7 @@ from ssahc.api import make_options
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.core.errors import UsageError
 from ssahc.learning import optimizer
+from ssahc.learning.adam import Adam
 from ssahc.learning.losses.cluster_loss import ClusterLoss
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.options import LossName, LossOptions
@@ -159,13 +160,13 @@ class Oracle:
         )
 
     def train(self, steps, lr, learned):
-        adam, losses = torch.optim.Adam(learned, lr=lr), []
+        adam, losses = Adam(learned), []
         for _ in range(steps + 1):
             loss = self.loss()
             losses.append(loss.item())
             adam.zero_grad()
             loss.backward()
-            adam.step()
+            adam.step(lr)
         return losses
 
 

@@ -18,6 +18,7 @@ from ssahc.core.errors import DataError, UsageError
 from ssahc.core.types import Model, Plda
 from ssahc.io.model import read_model_dir, write_model_dir
 from ssahc.learning import embedding_training
+from ssahc.learning.adam import Adam
 from ssahc.learning.checkpoint import Checkpoint
 from ssahc.learning.embedding_training import EmbeddingEpoch, train_embedding_net
 from ssahc.learning.losses.objective import Objective
@@ -146,7 +147,7 @@ def test_training_equals_a_plain_torch_loop(data, mean, monkeypatch, loss):
     found = train_embedding_net(*data, mean, replace(FAST, loss=loss, epochs=2))
     monkeypatch.undo()
     weights = [torch.eye(DIM, requires_grad=True) for _ in range(2)]
-    adam = torch.optim.Adam([*weights, *initial], lr=FAST.lr)
+    adam = Adam([*weights, *initial])
     losses = []
     for batch, labels in zip(spy.batches, spy.labels, strict=True):
         rows = torch.tensor(np.array([np.frombuffer(row, np.float32) for row in batch]))
@@ -155,7 +156,7 @@ def test_training_equals_a_plain_torch_loop(data, mean, monkeypatch, loss):
         value = Objective(loss).evaluate(mapped, np.array(labels), initial, None)
         adam.zero_grad()
         value.backward()
-        adam.step()
+        adam.step(FAST.lr)
         losses.append(value.item())
     means = np.reshape(losses, (2, -1)).mean(axis=1)
     found = [epoch.loss for epoch in found.epochs[1:]]

@@ -14,6 +14,7 @@ from ssahc.backend.preprocess import center, recording_pca, whiten_and_normalize
 from ssahc.clustering.ahc import average_linkage
 from ssahc.clustering.stopping import Stop
 from ssahc.core.errors import UsageError
+from ssahc.learning.adam import Adam
 from ssahc.learning.losses import pairwise
 from ssahc.learning.losses.ssa import ExpectedTriplets, SampledTriplets
 from ssahc.learning.mining import draw_ssa_triplets
@@ -130,7 +131,7 @@ class Oracle:
         self.weights = [as_float32(whitening[:, :dim]), as_float32(projection)]
         for weight in self.weights:
             weight.requires_grad_()
-        self.adam = torch.optim.Adam(self.weights, lr=lr)
+        self.adam, self.lr = Adam(self.weights), lr
 
     def embed(self):
         mapped = self.inputs @ self.weights[0].T + self.offset
@@ -150,7 +151,7 @@ class Oracle:
             if step < steps:
                 self.adam.zero_grad()
                 loss.backward()
-                self.adam.step()
+                self.adam.step(self.lr)
         return losses
 
 

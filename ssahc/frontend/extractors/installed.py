@@ -1,8 +1,8 @@
-"""Models by name, whose weights other packages bring along.
+"""Models by name: a small one of ssahc, and those that other packages bring along.
 
-Only the weights are used: the packages are located, not imported, and what else they
-depend on need not be installed. Of some, ssahc has a model of their embeddings: mean,
-whitening and PLDA, learned without labels (``models/NAME/README.md``).
+Of packages, only the weights are used: they are located, not imported, and what else
+they depend on need not be installed. Of some, ssahc has a model of their embeddings:
+mean, whitening and PLDA, learned without labels (``models/NAME/README.md``).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ from pathlib import Path
 
 from ssahc.core.errors import UsageError
 
-_GENERAL_MODELS = Path(__file__).parent / "models"
+# The extractor that is part of ssahc, and is taken if no other is named.
+SMALL = "small"
+_MODELS = Path(__file__).parent / "models"
+SMALL_FOLDER = _MODELS / SMALL
 
 
 @dataclass(frozen=True)
@@ -137,5 +140,6 @@ def weights_of(name: str) -> Path:
 
 def general_model(name: str) -> Path | None:
     """Return the folder of the model of an extractor's embeddings; None without one."""
-    folder = _GENERAL_MODELS / name
-    return folder if name in INSTALLABLE and folder.is_dir() else None
+    folder = _MODELS / name
+    has_name = name in INSTALLABLE or name == SMALL
+    return folder if has_name and folder.is_dir() else None

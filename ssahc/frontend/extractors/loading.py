@@ -9,6 +9,8 @@ from ssahc.core.types import Model
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.extractors.installed import (
     INSTALLABLE,
+    SMALL,
+    SMALL_FOLDER,
     general_model,
     weights_of,
 )
@@ -21,6 +23,8 @@ _ONNX = "model.onnx"
 def load_extractor(model: Path | str, device: str) -> Extractor:
     """Load the extractor of a path or a name; see `Extractor.load`."""
     path = Path(model)
+    if str(model) == SMALL and not path.exists():
+        return replace(load_extractor(SMALL_FOLDER, device), name=SMALL)
     if str(model) in INSTALLABLE and not path.exists():
         extractor = _load_installed(str(model), device)
         general = general_model(str(model))
@@ -43,7 +47,7 @@ def load_extractor(model: Path | str, device: str) -> Extractor:
             "of a Kaldi model, give the folder",
             path=path,
         )
-    names = ", ".join(INSTALLABLE)
+    names = ", ".join([SMALL, *INSTALLABLE])
     raise UsageError(f"{model}: no such model; give a path, or one of {names}")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ssahc.core.types import IntArray
+from ssahc.learning.adam import Adam
 from ssahc.learning.losses.objective import Objective
 from ssahc.learning.losses.ssa import Loss, Losses, Place
 from ssahc.learning.network import Pass, Tensor
@@ -78,7 +79,7 @@ class _LearnedLoss:
         self.objective, self.clusters = loss.objective, loss.clusters
         self.dim, self.generator = loss.dim, np.random.default_rng(loss.seed)
         self.parameters: list[torch.Tensor] | None = None
-        self.optimizer: torch.optim.Adam | None = None
+        self.optimizer: Adam | None = None
 
     def evaluate(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss and its gradient for embeddings (N, d)."""
@@ -88,7 +89,7 @@ class _LearnedLoss:
                 embeddings, self.clusters
             )
             if self.parameters:
-                self.optimizer = torch.optim.Adam(self.parameters)
+                self.optimizer = Adam(self.parameters)
         loss = self.objective.evaluate(
             embeddings, self.clusters, self.parameters, self.generator
         )
@@ -101,8 +102,5 @@ class _LearnedLoss:
 
     def step(self, lr: float) -> None:
         """Take one step with the parameters, if there are any."""
-        if self.optimizer is None:
-            return
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
+        if self.optimizer is not None:
+            self.optimizer.step(lr)

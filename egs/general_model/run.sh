@@ -1,28 +1,29 @@
 #!/usr/bin/env bash
-# Make the model of CAM++ embeddings that comes with ssahc, from unlabelled speech:
+# Make a general model of the embeddings of an extractor, from unlabelled speech, such as
+# that of campplus, which comes with ssahc:
 #
-#   run.sh VOICES WORK
+#   run.sh VOICES WORK EXTRACTOR [LIST]
+#   run.sh voices work campplus campplus_voices
 #
-# VOICES has a folder of audio files for each voice that is listed beside this script
-# (docs/results/real.md says how to get them). WORK gets recordings, x-vectors and, in
+# VOICES has a folder of audio files for each voice (docs/results/real.md says how to get
+# them), LIST those to take; by default all. WORK gets recordings, x-vectors and, in
 # WORK/model, the model.
 
 set -euo pipefail
-if [ $# -ne 2 ]; then
-  echo "usage: run.sh VOICES WORK" >&2
+if [ $# -lt 3 ] || [ $# -gt 4 ]; then
+  echo "usage: run.sh VOICES WORK EXTRACTOR [LIST]" >&2
   exit 2
 fi
 voices=$(realpath "$1")
 mkdir -p "$2"
 work=$(realpath "$2")
-cd "$(dirname "$0")/../.."
 
 # Only these voices: others judge the model.
 mkdir "$work/voices"
-while read -r voice; do
+if [ $# -eq 4 ]; then cat "$4"; else ls "$voices"; fi | while read -r voice; do
   ls "$voices/$voice" > /dev/null
-  ln -s "$voices/$voice" "$work/voices/$voice"
-done < egs/campplus_model/voices
+  ln -s "$(realpath "$voices/$voice")" "$work/voices/$voice"
+done
 
 # Conversations over the telephone and in rooms, and single voices: no voice is twice.
 make() {
@@ -42,6 +43,6 @@ for set in calls meetings one_voice; do
   awk -v set="$set" '{$2 = set "-" $2; print}' "$work/$set/ref.rttm" >&4
 done 3> "$work/wav.scp" 4> "$work/ref.rttm"
 
-ssahc extract "$work/wav.scp" "$work/xvectors" --extractor campplus \
+ssahc extract "$work/wav.scp" "$work/xvectors" --extractor "$3" \
   --segments "$work/ref.rttm"
 ssahc fit "$work/xvectors" "$work/model" --unsupervised
