@@ -41,13 +41,13 @@ def best_epoch(epochs: Sequence[E]) -> E:
     return epochs[min(rated)[1]] if rated else epochs[-1]
 
 
-def share_done(epoch: int, epochs: int, minutes: float, limit: float | None) -> float:
+def share_done(epoch: float, epochs: int, minutes: float, limit: float | None) -> float:
     """Return the share of a training that is done after an epoch.
 
     Parameters
     ----------
-    epoch, epochs : int
-        Number of the epoch, and of the last one.
+    epoch, epochs : float, int
+        Number of the epoch, with a part of the next one, and of the last one.
     minutes, limit : float
         Those that the training took so far, and takes at most.
     """

@@ -152,14 +152,22 @@ def train_extractor(
         on_epoch(state.checkpoint())
     step = processes.share(run.learner)
 
-    def done() -> float:
-        last = state.epochs[-1]
-        return share_done(last.number, options.epochs, last.minutes, options.minutes)
-
     started = time.monotonic() - 60 * state.epochs[-1].minutes
-    while (share := done()) < 1:
-        loss = run.train_epoch(step, state, share, on_step)
-        minutes = processes.agree((time.monotonic() - started) / 60)
+
+    def count_minutes() -> float:
+        return processes.agree((time.monotonic() - started) / 60)
+
+    def done(part: float = 0.0) -> float:
+        """Return the share of the training, with a part of the epoch to come."""
+        last, minutes = state.epochs[-1], state.epochs[-1].minutes
+        if part > 0 and options.minutes is not None:
+            minutes = count_minutes()
+        share = share_done(last.number + part, options.epochs, minutes, options.minutes)
+        return min(share, 1.0)
+
+    while done() < 1:
+        loss = run.train_epoch(step, state, done, on_step)
+        minutes = count_minutes()
         epoch = ExtractorEpoch(len(state.epochs), loss, minutes=minutes)
         state.end_epoch(_rate(run.learner.embed, held_out, place, epoch))
         on_epoch(state.checkpoint())
@@ -279,12 +287,13 @@ class _Run:
         self,
         step: nn.Module,
         state: TrainingState[ExtractorEpoch],
-        share: float,
+        done: Callable[[float], float],
         on_step: Callable[[float], None],
     ) -> float:
         """Take the steps of an epoch; return the mean loss.
 
-        `step` returns the loss; `share` of the training is done.
+        `step` returns the loss, `done` the share of the training that is done with a
+        part of the epoch.
         """
         options, number = self.options, len(state.epochs)
         speakers = min(options.speakers_per_batch, len(self.drawer.speakers))
@@ -301,9 +310,9 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.integers(2**31)))
             for place, length in enumerate(lengths):
-                done = min(share + (place + 0.5) / len(lengths) / options.epochs, 1)
-                rise = min(done / _RISE, 1)
-                state.set_lr(options.lr * rise * (1 + cos(pi * done)) / 2)
+                share = done((place + 0.5) / len(lengths))
+                rise = min(share / _RISE, 1)
+                state.set_lr(options.lr * rise * (1 + cos(pi * share)) / 2)
                 chunks = self.drawer.draw(self._size(length), generator)
                 frames = self._frames(chunks, length, generator)
                 taught = None if self.teacher is None else self.teacher.of(chunks)
