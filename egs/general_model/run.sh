@@ -3,7 +3,7 @@
 # that of campplus, which comes with ssahc:
 #
 #   run.sh VOICES WORK EXTRACTOR [LIST]
-#   run.sh voices work campplus campplus_voices
+#   egs/general_model/run.sh voices work campplus egs/general_model/campplus_voices
 #
 # VOICES has a folder of audio files for each voice (docs/results/real.md says how to get
 # them), LIST those to take; by default all. WORK gets recordings, x-vectors and, in
@@ -19,6 +19,7 @@ mkdir -p "$2"
 work=$(realpath "$2")
 
 # Only these voices: others judge the model.
+rm -rf "$work/voices"
 mkdir "$work/voices"
 if [ $# -eq 4 ]; then cat "$4"; else ls "$voices"; fi | while read -r voice; do
   ls "$voices/$voice" > /dev/null

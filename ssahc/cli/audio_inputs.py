@@ -22,6 +22,7 @@ from ssahc.frontend.extractors.installed import (
     SMALL,
     SMALL_FOLDER,
     general_model,
+    has_name,
 )
 from ssahc.frontend.recordings import Audio, inspect_recording
 from ssahc.frontend.segmentation import find_network
@@ -62,6 +63,9 @@ AUDIO_CONFLICTS = {
     "vad=segmentation-3.0": _BY_ENERGY | _BY_SILERO,
     "segments": {"vad"} | _BY_ENERGY | _BY_SILERO | _BY_SEGMENTATION | _REGIONS,
 }
+
+# Of files that may hold x-vectors.
+_NO_AUDIO = {".ark", ".npz", ".npy"}
 
 _logger = logging.getLogger("ssahc")
 
@@ -112,19 +116,30 @@ class AudioOptions(Options, group="Audio"):
 
 
 def load_extractor(options: AudioOptions, device: Device) -> Extractor:
-    """Load the extractor, so that one that cannot be used is named at once.
+    """Load the extractor, so that one that cannot be used is named at once."""
+    return Extractor.load(options.extractor or SMALL, device=device)
 
-    It is logged that there are better ones than that of ssahc.
-    """
-    name = options.extractor or SMALL
-    if name == SMALL and not Path(name).exists():
+
+def tell_default(options: AudioOptions) -> None:
+    """Log that the extractor, which was not asked for, is not the best one."""
+    if options.extractor == SMALL:
         model = INSTALLABLE[_SUGGESTED]
         install = "" if model.find_weights() else f"{model.install}, and "
         _logger.info(
-            f"--extractor {SMALL} is the model that comes with ssahc; larger ones make "
-            f"fewer errors: {install}--extractor {_SUGGESTED} (see ssahc models)"
+            f"the small extractor of ssahc is taken; larger ones make fewer errors: "
+            f"{install}--extractor {_SUGGESTED} (see ssahc models)"
         )
-    return Extractor.load(name, device=device)
+
+
+def settle_extractor(model: str) -> str:
+    """Return the name of an extractor, or its path made absolute if it is there."""
+    path = Path(model)
+    return model if has_name(model) or not path.exists() else str(path.absolute())
+
+
+def extractor_folder(model: Path) -> Path:
+    """Return the folder of an extractor to be changed, which may have a name."""
+    return SMALL_FOLDER if str(model) == SMALL and not model.exists() else model
 
 
 def complete_options(
@@ -135,9 +150,7 @@ def complete_options(
     Options of a model folder's vad.conf are taken that are not `given`. The paths of
     the extractor and of a segmentation model become absolute.
     """
-    path = Path(options.extractor or "")
-    if path.exists():
-        options = replace(options, extractor=str(path.absolute()))
+    options = replace(options, extractor=settle_extractor(options.extractor or SMALL))
     if options.segments is not None:
         return options
     extraction = settle_detection(options.extraction, extractor)
@@ -191,8 +204,10 @@ def _tell_detection(extraction: ExtractionOptions, extractor: Extractor) -> None
 
 def model_folder(options: AudioOptions) -> Path | None:
     """Return the folder of the extractor, if it is one."""
-    folder = Path(options.extractor or "")
-    return folder if options.extractor and folder.is_dir() else None
+    if options.extractor is None or has_name(options.extractor):
+        return None
+    folder = Path(options.extractor)
+    return folder if folder.is_dir() else None
 
 
 def find_model(options: AudioOptions) -> Path | None:
@@ -201,7 +216,7 @@ def find_model(options: AudioOptions) -> Path | None:
     It is the extractor's own folder, or a general one that comes with ssahc.
     """
     folder = model_folder(options)
-    if folder is None and options.extractor and not Path(options.extractor).exists():
+    if folder is None and options.extractor:
         folder = general_model(options.extractor)
     has_model = folder is not None and any(
         (folder / name).exists() for name in MODEL_FILES
@@ -262,20 +277,25 @@ def _tables(options: AudioOptions) -> list[Path]:
     if options.audio is not None:
         path = strip_rspecifier(options.audio)[1]
         tables += [path, path / _LIST]
-    folder = model_folder(options)
-    if folder is not None:
-        tables += sorted(folder.iterdir())
-        # Where Kaldi has them, beside the folder.
-        tables += [find_conf(folder, name) for name in _CONFS]
-    elif options.extractor == SMALL and not Path(SMALL).exists():
-        tables += sorted(SMALL_FOLDER.iterdir())
-    elif options.extractor in INSTALLABLE:
-        tables.append(INSTALLABLE[options.extractor].find_weights())
-    elif options.extractor is not None:
-        model = Path(options.extractor)
-        # Of an ONNX model, a recipe beside it.
-        tables += [model, *sorted(model.parent.glob("*.toml"))]
-    return [path for path in tables if path is not None and path.is_file()]
+    found = [path for path in tables if path is not None and path.is_file()]
+    return found + extractor_files(options.extractor or SMALL)
+
+
+def extractor_files(model: str) -> list[Path]:
+    """Return the files that an extractor, by its name or path, is read from."""
+    files: list[Path | None] = []
+    if has_name(model) and model != SMALL:
+        files.append(INSTALLABLE[model].find_weights())
+    else:
+        path = SMALL_FOLDER if model == SMALL else Path(model)
+        if path.is_dir():
+            files += sorted(path.iterdir())
+            # Where Kaldi has them, beside the folder.
+            files += [find_conf(path, name) for name in _CONFS]
+        else:
+            # Of an ONNX model, a recipe beside it.
+            files += [path, *sorted(path.parent.glob("*.toml"))]
+    return [path for path in files if path is not None and path.is_file()]
 
 
 def _find(table: Mapping[str, Any], recording: AudioRecording, path: Path) -> Any:
@@ -314,9 +334,10 @@ def tell_resampling(recordings: Iterable[Audio], rate: int) -> None:
 
 def refuse_audio_options(path: Path, options: AudioOptions) -> None:
     """Raise a UsageError for options of audio, if a path is none."""
-    if path.suffix.lower() in AUDIO_SUFFIXES and not path.exists():
-        raise FormatError("no such file or folder; check the path", path=path)
     given = flatten(options).items() - flatten(AudioOptions()).items()
+    is_meant = bool(given) or path.suffix.lower() in AUDIO_SUFFIXES
+    if is_meant and not strip_rspecifier(path)[1].exists():
+        raise FormatError("no such file or folder; check the path", path=path)
     for name, _ in sorted(given):
         raise UsageError(f"{flag(name)} is for audio, not for x-vectors")
 
@@ -331,9 +352,8 @@ def is_audio(path: Path) -> bool:
             return True
         return any(entry.suffix.lower() in AUDIO_SUFFIXES for entry in path.iterdir())
     # x-vectors' own lists are called xvector.scp, xvector.1.scp, ...
-    is_list = path.suffix == ".scp" and not path.name.startswith(Path(SCP).stem)
-    has_name = is_list or path.suffix.lower() in AUDIO_SUFFIXES
-    return path.exists() and has_name
+    is_list = path.suffix == ".scp" and path.name.startswith(Path(SCP).stem)
+    return path.is_file() and not is_list and path.suffix not in _NO_AUDIO
 
 
 def refuse_xvectors(path: Path, out_dir: Path) -> None:

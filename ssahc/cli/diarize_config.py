@@ -127,8 +127,9 @@ class AllOptions(Options, group="Audio"):
     audio : AudioOptions
     default_model : {"auto", "extractor", "recordings"}
         Model for audio if none is given: the extractor's (from its folder; for
-        campplus, one that comes with ssahc), or one learned from the recordings. auto:
-        the extractor's if it has one, for campplus with fewer than 4 recordings only.
+        campplus and small, one that comes with ssahc), or one learned from the
+        recordings. auto: the extractor's if it has one, for campplus and small with
+        fewer than 4 recordings only.
     """
 
     diarize: DiarizeConfig = field(default_factory=DiarizeConfig)

@@ -5,6 +5,7 @@ from shutil import copyfile
 
 import click
 
+from ssahc.cli.audio_inputs import extractor_folder
 from ssahc.cli.parsing import PATH, Verb
 from ssahc.cli.runner import CONFIG
 from ssahc.core.errors import UsageError, printable
@@ -25,13 +26,15 @@ def command(model: Path, output: Path, text: bool) -> None:
     """Write a trained extractor as an ONNX file or as a Kaldi model folder.
 
     MODEL is the folder of train-extractor, or of an x-vector network of Kaldi's
-    recipes. If the name of OUTPUT ends in .onnx, the network is written there, and its
-    features are described beside it in a TOML file; diarize --extractor takes it. Its
-    input are frames (B, T, F), its output embeddings (B, D). Otherwise OUTPUT is a
-    folder for Kaldi's extract_xvectors.sh: final.raw, extract.config, min_chunk_size,
-    max_chunk_size, and mfcc.conf, which belongs in conf/ there. It is for networks of
-    train-extractor --network tdnn, and gets mean.vec, transform.mat and plda of MODEL.
+    recipes, or the name small. If the name of OUTPUT ends in .onnx, the network is
+    written there, and its features are described beside it in a TOML file; diarize
+    --extractor takes it. Its inputs are frames (B, T, F), its outputs embeddings (B,
+    D). Otherwise OUTPUT is a folder for Kaldi's extract_xvectors.sh: final.raw,
+    extract.config, min_chunk_size, max_chunk_size, and mfcc.conf, which belongs in
+    conf/ there. It is for networks of train-extractor --network tdnn, and gets
+    mean.vec, transform.mat and plda of MODEL.
     """
+    model = extractor_folder(model)
     is_onnx = output.suffix == _ONNX
     if is_onnx and text:
         raise UsageError("--text is for Kaldi's network; an ONNX file is binary")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ssahc.cli.audio_inputs import extractor_files
 from ssahc.cli.labelled_speech import speech_files
 from ssahc.cli.parsing import (
     PATH,
@@ -142,6 +143,8 @@ def _run(
     inputs = speech_files([*run.train, *run.dev])
     if run.init is not None:
         inputs += [run.init / name for name in _FILES]
+    if run.teacher is not None:
+        inputs += extractor_files(run.teacher)
     if processes.agree(float(resume and is_done)):
         if processes.is_first:
             check_same_run(out_dir, run, inputs)

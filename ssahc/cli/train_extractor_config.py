@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ssahc.cli.audio_inputs import extractor_folder, settle_extractor
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options, flatten
 from ssahc.core.validation import flag
@@ -36,8 +37,8 @@ class ExtractorConfig(Options, group="Input and output"):
     noise : Path, optional
         Folder of audio files to take noise from; by default it is drawn.
     init : Path, optional
-        Extractor to train further: what train-extractor wrote, or a model folder of
-        Kaldi's x-vector recipes.
+        Extractor to train further: what train-extractor wrote, a model folder of
+        Kaldi's x-vector recipes, or small.
     teacher : str, optional
         Extractor from whose embeddings it learns as well (knowledge distillation): its
         dimension is that of the new one.
@@ -66,8 +67,13 @@ def check_config(run: ExtractorConfig) -> None:
         raise UsageError(
             f"--network {run.network.network} takes samples; leave out --features"
         )
+    if run.teacher == "":
+        raise UsageError("--teacher is empty; ssahc models lists what there is")
     if run.features and run.teacher is not None:
         raise UsageError("--teacher needs audio; leave out --features")
+    default = ExtractorTrainingOptions().teacher_weight
+    if run.teacher is None and run.training.teacher_weight != default:
+        raise UsageError("--teacher-weight is for --teacher; leave it out")
     has_gpu(run.device)
 
 
@@ -91,6 +97,7 @@ def complete_config(
 
     network = run.network
     if run.init is not None:
+        run = replace(run, init=extractor_folder(run.init))
         network = start_network(run).options
         check(f"--init {run.init}", flatten(network))
     if teacher is not None:
@@ -105,6 +112,7 @@ def complete_config(
                 "they must agree"
             )
         network = found
+        run = replace(run, teacher=settle_extractor(run.teacher or ""))
     return replace(run, network=network)
 
 

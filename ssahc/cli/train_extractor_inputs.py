@@ -10,7 +10,7 @@ from ssahc.cli.labelled_speech import list_speakers, read_speech
 from ssahc.cli.runner import meter
 from ssahc.cli.simulate_audio import open_noise
 from ssahc.cli.train_extractor_config import ExtractorConfig
-from ssahc.core.errors import UsageError, counted
+from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.types import Fault, Float32Array
 from ssahc.frontend.extractors import Extractor
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
@@ -127,24 +127,34 @@ def embed_by_teacher(
     if teacher is None:
         return None
     from ssahc.learning.extractor.drawing import ChunkDrawer
-    from ssahc.learning.extractor.teacher import embed_pieces
+    from ssahc.learning.extractor.teacher import PIECE, count_pieces, embed_pieces
 
-    if folder is not None and (folder / _TEACHING).exists():
-        kept, _ = read_checkpoint(folder / _TEACHING)
-        return kept["embeddings"]
-    options = run.training
+    options, rate = run.training, teacher.sample_rate
     drawer = ChunkDrawer(training, options, options.augmentation)
-    hours = len(drawer.speeds) * sum(map(len, training.signals))
+    count = int(count_pieces(drawer, rate).sum())
+    if folder is not None and (folder / _TEACHING).exists():
+        kept = _read_kept(folder / _TEACHING, (count, teacher.dim))
+        if kept is not None:
+            return kept
     parts = []
-    with meter(
-        hours / 3600 / teacher.sample_rate, "embedding", in_hours=True
-    ) as advance:
-        for embeddings, embedded in embed_pieces(
-            teacher.embed, drawer, teacher.sample_rate
-        ):
+    with meter(count * PIECE / 3600, "embedding", in_hours=True) as advance:
+        for embeddings in embed_pieces(teacher.embed, drawer, rate):
             parts.append(embeddings)
-            advance(embedded)
+            advance(len(embeddings) * PIECE / 3600)
     found = np.concatenate(parts)
     if folder is not None:
         write_checkpoint(folder / _TEACHING, {"embeddings": found}, "")
     return found
+
+
+def _read_kept(path: Path, shape: tuple[int, int]) -> Float32Array | None:
+    """Return embeddings of this shape; None, with a warning, if they are broken."""
+    try:
+        kept, _ = read_checkpoint(path)
+    except FormatError:
+        kept = {}
+    found = kept.get("embeddings")
+    if found is not None and found.shape == shape and np.isfinite(found).all():
+        return found
+    _logger.warning(f"{path}: is broken; the teacher embeds the speech again")
+    return None

@@ -137,11 +137,12 @@ def test_a_recording_without_speech_neither_counts_nor_hinders_resuming(
 
 
 def test_audio_without_an_extractor_takes_the_small_one(calls, ssahc_here):
-    done = ssahc_here("diarize", "calls/call0.wav", "out", "--num-speakers", 2)
+    # A folder of its name is not taken for it.
+    done = ssahc_here("diarize", "calls/call0.wav", "small", "--num-speakers", 2)
     assert done.returncode == 0, done.stderr
     assert "larger ones make fewer errors: " in done.stderr
-    assert 'extractor = "small"' in (calls.parent / "out" / "config.toml").read_text()
-    rttm = (calls.parent / "out" / "rttm").read_text()
+    assert 'extractor = "small"' in (calls.parent / "small" / "config.toml").read_text()
+    rttm = (calls.parent / "small" / "rttm").read_text()
     found = ssahc.diarize_audio(calls / "call0.wav", num_speakers=2)
     ssahc.write_rttm("rttm", found)
     assert (calls.parent / "rttm").read_text() == rttm
@@ -150,6 +151,7 @@ def test_audio_without_an_extractor_takes_the_small_one(calls, ssahc_here):
 def test_audio_and_x_vectors_are_told_apart(calls, ssahc_here, model_folder):
     for words, fault in (
         (("gone.wav", "out"), "gone.wav: no such file or folder"),
+        (("gone", "out", "--window", 2), "gone: no such file or folder"),
         (("x", "out", "--window", 2), "--window is for audio"),
         (("x", "out", "--extractor", model_folder), "holds x-vectors, not audio"),
         (("calls", "calls", "--extractor", model_folder), "holds the audio"),

@@ -11,8 +11,12 @@ import pytest
 import soundfile
 from kills import killed
 
+from ssahc.cli.train_extractor_config import ExtractorConfig
+from ssahc.cli.train_extractor_inputs import embed_by_teacher
+from ssahc.frontend.extractors import Extractor
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
+from ssahc.learning.extractor.speech import LabelledSpeech
 
 RATE = 8000
 SMALL = (
@@ -238,3 +242,31 @@ def test_a_teacher_gives_its_dimension_and_is_followed(train, home, tmp_path):
     assert losses[1] > losses[0] + 1
     status, said = train(*command, "--features", folders=("--train", home / "data"))
     assert (status, "--teacher needs audio" in said) == (2, True)
+
+
+@pytest.mark.parametrize("damage", ["text", "rows", "nan"])
+def test_damaged_embeddings_of_the_teacher_are_made_anew(tmp_path, caplog, damage):
+    speech = LabelledSpeech(["u"], ["a"], [np.arange(RATE, dtype=np.int16)])
+    teacher = Extractor("t", RATE, 2, 0.01, 0, 0, None, None)
+    config = ExtractorConfig()
+
+    def embed(self, samples, windows):
+        return np.ones((len(windows), 2), np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Extractor, "embed", embed)
+        made = embed_by_teacher(teacher, speech, config, tmp_path)
+    path = tmp_path / "teacher.npz"
+    # Without a teacher's embedding: what is kept is read.
+    np.testing.assert_array_equal(
+        embed_by_teacher(teacher, speech, config, tmp_path), made
+    )
+    bad = np.full((3, 2), np.nan, np.float32) if damage == "nan" else made[:2]
+    write_checkpoint(path, {"embeddings": bad}, "")
+    if damage == "text":
+        path.write_text("no archive")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Extractor, "embed", embed)
+        found = embed_by_teacher(teacher, speech, config, tmp_path)
+    np.testing.assert_array_equal(found, made)
+    assert "teacher.npz: is broken" in caplog.text

@@ -138,8 +138,12 @@ def weights_of(name: str) -> Path:
     return path
 
 
+def has_name(model: Path | str) -> bool:
+    """Whether this is the name of an extractor; `./small` is a path, as a Path is."""
+    return isinstance(model, str) and (model == SMALL or model in INSTALLABLE)
+
+
 def general_model(name: str) -> Path | None:
     """Return the folder of the model of an extractor's embeddings; None without one."""
     folder = _MODELS / name
-    has_name = name in INSTALLABLE or name == SMALL
-    return folder if has_name and folder.is_dir() else None
+    return folder if has_name(name) and folder.is_dir() else None

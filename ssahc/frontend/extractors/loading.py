@@ -12,6 +12,7 @@ from ssahc.frontend.extractors.installed import (
     SMALL,
     SMALL_FOLDER,
     general_model,
+    has_name,
     weights_of,
 )
 from ssahc.frontend.extractors.networks.options import OPTIONS
@@ -23,9 +24,9 @@ _ONNX = "model.onnx"
 def load_extractor(model: Path | str, device: str) -> Extractor:
     """Load the extractor of a path or a name; see `Extractor.load`."""
     path = Path(model)
-    if str(model) == SMALL and not path.exists():
+    if model == SMALL:
         return replace(load_extractor(SMALL_FOLDER, device), name=SMALL)
-    if str(model) in INSTALLABLE and not path.exists():
+    if has_name(model):
         extractor = _load_installed(str(model), device)
         general = general_model(str(model))
         if general is None:

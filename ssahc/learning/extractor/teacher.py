@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssahc.core.types import Float32Array, FloatArray
+from ssahc.core.types import Float32Array, FloatArray, IntArray
 from ssahc.learning.extractor.augmentation import change_speed
 from ssahc.learning.extractor.drawing import ChunkDrawer, Chunks
 
 # Speech that the teacher embeds as one, in seconds.
-_PIECE = 3.0
+PIECE = 3.0
 
 
 class TeacherEmbeddings:
@@ -38,18 +38,13 @@ class TeacherEmbeddings:
         sample_rate: int,
         device: str,
     ) -> None:
-        self._size = round(_PIECE * sample_rate)
+        self._size = round(PIECE * sample_rate)
         centered = embeddings - embeddings.mean(axis=0)
         self._embeddings = torch.from_numpy(centered).to(device)
         self._speeds = np.array(drawer.speeds)
-        counts = [
-            _count_pieces(drawer, member, speed, self._size)
-            for speed in drawer.speeds
-            for member in range(len(drawer.speakers))
-        ]
-        shape = len(drawer.speeds), len(drawer.speakers)
-        self._counts = np.array(counts).reshape(shape)
-        self._firsts = (np.cumsum(counts) - counts).reshape(shape)
+        self._counts = count_pieces(drawer, sample_rate)
+        firsts = np.cumsum(self._counts) - self._counts.ravel()
+        self._firsts = firsts.reshape(self._counts.shape)
 
     def of(self, chunks: Chunks) -> Tensor:
         """Return the embeddings (B, D) of the pieces in the middles of chunks."""
@@ -68,24 +63,27 @@ def embed_pieces(
     embed: Callable[[Float32Array, FloatArray], Float32Array],
     drawer: ChunkDrawer,
     sample_rate: int,
-) -> Iterator[tuple[Float32Array, float]]:
+) -> Iterator[Float32Array]:
     """Embed the speech of every speaker, at every speed, 3 s at a time.
 
     `embed` takes samples and windows, as an extractor does. Speech that ends within a
-    piece goes on at its beginning. Yields embeddings (n, D) of a speaker, and the hours
-    of speech that they are of.
+    piece goes on at its beginning. Yields embeddings (n, D) of a speaker.
     """
-    size = round(_PIECE * sample_rate)
-    for speed in drawer.speeds:
-        for member in range(len(drawer.speakers)):
-            count = _count_pieces(drawer, member, speed, size)
+    size = round(PIECE * sample_rate)
+    for speed, counts in zip(
+        drawer.speeds, count_pieces(drawer, sample_rate), strict=True
+    ):
+        for member, count in enumerate(counts.tolist()):
             stream = drawer.stream(member).astype(np.float32)
             pieces = np.resize(stream, (count, round(size * speed)))
             samples = change_speed(torch.from_numpy(pieces), size).numpy().ravel()
-            starts = _PIECE * np.arange(count)
-            windows = np.stack([starts, starts + _PIECE], axis=1)
-            yield embed(samples, windows), count * _PIECE / 3600
+            starts = PIECE * np.arange(count)
+            windows = np.stack([starts, starts + PIECE], axis=1)
+            yield embed(samples, windows)
 
 
-def _count_pieces(drawer: ChunkDrawer, member: int, speed: float, size: int) -> int:
-    return -(-drawer.size_of(member) // round(size * speed))
+def count_pieces(drawer: ChunkDrawer, sample_rate: int) -> IntArray:
+    """Return how many pieces each speed (rows) has of each speaker (columns)."""
+    sizes = np.array([drawer.size_of(member) for member in range(len(drawer.speakers))])
+    pieces = [round(round(PIECE * sample_rate) * speed) for speed in drawer.speeds]
+    return np.stack([-(-sizes // size) for size in pieces])

@@ -40,7 +40,7 @@ def test_chunks_get_the_embedding_of_the_speech_around_their_middle(
         pieces = [samples[round(RATE * a) : round(RATE * b)] for a, b in windows]
         return np.array([[piece.mean(), 1] for piece in pieces], np.float32)
 
-    found = [embeddings for embeddings, _ in embed_pieces(embed, drawer, RATE)]
+    found = [*embed_pieces(embed, drawer, RATE)]
     assert [len(own) for own in found] == [5, 1, 3, 6, 1, 4, 4, 1, 3]
     stacked = np.concatenate(found)
     teacher = TeacherEmbeddings(stacked, drawer, RATE, "cpu")

@@ -70,6 +70,11 @@ class ExtractorNetworkOptions(Options, group="Network"):
                 f"--network tdnn pools statistics, found --pooling {self.pooling}; "
                 "leave it out, or take another network"
             )
+        if self.takes_samples and self.mean != "window":
+            raise UsageError(
+                f"--network {self.network} takes samples, which have no mean to "
+                f"subtract, found --mean {self.mean}; leave it out"
+            )
         if self.network == "attention" and self.pooled_width is not None:
             raise UsageError(
                 "--network attention does not use --pooled-width; leave it out"
