@@ -108,7 +108,7 @@ def test_what_segmentation_needs_is_named(diarize, ssahc_here, tmp_path, monkeyp
         status, said = diarize(out, "--vad", "energy", segmentation=model)
         assert (status, PAGE[fault].is_said_in(said)) == (2, True), said
     for options, fault in (
-        (("--segmentation", "nothing"), "`--segmentation`, but no extractor"),
+        (("--segmentation", "nothing"), "`--segmentation` beside x-vectors"),
         (("--exclusive",), "`--exclusive` without `--segmentation`"),
         (("--no-cannot-link",), "`--no-cannot-link` without `--segmentation`"),
     ):

@@ -37,6 +37,7 @@ TORCH = {
     "learning.extractor.held_out",
     "learning.extractor.normalized",
     "learning.extractor.processes",
+    "learning.extractor.teacher",
     "learning.extractor.training",
     "learning.losses.classification",
     "learning.losses.cluster_loss",
