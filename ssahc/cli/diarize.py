@@ -19,7 +19,6 @@ from ssahc.cli.audio_inputs import (
     is_audio,
     refuse_audio_options,
     refuse_xvectors,
-    tell_default,
 )
 from ssahc.cli.diarize_audio import PreparedRun, prepare_audio
 from ssahc.cli.diarize_config import (
@@ -174,8 +173,6 @@ def command(
     if has_audio:
         refuse_xvectors(xvector_dir, out_dir)
         options = replace(options, audio=replace(options.audio, audio=xvector_dir))
-        if given["extractor"] is None and config is None:
-            tell_default(options.audio)
     else:
         refuse_audio_options(xvector_dir, options.audio)
         refuse_segmentation(run)

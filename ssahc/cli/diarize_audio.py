@@ -1,6 +1,6 @@
 """``ssahc diarize AUDIO``: x-vectors, their model, and speakers at the same time."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class PreparedRun:
 
 def prepare_audio(
     options: AllOptions,
-    given: Iterable[Mapping[str, Any]],
+    given: Sequence[Mapping[str, Any]],
     inputs: Inputs,
     out_dir: Path,
     running: RunningOptions,

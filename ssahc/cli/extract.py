@@ -14,7 +14,6 @@ from ssahc.cli.audio_inputs import (
     complete_options,
     load_extractor,
     refuse_xvectors,
-    tell_default,
 )
 from ssahc.cli.extraction import extract_into
 from ssahc.cli.parsing import (
@@ -86,8 +85,6 @@ def command(
         base={"extractor": SMALL},
     )
     stored = [] if config is None else [read_config(config, AudioOptions)]
-    if given["extractor"] is None and config is None:
-        tell_default(options)
     extractor = load_extractor(options, device)
     options = complete_options(options, [*stored, given], extractor)
     faults = extract_into(

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import click
+
+from ssahc.cli import cli
+
 ROOT = Path(__file__).parents[2]
 LOCAL = ROOT / "egs" / "callhome" / "local"
 
@@ -11,3 +15,12 @@ def program(path, script):
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/usr/bin/env bash\n{script}\n")
     path.chmod(0o755)
+
+
+def check_commands(commands):
+    """Have the command line parse commands (verb, words...) of ssahc."""
+    context = click.Context(cli)
+    for verb, *words in commands:
+        command = cli.get_command(context, verb)
+        assert command is not None
+        command.make_context(verb, words)

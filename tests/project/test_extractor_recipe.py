@@ -3,14 +3,11 @@
 import os
 import runpy
 
-import click
 import numpy as np
 import pytest
 import soundfile
 from kaldi_tables import read_table
-from scripts import ROOT, program
-
-from ssahc.cli import cli
+from scripts import ROOT, check_commands, program
 
 RECIPE = ROOT / "egs" / "extractor"
 # Takes note of its arguments, and makes what it is to make.
@@ -89,11 +86,7 @@ def test_recipe_goes_from_sources_to_tables(folder, recipe):
     ]
     assert recordings[1][1] == f"{work.resolve()}/conversations/en/wav/meeting000.wav"
     # What it runs is as the command line wants it.
-    context = click.Context(cli)
-    for verb, *words in commands:
-        command = cli.get_command(context, verb)
-        assert command is not None
-        command.make_context(verb, words)
+    check_commands(commands)
     verbs = [verb for verb, *_ in commands]
     assert {verb: verbs.count(verb) for verb in verbs} == {
         "train-extractor": 9 + 12,

@@ -2,10 +2,7 @@
 
 import os
 
-import click
-from scripts import ROOT, program
-
-from ssahc.cli import cli
+from scripts import ROOT, check_commands, program
 
 RECIPE = ROOT / "egs" / "segmentation"
 # Takes note of its arguments, and makes what it is to make.
@@ -49,11 +46,7 @@ def test_recipe_goes_from_packages_to_a_table(folder, shell, tmp_path):
         assert len([*voices[voice].rglob("a.wav")]) == len(homes)
     # What it runs is as the command line wants it.
     commands = [line.split() for line in notes.read_text().splitlines()]
-    context = click.Context(cli)
-    for verb, *words in commands:
-        command = cli.get_command(context, verb)
-        assert command is not None
-        command.make_context(verb, words)
+    check_commands(commands)
     verbs = [verb for verb, *_ in commands]
     assert [verbs.count(verb) for verb in dict.fromkeys(verbs)] == [9, 4, 6]
     # Sets are made once.

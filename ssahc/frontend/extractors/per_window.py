@@ -10,6 +10,7 @@ from ssahc.frontend.cmvn import SlidingCmvnOptions, sliding_cmvn
 
 # Mean to subtract: of the window, of a sliding window, or none.
 Mean = Literal["window", "sliding", "none"]
+# Of a sliding mean: 3 s around every frame, as in Kaldi's recipes.
 SLIDING = SlidingCmvnOptions()
 # Takes windows (B, T, F) of one length, gives embeddings (B, D).
 Network = Callable[[Float32Array], Float32Array]

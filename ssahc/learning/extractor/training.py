@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from ssahc.core.errors import DataError
 from ssahc.core.types import Float32Array, IntArray
 from ssahc.frontend.batch_features import batch_mfcc, subtract_sliding_mean
-from ssahc.frontend.extractors.networks import SLIDING
 from ssahc.frontend.extractors.networks.network import EmbeddingNetwork
+from ssahc.frontend.extractors.per_window import SLIDING
 from ssahc.learning.checkpoint import (
     Checkpoint,
     Epoch,

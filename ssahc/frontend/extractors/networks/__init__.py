@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssahc.core.types import Float32Array
-from ssahc.frontend.cmvn import SlidingCmvnOptions, sliding_cmvn
+from ssahc.frontend.cmvn import sliding_cmvn
 from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
+from ssahc.frontend.extractors.per_window import SLIDING
 from ssahc.frontend.features import feature_blocks, sample_rows, to_unit_scale
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 # Seconds from one frame to the next.
 FRAME_SHIFT = 0.01
-# Of the mean that is subtracted from MFCC in Kaldi's recipes: 3 s around every frame.
-SLIDING = SlidingCmvnOptions()
 # Takes blocks (n,) of samples on the scale of 16-bit audio, yields frames (t, F).
 FeatureSource = Callable[[Iterable[NDArray[np.generic]]], Iterator[Float32Array]]
 

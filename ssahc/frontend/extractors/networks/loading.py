@@ -20,7 +20,6 @@ from ssahc.frontend.extractors.checkpoints import run_module
 from ssahc.frontend.extractors.kaldi_nnet3 import NETWORK, load_kaldi, read_kaldi
 from ssahc.frontend.extractors.networks import (
     FRAME_SHIFT,
-    SLIDING,
     feature_source,
     new_network,
 )
@@ -31,7 +30,7 @@ from ssahc.frontend.extractors.networks.options import (
     ExtractorNetworkOptions,
 )
 from ssahc.frontend.extractors.networks.tdnn import TdnnNetwork
-from ssahc.frontend.extractors.per_window import Mean, embed_windows
+from ssahc.frontend.extractors.per_window import SLIDING, Mean, embed_windows
 from ssahc.io.checkpoint import read_checkpoint
 from ssahc.io.config import read_config
 
