@@ -26,6 +26,7 @@ from ssahc.cli.train_extractor_config import (
     start_network,
 )
 from ssahc.cli.train_extractor_inputs import (
+    TrainingInputs,
     embed_by_teacher,
     log_size,
     make_surroundings,
@@ -41,7 +42,6 @@ from ssahc.cli.training import (
 )
 from ssahc.core.errors import DataError
 from ssahc.core.options import list_options
-from ssahc.core.types import Float32Array
 from ssahc.frontend.extractors import Extractor
 from ssahc.io.checkpoint import write_checkpoint
 from ssahc.io.config import read_config
@@ -50,13 +50,11 @@ from ssahc.io.model import MODEL_FILES
 from ssahc.learning.extractor.options import (
     SpeechAugmentationOptions,
 )
-from ssahc.learning.extractor.speech import LabelledSpeech
 from ssahc.learning.losses.options import DISPLACED_BY_LOSS
 from ssahc.runtime.device import memory_errors
 
 if TYPE_CHECKING:
     from ssahc.learning.checkpoint import Checkpoint
-    from ssahc.learning.extractor.augmentation import Surroundings
     from ssahc.learning.extractor.processes import Processes
     from ssahc.learning.extractor.training import ExtractorEpoch
 
@@ -110,14 +108,15 @@ def command(
         ExtractorConfig, given, config=config, displaces=DISPLACED_BY_LOSS, base=base
     )
     check_config(run)
-    teacher = None
-    if run.teacher is not None:
-        teacher = Extractor.load(run.teacher, device=run.device)
-    run = complete_config(run, teacher, given)
     # Here, since torch takes seconds to load.
     from ssahc.learning.extractor.processes import join_processes
 
     with join_processes(run.device) as processes:
+        teacher = None
+        if run.teacher is not None:
+            # Each process has its own GPU by now.
+            teacher = Extractor.load(run.teacher, device=run.device)
+        run = complete_config(run, teacher, given)
         status = _run(out_dir, run, teacher, processes, resume=resume)
     sys.exit(status)
 
@@ -156,7 +155,7 @@ def _run(
     if not len(training):
         raise DataError("no speech can be used; nothing is written")
     log_size(training, development, run.network.sample_rate)
-    surroundings = make_surroundings(run)
+    speech = TrainingInputs(training, development, make_surroundings(run), teacher)
     if processes.is_first:
         with open_training(
             out_dir, run, inputs, _FILES, ExtractorEpoch, resume=resume
@@ -164,35 +163,19 @@ def _run(
             processes.wait()
             # In between, the others read what is stored.
             processes.wait()
-            teaching = embed_by_teacher(teacher, training, run, folder)
-            _train(
-                training,
-                development,
-                surroundings,
-                teaching,
-                run,
-                processes,
-                folder,
-                checkpoint,
-            )
+            _train(speech, run, processes, folder, checkpoint)
     else:
         processes.wait()
         path, stored = out_dir / UNFINISHED / CHECKPOINT, None
         if path.exists():
             stored = load_checkpoint(path, ExtractorEpoch)
         processes.wait()
-        teaching = embed_by_teacher(teacher, training, run, None)
-        _train(
-            training, development, surroundings, teaching, run, processes, None, stored
-        )
+        _train(speech, run, processes, None, stored)
     return 1 if faults else 0
 
 
 def _train(
-    training: LabelledSpeech,
-    development: LabelledSpeech | None,
-    surroundings: "Surroundings",
-    teaching: Float32Array | None,
+    speech: TrainingInputs,
     run: ExtractorConfig,
     processes: "Processes",
     folder: Path | None,
@@ -203,6 +186,7 @@ def _train(
     from ssahc.learning.extractor.training import train_extractor
 
     options = run.training
+    teaching = embed_by_teacher(speech, run, folder)
     network = start_network(run)
     weights = sum(weight.numel() for weight in network.parameters())
     _logger.info("%d weights", weights)
@@ -223,9 +207,9 @@ def _train(
 
         trained = train_extractor(
             network,
-            training,
-            development,
-            surroundings,
+            speech.training,
+            speech.development,
+            speech.surroundings,
             options,
             teaching=teaching,
             is_trained=run.init is not None,

@@ -1,6 +1,7 @@
 """What ``ssahc train-extractor`` trains on: speech, rooms, noise and a teacher."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,25 @@ _FULL_SCALE = 32768
 _TEACHING = "teacher.npz"
 
 _logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingInputs:
+    """What a network learns from, and is judged by.
+
+    Parameters
+    ----------
+    training : LabelledSpeech
+    development : LabelledSpeech, optional
+        Of held-out speakers.
+    surroundings : Surroundings
+    teacher : Extractor, optional
+    """
+
+    training: LabelledSpeech
+    development: LabelledSpeech | None
+    surroundings: "Surroundings"
+    teacher: Extractor | None
 
 
 def read_inputs(
@@ -118,19 +138,17 @@ def make_surroundings(run: ExtractorConfig) -> "Surroundings":
 
 
 def embed_by_teacher(
-    teacher: Extractor | None,
-    training: LabelledSpeech,
-    run: ExtractorConfig,
-    folder: Path | None,
+    inputs: TrainingInputs, run: ExtractorConfig, folder: Path | None
 ) -> Float32Array | None:
     """Return the teacher's embeddings, which are kept in a folder for --resume."""
+    teacher = inputs.teacher
     if teacher is None:
         return None
     from ssahc.learning.extractor.drawing import ChunkDrawer
     from ssahc.learning.extractor.teacher import PIECE, count_pieces, embed_pieces
 
     options, rate = run.training, teacher.sample_rate
-    drawer = ChunkDrawer(training, options, options.augmentation)
+    drawer = ChunkDrawer(inputs.training, options, options.augmentation)
     count = int(count_pieces(drawer, rate).sum())
     if folder is not None and (folder / _TEACHING).exists():
         kept = _read_kept(folder / _TEACHING, (count, teacher.dim))

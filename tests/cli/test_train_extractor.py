@@ -12,7 +12,7 @@ import soundfile
 from kills import killed
 
 from ssahc.cli.train_extractor_config import ExtractorConfig
-from ssahc.cli.train_extractor_inputs import embed_by_teacher
+from ssahc.cli.train_extractor_inputs import TrainingInputs, embed_by_teacher
 from ssahc.frontend.extractors import Extractor
 from ssahc.io.ark import ArchiveWriter
 from ssahc.io.checkpoint import read_checkpoint, write_checkpoint
@@ -248,6 +248,7 @@ def test_a_teacher_gives_its_dimension_and_is_followed(train, home, tmp_path):
 def test_damaged_embeddings_of_the_teacher_are_made_anew(tmp_path, caplog, damage):
     speech = LabelledSpeech(["u"], ["a"], [np.arange(RATE, dtype=np.int16)])
     teacher = Extractor("t", RATE, 2, 0.01, 0, 0, None, None)
+    inputs = TrainingInputs(speech, None, None, teacher)
     config = ExtractorConfig()
 
     def embed(self, samples, windows):
@@ -255,18 +256,16 @@ def test_damaged_embeddings_of_the_teacher_are_made_anew(tmp_path, caplog, damag
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Extractor, "embed", embed)
-        made = embed_by_teacher(teacher, speech, config, tmp_path)
+        made = embed_by_teacher(inputs, config, tmp_path)
     path = tmp_path / "teacher.npz"
     # Without a teacher's embedding: what is kept is read.
-    np.testing.assert_array_equal(
-        embed_by_teacher(teacher, speech, config, tmp_path), made
-    )
+    np.testing.assert_array_equal(embed_by_teacher(inputs, config, tmp_path), made)
     bad = np.full((3, 2), np.nan, np.float32) if damage == "nan" else made[:2]
     write_checkpoint(path, {"embeddings": bad}, "")
     if damage == "text":
         path.write_text("no archive")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Extractor, "embed", embed)
-        found = embed_by_teacher(teacher, speech, config, tmp_path)
+        found = embed_by_teacher(inputs, config, tmp_path)
     np.testing.assert_array_equal(found, made)
     assert "teacher.npz: is broken" in caplog.text

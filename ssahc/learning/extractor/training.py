@@ -340,6 +340,8 @@ class _Run:
         return self._subtract_mean(self.mfcc(samples))
 
     def _subtract_mean(self, features: Tensor) -> Tensor:
+        if self.shape.mean == "none":
+            return features
         if self.shape.mean == "sliding":
             return subtract_sliding_mean(features, SLIDING)
         return features - features.mean(dim=1, keepdim=True)

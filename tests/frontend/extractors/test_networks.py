@@ -28,6 +28,9 @@ KINDS = {
     "sliding mean": ExtractorNetworkOptions(
         "tdnn", 8000, 5, 8, num_ceps=13, pooled_width=9, mean="sliding"
     ),
+    "no mean": ExtractorNetworkOptions(
+        "tdnn", 8000, 5, 8, num_ceps=13, pooled_width=9, mean="none"
+    ),
     "attention": ExtractorNetworkOptions(
         "attention", 8000, 5, 8, pooling="average", attention_heads=2
     ),
@@ -234,6 +237,7 @@ def test_what_is_no_folder_of_a_network_is_refused(tmp_path):
         {"pooling": "average"},
         {"network": "attention", "width": 12, "attention_heads": 4},
         {"network": "attention", "pooled_width": 12},
+        {"network": "sincnet", "attention_heads": 8},
     ],
 )
 def test_options_that_contradict_each_other_are_refused(values):

@@ -60,9 +60,9 @@ def normalize_features(
 ) -> Float32Array:
     """Return the frames (T, F) of a window, or a recording, as the network takes them.
 
-    From MFCC, their mean is subtracted, or that of 3 s around every frame.
+    From MFCC, the mean that `options.mean` says is subtracted.
     """
-    if options.takes_samples:
+    if options.takes_samples or options.mean == "none":
         return features
     if options.mean == "sliding":
         return sliding_cmvn(features, SLIDING)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options
-from ssahc.core.validation import Interval
+from ssahc.core.validation import Interval, flag
+from ssahc.frontend.extractors.per_window import Mean
 from ssahc.frontend.feature_options import MfccOptions
 
 # The file of options in the folder of a network.
@@ -38,10 +39,10 @@ class ExtractorNetworkOptions(Options, group="Network"):
         A tdnn pools statistics.
     num_ceps : int
         Number of cepstra of the MFCC, and of their mel filters.
-    mean : {"window", "sliding"}
+    mean : {"window", "sliding", "none"}
         Mean that is subtracted from MFCC: of each window that is embedded, whatever is
-        around it (window), or of 3 s around each frame, as in Kaldi's recipes
-        (sliding).
+        around it (window); of 3 s around each frame, as in Kaldi's recipes (sliding);
+        or none, so that the network hears the line and the room, too.
     attention_layers : int
         Layers of an attention network.
     attention_heads : int
@@ -55,7 +56,7 @@ class ExtractorNetworkOptions(Options, group="Network"):
     pooled_width: Annotated[int, Interval(ge=1, le=16384)] | None = None
     pooling: Literal["statistics", "average"] = "statistics"
     num_ceps: Annotated[int, Interval(ge=3, le=128)] = 30
-    mean: Literal["window", "sliding"] = "window"
+    mean: Mean = "window"
     attention_layers: Annotated[int, Interval(ge=1, le=32)] = 2
     attention_heads: Annotated[int, Interval(ge=1, le=64)] = 4
 
@@ -79,6 +80,13 @@ class ExtractorNetworkOptions(Options, group="Network"):
             raise UsageError(
                 "--network attention does not use --pooled-width; leave it out"
             )
+        for name in ("attention_layers", "attention_heads"):
+            # A dataclass keeps its defaults as attributes of the class.
+            is_asked = getattr(self, name) != getattr(type(self), name)
+            if self.network != "attention" and is_asked:
+                raise UsageError(
+                    f"--network {self.network} does not use {flag(name)}; leave it out"
+                )
         if self.network == "attention" and self.width % (2 * self.attention_heads):
             raise UsageError(
                 f"--width {self.width} is no multiple of twice --attention-heads, "
