@@ -185,6 +185,7 @@ def test_every_section_of_the_page_has_tests():
         "Overlap",
         "X-vectors",
         "Model files",
+        "Speech to train an extractor on",
         "Score matrices and references",
         "Output files",
         "While it runs",
