@@ -30,6 +30,7 @@ TORCH = {
     "frontend.segmentation.sincnet",
     "frontend.segmentation.wav2vec",
     "frontend.batch_features",
+    "frontend.sinc_filters",
     "learning.adam",
     "learning.checkpoint",
     "learning.embedding_training",

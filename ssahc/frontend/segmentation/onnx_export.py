@@ -18,6 +18,7 @@ from ssahc.frontend.segmentation.logmel import LogMel
 from ssahc.frontend.segmentation.model import set_probabilities, sets_of
 from ssahc.frontend.segmentation.onnx import OnnxMetadata
 from ssahc.frontend.segmentation.sincnet import SincNet
+from ssahc.frontend.sinc_filters import FixedFilters
 
 
 def write_onnx(path: Path, trained: TrainedNet) -> OnnxMetadata:
@@ -67,7 +68,7 @@ class _Exported(nn.Module):
         if isinstance(encoder, LogMel):
             self.network.encoder = _TracedLogMel(encoder)
         elif isinstance(encoder, SincNet):
-            fix_filters(encoder)
+            _fix_filters(encoder)
         self.register_buffer("sets", torch.from_numpy(sets_of(self.network.options)))
 
     def forward(self, chunks: Tensor) -> Tensor:
@@ -77,28 +78,10 @@ class _Exported(nn.Module):
         return outputs
 
 
-def fix_filters(encoder: SincNet) -> None:
-    """Have an encoder keep its filters as they are.
-
-    They are differences of sines: onnxruntime's would be others by 1e-4 in the output.
-    """
+def _fix_filters(encoder: SincNet) -> None:
+    """Have an encoder keep its filters as they are."""
     (filterbank,) = encoder.conv1d[0].children()
-    with torch.no_grad():
-        fixed = _Fixed(filterbank())
-    encoder.conv1d[0] = nn.ModuleDict({"filterbank": fixed})
-
-
-class _Fixed(nn.Module):
-    """A value that is computed already."""
-
-    value: Tensor
-
-    def __init__(self, value: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("value", value)
-
-    def forward(self) -> Tensor:
-        return self.value
+    encoder.conv1d[0] = nn.ModuleDict({"filterbank": FixedFilters(filterbank)})
 
 
 class _TracedLogMel(LogMel):

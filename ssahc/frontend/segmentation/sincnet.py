@@ -4,22 +4,18 @@ Ravanelli, Bengio: Speaker recognition from raw waveform with SincNet (SLT 2018)
 of modules are those of the published weights.
 """
 
-from math import pi
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, leaky_relu, max_pool1d
 
 from ssahc.frontend.segmentation.encoder import Encoder
+from ssahc.frontend.sinc_filters import NUM_BANDS, SincFilters
 
-# Samples that a filter sees, and from one of its outputs to the next, in seconds:
-# 251 and 10 samples at 16 kHz.
-_KERNEL, _STRIDE = 251 / 16000, 1 / 1600
-_FILTERS, _CHANNELS = 80, 60
+# From one output of a filter to the next, in seconds: 10 samples at 16 kHz.
+_STRIDE = 1 / 1600
+_FILTERS, _CHANNELS = 2 * NUM_BANDS, 60
 # Outputs that a pooling joins, and inputs of the later convolutions.
 _POOL, _TAPS = 3, 5
-# Lowest frequency of a filter and its least width, in Hz.
-_LOWEST, _NARROWEST = 50.0, 50.0
 
 
 class SincNet(Encoder):
@@ -35,8 +31,8 @@ class SincNet(Encoder):
 
     def __init__(self, rate: int) -> None:
         super().__init__()
-        # Odd, so that there is a sample in the centre.
-        self.kernel = int(_KERNEL * rate) // 2 * 2 + 1
+        filterbank = SincFilters(rate)
+        self.kernel = filterbank.kernel
         self.stride = round(_STRIDE * rate)
         # Samples from one output of the first pooling to the next.
         self.grid = self.stride * _POOL
@@ -47,7 +43,7 @@ class SincNet(Encoder):
         self.wav_norm1d = nn.InstanceNorm1d(1, affine=True)
         self.conv1d = nn.ModuleList(
             [
-                nn.ModuleDict({"filterbank": _Filterbank(rate, self.kernel)}),
+                nn.ModuleDict({"filterbank": filterbank}),
                 nn.Conv1d(_FILTERS, _CHANNELS, _TAPS),
                 nn.Conv1d(_CHANNELS, _CHANNELS, _TAPS),
             ]
@@ -100,38 +96,3 @@ class SincNet(Encoder):
         (filterbank,) = self.conv1d[0].children()
         filters: Tensor = filterbank()
         return filters
-
-
-class _Filterbank(nn.Module):
-    """Band-pass filters that are learned by their edges, each with two phases."""
-
-    window_: Tensor
-    n_: Tensor
-
-    def __init__(self, rate: int, kernel: int) -> None:
-        super().__init__()
-        self.highest = rate / 2
-        half = kernel // 2
-        # Equal steps on the mel scale.
-        top = 2595 * torch.log10(torch.tensor(1 + rate / 2 / 700))
-        bottom = 2595 * torch.log10(torch.tensor(1 + 30 / 700))
-        mels = torch.linspace(float(bottom), float(top), _FILTERS // 2 + 1)
-        edges = 700 * (10 ** (mels / 2595) - 1)
-        self.low_hz_ = nn.Parameter(edges[:-1, None])
-        self.band_hz_ = nn.Parameter(edges.diff()[:, None])
-        self.register_buffer("window_", torch.hamming_window(kernel, False)[:half])
-        places = torch.arange(-half, 0).view(1, -1)
-        self.register_buffer("n_", 2 * pi * places / rate)
-
-    def forward(self) -> Tensor:
-        """Return filters (80, K): all cosine phases, then all sine phases."""
-        low = _LOWEST + self.low_hz_.abs()
-        high = (low + _NARROWEST + self.band_hz_.abs()).clamp(_LOWEST, self.highest)
-        width = 2 * (high - low)
-        # In this order, rounding is that of the networks that were trained.
-        even = ((high * self.n_).sin() - (low * self.n_).sin()) / (self.n_ / 2)
-        odd = ((low * self.n_).cos() - (high * self.n_).cos()) / (self.n_ / 2)
-        even, odd = even * self.window_, odd * self.window_
-        cosines = torch.cat([even, width, even.flip(1)], dim=1)
-        sines = torch.cat([odd, torch.zeros_like(width), -odd.flip(1)], dim=1)
-        return torch.cat([cosines / width, sines / width])

@@ -10,7 +10,7 @@ from ssahc.frontend.extractors.networks.options import ExtractorNetworkOptions
 from ssahc.frontend.extractors.networks.sincnet import SincNetwork
 from ssahc.frontend.extractors.onnx import OnnxRecipe
 from ssahc.frontend.onnx_tracing import trace_onnx
-from ssahc.frontend.segmentation.onnx_export import fix_filters
+from ssahc.frontend.sinc_filters import FixedFilters
 from ssahc.io.config import write_config
 
 _INPUT, _OUTPUT = "frames", "embeddings"
@@ -24,7 +24,7 @@ def write_onnx(path: Path, network: EmbeddingNetwork) -> Path:
     """
     exported = deepcopy(network).cpu()
     if isinstance(exported, SincNetwork):
-        fix_filters(exported.encoder)
+        exported.filters = FixedFilters(exported.filters)
     options = network.options
     trace_onnx(
         path,

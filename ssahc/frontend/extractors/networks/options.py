@@ -40,9 +40,10 @@ class ExtractorNetworkOptions(Options, group="Network"):
     num_ceps : int
         Number of cepstra of the MFCC, and of their mel filters.
     mean : {"window", "sliding", "none"}
-        Mean that is subtracted from MFCC: of each window that is embedded, whatever is
-        around it (window); of 3 s around each frame, as in Kaldi's recipes (sliding);
-        or none, so that the network hears the line and the room, too.
+        Mean that is subtracted from MFCC, or from the log energies of a sincnet: of
+        each window that is embedded, whatever is around it (window); of 3 s around each
+        frame, as in Kaldi's recipes (sliding; not of a sincnet); or none, so that the
+        network hears the line and the room, too.
     attention_layers : int
         Layers of an attention network.
     attention_heads : int
@@ -71,10 +72,10 @@ class ExtractorNetworkOptions(Options, group="Network"):
                 f"--network tdnn pools statistics, found --pooling {self.pooling}; "
                 "leave it out, or take another network"
             )
-        if self.takes_samples and self.mean != "window":
+        if self.takes_samples and self.mean == "sliding":
             raise UsageError(
-                f"--network {self.network} takes samples, which have no mean to "
-                f"subtract, found --mean {self.mean}; leave it out"
+                f"--network {self.network} subtracts the mean of windows or none, "
+                "found --mean sliding; leave it out"
             )
         if self.network == "attention" and self.pooled_width is not None:
             raise UsageError(
