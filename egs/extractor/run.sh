@@ -102,9 +102,14 @@ train sincnet sincnet_triplet --loss triplet --distance cosine --sampling all
 train sincnet sincnet_triplet-hard --loss triplet --distance cosine --sampling hard
 train tdnn tdnn_aam-softmax "${angular[@]}"
 train attention attention_aam-softmax "${angular[@]}"
+# The same with the mean of lines and rooms, which statistics have, too.
+for network in sincnet tdnn attention; do
+  train "$network" "${network}_no-mean" "${angular[@]}" --mean none
+done
 {
   echo "extractor speech scoring EER-full EER-1.5s"
-  for extractor in statistics deviations {sincnet,tdnn,attention}_aam-softmax; do
+  for extractor in statistics deviations \
+    {sincnet,tdnn,attention}_{aam-softmax,no-mean}; do
     python "$here/eer.py" "$extractor" voices/train "${tests[@]}"
   done
   for loss in softmax center congenerous-cosine contrastive triplet triplet-hard; do
