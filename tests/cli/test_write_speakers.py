@@ -81,7 +81,7 @@ def test_speakers_of_an_earlier_run_are_removed_and_those_of_others_kept(here):
 
 def test_the_space_is_that_of_the_model(here, ssahc_here):
     """Of a run's learned model, too, when another run is given it."""
-    learned = (*PLAIN, "--write-speakers")
+    learned = ("--system", "cosine", "--max-speakers", 4, "--write-speakers")
     x = here.folder / "x"
     first = ssahc_here("diarize", x, here.out, *learned)
     assert first.returncode == 0
