@@ -13,7 +13,7 @@ from ssahc.core.types import Float32Array, FloatArray, IntArray
 from ssahc.linking.voices import Voices, ratios_of
 
 # Up to so many speakers, all pairs are compared.
-MOST_EXACT = 2000
+MOST_EXACT = 1000
 # Voices in a block.
 _BLOCK = 2048
 # Variances of measurements in a block differ by less than this factor.
