@@ -70,7 +70,7 @@ class Corpus:
 def read_runs(
     runs: Sequence[Path], corpus: Corpus | None
 ) -> tuple[Corpus, list[Fault]]:
-    """Read the speakers of runs of ``ssahc diarize``, and add them to those of a corpus.
+    """Read the speakers of runs of ``ssahc diarize``; add them to those of a corpus.
 
     Returns the recordings that cannot be linked, too: those with a speaker whose mean
     cannot be used, and those that are there already. Raises a FormatError or UsageError

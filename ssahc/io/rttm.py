@@ -147,9 +147,9 @@ def write_rttm(
 ) -> None:
     """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds.
 
-    The channel is one for all, or that of each recording. Unlike there, start and end are rounded, and the duration is what lies between, so
-    that turns that follow each other never overlap in the file. Turns that round to
-    nothing are left out.
+    The channel is one for all, or that of each recording. Unlike there, start and end
+    are rounded, and the duration is what lies between, so that turns that follow each
+    other never overlap in the file. Turns that round to nothing are left out.
 
     Raises
     ------
