@@ -144,13 +144,11 @@ class _Best:
 
     def _prune(self) -> None:
         i, j, ratios = (np.concatenate(part) for part in zip(*self.parts, strict=True))
-        kept = np.zeros(len(i), bool)
-        for ends in (i, j):
-            order = np.lexsort([-ratios, ends])
-            ends = ends[order]
-            starts = np.flatnonzero(np.append(True, ends[1:] != ends[:-1]))
-            sizes = np.diff(np.append(starts, len(ends)))
-            rank = np.arange(len(ends)) - np.repeat(starts, sizes)
-            kept[order[rank < self.neighbours]] = True
+        # Each pair is one of both of its voices.
+        ends, pairs = np.concatenate([i, j]), np.tile(np.arange(len(i)), 2)
+        order = np.lexsort([-ratios[pairs], ends])
+        ends, pairs = ends[order], pairs[order]
+        rank = np.arange(len(ends)) - np.searchsorted(ends, ends)
+        kept = np.unique(pairs[rank < self.neighbours])
         self.parts = [(i[kept], j[kept], ratios[kept])]
-        self.held = int(kept.sum())
+        self.held = len(kept)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ssahc.core.errors import DataError, counted
 from ssahc.core.types import LARGEST, FloatArray, IntArray
-from ssahc.linking.candidates import find_candidates
+from ssahc.linking.candidates import MOST_EXACT, find_candidates
 from ssahc.linking.linkage import link_voices
 from ssahc.linking.options import LinkOptions
 from ssahc.linking.voices import Voices, log_ratios
@@ -78,21 +78,25 @@ def link_centroids(
     num_known = int(start.max(initial=-1)) + 1
     is_new = start < 0
     # What is joined: one cluster for each person who is known, and every new speaker.
-    parts = start.copy()
-    parts[is_new] = num_known + np.arange(is_new.sum())
-    fresh = np.arange(num_known, num_known + is_new.sum())
-    clusters = voices.merge(parts)
-    pairs, ratios = find_candidates(
-        clusters, fresh, options.threshold, options.neighbours
-    )
-    found = link_voices(
-        clusters,
-        _heard_in(recordings, parts, num_known),
-        pairs,
-        ratios,
-        options.threshold,
-    )
-    labels = found[parts]
+    labels = start.copy()
+    labels[is_new] = num_known + np.arange(is_new.sum())
+    while True:
+        total = int(labels.max(initial=-1)) + 1
+        clusters = voices.merge(labels)
+        fresh = np.arange(num_known, total)
+        pairs, ratios = find_candidates(
+            clusters,
+            fresh,
+            options.threshold,
+            options.neighbours,
+            most_exact=MOST_EXACT,
+        )
+        heard = _heard_in(recordings, labels, num_known)
+        found = link_voices(clusters, heard, pairs, ratios, options.threshold)
+        labels = found[labels]
+        # The neighbours of a cluster may all be part of it by now: search again.
+        if total <= MOST_EXACT or found.max() + 1 == total:
+            break
     return Links(labels, _compare_with_rest(voices, labels))
 
 
