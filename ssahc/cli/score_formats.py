@@ -64,8 +64,8 @@ def _list_tables(rates: ErrorRates) -> Iterator[tuple[_Row, list[_Row]]]:
     blank = [""] * len(_SECONDS)
     rows.append(("mean", _format(corpus.mean_der), *blank, _format(corpus.mean_jer)))
     if rates.across is not None:
-        errors = rates.across.errors
-        rows.append(("across", _format(errors.der), *_format_errors(errors)))
+        linked = rates.across.errors
+        rows.append(("across", _format(linked.der), *_format_errors(linked)))
     yield ("recording", "DER\n%", *_SECONDS, "JER\n%"), rows
     for by, groups in rates.breakdowns.items():
         header = (printable(by), "count", "DER\n%", "mean\nDER %", *_SECONDS, "JER\n%")
