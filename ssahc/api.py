@@ -23,6 +23,7 @@ from ssahc.clustering.stopping import Stop
 from ssahc.core.constraints import CannotLink
 from ssahc.core.errors import DataError, FormatError, SsahcError, UsageError
 from ssahc.core.types import (
+    Centroid,
     EmbeddingNet,
     Fault,
     Model,
@@ -47,15 +48,18 @@ from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 from ssahc.learning.losses.options import LossOptions, MetricOptions
 from ssahc.learning.options import LearningOptions, Period
+from ssahc.linking.options import LinkOptions
 from ssahc.pipeline.arrays import check_model_type, diarize
 from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.keywords import DiarizeKeywords, make_options
+from ssahc.pipeline.linking import link_speakers
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
 from ssahc.pipeline.overlap import SecondSpeakerOptions
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
 from ssahc.runtime.device import Device
+from ssahc.scoring.across import AcrossScore, score_across
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
 from ssahc.scoring.der import Score, score_corpus, score_recording
 from ssahc.scoring.detection import (
@@ -72,9 +76,11 @@ if TYPE_CHECKING:
     from ssahc.learning.embedding_training import TrainedEmbeddingNet
 
 __all__ = [
+    "AcrossScore",
     "Affinity",
     "AhcOptions",
     "CannotLink",
+    "Centroid",
     "DataError",
     "Diarization",
     "DiarizeKeywords",
@@ -88,6 +94,7 @@ __all__ = [
     "FusionOptions",
     "LabelScorer",
     "LearningOptions",
+    "LinkOptions",
     "LossOptions",
     "MergeHistory",
     "Metric",
@@ -128,6 +135,7 @@ __all__ = [
     "extract_audio",
     "fit_model",
     "fit_unlabelled",
+    "link_speakers",
     "make_options",
     "make_windows",
     "min_dcf",
@@ -139,6 +147,7 @@ __all__ = [
     "read_recordings",
     "read_rttm",
     "read_trials",
+    "score_across",
     "score_corpus",
     "score_recording",
     "score_trials",

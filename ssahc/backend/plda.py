@@ -173,6 +173,16 @@ def speaker_space(vectors: FloatArray, model: Model) -> tuple[FloatArray, FloatA
     return latent, model.plda.psi
 
 
+def speaker_variances(model: Model) -> FloatArray:
+    """Return the variances psi (d,) of the `speaker_space` of a model with a mean."""
+    if model.plda is not None:
+        return model.plda.psi
+    if model.mean is None:
+        raise AssertionError("the dimension of a model is that of its parts")
+    dim = len(model.mean) if model.transform is None else len(model.transform)
+    return isotropic_plda(dim).psi
+
+
 def match_length(vectors: FloatArray, plda: Plda) -> FloatArray:
     """Scale x-vectors (N, D) of length sqrt(D) to the `fitting_length` of a PLDA."""
     usual, length = float(np.sqrt(vectors.shape[1])), fitting_length(plda)

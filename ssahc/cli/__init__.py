@@ -20,6 +20,7 @@ VERB_GROUPS = {
     "Diarization": {
         "diarize": "Diarize audio or an x-vector folder: who speaks when.",
         "extract": "Extract x-vectors of audio into a folder to diarize.",
+        "link": "Find the same speakers across recordings.",
         "score": "Score an RTTM: diarization error rate, as by md-eval.",
         "report": "Write an HTML page on a run: error rates, timelines.",
         "plot": "Draw affinities, timelines with errors, or error rates.",

@@ -4,9 +4,9 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ from ssahc.cli.diarize_config import (
     settle_system,
 )
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
+from ssahc.cli.diarize_speakers import write_run_speakers
 from ssahc.cli.diarize_task import DiarizeTask
+from ssahc.cli.diarize_turns import RecordingTurns
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -54,11 +56,7 @@ from ssahc.cli.learned_model import (
     complete_inputs,
     refuse_other_model,
 )
-from ssahc.cli.overlap import (
-    Chunks,
-    open_regions,
-    refuse_segmentation,
-)
+from ssahc.cli.overlap import open_regions, refuse_segmentation
 from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.parsing import (
     PATH,
@@ -84,22 +82,17 @@ from ssahc.cli.runner import (
 )
 from ssahc.core.errors import UsageError, counted
 from ssahc.core.options import build
-from ssahc.core.turns import measure_speech, turns_of_labels
-from ssahc.core.types import Fault, IntArray, Recording, Turn
+from ssahc.core.types import Fault, Recording
 from ssahc.frontend.extractors.installed import SMALL
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input, strip_rspecifier
 from ssahc.io.folders import UNFINISHED
-from ssahc.io.text import times_of
+from ssahc.io.speakers import SPEAKER_FILES
 from ssahc.io.xvectors import SCP, XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.options import DiarizeOptions
-from ssahc.pipeline.overlap import SecondSpeakerOptions, add_overlap
-from ssahc.pipeline.second_speakers import add_second_speakers
-from ssahc.pipeline.turn_changes import move_changes
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
-from ssahc.scoring.regions import Spans
 
 _CONFLICTS = (CONFLICTS, AUDIO_CONFLICTS, OVERLAP_CONFLICTS, MODEL_CONFLICTS)
 # Options of config files and presets that a given option displaces.
@@ -178,10 +171,9 @@ def command(
         refuse_segmentation(run)
         refuse_same_folder(out_dir, xvector_dir)
     warn_of_other_system(given, config)
-    scores = SCORES if run.write_scores else ()
 
     def find_stale() -> tuple[str, ...]:
-        names = ("labels", "rttm", POSTERIOR, *scores)
+        names = ("labels", "rttm", POSTERIOR, *_list_optional(vars(run)))
         earlier = read_earlier(out_dir, names, "diarize")
         # A run that was given a model has left that folder alone.
         learned = bool(earlier) and not earlier.keys() & GIVEN_MODELS
@@ -191,7 +183,7 @@ def command(
         stale = LEARNED_FILES if learned else ()
         if "xvector_dir" in earlier:
             stale += (POSTERIOR,)
-        return stale + (SCORES if earlier.get("write_scores") else ())
+        return stale + _list_optional(earlier)
 
     # Fail on what is in the way before anything is read.
     find_stale()
@@ -231,7 +223,7 @@ def _run(
         prepared.regions.check_names(open_source(replace(run.source, recordings=None)))
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
-    others = SCORES if run.write_scores else stale()
+    others = {*_list_optional(vars(run)), *stale()}
     for name in ("labels", "rttm", POSTERIOR, CONFIG, *others, *LEARNED_FILES):
         refuse_input(out_dir / name, read, "choose another folder")
     plan = Plan(
@@ -241,7 +233,7 @@ def _run(
         run.write_scores,
         is_sound=lambda name: first_fault(folder, name) is None,
     )
-    files = ("labels", "rttm", POSTERIOR, *SCORES, *LEARNED_FILES)
+    files = ("labels", "rttm", POSTERIOR, *SCORES, *SPEAKER_FILES, *LEARNED_FILES)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
@@ -250,8 +242,16 @@ def _run(
         refused = prepared.regions.find_misfits(folder, prepared.seconds)
         faults = _diarize(folder, inputs, run, running, unfinished, refused)
         found = _write(folder, run, unfinished, prepared)
+        if run.write_speakers:
+            write_run_speakers(folder, inputs.model, run, unfinished, prepared.stored)
         warn_of_unsure(unfinished, out_dir)
     return faults, found
+
+
+def _list_optional(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the files that a run with these options writes, and others do not."""
+    scores = SCORES if options.get("write_scores") else ()
+    return scores + (SPEAKER_FILES if options.get("write_speakers") else ())
 
 
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:
@@ -344,7 +344,7 @@ def _write(
     )
     second = None if run.overlap.exclusive else run.overlap.second
     regions = prepared.regions.spans
-    turns = _Turns(folder, labels, prepared.chunks, regions, second)
+    turns = RecordingTurns(folder, labels, prepared.chunks, regions, second)
     warn_of("without a turn, since all segments have no length", turns.silent())
     write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
     total = len(folder.utterances.keys() | folder.unlisted.keys())
@@ -354,45 +354,3 @@ def _write(
         f"{of_all}{counted(total, 'recording')}, "
         f"{counted(speakers, 'speaker')}, {length_of(turns.seconds())} of speech"
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Turns(Mapping[str, list[Turn]]):
-    """The turns of recordings, made on access: those of a large corpus fill memory."""
-
-    folder: XvectorDir
-    labels: Mapping[str, IntArray]
-    chunks: Mapping[str, Chunks]
-    regions: Mapping[str, Spans]
-    # None where times have one speaker each.
-    second: SecondSpeakerOptions | None
-
-    def silent(self) -> Iterator[str]:
-        """Yield the recordings without a turn."""
-        for name in self.labels:
-            times = times_of(self.folder.segments, self.folder.utterances[name])
-            if (times[:, 0] == times[:, 1]).all():
-                yield name
-
-    def seconds(self) -> float:
-        """Return the seconds of speech of all recordings."""
-        tables, segments = self.folder.utterances, self.folder.segments
-        each = (measure_speech(times_of(segments, tables[name])) for name in self)
-        return sum(each)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.labels)
-
-    def __getitem__(self, name: str) -> list[Turn]:
-        times = times_of(self.folder.segments, self.folder.utterances[name])
-        turns = turns_of_labels(times, self.labels[name])
-        if name in self.chunks:
-            segmentation = self.chunks[name].segmentation
-            turns = move_changes(turns, segmentation)
-            if self.second is None:
-                return turns
-            return add_overlap(turns, segmentation, self.second)
-        return add_second_speakers(turns, self.regions.get(name, ()))

@@ -103,6 +103,9 @@ class DiarizeConfig(Options, group="Input and output"):
     tables : SpeakerTables
     write_scores : bool
         Also write scores.ark and scores.scp, as Kaldi's agglomerative-cluster reads.
+    write_speakers : bool
+        Also write the speakers' mean x-vectors, speakers.ark and speakers.scp, their
+        windows, spk2utt, and what ssahc link compares.
     rttm : RttmOptions
     overlap : OverlapOptions
     method : DiarizeOptions
@@ -112,6 +115,7 @@ class DiarizeConfig(Options, group="Input and output"):
     files: ModelFiles = field(default_factory=ModelFiles)
     tables: SpeakerTables = field(default_factory=SpeakerTables)
     write_scores: bool = False
+    write_speakers: bool = False
     rttm: RttmOptions = field(default_factory=RttmOptions)
     overlap: OverlapOptions = field(default_factory=OverlapOptions)
     method: DiarizeOptions = field(default_factory=DiarizeOptions)

@@ -10,6 +10,7 @@ from ssahc.core.options import Options
 from ssahc.core.types import RttmObject, Turn
 from ssahc.core.validation import flag
 from ssahc.io.rttm import Rttm, read_rttm, read_uem
+from ssahc.scoring.across import AcrossScore, score_across
 from ssahc.scoring.der import Score, score_corpus
 from ssahc.scoring.error_spans import ErrorAnalysis, find_errors
 from ssahc.scoring.regions import ScoringOptions, Spans
@@ -160,6 +161,19 @@ def score_hypothesis(
     )
     _require_scored(scores.values())
     return scores
+
+
+def score_linked(
+    references: References, hypothesis: Hypothesis, options: ScoringOptions
+) -> AcrossScore:
+    """Score all recordings at once, whose speakers have names that they share."""
+    return score_across(
+        references.rttm.turns,
+        hypothesis,
+        options,
+        uem=references.spans,
+        objects=references.rttm.objects,
+    )
 
 
 def analyze_hypothesis(

@@ -13,6 +13,7 @@ from ssahc.cli.references import (
     read_hypothesis,
     read_references,
     score_hypothesis,
+    score_linked,
 )
 from ssahc.cli.runner import warn_of
 from ssahc.cli.score_formats import PRINTERS, ErrorRates
@@ -46,6 +47,13 @@ def _to_sources(
     help="Break scores down by the number of reference speakers, or by a FILE of "
     "'recording value' lines (language, domain). Can be repeated.",
 )
+@click.option(
+    "--across",
+    "is_across",
+    is_flag=True,
+    help="Also score speakers across recordings, where a name stands for one person: "
+    "the DER with one mapping of speakers for all, purity and coverage.",
+)
 @click.option("--summary", is_flag=True, help="Do not list single recordings.")
 @click.option(
     "--format",
@@ -58,6 +66,7 @@ def command(
     ref_rttm: Path,
     hyp_rttm: Path,
     sources: list[Path | None],
+    is_across: bool,
     summary: bool,
     form: str | None,
     as_json: bool,
@@ -89,6 +98,7 @@ def command(
         {} if summary else scores,
         summarize(scores.values()),
         breakdowns,
+        score_linked(references, hypothesis, protocol.scoring) if is_across else None,
     )
     PRINTERS["json" if as_json else form or "text"](rates)
 

@@ -13,6 +13,7 @@ import click
 
 from ssahc.cli.tables import print_markdown, print_table
 from ssahc.core.errors import printable
+from ssahc.scoring.across import AcrossScore
 from ssahc.scoring.breakdown import Group, Summary
 from ssahc.scoring.der import Errors, Score
 from ssahc.scoring.regions import ScoringOptions
@@ -30,6 +31,8 @@ class ErrorRates:
     corpus: Summary
     # By name of the breakdown, and group.
     breakdowns: Mapping[str, Mapping[Group | None, Summary]]
+    # With speakers whose names recordings share, if it is wanted.
+    across: AcrossScore | None = None
 
 
 def _print_tables(
@@ -60,6 +63,9 @@ def _list_tables(rates: ErrorRates) -> Iterator[tuple[_Row, list[_Row]]]:
     ]
     blank = [""] * len(_SECONDS)
     rows.append(("mean", _format(corpus.mean_der), *blank, _format(corpus.mean_jer)))
+    if rates.across is not None:
+        linked = rates.across.errors
+        rows.append(("across", _format(linked.der), *_format_errors(linked)))
     yield ("recording", "DER\n%", *_SECONDS, "JER\n%"), rows
     for by, groups in rates.breakdowns.items():
         header = (printable(by), "count", "DER\n%", "mean\nDER %", *_SECONDS, "JER\n%")
@@ -119,6 +125,13 @@ def _notes(rates: ErrorRates) -> Iterator[str]:
         "recordings."
     )
     yield "JER: no collar, overlap scored; pooled over reference speakers."
+    if rates.across is not None:
+        one = rates.across
+        yield (
+            f"across: speakers mapped once for all recordings; {one.num_found} found, "
+            f"{one.num_reference} in the reference, purity {_format(one.purity)} %, "
+            f"coverage {_format(one.coverage)} %."
+        )
     if rates.breakdowns:
         yield "count: number of recordings."
     if not rates.options.ignore_overlaps:
@@ -140,6 +153,7 @@ def _print_json(rates: ErrorRates) -> None:
         "collar": options.collar,
         "ignore_overlaps": options.ignore_overlaps,
         **_summary_values(rates.corpus, options),
+        **_across_values(rates),
         "recordings": {
             name: _values(score, options) for name, score in rates.scores.items()
         },
@@ -153,6 +167,25 @@ def _print_json(rates: ErrorRates) -> None:
     }
     json.dump(document, sys.stdout, indent=2)
     click.echo()
+
+
+def _across_values(rates: ErrorRates) -> dict[str, Any]:
+    """Return what JSON says of speakers across recordings, if it is wanted."""
+    one = rates.across
+    if one is None:
+        return {}
+    values = _values(one.errors, rates.options)
+    # Of all recordings at once they are not computed.
+    del values["jer"], values["speakers"]
+    return {
+        "across": {
+            **values,
+            "purity": _known(one.purity),
+            "coverage": _known(one.coverage),
+            "num_found": one.num_found,
+            "num_reference": one.num_reference,
+        }
+    }
 
 
 def _summary_values(summary: Summary, options: ScoringOptions) -> dict[str, Any]:
@@ -224,6 +257,9 @@ def _print_csv(rates: ErrorRates) -> None:
             names = {"level": "group", "by": printable(by), "group": shown}
             writer.writerow(names | _csv_values(summary, options))
     writer.writerow({"level": "pooled", **_csv_values(rates.corpus, options)})
+    for values in _across_values(rates).values():
+        row = {name: value for name, value in values.items() if name in columns}
+        writer.writerow({"level": "across", **row})
 
 
 def _csv_values(summary: Summary, options: ScoringOptions) -> dict[str, Any]:

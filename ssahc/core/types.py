@@ -259,8 +259,17 @@ class LocalSpeaker:
 class Centroid(BriefRepr):
     """What represents one speaker of a recording.
 
-    The means of the speaker's x-vectors (D,) as extracted, and (d,) in the latent space
-    of the PLDA if there is a model; and how many independent windows they are worth.
+    Parameters
+    ----------
+    speaker : str
+        Name in the turns of the recording.
+    xvector : (D,) array
+        Mean of the speaker's x-vectors as extracted.
+    latent : (d,) array or None
+        Their mean in the latent space of the model's PLDA, where the variance within
+        speakers is 1; None without a global mean.
+    num_windows : float
+        Number of independent windows that the means are worth.
     """
 
     speaker: str

@@ -140,13 +140,16 @@ def _parse_object(
 
 
 def write_rttm(
-    path: Path | str, turns: Mapping[str, Sequence[Turn]], *, channel: str = "0"
+    path: Path | str,
+    turns: Mapping[str, Sequence[Turn]],
+    *,
+    channel: str | Mapping[str, str] = "0",
 ) -> None:
     """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds.
 
-    Unlike there, start and end are rounded, and the duration is what lies between, so
-    that turns that follow each other never overlap in the file. Turns that round to
-    nothing are left out.
+    The channel is one for all, or that of each recording. Unlike there, start and end
+    are rounded, and the duration is what lies between, so that turns that follow each
+    other never overlap in the file. Turns that round to nothing are left out.
 
     Raises
     ------
@@ -157,11 +160,12 @@ def write_rttm(
         for recording in sorted(turns):
             group = turns[recording]
             _refuse_unreadable(recording, group)
+            own = channel if isinstance(channel, str) else channel[recording]
             for turn in group:
                 start, end = round(turn.start, 3), round(turn.end, 3)
                 if start < end:
                     file.write(
-                        f"SPEAKER {recording} {channel} {start:7.3f} "
+                        f"SPEAKER {recording} {own} {start:7.3f} "
                         f"{end - start:7.3f} <NA> <NA> {turn.speaker} <NA> <NA>\n"
                     )
 

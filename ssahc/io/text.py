@@ -252,6 +252,20 @@ def parse_posterior(values: list[str]) -> dict[int, float]:
     return posterior
 
 
+def read_num_windows(path: Path) -> dict[str, float]:
+    """Read ``num_windows``: speaker, then a number of windows above 0."""
+    return _read_table(path, "speaker number", 1, _parse_num_windows)
+
+
+def _parse_num_windows(values: list[str]) -> float:
+    number = parse_number(values[0], "number of windows")
+    if not 0 < number <= LONGEST:
+        raise ValueError(
+            f"expected a number of windows above 0, found {values[0][:24]!r}"
+        )
+    return number
+
+
 def read_names(path: Path) -> list[str]:
     """Read the first field of every line, such as the recordings of a ``spk2utt``."""
     return list(_read_table(path, "name ...", None, bool))

@@ -47,7 +47,7 @@ class Diarization:
         speakers (`ssahc.resegmentation.counting`); 1 for a known number. Empty if the
         number is estimated in another way.
     centroids : tuple of Centroid
-        One per speaker, in the order of the labels; empty where they were not computed.
+        One per speaker, in the order of the labels; see `link_speakers`.
     single : tuple of Turn or None
         Turns of one speaker at a time, where changes of speaker were heard in the
         audio; None where only the windows are known.

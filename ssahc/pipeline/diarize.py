@@ -32,6 +32,7 @@ from ssahc.core.types import (
 )
 from ssahc.learning.options import LearningOptions
 from ssahc.learning.ssa import Learned, LearningTask, learn_batch
+from ssahc.pipeline.centroids import compute_centroids
 from ssahc.pipeline.clustering import cluster_windows, prepare_windows, run_clustering
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.log import log_evidence, log_learning, warn_of_excess
@@ -300,6 +301,7 @@ class _Stages:
             clustering.resegmentation,
             learned.periods,
             clustering.speaker_posterior(options.stop()),
+            compute_centroids(self.xvectors, recording.segments, clustering.labels),
         )
 
 

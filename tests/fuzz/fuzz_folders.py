@@ -14,6 +14,7 @@ from ssahc.io.check import find_problems
 from ssahc.io.labelled import read_labelled, read_xvectors, write_labelled
 from ssahc.io.npz import read_npz
 from ssahc.io.scores import open_scores, read_scores
+from ssahc.io.speakers import read_speakers, write_latent
 from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 
@@ -138,3 +139,26 @@ def read_unfinished(folder, size):
     require(read(with_scores=True) <= labelled, "done with scores alone")
     if not labelled:
         raise DataError("nothing is done")
+
+
+def read_speaker_folders(folder, size):
+    """Read the speakers of a run; what can be used is written and read again."""
+    stored = read_speakers(folder)
+    check_array(stored.latent, 2, size)
+    check_finite(stored.latent)
+    check_finite(stored.space.psi)
+    require((stored.space.psi >= 0).all(), "variances")
+    require((stored.num_windows > 0).all(), "numbers of windows")
+    require(not stored.rows.keys() & stored.faults.keys(), "both read and refused")
+    for key in stored.rows:
+        check_key(key)
+    rows = zip(stored.rows, stored.latent, stored.num_windows.tolist(), strict=True)
+    (folder / "again").mkdir()
+    write_latent(folder / "again", rows, stored.space)
+    if (stored.num_windows >= 1e-3).all():
+        again = read_speakers(folder / "again")
+        require(list(again.rows) == list(stored.rows), "speakers")
+        require(same(again.latent, as_written(stored.latent)), "means")
+        require(same(again.space.psi, stored.space.psi), "variances")
+    if stored.faults:
+        raise DataError(next(iter(stored.faults.values())))

@@ -15,10 +15,12 @@ from ssahc.cli.sweep_table import read_sweep, write_sweep
 from ssahc.core.errors import FormatError, SsahcError, UsageError
 from ssahc.core.options import build
 from ssahc.io.config import read_config, read_toml, to_table, write_config
+from ssahc.io.linked import read_linked, write_linked
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     read_attributes,
     read_names,
+    read_num_windows,
     read_reco2min_max,
     read_reco2num_spk,
     read_segments,
@@ -65,6 +67,7 @@ _TABLES = {
         list(entry.items()) == [_entry(value) for value in values] != []
         and all(number > 0 and 0 <= value <= 1 for number, value in entry.items())
     ),
+    read_num_windows: lambda entry, values: [entry] == [*map(_number, values)] != [0],
     read_attributes: lambda entry, values: entry == " ".join(values) != "",
 }
 _WITH_ON_FAULT = (read_segments, read_spk2utt, read_utt2spk, read_reco2num_spk)
@@ -110,6 +113,21 @@ def _check_on_fault(read, path, lines, fault):
         return
     require(len(table) + len(faults) == len(lines), "a line is lost")
     require(str(next(iter(faults), None)) == str(fault), f"{faults} or {fault}")
+
+
+def read_linked_tables(folder, size):
+    """Read who the speakers of recordings are; written again it is the same."""
+    found = read_linked(folder / "linked")
+    require(len(found) == len(split_lines(folder / "linked")), "lines")
+    for one in found:
+        for key in one[:3]:
+            check_key(key)
+    for key in ([one[:2] for one in found], [one[::2] for one in found]):
+        require(len({(one[0], one[1]) for one in key}) == len(found), "twice")
+    write_linked(folder / "again", found)
+    again = read_linked(folder / "again")
+    (folder / "again").unlink()
+    require([one[:3] for one in again] == [one[:3] for one in found], "names")
 
 
 # ---- turns and spans ---------------------------------------------------------------

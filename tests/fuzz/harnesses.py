@@ -54,6 +54,11 @@ READERS = {
         fuzz_folders.read_unfinished,
         ("labels", "labels.0", "labels.1", "scores.ark", "scores.0"),
     ),
+    "speakers": (
+        fuzz_folders.read_speaker_folders,
+        ("speaker_space.json", "num_windows", "speakers_plda.scp", "x.ark"),
+    ),
+    "linked": (fuzz_text.read_linked_tables, ("linked",)),
     "tables": (fuzz_text.read_tables, ("table",)),
     "rttm": (fuzz_text.read_rttms, ("rttm",)),
     "uem": (fuzz_text.read_uems, ("uem",)),

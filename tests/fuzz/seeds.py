@@ -304,6 +304,30 @@ def xvector_dirs():
     }
 
 
+def speakers():
+    """Return folders of speakers in a latent space."""
+    data = archive(**{"r-1": VECTOR.astype("f4"), "r-2": -VECTOR.astype("f4")})
+    scp = scp_of(data, ["r-1", "r-2"])
+    space = f'{{"model": "{"0" * 64}", "extractor": null, "psi": [2, 1.5, 0]}}'
+    counts = b"r-1 12.250\nr-2 0.5\n"
+    nan = archive(**{"r-1": VECTOR * np.nan, "r-2": VECTOR})
+    return {
+        "good-speakers": join(space.encode(), counts, scp, data),
+        "good-extractor": join(
+            space.replace("null", '"small"').encode(), counts, scp, data
+        ),
+        "bad-no-space": join(b"{}", counts, scp, data),
+        "bad-no-json": join(b"[" * 5000, counts, scp, data),
+        "bad-infinite": join(
+            space.replace("1.5", "Infinity").encode(), counts, scp, data
+        ),
+        "bad-dimension": join(space.replace(", 0", "").encode(), counts, scp, data),
+        "bad-no-windows": join(space.encode(), b"r-1 0\n", scp, data),
+        "bad-missing": join(space.encode(), counts + b"r-3 1\n", scp, data),
+        "bad-nan": join(space.encode(), counts, scp_of(nan, ["r-1", "r-2"]), nan),
+    }
+
+
 def labelled_dirs():
     """Return folders of x-vectors of speakers."""
     xvectors = {f"u{n}": (VECTOR * n).astype("f4") for n in range(1, 4)}
@@ -369,6 +393,8 @@ def make_seeds():
         "labelled": labelled_dirs(),
         "scores": scores(),
         "unfinished": unfinished(),
+        "speakers": speakers(),
+        "linked": seeds_of_text.linked(),
         **seeds_of_text.make_seeds(join),
         **seeds_of_audio.make_seeds(join),
         **seeds_of_networks.make_seeds(join),

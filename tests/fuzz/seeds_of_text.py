@@ -40,6 +40,19 @@ def tables():
     }
 
 
+def linked():
+    """Return tables of linked speakers."""
+    return {
+        "good-linked": b"r1 1 S1 12.50\nr1 2 S2 -\nr2 1 S1 12.50\n",
+        "good-names": "r1 1 Zoë -3\n".encode(),
+        "good-empty": b"",
+        "bad-twice": b"r1 1 S1 -\nr1 1 S2 -\n",
+        "bad-one-name": b"r1 1 S1 -\nr1 2 S1 -\n",
+        "bad-score": b"r1 1 S1 nan\n",
+        "bad-fields": b"r1 1 S1\n",
+    }
+
+
 _TURN = b"SPEAKER r1 1 0.00 1.50 <NA> <NA> A <NA> <NA>\n"
 
 

@@ -1,0 +1,61 @@
+"""What ``ssahc diarize --write-speakers`` writes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from ssahc.backend.plda import speaker_variances
+from ssahc.backend.prepared import PreparedXvectors
+from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
+from ssahc.cli.journal import Unfinished
+from ssahc.cli.runner import CONFIG
+from ssahc.core.errors import DataError, FormatError
+from ssahc.core.types import Centroid, Fault, Model
+from ssahc.io.config import read_toml
+from ssahc.io.speakers import SpeakerSpace, identify_model, write_speakers
+from ssahc.io.xvectors import XvectorDir, read_recordings
+from ssahc.pipeline.centroids import compute_centroids
+
+
+def write_run_speakers(
+    folder: XvectorDir,
+    model: Model,
+    run: DiarizeConfig,
+    unfinished: Unfinished,
+    stored: AllOptions | None,
+) -> None:
+    """Write the speakers of all recordings that are done.
+
+    They follow from labels and x-vectors, which are read once more, whether a recording
+    was done by this run or by one that it continues. Raises a DataError if they cannot
+    be read any more.
+    """
+    done = folder.select(unfinished.labels)
+
+    def list_speakers() -> Iterator[tuple[str, Centroid, Sequence[str]]]:
+        for recording in read_recordings(done, max_bytes=run.method.max_bytes()):
+            if isinstance(recording, Fault):
+                name, reason = recording.recording, recording.reason
+                raise DataError(f"--write-speakers, recording {name!r}: {reason}")
+            labels = unfinished.labels[recording.id]
+            xvectors = PreparedXvectors(recording.xvectors, model)
+            for label, centroid in enumerate(
+                compute_centroids(xvectors, recording.segments, labels)
+            ):
+                windows = (labels == label).nonzero()[0].tolist()
+                yield recording.id, centroid, [recording.utterances[w] for w in windows]
+
+    extractor = _find_extractor(folder, stored)
+    space = None
+    if model.mean is not None:
+        space = SpeakerSpace(identify_model(model), speaker_variances(model), extractor)
+    write_speakers(unfinished.folder, list_speakers(), space)
+
+
+def _find_extractor(folder: XvectorDir, stored: AllOptions | None) -> str | None:
+    """Return the name of the extractor of a folder of x-vectors, if it is known."""
+    if stored is not None:
+        return stored.audio.extractor
+    with suppress(FormatError):
+        extractor = read_toml(folder.path / CONFIG).get("extractor")
+        return extractor if isinstance(extractor, str) else None
+    return None

@@ -1,0 +1,1 @@
+"""Linking: which speakers of different recordings are one person."""

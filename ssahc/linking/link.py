@@ -1,0 +1,149 @@
+"""Giving the speakers of many recordings names that are the same in all of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssahc.core.errors import DataError, counted
+from ssahc.core.types import LARGEST, FloatArray, IntArray
+from ssahc.linking.candidates import MOST_EXACT, find_candidates
+from ssahc.linking.linkage import link_voices
+from ssahc.linking.options import LinkOptions
+from ssahc.linking.voices import Voices, log_ratios
+
+# Speakers of a corpus are called S1, S2, ...
+PREFIX = "S"
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Who the speakers of recordings are.
+
+    Attributes
+    ----------
+    labels : (M,) int array
+        Person of every speaker, 0 and up. Those of `known` speakers stay as they were.
+    ratios : (M,) array
+        Log-likelihood ratio of each speaker to be the same person as the others of its
+        label; NaN if there is no other.
+    """
+
+    labels: IntArray
+    ratios: FloatArray
+
+
+def link_centroids(
+    latent: FloatArray,
+    num_windows: FloatArray,
+    recordings: Sequence[str],
+    psi: FloatArray,
+    options: LinkOptions = LinkOptions(),
+    *,
+    known: IntArray | None = None,
+) -> Links:
+    """Find out which speakers of recordings are one person.
+
+    Parameters
+    ----------
+    latent : (M, d) array
+        Mean of each speaker in the latent space of a PLDA (`Centroid`).
+    num_windows : (M,) array
+        Number of independent windows of each mean.
+    recordings : sequence of M str
+        Where each speaker was heard; those of one recording are different people.
+    psi : (d,) array
+        Variance between people in the latent space.
+    options : LinkOptions
+    known : (M,) int array, optional
+        Labels that speakers have from before, -1 for new ones. They are not changed:
+        new speakers join them, or each other.
+
+    Returns
+    -------
+    Links
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, or a value is not finite or a number of windows not above 0.
+    """
+    latent, num_windows, psi = (
+        np.asarray(values, np.float64) for values in (latent, num_windows, psi)
+    )
+    count = len(recordings)
+    _check(latent, num_windows, psi, count)
+    voices = Voices.measure(latent, num_windows, psi, options.session_variance)
+    start = np.full(count, -1) if known is None else np.asarray(known, np.int64)
+    num_known = int(start.max(initial=-1)) + 1
+    is_new = start < 0
+    # What is joined: one cluster for each person who is known, and every new speaker.
+    labels = start.copy()
+    labels[is_new] = num_known + np.arange(is_new.sum())
+    while True:
+        total = int(labels.max(initial=-1)) + 1
+        clusters = voices.merge(labels)
+        fresh = np.arange(num_known, total)
+        pairs, ratios = find_candidates(
+            clusters,
+            fresh,
+            options.threshold,
+            options.neighbours,
+            most_exact=MOST_EXACT,
+        )
+        heard = _heard_in(recordings, labels, num_known)
+        found = link_voices(clusters, heard, pairs, ratios, options.threshold)
+        labels = found[labels]
+        # The neighbours of a cluster may all be part of it by now: search again.
+        if total <= MOST_EXACT or found.max() + 1 == total:
+            break
+    return Links(labels, _compare_with_rest(voices, labels))
+
+
+def name_speakers(links: Links) -> list[str]:
+    """Return the names of the people who speakers are: "S1", "S2", ..."""
+    return [f"{PREFIX}{label + 1}" for label in links.labels.tolist()]
+
+
+def _check(
+    latent: FloatArray, num_windows: FloatArray, psi: FloatArray, count: int
+) -> None:
+    """Raise a DataError for measurements that cannot be compared."""
+    shapes = (latent.shape, num_windows.shape, psi.shape)
+    if shapes != ((count, *psi.shape), (count,), psi.shape) or psi.ndim != 1:
+        raise DataError(
+            f"{counted(count, 'speaker')} need means (M, d), numbers of windows (M,) "
+            f"and variances (d,), found {', '.join(map(str, shapes))}"
+        )
+    if not (np.abs(latent) < LARGEST).all() or not (0 <= psi).all():
+        raise DataError("means must be finite, and variances 0 or more")
+    if not ((num_windows > 0) & (num_windows < LARGEST)).all():
+        raise DataError("numbers of windows must be finite and above 0")
+
+
+def _heard_in(
+    recordings: Sequence[str], parts: IntArray, num_known: int
+) -> list[set[int]]:
+    """Return the recordings of each part, by number.
+
+    People who are known are different ones, as if all were heard in a recording -1.
+    """
+    numbers: Mapping[str, int] = {
+        name: number for number, name in enumerate(dict.fromkeys(recordings))
+    }
+    heard: list[set[int]] = [set() for _ in range(int(parts.max(initial=-1)) + 1)]
+    for recording, part in zip(recordings, parts.tolist(), strict=True):
+        heard[part].add(numbers[recording])
+    for one in heard[:num_known]:
+        one.add(-1)
+    return heard
+
+
+def _compare_with_rest(voices: Voices, labels: IntArray) -> FloatArray:
+    """Return the log ratio of each voice to the others of its cluster, NaN if alone."""
+    ratios = np.full(len(labels), np.nan)
+    sizes = np.bincount(labels) if len(labels) else labels
+    rows = np.flatnonzero(sizes[labels] > 1)
+    own = voices[rows]
+    ratios[rows] = log_ratios(own, voices.merge(labels)[labels[rows]].without(own))
+    return ratios
