@@ -24,7 +24,7 @@ _MARGIN = 5.0
 # Pairs that are scored at once.
 _AT_ONCE = 4096
 # Of pairs in hand, so many a speaker, only the best are kept.
-_HELD = 4
+_HELD = 2
 
 
 def find_candidates(
@@ -99,7 +99,7 @@ class _Blocks:
         return [
             block
             for one in np.unique(self.classes[rows])
-            for block in _split(rows[self.classes[rows] == one])
+            for block in _split(rows[self.classes[rows] == one].astype(np.int32))
         ]
 
     def score(self, row: IntArray, column: IntArray) -> Float32Array:
@@ -126,7 +126,8 @@ class _Best:
     def __init__(self, count: int, neighbours: int) -> None:
         self.neighbours = neighbours
         self.most = _HELD * neighbours * count
-        self.parts: list[tuple[IntArray, IntArray, Float32Array]] = []
+        none = np.empty(0, np.int32)
+        self.parts = [(none, none, np.empty(0, np.float32))]
         self.held = 0
 
     def add(self, i: IntArray, j: IntArray, ratios: Float32Array) -> None:
@@ -145,10 +146,15 @@ class _Best:
     def _prune(self) -> None:
         i, j, ratios = (np.concatenate(part) for part in zip(*self.parts, strict=True))
         # Each pair is one of both of its voices.
-        ends, pairs = np.concatenate([i, j]), np.tile(np.arange(len(i)), 2)
+        places = np.arange(len(i), dtype=np.int32)
+        ends, pairs = np.concatenate([i, j]), np.tile(places, 2)
         order = np.lexsort([-ratios[pairs], ends])
         ends, pairs = ends[order], pairs[order]
-        rank = np.arange(len(ends)) - np.searchsorted(ends, ends)
-        kept = np.unique(pairs[rank < self.neighbours])
+        firsts = np.flatnonzero(np.append(True, ends[1:] != ends[:-1]))
+        rank = np.arange(len(ends)) - np.repeat(
+            firsts, np.diff(np.append(firsts, len(ends)))
+        )
+        kept = np.zeros(len(i), bool)
+        kept[pairs[rank < self.neighbours]] = True
         self.parts = [(i[kept], j[kept], ratios[kept])]
-        self.held = len(kept)
+        self.held = len(self.parts[0][0])
