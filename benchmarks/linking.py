@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,14 +105,16 @@ def diarize(source: Path, folder: Path, *options: object, halves: bool) -> None:
         run("link", *(["--add"] if number else []), out, linked, "-q")
 
 
-def list_sets(data: Path, folder: Path, seconds: float) -> Iterator[tuple]:
+def list_sets(
+    data: Path, folder: Path, seconds: float, wanted: Sequence[str]
+) -> Iterator[tuple]:
     """Yield name, folder of x-vectors, and options of each set."""
-    for half, other in HALVES.items():
+    for half in filter(wanted.__contains__, HALVES):
         pieces = folder / f"pieces_{half}"
         write_pieces(data / "callhome_shaped" / half, pieces, seconds)
-        model = data / "callhome_model" / other
+        model = data / "callhome_model" / HALVES[half]
         yield f"{half}, pieces of {seconds:g} s", pieces, ("--model-dir", model)
-    for name in PROMPTS:
+    for name in filter(wanted.__contains__, PROMPTS):
         yield name, data / "real" / name, ()
 
 
@@ -149,6 +151,7 @@ def measure(count: int, plda: Plda) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("--sets", nargs="+", help="halves and prompts; default: all")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of pieces")
     parser.add_argument("--halves", action="store_true", help="link in two steps")
     parser.add_argument("--sizes", type=int, nargs="+", help="numbers of speakers")
@@ -167,7 +170,8 @@ def main(arguments: argparse.Namespace) -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name, source, options in list_sets(data, folder, arguments.seconds):
+        wanted = arguments.sets or (*HALVES, *PROMPTS)
+        for name, source, options in list_sets(data, folder, arguments.seconds, wanted):
             out = folder / name.replace(" ", "_")
             out.mkdir()
             diarize(source, out, *options, halves=arguments.halves)

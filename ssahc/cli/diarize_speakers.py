@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from ssahc.backend.plda import speaker_variances
 from ssahc.backend.prepared import PreparedXvectors
@@ -52,10 +53,14 @@ def write_run_speakers(
 
 
 def _find_extractor(folder: XvectorDir, stored: AllOptions | None) -> str | None:
-    """Return the name of the extractor of a folder of x-vectors, if it is known."""
+    """Return the name of the extractor of x-vectors, if it is known.
+
+    Of a folder or file it is the last part: elsewhere it may be at another place.
+    """
+    extractor: object = None
     if stored is not None:
-        return stored.audio.extractor
-    with suppress(FormatError):
-        extractor = read_toml(folder.path / CONFIG).get("extractor")
-        return extractor if isinstance(extractor, str) else None
-    return None
+        extractor = stored.audio.extractor
+    else:
+        with suppress(FormatError):
+            extractor = read_toml(folder.path / CONFIG).get("extractor")
+    return Path(extractor).name if isinstance(extractor, str) else None

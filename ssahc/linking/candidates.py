@@ -6,11 +6,16 @@ product, and no matrix of all pairs is ever held.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssahc.core.types import Float32Array, FloatArray, IntArray
 from ssahc.linking.voices import Voices, ratios_of
+
+# Numbers of voices, in 32 bits where there are many of them.
+_Rows = NDArray[np.signedinteger[Any]]
 
 # Up to so many speakers, all pairs are compared.
 MOST_EXACT = 1000
@@ -24,7 +29,7 @@ _MARGIN = 5.0
 # Pairs that are scored at once.
 _AT_ONCE = 4096
 # Of pairs in hand, so many a speaker, only the best are kept.
-_HELD = 4
+_HELD = 2
 
 
 def find_candidates(
@@ -94,15 +99,15 @@ class _Blocks:
         spread = np.log((1 / voices.precisions).mean(axis=1))
         self.classes = np.floor(spread / np.log(_STEP)).astype(np.int64)
 
-    def cut(self, rows: IntArray) -> list[IntArray]:
+    def cut(self, rows: IntArray) -> list[_Rows]:
         """Return blocks of rows."""
         return [
             block
             for one in np.unique(self.classes[rows])
-            for block in _split(rows[self.classes[rows] == one])
+            for block in _split(rows[self.classes[rows] == one].astype(np.int32))
         ]
 
-    def score(self, row: IntArray, column: IntArray) -> Float32Array:
+    def score(self, row: _Rows, column: _Rows) -> Float32Array:
         """Return the log ratios of a block with another one."""
         a, b = (self.variances[rows].mean(axis=0) for rows in (row, column))
         x, y = self.positions[row], self.positions[column]
@@ -115,7 +120,7 @@ class _Blocks:
         return ratios
 
 
-def _split(rows: IntArray) -> Iterator[IntArray]:
+def _split(rows: _Rows) -> Iterator[_Rows]:
     for start in range(0, len(rows), _BLOCK):
         yield rows[start : start + _BLOCK]
 
@@ -126,10 +131,12 @@ class _Best:
     def __init__(self, count: int, neighbours: int) -> None:
         self.neighbours = neighbours
         self.most = _HELD * neighbours * count
-        self.parts: list[tuple[IntArray, IntArray, Float32Array]] = []
+        none = np.empty(0, np.int32)
+        self.parts: list[tuple[_Rows, _Rows, Float32Array]] = []
+        self.parts.append((none, none, np.empty(0, np.float32)))
         self.held = 0
 
-    def add(self, i: IntArray, j: IntArray, ratios: Float32Array) -> None:
+    def add(self, i: _Rows, j: _Rows, ratios: Float32Array) -> None:
         """Take pairs, and drop those that are not among the best of a voice."""
         self.parts.append((i, j, ratios))
         self.held += len(i)
@@ -145,10 +152,15 @@ class _Best:
     def _prune(self) -> None:
         i, j, ratios = (np.concatenate(part) for part in zip(*self.parts, strict=True))
         # Each pair is one of both of its voices.
-        ends, pairs = np.concatenate([i, j]), np.tile(np.arange(len(i)), 2)
+        places = np.arange(len(i), dtype=np.int32)
+        ends, pairs = np.concatenate([i, j]), np.tile(places, 2)
         order = np.lexsort([-ratios[pairs], ends])
         ends, pairs = ends[order], pairs[order]
-        rank = np.arange(len(ends)) - np.searchsorted(ends, ends)
-        kept = np.unique(pairs[rank < self.neighbours])
+        firsts = np.flatnonzero(np.append(True, ends[1:] != ends[:-1]))
+        rank = np.arange(len(ends)) - np.repeat(
+            firsts, np.diff(np.append(firsts, len(ends)))
+        )
+        kept = np.zeros(len(i), bool)
+        kept[pairs[rank < self.neighbours]] = True
         self.parts = [(i[kept], j[kept], ratios[kept])]
-        self.held = len(kept)
+        self.held = len(self.parts[0][0])

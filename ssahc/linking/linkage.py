@@ -25,7 +25,7 @@ def link_voices(
     Parameters
     ----------
     voices : Voices
-        Of M speakers.
+        Of M speakers; they are changed, since a copy may take much memory.
     recordings : list of M set of int
         Where each of them was heard.
     pairs : (K, 2) array
@@ -103,7 +103,7 @@ class _Clusters:
         self, voices: Voices, recordings: list[set[int]], pairs: IntArray
     ) -> None:
         self.psi = voices.psi
-        self.precisions, self.sums = voices.precisions.copy(), voices.sums.copy()
+        self.precisions, self.sums = voices.precisions, voices.sums
         self.variances, self.positions = voices.variances(), voices.positions()
         self.recordings = [set(one) for one in recordings]
         self.stamps = np.zeros(len(voices), np.int64)

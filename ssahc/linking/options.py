@@ -21,7 +21,7 @@ class LinkOptions(Options, group="Clustering"):
     session_variance : float
         Variance of one person between recordings, as a share of that between people.
     neighbours : int
-        Of more than a few thousand speakers, each is compared with so many that are
+        Of more than 1000 speakers, each is compared with so many that are
         most like it, at most.
     """
 

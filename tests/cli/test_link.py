@@ -1,11 +1,13 @@
 """``ssahc link`` as a user runs it."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fault_table import contents
+from fault_table import Faults, contents
+from kaldi_tables import read_table
 
 import ssahc
 from ssahc.core.types import Recording
@@ -187,95 +189,162 @@ def test_a_linked_corpus_is_scored_across(runs, ssahc_here):
 
 # ---- what goes wrong ---------------------------------------------------------------
 
-
-def test_runs_in_other_spaces_are_refused(runs):
-    other = ssahc.Model(
-        mean=np.full(24, 0.1), transform=np.eye(24), plda=runs.model.plda
-    )
-    write_model_dir("other", other)
-    runs.diarize("tue", "--model-dir", "other")
-    status, errors = runs.link("mon", "tue", "out")
-    assert status == 2
-    assert "tue: was diarized with another model than mon, so that speakers" in errors
-    assert not (runs.folder / "out").exists()
-    runs.diarize("tue")
-    for run, extractor in (("mon", "campplus"), ("tue", "small")):
-        path = runs.folder / run / "speaker_space.json"
-        space = json.loads(path.read_text())
-        path.write_text(json.dumps(space | {"extractor": extractor}))
-    status, errors = runs.link("mon", "tue", "out")
-    assert status == 2
-    assert "tue: x-vectors are of extractor small, those of mon of campplus;" in errors
+faults = Faults()
 
 
-def test_recordings_with_a_speaker_that_cannot_be_used_are_left_out(runs):
-    scp = runs.folder / "mon" / "speakers_plda.scp"
+def set_space(run, **values):
+    path = run / "speaker_space.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def set_means(run, **means):
+    """Write the archive of means anew, with some changed or, if None, left out."""
+    scp = run / "speakers_plda.scp"
+    vectors = dict(read_table(scp, "vector"))
     with ArchiveWriter(scp.with_suffix(".ark"), scp) as archive:
-        archive.write("mon0-1", np.full(24, np.nan, np.float32))
-        archive.write("mon0-2", np.ones(24, np.float32))
-        archive.write("mon1-1", np.ones(23, np.float32))
-    status, errors = runs.link("mon", "tue", "out")
-    assert status == 1
-    assert "recording 'mon0': mon/speakers_plda.ark: key 'mon0-1': holds NaN" in errors
-    assert "recording 'mon1': mon/speakers_plda.ark: key 'mon1-1': has 23 dim" in errors
-    assert people("out/rttm").keys() == {"tue0", "tue1"}
+        for key, vector in (vectors | means).items():
+            if vector is not None:
+                archive.write(key, vector)
 
 
-def test_speakers_without_a_mean_are_named(runs):
+@faults("a run without speakers")
+def _(runs):
+    runs.diarize("mon", "--no-write-speakers")
+
+
+@faults("a run without a common space")
+def _(runs):
+    (runs.folder / "mon" / "speaker_space.json").unlink()
+
+
+@faults("a run of another model")
+def _(runs):
+    other = replace(runs.model, mean=np.full(24, 0.1))
+    write_model_dir("other", other)
+    runs.diarize("mon", "--model-dir", "other")
+
+
+@faults("a run of another extractor")
+def _(runs):
+    set_space(runs.folder / "tue", extractor="campplus")
+    set_space(runs.folder / "mon", extractor="small")
+
+
+@faults("a run without turns")
+def _(runs):
+    (runs.folder / "mon" / "rttm").write_text("")
+
+
+@faults("a run of `ssahc link`")
+def _(runs):
+    runs.link("mon", "linked")
+    return ("tue", "linked", "out")
+
+
+@faults("a damaged space")
+def _(runs):
+    (runs.folder / "mon" / "speaker_space.json").write_text("[" * 10**5)
+
+
+@faults("another file in place of the space")
+def _(runs):
+    (runs.folder / "mon" / "speaker_space.json").write_text('{"psi": []}')
+
+
+@faults("a number of windows of 0")
+def _(runs):
+    (runs.folder / "mon" / "num_windows").write_text("mon0-1 0\n")
+
+
+@faults("a mean that is no number")
+def _(runs):
+    set_means(runs.folder / "mon", **{"mon1-1": np.full(24, np.nan, np.float32)})
+
+
+@faults("a mean of another dimension")
+def _(runs):
+    set_means(runs.folder / "mon", **{"mon1-1": np.ones(23, np.float32)})
+
+
+@faults("a mean that is missing")
+def _(runs):
+    set_means(runs.folder / "mon", **{"mon1-1": None})
+
+
+@faults("a speaker who is not listed")
+def _(runs):
     path = runs.folder / "mon" / "num_windows"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
-    status, errors = runs.link("mon", "out")
-    assert status == 1
-    assert "recording 'mon0': mon: has turns of speaker '1', but no mean of" in errors
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("mon1-1")))
 
 
-@pytest.mark.parametrize(
-    ("hurt", "message"),
-    [
-        (lambda run: (run / "speaker_space.json").unlink(), "mon: has no means of"),
-        (lambda run: (run / "num_windows").unlink(), "num_windows: no such file"),
-        (lambda run: (run / "rttm").unlink(), "rttm: no such file"),
-        (lambda run: (run / "rttm").write_text(""), "rttm: holds no turn"),
-        (
-            lambda run: (run / "num_windows").write_text("mon0-1 0\n"),
-            "num_windows:1: key 'mon0-1': expected a number of windows above 0",
-        ),
-        (
-            lambda run: (run / "speaker_space.json").write_text('{"psi": []}'),
-            'speaker_space.json: expected {"model": SHA-256',
-        ),
-        (
-            lambda run: (run / "speaker_space.json").write_text("[" * 10**5),
-            "speaker_space.json: is not JSON",
-        ),
-    ],
-)
-def test_a_run_that_cannot_be_used_is_named(runs, hurt, message):
-    hurt(runs.folder / "mon")
-    status, errors = runs.link("tue", "mon", "out")
-    assert status == 2
-    assert message in errors
-    assert not (runs.folder / "out").exists()
+@faults("a recording in two runs")
+def _(runs):
+    (runs.folder / "some").write_text("mon1\n")
+    runs.diarize("mon", "--recordings", "some", out="again")
+    return ("tue", "mon", "again", "out")
+
+
+@faults("`--add` to a folder without links")
+def _(runs):
+    return ("--add", "mon", "out")
+
+
+@faults("a name changed in one file alone")
+def _(runs):
+    return change_names(runs, ("rttm",), " S1 ", " Zoë ")
+
+
+@faults("one name for two speakers of a recording")
+def _(runs):
+    return change_names(runs, ("linked_speakers",), " S2 ", " S1 ")
+
+
+def change_names(runs, names, old, new):
+    assert runs.link("mon", "out")[0] == 0
+    for name in names:
+        path = runs.folder / "out" / name
+        path.write_text(path.read_text().replace(old, new))
+    return ("--add", "tue", "out")
+
+
+# What faults.md calls it: exit status, and the recordings that are linked.
+SURVIVORS = {
+    "all other recordings": (1, {"mon0", "tue0", "tue1"}),
+    "nothing is written": (2, set()),
+    "what was there": (2, {"mon0", "mon1"}),
+}
+
+
+@pytest.mark.parametrize("fault", faults)
+def test_faults_are_as_the_page_says(runs, faults_page, fault):
+    assert set(faults) == set(faults_page["Speakers to link"]), "every row is tested"
+    row = faults_page["Speakers to link"][fault]
+    arguments = faults[fault](runs) or ("tue", "mon", "out")
+    status, errors = runs.link(*arguments)
+    expected, linked = SURVIVORS[row.survives]
+    assert status == expected
+    assert row.is_said_in(errors), errors
+    assert (runs.folder / "out").exists() == bool(linked)
+    if fault == "a recording in two runs":
+        linked = linked | {"mon1"}
+    if linked:
+        assert people("out/rttm").keys() == linked
 
 
 def test_wrong_usage_writes_nothing(runs):
-    runs.diarize("mon", "--no-write-speakers", out="plain")
-    assert runs.link("mon", "linked")[0] == 0
     before = contents(runs.folder / "mon")
     for arguments, message in (
         (("out",), "Missing argument"),
         (("nowhere", "out"), "nowhere: no such folder"),
-        (("plain", "out"), "plain: holds no speakers; run ssahc diarize with --write"),
-        (("linked", "out"), "linked: was written by ssahc link"),
         (("mon", "tue"), "tue: holds rttm that no completed run of ssahc link"),
-        (("--add", "mon", "out"), "--add needs a folder that ssahc link has written"),
         (("mon", "out", "--threshold", "nan"), "--threshold must be"),
         (("mon", "out", "--session-variance", "-1"), "--session-variance must be"),
-        (("mon", "mon", "out"), "has a recording that is linked already"),
     ):
         status, errors = runs.link(*arguments)
-        assert status in (1, 2)
+        assert status == 2
         assert message in errors
+        assert not (runs.folder / "out").exists()
     assert contents(runs.folder / "mon") == before
 
 

@@ -1,13 +1,14 @@
 """``ssahc diarize --write-speakers``."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from kaldi_tables import read_table
 
 import ssahc
-from ssahc.io.speakers import SPEAKER_FILES, read_speakers
+from ssahc.io.speakers import SPACE, SPEAKER_FILES, read_space, read_speakers
 from ssahc.io.text import read_spk2utt
 
 PLAIN = ("--system", "plda", "--max-speakers", 4)
@@ -107,3 +108,15 @@ def test_scores_without_a_model_give_no_space(here, ssahc_here):
     assert speaker_files(out).keys() == names
     with pytest.raises(ssahc.FormatError, match="has no means of speakers"):
         read_speakers(out)
+
+
+def test_the_extractor_is_known_by_its_name(calls, model_folder, ssahc_here):
+    """Of audio, and of the x-vectors that a run on audio has left."""
+    result = ssahc_here(
+        "diarize", calls, "audio", "--extractor", model_folder, "--write-speakers"
+    )
+    assert result.returncode == 0, result.stderr
+    result = ssahc_here("diarize", "audio/xvectors", "again", "--write-speakers")
+    assert result.returncode == 0, result.stderr
+    for out in ("audio", "again"):
+        assert read_space(Path(out, SPACE)).extractor == "tiny"

@@ -203,6 +203,15 @@ def test_the_search_keeps_the_best_of_each_speaker():
     assert len(pairs) <= 3 * 200
 
 
+def test_the_search_finds_nothing_where_nobody_is_new():
+    latent, counts, *_ = draw(8)
+    nobody = np.empty(0, np.int64)
+    pairs, found = find_candidates(
+        measure(latent, counts), nobody, 0.0, 5, most_exact=0
+    )
+    assert (pairs.shape, found.shape) == ((0, 2), (0,))
+
+
 def test_linking_with_few_neighbours_finds_the_same_people(monkeypatch):
     """Also if those of a speaker are all joined before the others are compared."""
     monkeypatch.setattr(link, "MOST_EXACT", 0)
