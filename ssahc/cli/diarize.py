@@ -4,9 +4,9 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from ssahc.cli.diarize_config import (
 )
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_task import DiarizeTask
+from ssahc.cli.diarize_turns import Turns
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -41,6 +42,7 @@ from ssahc.cli.inputs import (
     warn_of_other_system,
 )
 from ssahc.cli.journal import (
+    CONFIDENCE,
     POSTERIOR,
     SCORES,
     Plan,
@@ -55,7 +57,6 @@ from ssahc.cli.learned_model import (
     refuse_other_model,
 )
 from ssahc.cli.overlap import (
-    Chunks,
     open_regions,
     refuse_segmentation,
 )
@@ -84,22 +85,16 @@ from ssahc.cli.runner import (
 )
 from ssahc.core.errors import UsageError, counted
 from ssahc.core.options import build
-from ssahc.core.turns import measure_speech, turns_of_labels
-from ssahc.core.types import Fault, IntArray, Recording, Turn
+from ssahc.core.types import Fault, Recording
 from ssahc.frontend.extractors.installed import SMALL
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input, strip_rspecifier
 from ssahc.io.folders import UNFINISHED
-from ssahc.io.text import times_of
 from ssahc.io.xvectors import SCP, XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.options import DiarizeOptions
-from ssahc.pipeline.overlap import SecondSpeakerOptions, add_overlap
-from ssahc.pipeline.second_speakers import add_second_speakers
-from ssahc.pipeline.turn_changes import move_changes
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
-from ssahc.scoring.regions import Spans
 
 _CONFLICTS = (CONFLICTS, AUDIO_CONFLICTS, OVERLAP_CONFLICTS, MODEL_CONFLICTS)
 # Options of config files and presets that a given option displaces.
@@ -108,6 +103,9 @@ _DISPLACED = {
     for table in _CONFLICTS
     for name in table
 }
+
+# Of every run.
+_WRITTEN = ("labels", "rttm", POSTERIOR, CONFIDENCE)
 
 _logger = logging.getLogger("ssahc")
 
@@ -143,7 +141,8 @@ def command(
     OUT_DIR also gets labels and config.toml. Without a model, one is learned from all
     recordings and kept in OUT_DIR/learned_model, unless the extractor has one
     (--default-model). The number of speakers is estimated unless --num-speakers or
-    --reco2num-spk is given; OUT_DIR/speaker_posterior has the probability of each.
+    --reco2num-spk is given; OUT_DIR/speaker_posterior has the probability of each, and
+    OUT_DIR/confidence that of the speaker of each window.
 
     Exit status: 0 if all recordings were processed; 1 if some failed (the others are
     written); 2 on wrong usage or if all failed (nothing is written). The results of an
@@ -181,7 +180,7 @@ def command(
     scores = SCORES if run.write_scores else ()
 
     def find_stale() -> tuple[str, ...]:
-        names = ("labels", "rttm", POSTERIOR, *scores)
+        names = (*_WRITTEN, *scores)
         earlier = read_earlier(out_dir, names, "diarize")
         # A run that was given a model has left that folder alone.
         learned = bool(earlier) and not earlier.keys() & GIVEN_MODELS
@@ -232,7 +231,7 @@ def _run(
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
     others = SCORES if run.write_scores else stale()
-    for name in ("labels", "rttm", POSTERIOR, CONFIG, *others, *LEARNED_FILES):
+    for name in (*_WRITTEN, CONFIG, *others, *LEARNED_FILES):
         refuse_input(out_dir / name, read, "choose another folder")
     plan = Plan(
         prepared.to_store(run),
@@ -241,7 +240,7 @@ def _run(
         run.write_scores,
         is_sound=lambda name: first_fault(folder, name) is None,
     )
-    files = ("labels", "rttm", POSTERIOR, *SCORES, *LEARNED_FILES)
+    files = (*_WRITTEN, *SCORES, *LEARNED_FILES)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
@@ -312,6 +311,7 @@ def _diarize(
                 result.labels,
                 result.scores,
                 result.posterior,
+                result.confidence,
             )
             if result.not_learned is not None:
                 not_learned[result.not_learned] += 1
@@ -335,6 +335,7 @@ def _write(
     done = [name for name in folder.utterances if name in unfinished.labels]
     labels = {name: unfinished.labels[name] for name in done}
     unfinished.write_posteriors(done)
+    unfinished.write_confidence({name: folder.utterances[name] for name in done})
     if run.write_scores:
         unfinished.write_scores(done)
     labelled = (
@@ -344,9 +345,17 @@ def _write(
     )
     second = None if run.overlap.exclusive else run.overlap.second
     regions = prepared.regions.spans
-    turns = _Turns(folder, labels, prepared.chunks, regions, second)
+    turns = Turns(
+        folder, labels, unfinished.confidence, prepared.chunks, regions, second
+    )
     warn_of("without a turn, since all segments have no length", turns.silent())
-    write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
+    write_results(
+        unfinished.folder,
+        labelled,
+        turns,
+        channel=run.rttm.rttm_channel,
+        with_confidence=run.rttm_confidence,
+    )
     total = len(folder.utterances.keys() | folder.unlisted.keys())
     speakers = sum(int(found.max()) + 1 for found in labels.values())
     of_all = "" if len(done) == total else f"{len(done)} of "
@@ -354,45 +363,3 @@ def _write(
         f"{of_all}{counted(total, 'recording')}, "
         f"{counted(speakers, 'speaker')}, {length_of(turns.seconds())} of speech"
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Turns(Mapping[str, list[Turn]]):
-    """The turns of recordings, made on access: those of a large corpus fill memory."""
-
-    folder: XvectorDir
-    labels: Mapping[str, IntArray]
-    chunks: Mapping[str, Chunks]
-    regions: Mapping[str, Spans]
-    # None where times have one speaker each.
-    second: SecondSpeakerOptions | None
-
-    def silent(self) -> Iterator[str]:
-        """Yield the recordings without a turn."""
-        for name in self.labels:
-            times = times_of(self.folder.segments, self.folder.utterances[name])
-            if (times[:, 0] == times[:, 1]).all():
-                yield name
-
-    def seconds(self) -> float:
-        """Return the seconds of speech of all recordings."""
-        tables, segments = self.folder.utterances, self.folder.segments
-        each = (measure_speech(times_of(segments, tables[name])) for name in self)
-        return sum(each)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.labels)
-
-    def __getitem__(self, name: str) -> list[Turn]:
-        times = times_of(self.folder.segments, self.folder.utterances[name])
-        turns = turns_of_labels(times, self.labels[name])
-        if name in self.chunks:
-            segmentation = self.chunks[name].segmentation
-            turns = move_changes(turns, segmentation)
-            if self.second is None:
-                return turns
-            return add_overlap(turns, segmentation, self.second)
-        return add_second_speakers(turns, self.regions.get(name, ()))

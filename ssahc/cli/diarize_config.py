@@ -103,6 +103,9 @@ class DiarizeConfig(Options, group="Input and output"):
     tables : SpeakerTables
     write_scores : bool
         Also write scores.ark and scores.scp, as Kaldi's agglomerative-cluster reads.
+    rttm_confidence : bool
+        Write how likely the speaker of each turn is right, 0 to 1, into the ninth field
+        of the RTTM.
     rttm : RttmOptions
     overlap : OverlapOptions
     method : DiarizeOptions
@@ -112,6 +115,7 @@ class DiarizeConfig(Options, group="Input and output"):
     files: ModelFiles = field(default_factory=ModelFiles)
     tables: SpeakerTables = field(default_factory=SpeakerTables)
     write_scores: bool = False
+    rttm_confidence: bool = False
     rttm: RttmOptions = field(default_factory=RttmOptions)
     overlap: OverlapOptions = field(default_factory=OverlapOptions)
     method: DiarizeOptions = field(default_factory=DiarizeOptions)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ssahc.core.errors import DataError
-from ssahc.core.types import FloatArray, IntArray, Turn
+from ssahc.core.types import Float32Array, FloatArray, IntArray, Turn
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -54,7 +54,7 @@ def rate_turns(
     turns: Sequence[Turn],
     segments: FloatArray,
     labels: IntArray,
-    confidence: FloatArray,
+    confidence: FloatArray | Float32Array,
 ) -> list[Turn]:
     """Return turns with the mean confidence of their speaker's windows, by seconds.
 

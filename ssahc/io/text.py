@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from ssahc.core.errors import FormatError
-from ssahc.core.types import FloatArray
+from ssahc.core.types import Float32Array, FloatArray
 from ssahc.io.files import OnFault, atomic_write, raise_fault, read_fields, to_number
 
 T = TypeVar("T")
