@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ssahc.cli.calibration import calibrate_hypothesis, print_calibration
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.references import (
     Protocol,
@@ -46,6 +47,12 @@ def _to_sources(
     help="Break scores down by the number of reference speakers, or by a FILE of "
     "'recording value' lines (language, domain). Can be repeated.",
 )
+@click.option(
+    "--calibration",
+    is_flag=True,
+    help="Print how well the confidence in HYP_RTTM agrees with what is right, instead "
+    "of error rates.",
+)
 @click.option("--summary", is_flag=True, help="Do not list single recordings.")
 @click.option(
     "--format",
@@ -58,6 +65,7 @@ def command(
     ref_rttm: Path,
     hyp_rttm: Path,
     sources: list[Path | None],
+    calibration: bool,
     summary: bool,
     form: str | None,
     as_json: bool,
@@ -75,9 +83,16 @@ def command(
     """
     if as_json and form not in (None, "json"):
         raise UsageError(f"--json contradicts --format {form}; leave out one of them")
+    if calibration and (sources or summary):
+        raise UsageError("--calibration does not use --by or --summary; leave them out")
+    form = "json" if as_json else form or "text"
     protocol = resolve(Protocol, given)
     references = read_references(ref_rttm, protocol.uem)
     hypothesis = read_hypothesis(hyp_rttm, references)
+    if calibration:
+        found = calibrate_hypothesis(references, hypothesis, protocol.scoring, hyp_rttm)
+        print_calibration(found, protocol.scoring, form)
+        return
     attributes = _read_attributes(sources, references)
     scores = score_hypothesis(references, hypothesis, protocol.scoring)
     breakdowns = {
@@ -90,7 +105,7 @@ def command(
         summarize(scores.values()),
         breakdowns,
     )
-    PRINTERS["json" if as_json else form or "text"](rates)
+    PRINTERS[form](rates)
 
 
 def _read_attributes(
