@@ -42,7 +42,7 @@ _MOST_SURE = 0.98
 # solutions, and what is added where numbers of speakers have probabilities, where there
 # are merges alone, and where there is neither.
 _PER_MARGIN, _PER_LOG_ODDS = 0.95, 0.47
-_WITH_NUMBERS, _WITH_CUTS, _ALONE = 0.38, -0.6, 0.0
+_WITH_NUMBERS, _WITH_CUTS, _ALONE = 0.38, -0.6, 0.3
 
 
 def estimate_confidence(

@@ -52,7 +52,7 @@ class Calibration:
     @property
     def mean_confidence(self) -> float:
         """Mean confidence over the time; NaN without any."""
-        return _ratio(self.confidence @ self.seconds, self.seconds.sum())
+        return _ratio(float(self.confidence @ self.seconds), self.seconds.sum())
 
     @property
     def error(self) -> float:
