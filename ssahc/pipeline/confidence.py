@@ -17,6 +17,7 @@ which data it was fitted).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,6 +46,19 @@ _PER_MARGIN, _PER_LOG_ODDS = 0.95, 0.47
 _WITH_NUMBERS, _WITH_CUTS, _ALONE = 0.38, -0.6, 0.3
 
 
+class Evidence(NamedTuple):
+    """What speaks for the speakers of windows.
+
+    `margins` (N,) are those of `measure_margins`, `solutions` (N,) the mean log odds
+    that other solutions keep the speaker, 0 where there are none; `offset` is added to
+    both.
+    """
+
+    margins: FloatArray
+    solutions: FloatArray
+    offset: float
+
+
 def estimate_confidence(
     segments: FloatArray,
     affinity: Affinity,
@@ -67,9 +81,22 @@ def estimate_confidence(
     posterior : mapping of int to float
         How likely each number of speakers is; empty if that is not known.
     """
-    labels = clustering.labels
     if stop.num_speakers == 1:
-        return np.ones(len(labels))
+        return np.ones(len(segments))
+    found = weigh_evidence(segments, affinity, clustering, stop, posterior)
+    log_odds = _PER_MARGIN * found.margins + _PER_LOG_ODDS * found.solutions
+    return np.asarray(1 / (1 + np.exp(-log_odds - found.offset)))
+
+
+def weigh_evidence(
+    segments: FloatArray,
+    affinity: Affinity,
+    clustering: Clustering,
+    stop: Stop,
+    posterior: Mapping[int, float],
+) -> Evidence:
+    """Return what `estimate_confidence`, with the same arguments, is made of."""
+    labels, found = clustering.labels, clustering.resegmentation
     weights = observation_weights(segments)
     log_odds, offset = [], _ALONE
     if clustering.history is not None:
@@ -77,15 +104,12 @@ def estimate_confidence(
         kept = np.mean([keeps_speaker(labels, cut, weights) for cut in cuts], axis=0)
         log_odds.append(_log_odds(kept))
         offset = _WITH_CUTS
-    found = clustering.resegmentation
     if isinstance(found, Resegmentation):
         kept = _share_of_numbers(found, labels, weights, stop, posterior)
         log_odds.append(_log_odds(kept))
         offset = _WITH_NUMBERS
-    evidence = _PER_MARGIN * measure_margins(affinity, labels) + offset
-    if log_odds:
-        evidence += _PER_LOG_ODDS * np.mean(log_odds, axis=0)
-    return np.asarray(1 / (1 + np.exp(-evidence)))
+    margins, none = measure_margins(affinity, labels), np.zeros(len(labels))
+    return Evidence(margins, np.mean(log_odds, axis=0) if log_odds else none, offset)
 
 
 def measure_margins(affinity: Affinity, labels: IntArray) -> FloatArray:

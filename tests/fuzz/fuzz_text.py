@@ -18,6 +18,7 @@ from ssahc.io.config import read_config, read_toml, to_table, write_config
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     read_attributes,
+    read_confidence,
     read_names,
     read_reco2min_max,
     read_reco2num_spk,
@@ -65,6 +66,7 @@ _TABLES = {
         list(entry.items()) == [_entry(value) for value in values] != []
         and all(number > 0 and 0 <= value <= 1 for number, value in entry.items())
     ),
+    read_confidence: lambda entry, values: 0 <= entry == float(values[0]) <= 1,
     read_attributes: lambda entry, values: entry == " ".join(values) != "",
 }
 _WITH_ON_FAULT = (read_segments, read_spk2utt, read_utt2spk, read_reco2num_spk)
