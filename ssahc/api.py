@@ -61,6 +61,7 @@ from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
 from ssahc.runtime.device import Device
 from ssahc.scoring.across import AcrossScore, score_across
 from ssahc.scoring.breakdown import Summary, break_down, count_speakers, summarize
+from ssahc.scoring.calibration import Calibration, calibrate, pool_calibrations
 from ssahc.scoring.der import Score, score_corpus, score_recording
 from ssahc.scoring.detection import (
     Verification,
@@ -79,6 +80,7 @@ __all__ = [
     "AcrossScore",
     "Affinity",
     "AhcOptions",
+    "Calibration",
     "CannotLink",
     "Centroid",
     "DataError",
@@ -124,6 +126,7 @@ __all__ = [
     "WindowOptions",
     "Windows",
     "break_down",
+    "calibrate",
     "cluster_windows",
     "count_speakers",
     "diarize",
@@ -140,6 +143,7 @@ __all__ = [
     "make_windows",
     "min_dcf",
     "open_xvector_dir",
+    "pool_calibrations",
     "pool_sweeps",
     "read_attributes",
     "read_model_dir",
@@ -217,6 +221,7 @@ def write_rttm(
     turns: Diarization | Mapping[str, Diarization | Sequence[Turn]],
     *,
     channel: str = "0",
+    with_confidence: bool = False,
 ) -> None:
     """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds.
 
@@ -227,6 +232,8 @@ def write_rttm(
         One recording, or several by their ids.
     channel : str
         Third field of every line.
+    with_confidence : bool
+        Write the confidence of turns that have one into the ninth field.
 
     Raises
     ------
@@ -246,4 +253,4 @@ def write_rttm(
         name: group.turns if isinstance(group, Diarization) else group
         for name, group in turns.items()
     }
-    rttm.write_rttm(path, plain, channel=channel)
+    rttm.write_rttm(path, plain, channel=channel, with_confidence=with_confidence)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from ssahc.cli.inputs import CONFLICTS, SpeakerTables, read_speakers
-from ssahc.cli.journal import POSTERIOR
+from ssahc.cli.journal import CONFIDENCE, POSTERIOR
 from ssahc.cli.overwrite import read_earlier
 from ssahc.cli.parsing import PATH, Verb, config_option, options_of, resolve
 from ssahc.cli.runner import CONFIG, RttmOptions, work_through, write_results
@@ -85,7 +85,7 @@ def command(
         earlier = read_earlier(out_dir, names, "cluster")
         # Of this verb or of diarize, whose scores stay: they may be SCORES.
         if "xvector_dir" in earlier:
-            return "rttm", POSTERIOR
+            return "rttm", POSTERIOR, CONFIDENCE
         return ("rttm",) if "segments" in earlier else ()
 
     with staged_output(out_dir, _FILES, stale=find_stale) as folder:

@@ -43,6 +43,7 @@ from ssahc.cli.inputs import (
     warn_of_other_system,
 )
 from ssahc.cli.journal import (
+    CONFIDENCE,
     POSTERIOR,
     SCORES,
     Plan,
@@ -102,6 +103,9 @@ _DISPLACED = {
     for name in table
 }
 
+# Of every run.
+_WRITTEN = ("labels", "rttm", POSTERIOR, CONFIDENCE)
+
 _logger = logging.getLogger("ssahc")
 
 
@@ -136,7 +140,8 @@ def command(
     OUT_DIR also gets labels and config.toml. Without a model, one is learned from all
     recordings and kept in OUT_DIR/learned_model, unless the extractor has one
     (--default-model). The number of speakers is estimated unless --num-speakers or
-    --reco2num-spk is given; OUT_DIR/speaker_posterior has the probability of each.
+    --reco2num-spk is given; OUT_DIR/speaker_posterior has the probability of each, and
+    OUT_DIR/confidence that of the speaker of each window.
 
     Exit status: 0 if all recordings were processed; 1 if some failed (the others are
     written); 2 on wrong usage or if all failed (nothing is written). The results of an
@@ -173,7 +178,7 @@ def command(
     warn_of_other_system(given, config)
 
     def find_stale() -> tuple[str, ...]:
-        names = ("labels", "rttm", POSTERIOR, *_list_optional(vars(run)))
+        names = (*_WRITTEN, *_list_optional(vars(run)))
         earlier = read_earlier(out_dir, names, "diarize")
         # A run that was given a model has left that folder alone.
         learned = bool(earlier) and not earlier.keys() & GIVEN_MODELS
@@ -224,7 +229,7 @@ def _run(
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
     others = {*_list_optional(vars(run)), *stale()}
-    for name in ("labels", "rttm", POSTERIOR, CONFIG, *others, *LEARNED_FILES):
+    for name in (*_WRITTEN, CONFIG, *others, *LEARNED_FILES):
         refuse_input(out_dir / name, read, "choose another folder")
     plan = Plan(
         prepared.to_store(run),
@@ -233,7 +238,7 @@ def _run(
         run.write_scores,
         is_sound=lambda name: first_fault(folder, name) is None,
     )
-    files = ("labels", "rttm", POSTERIOR, *SCORES, *SPEAKER_FILES, *LEARNED_FILES)
+    files = (*_WRITTEN, *SCORES, *SPEAKER_FILES, *LEARNED_FILES)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
@@ -312,6 +317,7 @@ def _diarize(
                 result.labels,
                 result.scores,
                 result.posterior,
+                result.confidence,
             )
             if result.not_learned is not None:
                 not_learned[result.not_learned] += 1
@@ -335,6 +341,7 @@ def _write(
     done = [name for name in folder.utterances if name in unfinished.labels]
     labels = {name: unfinished.labels[name] for name in done}
     unfinished.write_posteriors(done)
+    unfinished.write_confidence({name: folder.utterances[name] for name in done})
     if run.write_scores:
         unfinished.write_scores(done)
     labelled = (
@@ -344,9 +351,17 @@ def _write(
     )
     second = None if run.overlap.exclusive else run.overlap.second
     regions = prepared.regions.spans
-    turns = RecordingTurns(folder, labels, prepared.chunks, regions, second)
+    turns = RecordingTurns(
+        folder, labels, unfinished.confidence, prepared.chunks, regions, second
+    )
     warn_of("without a turn, since all segments have no length", turns.silent())
-    write_results(unfinished.folder, labelled, turns, channel=run.rttm.rttm_channel)
+    write_results(
+        unfinished.folder,
+        labelled,
+        turns,
+        channel=run.rttm.rttm_channel,
+        with_confidence=run.rttm_confidence,
+    )
     total = len(folder.utterances.keys() | folder.unlisted.keys())
     speakers = sum(int(found.max()) + 1 for found in labels.values())
     of_all = "" if len(done) == total else f"{len(done)} of "

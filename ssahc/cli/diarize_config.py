@@ -106,6 +106,9 @@ class DiarizeConfig(Options, group="Input and output"):
     write_speakers : bool
         Also write the speakers' mean x-vectors, speakers.ark and speakers.scp, their
         windows, spk2utt, and what ssahc link compares.
+    rttm_confidence : bool
+        Write how likely the speaker of each turn is right, 0 to 1, into the ninth field
+        of the RTTM.
     rttm : RttmOptions
     overlap : OverlapOptions
     method : DiarizeOptions
@@ -116,6 +119,7 @@ class DiarizeConfig(Options, group="Input and output"):
     tables: SpeakerTables = field(default_factory=SpeakerTables)
     write_scores: bool = False
     write_speakers: bool = False
+    rttm_confidence: bool = False
     rttm: RttmOptions = field(default_factory=RttmOptions)
     overlap: OverlapOptions = field(default_factory=OverlapOptions)
     method: DiarizeOptions = field(default_factory=DiarizeOptions)

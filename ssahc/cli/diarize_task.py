@@ -8,7 +8,7 @@ from ssahc.cli.inputs import Inputs
 from ssahc.cli.runner import as_fault
 from ssahc.core.errors import counted
 from ssahc.core.types import Fault, Float32Array, IntArray, Recording
-from ssahc.io.text import keep_likely
+from ssahc.io.text import keep_likely, round_confidence
 from ssahc.learning.options import Stopped
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.options import LEARNING, DiarizeOptions
@@ -28,13 +28,15 @@ class Outcome:
 
     Labels (N,), affinities (N, N) if wanted, why the network was not used, if so, and
     how likely each number of speakers is; empty if the number is known, if only one is
-    possible, or if it is estimated without evidence.
+    possible, or if it is estimated without evidence. How likely the speaker of each
+    window is right (N,), rounded as in files.
     """
 
     labels: IntArray
     scores: Float32Array | None
     not_learned: Stopped | None
     posterior: Mapping[int, float]
+    confidence: Float32Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,4 +91,5 @@ class DiarizeTask:
         not_learned = None if first is None or first.learned else first.stopped
         posterior = result.speaker_posterior
         likely = keep_likely(posterior) if len(posterior) > 1 else {}
-        return Outcome(result.labels, scores, not_learned, likely)
+        confidence = round_confidence(result.window_confidence)
+        return Outcome(result.labels, scores, not_learned, likely, confidence)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ssahc.cli.overlap import Chunks
-from ssahc.core.turns import measure_speech, turns_of_labels
-from ssahc.core.types import IntArray, Turn
+from ssahc.core.turns import measure_speech, rate_turns, turns_of_labels
+from ssahc.core.types import Float32Array, FloatArray, IntArray, Turn
 from ssahc.io.text import times_of
 from ssahc.io.xvectors import XvectorDir
 from ssahc.pipeline.overlap import SecondSpeakerOptions, add_overlap
@@ -20,6 +20,7 @@ class RecordingTurns(Mapping[str, list[Turn]]):
 
     folder: XvectorDir
     labels: Mapping[str, IntArray]
+    confidence: Mapping[str, Float32Array]
     chunks: Mapping[str, Chunks]
     regions: Mapping[str, Spans]
     # None where times have one speaker each.
@@ -28,15 +29,13 @@ class RecordingTurns(Mapping[str, list[Turn]]):
     def silent(self) -> Iterator[str]:
         """Yield the recordings without a turn."""
         for name in self.labels:
-            times = times_of(self.folder.segments, self.folder.utterances[name])
+            times = self._times(name)
             if (times[:, 0] == times[:, 1]).all():
                 yield name
 
     def seconds(self) -> float:
         """Return the seconds of speech of all recordings."""
-        tables, segments = self.folder.utterances, self.folder.segments
-        each = (measure_speech(times_of(segments, tables[name])) for name in self)
-        return sum(each)
+        return sum(measure_speech(self._times(name)) for name in self)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,8 +44,14 @@ class RecordingTurns(Mapping[str, list[Turn]]):
         return iter(self.labels)
 
     def __getitem__(self, name: str) -> list[Turn]:
-        times = times_of(self.folder.segments, self.folder.utterances[name])
-        turns = turns_of_labels(times, self.labels[name])
+        times, labels = self._times(name), self.labels[name]
+        turns = self._make(name, turns_of_labels(times, labels))
+        return rate_turns(turns, times, labels, self.confidence[name])
+
+    def _times(self, name: str) -> FloatArray:
+        return times_of(self.folder.segments, self.folder.utterances[name])
+
+    def _make(self, name: str, turns: list[Turn]) -> list[Turn]:
         if name in self.chunks:
             segmentation = self.chunks[name].segmentation
             turns = move_changes(turns, segmentation)

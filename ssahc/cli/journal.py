@@ -7,9 +7,10 @@ moved into place, and the folder is removed.
 
 Every process that continues a run writes new files (``labels.0``, after an interruption
 ``labels.1``, ...) in the formats of OUT_DIR, so that one reader serves unfinished and
-finished runs. A recording is done if all of its utterances have a label and, where
-scores are wanted, its matrix is complete. Its line of ``speaker_posterior`` stands
-before its labels, in the same file: whatever is cut off, labels imply the line.
+finished runs. A recording is done if all of its utterances have a label and a
+confidence and, where scores are wanted, its matrix is complete. Its lines of
+``speaker_posterior`` and ``confidence`` stand before its labels, in the same file:
+whatever is cut off, labels imply these lines.
 """
 
 import logging
@@ -33,20 +34,22 @@ from ssahc.cli.resume import (
 )
 from ssahc.cli.runner import CONFIG
 from ssahc.core.errors import FormatError, UsageError, counted
-from ssahc.core.types import IntArray
+from ssahc.core.types import Float32Array, IntArray
 from ssahc.io.ark import ArchiveWriter, Array, index_table, read_entries, write_entry
 from ssahc.io.files import atomic_write, open_regular, unreadable
 from ssahc.io.folders import UNFINISHED, clear_unfinished
 from ssahc.io.scp import ScpEntry
 from ssahc.io.text import (
+    format_confidence,
     format_labels,
     format_posterior,
+    parse_confidence,
     parse_count,
     parse_posterior,
 )
 
 SCORES = ("scores.ark", "scores.scp")
-POSTERIOR = "speaker_posterior"
+POSTERIOR, CONFIDENCE = "speaker_posterior", "confidence"
 
 _logger = logging.getLogger("ssahc")
 
@@ -71,19 +74,22 @@ class Plan:
 class Unfinished:
     """The results so far; a context manager within which results are added.
 
-    `labels` maps recordings to the 0-based labels of their utterances, `posteriors` to
-    the probabilities of numbers of speakers, where the number was estimated by them.
+    `labels` maps recordings to the 0-based labels of their utterances, `confidence` to
+    how likely these are right, `posteriors` to the probabilities of numbers of
+    speakers, where the number was estimated by them.
     """
 
     def __init__(
         self,
         folder: Path,
         labels: dict[str, IntArray],
+        confidence: dict[str, Float32Array],
         posteriors: dict[str, Mapping[int, float]],
         scores: dict[str, ScpEntry],
     ) -> None:
         self.folder = folder
         self.labels = labels
+        self.confidence = confidence
         self.posteriors = posteriors
         self._scores = scores
 
@@ -110,9 +116,11 @@ class Unfinished:
         labels: IntArray,
         scores: Array | None,
         posterior: Mapping[int, float],
+        confidence: Float32Array,
     ) -> None:
         """Keep the results of a recording; UsageError if the disk is full."""
         labelled = zip(utterances, labels.tolist(), strict=True)
+        rated = zip(utterances, confidence.tolist(), strict=True)
         with add_to(self._labels_file, self.folder):
             if scores is not None:
                 path = Path(self._scores_file.name)
@@ -124,8 +132,17 @@ class Unfinished:
             if posterior:
                 self._labels_file.write(format_posterior(recording, posterior))
                 self.posteriors[recording] = posterior
+            self._labels_file.write(format_confidence(rated))
             self._labels_file.write(format_labels(labelled))
         self.labels[recording] = labels
+        self.confidence[recording] = confidence
+
+    def write_confidence(self, utterances: Mapping[str, Sequence[str]]) -> None:
+        """Write the confidence of all utterances of these recordings."""
+        with atomic_write(self.folder / CONFIDENCE) as file:
+            for name, group in utterances.items():
+                values = self.confidence[name].tolist()
+                file.write(format_confidence(zip(group, values, strict=True)))
 
     def write_posteriors(self, recordings: Iterable[str]) -> None:
         """Write the posteriors there are, in this order; no file if there is none."""
@@ -163,12 +180,13 @@ def open_unfinished(
     """
     with work_folder(out_dir, names, stale=stale) as folder:
         earlier = _find_earlier(out_dir, plan, resume=resume)
-        labels, posteriors, scores = read_back(earlier, plan)
+        done = read_back(earlier, plan)
         if not (folder / CONFIG).exists():
             begin(folder, plan.options, plan.inputs)
-        with Unfinished(folder, labels, posteriors, scores) as unfinished:
-            if labels:
-                _logger.info("already done: %s", counted(len(labels), "recording"))
+        with Unfinished(folder, *done) as unfinished:
+            if unfinished.labels:
+                count = counted(len(unfinished.labels), "recording")
+                _logger.info("already done: %s", count)
             try:
                 yield unfinished
             except BaseException:
@@ -201,21 +219,29 @@ def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
 
 def read_back(
     earlier: Iterable[Path], plan: Plan
-) -> tuple[dict[str, IntArray], dict[str, Mapping[int, float]], dict[str, ScpEntry]]:
-    """Read the labels and posteriors of recordings that are done.
+) -> tuple[
+    dict[str, IntArray],
+    dict[str, Float32Array],
+    dict[str, Mapping[int, float]],
+    dict[str, ScpEntry],
+]:
+    """Read the labels, confidence and posteriors of recordings that are done.
 
     Returns the places of all matrices, too.
     """
     label_of: dict[str, int] = {}
+    rate_of: dict[str, float] = {}
     posteriors: dict[str, Mapping[int, float]] = {}
     scores: dict[str, ScpEntry] = {}
     for folder in earlier:
-        finished = (folder / POSTERIOR, folder / "labels")
+        finished = (folder / POSTERIOR, folder / CONFIDENCE, folder / "labels")
         for path in (*finished, *sorted(folder.glob("labels.[0-9]*"))):
             for name, text in _whole_lines(path):
                 if number := parse_count(text):
                     label_of[name] = number - 1
                     continue
+                with suppress(ValueError):
+                    rate_of[name] = parse_confidence(text.split(" "))
                 with suppress(ValueError):
                     posteriors[name] = parse_posterior(text.split(" "))
         for path in (folder / SCORES[0], *sorted(folder.glob("scores.[0-9]*"))):
@@ -226,11 +252,16 @@ def read_back(
         for recording, utterances in plan.utterances.items()
         if utterances
         and label_of.keys() >= set(utterances)
+        and rate_of.keys() >= set(utterances)
         and (recording in scores or not plan.with_scores)
         and plan.is_sound(recording)
     }
+    confidence = {
+        name: np.array([rate_of[one] for one in plan.utterances[name]], np.float32)
+        for name in labels
+    }
     posteriors = {name: one for name, one in posteriors.items() if name in labels}
-    return labels, posteriors, scores
+    return labels, confidence, posteriors, scores
 
 
 def _whole_matrices(path: Path) -> dict[str, ScpEntry]:

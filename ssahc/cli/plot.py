@@ -37,7 +37,13 @@ from ssahc.report.overview import share_speech
 from ssahc.scoring.breakdown import break_down, count_speakers
 
 # Options of ssahc diarize that do not affect affinities.
-_NOT_OF_AFFINITIES = {"xvector_dir", "recordings", "write_scores", "rttm_channel"}
+_NOT_OF_AFFINITIES = {
+    "xvector_dir",
+    "recordings",
+    "write_scores",
+    "rttm_channel",
+    "rttm_confidence",
+}
 
 
 @click.group("plot", cls=VerbGroup)

@@ -5,14 +5,17 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+import numpy as np
 
 from ssahc.cli.affinities import read_affinities
 from ssahc.cli.diarize_config import AllOptions, reuse_options
-from ssahc.cli.journal import POSTERIOR
+from ssahc.cli.inputs import open_source
+from ssahc.cli.journal import CONFIDENCE, POSTERIOR
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.references import (
     Protocol,
@@ -36,8 +39,8 @@ from ssahc.core.types import Fault, Turn
 from ssahc.io.config import read_toml
 from ssahc.io.files import atomic_write, check_output
 from ssahc.io.rttm import read_rttm
-from ssahc.io.text import read_speaker_posterior
-from ssahc.report.doubt import Doubt, find_doubts
+from ssahc.io.text import read_confidence, read_speaker_posterior, times_of
+from ssahc.report.doubt import Doubt, find_doubts, mean_over_windows
 from ssahc.report.figure import require_libraries
 from ssahc.report.overview import TurnsEntry, TurnsReport
 from ssahc.report.page import RecordingEntry, RunReport, rank, render, render_turns
@@ -83,7 +86,8 @@ def command(
     The report shows error rates, pooled and by number of speakers, the options of the
     run, and a timeline of reference, hypothesis and errors of every recording, in order
     of descending DER. It needs no network and no other file. Without --ref, it shows
-    who speaks when and how much, and where the affinities leave doubts.
+    who speaks when and how much, and where that is doubtful, the least certain
+    recordings and spots first.
 
     Affinities are read from OUT_DIR/scores.scp (--write-scores), or recomputed as
     OUT_DIR/config.toml says; if that is not possible, the report says why.
@@ -184,10 +188,9 @@ def _read_posteriors(path: Path, notes: list[str]) -> dict[str, dict[int, float]
 
 @dataclass
 class _Drawn:
-    """Figures and doubtful spots by recording, and why some or all are missing."""
+    """Figures by recording, and why some or all are missing."""
 
     pictures: dict[str, bytes] = field(default_factory=dict)
-    doubts: dict[str, list[Doubt]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     excuse: str | None = None
 
@@ -215,11 +218,7 @@ def _draw_affinities(
                 drawn.faults.append(item)
                 continue
             shown = item.affinity, item.segments, turns[item.id]
-            if found:
-                drawn.doubts[item.id] = find_doubts(*shown)
-                drawn.pictures[item.id] = encode_affinity(*shown, found=True)
-            else:
-                drawn.pictures[item.id] = encode_affinity(*shown)
+            drawn.pictures[item.id] = encode_affinity(*shown, found=found)
     except SsahcError as error:
         # Files that all recordings need are missing; the rest of the report is not
         # affected.
@@ -239,6 +238,44 @@ def _which(drawn: _Drawn, total: int, rank: str) -> str:
     return f"{which} (--affinities){excepted}"
 
 
+class _Rated(NamedTuple):
+    """Doubtful spots of a recording, and the mean confidence."""
+
+    doubts: list[Doubt]
+    mean: float
+
+
+def _rate(
+    out_dir: Path,
+    settings: Mapping[str, Any],
+    turns: Mapping[str, Sequence[Turn]],
+    notes: list[str],
+) -> dict[str, _Rated]:
+    """Return doubtful spots and mean confidence; if they are not known, add a note."""
+    path = out_dir / CONFIDENCE
+    try:
+        values = check_values(settings, AllOptions, out_dir / CONFIG)
+        source = reuse_options(build(AllOptions, values)).source
+        if source.xvector_dir is None:
+            raise UsageError("the run's config.toml does not name its x-vector folder")
+        # The list of recordings is not needed, and may be gone.
+        folder = open_source(replace(source, recordings=None))
+        confidence = read_confidence(path)
+    except SsahcError as error:
+        _logger.warning("the confidence is left out: %s", error)
+        notes.append(f"How sure the speakers are is not known: {error}")
+        return {}
+    rated = {}
+    for name in turns:
+        windows = folder.utterances.get(name, ())
+        if windows and confidence.keys() >= set(windows):
+            times = times_of(folder.segments, windows)
+            sure = np.array([confidence[window] for window in windows])
+            doubts = find_doubts(sure, times, turns[name])
+            rated[name] = _Rated(doubts, mean_over_windows(sure, times))
+    return rated
+
+
 def _report_turns(out_dir: Path, output: Path, num_affinities: int) -> int:
     """Write the report on a run without a reference; return the exit status."""
     turns = read_rttm(out_dir / "rttm").turns
@@ -246,16 +283,24 @@ def _report_turns(out_dir: Path, output: Path, num_affinities: int) -> int:
         raise DataError(f"{out_dir / 'rttm'}: holds no SPEAKER line; check the path")
     settings, notes = _read_settings(out_dir / CONFIG)
     posteriors = _read_posteriors(out_dir / POSTERIOR, notes)
+    rated = _rate(out_dir, settings, turns, notes)
     entries = [
-        TurnsEntry(name, turns[name], posterior=posteriors.get(name, {}))
+        TurnsEntry(
+            name,
+            turns[name],
+            doubts=None if name not in rated else rated[name].doubts,
+            confidence=float("nan") if name not in rated else rated[name].mean,
+            posterior=posteriors.get(name, {}),
+        )
         for name in sorted(turns)
     ]
+    # Those with an unknown confidence come last.
+    entries.sort(key=lambda entry: (isnan(entry.confidence), entry.confidence))
     by_speech = sorted(entries, key=lambda entry: entry.seconds, reverse=True)
     wanted = [entry.recording for entry in by_speech[:num_affinities]]
     drawn = _draw_affinities(out_dir, settings, wanted, turns, found=True)
     which = _which(drawn, len(turns), "with the most speech")
-    shown = f"Affinities and doubtful spots are shown of {which}."
-    notes.append(drawn.excuse or shown)
+    notes.append(drawn.excuse or f"Affinities are shown of {which}.")
     reasons = {fault.recording: fault.reason for fault in drawn.faults}
     report = TurnsReport(
         out_dir.absolute().name,
@@ -264,7 +309,6 @@ def _report_turns(out_dir: Path, output: Path, num_affinities: int) -> int:
         [
             replace(
                 entry,
-                doubts=drawn.doubts.get(entry.recording),
                 affinity=drawn.pictures.get(entry.recording),
                 note=reasons.get(entry.recording),
             )

@@ -299,8 +299,10 @@ def write_results(
     turns: Mapping[str, Sequence[Turn]] | None,
     *,
     channel: str,
+    with_confidence: bool = False,
 ) -> None:
     """Write ``labels`` and, if there are turns, ``rttm``."""
     write_labels(folder / "labels", labels)
     if turns is not None:
-        write_rttm(folder / "rttm", turns, channel=channel)
+        path = folder / "rttm"
+        write_rttm(path, turns, channel=channel, with_confidence=with_confidence)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ssahc.cli.calibration import calibrate_hypothesis, print_calibration
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.references import (
     Protocol,
@@ -54,6 +55,12 @@ def _to_sources(
     help="Also score speakers across recordings, where a name stands for one person: "
     "the DER with one mapping of speakers for all, purity and coverage.",
 )
+@click.option(
+    "--calibration",
+    is_flag=True,
+    help="Print how well the confidence in HYP_RTTM agrees with what is right, instead "
+    "of error rates.",
+)
 @click.option("--summary", is_flag=True, help="Do not list single recordings.")
 @click.option(
     "--format",
@@ -67,6 +74,7 @@ def command(
     hyp_rttm: Path,
     sources: list[Path | None],
     is_across: bool,
+    calibration: bool,
     summary: bool,
     form: str | None,
     as_json: bool,
@@ -84,9 +92,18 @@ def command(
     """
     if as_json and form not in (None, "json"):
         raise UsageError(f"--json contradicts --format {form}; leave out one of them")
+    if calibration and (sources or summary or is_across):
+        raise UsageError(
+            "--calibration does not use --by, --summary or --across; leave them out"
+        )
+    form = "json" if as_json else form or "text"
     protocol = resolve(Protocol, given)
     references = read_references(ref_rttm, protocol.uem)
     hypothesis = read_hypothesis(hyp_rttm, references)
+    if calibration:
+        found = calibrate_hypothesis(references, hypothesis, protocol.scoring, hyp_rttm)
+        print_calibration(found, protocol.scoring, form)
+        return
     attributes = _read_attributes(sources, references)
     scores = score_hypothesis(references, hypothesis, protocol.scoring)
     breakdowns = {
@@ -100,7 +117,7 @@ def command(
         breakdowns,
         score_linked(references, hypothesis, protocol.scoring) if is_across else None,
     )
-    PRINTERS["json" if as_json else form or "text"](rates)
+    PRINTERS[form](rates)
 
 
 def _read_attributes(

@@ -89,7 +89,14 @@ class TuneConfig:
 @click.argument("ref_rttm", type=PATH)
 @click.argument("out_dir", type=PATH)
 @options_of(
-    TuneConfig, without={"xvector_dir", "threshold", "write_scores", "rttm_channel"}
+    TuneConfig,
+    without={
+        "xvector_dir",
+        "threshold",
+        "write_scores",
+        "rttm_channel",
+        "rttm_confidence",
+    },
 )
 @running_options
 @preset_option

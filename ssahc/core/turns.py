@@ -1,6 +1,7 @@
 """From labelled windows to speaker turns, as Kaldi's ``make_rttm.py``."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from math import inf
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ssahc.core.errors import DataError
-from ssahc.core.types import FloatArray, IntArray, Turn
+from ssahc.core.types import Float32Array, FloatArray, IntArray, Turn
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -47,6 +48,53 @@ def make_turns(segments: FloatArray, speakers: Sequence[str]) -> list[Turn]:
 def turns_of_labels(segments: FloatArray, labels: IntArray) -> list[Turn]:
     """Return `make_turns` with speakers named "1", "2", ... as Kaldi does."""
     return make_turns(segments, [str(label + 1) for label in labels.tolist()])
+
+
+def rate_turns(
+    turns: Sequence[Turn],
+    segments: FloatArray,
+    labels: IntArray,
+    confidence: FloatArray | Float32Array,
+) -> list[Turn]:
+    """Return turns with the mean confidence of their speaker's windows, by seconds.
+
+    Speakers of labels (N,) are named as by `turns_of_labels`. A turn in which no window
+    (N, 2) is its speaker's keeps the confidence it has.
+    """
+    pieces = split_windows(segments)
+    spans = np.array([(piece.start, piece.end) for piece in pieces]).reshape(-1, 2)
+    windows = np.array([piece.window for piece in pieces], np.int64)
+    owners, rated = labels[windows], list(turns)
+    for speaker in set(owners.tolist()):
+        mine = owners == speaker
+        places = [i for i, t in enumerate(turns) if t.speaker == str(speaker + 1)]
+        times = np.array([(turns[i].start, turns[i].end) for i in places])
+        lengths = spans[mine, 1] - spans[mine, 0]
+        seconds, certain = (
+            np.diff(np.interp(times.reshape(-1, 2), spans[mine].ravel(), _steps(each)))
+            for each in (lengths, lengths * confidence[windows[mine]])
+        )
+        for place, shared, sure in zip(places, seconds.flat, certain.flat, strict=True):
+            if shared > 0:
+                mean = float(np.clip(sure / shared, 0, 1))
+                rated[place] = replace(turns[place], confidence=mean)
+    return rated
+
+
+def mean_confidence(turns: Iterable[Turn]) -> float | None:
+    """Return the mean confidence of turns that have one, by seconds; None of none."""
+    rated = [turn for turn in turns if turn.confidence is not None]
+    seconds = sum(turn.end - turn.start for turn in rated)
+    if seconds <= 0:
+        return None
+    sure = sum((turn.end - turn.start) * (turn.confidence or 0.0) for turn in rated)
+    return sure / seconds
+
+
+def _steps(amounts: FloatArray) -> FloatArray:
+    """Return the totals (2 N,) before and after each of the amounts (N,)."""
+    totals = np.cumsum(amounts)
+    return np.column_stack([totals - amounts, totals]).ravel()
 
 
 def split_windows(segments: FloatArray) -> list[Piece]:

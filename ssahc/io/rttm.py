@@ -1,22 +1,23 @@
 """RTTM and UEM files.
 
 An RTTM line is ``SPEAKER recording channel start duration <NA> <NA> speaker <NA> <NA>``
-with times in seconds. The last field may be missing (older files have nine), and lines
-may be comments (``;``), or end in one. What is not a turn (`OBJECT_TYPES`) is kept,
-since it says what is scored. As to NIST's md-eval, types, subtypes and channels are the
-same in lower and upper case, the duration may be ``<NA>``, and one asterisk in a time
-is skipped.
+with times in seconds; the ninth field may hold the confidence, 0 to 1. The last field
+may be missing (older files have nine), and lines may be comments (``;``), or end in
+one. What is not a turn (`OBJECT_TYPES`) is kept, since it says what is scored. As to
+NIST's md-eval, types, subtypes and channels are the same in lower and upper case, the
+duration may be ``<NA>``, and one asterisk in a time is skipped.
 """
 
 from bisect import bisect
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
 from ssahc.core.errors import DataError, FormatError
 from ssahc.core.types import RttmObject, Turn
-from ssahc.io.files import atomic_write, is_word
+from ssahc.io.files import atomic_write, is_word, to_number
 from ssahc.io.text import parse_lines, parse_time
 
 Uem = dict[str, dict[str, list[tuple[float, float]]]]
@@ -129,7 +130,8 @@ def _parse_object(
             "the line"
         )
     if kind == "SPEAKER":
-        return recording, channel, Turn(start, start + duration, speaker)
+        turn = Turn(start, start + duration, speaker, _parse_confidence(fields[8]))
+        return recording, channel, turn
     if subtype.lower() not in OBJECT_TYPES[kind]:
         raise ValueError(
             f"expected a subtype of {kind} ({', '.join(sorted(OBJECT_TYPES[kind]))}), "
@@ -139,17 +141,27 @@ def _parse_object(
     return recording, channel, RttmObject(kind, subtype.lower(), *span)
 
 
+def _parse_confidence(text: str) -> float | None:
+    """Return a probability; None for all else, which other programs may write."""
+    with suppress(ValueError):
+        confidence = to_number(text)
+        return confidence if 0 <= confidence <= 1 else None
+    return None
+
+
 def write_rttm(
     path: Path | str,
     turns: Mapping[str, Sequence[Turn]],
     *,
     channel: str | Mapping[str, str] = "0",
+    with_confidence: bool = False,
 ) -> None:
     """Write an RTTM as Kaldi's ``make_rttm.py``: recordings sorted, milliseconds.
 
     The channel is one for all, or that of each recording. Unlike there, start and end
     are rounded, and the duration is what lies between, so that turns that follow each
-    other never overlap in the file. Turns that round to nothing are left out.
+    other never overlap in the file. Turns that round to nothing are left out. The
+    confidence of turns is written if asked for.
 
     Raises
     ------
@@ -163,10 +175,13 @@ def write_rttm(
             own = channel if isinstance(channel, str) else channel[recording]
             for turn in group:
                 start, end = round(turn.start, 3), round(turn.end, 3)
+                sure = "<NA>"
+                if with_confidence and turn.confidence is not None:
+                    sure = f"{turn.confidence:.3f}"
                 if start < end:
                     file.write(
                         f"SPEAKER {recording} {own} {start:7.3f} "
-                        f"{end - start:7.3f} <NA> <NA> {turn.speaker} <NA> <NA>\n"
+                        f"{end - start:7.3f} <NA> <NA> {turn.speaker} {sure} <NA>\n"
                     )
 
 

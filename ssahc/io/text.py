@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from ssahc.core.errors import FormatError
-from ssahc.core.types import FloatArray
+from ssahc.core.types import Float32Array, FloatArray
 from ssahc.io.files import OnFault, atomic_write, raise_fault, read_fields, to_number
 
 T = TypeVar("T")
@@ -301,3 +301,30 @@ def write_labels(path: Path, labels: Iterable[tuple[str, int]]) -> None:
 def format_labels(labels: Iterable[tuple[str, int]]) -> str:
     """Return the lines of ``labels``; Kaldi ends each with a space."""
     return "".join(f"{utterance} {label + 1} \n" for utterance, label in labels)
+
+
+def round_confidence(confidence: FloatArray) -> Float32Array:
+    """Return probabilities (N,) as `format_confidence` writes them."""
+    return confidence.round(3).astype(np.float32)
+
+
+def format_confidence(confidence: Iterable[tuple[str, float]]) -> str:
+    """Return the lines of ``confidence``, such as ``utt 0.981``."""
+    return "".join(f"{utterance} {value:.3f}\n" for utterance, value in confidence)
+
+
+def parse_confidence(values: list[str]) -> float:
+    """Return the probability of a line of ``confidence``, or raise a ValueError."""
+    with suppress(ValueError):
+        (text,) = values
+        value = to_number(text)
+        if "." in text and 0 <= value <= 1:
+            return value
+    raise ValueError(
+        f"expected a probability, such as 0.981, found {' '.join(values)[:24]!r}"
+    )
+
+
+def read_confidence(path: Path) -> dict[str, float]:
+    """Read ``confidence``: utterance, then the probability of its speaker."""
+    return _read_table(path, "utterance probability", 1, parse_confidence)

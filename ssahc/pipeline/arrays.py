@@ -99,8 +99,9 @@ def diarize(
     --------
     >>> xvectors = np.repeat(np.eye(3), 4, axis=0)
     >>> segments = np.arange(12)[:, None] + [0, 1]
-    >>> diarize(xvectors, segments, num_speakers=3).turns[0]
-    Turn(start=0.0, end=4.0, speaker='1', confidence=None)
+    >>> first = diarize(xvectors, segments, num_speakers=3).turns[0]
+    >>> first.start, first.end, first.speaker, round(first.confidence, 2)
+    (0.0, 4.0, '1', 0.99)
     """
     options = take_options(options, preset, values)
     check_model_type(model)

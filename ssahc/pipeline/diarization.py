@@ -1,14 +1,21 @@
 """The result of diarizing one recording."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ssahc.backend.affinity import Affinity
 from ssahc.clustering.merge_history import MergeHistory
 from ssahc.core.errors import counted
-from ssahc.core.turns import to_annotation, turns_of_labels
+from ssahc.core.turns import (
+    mean_confidence,
+    rate_turns,
+    to_annotation,
+    turns_of_labels,
+)
 from ssahc.core.types import Centroid, FloatArray, IntArray, Turn
 from ssahc.learning.options import Period
 from ssahc.resegmentation.resegment import Resegmentation
@@ -46,6 +53,9 @@ class Diarization:
         How likely each number of speakers is, from the evidence and the drift of
         speakers (`ssahc.resegmentation.counting`); 1 for a known number. Empty if the
         number is estimated in another way.
+    window_confidence : (N,) array
+        Probability that the speaker of each window is right
+        (`ssahc.pipeline.confidence`); empty where it was not estimated.
     centroids : tuple of Centroid
         One per speaker, in the order of the labels; see `link_speakers`.
     single : tuple of Turn or None
@@ -64,6 +74,7 @@ class Diarization:
     resegmentation: Resegmentation | VbxResegmentation | None
     learning: tuple[Period, ...]
     speaker_posterior: Mapping[int, float] = field(default_factory=dict)
+    window_confidence: FloatArray = field(default_factory=lambda: np.zeros(0))
     centroids: tuple[Centroid, ...] = ()
     single: tuple[Turn, ...] | None = None
     overlapping: tuple[Turn, ...] | None = None
@@ -93,18 +104,32 @@ class Diarization:
     def turns(self) -> list[Turn]:
         """The speaker turns; speakers are named "1", "2", ... as Kaldi does.
 
-        They overlap where second speakers were added.
+        They overlap where second speakers were added. The confidence of a turn is the
+        mean of its speaker's windows; of second speakers outside of these, it is None.
         """
         if self.overlapping is not None:
-            return list(self.overlapping)
+            return self._rate(self.overlapping)
         return self.exclusive_turns
 
     @cached_property
     def exclusive_turns(self) -> list[Turn]:
         """The turns of one speaker at a time: of the windows, unless heard in audio."""
         if self.single is not None:
-            return list(self.single)
-        return turns_of_labels(self.segments, self.labels)
+            return self._rate(self.single)
+        return self._rate(turns_of_labels(self.segments, self.labels))
+
+    def _rate(self, turns: Sequence[Turn]) -> list[Turn]:
+        if not len(self.window_confidence):
+            return list(turns)
+        return rate_turns(turns, self.segments, self.labels, self.window_confidence)
+
+    @property
+    def confidence(self) -> float | None:
+        """Share of the speech whose speaker is expected to be right, 0 to 1.
+
+        None where it was not estimated, and without a turn.
+        """
+        return mean_confidence(self.exclusive_turns)
 
     @cached_property
     def annotation(self) -> "Annotation":

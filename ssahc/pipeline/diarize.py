@@ -34,6 +34,7 @@ from ssahc.learning.options import LearningOptions
 from ssahc.learning.ssa import Learned, LearningTask, learn_batch
 from ssahc.pipeline.centroids import compute_centroids
 from ssahc.pipeline.clustering import cluster_windows, prepare_windows, run_clustering
+from ssahc.pipeline.confidence import estimate_confidence
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.log import log_evidence, log_learning, warn_of_excess
 from ssahc.pipeline.memory_model import working_set
@@ -291,6 +292,8 @@ class _Stages:
                 f"recording {recording.id!r}, VBx starts from "
                 f"{counted(found.num_clusters(options.stop()), 'cluster')}"
             )
+        stop = options.stop()
+        posterior = clustering.speaker_posterior(stop)
         return Diarization(
             recording.id,
             recording.utterances,
@@ -300,7 +303,10 @@ class _Stages:
             clustering.history,
             clustering.resegmentation,
             learned.periods,
-            clustering.speaker_posterior(options.stop()),
+            posterior,
+            estimate_confidence(
+                recording.segments, affinity, clustering, stop, posterior
+            ),
             compute_centroids(self.xvectors, recording.segments, clustering.labels),
         )
 

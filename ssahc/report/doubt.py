@@ -5,21 +5,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssahc.backend.affinity import Affinity
-from ssahc.core.turns import list_speakers
+from ssahc.core.turns import list_speakers, split_windows
 from ssahc.core.types import FloatArray, IntArray, Turn
 
 # Counts for the speaker at the centre of a window where two speak equally long.
 _CENTRE = 1e-6
+# Less likely speakers are doubtful.
+_SURE = 0.7
 
 
 class Doubt(NamedTuple):
-    """A span, in seconds, that is closer to another speaker than to its own."""
+    """A span, in seconds, whose speaker is unsure, and how likely that one is."""
 
     start: float
     end: float
     speaker: str
-    other: str
+    confidence: float
+
+    @property
+    def percent(self) -> float:
+        """How likely the speaker is, in percent."""
+        return 100 * self.confidence
 
 
 def main_speakers(segments: FloatArray, turns: Sequence[Turn]) -> IntArray:
@@ -48,38 +54,38 @@ def main_speakers(segments: FloatArray, turns: Sequence[Turn]) -> IntArray:
 
 
 def find_doubts(
-    affinity: Affinity, segments: FloatArray, turns: Sequence[Turn]
+    confidence: FloatArray, segments: FloatArray, turns: Sequence[Turn]
 ) -> list[Doubt]:
     """Return the doubtful spots of a recording, the most doubtful first.
 
-    The margin of a window is its average affinity to the other windows of its speaker,
-    minus that to the windows of the closest other speaker. Windows with a negative
-    margin are doubtful; those in a row make one spot.
+    A window is doubtful if its speaker is right with a probability (N,) below 0.7;
+    those of a speaker in a row make one spot.
     """
-    speakers = list_speakers(turns)
-    owners = main_speakers(segments, turns) - 1
-    member = (owners[:, None] == np.arange(len(speakers))).astype(np.float64)
-    sizes = member.sum(axis=0)
-    # A speaker of one window has nothing to be compared with.
-    rows = np.flatnonzero((owners >= 0) & (member @ sizes > 1))
-    if (sizes > 0).sum() < 2 or not len(rows):
-        return []
-    averages = affinity.sums_to(member)[:, sizes > 0] / sizes[sizes > 0]
-    column = (np.cumsum(sizes > 0) - 1)[owners]
-    everyone = np.arange(len(owners))
-    own = averages[everyone, column] * sizes[owners] - affinity.diagonal()
-    own /= np.maximum(sizes[owners] - 1, 1)
-    averages[everyone, column] = -np.inf
-    margins = own - averages.max(axis=1)
-    others = np.flatnonzero(sizes > 0)[averages.argmax(axis=1)]
-    spots: list[tuple[float, Doubt]] = []
-    rows = rows[margins[rows] < 0]
-    for row in rows[np.argsort(segments[rows, 0], kind="stable")]:
-        (start, end), margin = segments[row].tolist(), float(margins[row])
-        spot = Doubt(start, end, speakers[owners[row]], speakers[others[row]])
-        if spots and spots[-1][1].end >= start and spots[-1][1][2:] == spot[2:]:
-            before, joined = spots.pop()
-            spot = Doubt(joined.start, max(joined.end, end), *spot[2:])
-            margin = min(before, margin)
-        spots.append((margin, spot))
-    return [spot for _, spot in sorted(spots)]
+    speakers, owners = list_speakers(turns), main_speakers(segments, turns)
+    spots: list[Doubt] = []
+    for start, end, window in split_windows(segments):
+        sure = float(confidence[window])
+        if sure >= _SURE or not owners[window]:
+            continue
+        spot = Doubt(start, end, speakers[owners[window] - 1], sure)
+        if spots and spots[-1].end == start and spots[-1].speaker == spot.speaker:
+            spot = _join(spots.pop(), spot)
+        spots.append(spot)
+    return sorted(spots, key=lambda spot: (spot.confidence, spot.start))
+
+
+def _join(first: Doubt, second: Doubt) -> Doubt:
+    share = (second.end - second.start) / (second.end - first.start)
+    mean = first.confidence + share * (second.confidence - first.confidence)
+    return Doubt(first.start, second.end, first.speaker, mean)
+
+
+def mean_over_windows(confidence: FloatArray, segments: FloatArray) -> float:
+    """Return the mean confidence of windows, by the seconds that each keeps.
+
+    NaN if there are none.
+    """
+    pieces = split_windows(segments)
+    seconds = np.array([end - start for start, end, _ in pieces])
+    values = confidence[[window for *_, window in pieces]]
+    return float(seconds @ values / seconds.sum()) if pieces else float("nan")

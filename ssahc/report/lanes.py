@@ -68,7 +68,8 @@ def turn_lanes(turns: Sequence[Turn]) -> list[Lane]:
 def doubt_lane(doubts: Sequence[Doubt]) -> Lane:
     """Return a lane of doubtful spots."""
     bars = [
-        _bar(one.start, one.end, f"{one.speaker} or {one.other}?") for one in doubts
+        _bar(one.start, one.end, f"{one.speaker}, {one.percent:.0f} % sure")
+        for one in doubts
     ]
     return Lane(0, "", ERROR_COLORS["confusion"], bars)
 

@@ -31,8 +31,9 @@ class TurnsEntry:
 
     recording: str
     turns: Sequence[Turn]
-    # None if there are no affinities to find them by.
+    # None, and NaN, if the confidence of windows is not known.
     doubts: Sequence[Doubt] | None = None
+    confidence: float = float("nan")
     # PNG file, or why it is missing.
     affinity: bytes | None = None
     note: str | None = None
@@ -73,6 +74,11 @@ class TurnsEntry:
     def overlap_seconds(self) -> float:
         """Seconds in which two or more speak at once."""
         return measure_overlap(list_overlap(self.turns)).both
+
+    @property
+    def percent_right(self) -> float:
+        """Share of the speech whose speaker is expected to be right; NaN if unknown."""
+        return 100 * self.confidence
 
     @property
     def doubtful_seconds(self) -> float:

@@ -98,7 +98,9 @@ def test_python_dash_m_is_the_same():
 
 def test_diarize_writes_rttm_labels_and_options(folder, diarized):
     names = {path.name for path in diarized.iterdir()}
-    assert names == {"rttm", "labels", "config.toml", "scores.ark", "scores.scp"}
+    assert names == {
+        *("rttm", "labels", "confidence", "config.toml", "scores.ark", "scores.scp")
+    }
     rttm = read_rttm(diarized / "rttm")
     utterances = read_spk2utt(folder / "a" / "spk2utt")
     assert set(rttm.turns) == set(utterances)

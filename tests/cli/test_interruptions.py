@@ -242,7 +242,7 @@ class Runs(RuleBasedStateMachine):
     @invariant()
     def only_files_of_ours_are_in_the_folder(self):
         names = {path.name for path in self.out.iterdir()}
-        finals = {"labels", "rttm", "scores.ark", "scores.scp", "config.toml"}
+        finals = {"labels", "confidence", "rttm", "config.toml", *journal.SCORES}
         assert names <= finals | {"speaker_posterior", ".unfinished"}
         if self.begun is None:
             assert ".unfinished" not in names or is_stale(self.out)

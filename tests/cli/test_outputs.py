@@ -50,7 +50,7 @@ def test_scores_of_an_earlier_run_are_removed_and_those_of_others_kept(folder, d
     ):
         assert diarize(*options)[0] == 0
         names = {path.name for path in out.iterdir()}
-        assert names == {"rttm", "labels", "config.toml"} | scores
+        assert names == {"rttm", "labels", "confidence", "config.toml"} | scores
 
 
 def test_how_likely_numbers_of_speakers_are(folder, diarize, ssahc_here):
@@ -139,7 +139,7 @@ def test_a_failed_run_keeps_the_earlier_results(folder, diarize):
     (folder / "x" / "xvector.ark").unlink()
     assert diarize()[0] == 2
     assert (folder / "out" / "rttm").read_bytes() == before
-    assert len(list((folder / "out").iterdir())) == 3
+    assert len(list((folder / "out").iterdir())) == 4
 
 
 def test_a_plda_needs_a_mean_and_a_transform(folder, diarize):

@@ -17,7 +17,7 @@ from ssahc.cli import resume
 from ssahc.io.xvector_writer import write_xvector_dir
 from ssahc.io.xvectors import open_xvector_dir, read_recordings
 
-FILES = {"rttm", "labels", "scores.ark", "scores.scp", "config.toml"}
+FILES = {"confidence", "rttm", "labels", "scores.ark", "scores.scp", "config.toml"}
 PLAIN = ("--system", "plda", "--max-speakers", 4)
 
 
@@ -141,4 +141,4 @@ def test_scores_of_an_earlier_run_are_removed_when_labels_are_replaced(
     result = here.run("--resume", options=PLAIN)
     assert result.returncode == 0
     assert "already done: 3 recordings" in result.stderr
-    assert contents(here.out).keys() == {"rttm", "labels", "config.toml"}
+    assert contents(here.out).keys() == {"rttm", "labels", "confidence", "config.toml"}

@@ -29,7 +29,7 @@ def test_other_processes_give_the_same_bytes(request, here, where):
         for run in (alone, elsewhere)
     ]
     assert said[0] == said[1]
-    names = ("rttm", "labels", "speaker_posterior", "config.toml")
+    names = ("rttm", "labels", "confidence", "speaker_posterior", "config.toml")
     for name in (*names, "scores.ark", "scores.scp"):
         paths = (here.folder / out / name for out in ("alone", "elsewhere"))
         assert len({path.read_bytes() for path in paths}) == 1

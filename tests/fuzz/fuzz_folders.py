@@ -122,12 +122,15 @@ def read_unfinished(folder, size):
 
     def read(with_scores):
         plan = Plan(None, _UTTERANCES, (), with_scores, _UTTERANCES.__contains__)
-        done, posteriors, scores = read_back([folder], plan)
+        done, confidence, posteriors, scores = read_back([folder], plan)
         require(posteriors.keys() <= done.keys(), "a posterior without labels")
         for recording, labels in done.items():
             require(labels.dtype == np.int64, f"labels of {labels.dtype}")
             require(labels.shape == (len(_UTTERANCES[recording]),), "labels")
             require((labels >= 0).all(), f"labels {labels}")
+            sure = confidence[recording]
+            require(sure.shape == labels.shape, "confidence")
+            require(((sure >= 0) & (sure <= 1)).all(), f"confidence {sure}")
             require(not with_scores or recording in scores, "no scores")
         for entry in scores.values():
             ((_, matrix),) = read_entries([entry], "matrix")

@@ -19,6 +19,7 @@ from ssahc.io.linked import read_linked, write_linked
 from ssahc.io.rttm import read_rttm, read_uem, write_rttm
 from ssahc.io.text import (
     read_attributes,
+    read_confidence,
     read_names,
     read_num_windows,
     read_reco2min_max,
@@ -68,6 +69,7 @@ _TABLES = {
         and all(number > 0 and 0 <= value <= 1 for number, value in entry.items())
     ),
     read_num_windows: lambda entry, values: [entry] == [*map(_number, values)] != [0],
+    read_confidence: lambda entry, values: 0 <= entry == float(values[0]) <= 1,
     read_attributes: lambda entry, values: entry == " ".join(values) != "",
 }
 _WITH_ON_FAULT = (read_segments, read_spk2utt, read_utt2spk, read_reco2num_spk)

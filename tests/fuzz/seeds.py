@@ -361,19 +361,21 @@ def scores():
 def unfinished():
     """Return what interrupted runs leave."""
     data = archive(r1=MATRIX)
+    sure = b"a 0.500\nb 0.981\nc 1.000\nd 0.000\ne 0.250\n"
     return {
-        "good-labels": b"a 1 \nb 2 \nc 1 \nd 1 \ne 2 \n",
-        "good-posteriors": b"r1 1:0.3 2:0.7\na 1 \nb 2 \nr2 1:0.\n",
-        "good-torn-off": b"a 1 \nb 2 \nc 1 \nd",
-        "good-resumed-twice": join(b"", b"a 1 \n", b"b 2 \n"),
-        "good-with-scores": join(b"", b"a 1 \nb 2 \n", b"", b"", data),
-        "good-torn-off-scores": join(b"a 1 \nb 2 \n", b"", b"", data, data[:-3]),
-        "bad-torn-off": b"a 1 \nb 2",
-        "bad-not-utf8": b"a 1 \nb\xff 2 \n",
-        "bad-found-power-of-two": "a 1 \nb \u00b2 \n".encode(),
-        "bad-found-label-zero": b"a 1 \nb 0 \n",
-        "bad-found-long-label": b"a 1 \nb " + b"9" * 30 + b" \n",
-        "bad-found-longer-label": b"a 1 \nb " + b"9" * 5000 + b" \n",
+        "good-labels": sure + b"a 1 \nb 2 \nc 1 \nd 1 \ne 2 \n",
+        "good-posteriors": sure + b"r1 1:0.3 2:0.7\na 1 \nb 2 \nr2 1:0.\n",
+        "good-torn-off": sure + b"a 1 \nb 2 \nc 1 \nd",
+        "good-resumed-twice": join(b"", sure + b"a 1 \n", b"b 2 \n"),
+        "good-with-scores": join(b"", sure + b"a 1 \nb 2 \n", b"", b"", data),
+        "good-torn-off-scores": join(sure + b"a 1 \nb 2 \n", b"", b"", data, data[:-3]),
+        "bad-without-confidence": b"a 1 \nb 2 \n",
+        "bad-torn-off": sure + b"a 1 \nb 2",
+        "bad-not-utf8": sure + b"a 1 \nb\xff 2 \n",
+        "bad-found-power-of-two": sure + "a 1 \nb \u00b2 \n".encode(),
+        "bad-found-label-zero": sure + b"a 1 \nb 0 \n",
+        "bad-found-long-label": sure + b"a 1 \nb " + b"9" * 30 + b" \n",
+        "bad-found-longer-label": sure + b"a 1 \nb " + b"9" * 5000 + b" \n",
     }
 
 

@@ -1,34 +1,33 @@
-"""Doubtful spots are found where windows are close to two speakers."""
+"""Doubtful spots are found where the speakers of windows are unsure."""
 
 import numpy as np
+import pytest
 
-from ssahc.backend.affinity import ScoreMatrix, cosine_affinity
 from ssahc.core.types import Turn
-from ssahc.report.doubt import find_doubts, main_speakers
-
-A, B, BETWEEN = [1.0, 0.0], [0.0, 1.0], [1.0, 1.2]
+from ssahc.report.doubt import find_doubts, main_speakers, mean_over_windows
 
 
 def windows(count):
     return 0.75 * np.arange(count)[:, None] + [0, 1.5]
 
 
-def test_windows_between_two_speakers_are_doubtful_and_joined():
-    vectors = np.array([A, A, A, BETWEEN, BETWEEN, B, B, B, A, B])
+def test_doubtful_windows_of_a_speaker_in_a_row_make_one_spot():
     turns = [Turn(0, 4.125, "ann"), Turn(4.125, 9, "bob")]
-    affinity = cosine_affinity(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    found = find_doubts(affinity, windows(10), turns)
-    # The window of ann within bob's turn is the worst.
-    assert found == [(6, 7.5, "bob", "ann"), (2.25, 4.5, "ann", "bob")]
-    # Scores that are read from a file give the same.
-    assert find_doubts(ScoreMatrix(affinity.dense()), windows(10), turns) == found
+    confidence = np.array([0.9, 0.9, 0.9, 0.6, 0.4, 0.9, 0.9, 0.65, 0.2, 0.7])
+    found = find_doubts(confidence, windows(10), turns)
+    spans = [(spot.start, spot.end, spot.speaker) for spot in found]
+    assert spans == [(5.625, 7.125, "bob"), (2.625, 4.125, "ann")]
+    # By seconds: both windows of a spot keep the same time.
+    assert [spot.percent for spot in found] == pytest.approx([42.5, 50])
+    assert find_doubts(np.full(10, 0.7), windows(10), turns) == []
+    assert find_doubts(np.zeros(10), windows(10), []) == []
 
 
-def test_sure_and_single_speakers_leave_no_doubt():
-    affinity = cosine_affinity(np.array([A, A, B, B]))
-    both = [Turn(0, 1.75, "ann"), Turn(1.75, 4, "bob")]
-    for turns in (both, [Turn(0, 4, "ann")], [], [Turn(0, 0.5, "ann")]):
-        assert find_doubts(affinity, windows(4), turns) == []
+def test_mean_confidence_is_by_the_time_that_windows_keep():
+    segments = np.array([[0, 2.0], [1, 3.0], [5, 5.5]])
+    mean = mean_over_windows(np.array([1.0, 0.5, 0.0]), segments)
+    assert mean == pytest.approx((1.5 * 1 + 1.5 * 0.5) / 3.5)
+    assert np.isnan(mean_over_windows(np.ones(1), np.ones((1, 2))))
 
 
 def test_the_speaker_at_the_centre_has_a_window_that_two_share():

@@ -93,7 +93,7 @@ def test_without_a_reference_it_shows_turns_speakers_and_doubtful_spots(
     text = (run / "out" / "report.html").read_text()
     page = Page(text)
     turns = read_rttm(run / "out" / "rttm").turns
-    assert page.order == sorted(turns)
+    assert sorted(page.order) == sorted(turns)
     assert len(page.images) == len(turns)
     for name, group in turns.items():
         seconds = sum(turn.end - turn.start for turn in group)
@@ -104,10 +104,17 @@ def test_without_a_reference_it_shows_turns_speakers_and_doubtful_spots(
     assert text.count("Doubtful: ") + text.count("Nothing is doubtful.") == len(turns)
     assert "<dt>threshold</dt><dd>0.3</dd>" in text
     assert "of all 3 recordings (--affinities)." in text
-    # Without affinities, doubts are unknown.
+    shown = {
+        name: float(re.search(rf">{name}</a>.*<td>([0-9.]+)</td><td>.*</tr>", text)[1])
+        for name in turns
+    }
+    assert page.order == sorted(turns, key=lambda name: shown[name])
+    # Without confidence, doubts are unknown.
+    (run / "out" / "confidence").unlink()
     assert ssahc_here("report", run / "out", "--no-affinities").returncode == 0
     text = (run / "out" / "report.html").read_text()
     assert "doubtful." not in text
+    assert "How sure the speakers are is not known" in text
     assert Page(text).images == []
 
 

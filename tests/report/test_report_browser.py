@@ -143,7 +143,7 @@ def test_links_lead_to_their_recordings(browser):
 
 
 def test_the_report_without_a_reference_fits_the_window(browser, tmp_path):
-    doubts = [Doubt(30, 31, HOSTILE, "A"), Doubt(2, 3, "A", HOSTILE)]
+    doubts = [Doubt(30, 31, HOSTILE, 0.3), Doubt(2, 3, "A", 0.6)]
     turns = [Turn(0, 30, "A"), Turn(28, 60, HOSTILE)]
     names = [f"call{n:02}" for n in range(30)]
     entries = [TurnsEntry(name, turns, doubts, posterior=FLAT) for name in names]
