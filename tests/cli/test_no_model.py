@@ -104,7 +104,7 @@ def test_a_given_model_removes_the_learned_one(corpus, ssahc_here):
     assert result.returncode == 0
     assert "learned_model" not in result.stderr
     assert {path.name for path in (corpus / "out").iterdir()} == {
-        *("labels", "rttm", "speaker_posterior", "config.toml")
+        *("labels", "rttm", "confidence", "speaker_posterior", "config.toml")
     }
     # A folder's own model may not be overwritten by it.
     shutil.copytree("kept", "out/learned_model")
