@@ -52,6 +52,7 @@ from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.keywords import DiarizeKeywords, make_options
+from ssahc.pipeline.online import Announcement, Ended, OnlineDiarizer
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
 from ssahc.pipeline.overlap import SecondSpeakerOptions
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
@@ -74,12 +75,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Affinity",
     "AhcOptions",
+    "Announcement",
     "CannotLink",
     "DataError",
     "Diarization",
     "DiarizeKeywords",
     "DiarizeOptions",
     "EmbeddingNet",
+    "Ended",
     "EnergyVadOptions",
     "ExtractionOptions",
     "Extractor",
@@ -93,6 +96,7 @@ __all__ = [
     "Metric",
     "MetricOptions",
     "Model",
+    "OnlineDiarizer",
     "Period",
     "Plda",
     "PldaOptions",
