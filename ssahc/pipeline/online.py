@@ -40,8 +40,8 @@ from ssahc.pipeline.online_clustering import (
 )
 from ssahc.pipeline.options import DiarizeOptions
 
-# Seconds; a longer latency is that of a recording.
-_LONGEST_LATENCY = 60.0
+# Seconds; who can wait longer has a recording.
+DEFAULT_LATENCY, LONGEST_LATENCY = 2.0, 60.0
 # Windows are clustered again once a share of those that are kept is new.
 _NEW_SHARE = 50
 # Bytes of windows that are held in memory; more go to a temporary file.
@@ -137,7 +137,7 @@ class OnlineDiarizer:
         self,
         model: Model | None = None,
         *,
-        latency: float = 2.0,
+        latency: float = DEFAULT_LATENCY,
         options: DiarizeOptions | None = None,
         recording_id: str = "recording",
         preset: str | None = None,
@@ -146,9 +146,9 @@ class OnlineDiarizer:
         check_model_type(model)
         self._model = NO_MODEL if model is None else model
         check_model(self._model)
-        if not 0 <= latency <= _LONGEST_LATENCY:
+        if not 0 <= latency <= LONGEST_LATENCY:
             raise UsageError(
-                f"the latency must be between 0 and {_LONGEST_LATENCY:g} seconds, "
+                f"the latency must be between 0 and {LONGEST_LATENCY:g} seconds, "
                 f"found {latency:g}"
             )
         self._latency = latency

@@ -29,6 +29,10 @@ from ssahc.resegmentation.vbhmm import infer
 
 # Networks are not trained again and again.
 _UNTRAINED: dict[System | None, System] = {"ssahc": "cosine", "ssahc+plda": "plda"}
+# Threshold of resegmentation vb, in nats per speaker, if none is given: who has just
+# begun has few windows. The best of -1 (as offline), 3 and 8 on simulated calls
+# (docs/results/online.md).
+_THRESHOLD = 3.0
 # Latest windows that are kept, and earlier ones.
 _LATEST, _EARLIER = 300, 200
 # A number that is not known yet.
@@ -117,6 +121,8 @@ def settle_online(options: DiarizeOptions, model: Model) -> DiarizeOptions:
     speakers = settled.speakers
     most = speakers.num_speakers or speakers.max_speakers
     threshold = speakers.threshold
+    if threshold is None and settled.resegmentation.resegmentation == "vb":
+        threshold = _THRESHOLD
     return replace(
         settled,
         system=_UNTRAINED.get(settled.system, settled.system),
