@@ -72,7 +72,7 @@ def parse_line(line: bytes, recording: str) -> WindowLine:
 
 def _number(item: dict[str, Any], key: str) -> float:
     value = item.get(key)
-    if not _is_number(value):
+    if value is None or not _is_number(value):
         raise DataError(f"{key} must be a number, found {value!r}; {_EXPECTED}")
     return float(value)
 

@@ -253,11 +253,11 @@ class OnlineDiarizer:
             found,
             tuple(str(number + 1) for number in final),
             [
-                Announcement(
+                _say(
                     window,
-                    *segments[window].tolist(),
-                    str(final[found.labels[window]] + 1),
-                    window < len(self._announced),
+                    segments[window],
+                    int(final[found.labels[window]]),
+                    is_correction=window < len(self._announced),
                 )
                 for window in changed.tolist()
             ],
@@ -321,9 +321,7 @@ class OnlineDiarizer:
         names[first : first + num_due] = numbers
         self._kept = replace(kept, names=names)
         said = [
-            Announcement(
-                int(kept.numbers[row]), *kept.segments[row].tolist(), str(number + 1)
-            )
+            _say(int(kept.numbers[row]), kept.segments[row], number)
             for row, number in enumerate(numbers, first)
         ]
         return corrections + said
@@ -345,9 +343,8 @@ class OnlineDiarizer:
             number = self._name(int(clusters[row]), self._voices.names)
             if number != self._announced[window]:
                 self._announced[window] = number
-                start, end = kept.segments[row].tolist()
                 corrections.append(
-                    Announcement(window, start, end, str(number + 1), True)
+                    _say(window, kept.segments[row], number, is_correction=True)
                 )
         return corrections
 
@@ -371,3 +368,10 @@ class OnlineDiarizer:
 
 def _row_type(dim: int) -> np.dtype[np.void]:
     return np.dtype([("segment", "<f8", 2), ("xvector", "<f4", dim)])
+
+
+def _say(
+    window: int, segment: FloatArray, number: int, *, is_correction: bool = False
+) -> Announcement:
+    start, end = segment.tolist()
+    return Announcement(window, start, end, str(number + 1), is_correction)
