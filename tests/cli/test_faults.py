@@ -186,6 +186,7 @@ def test_every_section_of_the_page_has_tests():
         "X-vectors",
         "Model files",
         "Score matrices and references",
+        "Streams",
         "Output files",
         "While it runs",
         "Memory",
