@@ -164,7 +164,6 @@ class OnlineDiarizer:
         self._announced = array("i")
         self._num_speakers = 0
         self._num_windows = 0
-        self._now = 0.0
         self._store = SpooledTemporaryFile(max_size=_IN_MEMORY)
         finalize(self, self._store.close)
 
