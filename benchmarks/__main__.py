@@ -12,7 +12,7 @@ BENCHMARKS = (
 )
 STUDIES = (
     *("fit", "pieces", "metric_learning", "soak", "memory", "segments"),
-    *("embeddings", "kinds", "confidence"),
+    *("embeddings", "kinds", "confidence", "online"),
 )
 
 

@@ -55,6 +55,7 @@ from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.keywords import DiarizeKeywords, make_options
 from ssahc.pipeline.linking import link_speakers
+from ssahc.pipeline.online import Announcement, Ended, OnlineDiarizer
 from ssahc.pipeline.options import DiarizeOptions, SpeakerOptions
 from ssahc.pipeline.overlap import SecondSpeakerOptions
 from ssahc.pipeline.tune import Sweep, pool_sweeps, sweep_recording
@@ -80,6 +81,7 @@ __all__ = [
     "AcrossScore",
     "Affinity",
     "AhcOptions",
+    "Announcement",
     "Calibration",
     "CannotLink",
     "Centroid",
@@ -88,6 +90,7 @@ __all__ = [
     "DiarizeKeywords",
     "DiarizeOptions",
     "EmbeddingNet",
+    "Ended",
     "EnergyVadOptions",
     "ExtractionOptions",
     "Extractor",
@@ -102,6 +105,7 @@ __all__ = [
     "Metric",
     "MetricOptions",
     "Model",
+    "OnlineDiarizer",
     "Period",
     "Plda",
     "PldaOptions",

@@ -142,13 +142,9 @@ def resegment(
     """
     order = np.lexsort((segments[:, 1], segments[:, 0]))
     in_time = segments[order]
-    observations = Observations(
-        latent[order],
-        (1 - _ISOTROPIC_SHARE) * psi + _ISOTROPIC_SHARE * psi.mean(),
-        options.fa * observation_weights(in_time),
-        stay_probabilities(in_time, options.loop_seconds),
-        options.fb,
-        None if cannot_link is None else cannot_link.reordered(order).pairs,
+    observations = replace(
+        make_observations(latent[order], psi, in_time, options),
+        different=None if cannot_link is None else cannot_link.reordered(order).pairs,
     )
     elapsed = in_time[:, 0] - in_time[0, 0]
     blocks = np.unique(elapsed // _BLOCK_SECONDS, return_inverse=True)[1]
@@ -199,6 +195,22 @@ def resegment(
         partial(begin, first),
         one_by_one,
         drift,
+    )
+
+
+def make_observations(
+    latent: FloatArray,
+    psi: FloatArray,
+    segments: FloatArray,
+    options: ResegmentationOptions = ResegmentationOptions(),
+) -> Observations:
+    """Return windows in order of time as the VB-HMM sees them (see `resegment`)."""
+    return Observations(
+        latent,
+        (1 - _ISOTROPIC_SHARE) * psi + _ISOTROPIC_SHARE * psi.mean(),
+        options.fa * observation_weights(segments),
+        stay_probabilities(segments, options.loop_seconds),
+        options.fb,
     )
 
 

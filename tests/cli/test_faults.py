@@ -187,6 +187,8 @@ def test_every_section_of_the_page_has_tests():
         "Model files",
         "Speech to train an extractor on",
         "Score matrices and references",
+        "Speakers to link",
+        "Streams",
         "Output files",
         "While it runs",
         "Memory",

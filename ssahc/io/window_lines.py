@@ -1,0 +1,84 @@
+"""Windows of a stream as lines of JSON."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from ssahc.core.errors import DataError, FormatError
+
+# Bytes; a line of a window of 10,000 dimensions has a few hundred thousand.
+_LONGEST_LINE = 2**24
+_EXPECTED = (
+    'expected {"start": SECONDS, "end": SECONDS, "xvector": [...]} or {"time": SECONDS}'
+)
+
+
+@dataclass(frozen=True)
+class WindowLine:
+    """A window of a recording, or if there is no x-vector, the time it has come to."""
+
+    recording: str
+    start: float
+    end: float
+    xvector: list[float] | None
+
+
+def read_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
+    """Yield lines that are not empty and their numbers, as soon as they are complete.
+
+    Raises a FormatError for a line that goes on and on.
+    """
+    number = 0
+    while line := stream.readline(_LONGEST_LINE):
+        number += 1
+        if len(line) == _LONGEST_LINE:
+            raise FormatError(
+                f"found no end of line within {_LONGEST_LINE} bytes; send one window a "
+                "line",
+                path=name,
+                line=number,
+            )
+        if line.strip():
+            yield number, line
+
+
+def parse_line(line: bytes, recording: str) -> WindowLine:
+    """Return what a line says, of this recording if it names none.
+
+    Keys that are not known are ignored. Raises a DataError for anything else.
+    """
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        cut = "" if line.endswith(b"\n") else ", the stream was cut within this line"
+        raise DataError(f"no JSON{cut} ({error}); {_EXPECTED}") from error
+    if not isinstance(item, dict):
+        raise DataError(f"found a {type(item).__name__}; {_EXPECTED}")
+    recording = item.get("recording", recording)
+    if not isinstance(recording, str) or recording.split() != [recording]:
+        raise DataError(
+            f"a recording is named by a word, found {recording!r}; leave out spaces"
+        )
+    if "time" in item:
+        time = _number(item, "time")
+        return WindowLine(recording, time, time, None)
+    values = item.get("xvector")
+    if not isinstance(values, list) or not all(map(_is_number, values)):
+        raise DataError(f"xvector must be a list of numbers; {_EXPECTED}")
+    start, end = _number(item, "start"), _number(item, "end")
+    return WindowLine(recording, start, end, [float(value) for value in values])
+
+
+def _number(item: dict[str, Any], key: str) -> float:
+    value = item.get(key)
+    if value is None or not _is_number(value):
+        raise DataError(f"{key} must be a number, found {value!r}; {_EXPECTED}")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300 or value != value

@@ -1,0 +1,211 @@
+"""Clustering of the windows of a stream that has not ended.
+
+A bounded number of windows is kept (`KeptWindows`): the latest ones, and of earlier
+ones some of each speaker. These are clustered again and again as a recording of their
+own (`find_voices`); windows that come in between join the clusters there are
+(`join_voices`). Clusters get the names that most of their windows were announced with
+(`match_names`).
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ssahc.backend.affinity import Affinity, cosine_affinity
+from ssahc.backend.plda import match_length, plda_affinity
+from ssahc.backend.prepared import PreparedXvectors
+from ssahc.core.types import (
+    BriefRepr,
+    FloatArray,
+    IntArray,
+    Model,
+    Recording,
+)
+from ssahc.pipeline.clustering import prepare_windows, run_clustering
+from ssahc.pipeline.diarize import complete_model
+from ssahc.pipeline.options import DiarizeOptions, System, lacks_model, settle
+from ssahc.resegmentation.resegment import Resegmentation, make_observations
+from ssahc.resegmentation.vbhmm import infer
+
+# Networks are not trained again and again.
+_UNTRAINED: dict[System | None, System] = {"ssahc": "cosine", "ssahc+plda": "plda"}
+# Threshold of resegmentation vb, in nats per speaker, if none is given: who has just
+# begun has few windows. The best of -1 (as offline), 3 and 8 on simulated calls
+# (docs/results/online.md).
+_THRESHOLD = 3.0
+# Latest windows that are kept, and earlier ones.
+_LATEST, _EARLIER = 300, 200
+# A number that is not known yet.
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KeptWindows(BriefRepr):
+    """Windows of a stream that are clustered again, in order of time.
+
+    `numbers` (N,) count all windows of the stream from 0; segments (N, 2) are in
+    seconds, x-vectors (N, D) as extracted. `names` (N,) are the numbers of the speakers
+    first announced, and `clusters` (N,) those of the last clustering; both are UNKNOWN
+    where there is none yet.
+    """
+
+    numbers: IntArray
+    segments: FloatArray
+    xvectors: FloatArray
+    names: IntArray
+    clusters: IntArray
+
+    @classmethod
+    def none(cls, dim: int) -> "KeptWindows":
+        """Return no windows of x-vectors of this dimension."""
+        numbers = np.zeros(0, np.int64)
+        return cls(numbers, np.zeros((0, 2)), np.zeros((0, dim)), numbers, numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def followed_by(
+        self, number: int, segment: FloatArray, xvector: FloatArray
+    ) -> "KeptWindows":
+        """Return the windows with one more, which has no name yet."""
+        return KeptWindows(
+            np.append(self.numbers, number),
+            np.concatenate([self.segments, segment[None]]),
+            np.concatenate([self.xvectors, xvector[None]]),
+            np.append(self.names, UNKNOWN),
+            np.append(self.clusters, UNKNOWN),
+        )
+
+    def thinned(self, latest: int = _LATEST, earlier: int = _EARLIER) -> "KeptWindows":
+        """Return at most so many windows before the latest ones.
+
+        Of the speaker with the most of them every second one is left out, until they
+        are few enough; those that have no name yet all stay.
+        """
+        kept = np.ones(len(self), bool)
+        old = np.flatnonzero(self.names[:-latest] != UNKNOWN)
+        while kept[old].sum() > earlier:
+            rest = old[kept[old]]
+            largest = np.bincount(self.names[rest]).argmax()
+            kept[rest[self.names[rest] == largest][::2]] = False
+        if kept.all():
+            return self
+        return KeptWindows(
+            self.numbers[kept],
+            self.segments[kept],
+            self.xvectors[kept],
+            self.names[kept],
+            self.clusters[kept],
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Voices(BriefRepr):
+    """What the last clustering found: the model it was made with, and the noise.
+
+    `names` maps clusters to the numbers of their speakers.
+    """
+
+    model: Model
+    noise: float = 1.0
+    names: dict[int, int] = field(default_factory=dict)
+
+
+def settle_online(options: DiarizeOptions, model: Model) -> DiarizeOptions:
+    """Return the options by which a stream is clustered until it ends.
+
+    Networks are not trained, and numbers of speakers only bound how many there are:
+    of those to come, not all have spoken.
+    """
+    settled = settle(options, model)
+    speakers = settled.speakers
+    most = speakers.num_speakers or speakers.max_speakers
+    threshold = speakers.threshold
+    if threshold is None and settled.resegmentation.resegmentation == "vb":
+        threshold = _THRESHOLD
+    return replace(
+        settled,
+        system=_UNTRAINED.get(settled.system, settled.system),
+        speakers=replace(
+            speakers,
+            num_speakers=None,
+            threshold=threshold,
+            min_speakers=1,
+            max_speakers=most,
+        ),
+    )
+
+
+def find_voices(
+    kept: KeptWindows, model: Model, options: DiarizeOptions
+) -> tuple[IntArray, Voices]:
+    """Cluster windows as a recording; return labels (N,), and what they come from.
+
+    The options are those of `settle_online`. What the model lacks is learned from the
+    windows.
+    """
+    if lacks_model(model):
+        model = complete_model(
+            model, [Recording.from_arrays("stream", kept.xvectors, kept.segments)]
+        )
+    xvectors = PreparedXvectors(kept.xvectors, model)
+    resegments = options.resegmentation.resegmentation != "none"
+    method = "vb" if resegments else options.final_method()
+    found = run_clustering(
+        prepare_windows(
+            xvectors, kept.segments, _compute_affinity(xvectors, options), method
+        ),
+        options.stop(),
+        method,
+        seed=options.learning.seed,
+        ahc=options.ahc,
+        resegmentation=options.resegmentation,
+    )
+    refined = found.resegmentation
+    noise = refined.noise if isinstance(refined, Resegmentation) else 1.0
+    names = match_names(found.labels, kept.names)
+    return found.labels, Voices(model, noise, names)
+
+
+def _compute_affinity(xvectors: PreparedXvectors, options: DiarizeOptions) -> Affinity:
+    plda = xvectors.model.plda
+    if options.system == "plda" and plda is not None:
+        return plda_affinity(match_length(xvectors.whitened, plda), plda, options.plda)
+    return cosine_affinity(xvectors.project(options.pca_dim))
+
+
+def join_voices(kept: KeptWindows, voices: Voices, options: DiarizeOptions) -> IntArray:
+    """Return clusters (N,), where those of windows that have none are inferred.
+
+    That is by the VB-HMM, with speakers as the other windows tell.
+    """
+    xvectors = PreparedXvectors(kept.xvectors, voices.model)
+    observations = make_observations(
+        xvectors.latent, xvectors.psi, kept.segments, options.resegmentation
+    )
+    # Windows that have no cluster yet count for none.
+    responsibilities = np.eye(kept.clusters.max() + 1)[kept.clusters]
+    responsibilities[kept.clusters == UNKNOWN] = 0
+    found = infer(observations.rescaled(voices.noise), responsibilities, 1)
+    return np.where(kept.clusters == UNKNOWN, found.labels, kept.clusters)
+
+
+def match_names(labels: IntArray, names: IntArray) -> dict[int, int]:
+    """Return the speakers' numbers of clusters that share most windows with them.
+
+    Labels and names (N,) are of the same windows; names are UNKNOWN where there are
+    none. Each name goes to one cluster at most, and some clusters may have none.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    named = names != UNKNOWN
+    if not named.any():
+        return {}
+    shared = np.zeros((labels.max() + 1, names.max() + 1), np.int64)
+    np.add.at(shared, (labels[named], names[named]), 1)
+    clusters, numbers = linear_sum_assignment(shared, maximize=True)
+    return {
+        int(cluster): int(number)
+        for cluster, number in zip(clusters, numbers, strict=True)
+        if shared[cluster, number] > 0
+    }
