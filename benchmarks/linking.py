@@ -134,8 +134,9 @@ def measure(count: int, plda: Plda) -> None:
     )
     windows = np.exp(rng.normal(2.5, 1, len(who))).clip(0.5)
     voices = rng.standard_normal((people, dim)) * np.sqrt(plda.psi)
-    spread = np.sqrt(0.3 * plda.psi + 1 / windows[:, None])
-    latent = voices[who] + rng.standard_normal((len(who), dim)) * spread
+    latent = rng.standard_normal((len(who), dim))
+    latent *= np.sqrt(0.3 * plda.psi + 1 / windows[:, None])
+    latent += voices[who]
     names = [f"r{number}" for number in range(recordings) for _ in range(4)]
     start = time.process_time()
     links = link_centroids(latent, windows, names, plda.psi)

@@ -14,6 +14,8 @@ from ssahc.linking.voices import Voices, log_ratios
 
 # Speakers of a corpus are called S1, S2, ...
 PREFIX = "S"
+# Voices that are compared with their clusters at once.
+_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +146,10 @@ def _compare_with_rest(voices: Voices, labels: IntArray) -> FloatArray:
     ratios = np.full(len(labels), np.nan)
     sizes = np.bincount(labels) if len(labels) else labels
     rows = np.flatnonzero(sizes[labels] > 1)
-    own = voices[rows]
-    ratios[rows] = log_ratios(own, voices.merge(labels)[labels[rows]].without(own))
+    clusters = voices.merge(labels)
+    # All at once would take a dozen copies of the measurements.
+    for start in range(0, len(rows), _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
+        own = voices[part]
+        ratios[part] = log_ratios(own, clusters[labels[part]].without(own))
     return ratios
