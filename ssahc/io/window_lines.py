@@ -56,7 +56,8 @@ def parse_line(line: bytes, recording: str) -> WindowLine:
     if not isinstance(item, dict):
         raise DataError(f"found a {type(item).__name__}; {_EXPECTED}")
     recording = item.get("recording", recording)
-    if not isinstance(recording, str) or recording.split() != [recording]:
+    is_word = isinstance(recording, str) and recording.split() == [recording]
+    if not is_word or "\0" in recording:
         raise DataError(
             f"a recording is named by a word, found {recording!r}; leave out spaces"
         )

@@ -1,5 +1,6 @@
 """Readers of text."""
 
+import json
 from itertools import pairwise
 from math import inf, isfinite, isnan
 
@@ -12,7 +13,7 @@ from ssahc.cli.parsing import resolve
 from ssahc.cli.references import read_hypothesis, read_references
 from ssahc.cli.report import _read_settings
 from ssahc.cli.sweep_table import read_sweep, write_sweep
-from ssahc.core.errors import FormatError, SsahcError, UsageError
+from ssahc.core.errors import DataError, FormatError, SsahcError, UsageError
 from ssahc.core.options import build
 from ssahc.io.config import read_config, read_toml, to_table, write_config
 from ssahc.io.linked import read_linked, write_linked
@@ -35,6 +36,7 @@ from ssahc.io.trials import (
     write_trial_scores,
     write_trials,
 )
+from ssahc.io.window_lines import parse_line, read_lines
 from ssahc.pipeline.options import SpeakerOptions
 from ssahc.simulation.conversations import SimulateOptions
 
@@ -130,6 +132,29 @@ def read_linked_tables(folder, size):
     again = read_linked(folder / "again")
     (folder / "again").unlink()
     require([one[:3] for one in again] == [one[:3] for one in found], "names")
+
+
+def read_window_lines(folder, size):
+    """Read lines of a stream; at least one must be a window, or a time."""
+    faults = []
+    with (folder / "lines").open("rb") as stream:
+        lines = list(read_lines(stream, "lines"))
+    for _, line in lines:
+        try:
+            found = parse_line(line, "r")
+        except DataError as error:
+            faults.append(error)
+            continue
+        item = json.loads(line)
+        check_key(found.recording)
+        if found.xvector is None:
+            require(found.start == found.end == item["time"], "time")
+        else:
+            spoken = [found.start, found.end, *found.xvector]
+            said = [item["start"], item["end"], *item["xvector"]]
+            require(all(a == b or b != b for a, b in zip(spoken, said)), "numbers")
+    if len(faults) == len(lines):
+        raise faults[0] if faults else DataError("no lines")
 
 
 # ---- turns and spans ---------------------------------------------------------------

@@ -59,6 +59,7 @@ READERS = {
         ("speaker_space.json", "num_windows", "speakers_plda.scp", "x.ark"),
     ),
     "linked": (fuzz_text.read_linked_tables, ("linked",)),
+    "window-lines": (fuzz_text.read_window_lines, ("lines",)),
     "tables": (fuzz_text.read_tables, ("table",)),
     "rttm": (fuzz_text.read_rttms, ("rttm",)),
     "uem": (fuzz_text.read_uems, ("uem",)),

@@ -397,6 +397,7 @@ def make_seeds():
         "unfinished": unfinished(),
         "speakers": speakers(),
         "linked": seeds_of_text.linked(),
+        "window-lines": seeds_of_text.window_lines(),
         **seeds_of_text.make_seeds(join),
         **seeds_of_audio.make_seeds(join),
         **seeds_of_networks.make_seeds(join),

@@ -70,7 +70,7 @@ def test_recipe_goes_from_sources_to_tables(folder, recipe):
     work = folder / "work"
     tables = [(work / name).read_text() for name in ("losses.txt", "sampling.txt")]
     assert printed == "".join(tables)
-    assert tables[0].count("\n") == 1 + 5 + 2 * 6
+    assert tables[0].count("\n") == 1 + 8 + 2 * 6
     assert tables[1].count("pooled") == 12
     # Each voice is in one set, and speakers that are not listed are trained on.
     for voice in speakers | {"ls3", "lt12"}:

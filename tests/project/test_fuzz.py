@@ -20,8 +20,8 @@ from ssahc.core.errors import DataError
 FUZZ = Path(__file__).parents[1] / "fuzz"
 NAMES = (
     "ark-vectors ark-matrices single scp plda metric model checkpoint xvector-dir "
-    "npz labelled scores unfinished speakers linked tables rttm uem references trials "
-    "config sweep audio audio-list conf speech nnet3"
+    "npz labelled scores unfinished speakers linked window-lines tables rttm uem "
+    "references trials config sweep audio audio-list conf speech nnet3"
 ).split()
 # Functions beyond ssahc.io that read files.
 OTHERS = {
