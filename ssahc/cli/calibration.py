@@ -1,6 +1,7 @@
 """Calibration of the confidence in an RTTM, as ``ssahc score --calibration`` prints."""
 
 import json
+import logging
 import sys
 from math import isnan
 from pathlib import Path
@@ -14,6 +15,7 @@ from ssahc.core.errors import DataError, UsageError
 from ssahc.scoring.calibration import Calibration, calibrate, pool_calibrations
 from ssahc.scoring.regions import ScoringOptions
 
+_logger = logging.getLogger("ssahc")
 _FORMATS = {"text": print_table, "markdown": print_markdown}
 
 
@@ -22,6 +24,17 @@ def calibrate_hypothesis(
 ) -> Calibration:
     """Return the calibration of all recordings; DataError if no turn has confidence."""
     turns = references.rttm.turns
+    unsure = [
+        turn.end - turn.start
+        for name in turns
+        for turn in hypothesis.get(name, ())
+        if turn.confidence is None
+    ]
+    if unsure:
+        _logger.warning(
+            f"{path}: {sum(unsure):.0f} s of turns have no confidence from 0 to 1 in "
+            "their ninth field (left out)"
+        )
     found = pool_calibrations(
         calibrate(
             turns[name],
@@ -35,8 +48,8 @@ def calibrate_hypothesis(
     )
     if not len(found.confidence):
         raise DataError(
-            f"{path}: no turn has a confidence from 0 to 1 in its ninth field; write "
-            "it with ssahc diarize --rttm-confidence"
+            f"{path}: no turn of a recording of the reference has a confidence from 0 "
+            "to 1 in its ninth field; ssahc diarize --rttm-confidence writes it"
         )
     if not found.seconds.sum():
         raise DataError(f"{path}: no turn with a confidence is in scored speech")
@@ -59,7 +72,9 @@ def print_calibration(found: Calibration, options: ScoringOptions, form: str) ->
         click.echo()
         return
     if form not in _FORMATS:
-        raise UsageError(f"--calibration has no format {form}; use text or json")
+        raise UsageError(
+            f"--calibration has no format {form}; use text, markdown or json"
+        )
     rows = [
         (f"{one.low:.1f} to {one.high:.1f}", *_cells(*one[2:])) for one in found.bins()
     ]
@@ -72,7 +87,7 @@ def print_calibration(found: Calibration, options: ScoringOptions, form: str) ->
         holds = f"the least certain tenth of the time holds {share} of what is wrong"
     click.echo(
         f"\nExpected calibration error {100 * found.error:.1f} %; {holds}.\n"
-        f"Time with one reference speaker, {describe_scoring(options)}."
+        f"Time with one speaker in both, {describe_scoring(options)}."
     )
 
 

@@ -4,7 +4,6 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ssahc.core.types import IntArray
 from ssahc.io.config import write_config
 from ssahc.io.files import refuse_input
 from ssahc.io.folders import staged_output
-from ssahc.io.linked import LINKED, LinkedSpeaker, write_linked
+from ssahc.io.linked import LINKED, LinkedSpeaker, read_linked, write_linked
 from ssahc.io.rttm import write_rttm
 from ssahc.io.speakers import LATENT_FILES, speaker_key, write_latent
 from ssahc.linking.link import PREFIX, Links, link_centroids
@@ -76,6 +75,8 @@ def command(runs: tuple[Path, ...], out_dir: Path, add: bool, **given: Any) -> N
         print_faults(faults, len(faults) + len(corpus.turns))
         if len(corpus) == num_known:
             raise nothing_done()
+        if earlier and not add:
+            _refuse_loss(out_dir, corpus)
         labels, people = _number(corpus.names)
         links = link_centroids(
             corpus.matrix(),
@@ -91,6 +92,16 @@ def command(runs: tuple[Path, ...], out_dir: Path, add: bool, **given: Any) -> N
     sys.exit(1 if faults else 0)
 
 
+def _refuse_loss(out_dir: Path, corpus: Corpus) -> None:
+    """Raise a UsageError if a folder has recordings that are not linked again."""
+    linked = dict.fromkeys(one.recording for one in read_linked(out_dir / LINKED))
+    if lost := [name for name in linked if name not in corpus.turns]:
+        raise UsageError(
+            f"{out_dir}: has {counted(len(lost), 'recording')} that would be lost, "
+            f"such as {lost[0]!r}; --add keeps them, or choose another folder"
+        )
+
+
 def _number(names: Sequence[str | None]) -> tuple[IntArray, list[str]]:
     """Return the labels of names, -1 for those without, and the names by label."""
     people = list(dict.fromkeys(name for name in names if name is not None))
@@ -101,9 +112,11 @@ def _number(names: Sequence[str | None]) -> tuple[IntArray, list[str]]:
 
 def _complete_names(people: Sequence[str], total: int) -> list[str]:
     """Return names of all labels: those there are, and new ones."""
-    taken = set(people)
-    free = (name for number in count(1) if (name := f"{PREFIX}{number}") not in taken)
-    return [*people, *(next(free) for _ in range(total - len(people)))]
+    # Numbers go on behind those of people who have been renamed since.
+    numbers = [name.removeprefix(PREFIX) for name in people if name[:1] == PREFIX]
+    last = max([len(people), *(int(text) for text in numbers if text.isdecimal())])
+    new = total - len(people)
+    return [*people, *(f"{PREFIX}{last + 1 + number}" for number in range(new))]
 
 
 def _write(
@@ -114,7 +127,8 @@ def _write(
     options: LinkOptions,
 ) -> None:
     names = [people[label] for label in links.labels.tolist()]
-    write_rttm(folder / RTTM, rename_turns(corpus, names), channel=corpus.channels)
+    turns = rename_turns(corpus, names)
+    write_rttm(folder / RTTM, turns, channel=corpus.channels, with_confidence=True)
     rows = zip(
         corpus.recordings, corpus.speakers, names, links.ratios.tolist(), strict=True
     )
@@ -138,9 +152,10 @@ def _summarize(corpus: Corpus, links: Links, num_known: int, out_dir: Path) -> N
     sizes = Counter(links.labels.tolist())
     several = sum(size > 1 for size in sizes.values())
     new = len(sizes.keys() - set(links.labels[:num_known].tolist()))
+    people = "1 person" if len(sizes) == 1 else f"{len(sizes)} people"
     what = f", {new} of them new" if num_known else ""
     _logger.info(
-        f"{counted(len(corpus), 'speaker')} of "
-        f"{counted(len(corpus.turns), 'recording')} are {len(sizes)} people{what}; "
-        f"{several} of them speak in several; turns are in {out_dir / RTTM}"
+        f"linked {counted(len(corpus), 'speaker')} of "
+        f"{counted(len(corpus.turns), 'recording')}: {people}{what}, {several} in "
+        f"several recordings; turns are in {out_dir / RTTM}"
     )

@@ -1,5 +1,6 @@
 """What ``ssahc link`` reads: the speakers of runs, and those linked before."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from ssahc.io.speakers import (
 )
 
 RTTM = "rttm"
+
+_logger = logging.getLogger("ssahc")
 
 
 @dataclass(eq=False)
@@ -77,6 +80,8 @@ def read_runs(
     if a run cannot be used at all, or is in another space.
     """
     faults: list[Fault] = []
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise UsageError("a run is given twice; give each once")
     for run in runs:
         if (run / LINKED).exists():
             raise UsageError(
@@ -85,10 +90,12 @@ def read_runs(
         stored = read_speakers(run)
         rttm = read_rttm(run / RTTM)
         if not rttm.turns:
-            raise FormatError("holds no turn", path=run / RTTM)
+            _logger.warning(f"{run / RTTM}: holds no turn (left out)")
         if corpus is None:
             corpus = Corpus(stored.space, run)
         _check_space(run, stored.space, corpus)
+        if corpus.space.extractor is None:
+            corpus.space = stored.space
         for recording, its_turns in rttm.turns.items():
             speakers = list_speakers(its_turns)
             reason = _find_fault(run, recording, speakers, stored, corpus)
@@ -112,7 +119,7 @@ def _find_fault(
 ) -> str | None:
     """Return why a recording cannot be linked; None if it can."""
     if recording in corpus.turns:
-        return f"{run}: has a recording that is linked already; give it another id"
+        return f"{run}: this id is linked already; a new recording needs another one"
     for speaker in speakers:
         key = speaker_key(recording, speaker)
         if key in stored.faults:
@@ -157,16 +164,22 @@ def read_corpus(folder: Path) -> Corpus:
             reason = stored.faults.get(key, f"no mean of {key!r} is there")
             raise FormatError(f"{reason}; link anew, without --add", path=folder)
         by_recording.setdefault(one.recording, {})[one.speaker] = one.name
+    if other := sorted(by_recording.keys() ^ rttm.turns.keys()):
+        raise FormatError(
+            f"recording {other[0]!r} is in {RTTM} or {LINKED} alone; change both, or "
+            "link anew, without --add",
+            path=folder,
+        )
     for recording, names in by_recording.items():
         own = {name: speaker for speaker, name in names.items()}
-        theirs = rttm.turns.get(recording, [])
+        theirs = rttm.turns[recording]
         if unknown := sorted({turn.speaker for turn in theirs} - own.keys()):
             raise FormatError(
                 f"recording {recording!r} has speaker {unknown[0]!r}, which "
                 f"{LINKED} does not list; rename speakers in both files",
                 path=folder / RTTM,
             )
-        channel = rttm.channels.get(recording, "0")
+        channel = rttm.channels[recording]
         corpus.add(recording, names, _rename(theirs, own), channel, stored)
     return corpus
 

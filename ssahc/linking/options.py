@@ -1,6 +1,7 @@
 """Options of linking speakers across recordings."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated
 
 from ssahc.core.options import Options
@@ -25,6 +26,6 @@ class LinkOptions(Options, group="Clustering"):
         most like it, at most.
     """
 
-    threshold: Annotated[float, Interval()] = 5.0
-    session_variance: Annotated[float, Interval(ge=0)] = 0.5
+    threshold: Annotated[float, Interval(gt=-inf, lt=inf)] = 5.0
+    session_variance: Annotated[float, Interval(ge=0, le=1000)] = 0.5
     neighbours: Annotated[int, Interval(ge=1)] = 50

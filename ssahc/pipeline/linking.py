@@ -24,7 +24,8 @@ def link_speakers(
     diarizations : sequence of Diarization
         One per recording.
     model : Model
-        The one that all of them were diarized with; it needs a mean.
+        The one that all of them were diarized with, which is not checked; it needs a
+        mean.
     options : LinkOptions
 
     Returns
@@ -36,7 +37,7 @@ def link_speakers(
     Raises
     ------
     DataError
-        If a recording id is there twice, or a recording was diarized with another
+        If a recording id is there twice, or x-vectors have other dimensions than the
         model.
     UsageError
         If the model has no mean: recordings have no space in common then.

@@ -1,8 +1,8 @@
 """Whether the confidence of turns is worth its name.
 
-Only time with one reference speaker is judged, within what is scored: a turn is right
-there if its speaker is mapped to the one who speaks, as for `ssahc.scoring.der`. What
-is a false alarm says nothing about who speaks.
+Only time with one speaker in the reference and one in the hypothesis is judged, within
+what is scored: a turn is right there if its speaker is mapped to the one who speaks, as
+for `ssahc.scoring.der`. Missed speech and false alarms say nothing about who speaks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -112,12 +112,11 @@ def calibrate(
     # Each turn is a speaker of its own, so that states tell them apart.
     each = [replace(turn, speaker=str(place)) for place, turn in enumerate(rated)]
     for start, end, state in list_states(reference, each, regions.scored):
-        if len(state.reference) == 1:
-            (speaker,) = state.reference
-            for place in map(int, state.hypothesis):
-                seconds[place] += end - start
-                is_right = mapping.get(rated[place].speaker) == speaker
-                right[place] += (end - start) * is_right
+        if len(state.reference) == len(state.hypothesis) == 1:
+            (speaker,), (place,) = state.reference, map(int, state.hypothesis)
+            seconds[place] += end - start
+            is_right = mapping.get(rated[place].speaker) == speaker
+            right[place] += (end - start) * is_right
     confidence = np.array([turn.confidence for turn in rated], np.float64)
     return Calibration(confidence, seconds, right)
 
