@@ -79,7 +79,7 @@ def test_what_cannot_be_judged_is_said(run):
     plain, rated = run / "plain" / "rttm", run / "out" / "rttm"
     arguments = ["score", str(run / "ref"), str(plain), "--calibration"]
     found = CliRunner().invoke(cli, arguments)
-    assert "write it with ssahc diarize --rttm-confidence" in str(found.exception)
+    assert "ssahc diarize --rttm-confidence writes it" in str(found.exception)
     for more in (["--by", "speakers"], ["--summary"], ["--format", "csv"]):
         arguments = ["score", str(run / "ref"), str(rated), "--calibration", *more]
         assert isinstance(

@@ -93,7 +93,7 @@ def people(path):
 def test_the_same_person_has_the_same_name_everywhere(runs):
     status, errors = runs.link("mon", "tue", "out")
     assert status == 0
-    assert "7 speakers of 4 recordings are 4 people; 3 of them speak in" in errors
+    assert "linked 7 speakers of 4 recordings: 4 people, 3 in several" in errors
     assert people("out/rttm") == {
         "mon0": ["S1", "S2"],
         "mon1": ["S2", "S3"],
@@ -122,7 +122,7 @@ def test_added_recordings_join_those_that_are_there(runs):
     before = read_rttm("out/rttm").turns
     status, errors = runs.link("--add", "tue", "out")
     assert status == 0
-    assert "7 speakers of 4 recordings are 4 people, 1 of them new; 3 of" in errors
+    assert "linked 7 speakers of 4 recordings: 4 people, 1 of them new, 3 in" in errors
     after = read_rttm("out/rttm").turns
     assert before == {name: after[name] for name in before}
     assert people("out/rttm")["tue0"] == ["S3", "S1"]
@@ -130,7 +130,7 @@ def test_added_recordings_join_those_that_are_there(runs):
     # Once more they are refused, and nothing is touched.
     status, errors = runs.link("--add", "tue", "out")
     assert status == 2
-    assert "recordings 'tue0', 'tue1': tue: has a recording that is linked" in errors
+    assert "recordings 'tue0', 'tue1': tue: this id is linked already" in errors
     assert contents(runs.folder / "out") == whole
 
 
@@ -144,8 +144,8 @@ def test_names_given_by_hand_are_kept_and_used(runs):
     found = people("out/rttm")
     assert found["mon1"] == ["S2", "Zoë"]
     assert found["tue0"] == ["Zoë", "S4"]
-    # A new person gets a name that nobody has.
-    assert found["tue1"] == ["S1"]
+    # A new person gets a number that nobody has had.
+    assert found["tue1"] == ["S5"]
     path.write_text(path.read_text().replace(" Zoë ", " Zoe "))
     status, errors = runs.link("--add", "tue", "out")
     assert status == 2
@@ -235,6 +235,17 @@ def _(runs):
     (runs.folder / "mon" / "rttm").write_text("")
 
 
+@faults("a run given twice")
+def _(runs):
+    return ("tue", "tue", "out")
+
+
+@faults("recordings of the folder that would be lost")
+def _(runs):
+    assert runs.link("mon", "out")[0] == 0
+    return ("tue", "out")
+
+
 @faults("a run of `ssahc link`")
 def _(runs):
     runs.link("mon", "linked")
@@ -295,6 +306,15 @@ def _(runs):
     return change_names(runs, ("rttm",), " S1 ", " Zoë ")
 
 
+@faults("a recording in one file of the folder alone")
+def _(runs):
+    assert runs.link("mon", "out")[0] == 0
+    path = runs.folder / "out" / "linked_speakers"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("mon0")))
+    return ("--add", "tue", "out")
+
+
 @faults("one name for two speakers of a recording")
 def _(runs):
     return change_names(runs, ("linked_speakers",), " S2 ", " S1 ")
@@ -310,6 +330,7 @@ def change_names(runs, names, old, new):
 
 # What faults.md calls it: exit status, and the recordings that are linked.
 SURVIVORS = {
+    "everything (a warning)": (0, {"tue0", "tue1"}),
     "all other recordings": (1, {"mon0", "tue0", "tue1"}),
     "nothing is written": (2, set()),
     "what was there": (2, {"mon0", "mon1"}),

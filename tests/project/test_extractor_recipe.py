@@ -89,7 +89,7 @@ def test_recipe_goes_from_sources_to_tables(folder, recipe):
     check_commands(commands)
     verbs = [verb for verb, *_ in commands]
     assert {verb: verbs.count(verb) for verb in verbs} == {
-        "train-extractor": 9 + 12,
+        "train-extractor": 12 + 12,
         "score-extractor": 6,
         "simulate-audio": 6,
         "diarize": 12,

@@ -61,8 +61,8 @@ def test_only_time_of_one_speaker_counts_and_speakers_are_mapped():
     assert np.isnan(pool_calibrations([]).error)
 
 
-def test_turns_that_overlap_are_judged_each_for_itself():
+def test_time_with_two_found_speakers_is_not_judged():
     hypothesis = [Turn(0, 4, "1", 0.5), Turn(2, 4, "2", 0.7)]
     found = calibrate([Turn(0, 4, "ann")], hypothesis, NO_COLLAR)
-    assert found.seconds.tolist() == [4, 2]
-    assert found.right.tolist() == [4, 0]
+    assert found.seconds.tolist() == [2, 0]
+    assert found.right.tolist() == [2, 0]
