@@ -1,9 +1,9 @@
 """The table of ``ssahc diarize --enroll``: who speakers are, or are most like.
 
-A line of ``named_speakers`` is ``recording speaker name score log-ratio`` and ``named`` or
-``unknown``:
-the number of the speaker, the name of an enrolled person, and how far the two being one
-person is more likely than for different people, in standard deviations and in nats.
+A line of ``named_speakers`` is ``recording speaker name score log-ratio`` and either
+``named`` or ``unknown``: the number of the speaker, the name of an enrolled person, and
+how far the two being one person is more likely than for different people, in standard
+deviations and in nats.
 """
 
 from collections.abc import Iterable

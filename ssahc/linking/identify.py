@@ -96,7 +96,7 @@ def identify_voices(
     ratios, deviations = _compare(speakers, people)
     groups = _group(recordings)
     scores, is_same = _calibrate(deviations, groups, threshold)
-    is_named = is_same.any(axis=1)
+    is_named = np.asarray(is_same.any(axis=1))
     best = np.where(is_named, is_same.argmax(axis=1), scores.argmax(axis=1))
     rows = np.arange(len(best))
     return Identities(best, is_named, ratios[rows, best], scores[rows, best], threshold)
