@@ -26,7 +26,7 @@ _CHANCE = 1e-3
 # What the model expects of pairs of different people is worth so many pairs, and as to
 # the mean of one speaker or person, so many of theirs.
 _PRIOR_PAIRS, _PRIOR_MEAN = 10, 1
-_ITERATIONS, _ROUNDS = 20, 10
+_ITERATIONS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,17 +142,11 @@ def _calibrate(
 ) -> _Calibrated:
     """Measure what pairs of different people are like, and score all pairs by it.
 
-    First the best pairs of each recording are left out, then those above the
-    threshold, until they stay the same.
+    Those are all pairs but the best ones of each recording, one to one.
     """
-    is_same = _assign(deviations, groups, -np.inf)
-    for _ in range(_ROUNDS):
-        scores = _standardize(deviations, ~is_same)
-        found = _assign(scores, groups, threshold)
-        if (found == is_same).all():
-            break
-        is_same = found
-    return _Calibrated(scores, found)
+    best = _assign(deviations, groups, -np.inf)
+    scores = _standardize(deviations, ~best)
+    return _Calibrated(scores, _assign(scores, groups, threshold))
 
 
 def _assign(
