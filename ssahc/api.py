@@ -53,6 +53,7 @@ from ssahc.pipeline.arrays import check_model_type, diarize
 from ssahc.pipeline.clustering import Windows, cluster_windows, make_windows
 from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
+from ssahc.pipeline.identification import Identification, identify_speakers
 from ssahc.pipeline.keywords import DiarizeKeywords, make_options
 from ssahc.pipeline.linking import link_speakers
 from ssahc.pipeline.online import Announcement, Ended, OnlineDiarizer
@@ -97,6 +98,7 @@ __all__ = [
     "Fault",
     "FormatError",
     "FusionOptions",
+    "Identification",
     "LabelScorer",
     "LearningOptions",
     "LinkOptions",
@@ -142,6 +144,7 @@ __all__ = [
     "extract_audio",
     "fit_model",
     "fit_unlabelled",
+    "identify_speakers",
     "link_speakers",
     "make_options",
     "make_windows",

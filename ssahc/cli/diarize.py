@@ -29,10 +29,12 @@ from ssahc.cli.diarize_config import (
     reuse_options,
     settle_system,
 )
+from ssahc.cli.diarize_names import NamedTurns, Names, name_run_speakers
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_speakers import write_run_speakers
 from ssahc.cli.diarize_task import DiarizeTask
 from ssahc.cli.diarize_turns import RecordingTurns
+from ssahc.cli.enrollment import open_enrollment
 from ssahc.cli.inputs import (
     CONFLICTS,
     Inputs,
@@ -88,9 +90,11 @@ from ssahc.frontend.extractors.installed import SMALL
 from ssahc.io.config import read_config
 from ssahc.io.files import refuse_input, strip_rspecifier
 from ssahc.io.folders import UNFINISHED
+from ssahc.io.named import NAMED
 from ssahc.io.speakers import SPEAKER_FILES
 from ssahc.io.xvectors import SCP, XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
+from ssahc.pipeline.identification import measure_enrolled
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
@@ -194,11 +198,20 @@ def command(
     find_stale()
     regions = open_regions(run)
     inputs = open_inputs(run.files, run.tables, run.method.speakers)
-    prepared = PreparedRun(run, inputs, {}, [])
+    enrollment = None
+    if run.enroll is not None:
+        enrollment = open_enrollment(run.enroll, of_audio=has_audio)
+    prepared = PreparedRun(run, inputs, {}, [], enrollment=enrollment)
     if has_audio:
         stored = [] if config is None else [read_config(config, AllOptions)]
         prepared = prepare_audio(
-            options, [*stored, given], inputs, out_dir, running, resume=resume
+            options,
+            [*stored, given],
+            inputs,
+            out_dir,
+            running,
+            resume=resume,
+            enrollment=enrollment,
         )
     prepared = replace(prepared, regions=regions)
     faults, found = _run(out_dir, prepared, running, resume=resume, stale=find_stale)
@@ -228,6 +241,8 @@ def _run(
         prepared.regions.check_names(open_source(replace(run.source, recordings=None)))
     if inputs.plda_scores is not None:
         read += inputs.plda_scores.files
+    if prepared.enrollment is not None:
+        read += prepared.enrollment.files
     others = {*_list_optional(vars(run)), *stale()}
     for name in (*_WRITTEN, CONFIG, *others, *LEARNED_FILES):
         refuse_input(out_dir / name, read, "choose another folder")
@@ -238,17 +253,25 @@ def _run(
         run.write_scores,
         is_sound=lambda name: first_fault(folder, name) is None,
     )
-    files = (*_WRITTEN, *SCORES, *SPEAKER_FILES, *LEARNED_FILES)
+    files = (*_WRITTEN, *SCORES, *SPEAKER_FILES, NAMED, *LEARNED_FILES)
     with open_unfinished(
         out_dir, plan, files, resume=resume, stale=stale
     ) as unfinished:
         earlier = out_dir if resume else None
         inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
+        if prepared.enrollment is not None:
+            # What cannot be compared is named before the work is done.
+            measure_enrolled(prepared.enrollment.recordings, inputs.model)
         refused = prepared.regions.find_misfits(folder, prepared.seconds)
         faults = _diarize(folder, inputs, run, running, unfinished, refused)
-        found = _write(folder, run, unfinished, prepared)
+        names = name_run_speakers(
+            folder, inputs.model, run, unfinished, prepared.enrollment, out_dir
+        )
+        found = _write(folder, run, unfinished, prepared, names)
         if run.write_speakers:
-            write_run_speakers(folder, inputs.model, run, unfinished, prepared.stored)
+            write_run_speakers(
+                folder, inputs.model, run, unfinished, prepared.stored, names
+            )
         warn_of_unsure(unfinished, out_dir)
     return faults, found
 
@@ -256,7 +279,8 @@ def _run(
 def _list_optional(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the files that a run with these options writes, and others do not."""
     scores = SCORES if options.get("write_scores") else ()
-    return scores + (SPEAKER_FILES if options.get("write_speakers") else ())
+    speakers = SPEAKER_FILES if options.get("write_speakers") else ()
+    return scores + speakers + ((NAMED,) if options.get("enroll") else ())
 
 
 def check_device(method: DiarizeOptions, running: RunningOptions) -> None:
@@ -336,6 +360,7 @@ def _write(
     run: DiarizeConfig,
     unfinished: Unfinished,
     prepared: PreparedRun,
+    names: Names,
 ) -> str:
     """Write the results in the order of spk2utt, as Kaldi does; return a summary."""
     done = [name for name in folder.utterances if name in unfinished.labels]
@@ -358,7 +383,7 @@ def _write(
     write_results(
         unfinished.folder,
         labelled,
-        turns,
+        NamedTurns(turns, names),
         channel=run.rttm.rttm_channel,
         with_confidence=run.rttm_confidence,
     )

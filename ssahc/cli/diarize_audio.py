@@ -13,6 +13,7 @@ from ssahc.cli.audio_inputs import (
 )
 from ssahc.cli.default_model import DefaultModel, choose_model
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
+from ssahc.cli.enrollment import Enrollment, embed_enrollment
 from ssahc.cli.extraction import extract_into
 from ssahc.cli.inputs import Inputs, ModelFiles, open_inputs, open_source
 from ssahc.cli.overlap import Chunks, Regions, plan_segmentation
@@ -41,7 +42,8 @@ class PreparedRun:
     Chunks are those of --segmentation, by recording; `failed` are recordings without
     x-vectors, and `regions` are those of --overlap. `stored` are the options by which
     the run can be repeated from audio, if it started there, but for those of `run`;
-    `seconds` are the lengths of audio, where they are known and used.
+    `seconds` are the lengths of audio, where they are known and used; `enrollment` has
+    the people of --enroll.
     """
 
     run: DiarizeConfig
@@ -51,6 +53,7 @@ class PreparedRun:
     regions: Regions = field(default_factory=Regions)
     stored: AllOptions | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    enrollment: Enrollment | None = None
 
     def to_store(self, run: DiarizeConfig) -> DiarizeConfig | AllOptions:
         """Return the options of config.toml, of a run whose options are settled.
@@ -72,6 +75,7 @@ def prepare_audio(
     running: RunningOptions,
     *,
     resume: bool,
+    enrollment: Enrollment | None = None,
 ) -> PreparedRun:
     """Extract x-vectors into OUT_DIR, unless an earlier run has, and choose a model.
 
@@ -89,6 +93,8 @@ def prepare_audio(
             extraction = detect_as_segmented(audio.extraction, segmentation)
             audio = replace(audio, extraction=extraction)
     audio = complete_options(audio, given, extractor)
+    if enrollment is not None:
+        enrollment = embed_enrollment(enrollment, extractor, audio.extraction)
     segment = plan_segmentation(run, audio)
     is_interrupted(out_dir, resume=resume)
     refuse_links(out_dir, [XVECTORS])
@@ -123,7 +129,15 @@ def prepare_audio(
     if run.overlap.overlap is not None:
         found = open_audio(audio).recordings
         seconds = {item.id: item.seconds for item in found if item.seconds is not None}
-    return PreparedRun(run, inputs, chunks, failed, stored=stored, seconds=seconds)
+    return PreparedRun(
+        run,
+        inputs,
+        chunks,
+        failed,
+        stored=stored,
+        seconds=seconds,
+        enrollment=enrollment,
+    )
 
 
 def _find_different(

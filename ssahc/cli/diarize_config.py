@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 from ssahc.cli.audio_inputs import AudioOptions, find_model
 from ssahc.cli.default_model import DefaultModel, list_model
@@ -10,7 +11,7 @@ from ssahc.cli.inputs import Inputs, ModelFiles, Source, SpeakerTables
 from ssahc.cli.runner import RttmOptions
 from ssahc.core.errors import UsageError
 from ssahc.core.options import Options, flatten, list_options
-from ssahc.core.validation import changed_fields, flag
+from ssahc.core.validation import Interval, changed_fields, flag
 from ssahc.io.overlap import PosteriorOptions
 from ssahc.pipeline.clustering import ON_VECTORS
 from ssahc.pipeline.options import LEARNING, DiarizeOptions, settle, uses_plda
@@ -109,6 +110,14 @@ class DiarizeConfig(Options, group="Input and output"):
     rttm_confidence : bool
         Write how likely the speaker of each turn is right, 0 to 1, into the ninth field
         of the RTTM.
+    enroll : Path, optional
+        Give speakers the names of people whose speech is in this folder: a folder of
+        audio files for each person, named after them, or x-vectors of the same
+        extractor, with utt2spk. Others keep their numbers. Who speakers are, or are
+        most like, is written to named_speakers.
+    enroll_threshold : float, optional
+        Score above which a speaker gets a name, in standard deviations above scores of
+        different people. Default: 3.1 for one enrolled person, 3.7 for ten.
     rttm : RttmOptions
     overlap : OverlapOptions
     method : DiarizeOptions
@@ -120,9 +129,16 @@ class DiarizeConfig(Options, group="Input and output"):
     write_scores: bool = False
     write_speakers: bool = False
     rttm_confidence: bool = False
+    enroll: Path | None = None
+    enroll_threshold: Annotated[float | None, Interval()] = None
     rttm: RttmOptions = field(default_factory=RttmOptions)
     overlap: OverlapOptions = field(default_factory=OverlapOptions)
     method: DiarizeOptions = field(default_factory=DiarizeOptions)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.enroll is None and self.enroll_threshold is not None:
+            raise UsageError("--enroll-threshold is for --enroll; leave it out")
 
 
 @dataclass(frozen=True)

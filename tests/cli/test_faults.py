@@ -186,6 +186,7 @@ def test_every_section_of_the_page_has_tests():
         "X-vectors",
         "Model files",
         "Speech to train an extractor on",
+        "Enrolled people",
         "Score matrices and references",
         "Speakers to link",
         "Streams",

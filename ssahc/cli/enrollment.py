@@ -1,0 +1,163 @@
+"""Enrolled people of ``ssahc diarize --enroll``: their speech, and whose it is."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ssahc.cli.runner import warn_of
+from ssahc.cli.simulate_audio import list_voices
+from ssahc.core.errors import DataError, FormatError, UsageError
+from ssahc.core.types import Recording
+from ssahc.frontend.extraction import (
+    ExtractionOptions,
+    extract_recording,
+    settle_detection,
+)
+from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.recordings import inspect_recording
+from ssahc.io.audio_list import AudioRecording
+from ssahc.io.labelled import read_labelled
+from ssahc.io.scp import find_archives
+from ssahc.io.text import Segment, read_segments
+from ssahc.io.xvectors import SCP, SEGMENTS, UTT2SPK
+from ssahc.pipeline.identification import check_enrolled
+
+_logger = logging.getLogger("ssahc")
+
+
+@dataclass(frozen=True)
+class Enrollment:
+    """Speech of people: x-vectors, or else audio of which they are to be made.
+
+    `recordings` maps names to x-vectors, `audio` to paths. Results depend on `files`.
+    """
+
+    folder: Path
+    files: Sequence[Path]
+    recordings: Mapping[str, Sequence[Recording]] = field(default_factory=dict)
+    audio: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+
+
+class _Session(NamedTuple):
+    """A person in a recording."""
+
+    name: str
+    recording: str
+
+
+def open_enrollment(folder: Path, *, of_audio: bool) -> Enrollment:
+    """Read x-vectors, or list audio, of a folder; `of_audio` says of what the run is.
+
+    Raises a FormatError or a UsageError if a run cannot use it.
+    """
+    if not folder.is_dir():
+        raise FormatError(
+            "no such folder; --enroll takes one with a folder of audio for each "
+            f"person, or with {SCP} and {UTT2SPK}",
+            path=folder,
+        )
+    if (folder / SCP).exists():
+        return _open_xvectors(folder)
+    voices = {name: paths for name, paths in list_voices(folder).items() if paths}
+    if not voices:
+        raise FormatError(
+            f"holds neither {SCP} nor folders of audio, one for each person",
+            path=folder,
+        )
+    if not of_audio:
+        raise UsageError(
+            f"--enroll {folder}: is audio, and the run starts from x-vectors; enroll "
+            f"x-vectors of the same extractor, with {UTT2SPK}, or start from audio"
+        )
+    _check_names(folder, voices)
+    return Enrollment(
+        folder, [path for own in voices.values() for path in own], {}, voices
+    )
+
+
+def _check_names(folder: Path, names: Mapping[str, object]) -> None:
+    """Raise a FormatError for a name that a speaker without one may have."""
+    for name in names:
+        if name.isdecimal():
+            raise FormatError(
+                f"enrolled {name!r} is a number, as speakers without a name have; "
+                f"rename it, such as to 'spk{name}'",
+                path=folder,
+            )
+
+
+def _open_xvectors(folder: Path) -> Enrollment:
+    labelled, faults = read_labelled(folder)
+    warn_of(f"{folder}: left out", [str(fault) for fault in faults])
+    segments: dict[str, Segment] = {}
+    files = [folder / SCP, folder / UTT2SPK, *find_archives(folder / SCP)]
+    if (folder / SEGMENTS).exists():
+        segments = read_segments(folder / SEGMENTS)
+        files.append(folder / SEGMENTS)
+    # As in Kaldi, an utterance without a segment is a recording.
+    rows: dict[_Session, list[int]] = {}
+    for row, (utterance, name) in enumerate(
+        zip(labelled.utterances, labelled.speakers, strict=True)
+    ):
+        where = segments.get(utterance, Segment(utterance, 0, 1)).recording
+        rows.setdefault(_Session(name, where), []).append(row)
+    recordings: dict[str, list[Recording]] = {}
+    for session, own in rows.items():
+        utterances = tuple(labelled.utterances[row] for row in own)
+        times = [segments.get(name, Segment(name, 0, 1))[1:] for name in utterances]
+        recordings.setdefault(session.name, []).append(
+            Recording(
+                session.recording,
+                utterances,
+                np.array(times, np.float64),
+                labelled.xvectors[own],
+            )
+        )
+    _check_names(folder, recordings)
+    return Enrollment(folder, files, recordings)
+
+
+def embed_enrollment(
+    enrollment: Enrollment, extractor: Extractor, options: ExtractionOptions
+) -> Enrollment:
+    """Return the enrolment with x-vectors, which all are of the extractor.
+
+    Files without usable speech are named. Raises a DataError if a person has no other,
+    or x-vectors are of another extractor.
+    """
+    recordings = dict(enrollment.recordings)
+    options = settle_detection(options, extractor)
+    for name, paths in enrollment.audio.items():
+        faults: list[str] = []
+        found = list(_extract(enrollment.folder, paths, extractor, options, faults))
+        if not found:
+            raise DataError(
+                f"enrolled {name!r} has no usable speech: {faults[0]}; replace the "
+                "audio, or remove the folder"
+            )
+        for fault in faults:
+            _logger.warning("left out of the speech of enrolled %r: %s", name, fault)
+        recordings[name] = found
+    check_enrolled(recordings, extractor.dim, extractor.name)
+    return Enrollment(enrollment.folder, enrollment.files, recordings)
+
+
+def _extract(
+    folder: Path,
+    paths: Sequence[Path],
+    extractor: Extractor,
+    options: ExtractionOptions,
+    faults: list[str],
+) -> Iterator[Recording]:
+    for path in paths:
+        try:
+            audio = inspect_recording(
+                AudioRecording(str(path.relative_to(folder)), path)
+            )
+            yield extract_recording(audio, extractor, options)
+        except (DataError, FormatError) as error:
+            faults.append(str(error))

@@ -1,0 +1,172 @@
+"""``ssahc diarize --enroll`` as a user runs it."""
+
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from fault_table import PAGE
+
+import ssahc
+from ssahc.core.types import Recording
+from ssahc.io.model import write_model_dir
+from ssahc.io.rttm import read_rttm
+from ssahc.io.text import read_spk2utt
+from ssahc.io.xvector_writer import write_xvector_dir
+
+DIM = 32
+TIMES = np.column_stack([np.arange(4), np.arange(1, 5)]) * 1.5
+SPEAKING = {"mon": "AB", "tue": "BC", "wed": "CA", "thu": "AD"}
+
+
+@pytest.fixture
+def here(tmp_path, ssahc_here, monkeypatch):
+    """Recordings of two voices each, and a folder of enrolled A and B."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    voices = {name: 2 * rng.standard_normal(DIM) for name in "ABCD"}
+
+    def speak(name, count):
+        return voices[name] + 0.4 * rng.standard_normal((count, DIM))
+
+    recordings = []
+    for name, (first, second) in SPEAKING.items():
+        starts = np.arange(30) * 1.5
+        vectors = np.concatenate([speak(first, 15), speak(second, 15)])
+        times = np.column_stack([starts, starts + 1.5])
+        recordings.append(Recording.from_arrays(name, vectors, times))
+    write_xvector_dir("x", recordings)
+    write_model_dir("model", ssahc.Model(mean=np.zeros(DIM), transform=np.eye(DIM)))
+
+    def enroll(people, folder="people", dim=DIM):
+        """Write the x-vectors of people, {name: voice}, as Kaldi has them."""
+        own = [
+            Recording.from_arrays(f"{name}-1", speak(voice, 4)[:, :dim], TIMES)
+            for name, voice in people.items()
+        ]
+        write_xvector_dir(folder, own)
+        lines = [
+            f"{u} {name}\n" for one, name in zip(own, people) for u in one.utterances
+        ]
+        (tmp_path / folder / "utt2spk").write_text("".join(lines))
+        (tmp_path / folder / "segments").unlink()
+
+    def run(*options, out="out"):
+        result = ssahc_here(
+            *("diarize", "x", out, "--model-dir", "model", "--num-speakers", 2),
+            *("--system", "cosine", "--enroll", "people", *options),
+        )
+        assert "Traceback" not in result.stderr
+        return result.returncode, result.stderr
+
+    enroll({"anna": "A", "bo": "B"})
+    return SimpleNamespace(folder=tmp_path, run=run, enroll=enroll, ssahc=ssahc_here)
+
+
+def people():
+    return {
+        recording: [*dict.fromkeys(turn.speaker for turn in turns)]
+        for recording, turns in read_rttm("out/rttm").turns.items()
+    }
+
+
+def test_speakers_who_are_enrolled_get_their_names(here):
+    status, errors = here.run("--enroll-threshold", 2, "--write-speakers")
+    assert status == 0
+    assert "5 of 8 speakers have a name, with scores above 2.00" in errors
+    named = {"mon": {"anna", "bo"}, "tue": {"bo"}, "wed": {"anna"}, "thu": {"anna"}}
+    for recording, names in people().items():
+        assert len(names) == 2
+        assert {name for name in names if not name.isdecimal()} == named[recording]
+    rows = [
+        line.split()
+        for line in (here.folder / "out/named_speakers").read_text().splitlines()
+    ]
+    assert len(rows) == 8
+    assert {(row[0], row[2]) for row in rows if row[5] == "named"} == {
+        (recording, name) for recording, names in named.items() for name in names
+    }
+    assert {"mon-anna", "tue-bo"} < read_spk2utt(here.folder / "out" / "spk2utt").keys()
+
+
+def test_the_table_of_an_earlier_run_is_removed(here):
+    assert here.run("--enroll-threshold", 100)[0] == 0
+    assert all(set(names) == {"1", "2"} for names in people().values())
+    assert (here.folder / "out" / "named_speakers").exists()
+    plain = ("--model-dir", "model", "--num-speakers", 2, "--system", "cosine")
+    assert here.ssahc("diarize", "x", "out", *plain).returncode == 0
+    assert not (here.folder / "out" / "named_speakers").exists()
+
+
+BAD = {
+    "enrolled x-vectors of another extractor": lambda here: here.enroll(
+        {"anna": "A"}, dim=16
+    ),
+    "an enrolled utterance that is listed twice": lambda here: (
+        here.folder / "people" / "utt2spk"
+    ).write_text(2 * (here.folder / "people" / "utt2spk").read_text()),
+    "an enrolled name that is a number": lambda here: here.enroll({"7": "A"}),
+    "nobody enrolled": lambda here: [
+        path.unlink() for path in (here.folder / "people").iterdir()
+    ],
+    "no folder of enrolled people": lambda here: shutil.rmtree("people"),
+}
+
+
+@pytest.mark.parametrize("fault", PAGE["Enrolled people"])
+def test_people_who_cannot_be_enrolled_are_refused(here, fault):
+    BAD[fault](here)
+    status, errors = here.run()
+    assert status == 2
+    row = PAGE["Enrolled people"][fault]
+    assert row.is_said_in(errors), errors
+    assert not (here.folder / "out" / "rttm").exists()
+
+
+def test_audio_cannot_be_enrolled_for_x_vectors(here):
+    shutil.rmtree("people")
+    (here.folder / "people" / "anna").mkdir(parents=True)
+    soundfile.write("people/anna/a.wav", np.zeros(8000), 8000)
+    status, errors = here.run()
+    assert status == 2
+    assert "--enroll people: is audio, and the run starts from x-vectors" in errors
+
+
+def test_a_threshold_needs_enrolled_people(ssahc_here, here):
+    result = ssahc_here("diarize", "x", "out", "--enroll-threshold", 3)
+    assert result.returncode == 2
+    assert "--enroll-threshold is for --enroll; leave it out" in result.stderr
+
+
+def test_people_are_enrolled_with_audio(calls, ssahc_here, model_folder):
+    people = calls.parent / "people"
+    for name in ("anna", "bo"):
+        (people / name).mkdir(parents=True)
+    shutil.copy(calls / "call0.wav", people / "anna")
+    shutil.copy(calls / "call1.wav", people / "bo")
+
+    def run():
+        options = ("--extractor", model_folder, "--num-speakers", 1)
+        result = ssahc_here(
+            "diarize",
+            "calls",
+            "out",
+            *options,
+            "--enroll",
+            "people",
+            "--enroll-threshold",
+            -100,
+        )
+        assert "Traceback" not in result.stderr
+        return result
+
+    result = run()
+    assert result.returncode == 0, result.stderr
+    rows = (calls.parent / "out/named_speakers").read_text().splitlines()
+    assert [row.split()[0] for row in rows] == ["call0", "call1", "call2"]
+    # Silence is no speech of a person.
+    soundfile.write(people / "bo" / "call1.wav", np.zeros(48000), 8000)
+    result = run()
+    assert result.returncode == 2
+    assert "enrolled 'bo' has no usable speech: " in result.stderr
