@@ -243,7 +243,7 @@ def _run(
         read += inputs.plda_scores.files
     if prepared.enrollment is not None:
         read += prepared.enrollment.files
-    others = {*_list_optional(vars(run)), *stale()}
+    others = dict.fromkeys((*_list_optional(vars(run)), *stale()))
     for name in (*_WRITTEN, CONFIG, *others, *LEARNED_FILES):
         refuse_input(out_dir / name, read, "choose another folder")
     plan = Plan(
