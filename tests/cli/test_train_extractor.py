@@ -206,6 +206,7 @@ def test_augmentation_is_described_in_a_file(train, home, tmp_path):
         ("--network sincnet --features", "`--features` for a network of samples"),
         ("--init nothing", "a network to start from that is missing"),
         ("--min-chunk 9", "a range of chunks that is none"),
+        ("--network sincnet --mean sliding", "a sliding mean of a network of samples"),
         ("--attention-heads 8", "options of another network"),
     ],
 )

@@ -74,8 +74,8 @@ class ExtractorNetworkOptions(Options, group="Network"):
             )
         if self.takes_samples and self.mean == "sliding":
             raise UsageError(
-                f"--network {self.network} subtracts the mean of windows or none, "
-                "found --mean sliding; leave it out"
+                f"--network {self.network} takes --mean window or --mean none, found "
+                "--mean sliding; leave it out"
             )
         if self.network == "attention" and self.pooled_width is not None:
             raise UsageError(
