@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, replace
+from itertools import count
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple, Unpack
 from weakref import finalize
@@ -94,7 +95,7 @@ class OnlineDiarizer:
 
     Speakers are named "1", "2", ... as they are announced. A name stays with its voice;
     if the name of a window turns out to be wrong, a correction is announced. The last
-    announcement of each window counts.
+    announcement of each window counts; a name that is left to no window is free again.
 
     Memory does not grow, but for the names (4 bytes a window): x-vectors are stored in
     float32, as in archives, and beyond 64 MiB in a temporary file.
@@ -162,7 +163,6 @@ class OnlineDiarizer:
         self._begins: list[float] = []
         # Speakers of all windows announced, corrections included.
         self._announced = array("i")
-        self._num_speakers = 0
         self._num_windows = 0
         self._store = SpooledTemporaryFile(max_size=_IN_MEMORY)
         finalize(self, self._store.close)
@@ -301,8 +301,8 @@ class OnlineDiarizer:
         kept = self._kept
         if kept is None:
             return []
-        count = len(self._begins)
-        ends = kept.segments[len(kept) - count :, 1]
+        num_waiting = len(self._begins)
+        ends = kept.segments[len(kept) - num_waiting :, 1]
         due = np.maximum(np.array(self._begins) + self._latency, ends)
         num_due = int(np.searchsorted(due, now, "right" if inclusive else "left"))
         if num_due == 0:
@@ -311,7 +311,7 @@ class OnlineDiarizer:
         if self._kept is None:
             raise AssertionError("there are windows")
         kept = self._kept
-        first = len(kept) - count
+        first = len(kept) - num_waiting
         clusters = kept.clusters[first : first + num_due].tolist()
         numbers = [self._name(cluster, self._voices.names) for cluster in clusters]
         self._announced.extend(numbers)
@@ -334,13 +334,18 @@ class OnlineDiarizer:
             self._kept = replace(kept, clusters=clusters)
             return []
         kept = kept.thinned()
-        clusters, self._voices = find_voices(kept, self._model, self._online_options)
+        corrected = np.full(len(kept), UNKNOWN)
+        for row in np.flatnonzero(kept.names != UNKNOWN).tolist():
+            corrected[row] = self._announced[kept.numbers[row]]
+        clusters, self._voices = find_voices(
+            kept, corrected, self._model, self._online_options
+        )
         self._kept, self._num_new = replace(kept, clusters=clusters), 0
         corrections = []
-        for row in np.flatnonzero(kept.names != UNKNOWN).tolist():
+        for row in np.flatnonzero(corrected != UNKNOWN).tolist():
             window = int(kept.numbers[row])
             number = self._name(int(clusters[row]), self._voices.names)
-            if number != self._announced[window]:
+            if number != corrected[row]:
                 self._announced[window] = number
                 corrections.append(
                     _say(window, kept.segments[row], number, is_correction=True)
@@ -348,10 +353,13 @@ class OnlineDiarizer:
         return corrections
 
     def _name(self, cluster: int, names: dict[int, int]) -> int:
-        """Return the speaker's number of a cluster, a new one if it has none."""
+        """Return the speaker's number of a cluster, a free one if it has none."""
         if cluster not in names:
-            names[cluster] = self._num_speakers
-            self._num_speakers += 1
+            # Who is split off and joined again and again must not use up numbers.
+            taken = {*self._announced, *names.values()}
+            if self._kept is not None:
+                taken.update(self._kept.names.tolist())
+            names[cluster] = next(n for n in count() if n not in taken)
         return names[cluster]
 
     def _read_back(self) -> tuple[FloatArray, FloatArray]:

@@ -3,8 +3,8 @@
 A bounded number of windows is kept (`KeptWindows`): the latest ones, and of earlier
 ones some of each speaker. These are clustered again and again as a recording of their
 own (`find_voices`); windows that come in between join the clusters there are
-(`join_voices`). Clusters get the names that most of their windows were announced with
-(`match_names`).
+(`join_voices`). Clusters get the names that most of their windows were announced with,
+or else corrected to (`match_names`).
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ import numpy as np
 from ssahc.backend.affinity import Affinity, cosine_affinity
 from ssahc.backend.plda import match_length, plda_affinity
 from ssahc.backend.prepared import PreparedXvectors
+from ssahc.clustering.ahc import AhcOptions
 from ssahc.core.types import (
     BriefRepr,
     FloatArray,
@@ -115,7 +116,8 @@ def settle_online(options: DiarizeOptions, model: Model) -> DiarizeOptions:
     """Return the options by which a stream is clustered until it ends.
 
     Networks are not trained, and numbers of speakers only bound how many there are:
-    of those to come, not all have spoken.
+    of those to come, not all have spoken. Options of Kaldi's clustering, which keep
+    labels from being resegmented, wait for the end.
     """
     settled = settle(options, model)
     speakers = settled.speakers
@@ -126,6 +128,7 @@ def settle_online(options: DiarizeOptions, model: Model) -> DiarizeOptions:
     return replace(
         settled,
         system=_UNTRAINED.get(settled.system, settled.system),
+        ahc=AhcOptions(),
         speakers=replace(
             speakers,
             num_speakers=None,
@@ -137,12 +140,14 @@ def settle_online(options: DiarizeOptions, model: Model) -> DiarizeOptions:
 
 
 def find_voices(
-    kept: KeptWindows, model: Model, options: DiarizeOptions
+    kept: KeptWindows, corrected: IntArray, model: Model, options: DiarizeOptions
 ) -> tuple[IntArray, Voices]:
     """Cluster windows as a recording; return labels (N,), and what they come from.
 
     The options are those of `settle_online`. What the model lacks is learned from the
-    windows.
+    windows. Names are those that windows were announced with at first; a cluster to
+    which none of these is left, such as a part of a speaker, keeps the name that its
+    windows were corrected to (N,), UNKNOWN where there is none.
     """
     if lacks_model(model):
         model = complete_model(
@@ -158,12 +163,13 @@ def find_voices(
         options.stop(),
         method,
         seed=options.learning.seed,
-        ahc=options.ahc,
         resegmentation=options.resegmentation,
     )
     refined = found.resegmentation
     noise = refined.noise if isinstance(refined, Resegmentation) else 1.0
     names = match_names(found.labels, kept.names)
+    left = ~np.isin(found.labels, list(names)) & ~np.isin(corrected, [*names.values()])
+    names |= match_names(found.labels[left], corrected[left])
     return found.labels, Voices(model, noise, names)
 
 

@@ -134,6 +134,26 @@ def test_names_follow_most_windows():
     assert match_names(labels, names) == {0: 1, 1: 0}
 
 
+def test_a_part_of_a_speaker_keeps_its_name(plda_model):
+    """And names that corrections took from all windows are given again."""
+    xvectors, segments = stream(CALL)
+    online = ssahc.OnlineDiarizer(plda_model, final_clustering="kmeans")
+    announced = online.add(xvectors, segments)
+    replay(announced)
+    # x-means finds another number of speakers in almost every clustering.
+    assert len(announced) > 2 * len(segments)
+    assert max(int(item.speaker) for item in announced) < 15
+
+
+def test_options_that_no_stream_can_use_wait_for_its_end(plda_model):
+    xvectors, segments = stream(CALL)
+    values = {"first_pass_max_utterances": 5}
+    online = ssahc.OnlineDiarizer(plda_model, **values)
+    online.add(xvectors, segments)
+    offline = ssahc.diarize(xvectors, segments, model=plda_model, **values)
+    assert online.finish().diarization.labels.tolist() == offline.labels.tolist()
+
+
 def test_a_stream_that_is_spilled_ends_alike(plda_model, monkeypatch):
     xvectors, segments = stream(CALL)
     monkeypatch.setattr("ssahc.pipeline.online._IN_MEMORY", 100)
