@@ -23,8 +23,9 @@ from ssahc.core.errors import DataError, FormatError, SsahcError, UsageError, co
 from ssahc.core.options import Options
 from ssahc.core.types import Model, Turn
 from ssahc.core.validation import Interval
+from ssahc.io.files import check_output
 from ssahc.io.rttm import write_rttm
-from ssahc.io.window_lines import parse_line, read_lines
+from ssahc.io.window_lines import is_name, parse_line, read_lines
 from ssahc.pipeline.online import (
     DEFAULT_LATENCY,
     LONGEST_LATENCY,
@@ -62,9 +63,11 @@ class StreamConfig(Options, group="Input and output"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.final_rttm is not None and not self.final_rttm.parent.is_dir():
+        if not is_name(self.recording):
+            raise UsageError(f"--recording must be one word, found {self.recording!r}")
+        if self.final_rttm is not None:
             # A stream of days must not fail at its end.
-            raise UsageError(f"{self.final_rttm}: there is no such folder; make it")
+            check_output(self.final_rttm, [])
 
 
 @click.command("stream", cls=Verb)
@@ -91,7 +94,7 @@ def command(preset: str | None, config: Path | None, **given: Any) -> None:
     )
     streams = _Streams(run, load_model(run.files))
     skipped = 0
-    for number, line in read_lines(sys.stdin.buffer, _INPUT):
+    for number, line in read_lines(sys.stdin.buffer):
         try:
             streams.take(line)
         except DataError as error:

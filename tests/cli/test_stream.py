@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,7 @@ FAULTS = {
     "a stream that is cut within a line": json.dumps(GOOD[5])[:-10],
     "a line that is no object": "[1, 2]\n",
     "a window without an x-vector": {"start": 9.0, "end": 10.5},
+    "a line without an end": "1" * 2**25 + "\n",
     "a number that no float can hold": '{"xvector": [1' + "0" * 400 + "]}\n",
     "a time that is no number": {**GOOD[5], "end": "x"},
     "a NaN in an x-vector": {**GOOD[5], "xvector": [math.nan] * 6},
@@ -130,7 +132,25 @@ def test_a_stream_without_windows_is_an_error(items):
     assert "standard input: no windows" in errors
 
 
-def test_a_folder_that_is_missing_is_told_before_the_stream(tmp_path):
-    result = CliRunner().invoke(command, ["--final-rttm", str(tmp_path / "no" / "x")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--final-rttm", "no/final.rttm"], "no: no such folder"),
+        (["--final-rttm", "."], "is a folder"),
+        (["--final-rttm", "sealed/final.rttm"], "sealed: cannot write there"),
+        (["--recording", "my call"], "--recording must be one word"),
+    ],
+)
+def test_what_would_fail_later_is_told_before_the_stream(
+    tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: path != Path("sealed"))
+    Path("sealed").mkdir()
+    result = CliRunner().invoke(command, options)
     assert isinstance(result.exception, ssahc.UsageError)
-    assert "there is no such folder" in str(result.exception)
+    assert message in str(result.exception)
+
+
+def test_a_line_may_say_more_than_is_needed():
+    assert run([{**item, "time": 0.0} for item in GOOD[:5]]) == run(GOOD[:5])
