@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,29 @@ def test_answers_come_while_the_stream_goes_on():
         assert json.loads(process.stdout.readline())["speaker"] == "1"
         process.stdin.close()
         assert process.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_stream_as_the_end_of_input_does(tmp_path, number):
+    rttm = tmp_path / "final.rttm"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ssahc", "stream", "--final-rttm", str(rttm)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        process.stdin.write(text_of(make_lines([0] * 5)))
+        process.stdin.flush()
+        said = [process.stdout.readline()]
+        process.send_signal(number)
+        answers, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "ssahc: interrupted: what has come is diarized" in errors
+    windows = [json.loads(line)["window"] for line in [*said, *answers.splitlines()]]
+    assert sorted(windows) == list(range(len(windows)))
+    assert list(ssahc.read_rttm(rttm).turns) == ["recording"]
 
 
 def test_a_clock_announces_what_is_due():
