@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssahc.core.errors import DataError, UsageError
-from ssahc.core.model import check_model, input_dims
+from ssahc.core.model import check_model
 from ssahc.core.types import (
     NO_MODEL,
     FloatArray,
@@ -31,14 +31,13 @@ from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.keywords import DiarizeKeywords
 from ssahc.pipeline.online_clustering import (
-    UNKNOWN,
-    KeptWindows,
     Voices,
     find_voices,
     join_voices,
     match_names,
     settle_online,
 )
+from ssahc.pipeline.online_windows import UNKNOWN, KeptWindows, check_windows
 from ssahc.pipeline.options import DiarizeOptions
 
 # Seconds; who can wait longer has a recording.
@@ -186,15 +185,18 @@ class OnlineDiarizer:
         Raises
         ------
         DataError
-            If values are not finite, shapes disagree, or windows are not in order; then
-            none of these windows is taken, and the stream can go on.
+            If values are not finite, shapes disagree, or windows are not in order or
+            longer than a minute; then none of these windows is taken, and the stream
+            can go on.
         UsageError
             If the stream has ended.
         """
         self._check_open()
-        if np.size(xvectors) == np.size(segments) == 0:
+        if np.shape(xvectors)[:1] == np.shape(segments)[:1] == (0,):
             return []
-        vectors, times = self._check(xvectors, segments)
+        vectors, times = check_windows(
+            xvectors, segments, self._num_windows, self._kept, self._model
+        )
         if self._kept is None:
             self._kept = KeptWindows.none(vectors.shape[1])
         rows = np.empty(len(vectors), _row_type(vectors.shape[1]))
@@ -209,7 +211,8 @@ class OnlineDiarizer:
             self._kept = self._kept.followed_by(self._num_windows, segment, vector)
             self._num_windows += 1
             self._num_new += 1
-            found += self._announce(segment[1])
+            # What would be late when the next one comes does not wait for it.
+            found += self._announce(segment[1] + self._kept.spacing())
         return found
 
     def advance(self, seconds: float) -> list[Announcement]:
@@ -265,36 +268,6 @@ class OnlineDiarizer:
     def _check_open(self) -> None:
         if self._store.closed:
             raise UsageError("the stream has ended; start another OnlineDiarizer")
-
-    def _check(
-        self, xvectors: ArrayLike, segments: ArrayLike
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return x-vectors, rounded to float32, and times; DataError if unusable."""
-        checked = Recording.from_arrays(self._recording_id, xvectors, segments)
-        vectors = checked.xvectors.astype(np.float32).astype(np.float64)
-        dim, before = vectors.shape[1], np.zeros((0, 2))
-        if self._kept is not None:
-            before = self._kept.segments[-1:]
-            self._check_dim(dim, "those before", self._kept.xvectors.shape[1])
-        for part, expected in input_dims(self._model, dim).items():
-            self._check_dim(dim, f"the model's {part}", expected)
-        times = np.concatenate([before, checked.segments])
-        late = np.flatnonzero((np.diff(times, axis=0) < 0).any(axis=1))
-        if len(late):
-            first, second = times[late[0]], times[late[0] + 1]
-            raise DataError(
-                f"windows must come in order of time: the one of {second[0]:g} to "
-                f"{second[1]:g} s comes after that of {first[0]:g} to {first[1]:g} s; "
-                "sort them"
-            )
-        return vectors, checked.segments
-
-    def _check_dim(self, found: int, what: str, expected: int) -> None:
-        if found != expected:
-            raise DataError(
-                f"x-vectors have {found} dimensions, {what} {expected}; use one "
-                "extractor, and the model of its x-vectors"
-            )
 
     def _announce(self, now: float, *, inclusive: bool = True) -> list[Announcement]:
         """Return what must be announced by (or before) a time."""
