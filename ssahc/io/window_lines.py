@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from ssahc.core.errors import DataError
 from ssahc.io.files import is_id
+from ssahc.io.text import LONGEST
 
 # Bytes; a line of a window of 10,000 dimensions has a few hundred thousand.
 _LONGEST_LINE = 2**24
@@ -71,19 +72,24 @@ def parse_line(line: bytes, recording: str) -> WindowLine:
             f"a recording is named by a word, found {recording!r}; leave out spaces"
         )
     if "time" in item and "xvector" not in item:
-        time = _number(item, "time")
+        time = _seconds(item, "time")
         return WindowLine(recording, time, time, None)
     values = item.get("xvector")
     if not isinstance(values, list) or not all(map(_is_number, values)):
         raise DataError(f"xvector must be a list of numbers; {_EXPECTED}")
-    start, end = _number(item, "start"), _number(item, "end")
+    start, end = _seconds(item, "start"), _seconds(item, "end")
     return WindowLine(recording, start, end, [float(value) for value in values])
 
 
-def _number(item: dict[str, Any], key: str) -> float:
+def _seconds(item: dict[str, Any], key: str) -> float:
     value = item.get(key)
     if value is None or not _is_number(value):
         raise DataError(f"{key} must be a number, found {value!r}; {_EXPECTED}")
+    if value > LONGEST:
+        raise DataError(
+            f"expected seconds, found {value} for {key}, which is years; are these "
+            "samples or milliseconds?"
+        )
     return float(value)
 
 

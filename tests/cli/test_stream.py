@@ -124,6 +124,8 @@ FAULTS = {
     "a window of another dimension": {**GOOD[5], "xvector": [1.0] * 4},
     "an empty x-vector": {**GOOD[5], "xvector": []},
     "a window out of order": GOOD[2],
+    "a window in samples": {**GOOD[5], "start": 60000, "end": 84000},
+    "a time that is years": {**GOOD[5], "start": 0, "end": 7.2e8},
     "a recording with a space in its name": {**GOOD[5], "recording": "a b"},
     "no windows at all": "\n",
 }
