@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import click
 
-from ssahc.cli.inputs import CONFLICTS, ModelFiles, load_model
+from ssahc.cli.inputs import CONFLICTS, ModelFiles, find_inputs, load_model
 from ssahc.cli.messages import say, say_error
 from ssahc.cli.parsing import (
     Verb,
@@ -69,7 +69,7 @@ class StreamConfig(Options, group="Input and output"):
             raise UsageError(f"--recording must be one word, found {self.recording!r}")
         if self.final_rttm is not None:
             # A stream of days must not fail at its end.
-            check_output(self.final_rttm, [])
+            check_output(self.final_rttm, find_inputs(self.files))
 
 
 @click.command("stream", cls=Verb)

@@ -164,6 +164,7 @@ def test_a_stream_without_windows_is_an_error(items):
         (["--final-rttm", "no/final.rttm"], "no: no such folder"),
         (["--final-rttm", "."], "is a folder"),
         (["--final-rttm", "sealed/final.rttm"], "sealed: cannot write there"),
+        (["--final-rttm", "plda", "--plda", "plda"], "plda: is read"),
         (["--recording", "my call"], "--recording must be one word"),
     ],
 )
@@ -173,6 +174,7 @@ def test_what_would_fail_later_is_told_before_the_stream(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.access", lambda path, mode: path != Path("sealed"))
     Path("sealed").mkdir()
+    Path("plda").touch()
     result = CliRunner().invoke(command, options)
     assert isinstance(result.exception, ssahc.UsageError)
     assert message in str(result.exception)
