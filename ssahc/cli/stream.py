@@ -1,15 +1,16 @@
 """``ssahc stream``."""
 
 import json
+import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import click
 
-from ssahc.cli.inputs import CONFLICTS, ModelFiles, load_model
+from ssahc.cli.inputs import CONFLICTS, ModelFiles, find_inputs, load_model
 from ssahc.cli.messages import say, say_error
 from ssahc.cli.parsing import (
     Verb,
@@ -23,8 +24,9 @@ from ssahc.core.errors import DataError, FormatError, SsahcError, UsageError, co
 from ssahc.core.options import Options
 from ssahc.core.types import Model, Turn
 from ssahc.core.validation import Interval
+from ssahc.io.files import check_output
 from ssahc.io.rttm import write_rttm
-from ssahc.io.window_lines import parse_line, read_lines
+from ssahc.io.window_lines import is_name, parse_line, read_lines
 from ssahc.pipeline.online import (
     DEFAULT_LATENCY,
     LONGEST_LATENCY,
@@ -34,6 +36,7 @@ from ssahc.pipeline.online import (
 from ssahc.pipeline.options import DiarizeOptions
 
 _INPUT = "standard input"
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ class StreamConfig(Options, group="Input and output"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.final_rttm is not None and not self.final_rttm.parent.is_dir():
+        if not is_name(self.recording):
+            raise UsageError(f"--recording must be one word, found {self.recording!r}")
+        if self.final_rttm is not None:
             # A stream of days must not fail at its end.
-            raise UsageError(f"{self.final_rttm}: there is no such folder; make it")
+            check_output(self.final_rttm, find_inputs(self.files))
 
 
 @click.command("stream", cls=Verb)
@@ -83,31 +88,86 @@ def command(preset: str | None, config: Path | None, **given: Any) -> None:
     of a window counts. When the stream ends, everything is diarized as by ssahc
     diarize, and what differs is printed.
 
+    Ctrl-C ends the stream as the end of its input does.
+
     Exit status: 0; 1 if lines were skipped or recordings failed (each is named); 2 on
-    wrong usage or if there were no windows.
+    wrong usage or if there were no windows; 130 after Ctrl-C.
     """
     run = resolve(
         StreamConfig, given, config=config, preset=preset, displaces=CONFLICTS
     )
     streams = _Streams(run, load_model(run.files))
+    lines = _Lines()
     skipped = 0
-    for number, line in read_lines(sys.stdin.buffer, _INPUT):
+    for number, line in lines:
         try:
             streams.take(line)
         except DataError as error:
             skipped += 1
             fault = FormatError(f"{error} (skipped)", path=_INPUT, line=number)
             say_error(str(fault))
+    if lines.status:
+        say("interrupted: what has come is diarized; interrupt again to give it up")
     turns, num_failed = streams.finish()
     if skipped:
         say(f"skipped {counted(skipped, 'line')} of {_INPUT}")
-    if not turns:
+    if not turns and not lines.status:
         if not num_failed:
             say_error(f"{_INPUT}: no windows; expected lines of JSON, see --help")
         sys.exit(2)
-    if run.final_rttm is not None:
+    if run.final_rttm is not None and turns:
         write_rttm(run.final_rttm, turns, channel=run.rttm.rttm_channel)
-    sys.exit(1 if skipped or num_failed else 0)
+    sys.exit(lines.status or (1 if skipped or num_failed else 0))
+
+
+class _Interrupted(Exception):
+    """Ends the wait for a line."""
+
+
+class _Lines:
+    """Lines of standard input and their numbers, until a signal ends them.
+
+    What is being done with a line goes on, so that everything can be ended in order.
+    A second signal is handled as before. `status` is 0, or the exit status of the
+    signal.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        self._is_waiting = False
+        self._handlers: dict[int, Any] = {}
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        lines = read_lines(sys.stdin.buffer)
+        self._handle_signals()
+        try:
+            while not self.status:
+                self._is_waiting = True
+                line = next(lines, None)
+                self._is_waiting = False
+                if line is None:
+                    break
+                yield line
+        except _Interrupted:
+            pass
+        finally:
+            self._restore()
+
+    def _handle_signals(self) -> None:
+        for number in _STOPS:
+            # nohup and background jobs ignore some of them.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._handlers[number] = signal.signal(number, self._stop)
+
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: Any) -> None:
+        self._restore()
+        self.status = 128 + number
+        if self._is_waiting:
+            raise _Interrupted
 
 
 class _Streams:

@@ -173,8 +173,9 @@ class Recording(BriefRepr):
         if not in_order.all():
             row = int(np.argmin(in_order))
             raise DataError(
-                f"expected 0 <= start <= end in seconds, found start {starts[row]:g} "
-                f"and end {ends[row]:g} of {self.utterances[row]!r}; correct the times"
+                "expected 0 <= start <= end in seconds, found start "
+                f"{starts[row]:.15g} and end {ends[row]:.15g} of "
+                f"{self.utterances[row]!r}; correct the times"
             )
         for rows, fault in find_unusable(self.xvectors):
             raise DataError(

@@ -232,6 +232,10 @@ def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
     """
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{path.parent}: cannot write there; choose another output folder"
+        )
     _refuse_odd_target(path)
     refuse_input(path, inputs, "give another name")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, replace
+from itertools import count
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple, Unpack
 from weakref import finalize
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssahc.core.errors import DataError, UsageError
-from ssahc.core.model import check_model, input_dims
+from ssahc.core.model import check_model
 from ssahc.core.types import (
     NO_MODEL,
     FloatArray,
@@ -30,14 +31,13 @@ from ssahc.pipeline.diarization import Diarization
 from ssahc.pipeline.diarize import diarize_recording
 from ssahc.pipeline.keywords import DiarizeKeywords
 from ssahc.pipeline.online_clustering import (
-    UNKNOWN,
-    KeptWindows,
     Voices,
     find_voices,
     join_voices,
     match_names,
     settle_online,
 )
+from ssahc.pipeline.online_windows import UNKNOWN, KeptWindows, check_windows
 from ssahc.pipeline.options import DiarizeOptions
 
 # Seconds; who can wait longer has a recording.
@@ -94,7 +94,7 @@ class OnlineDiarizer:
 
     Speakers are named "1", "2", ... as they are announced. A name stays with its voice;
     if the name of a window turns out to be wrong, a correction is announced. The last
-    announcement of each window counts.
+    announcement of each window counts; a name that is left to no window is free again.
 
     Memory does not grow, but for the names (4 bytes a window): x-vectors are stored in
     float32, as in archives, and beyond 64 MiB in a temporary file.
@@ -162,7 +162,6 @@ class OnlineDiarizer:
         self._begins: list[float] = []
         # Speakers of all windows announced, corrections included.
         self._announced = array("i")
-        self._num_speakers = 0
         self._num_windows = 0
         self._store = SpooledTemporaryFile(max_size=_IN_MEMORY)
         finalize(self, self._store.close)
@@ -186,15 +185,18 @@ class OnlineDiarizer:
         Raises
         ------
         DataError
-            If values are not finite, shapes disagree, or windows are not in order; then
-            none of these windows is taken, and the stream can go on.
+            If values are not finite, shapes disagree, or windows are not in order or
+            longer than a minute; then none of these windows is taken, and the stream
+            can go on.
         UsageError
             If the stream has ended.
         """
         self._check_open()
-        if np.size(xvectors) == np.size(segments) == 0:
+        if np.shape(xvectors)[:1] == np.shape(segments)[:1] == (0,):
             return []
-        vectors, times = self._check(xvectors, segments)
+        vectors, times = check_windows(
+            xvectors, segments, self._num_windows, self._kept, self._model
+        )
         if self._kept is None:
             self._kept = KeptWindows.none(vectors.shape[1])
         rows = np.empty(len(vectors), _row_type(vectors.shape[1]))
@@ -209,7 +211,8 @@ class OnlineDiarizer:
             self._kept = self._kept.followed_by(self._num_windows, segment, vector)
             self._num_windows += 1
             self._num_new += 1
-            found += self._announce(segment[1])
+            # What would be late when the next one comes does not wait for it.
+            found += self._announce(segment[1] + self._kept.spacing())
         return found
 
     def advance(self, seconds: float) -> list[Announcement]:
@@ -266,43 +269,13 @@ class OnlineDiarizer:
         if self._store.closed:
             raise UsageError("the stream has ended; start another OnlineDiarizer")
 
-    def _check(
-        self, xvectors: ArrayLike, segments: ArrayLike
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return x-vectors, rounded to float32, and times; DataError if unusable."""
-        checked = Recording.from_arrays(self._recording_id, xvectors, segments)
-        vectors = checked.xvectors.astype(np.float32).astype(np.float64)
-        dim, before = vectors.shape[1], np.zeros((0, 2))
-        if self._kept is not None:
-            before = self._kept.segments[-1:]
-            self._check_dim(dim, "those before", self._kept.xvectors.shape[1])
-        for part, expected in input_dims(self._model, dim).items():
-            self._check_dim(dim, f"the model's {part}", expected)
-        times = np.concatenate([before, checked.segments])
-        late = np.flatnonzero((np.diff(times, axis=0) < 0).any(axis=1))
-        if len(late):
-            first, second = times[late[0]], times[late[0] + 1]
-            raise DataError(
-                f"windows must come in order of time: the one of {second[0]:g} to "
-                f"{second[1]:g} s comes after that of {first[0]:g} to {first[1]:g} s; "
-                "sort them"
-            )
-        return vectors, checked.segments
-
-    def _check_dim(self, found: int, what: str, expected: int) -> None:
-        if found != expected:
-            raise DataError(
-                f"x-vectors have {found} dimensions, {what} {expected}; use one "
-                "extractor, and the model of its x-vectors"
-            )
-
     def _announce(self, now: float, *, inclusive: bool = True) -> list[Announcement]:
         """Return what must be announced by (or before) a time."""
         kept = self._kept
         if kept is None:
             return []
-        count = len(self._begins)
-        ends = kept.segments[len(kept) - count :, 1]
+        num_waiting = len(self._begins)
+        ends = kept.segments[len(kept) - num_waiting :, 1]
         due = np.maximum(np.array(self._begins) + self._latency, ends)
         num_due = int(np.searchsorted(due, now, "right" if inclusive else "left"))
         if num_due == 0:
@@ -311,7 +284,7 @@ class OnlineDiarizer:
         if self._kept is None:
             raise AssertionError("there are windows")
         kept = self._kept
-        first = len(kept) - count
+        first = len(kept) - num_waiting
         clusters = kept.clusters[first : first + num_due].tolist()
         numbers = [self._name(cluster, self._voices.names) for cluster in clusters]
         self._announced.extend(numbers)
@@ -334,13 +307,18 @@ class OnlineDiarizer:
             self._kept = replace(kept, clusters=clusters)
             return []
         kept = kept.thinned()
-        clusters, self._voices = find_voices(kept, self._model, self._online_options)
+        corrected = np.full(len(kept), UNKNOWN)
+        for row in np.flatnonzero(kept.names != UNKNOWN).tolist():
+            corrected[row] = self._announced[kept.numbers[row]]
+        clusters, self._voices = find_voices(
+            kept, corrected, self._model, self._online_options
+        )
         self._kept, self._num_new = replace(kept, clusters=clusters), 0
         corrections = []
-        for row in np.flatnonzero(kept.names != UNKNOWN).tolist():
+        for row in np.flatnonzero(corrected != UNKNOWN).tolist():
             window = int(kept.numbers[row])
             number = self._name(int(clusters[row]), self._voices.names)
-            if number != self._announced[window]:
+            if number != corrected[row]:
                 self._announced[window] = number
                 corrections.append(
                     _say(window, kept.segments[row], number, is_correction=True)
@@ -348,10 +326,13 @@ class OnlineDiarizer:
         return corrections
 
     def _name(self, cluster: int, names: dict[int, int]) -> int:
-        """Return the speaker's number of a cluster, a new one if it has none."""
+        """Return the speaker's number of a cluster, a free one if it has none."""
         if cluster not in names:
-            names[cluster] = self._num_speakers
-            self._num_speakers += 1
+            # Who is split off and joined again and again must not use up numbers.
+            taken = {*self._announced, *names.values()}
+            if self._kept is not None:
+                taken.update(self._kept.names.tolist())
+            names[cluster] = next(n for n in count() if n not in taken)
         return names[cluster]
 
     def _read_back(self) -> tuple[FloatArray, FloatArray]:

@@ -1,10 +1,9 @@
 """Clustering of the windows of a stream that has not ended.
 
-A bounded number of windows is kept (`KeptWindows`): the latest ones, and of earlier
-ones some of each speaker. These are clustered again and again as a recording of their
-own (`find_voices`); windows that come in between join the clusters there are
-(`join_voices`). Clusters get the names that most of their windows were announced with
-(`match_names`).
+The windows that are kept are clustered again and again as a recording of their own
+(`find_voices`); windows that come in between join the clusters there are
+(`join_voices`). Clusters get the names that most of their windows were announced with,
+or else corrected to (`match_names`).
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,15 +13,16 @@ import numpy as np
 from ssahc.backend.affinity import Affinity, cosine_affinity
 from ssahc.backend.plda import match_length, plda_affinity
 from ssahc.backend.prepared import PreparedXvectors
+from ssahc.clustering.ahc import AhcOptions
 from ssahc.core.types import (
     BriefRepr,
-    FloatArray,
     IntArray,
     Model,
     Recording,
 )
 from ssahc.pipeline.clustering import prepare_windows, run_clustering
 from ssahc.pipeline.diarize import complete_model
+from ssahc.pipeline.online_windows import UNKNOWN, KeptWindows
 from ssahc.pipeline.options import DiarizeOptions, System, lacks_model, settle
 from ssahc.resegmentation.resegment import Resegmentation, make_observations
 from ssahc.resegmentation.vbhmm import infer
@@ -33,70 +33,6 @@ _UNTRAINED: dict[System | None, System] = {"ssahc": "cosine", "ssahc+plda": "pld
 # begun has few windows. The best of -1 (as offline), 3 and 8 on simulated calls
 # (docs/results/online.md).
 _THRESHOLD = 3.0
-# Latest windows that are kept, and earlier ones.
-_LATEST, _EARLIER = 300, 200
-# A number that is not known yet.
-UNKNOWN = -1
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class KeptWindows(BriefRepr):
-    """Windows of a stream that are clustered again, in order of time.
-
-    `numbers` (N,) count all windows of the stream from 0; segments (N, 2) are in
-    seconds, x-vectors (N, D) as extracted. `names` (N,) are the numbers of the speakers
-    first announced, and `clusters` (N,) those of the last clustering; both are UNKNOWN
-    where there is none yet.
-    """
-
-    numbers: IntArray
-    segments: FloatArray
-    xvectors: FloatArray
-    names: IntArray
-    clusters: IntArray
-
-    @classmethod
-    def none(cls, dim: int) -> "KeptWindows":
-        """Return no windows of x-vectors of this dimension."""
-        numbers = np.zeros(0, np.int64)
-        return cls(numbers, np.zeros((0, 2)), np.zeros((0, dim)), numbers, numbers)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def followed_by(
-        self, number: int, segment: FloatArray, xvector: FloatArray
-    ) -> "KeptWindows":
-        """Return the windows with one more, which has no name yet."""
-        return KeptWindows(
-            np.append(self.numbers, number),
-            np.concatenate([self.segments, segment[None]]),
-            np.concatenate([self.xvectors, xvector[None]]),
-            np.append(self.names, UNKNOWN),
-            np.append(self.clusters, UNKNOWN),
-        )
-
-    def thinned(self, latest: int = _LATEST, earlier: int = _EARLIER) -> "KeptWindows":
-        """Return at most so many windows before the latest ones.
-
-        Of the speaker with the most of them every second one is left out, until they
-        are few enough; those that have no name yet all stay.
-        """
-        kept = np.ones(len(self), bool)
-        old = np.flatnonzero(self.names[:-latest] != UNKNOWN)
-        while kept[old].sum() > earlier:
-            rest = old[kept[old]]
-            largest = np.bincount(self.names[rest]).argmax()
-            kept[rest[self.names[rest] == largest][::2]] = False
-        if kept.all():
-            return self
-        return KeptWindows(
-            self.numbers[kept],
-            self.segments[kept],
-            self.xvectors[kept],
-            self.names[kept],
-            self.clusters[kept],
-        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,7 +51,8 @@ def settle_online(options: DiarizeOptions, model: Model) -> DiarizeOptions:
     """Return the options by which a stream is clustered until it ends.
 
     Networks are not trained, and numbers of speakers only bound how many there are:
-    of those to come, not all have spoken.
+    of those to come, not all have spoken. Options of Kaldi's clustering, which keep
+    labels from being resegmented, wait for the end.
     """
     settled = settle(options, model)
     speakers = settled.speakers
@@ -126,6 +63,7 @@ def settle_online(options: DiarizeOptions, model: Model) -> DiarizeOptions:
     return replace(
         settled,
         system=_UNTRAINED.get(settled.system, settled.system),
+        ahc=AhcOptions(),
         speakers=replace(
             speakers,
             num_speakers=None,
@@ -137,12 +75,14 @@ def settle_online(options: DiarizeOptions, model: Model) -> DiarizeOptions:
 
 
 def find_voices(
-    kept: KeptWindows, model: Model, options: DiarizeOptions
+    kept: KeptWindows, corrected: IntArray, model: Model, options: DiarizeOptions
 ) -> tuple[IntArray, Voices]:
     """Cluster windows as a recording; return labels (N,), and what they come from.
 
     The options are those of `settle_online`. What the model lacks is learned from the
-    windows.
+    windows. Names are those that windows were announced with at first; a cluster to
+    which none of these is left, such as a part of a speaker, keeps the name that its
+    windows were corrected to (N,), UNKNOWN where there is none.
     """
     if lacks_model(model):
         model = complete_model(
@@ -158,12 +98,13 @@ def find_voices(
         options.stop(),
         method,
         seed=options.learning.seed,
-        ahc=options.ahc,
         resegmentation=options.resegmentation,
     )
     refined = found.resegmentation
     noise = refined.noise if isinstance(refined, Resegmentation) else 1.0
     names = match_names(found.labels, kept.names)
+    left = ~np.isin(found.labels, list(names)) & ~np.isin(corrected, [*names.values()])
+    names |= match_names(found.labels[left], corrected[left])
     return found.labels, Voices(model, noise, names)
 
 

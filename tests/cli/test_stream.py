@@ -2,8 +2,10 @@
 
 import json
 import math
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +81,29 @@ def test_answers_come_while_the_stream_goes_on():
         assert process.wait() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_stream_as_the_end_of_input_does(tmp_path, number):
+    rttm = tmp_path / "final.rttm"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ssahc", "stream", "--final-rttm", str(rttm)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        process.stdin.write(text_of(make_lines([0] * 5)))
+        process.stdin.flush()
+        said = [process.stdout.readline()]
+        process.send_signal(number)
+        answers, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "ssahc: interrupted: what has come is diarized" in errors
+    windows = [json.loads(line)["window"] for line in [*said, *answers.splitlines()]]
+    assert sorted(windows) == list(range(len(windows)))
+    assert list(ssahc.read_rttm(rttm).turns) == ["recording"]
+
+
 def test_a_clock_announces_what_is_due():
     status, answers, _ = run([*make_lines([0]), {"time": 2.0}, {"time": 1}])
     assert status == 0
@@ -92,12 +117,15 @@ FAULTS = {
     "a stream that is cut within a line": json.dumps(GOOD[5])[:-10],
     "a line that is no object": "[1, 2]\n",
     "a window without an x-vector": {"start": 9.0, "end": 10.5},
+    "a line without an end": "1" * 2**25 + "\n",
     "a number that no float can hold": '{"xvector": [1' + "0" * 400 + "]}\n",
     "a time that is no number": {**GOOD[5], "end": "x"},
     "a NaN in an x-vector": {**GOOD[5], "xvector": [math.nan] * 6},
     "a window of another dimension": {**GOOD[5], "xvector": [1.0] * 4},
     "an empty x-vector": {**GOOD[5], "xvector": []},
     "a window out of order": GOOD[2],
+    "a window in samples": {**GOOD[5], "start": 60000, "end": 84000},
+    "a time that is years": {**GOOD[5], "start": 0, "end": 7.2e8},
     "a recording with a space in its name": {**GOOD[5], "recording": "a b"},
     "no windows at all": "\n",
 }
@@ -130,7 +158,27 @@ def test_a_stream_without_windows_is_an_error(items):
     assert "standard input: no windows" in errors
 
 
-def test_a_folder_that_is_missing_is_told_before_the_stream(tmp_path):
-    result = CliRunner().invoke(command, ["--final-rttm", str(tmp_path / "no" / "x")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--final-rttm", "no/final.rttm"], "no: no such folder"),
+        (["--final-rttm", "."], "is a folder"),
+        (["--final-rttm", "sealed/final.rttm"], "sealed: cannot write there"),
+        (["--final-rttm", "plda", "--plda", "plda"], "plda: is read"),
+        (["--recording", "my call"], "--recording must be one word"),
+    ],
+)
+def test_what_would_fail_later_is_told_before_the_stream(
+    tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: path != Path("sealed"))
+    Path("sealed").mkdir()
+    Path("plda").touch()
+    result = CliRunner().invoke(command, options)
     assert isinstance(result.exception, ssahc.UsageError)
-    assert "there is no such folder" in str(result.exception)
+    assert message in str(result.exception)
+
+
+def test_a_line_may_say_more_than_is_needed():
+    assert run([{**item, "time": 0.0} for item in GOOD[:5]]) == run(GOOD[:5])

@@ -138,7 +138,7 @@ def read_window_lines(folder, size):
     """Read lines of a stream; at least one must be a window, or a time."""
     faults = []
     with (folder / "lines").open("rb") as stream:
-        lines = list(read_lines(stream, "lines"))
+        lines = list(read_lines(stream))
     for _, line in lines:
         try:
             found = parse_line(line, "r")
