@@ -65,7 +65,7 @@ def name_run_speakers(
             names.setdefault(one.recording, {})[one.speaker] = one.name
     named = sum(map(len, names.values()))
     _logger.info(
-        f"{named} of {counted(len(found), 'speaker')} have a name, with scores above "
+        f"named {named} of {counted(len(found), 'speaker')}, with scores above "
         f"{threshold:.2f}; see {out_dir / NAMED}"
     )
     return names

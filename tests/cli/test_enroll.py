@@ -74,7 +74,7 @@ def people():
 def test_speakers_who_are_enrolled_get_their_names(here):
     status, errors = here.run("--enroll-threshold", 2, "--write-speakers")
     assert status == 0
-    assert "5 of 8 speakers have a name, with scores above 2.00" in errors
+    assert "named 5 of 8 speakers, with scores above 2.00" in errors
     named = {"mon": {"anna", "bo"}, "tue": {"bo"}, "wed": {"anna"}, "thu": {"anna"}}
     for recording, names in people().items():
         assert len(names) == 2
