@@ -95,7 +95,8 @@ def read_runs(
             corpus = Corpus(stored.space, run)
         _check_space(run, stored.space, corpus)
         if corpus.space.extractor is None:
-            corpus.space = stored.space
+            # The first one that is known is what others are compared with.
+            corpus.space, corpus.origin = stored.space, run
         for recording, its_turns in rttm.turns.items():
             speakers = list_speakers(its_turns)
             reason = _find_fault(run, recording, speakers, stored, corpus)

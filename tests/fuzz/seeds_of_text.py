@@ -9,6 +9,8 @@ from ssahc.core.options import flatten
 def make_seeds(join):
     """Return reader to inputs by name; `join` makes an input of several files."""
     return {
+        "linked": linked(),
+        "window-lines": window_lines(),
         "tables": tables(),
         "rttm": rttms(),
         "uem": uems(),
