@@ -11,7 +11,7 @@ from ssahc.cli.enrollment import Enrollment
 from ssahc.cli.journal import Unfinished
 from ssahc.core.errors import counted
 from ssahc.core.types import Model, Turn
-from ssahc.io.named import NAMED, write_named
+from ssahc.io.named import NAMED, NamedSpeaker, write_named
 from ssahc.io.xvectors import XvectorDir
 from ssahc.linking.identify import default_threshold
 from ssahc.pipeline.identification import identify_centroids, measure_enrolled
@@ -48,7 +48,7 @@ def name_run_speakers(
     write_named(
         unfinished.folder / NAMED,
         (
-            (
+            NamedSpeaker(
                 one.recording,
                 one.speaker,
                 one.name,

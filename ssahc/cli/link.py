@@ -52,7 +52,8 @@ def command(runs: tuple[Path, ...], out_dir: Path, add: bool, **given: Any) -> N
     extractor and one model. In OUT_DIR/rttm, speakers of all recordings are called S1,
     S2, ..., and the same person has the same name in every recording, as far as its
     voice is known again. Speakers of one recording stay different people.
-    OUT_DIR/linked_speakers lists who became whom, with a score.
+    OUT_DIR/linked_speakers lists who became whom, with a score. What was linked into
+    OUT_DIR before is replaced, or added to with --add.
 
     Exit status: 0 if all recordings were linked; 1 if some could not be (each is named,
     and the others are written); 2 on wrong usage or if none could be linked (nothing is

@@ -8,18 +8,28 @@ deviations and in nats.
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from ssahc.io.files import atomic_write
 
 NAMED = "named_speakers"
 
 
-def write_named(
-    path: Path, rows: Iterable[tuple[str, str, str, float, float, bool]]
-) -> None:
+class NamedSpeaker(NamedTuple):
+    """A line of the table; the ratio is in nats."""
+
+    recording: str
+    speaker: str
+    name: str
+    score: float
+    log_ratio: float
+    is_named: bool
+
+
+def write_named(path: Path, speakers: Iterable[NamedSpeaker]) -> None:
     """Write the table."""
     with atomic_write(path) as file:
-        for recording, speaker, name, score, log_ratio, is_named in rows:
+        for recording, speaker, name, score, log_ratio, is_named in speakers:
             result = "named" if is_named else "unknown"
             file.write(
                 f"{recording} {speaker} {name} {score:.2f} {log_ratio:.2f} {result}\n"

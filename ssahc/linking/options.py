@@ -22,8 +22,8 @@ class LinkOptions(Options, group="Clustering"):
     session_variance : float
         Variance of one person between recordings, as a share of that between people.
     neighbours : int
-        Of more than 1000 speakers, each is compared with so many that are
-        most like it, at most.
+        Of more than 1000 speakers, each is compared with at most so many, those that
+        are most like it.
     """
 
     threshold: Annotated[float, Interval(gt=-inf, lt=inf)] = 5.0
