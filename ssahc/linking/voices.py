@@ -88,10 +88,9 @@ class Voices(BriefRepr):
         """
         means = self.sums / self.precisions
         energies = np.einsum("md,md->m", means, means / self.variances())
-        dim = len(self.psi)
-        scaled: FloatArray = means * np.sqrt(
-            dim / np.where(energies > 0, energies, dim)
-        ).reshape(-1, 1)
+        lengths = np.sqrt(energies / len(self.psi))
+        # The reciprocal of a tiny energy would be too large a number.
+        scaled: FloatArray = means / np.where(lengths > 0, lengths, 1)[:, None]
         return scaled
 
 
