@@ -81,14 +81,19 @@ def print_calibration(found: Calibration, options: ScoringOptions, form: str) ->
     whole = _cells(found.seconds.sum(), found.mean_confidence, found.accuracy)
     header = ("confidence", "time\ns", "mean\n%", "right\n%")
     _FORMATS[form](header, [*rows, ("all", *whole)])
+    click.echo(
+        f"\nExpected {state_error(found)}.\n"
+        f"Time with one speaker in both, {describe_scoring(options)}."
+    )
+
+
+def state_error(found: Calibration) -> str:
+    """Return in words how far off confidence is, and what the least certain holds."""
     holds = "nothing is wrong"
     if not isnan(found.worst_holds):
         share = f"{100 * found.worst_holds:.0f} %"
         holds = f"the least certain tenth of the time holds {share} of what is wrong"
-    click.echo(
-        f"\nExpected calibration error {100 * found.error:.1f} %; {holds}.\n"
-        f"Time with one speaker in both, {describe_scoring(options)}."
-    )
+    return f"calibration error {100 * found.error:.1f} %; {holds}"
 
 
 def _cells(seconds: float, confidence: float, right: float) -> tuple[str, str, str]:

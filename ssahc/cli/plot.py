@@ -1,4 +1,4 @@
-"""``ssahc plot``: affinities, timelines with errors, error rates."""
+"""``ssahc plot``: affinities, timelines with errors, error rates, confidence."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ssahc.cli.calibration import calibrate_hypothesis, state_error
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig, reuse_options
 from ssahc.cli.groups import VerbGroup
 from ssahc.cli.inputs import CONFLICTS, find_inputs, learn_model, open_inputs
@@ -20,6 +21,7 @@ from ssahc.cli.parsing import (
 )
 from ssahc.cli.references import (
     Protocol,
+    References,
     analyze_hypothesis,
     read_hypothesis,
     read_references,
@@ -48,7 +50,7 @@ _NOT_OF_AFFINITIES = {
 
 @click.group("plot", cls=VerbGroup)
 def command() -> None:
-    """Draw affinities or errors of a recording, or error rates of a corpus."""
+    """Draw affinities or errors of a recording, or rates of a corpus."""
 
 
 # ---- affinities --------------------------------------------------------------------
@@ -214,10 +216,7 @@ def speakers(
     below, and in it a bar for each HYP_RTTM. PICTURE ends in .png, .svg or .pdf.
     """
     protocol = resolve(Protocol, given)
-    check_picture(picture, [ref_rttm, *hyp_rttms, protocol.uem])
-    if len(set(hyp_rttms)) < len(hyp_rttms):
-        raise UsageError("a HYP_RTTM is given twice; leave one out")
-    references = read_references(ref_rttm, protocol.uem)
+    references = _open_references(ref_rttm, hyp_rttms, picture, protocol)
     breakdowns = {}
     for path, name in zip(hyp_rttms, _distinct_names(hyp_rttms), strict=True):
         hypothesis = read_hypothesis(path, references)
@@ -230,6 +229,45 @@ def speakers(
     click.echo(
         printable(f"{picture}: {counted(count, 'recording')}, {', '.join(breakdowns)}")
     )
+
+
+@command.command("reliability", cls=Verb)
+@click.argument("ref_rttm", type=PATH)
+@click.argument("hyp_rttms", metavar="HYP_RTTM...", type=PATH, nargs=-1, required=True)
+@click.argument("picture", type=PATH)
+@options_of(Protocol)
+def reliability(
+    ref_rttm: Path, hyp_rttms: tuple[Path, ...], picture: Path, **given: Any
+) -> None:
+    """Draw how often turns are right by how sure they are.
+
+    There is a curve for each HYP_RTTM, written by ssahc diarize --rttm-confidence; on
+    the diagonal, turns are right as often as they say. Figures are those of ssahc score
+    --calibration. PICTURE ends in .png, .svg or .pdf.
+    """
+    protocol = resolve(Protocol, given)
+    references = _open_references(ref_rttm, hyp_rttms, picture, protocol)
+    calibrations = {
+        name: calibrate_hypothesis(
+            references, read_hypothesis(path, references), protocol.scoring, path
+        )
+        for path, name in zip(hyp_rttms, _distinct_names(hyp_rttms), strict=True)
+    }
+    from ssahc.report.reliability import save_reliability
+
+    save_reliability(picture, calibrations)
+    for name, found in calibrations.items():
+        click.echo(printable(f"{picture}: {name}, {state_error(found)}"))
+
+
+def _open_references(
+    ref_rttm: Path, hyp_rttms: tuple[Path, ...], picture: Path, protocol: Protocol
+) -> References:
+    """Read the references of several hypotheses, once a figure can be written."""
+    check_picture(picture, [ref_rttm, *hyp_rttms, protocol.uem])
+    if len(set(hyp_rttms)) < len(hyp_rttms):
+        raise UsageError("a HYP_RTTM is given twice; leave one out")
+    return read_references(ref_rttm, protocol.uem)
 
 
 def _distinct_names(paths: tuple[Path, ...]) -> list[str]:

@@ -10,6 +10,7 @@ from ssahc.io.ark import ArchiveWriter
 
 ROWS = PAGE["Score matrices and references"]
 TURN = "SPEAKER {} 0 {} {} <NA> <NA> {} <NA> <NA>\n"
+RATED = "SPEAKER {} 0 {} {} <NA> <NA> A {} <NA>\n"
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ def follow(files):
 EYE = "[\n 1 0 0\n 0 1 0\n 0 0 1 ]\n"
 CLUSTER = "cluster s.ark reco2utt out --segments segments --threshold 0".split()
 SCORE = "score ref hyp --uem uem".split()
+CALIBRATE = "score ref hyp --calibration".split()
 FAULTS = {
     "matrices that are cut off": (CLUSTER, cut(0.95)),
     "matrices that are cut off between two": (CLUSTER, cut(0.51)),
@@ -92,6 +94,15 @@ FAULTS = {
     "a UEM of another channel": (SCORE, write("uem", "r1 1 0 5\n")),
     "a UEM whose ids start as comments": (SCORE, write("uem", ";;r1 0 0 5\n")),
     "a UEM of other recordings": (SCORE, write("uem", "other 0 0 5\n")),
+    "a hypothesis without confidence, to be calibrated": (CALIBRATE, write("uem", "")),
+    "confidence in percent": (
+        CALIBRATE,
+        write("hyp", RATED.format("r1", 0, 10, 0.9) + RATED.format("r2", 0, 10, 90)),
+    ),
+    "confidence where nothing is scored": (
+        CALIBRATE,
+        write("hyp", RATED.format("r1", 20, 10, 0.9)),
+    ),
     "a recording that the hypothesis lacks": (
         SCORE,
         edit("hyp", "SPEAKER r2", "SPEAKER r1"),
@@ -116,7 +127,7 @@ def test_fault_is_handled_as_documented(ssahc_here, files, fault):
     assert "Traceback" not in result.stderr
     status, done = SURVIVORS[row.survives]
     assert result.returncode == status
-    if arguments == SCORE:
+    if arguments != CLUSTER:
         assert sorted(files.rglob("*")) == before
         assert bool(result.stdout) == bool(done)
         return

@@ -114,6 +114,27 @@ def test_groups_with_nothing_to_score_have_no_bar(tmp_path):
     assert (tmp_path / "p.svg").exists()
 
 
+def test_reliability_of_two_systems(ssahc_here, tmp_path, drawn):
+    write_rttm(tmp_path / "ref", {"r": [Turn(0, 60, "A"), Turn(60, 100, "B")]})
+    for name, sure in (("one", 0.95), ("two", 0.65)):
+        turns = [Turn(0, 30, "1", confidence=sure), Turn(30, 70, "1", confidence=0.35)]
+        write_rttm(tmp_path / name, {"r": turns}, with_confidence=True)
+    picture = tmp_path / "p.svg"
+    files = [tmp_path / name for name in ("ref", "one", "two")]
+    result = ssahc_here("plot", "reliability", *files, picture, "--collar", 0)
+    assert result.returncode == 0
+    assert f"{picture}: one, calibration error" in result.stdout
+    above, below = drawn[0].axes
+    diagonal, *curves = above.lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [100, 100]]
+    # From 30 to 70 s, A speaks for 30 s.
+    for curve, sure in zip(curves, (95, 65), strict=True):
+        points = curve.get_xydata().ravel().tolist()
+        assert points == pytest.approx([35, 75, sure, 100])
+    shares = [bar.get_height() for bars in below.containers for bar in bars]
+    assert shares == pytest.approx([100 * 4 / 7, 100 * 3 / 7] * 2)
+
+
 def test_faults_are_named_and_nothing_is_written(ssahc_here, tmp_path):
     turns = [Turn(0, 9, "A")]
     write_rttm(tmp_path / "ref", {"r": turns})
@@ -131,6 +152,7 @@ def test_faults_are_named_and_nothing_is_written(ssahc_here, tmp_path):
         (("speakers", "ref", "ref", "no/p.png"), "no: no such folder"),
         (("speakers", "ref", "ref", "ref", "p.png"), "given twice"),
         (("speakers", "ref", "p.png"), "Missing argument"),
+        (("reliability", "ref", "ref", "p.png"), "ref: no turn of a recording"),
         (("timeline", "ref", "ref", "s", "p.png"), "ref: has no recording 's'; among"),
         (("timeline", "ref", "ref", "r", "p.gif"), "p.gif: the name of a figure"),
         (("timeline", "ref", "nothing", "r", "p.png"), "nothing: no such file"),
