@@ -24,7 +24,7 @@ VERB_GROUPS = {
         "link": "Find the same speakers across recordings.",
         "score": "Score an RTTM: diarization error rate, as by md-eval.",
         "report": "Write an HTML page on a run: error rates, timelines.",
-        "plot": "Draw affinities, timelines with errors, error rates or confidence.",
+        "plot": "Draw affinities, errors, error rates, or confidence.",
         "tune": "Tune the threshold and other options on labelled data.",
         "cluster": "Cluster score matrices, as Kaldi does.",
     },
