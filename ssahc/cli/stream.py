@@ -24,7 +24,7 @@ from ssahc.cli.stream_audio import (
     read_blocks,
     take_audio,
 )
-from ssahc.cli.stream_input import INPUT, UntilSignal
+from ssahc.cli.stream_input import INPUT, UntilSignal, enlarge_pipe
 from ssahc.cli.stream_lines import take_lines
 from ssahc.cli.stream_recordings import Recordings
 from ssahc.core.errors import UsageError
@@ -106,6 +106,7 @@ def command(preset: str | None, config: Path | None, **given: Any) -> None:
     run = resolve(
         StreamConfig, given, config=config, preset=preset, displaces=CONFLICTS
     )
+    enlarge_pipe(sys.stdin.buffer)
     model, online = _open(run)
     recordings = Recordings(model, run.latency, run.method)
     source: UntilSignal[Any]

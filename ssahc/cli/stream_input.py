@@ -1,12 +1,25 @@
 """Standard input of ``ssahc stream``, until a signal ends it."""
 
+import fcntl
 import signal
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from contextlib import suppress
+from typing import Any, BinaryIO, Generic, TypeVar
 
 T = TypeVar("T")
 INPUT = "standard input"
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Bytes: half a minute of audio.
+_PIPE = 2**20
+
+
+def enlarge_pipe(stream: BinaryIO) -> None:
+    """Have a pipe hold what comes while a model is loaded, where the system can.
+
+    A recorder would lose what it cannot write.
+    """
+    with suppress(AttributeError, OSError):
+        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 class _Interrupted(Exception):

@@ -45,8 +45,12 @@ class Recordings:
     def end(self, name: str) -> None:
         """End a recording; DataError if it has no windows, or has ended before."""
         online = self._find(name)
+        if name not in self._online:
+            raise DataError(
+                f"recording {name!r} ends without windows; was there any speech?"
+            )
+        del self._online[name]
         self._ended.add(name)
-        self._online.pop(name, None)
         try:
             ended = online.finish()
         except SsahcError as error:
