@@ -12,7 +12,7 @@ BENCHMARKS = (
 )
 STUDIES = (
     *("fit", "pieces", "metric_learning", "soak", "memory", "segments"),
-    *("embeddings", "kinds", "confidence", "online"),
+    *("embeddings", "kinds", "confidence", "online", "online_audio"),
 )
 
 
