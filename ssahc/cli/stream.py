@@ -115,6 +115,7 @@ def command(preset: str | None, config: Path | None, **given: Any) -> None:
         num_faults = take_lines(source, recordings, run.recording)
         nothing = "no windows; expected lines of JSON, or audio with --extractor"
     else:
+        recordings.warm_up(online.extractor.dim)
         source = UntilSignal(read_blocks(sys.stdin.buffer))
         num_faults = take_audio(source, online, recordings, run.recording)
         nothing = f"no speech in {online.seconds:.1f} s of audio; is it silent?"
@@ -136,9 +137,9 @@ def _open(run: StreamConfig) -> tuple[Model, OnlineExtractor | None]:
     """Return the model, by default the extractor's, and of audio what extracts it."""
     if not run.audio.is_expected:
         return load_model(run.files), None
-    extractor, online = open_extractor(run.audio, run.method.device, run.recording)
+    online = open_extractor(run.audio, run.method.device, run.recording)
     if run.files == ModelFiles():
-        return extractor.model, online
+        return online.extractor.model, online
     model = load_model(run.files)
-    check_dims(model, extractor)
+    check_dims(model, online.extractor)
     return model, online

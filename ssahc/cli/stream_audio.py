@@ -98,7 +98,7 @@ class StreamAudio(Options, group="Audio"):
 
 def open_extractor(
     options: StreamAudio, device: Device, recording: str
-) -> tuple[Extractor, OnlineExtractor]:
+) -> OnlineExtractor:
     """Load the extractor, and say what is expected on standard input."""
     if options.extractor is None:
         tell_default()
@@ -109,7 +109,7 @@ def open_extractor(
     )
     _logger.info(f"{INPUT} is audio: signed 16-bit samples, one channel, {rate} Hz")
     tell_resampling([Audio(recording, Path(INPUT), rate)], extractor.sample_rate)
-    return extractor, online
+    return online
 
 
 def read_blocks(stream: BinaryIO) -> Iterator[bytes]:

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import click
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ssahc.cli.messages import say_error
 from ssahc.core.errors import DataError, SsahcError
 from ssahc.core.types import Model, Turn
-from ssahc.pipeline.online import Announcement, OnlineDiarizer
-from ssahc.pipeline.options import DiarizeOptions
+from ssahc.pipeline.online import LONGEST_LATENCY, Announcement, OnlineDiarizer
+from ssahc.pipeline.options import DiarizeOptions, lacks_model
 
 
 class Recordings:
@@ -31,6 +33,17 @@ class Recordings:
         self.num_failed = 0
         # What does not fit is refused before there is any input.
         self._find("recording")
+
+    def warm_up(self, dim: int) -> None:
+        """Load and compile what is needed, so that the first speakers are not late."""
+        if lacks_model(self._model):
+            # It would be learned from noise, with warnings.
+            return
+        noise = np.random.default_rng(0).standard_normal((3, dim))
+        with suppress(SsahcError):
+            online = self._find("noise")
+            online.add(noise, [[0, 1], [1, 2], [2, 3]])
+            online.advance(LONGEST_LATENCY + 3.0)
 
     def add(self, name: str, xvectors: ArrayLike, segments: ArrayLike) -> None:
         """Take further windows of a recording; DataError if they cannot be used."""

@@ -42,6 +42,11 @@ class OnlineExtractor:
     extraction : ExtractionOptions
         Speech is detected by silero-vad; other ways need the whole recording.
 
+    Attributes
+    ----------
+    extractor : Extractor
+        Whose `model` is for `OnlineDiarizer`.
+
     Raises
     ------
     FormatError, UsageError
@@ -72,7 +77,7 @@ class OnlineExtractor:
             raise UsageError(
                 f"sample_rate must be between {least} and {most} Hz, found {rate}"
             )
-        self._extractor, self._rate = extractor, rate
+        self.extractor, self._rate = extractor, rate
         self._detector = SileroDetector(extraction.silero)
         self._segments = OnlineSegments(
             FRAME_SHIFT, extraction.regions, extraction.windows
@@ -145,18 +150,18 @@ class OnlineExtractor:
 
     def _embed(self, segments: FloatArray) -> tuple[Float32Array, FloatArray]:
         """Take further windows; embed those whose frames are there."""
-        has_frame = np.diff(self._extractor.frames_in(segments))[:, 0] > 0
+        has_frame = np.diff(self.extractor.frames_in(segments))[:, 0] > 0
         waiting = np.concatenate([self._waiting, segments[has_frame]])
-        lookahead = self._extractor.lookahead
-        ends = self._extractor.frames_in(waiting)[:, 1]
+        lookahead = self.extractor.lookahead
+        ends = self.extractor.frames_in(waiting)[:, 1]
         needed = np.maximum(ends, lookahead) + lookahead
         is_ready = self._has_ended | (needed <= self._frames.end)
         # In order: later windows end no earlier.
         count = int(is_ready.sum())
         ready, self._waiting = waiting[:count], waiting[count:]
-        xvectors = self._extractor.embed_from(self._frames, ready)
+        xvectors = self.extractor.embed_from(self._frames, ready)
         earliest = min([self._segments.earliest, *self._waiting[:1, 0]])
-        self._frames.drop(int(earliest / self._extractor.frame_shift))
+        self._frames.drop(int(earliest / self.extractor.frame_shift))
         return xvectors, ready
 
 
