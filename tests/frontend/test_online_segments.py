@@ -31,7 +31,7 @@ def window_options(draw):
     return WindowOptions(window, period, least, hard_min, draw(st.booleans()))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     runs=st.lists(LENGTHS, max_size=12),
     starts_with_speech=st.booleans(),
