@@ -209,6 +209,8 @@ class _OnlineFrames:
     def drop(self, frame: int) -> None:
         """Say that no window from now on starts before a frame."""
         first = max(frame - self._context - self._edge, self._first)
+        # Resampled samples may come after the decision that they are not needed.
+        first = min(first, self._first + len(self._held) // self._shift)
         self._held = self._held[(first - self._first) * self._shift :]
         self._first = first
 
