@@ -13,6 +13,7 @@ BENCHMARKS = (
 STUDIES = (
     *("fit", "pieces", "metric_learning", "soak", "memory", "segments"),
     *("embeddings", "kinds", "confidence", "online", "online_limits"),
+    "online_audio",
 )
 
 

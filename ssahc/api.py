@@ -34,6 +34,7 @@ from ssahc.core.types import (
 )
 from ssahc.frontend.extraction import ExtractionOptions, extract_audio
 from ssahc.frontend.extractors import Extractor
+from ssahc.frontend.online_extraction import OnlineExtractor
 from ssahc.frontend.segmentation import Segmenter
 from ssahc.frontend.segmentation.chunks import SegmentationOptions
 from ssahc.frontend.vad import EnergyVadOptions, RegionOptions
@@ -108,6 +109,7 @@ __all__ = [
     "MetricOptions",
     "Model",
     "OnlineDiarizer",
+    "OnlineExtractor",
     "Period",
     "Plda",
     "PldaOptions",

@@ -43,8 +43,10 @@ def statistics(*, has_means: bool) -> Extractor:
         sample_rate=options.sample_rate,
         dim=count * options.feature_dim,
         frame_shift=FRAME_SHIFT,
+        frame_length=options.mfcc.frame_length / 1000,
         overhang=0,
         context=0,
+        lookahead=0,
         compute_features=feature_source(options),
         embed_frames=embed_frames,
     )

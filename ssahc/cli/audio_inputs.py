@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from ssahc.cli.runner import warn_of
 from ssahc.core.errors import FormatError, UsageError, counted
+from ssahc.core.model import input_dims
 from ssahc.core.options import Options, combine, flatten, list_options
-from ssahc.core.types import Fault
+from ssahc.core.types import Fault, Model
 from ssahc.core.validation import Interval, flag
 from ssahc.frontend.extraction import (
     ExtractionOptions,
@@ -140,7 +141,7 @@ def complete_options(
     the extractor and of a segmentation model become absolute.
     """
     if all(table.get("extractor") is None for table in given):
-        _tell_default()
+        tell_default()
     options = replace(options, extractor=settle_extractor(options.extractor or SMALL))
     if options.segments is not None:
         return options
@@ -180,7 +181,7 @@ def settle_segmentation(model: str) -> str:
     return str(path.absolute()) if path.exists() else model
 
 
-def _tell_default() -> None:
+def tell_default() -> None:
     """Log that the extractor that is taken by default is not the best one."""
     model = INSTALLABLE[_SUGGESTED]
     install = "" if model.find_weights() else f"{model.install}, and "
@@ -201,6 +202,16 @@ def _tell_detection(extraction: ExtractionOptions, extractor: Extractor) -> None
             f"{SEGMENTERS['segmentation-3.0'].install}, or give --segments"
         )
     _logger.info("speech is detected %s", how)
+
+
+def check_dims(model: Model, extractor: Extractor) -> None:
+    """Raise a UsageError for a model of other x-vectors before any are extracted."""
+    for part, found in input_dims(model, extractor.dim).items():
+        if found != extractor.dim:
+            raise UsageError(
+                f"the model's {part} is for {found} dimensions, {extractor.name} gives "
+                f"{extractor.dim}; give a model of its x-vectors, or none"
+            )
 
 
 def model_folder(options: AudioOptions) -> Path | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ssahc.cli.audio_inputs import (
+    check_dims,
     complete_options,
     load_extractor,
     open_audio,
@@ -19,12 +20,9 @@ from ssahc.cli.inputs import Inputs, ModelFiles, open_inputs, open_source
 from ssahc.cli.overlap import Chunks, Regions, plan_segmentation
 from ssahc.cli.resume import is_interrupted
 from ssahc.core.constraints import CannotLink
-from ssahc.core.errors import UsageError
-from ssahc.core.model import input_dims
 from ssahc.core.options import flatten
 from ssahc.core.types import Fault
 from ssahc.frontend.extraction import detect_as_segmented
-from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.segmentation.different_windows import find_different_windows
 from ssahc.io.folders import refuse_links
 from ssahc.io.text import times_of
@@ -84,7 +82,7 @@ def prepare_audio(
     """
     run = options.diarize
     extractor = load_extractor(options.audio, run.method.device)
-    _check_dims(inputs, extractor)
+    check_dims(inputs.model, extractor)
     audio = options.audio
     if run.overlap.segmentation is not None:
         segmentation = settle_segmentation(run.overlap.segmentation)
@@ -150,13 +148,3 @@ def _find_different(
         )
         for name, found in chunks.items()
     }
-
-
-def _check_dims(inputs: Inputs, extractor: Extractor) -> None:
-    """Raise a UsageError for a model of other x-vectors before any are extracted."""
-    for part, found in input_dims(inputs.model, extractor.dim).items():
-        if found != extractor.dim:
-            raise UsageError(
-                f"the model's {part} is for {found} dimensions, {extractor.name} gives "
-                f"{extractor.dim}; give a model of its x-vectors, or none"
-            )

@@ -41,6 +41,13 @@ class SlidingCmvnOptions(Options):
     min_cmn_window: Annotated[int, Interval(ge=1, le=1_000_000)] = 100
     norm_vars: bool = False
 
+    @property
+    def lookahead(self) -> int:
+        """Frames after a frame that its normalisation needs."""
+        if self.center:
+            return self.cmn_window - self.cmn_window // 2
+        return self.min_cmn_window
+
 
 def sliding_cmvn(
     features: Float32Array, options: SlidingCmvnOptions = SlidingCmvnOptions()

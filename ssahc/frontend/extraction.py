@@ -41,7 +41,6 @@ from ssahc.frontend.vad import (
 from ssahc.frontend.windows import (
     OVERSHOOT,
     WindowOptions,
-    frame_ranges,
     uniform_windows,
     window_names,
 )
@@ -362,6 +361,5 @@ def _cut(
     names = [name for region in speech for name in window_names(*region, options)]
     times = [uniform_windows(start, end, options) for _, start, end in speech]
     windows = np.concatenate(times)
-    frames = frame_ranges(windows, extractor.frame_shift)
-    has_frame = frames[:, 0] < frames[:, 1] - extractor.overhang
+    has_frame = np.diff(extractor.frames_in(windows))[:, 0] > 0
     return [names[row] for row in np.flatnonzero(has_frame)], windows[has_frame]

@@ -3,7 +3,7 @@
 The package is located, not imported; what it depends on need not be installed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
@@ -73,38 +73,66 @@ def silero_vad(
 
     `samples` come in blocks (n,), at 16 kHz, on the scale of 16-bit audio.
     """
-    network = open_silero()
-    state = cell = np.zeros((1, 1, 128), np.float32)
-    found = [np.zeros(0, np.float32)]
-    for frames in _frames(samples):
-        inputs = {"input": frames / np.float32(32768), "h": state, "c": cell}
-        probabilities, state, cell = network.run(None, inputs)
-        found.append(probabilities)
-    return _decide(np.concatenate(found), options)
+    detector = SileroDetector(options)
+    found = [detector.add(block) for block in samples]
+    return np.concatenate([*found, detector.finish()])
 
 
-def _decide(probabilities: Float32Array, options: SileroOptions) -> BoolArray:
-    """Decide on frames; between both thresholds they are as the last one beyond."""
+class SileroDetector:
+    """Detect speech in audio that comes in blocks; see `silero_vad`.
+
+    A frame is decided on as soon as its samples are there. Raises a UsageError if a
+    package is not installed.
+    """
+
+    def __init__(self, options: SileroOptions = SileroOptions()) -> None:
+        self._network, self._options = open_silero(), options
+        self._state = self._cell = np.zeros((1, 1, 128), np.float32)
+        # Silence is around the audio.
+        self._held = np.zeros(_CONTEXT, np.float32)
+        self._is_speech = False
+
+    def add(self, samples: Float32Array) -> BoolArray:
+        """Take further samples (n,); return whether the frames (t,) are speech."""
+        held = np.concatenate([self._held, samples])
+        count = (len(held) - _CONTEXT) // _SIZE
+        self._held = held[count * _SIZE :]
+        return self._detect(held, count)
+
+    def finish(self) -> BoolArray:
+        """Return whether the last frame, if one is incomplete, is speech."""
+        missing = _CONTEXT + _SIZE - len(self._held)
+        count = int(len(self._held) > _CONTEXT)
+        return self._detect(np.pad(self._held, (0, missing)), count)
+
+    def _detect(self, samples: Float32Array, count: int) -> BoolArray:
+        """Return decisions (count,) on frames, which begin with their context."""
+        found = [np.zeros(0, np.float32)]
+        for first in range(0, count, _BLOCK):
+            places = np.arange(first, min(first + _BLOCK, count))[:, None] * _SIZE
+            frames = samples[places + np.arange(_CONTEXT + _SIZE)]
+            inputs = {
+                "input": frames / np.float32(32768),
+                "h": self._state,
+                "c": self._cell,
+            }
+            probabilities, self._state, self._cell = self._network.run(None, inputs)
+            found.append(probabilities)
+        decisions = _decide(np.concatenate(found), self._options, self._is_speech)
+        if len(decisions):
+            self._is_speech = bool(decisions[-1])
+        return decisions
+
+
+def _decide(
+    probabilities: Float32Array, options: SileroOptions, is_speech: bool
+) -> BoolArray:
+    """Decide on frames; between both thresholds they are as the last one beyond.
+
+    `is_speech` tells what the frame before the first one is.
+    """
     starts = probabilities >= options.silero_threshold
     ends = probabilities < max(options.silero_threshold - _HYSTERESIS, _LEAST)
     places = np.where(starts | ends, np.arange(len(starts)), -1)
     last = np.maximum.accumulate(places)
-    return (last >= 0) & starts[last]
-
-
-def _frames(samples: Iterable[Float32Array]) -> Iterator[Float32Array]:
-    """Yield frames (t, 576) with their context; silence is around the audio."""
-    held = np.zeros(_CONTEXT, np.float32)
-    for block in samples:
-        held = np.concatenate([held, block])
-        whole = (len(held) - _CONTEXT) // _SIZE
-        yield from _slice(held, whole)
-        held = held[whole * _SIZE :]
-    if len(held) > _CONTEXT:
-        yield from _slice(np.pad(held, (0, _CONTEXT + _SIZE - len(held))), 1)
-
-
-def _slice(samples: Float32Array, count: int) -> Iterator[Float32Array]:
-    for first in range(0, count, _BLOCK):
-        places = np.arange(first, min(first + _BLOCK, count))[:, None] * _SIZE
-        yield samples[places + np.arange(_CONTEXT + _SIZE)]
+    return np.where(last >= 0, starts[last], is_speech)

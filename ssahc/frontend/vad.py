@@ -113,15 +113,19 @@ def smooth_regions(
 
     None reaches beyond `end`, where the recording ends.
     """
-    regions = _close_gaps(regions, options.min_silence)
-    lengths = (regions[:, 1] - regions[:, 0]).round(_DIGITS)
+    regions = drop_short(close_gaps(regions, options.min_silence), options.min_speech)
     padding = np.array([-options.speech_padding, options.speech_padding])
-    padded = regions[lengths >= options.min_speech] + padding
-    padded = np.clip(padded, 0.0, end)
-    return _close_gaps(padded, 0.0).round(_DIGITS)
+    padded = np.clip(regions + padding, 0.0, end)
+    return close_gaps(padded, 0.0).round(_DIGITS)
 
 
-def _close_gaps(regions: FloatArray, shortest: float) -> FloatArray:
+def drop_short(regions: FloatArray, shortest: float) -> FloatArray:
+    """Drop regions (N, 2) that are shorter than this."""
+    lengths = (regions[:, 1] - regions[:, 0]).round(_DIGITS)
+    return regions[lengths >= shortest]
+
+
+def close_gaps(regions: FloatArray, shortest: float) -> FloatArray:
     """Join sorted regions (N, 2) that touch, or have less than `shortest` between."""
     if len(regions) == 0:
         return regions

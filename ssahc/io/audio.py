@@ -27,7 +27,7 @@ _FULL_SCALE = np.float32(32768)
 # Of floating point, nothing that was recorded is this many times over full scale.
 _LOUDEST = 100.0
 # Hz; rates beyond are of damaged headers.
-_RATES = (1000, 768_000)
+RATES = (1000, 768_000)
 # Samples of all channels in a block, and of one.
 _LARGEST_BLOCK = 1 << 20
 _BLOCK = 1 << 16
@@ -150,7 +150,7 @@ def _check_header(
             "convert it",
             path=path,
         )
-    if not _RATES[0] <= file.samplerate <= _RATES[1]:
+    if not RATES[0] <= file.samplerate <= RATES[1]:
         raise FormatError(
             f"its header says {file.samplerate} samples a second, which no audio has; "
             "record or convert it again",

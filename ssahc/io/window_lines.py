@@ -12,18 +12,23 @@ from ssahc.io.text import LONGEST
 # Bytes; a line of a window of 10,000 dimensions has a few hundred thousand.
 _LONGEST_LINE = 2**24
 _EXPECTED = (
-    'expected {"start": SECONDS, "end": SECONDS, "xvector": [...]} or {"time": SECONDS}'
+    'expected {"start": SECONDS, "end": SECONDS, "xvector": [...]}, {"time": SECONDS} '
+    'or {"end": true}'
 )
 
 
 @dataclass(frozen=True)
 class WindowLine:
-    """A window of a recording, or if there is no x-vector, the time it has come to."""
+    """A window of a recording, or if there is no x-vector, the time it has come to.
+
+    With `is_last` it says that the recording has ended.
+    """
 
     recording: str
     start: float
     end: float
     xvector: list[float] | None
+    is_last: bool = False
 
 
 def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -71,6 +76,8 @@ def parse_line(line: bytes, recording: str) -> WindowLine:
         raise DataError(
             f"a recording is named by a word, found {recording!r}; leave out spaces"
         )
+    if item.get("end") is True and "xvector" not in item:
+        return WindowLine(recording, 0.0, 0.0, None, is_last=True)
     if "time" in item and "xvector" not in item:
         time = _seconds(item, "time")
         return WindowLine(recording, time, time, None)

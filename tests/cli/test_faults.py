@@ -190,6 +190,7 @@ def test_every_section_of_the_page_has_tests():
         "Score matrices and references",
         "Speakers to link",
         "Streams",
+        "Streams of audio",
         "Output files",
         "While it runs",
         "Memory",

@@ -110,6 +110,21 @@ def test_a_clock_announces_what_is_due():
     assert [item["correction"] for item in answers] == [False]
 
 
+def test_recordings_end_one_by_one(tmp_path):
+    first, second = (list(make_lines(SPEAKERS, recording=name)) for name in "ab")
+    rttm = tmp_path / "final.rttm"
+    items = [*first, *second[:6], {"recording": "a", "end": True}, *second[6:]]
+    status, answers, errors = run(items, "--final-rttm", str(rttm))
+    assert (status, errors) == (0, "")
+    assert set(ssahc.read_rttm(rttm).turns) == {"a", "b"}
+    said = {name: [] for name in "ab"}
+    for place, item in enumerate(answers):
+        said[item["recording"]].append(place)
+    assert said["a"][-1] < said["b"][-1]
+    _, alone, _ = run(first)
+    assert [answers[place] for place in said["a"]] == alone
+
+
 GOOD = list(make_lines(SPEAKERS))
 PAGE = read_page()["Streams"]
 FAULTS = {
@@ -127,6 +142,8 @@ FAULTS = {
     "a window in samples": {**GOOD[5], "start": 60000, "end": 84000},
     "a time that is years": {**GOOD[5], "start": 0, "end": 7.2e8},
     "a recording with a space in its name": {**GOOD[5], "recording": "a b"},
+    "a window of a recording that has ended": GOOD[5],
+    "the end of a recording without windows": {"recording": "empty", "end": True},
     "no windows at all": "\n",
 }
 
@@ -134,13 +151,16 @@ FAULTS = {
 @pytest.mark.parametrize("fault", PAGE)
 def test_a_faulty_line_is_named_and_skipped(fault):
     good = [] if fault == "no windows at all" else GOOD[:5]
+    if fault == "a window of a recording that has ended":
+        good = [*GOOD[:4], {"end": True}]
     status, answers, errors = run([*good, FAULTS[fault]])
     assert PAGE[fault].is_said_in(errors), errors
     if good:
         assert status == 1
         assert "standard input:6: " in errors
         assert "skipped 1 line of standard input" in errors
-        assert {item["window"] for item in answers} == set(range(5))
+        count = sum("xvector" in item for item in good)
+        assert {item["window"] for item in answers} == set(range(count))
     else:
         assert (status, answers) == (2, [])
 

@@ -253,7 +253,7 @@ def test_a_teacher_gives_its_dimension_and_is_followed(train, home, tmp_path):
 @pytest.mark.parametrize("damage", ["text", "rows", "nan"])
 def test_damaged_embeddings_of_the_teacher_are_made_anew(tmp_path, caplog, damage):
     speech = LabelledSpeech(["u"], ["a"], [np.arange(RATE, dtype=np.int16)])
-    teacher = Extractor("t", RATE, 2, 0.01, 0, 0, None, None)
+    teacher = Extractor("t", RATE, 2, 0.01, 0.025, 0, 0, 0, None, None)
     inputs = TrainingInputs(speech, None, None, teacher)
     config = ExtractorConfig()
 

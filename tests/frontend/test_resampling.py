@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import firwin, resample_poly
 
-from ssahc.frontend.resampling import resample_blocks
+from ssahc.frontend.resampling import Resampler, resample_blocks
 
 
 def resample(samples, rate, new_rate):
@@ -26,6 +26,12 @@ def test_equals_scipys_with_the_same_filter(rng, rate, new_rate):
     cuts = sorted(rng.integers(0, len(samples), 9))
     blocks = resample_blocks(np.split(samples, cuts), rate, new_rate)
     assert np.array_equal(np.concatenate(list(blocks)), resampled)
+    # Or as soon as they come, but for the rounding of float32.
+    resampler = Resampler(rate, new_rate)
+    parts = [resampler.add(block) for block in np.split(samples, cuts)]
+    assert len(resampled) - sum(map(len, parts)) < 0.06 * new_rate
+    parts.append(resampler.finish())
+    np.testing.assert_allclose(np.concatenate(parts), resampled, rtol=0, atol=1e-5)
 
 
 def test_a_tone_is_kept_and_what_would_alias_is_not():

@@ -45,7 +45,7 @@ def test_speech_is_found_however_the_audio_is_cut(samples, tmp_path):
 
 def test_speech_ends_below_the_threshold_at_which_it_starts():
     found = np.array([0.1, 0.4, 0.6, 0.4, 0.3, 0.4, 0.5, 0.36, 0.34])
-    decided = silero._decide(found, SileroOptions(silero_threshold=0.5))
+    decided = silero._decide(found, SileroOptions(silero_threshold=0.5), False)
     assert decided.astype(int).tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 0]
 
 

@@ -135,7 +135,7 @@ def read_linked_tables(folder, size):
 
 
 def read_window_lines(folder, size):
-    """Read lines of a stream; at least one must be a window, or a time."""
+    """Read lines of a stream; at least one must be a window, a time or an end."""
     faults = []
     with (folder / "lines").open("rb") as stream:
         lines = list(read_lines(stream))
@@ -147,7 +147,9 @@ def read_window_lines(folder, size):
             continue
         item = json.loads(line)
         check_key(found.recording)
-        if found.xvector is None:
+        if found.is_last:
+            require(item["end"] is True, "end")
+        elif found.xvector is None:
             require(found.start == found.end == item["time"], "time")
         else:
             spoken = [found.start, found.end, *found.xvector]

@@ -46,7 +46,7 @@ def window_lines():
     """Return lines of streams."""
     window = b'{"start": 0.5, "end": 2.0, "xvector": [1.0, -2.5e-1]}\n'
     return {
-        "good-lines": window + b'\n{"recording": "a", "time": 3}\n',
+        "good-lines": window + b'\n{"recording": "a", "time": 3}\n{"end": true}\n',
         "bad-lines": window[:-9] + b'\n[1]\n{"time": "x"}\n{"recording": 1}\n',
         "bad-xvector": b'{"start": 0, "end": 1, "xvector": [null]}\n',
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,17 @@ _BLOCK = 3000
 Samples = NDArray[np.generic] | Iterable[NDArray[np.generic]]
 
 
+class FrameSource(Protocol):
+    """Features of a recording, of which a stretch is taken at a time."""
+
+    @property
+    def end(self) -> int:
+        """Number of frames that are known so far."""
+
+    def take(self, first: int, last: int) -> Float32Array:
+        """Return frames `first` to `last`, or fewer at the end; `first` never falls."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Extractor(BriefRepr):
     """A model that embeds windows of a recording, and the features it needs.
@@ -45,11 +57,16 @@ class Extractor(BriefRepr):
         Dimension of the embeddings.
     frame_shift : float
         Seconds from one frame of features to the next.
+    frame_length : float
+        Seconds of audio that a frame of features is computed from, at most.
     overhang : int
         Frames at the end of a window that reach beyond it, and are left out.
     context : int
         Frames around a window that its embedding depends on, such as those of a sliding
         mean.
+    lookahead : int
+        How many of them after a window are needed while the audio goes on. Twice as
+        many are needed in all, since a centred mean is shifted at the start.
     compute_features : callable
         Takes blocks (n,) of samples, and yields blocks (t, F) of features.
     embed_frames : callable
@@ -69,8 +86,10 @@ class Extractor(BriefRepr):
     sample_rate: int
     dim: int
     frame_shift: float
+    frame_length: float = field(repr=False)
     overhang: int = field(repr=False)
     context: int = field(repr=False)
+    lookahead: int = field(repr=False)
     compute_features: Callable[
         [Iterable[NDArray[np.generic]]], Iterator[Float32Array]
     ] = field(repr=False)
@@ -131,7 +150,8 @@ class Extractor(BriefRepr):
         """
         if isinstance(samples, np.ndarray):
             samples = [samples]
-        return self._embed(self.compute_features(map(_one_channel, samples)), windows)
+        features = self.compute_features(map(one_channel, samples))
+        return self.embed_from(_Stretches(features), windows)
 
     def embed_features(self, features: ArrayLike, windows: ArrayLike) -> Float32Array:
         """Embed windows (N, 2), in seconds, of features (T, F) computed elsewhere.
@@ -143,18 +163,24 @@ class Extractor(BriefRepr):
         if array.ndim != 2:
             raise DataError(f"expected features (T, F), found shape {array.shape}")
         blocks = (array[i : i + _BLOCK] for i in range(0, len(array), _BLOCK))
-        return self._embed(blocks, windows)
+        return self.embed_from(_Stretches(blocks), windows)
 
-    def _embed(
-        self, blocks: Iterator[Float32Array], windows: ArrayLike
-    ) -> Float32Array:
+    def frames_in(self, windows: FloatArray) -> IntArray:
+        """Return ranges (N, 2) of the frames that windows (N, 2) are embedded from."""
+        ranges = frame_ranges(windows, self.frame_shift)
+        ranges[:, 1] -= self.overhang
+        return ranges
+
+    def embed_from(self, source: "FrameSource", windows: ArrayLike) -> Float32Array:
+        """Embed windows (N, 2), in seconds, of features that a source gives.
+
+        Raises a DataError as `embed`.
+        """
         times = as_matrix(windows, "windows")
         _check_windows(times)
-        ranges = frame_ranges(times, self.frame_shift)
-        ranges[:, 1] -= self.overhang
+        ranges = self.frames_in(times)
         _check_lengths(ranges, times)
         embeddings = np.empty((len(ranges), self.dim), np.float32)
-        source = _Stretches(blocks)
         for rows in _group(ranges):
             first = max(int(ranges[rows, 0].min()) - self.context, 0)
             last = int(ranges[rows, 1].max()) + self.context
@@ -198,7 +224,8 @@ def _check_lengths(ranges: IntArray, times: FloatArray) -> None:
         )
 
 
-def _one_channel(block: NDArray[np.generic]) -> NDArray[np.generic]:
+def one_channel(block: ArrayLike) -> NDArray[np.generic]:
+    """Return a block of samples; DataError unless it is of one channel."""
     block = np.asarray(block)
     if block.ndim != 1 or block.dtype.kind not in "iuf":
         raise DataError(

@@ -55,8 +55,10 @@ def load_campplus(path: Path, device: str = "cpu") -> Extractor:
         sample_rate=round(_FEATURES.sample_frequency),
         dim=_EMBEDDING,
         frame_shift=_FEATURES.frame_shift / 1000,
+        frame_length=_FEATURES.frame_length / 1000,
         overhang=_OVERHANG,
         context=0,
+        lookahead=0,
         compute_features=partial(feature_blocks, options=_FEATURES),
         embed_frames=partial(
             embed_windows, network=partial(run_module, network, device), mean="window"

@@ -11,9 +11,8 @@ from ssahc.core.errors import FormatError, UsageError
 from ssahc.core.options import Options, build
 from ssahc.core.types import Float32Array
 from ssahc.core.validation import Interval
-from ssahc.frontend.cmvn import SlidingCmvnOptions
 from ssahc.frontend.extractors import Extractor
-from ssahc.frontend.extractors.per_window import Mean, embed_windows
+from ssahc.frontend.extractors.per_window import SLIDING, Mean, embed_windows
 from ssahc.frontend.feature_options import FbankOptions, MfccOptions, WindowType
 from ssahc.frontend.features import feature_blocks, sample_rows, to_unit_scale
 from ssahc.frontend.onnx_session import open_session, run_session
@@ -24,7 +23,7 @@ _SHARED_RECIPE = "model.toml"
 # Frames, to find the dimension of embeddings with.
 _TRIALS = (100, 150)
 # Seconds.
-_FRAME_SHIFT = 0.01
+_FRAME_SHIFT, _FRAME_LENGTH = 0.01, 0.025
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,10 @@ def load_onnx(path: Path, device: str = "cpu") -> Extractor:
         sample_rate=recipe.sample_rate,
         dim=dims.pop(),
         frame_shift=_FRAME_SHIFT,
+        frame_length=_FRAME_LENGTH,
         overhang=_overhang(recipe),
-        context=SlidingCmvnOptions().cmn_window if recipe.mean == "sliding" else 0,
+        context=SLIDING.cmn_window if recipe.mean == "sliding" else 0,
+        lookahead=SLIDING.lookahead if recipe.mean == "sliding" else 0,
         compute_features=partial(_compute_features, recipe=recipe),
         embed_frames=partial(
             embed_windows, network=partial(_run, network, path), mean=recipe.mean

@@ -53,8 +53,10 @@ def load_resemblyzer(path: Path, device: str = "cpu") -> Extractor:
         sample_rate=_RATE,
         dim=_EMBEDDING,
         frame_shift=_SHIFT / _RATE,
+        frame_length=_FRAME / _RATE,
         overhang=0,
         context=0,
+        lookahead=0,
         compute_features=_compute_features,
         embed_frames=partial(_embed_frames, run=run),
     )

@@ -25,8 +25,10 @@ def make_extractor(mean="none", network=average, context=0):
         sample_rate=8000,
         dim=5,
         frame_shift=0.01,
+        frame_length=0.025,
         overhang=2,
         context=context,
+        lookahead=context // 2,
         compute_features=partial(feature_blocks, options=options),
         embed_frames=partial(embed_windows, network=network, mean=mean),
     )

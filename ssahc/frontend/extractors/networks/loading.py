@@ -103,8 +103,10 @@ def load_network(folder: Path, device: str) -> Extractor:
         sample_rate=options.sample_rate,
         dim=network.dim,
         frame_shift=FRAME_SHIFT,
+        frame_length=options.mfcc.frame_length / 1000,
         overhang=0,
         context=SLIDING.cmn_window if mean == "sliding" else 0,
+        lookahead=SLIDING.lookahead if mean == "sliding" else 0,
         compute_features=feature_source(options),
         embed_frames=partial(
             embed_windows,
