@@ -1,7 +1,7 @@
 """Enrolled people of ``ssahc diarize --enroll``: their speech, and whose it is."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 from ssahc.cli.runner import warn_of
 from ssahc.cli.simulate_audio import list_voices
 from ssahc.core.errors import DataError, FormatError, UsageError
-from ssahc.core.types import Recording
+from ssahc.core.types import FloatArray, Recording
 from ssahc.frontend.extraction import (
     ExtractionOptions,
     extract_recording,
@@ -91,34 +91,51 @@ def _check_names(folder: Path, names: Mapping[str, object]) -> None:
 
 
 def _open_xvectors(folder: Path) -> Enrollment:
-    labelled, faults = read_labelled(folder)
-    warn_of(f"{folder}: left out", [str(fault) for fault in faults])
-    segments: dict[str, Segment] = {}
     files = [folder / SCP, folder / UTT2SPK, *find_archives(folder / SCP)]
     if (folder / SEGMENTS).exists():
-        segments = read_segments(folder / SEGMENTS)
         files.append(folder / SEGMENTS)
-    # As in Kaldi, an utterance without a segment is a recording.
+    recordings = read_sessions(folder)
+    _check_names(folder, recordings)
+    return Enrollment(folder, files, recordings)
+
+
+def read_sessions(folder: Path) -> dict[str, list[Recording]]:
+    """Return the x-vectors of a folder by speaker, and of these by recording."""
+    labelled, faults = read_labelled(folder)
+    warn_of(f"{folder}: left out", [str(fault) for fault in faults])
+    owners = list(enumerate(labelled.speakers))
+    return group_sessions(folder, labelled.utterances, labelled.xvectors, owners)
+
+
+def group_sessions(
+    folder: Path,
+    utterances: Sequence[str],
+    xvectors: FloatArray,
+    owners: Iterable[tuple[int, str]],
+) -> dict[str, list[Recording]]:
+    """Return x-vectors by speaker, and of these by recording.
+
+    `owners` are rows of utterances (N,) and x-vectors (N, D), and the speaker of each.
+    As in Kaldi, an utterance without a segment is a recording.
+    """
+    segments: dict[str, Segment] = {}
+    if (folder / SEGMENTS).exists():
+        segments = read_segments(folder / SEGMENTS)
     rows: dict[_Session, list[int]] = {}
-    for row, (utterance, name) in enumerate(
-        zip(labelled.utterances, labelled.speakers, strict=True)
-    ):
+    for row, name in owners:
+        utterance = utterances[row]
         where = segments.get(utterance, Segment(utterance, 0, 1)).recording
         rows.setdefault(_Session(name, where), []).append(row)
     recordings: dict[str, list[Recording]] = {}
     for session, own in rows.items():
-        utterances = tuple(labelled.utterances[row] for row in own)
-        times = [segments.get(name, Segment(name, 0, 1))[1:] for name in utterances]
+        names = tuple(utterances[row] for row in own)
+        times = [segments.get(name, Segment(name, 0, 1))[1:] for name in names]
         recordings.setdefault(session.name, []).append(
             Recording(
-                session.recording,
-                utterances,
-                np.array(times, np.float64),
-                labelled.xvectors[own],
+                session.recording, names, np.array(times, np.float64), xvectors[own]
             )
         )
-    _check_names(folder, recordings)
-    return Enrollment(folder, files, recordings)
+    return recordings
 
 
 def embed_enrollment(
