@@ -1,5 +1,6 @@
-"""``ssahc diarize --enroll`` as a user runs it."""
+"""``ssahc diarize --enroll``, and ``ssahc verify`` by the same score."""
 
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_spk2utt
 from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.linking.identify import default_threshold
 
 DIM = 32
 TIMES = np.column_stack([np.arange(4), np.arange(1, 5)]) * 1.5
@@ -170,3 +172,112 @@ def test_people_are_enrolled_with_audio(calls, ssahc_here, model_folder):
     result = run()
     assert result.returncode == 2
     assert "enrolled 'bo' has no usable speech: " in result.stderr
+
+
+# ---- ssahc verify --scoring enroll -------------------------------------------------
+
+
+@pytest.fixture
+def verify(here):
+    """Verify speakers of a run; return exit status, printed values, and errors."""
+    here.run("--write-speakers", "--enroll-threshold", 2)
+    trials = here.folder / "trials"
+    lines = [
+        f"{name} {recording}-{speaker} {'' if speaker == name else 'non'}target\n"
+        for recording, speakers in people().items()
+        for speaker in speakers
+        for name in ("anna", "bo")
+    ]
+    trials.write_text("".join(lines))
+
+    def run(*options, source="out", trials="trials"):
+        result = here.ssahc(
+            *("verify", source, trials, "--scoring", "enroll", "--format", "json"),
+            *("--model-dir", "model", "--enroll-dir", "people", *options),
+        )
+        assert "Traceback" not in result.stderr
+        values = json.loads(result.stdout) if result.stdout else None
+        return result.returncode, values, result.stderr
+
+    return run
+
+
+def test_verify_scores_as_names_are_given(here, verify):
+    status, values, errors = verify("--write-scores", "scores")
+    assert status == 0, errors
+    assert (values["num_target"], values["eer"]) == (5, 0)
+    assert values["threshold"] == pytest.approx(default_threshold(2))
+    scores = {
+        tuple(line.split()[:2]): float(line.split()[2])
+        for line in (here.folder / "scores").read_text().splitlines()
+    }
+    for line in (here.folder / "out/named_speakers").read_text().splitlines():
+        recording, speaker, name, score, _, result = line.split()
+        speaker = name if result == "named" else speaker
+        assert scores[name, f"{recording}-{speaker}"] == pytest.approx(
+            float(score), abs=0.006
+        )
+    for threshold, misses, alarms in ((2, 0, 0), (99, 5, 0), (-99, 0, 11)):
+        values = verify("--threshold", threshold)[1]
+        assert (values["misses"], values["false_alarms"]) == (misses, alarms)
+
+
+def test_single_x_vectors_are_verified_with_tables_of_people(here, verify):
+    table = (here.folder / "x" / "segments").read_text()
+    utterances = [line.split()[0] for line in table.splitlines()]
+    # The first half of a recording is its first voice.
+    own = {name: [] for name in "ABCD"}
+    for recording, voices in SPEAKING.items():
+        rows = [one for one in utterances if one.startswith(recording)]
+        for voice, part in zip(voices, (rows[:15], rows[15:])):
+            own[voice] += part
+    (here.folder / "spk2utt").write_text(
+        "".join(f"{name} {' '.join(own[name][:5])} gone\n" for name in "AB")
+    )
+    (here.folder / "few").write_text(
+        "".join(
+            f"{name} {test} {'' if name == voice else 'non'}target\n"
+            for name in "AB"
+            for voice in "ABCD"
+            for test in own[voice][5:]
+        )
+        + "E mon-1 nontarget\nA nobody nontarget\n"
+    )
+    options = ("--enroll-dir", "x", "--enroll-spk2utt", "spk2utt")
+    status, values, errors = verify(*options, source="x", trials="few")
+    assert status == 1
+    assert values["num_target"] == len(own["A"] + own["B"]) - 10
+    assert values["eer"] < 0.01
+    assert "spk2utt: left out utterances without an x-vector: gone" in errors
+    assert "enrolled 'E': has no x-vector" in errors
+    assert "test utterance 'nobody': has no x-vector" in errors
+
+
+def test_errors_at_a_threshold_are_printed(here, verify):
+    (here.folder / "scores").write_text("a x 2.5\na y 0.5\nb x 1\nb y 3\n")
+    (here.folder / "few").write_text(
+        "a x target\nb x nontarget\nb y target\na y nontarget\n"
+    )
+    result = here.ssahc("verify", "scores", "few", "--threshold", 2.7)
+    assert result.stdout.splitlines()[-1] == (
+        "At 2.7000, 1 of 2 targets are missed (50.00 %), and 0 of 2 nontargets "
+        "accepted (0.00 %)."
+    )
+
+
+TRIAL_FAULTS = {
+    "nobody to compare with": ("out", ("--model-dir", "model")),
+    "a run of another model": ("out", ("--enroll-dir", "people", "--mean", "one")),
+    "a model without a mean": ("x", ("--enroll-dir", "people")),
+}
+
+
+@pytest.mark.parametrize("fault", PAGE["Trials of enrolled people"])
+def test_trials_that_cannot_be_scored_are_refused(here, verify, fault):
+    mean = " ".join(["1"] * DIM)
+    (here.folder / "one").write_text(f" [ {mean} ]\n")
+    source, options = TRIAL_FAULTS[fault]
+    result = here.ssahc("verify", source, "trials", "--scoring", "enroll", *options)
+    assert result.returncode == 2
+    row = PAGE["Trials of enrolled people"][fault]
+    assert row.is_said_in(result.stderr), result.stderr
