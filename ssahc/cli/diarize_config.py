@@ -117,7 +117,7 @@ class DiarizeConfig(Options, group="Input and output"):
         most like, is written to named_speakers.
     enroll_threshold : float, optional
         Score above which a speaker gets a name, in standard deviations above scores of
-        different people. Default: 3.1 for one enrolled person, 3.7 for ten.
+        different people. Default: 3.4 for one enrolled person, 4.5 for ten.
     rttm : RttmOptions
     overlap : OverlapOptions
     method : DiarizeOptions

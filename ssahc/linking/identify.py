@@ -23,9 +23,9 @@ BoolArray = NDArray[np.bool_]
 # So often, a speaker who is not enrolled gets a name if scores of different people
 # follow Student's t with so many degrees of freedom: some pairs of people sound alike
 # more often than normal scores would (docs/results/names.md, also for what follows).
-_CHANCE, _TAIL = 5e-3, 12
-# Variance of deviations of different people before any is seen, and how many pairs it
-# is worth. The model expects 1; extractors were measured at 2 to 6.
+_CHANCE, _TAIL = 2e-3, 15
+# Variance of deviations of different people before any is seen, around 0, and how many
+# pairs that is worth. The model expects 1; extractors were measured at 2 to 7.
 _PRIOR_VARIANCE, _PRIOR_PAIRS = 4.0, 10
 
 
@@ -117,8 +117,7 @@ def score_voices(
 ) -> PairScores:
     """Score all pairs of speakers and people, as `identify_voices` does.
 
-    The variance of different people is that of all pairs but the best ones of each
-    recording, one to one.
+    Different people are all pairs but the best ones of each recording, one to one.
     """
     groups = _group(recordings)
     session_variance = LinkOptions().session_variance
@@ -126,12 +125,12 @@ def score_voices(
         speakers.without_shifts(groups, session_variance),
         people.without_shifts([np.arange(len(people))], session_variance),
     )
-    is_different = ~_assign(deviations, groups, -np.inf)
-    squares = (deviations[is_different] ** 2).sum()
-    variance = (_PRIOR_PAIRS * _PRIOR_VARIANCE + squares) / (
-        _PRIOR_PAIRS + is_different.sum()
-    )
-    return PairScores(ratios, deviations / np.sqrt(variance))
+    different = deviations[~_assign(deviations, groups, -np.inf)]
+    count = _PRIOR_PAIRS + len(different)
+    mean = different.sum() / count
+    squares = ((different - mean) ** 2).sum()
+    variance = (_PRIOR_PAIRS * _PRIOR_VARIANCE + squares) / count
+    return PairScores(ratios, (deviations - mean) / np.sqrt(variance))
 
 
 def measure_voices(
