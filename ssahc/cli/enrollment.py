@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ssahc.cli.runner import warn_of
+from ssahc.cli.runner import CONFIG, warn_of
 from ssahc.cli.simulate_audio import list_voices
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.types import FloatArray, Recording
@@ -20,6 +21,7 @@ from ssahc.frontend.extraction import (
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.recordings import inspect_recording
 from ssahc.io.audio_list import AudioRecording
+from ssahc.io.config import read_toml
 from ssahc.io.labelled import read_labelled
 from ssahc.io.scp import find_archives
 from ssahc.io.text import Segment, read_segments
@@ -136,6 +138,30 @@ def group_sessions(
             )
         )
     return recordings
+
+
+def stored_extractor(folder: Path) -> str | None:
+    """Return the name of the extractor of a folder of x-vectors, if it is known.
+
+    Of a folder or file it is the last part: elsewhere it may be at another place.
+    """
+    extractor: object = None
+    with suppress(FormatError):
+        extractor = read_toml(folder / CONFIG).get("extractor")
+    return Path(extractor).name if isinstance(extractor, str) else None
+
+
+def refuse_other_extractor(folder: Path, source: Path, extractor: str | None) -> None:
+    """Raise a UsageError if enrolled x-vectors are not of the extractor of a source.
+
+    Networks may have the same dimension and nothing else in common.
+    """
+    enrolled = stored_extractor(folder)
+    if None not in (enrolled, extractor) and enrolled != extractor:
+        raise UsageError(
+            f"{folder}: x-vectors are of extractor {enrolled}, those of {source} of "
+            f"{extractor}; extract all with one"
+        )
 
 
 def embed_enrollment(

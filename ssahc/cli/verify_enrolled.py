@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.backend.prepared import PreparedXvectors
-from ssahc.cli.enrollment import group_sessions, read_sessions
+from ssahc.cli.enrollment import (
+    group_sessions,
+    read_sessions,
+    refuse_other_extractor,
+    stored_extractor,
+)
 from ssahc.cli.inputs import ModelFiles, load_model
 from ssahc.cli.learned_model import LEARNED_MODEL
 from ssahc.cli.runner import warn_of
@@ -18,7 +23,7 @@ from ssahc.io.labelled import read_xvectors
 from ssahc.io.rttm import read_rttm
 from ssahc.io.speakers import (
     LATENT_FILES,
-    SPACE,
+    StoredSpeakers,
     identify_model,
     read_speakers,
     speaker_key,
@@ -77,18 +82,21 @@ def score_enrolled(
     What scores of different people are is learned from all speakers of the source and
     all enrolled people, as in diarization, whether there are trials of them or not.
     """
-    is_run = (source / SPACE).exists()
-    if enroll_dir is None and (is_run or spk2utt is None):
+    run = None if (source / SCP).exists() else read_speakers(source)
+    if enroll_dir is None and (run is not None or spk2utt is None):
         raise UsageError(
             "--scoring enroll needs people: give --enroll-dir with "
             f"{UTT2SPK}, or --enroll-spk2utt"
         )
-    model = _load_model(source, model_files, is_run=is_run)
+    model = load_model(model_files) if run is None else _load(source, run, model_files)
     if model.mean is None:
         raise UsageError("--scoring enroll needs a model with a mean; give --model-dir")
-    enrolled = _read_enrolled(enroll_dir or source, spk2utt)
+    folder = source if enroll_dir is None else enroll_dir
+    extractor = stored_extractor(source) if run is None else run.space.extractor
+    refuse_other_extractor(folder, source, extractor)
+    enrolled = _read_enrolled(folder, spk2utt)
     people = measure_enrolled(enrolled, model)
-    tests = _read_run(source, model) if is_run else _read_utterances(source, model)
+    tests = _read_utterances(source, model) if run is None else _list_run(source, run)
     if len(people) * len(tests.recordings) > _MOST_PAIRS:
         raise DataError(
             f"{source}: {len(tests.recordings)} {tests.kind}s and {len(people)} people "
@@ -107,14 +115,12 @@ def score_enrolled(
     return EnrolledScores(scores, rows, tests.kind, threshold, tests.faults)
 
 
-def _load_model(source: Path, files: ModelFiles, *, is_run: bool) -> Model:
-    """Return the model that is given, or that a run has learned."""
-    if not is_run:
-        return load_model(files)
+def _load(source: Path, run: StoredSpeakers, files: ModelFiles) -> Model:
+    """Return the model of a run: that which is given, or that it has learned."""
     if files == ModelFiles() and (source / LEARNED_MODEL).is_dir():
         files = ModelFiles(model_dir=source / LEARNED_MODEL)
     model = load_model(files)
-    if identify_model(model) != read_speakers(source).space.model:
+    if identify_model(model) != run.space.model:
         raise UsageError(
             f"{source}: was diarized with another model; give it with --model-dir"
         )
@@ -141,9 +147,8 @@ def _read_enrolled(
     return group_sessions(folder, found.utterances, found.xvectors, owners)
 
 
-def _read_run(folder: Path, model: Model) -> _Tests:
+def _list_run(folder: Path, stored: StoredSpeakers) -> _Tests:
     """Return the speakers of a run; keys are the recording and the speaker."""
-    stored = read_speakers(folder)
     recording_of = {
         speaker_key(recording, speaker): recording
         for recording, turns in read_rttm(folder / _RTTM).turns.items()

@@ -101,7 +101,13 @@ def test_the_table_of_an_earlier_run_is_removed(here):
     assert not (here.folder / "out" / "named_speakers").exists()
 
 
+def mix_extractors(here):
+    for folder, extractor in (("x", "campplus"), ("people", "small")):
+        (here.folder / folder / "config.toml").write_text(f'extractor = "{extractor}"')
+
+
 BAD = {
+    "enrolled x-vectors of another extractor with the same dimension": mix_extractors,
     "enrolled x-vectors of another extractor": lambda here: here.enroll(
         {"anna": "A"}, dim=16
     ),
@@ -268,6 +274,11 @@ def test_errors_at_a_threshold_are_printed(here, verify):
 TRIAL_FAULTS = {
     "nobody to compare with": ("out", ("--model-dir", "model")),
     "a run of another model": ("out", ("--enroll-dir", "people", "--mean", "one")),
+    "a folder without speakers": ("model", ("--enroll-dir", "people")),
+    "people of another extractor": (
+        "x",
+        ("--enroll-dir", "people", "--model-dir", "model"),
+    ),
     "a model without a mean": ("x", ("--enroll-dir", "people")),
 }
 
@@ -277,6 +288,8 @@ def test_trials_that_cannot_be_scored_are_refused(here, verify, fault):
     mean = " ".join(["1"] * DIM)
     (here.folder / "one").write_text(f" [ {mean} ]\n")
     source, options = TRIAL_FAULTS[fault]
+    if "extractor" in fault:
+        mix_extractors(here)
     result = here.ssahc("verify", source, "trials", "--scoring", "enroll", *options)
     assert result.returncode == 2
     row = PAGE["Trials of enrolled people"][fault]
