@@ -20,28 +20,39 @@ from ssahc.frontend.extraction import (
 )
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.recordings import inspect_recording
-from ssahc.io.audio_list import AudioRecording
+from ssahc.io.audio_list import AudioRecording, read_wav_scp
 from ssahc.io.config import read_toml
-from ssahc.io.labelled import read_labelled
+from ssahc.io.labelled import read_labelled, refuse_recordings
 from ssahc.io.scp import find_archives
-from ssahc.io.text import Segment, read_segments
+from ssahc.io.speech import SpeechRegion
+from ssahc.io.text import Segment, read_segments, read_utt2spk
 from ssahc.io.xvectors import SCP, SEGMENTS, UTT2SPK
 from ssahc.pipeline.identification import check_enrolled
 
+_WAV = "wav.scp"
+
 _logger = logging.getLogger("ssahc")
+
+
+class EnrolledAudio(NamedTuple):
+    """A recording of a person; `speech` is all of it if None."""
+
+    recording: AudioRecording
+    speech: Sequence[SpeechRegion] | None = None
 
 
 @dataclass(frozen=True)
 class Enrollment:
     """Speech of people: x-vectors, or else audio of which they are to be made.
 
-    `recordings` maps names to x-vectors, `audio` to paths. Results depend on `files`.
+    `recordings` maps names to x-vectors, `audio` to what x-vectors are to be made of.
+    Results depend on `files`.
     """
 
     folder: Path
     files: Sequence[Path]
     recordings: Mapping[str, Sequence[Recording]] = field(default_factory=dict)
-    audio: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    audio: Mapping[str, Sequence[EnrolledAudio]] = field(default_factory=dict)
 
 
 class _Session(NamedTuple):
@@ -59,12 +70,21 @@ def open_enrollment(folder: Path, *, of_audio: bool) -> Enrollment:
     if not folder.is_dir():
         raise FormatError(
             "no such folder; --enroll takes one with a folder of audio for each "
-            f"person, or with {SCP} and {UTT2SPK}",
+            f"person, or with {UTT2SPK} and {SCP} or {_WAV}",
             path=folder,
         )
     if (folder / SCP).exists():
         return _open_xvectors(folder)
-    voices = {name: paths for name, paths in list_voices(folder).items() if paths}
+    tables: list[Path] = []
+    if (folder / _WAV).exists():
+        tables = [folder / name for name in (_WAV, UTT2SPK, SEGMENTS)]
+        voices = _list_data_folder(*tables)
+    else:
+        voices = {
+            name: [_of_file(folder, path) for path in paths]
+            for name, paths in list_voices(folder).items()
+            if paths
+        }
     if not voices:
         raise FormatError(
             f"holds neither {SCP} nor folders of audio, one for each person",
@@ -76,9 +96,50 @@ def open_enrollment(folder: Path, *, of_audio: bool) -> Enrollment:
             f"x-vectors of the same extractor, with {UTT2SPK}, or start from audio"
         )
     _check_names(folder, voices)
-    return Enrollment(
-        folder, [path for own in voices.values() for path in own], {}, voices
-    )
+    files = [path for path in tables if path.exists()]
+    files += dict.fromkeys(one.recording.path for own in voices.values() for one in own)
+    return Enrollment(folder, files, {}, voices)
+
+
+def _of_file(folder: Path, path: Path) -> EnrolledAudio:
+    return EnrolledAudio(AudioRecording(str(path.relative_to(folder)), path))
+
+
+def _list_data_folder(
+    wav: Path, utt2spk: Path, segments: Path
+) -> dict[str, list[EnrolledAudio]]:
+    """Return the audio of people in a data folder of Kaldi.
+
+    Without ``segments``, an utterance is a recording. Utterances without audio are
+    left out, with a warning.
+    """
+    recordings = {one.id: one for one in read_wav_scp(wav)}
+    speaker_of = read_utt2spk(utt2spk)
+    refuse_recordings(utt2spk.parent, utt2spk, speaker_of)
+    regions: dict[str, tuple[str, SpeechRegion | None]]
+    regions = {name: (name, None) for name in recordings}
+    if segments.exists():
+        regions = {
+            name: (one.recording, SpeechRegion(name, *one[1:]))
+            for name, one in read_segments(segments).items()
+            if one.recording in recordings
+        }
+    missing = [utterance for utterance in speaker_of if utterance not in regions]
+    warn_of(f"{utt2spk}: left out utterances without audio", missing)
+    speech: dict[_Session, list[SpeechRegion]] = {}
+    for utterance, name in speaker_of.items():
+        if utterance in regions:
+            recording, region = regions[utterance]
+            own = speech.setdefault(_Session(name, recording), [])
+            own += [] if region is None else [region]
+    if not speech:
+        raise FormatError("has no utterance with audio", path=utt2spk)
+    voices: dict[str, list[EnrolledAudio]] = {}
+    for session, own in speech.items():
+        known = sorted(own, key=lambda region: region[1:]) or None
+        audio = EnrolledAudio(recordings[session.recording], known)
+        voices.setdefault(session.name, []).append(audio)
+    return voices
 
 
 def _check_names(folder: Path, names: Mapping[str, object]) -> None:
@@ -174,9 +235,9 @@ def embed_enrollment(
     """
     recordings = dict(enrollment.recordings)
     options = settle_detection(options, extractor)
-    for name, paths in enrollment.audio.items():
+    for name, audio in enrollment.audio.items():
         faults: list[str] = []
-        found = list(_extract(enrollment.folder, paths, extractor, options, faults))
+        found = list(_extract(audio, extractor, options, faults))
         if not found:
             raise DataError(
                 f"enrolled {name!r} has no usable speech: {faults[0]}; replace the "
@@ -190,17 +251,14 @@ def embed_enrollment(
 
 
 def _extract(
-    folder: Path,
-    paths: Sequence[Path],
+    listed: Sequence[EnrolledAudio],
     extractor: Extractor,
     options: ExtractionOptions,
     faults: list[str],
 ) -> Iterator[Recording]:
-    for path in paths:
+    for recording, speech in listed:
         try:
-            audio = inspect_recording(
-                AudioRecording(str(path.relative_to(folder)), path)
-            )
+            audio = inspect_recording(recording)._replace(speech=speech)
             yield extract_recording(audio, extractor, options)
         except (DataError, FormatError) as error:
             faults.append(str(error))

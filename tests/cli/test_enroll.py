@@ -115,6 +115,11 @@ BAD = {
         here.folder / "people" / "utt2spk"
     ).write_text(2 * (here.folder / "people" / "utt2spk").read_text()),
     "an enrolled name that is a number": lambda here: here.enroll({"7": "A"}),
+    "a data folder with audio of nobody": lambda here: [
+        (here.folder / "people" / "xvector.scp").unlink(),
+        (here.folder / "people" / "wav.scp").write_text("other other.wav\n"),
+        soundfile.write(here.folder / "people" / "other.wav", np.zeros(8000), 8000),
+    ],
     "nobody enrolled": lambda here: [
         path.unlink() for path in (here.folder / "people").iterdir()
     ],
@@ -178,6 +183,31 @@ def test_people_are_enrolled_with_audio(calls, ssahc_here, model_folder):
     result = run()
     assert result.returncode == 2
     assert "enrolled 'bo' has no usable speech: " in result.stderr
+
+
+def test_people_are_enrolled_with_data_folders(calls, ssahc_here, model_folder):
+    people = calls.parent / "people"
+    people.mkdir()
+    scores = []
+    for tables in (
+        {"wav.scp": "anna-1 calls/call0.wav\nbo-1 calls/call1.wav\n"},
+        {
+            "wav.scp": "a calls/call0.wav\nb calls/call1.wav\n",
+            "segments": "anna-1 a 0 2\nbo-1 b 0 2\ngone c 0 2\n",
+        },
+    ):
+        for name, text in tables.items():
+            (people / name).write_text(text)
+        (people / "utt2spk").write_text("anna-1 anna\nbo-1 bo\ngone bo\n")
+        options = ("--extractor", model_folder, "--num-speakers", 1)
+        result = ssahc_here("diarize", "calls", "out", *options, "--enroll", "people")
+        assert result.returncode == 0, result.stderr
+        assert "utt2spk: left out utterances without audio: gone" in result.stderr
+        table = (calls.parent / "out/named_speakers").read_text().splitlines()
+        assert {row.split()[2] for row in table} <= {"anna", "bo"}
+        scores.append([row.split()[3] for row in table])
+    # Segments give the speech.
+    assert scores[0] != scores[1]
 
 
 # ---- ssahc verify --scoring enroll -------------------------------------------------
