@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ssahc.backend.prepared import PreparedXvectors
+from ssahc.cli.default_model import list_model
+from ssahc.cli.diarize_audio import XVECTORS
 from ssahc.cli.enrollment import (
     group_sessions,
     read_sessions,
@@ -116,9 +118,10 @@ def score_enrolled(
 
 
 def _load(source: Path, run: StoredSpeakers, files: ModelFiles) -> Model:
-    """Return the model of a run: that which is given, or that it has learned."""
-    if files == ModelFiles() and (source / LEARNED_MODEL).is_dir():
-        files = ModelFiles(model_dir=source / LEARNED_MODEL)
+    """Return the model of a run: that which is given, learned, or the extractor's."""
+    if files == ModelFiles():
+        kept = (list_model(source / name) for name in (LEARNED_MODEL, XVECTORS))
+        files = next((model for model in kept if model != files), files)
     model = load_model(files)
     if identify_model(model) != run.space.model:
         raise UsageError(

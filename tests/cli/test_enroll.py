@@ -258,6 +258,20 @@ def test_verify_scores_as_names_are_given(here, verify):
         assert (values["misses"], values["false_alarms"]) == (misses, alarms)
 
 
+def test_a_run_is_verified_with_the_model_that_it_has_learned(here, verify):
+    options = ("--num-speakers", 2, "--write-speakers")
+    assert here.ssahc("diarize", "x", "free", *options).returncode == 0
+    trials = "".join(
+        f"anna {recording}-{speaker} {'non' if speaker == '2' else ''}target\n"
+        for recording in SPEAKING
+        for speaker in "12"
+    )
+    (here.folder / "guesses").write_text(trials)
+    options = ("--scoring", "enroll", "--enroll-dir", "people")
+    result = here.ssahc("verify", "free", "guesses", *options)
+    assert result.returncode == 0, result.stderr
+
+
 def test_single_x_vectors_are_verified_with_tables_of_people(here, verify):
     table = (here.folder / "x" / "segments").read_text()
     utterances = [line.split()[0] for line in table.splitlines()]
