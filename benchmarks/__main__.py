@@ -8,7 +8,7 @@ from pathlib import Path
 
 BENCHMARKS = (
     *("table1", "callhome", "speed", "scoring", "accuracy", "ablation", "real"),
-    *("linking", "interrupt"),
+    *("linking", "names", "interrupt"),
 )
 STUDIES = (
     *("fit", "pieces", "metric_learning", "soak", "memory", "segments"),

@@ -29,7 +29,12 @@ from ssahc.cli.diarize_config import (
     reuse_options,
     settle_system,
 )
-from ssahc.cli.diarize_names import NamedTurns, Names, name_run_speakers
+from ssahc.cli.diarize_names import (
+    NamedTurns,
+    Names,
+    check_comparable,
+    name_run_speakers,
+)
 from ssahc.cli.diarize_remarks import say_not_learned, warn_of_unsure
 from ssahc.cli.diarize_speakers import write_run_speakers
 from ssahc.cli.diarize_task import DiarizeTask
@@ -94,7 +99,6 @@ from ssahc.io.named import NAMED
 from ssahc.io.speakers import SPEAKER_FILES
 from ssahc.io.xvectors import SCP, XvectorDir, first_fault, read_recordings
 from ssahc.learning.options import Stopped
-from ssahc.pipeline.identification import measure_enrolled
 from ssahc.pipeline.options import DiarizeOptions
 from ssahc.runtime.device import has_gpu
 from ssahc.runtime.executor import Load, RunningOptions
@@ -259,9 +263,8 @@ def _run(
     ) as unfinished:
         earlier = out_dir if resume else None
         inputs = complete_inputs(inputs, folder, unfinished.folder, earlier)
-        if prepared.enrollment is not None:
-            # What cannot be compared is named before the work is done.
-            measure_enrolled(prepared.enrollment.recordings, inputs.model)
+        # What cannot be compared is named before the work is done.
+        check_comparable(prepared.enrollment, folder, inputs.model, prepared.stored)
         refused = prepared.regions.find_misfits(folder, prepared.seconds)
         faults = _diarize(folder, inputs, run, running, unfinished, refused)
         names = name_run_speakers(

@@ -112,12 +112,12 @@ class DiarizeConfig(Options, group="Input and output"):
         of the RTTM.
     enroll : Path, optional
         Give speakers the names of people whose speech is in this folder: a folder of
-        audio files for each person, named after them, or x-vectors of the same
-        extractor, with utt2spk. Others keep their numbers. Who speakers are, or are
-        most like, is written to named_speakers.
+        audio files for each person, named after them; or wav.scp and utt2spk, perhaps
+        with segments; or x-vectors of the same extractor, with utt2spk. Others keep
+        their numbers. Who speakers are, or are most like, is written to named_speakers.
     enroll_threshold : float, optional
         Score above which a speaker gets a name, in standard deviations above scores of
-        different people. Default: 3.1 for one enrolled person, 3.7 for ten.
+        different people. Default: 3.4 for one enrolled person, 4.5 for ten.
     rttm : RttmOptions
     overlap : OverlapOptions
     method : DiarizeOptions

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ssahc.cli.diarize_config import DiarizeConfig
-from ssahc.cli.diarize_speakers import list_centroids
-from ssahc.cli.enrollment import Enrollment
+from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
+from ssahc.cli.diarize_speakers import find_extractor, list_centroids
+from ssahc.cli.enrollment import Enrollment, refuse_other_extractor
 from ssahc.cli.journal import Unfinished
 from ssahc.core.errors import counted
 from ssahc.core.types import Model, Turn
@@ -20,6 +20,21 @@ from ssahc.pipeline.identification import identify_centroids, measure_enrolled
 Names = Mapping[str, Mapping[str, str]]
 
 _logger = logging.getLogger("ssahc")
+
+
+def check_comparable(
+    enrollment: Enrollment | None,
+    folder: XvectorDir,
+    model: Model,
+    stored: AllOptions | None,
+) -> None:
+    """Raise an error if there are enrolled people who cannot be compared."""
+    if enrollment is None:
+        return
+    refuse_other_extractor(
+        enrollment.folder, folder.path, find_extractor(folder, stored)
+    )
+    measure_enrolled(enrollment.recordings, model)
 
 
 def name_run_speakers(

@@ -1,18 +1,16 @@
 """What ``ssahc diarize --write-speakers`` writes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ssahc.backend.plda import speaker_variances
 from ssahc.backend.prepared import PreparedXvectors
 from ssahc.cli.diarize_config import AllOptions, DiarizeConfig
+from ssahc.cli.enrollment import stored_extractor
 from ssahc.cli.journal import Unfinished
-from ssahc.cli.runner import CONFIG
-from ssahc.core.errors import DataError, FormatError
+from ssahc.core.errors import DataError
 from ssahc.core.types import Centroid, Fault, Model, Recording
-from ssahc.io.config import read_toml
 from ssahc.io.speakers import SpeakerSpace, identify_model, write_speakers
 from ssahc.io.xvectors import XvectorDir, read_recordings
 from ssahc.pipeline.centroids import compute_centroids
@@ -63,22 +61,16 @@ def write_run_speakers(
                 utterances = [recording.utterances[window] for window in windows]
                 yield recording.id, replace(centroid, speaker=name), utterances
 
-    extractor = _find_extractor(folder, stored)
+    extractor = find_extractor(folder, stored)
     space = None
     if model.mean is not None:
         space = SpeakerSpace(identify_model(model), speaker_variances(model), extractor)
     write_speakers(unfinished.folder, list_speakers(), space)
 
 
-def _find_extractor(folder: XvectorDir, stored: AllOptions | None) -> str | None:
-    """Return the name of the extractor of x-vectors, if it is known.
-
-    Of a folder or file it is the last part: elsewhere it may be at another place.
-    """
-    extractor: object = None
-    if stored is not None:
-        extractor = stored.audio.extractor
-    else:
-        with suppress(FormatError):
-            extractor = read_toml(folder.path / CONFIG).get("extractor")
-    return Path(extractor).name if isinstance(extractor, str) else None
+def find_extractor(folder: XvectorDir, stored: AllOptions | None) -> str | None:
+    """Return the name of the extractor of x-vectors, if it is known."""
+    if stored is None:
+        return stored_extractor(folder.path)
+    extractor = stored.audio.extractor
+    return None if extractor is None else Path(extractor).name

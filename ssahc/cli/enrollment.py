@@ -1,17 +1,18 @@
 """Enrolled people of ``ssahc diarize --enroll``: their speech, and whose it is."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ssahc.cli.runner import warn_of
+from ssahc.cli.runner import CONFIG, warn_of
 from ssahc.cli.simulate_audio import list_voices
 from ssahc.core.errors import DataError, FormatError, UsageError
-from ssahc.core.types import Recording
+from ssahc.core.types import FloatArray, Recording
 from ssahc.frontend.extraction import (
     ExtractionOptions,
     extract_recording,
@@ -19,27 +20,39 @@ from ssahc.frontend.extraction import (
 )
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.recordings import inspect_recording
-from ssahc.io.audio_list import AudioRecording
-from ssahc.io.labelled import read_labelled
+from ssahc.io.audio_list import AudioRecording, read_wav_scp
+from ssahc.io.config import read_toml
+from ssahc.io.labelled import read_labelled, refuse_recordings
 from ssahc.io.scp import find_archives
-from ssahc.io.text import Segment, read_segments
+from ssahc.io.speech import SpeechRegion
+from ssahc.io.text import Segment, read_segments, read_utt2spk
 from ssahc.io.xvectors import SCP, SEGMENTS, UTT2SPK
 from ssahc.pipeline.identification import check_enrolled
 
+_WAV = "wav.scp"
+
 _logger = logging.getLogger("ssahc")
+
+
+class EnrolledAudio(NamedTuple):
+    """A recording of a person; `speech` is all of it if None."""
+
+    recording: AudioRecording
+    speech: Sequence[SpeechRegion] | None = None
 
 
 @dataclass(frozen=True)
 class Enrollment:
     """Speech of people: x-vectors, or else audio of which they are to be made.
 
-    `recordings` maps names to x-vectors, `audio` to paths. Results depend on `files`.
+    `recordings` maps names to x-vectors, `audio` to what x-vectors are to be made of.
+    Results depend on `files`.
     """
 
     folder: Path
     files: Sequence[Path]
     recordings: Mapping[str, Sequence[Recording]] = field(default_factory=dict)
-    audio: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    audio: Mapping[str, Sequence[EnrolledAudio]] = field(default_factory=dict)
 
 
 class _Session(NamedTuple):
@@ -57,12 +70,21 @@ def open_enrollment(folder: Path, *, of_audio: bool) -> Enrollment:
     if not folder.is_dir():
         raise FormatError(
             "no such folder; --enroll takes one with a folder of audio for each "
-            f"person, or with {SCP} and {UTT2SPK}",
+            f"person, or with {UTT2SPK} and {SCP} or {_WAV}",
             path=folder,
         )
     if (folder / SCP).exists():
         return _open_xvectors(folder)
-    voices = {name: paths for name, paths in list_voices(folder).items() if paths}
+    tables: list[Path] = []
+    if (folder / _WAV).exists():
+        tables = [folder / name for name in (_WAV, UTT2SPK, SEGMENTS)]
+        voices = _list_data_folder(*tables)
+    else:
+        voices = {
+            name: [_of_file(folder, path) for path in paths]
+            for name, paths in list_voices(folder).items()
+            if paths
+        }
     if not voices:
         raise FormatError(
             f"holds neither {SCP} nor folders of audio, one for each person",
@@ -74,9 +96,50 @@ def open_enrollment(folder: Path, *, of_audio: bool) -> Enrollment:
             f"x-vectors of the same extractor, with {UTT2SPK}, or start from audio"
         )
     _check_names(folder, voices)
-    return Enrollment(
-        folder, [path for own in voices.values() for path in own], {}, voices
-    )
+    files = [path for path in tables if path.exists()]
+    files += dict.fromkeys(one.recording.path for own in voices.values() for one in own)
+    return Enrollment(folder, files, {}, voices)
+
+
+def _of_file(folder: Path, path: Path) -> EnrolledAudio:
+    return EnrolledAudio(AudioRecording(str(path.relative_to(folder)), path))
+
+
+def _list_data_folder(
+    wav: Path, utt2spk: Path, segments: Path
+) -> dict[str, list[EnrolledAudio]]:
+    """Return the audio of people in a data folder of Kaldi.
+
+    Without ``segments``, an utterance is a recording. Utterances without audio are
+    left out, with a warning.
+    """
+    recordings = {one.id: one for one in read_wav_scp(wav)}
+    speaker_of = read_utt2spk(utt2spk)
+    refuse_recordings(utt2spk.parent, utt2spk, speaker_of)
+    regions: dict[str, tuple[str, SpeechRegion | None]]
+    regions = {name: (name, None) for name in recordings}
+    if segments.exists():
+        regions = {
+            name: (one.recording, SpeechRegion(name, *one[1:]))
+            for name, one in read_segments(segments).items()
+            if one.recording in recordings
+        }
+    missing = [utterance for utterance in speaker_of if utterance not in regions]
+    warn_of(f"{utt2spk}: left out utterances without audio", missing)
+    speech: dict[_Session, list[SpeechRegion]] = {}
+    for utterance, name in speaker_of.items():
+        if utterance in regions:
+            recording, region = regions[utterance]
+            own = speech.setdefault(_Session(name, recording), [])
+            own += [] if region is None else [region]
+    if not speech:
+        raise FormatError("has no utterance with audio", path=utt2spk)
+    voices: dict[str, list[EnrolledAudio]] = {}
+    for session, own in speech.items():
+        known = sorted(own, key=lambda region: region[1:]) or None
+        audio = EnrolledAudio(recordings[session.recording], known)
+        voices.setdefault(session.name, []).append(audio)
+    return voices
 
 
 def _check_names(folder: Path, names: Mapping[str, object]) -> None:
@@ -91,34 +154,75 @@ def _check_names(folder: Path, names: Mapping[str, object]) -> None:
 
 
 def _open_xvectors(folder: Path) -> Enrollment:
-    labelled, faults = read_labelled(folder)
-    warn_of(f"{folder}: left out", [str(fault) for fault in faults])
-    segments: dict[str, Segment] = {}
     files = [folder / SCP, folder / UTT2SPK, *find_archives(folder / SCP)]
     if (folder / SEGMENTS).exists():
-        segments = read_segments(folder / SEGMENTS)
         files.append(folder / SEGMENTS)
-    # As in Kaldi, an utterance without a segment is a recording.
+    recordings = read_sessions(folder)
+    _check_names(folder, recordings)
+    return Enrollment(folder, files, recordings)
+
+
+def read_sessions(folder: Path) -> dict[str, list[Recording]]:
+    """Return the x-vectors of a folder by speaker, and of these by recording."""
+    labelled, faults = read_labelled(folder)
+    warn_of(f"{folder}: left out", [str(fault) for fault in faults])
+    owners = list(enumerate(labelled.speakers))
+    return group_sessions(folder, labelled.utterances, labelled.xvectors, owners)
+
+
+def group_sessions(
+    folder: Path,
+    utterances: Sequence[str],
+    xvectors: FloatArray,
+    owners: Iterable[tuple[int, str]],
+) -> dict[str, list[Recording]]:
+    """Return x-vectors by speaker, and of these by recording.
+
+    `owners` are rows of utterances (N,) and x-vectors (N, D), and the speaker of each.
+    As in Kaldi, an utterance without a segment is a recording.
+    """
+    segments: dict[str, Segment] = {}
+    if (folder / SEGMENTS).exists():
+        segments = read_segments(folder / SEGMENTS)
     rows: dict[_Session, list[int]] = {}
-    for row, (utterance, name) in enumerate(
-        zip(labelled.utterances, labelled.speakers, strict=True)
-    ):
+    for row, name in owners:
+        utterance = utterances[row]
         where = segments.get(utterance, Segment(utterance, 0, 1)).recording
         rows.setdefault(_Session(name, where), []).append(row)
     recordings: dict[str, list[Recording]] = {}
     for session, own in rows.items():
-        utterances = tuple(labelled.utterances[row] for row in own)
-        times = [segments.get(name, Segment(name, 0, 1))[1:] for name in utterances]
+        names = tuple(utterances[row] for row in own)
+        times = [segments.get(name, Segment(name, 0, 1))[1:] for name in names]
         recordings.setdefault(session.name, []).append(
             Recording(
-                session.recording,
-                utterances,
-                np.array(times, np.float64),
-                labelled.xvectors[own],
+                session.recording, names, np.array(times, np.float64), xvectors[own]
             )
         )
-    _check_names(folder, recordings)
-    return Enrollment(folder, files, recordings)
+    return recordings
+
+
+def stored_extractor(folder: Path) -> str | None:
+    """Return the name of the extractor of a folder of x-vectors, if it is known.
+
+    Of a folder or file it is the last part: elsewhere it may be at another place.
+    """
+    extractor: object = None
+    with suppress(FormatError):
+        extractor = read_toml(folder / CONFIG).get("extractor")
+    return Path(extractor).name if isinstance(extractor, str) else None
+
+
+def refuse_other_extractor(folder: Path, source: Path, extractor: str | None) -> None:
+    """Raise a UsageError if enrolled x-vectors are not of the extractor of a source.
+
+    Networks may have the same dimension and nothing else in common.
+    """
+    enrolled = stored_extractor(folder)
+    if None not in (enrolled, extractor) and enrolled != extractor:
+        raise UsageError(
+            f"{folder}: x-vectors are of extractor {enrolled}, those of {source} of "
+            f"{extractor}; extract all with one"
+        )
 
 
 def embed_enrollment(
@@ -131,9 +235,9 @@ def embed_enrollment(
     """
     recordings = dict(enrollment.recordings)
     options = settle_detection(options, extractor)
-    for name, paths in enrollment.audio.items():
+    for name, audio in enrollment.audio.items():
         faults: list[str] = []
-        found = list(_extract(enrollment.folder, paths, extractor, options, faults))
+        found = list(_extract(audio, extractor, options, faults))
         if not found:
             raise DataError(
                 f"enrolled {name!r} has no usable speech: {faults[0]}; replace the "
@@ -147,17 +251,14 @@ def embed_enrollment(
 
 
 def _extract(
-    folder: Path,
-    paths: Sequence[Path],
+    listed: Sequence[EnrolledAudio],
     extractor: Extractor,
     options: ExtractionOptions,
     faults: list[str],
 ) -> Iterator[Recording]:
-    for path in paths:
+    for recording, speech in listed:
         try:
-            audio = inspect_recording(
-                AudioRecording(str(path.relative_to(folder)), path)
-            )
+            audio = inspect_recording(recording)._replace(speech=speech)
             yield extract_recording(audio, extractor, options)
         except (DataError, FormatError) as error:
             faults.append(str(error))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import isinf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import click
 import numpy as np
@@ -17,17 +17,24 @@ from ssahc.cli.inputs import ModelFiles, find_inputs, load_model
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.runner import print_errors
 from ssahc.cli.tables import print_table
+from ssahc.cli.verify_enrolled import INPUTS, score_enrolled
 from ssahc.core.errors import DataError, FormatError, UsageError, counted
 from ssahc.core.options import Options, flatten
 from ssahc.core.types import FloatArray, IntArray
-from ssahc.core.validation import flag
+from ssahc.core.validation import Interval, flag
 from ssahc.io.files import check_output
 from ssahc.io.labelled import Xvectors, read_xvectors
 from ssahc.io.scp import find_archives
 from ssahc.io.text import read_spk2utt
 from ssahc.io.trials import Trials, read_trial_scores, read_trials, write_trial_scores
 from ssahc.io.xvectors import SCP
-from ssahc.scoring.detection import Verification, VerificationOptions, verify
+from ssahc.scoring.detection import (
+    ErrorCounts,
+    Verification,
+    VerificationOptions,
+    count_errors,
+    verify,
+)
 
 _logger = logging.getLogger("ssahc")
 _READY = "ready-made"
@@ -41,24 +48,40 @@ class TrialScoringOptions(Options, group="Input and output"):
 
     Parameters
     ----------
-    scoring : {"cosine", "plda"}, optional
+    scoring : {"cosine", "plda", "enroll"}, optional
         Cosine of embeddings by a network of ssahc train-metric, or of whitened
-        x-vectors; or PLDA log-likelihood ratio as by ivector-plda-scoring. Default:
-        plda if the model has a PLDA and no network, else cosine.
+        x-vectors; PLDA log-likelihood ratio as by ivector-plda-scoring; or the score by
+        which ssahc diarize --enroll gives names. Default: plda if the model has a PLDA
+        and no network, else cosine.
     enroll_spk2utt : Path, optional
         Kaldi's table of the utterances of each enrolled speaker, whose x-vector is
         their mean; the first field of TRIALS is then a speaker, otherwise an utterance.
     enroll_dir : Path, optional
-        X-vector folder of the enrolled utterances; only its xvector.scp is read.
+        X-vector folder of the enrolled utterances; only its xvector.scp is read, and
+        with --scoring enroll, its segments and without --enroll-spk2utt its utt2spk.
         Default: that of the test utterances.
     write_scores : Path, optional
         Write scores to this file: "enrolled test score" lines.
     """
 
-    scoring: Literal["cosine", "plda"] | None = None
+    scoring: Literal["cosine", "plda", "enroll"] | None = None
     enroll_spk2utt: Path | None = None
     enroll_dir: Path | None = None
     write_scores: Path | None = None
+
+
+@dataclass(frozen=True)
+class DecisionOptions(Options, group="Scoring"):
+    """At which score errors are counted.
+
+    Parameters
+    ----------
+    threshold : float, optional
+        Also count misses and false alarms if trials with this score or more are
+        accepted. Default: with --scoring enroll, that of ssahc diarize --enroll.
+    """
+
+    threshold: Annotated[float | None, Interval()] = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +91,7 @@ class VerifyConfig:
     model: ModelFiles = field(default_factory=ModelFiles)
     scoring: TrialScoringOptions = field(default_factory=TrialScoringOptions)
     costs: VerificationOptions = field(default_factory=VerificationOptions)
+    decision: DecisionOptions = field(default_factory=DecisionOptions)
 
 
 @click.command("verify", cls=Verb)
@@ -86,9 +110,11 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     """Print equal error rate and minimum detection cost of a list of trials.
 
     SOURCE is an x-vector folder, of which only xvector.scp is read, or a file of
-    scores: "enrolled test score" lines in any order. TRIALS has lines "enrolled test
-    target|nontarget"; with --write-scores the third field may be missing, and trials
-    are only scored. The lists and scores of VoxCeleb, SITW and NIST are read as well.
+    scores: "enrolled test score" lines in any order. With --scoring enroll it may be a
+    folder of ssahc diarize --write-speakers as well, whose speakers are called
+    RECORDING-SPEAKER. TRIALS has lines "enrolled test target|nontarget"; with
+    --write-scores the third field may be missing, and trials are only scored. The lists
+    and scores of VoxCeleb, SITW and NIST are read as well.
 
     Exit status: 0 if all trials were scored; 1 if some lack an x-vector or a score
     (each is named, and the rates are those of the others); 2 on wrong usage or if no
@@ -99,28 +125,26 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     if write_scores is not None:
         check_output(write_scores, _find_inputs(source, trials, run))
     listed = read_trials(trials, need_targets=write_scores is None)
-    if source.is_dir():
-        scoring, scores, errors = _score(source, listed, run)
-    else:
-        _refuse_scoring(source, run)
-        scoring, scores = _READY, read_trial_scores(source, listed)
-        errors = list(_name_unscored(source, listed, scores))
+    scoring, scores, errors, default = _score(source, listed, run)
+    threshold = default if run.decision.threshold is None else run.decision.threshold
     print_errors(errors)
     is_scored = ~np.isnan(scores)
     if not is_scored.any():
         raise DataError(f"{trials}: none of {len(listed)} trials could be scored")
-    found = None
+    found = counts = None
     if listed.is_target is not None:
         targets, nontargets = (
             scores[is_scored & (listed.is_target == kind)] for kind in (True, False)
         )
         found = verify(targets, nontargets, run.costs)
+        if threshold is not None:
+            counts = count_errors(targets, nontargets, threshold)
     if write_scores is not None:
         write_trial_scores(write_scores, listed, scores)
         _logger.info("scored %d of %d trials", is_scored.sum(), len(listed))
     if found is not None:
         printer = _print_json if form == "json" else _print_text
-        printer(scoring, found, run.costs)
+        printer(scoring, found, counts, run.costs)
     sys.exit(1 if errors else 0)
 
 
@@ -132,8 +156,9 @@ def _find_inputs(source: Path, trials: Path, run: VerifyConfig) -> Iterator[Path
         yield run.scoring.enroll_spk2utt
     for path in (source, run.scoring.enroll_dir):
         if path is not None and path.is_dir():
-            yield path / SCP
-            yield from find_archives(path / SCP)
+            yield from (path / name for name in INPUTS if (path / name).exists())
+            if (path / SCP).exists():
+                yield from find_archives(path / SCP)
         elif path is not None:
             yield path
 
@@ -155,10 +180,27 @@ def _name_unscored(source: Path, trials: Trials, scores: FloatArray) -> Iterator
         yield f"{source}: has no score of {first!r} and {second!r}"
 
 
-def _score(
-    folder: Path, trials: Trials, run: VerifyConfig
-) -> tuple[str, FloatArray, list[FormatError | str]]:
-    """Return the kind of scoring, the scores (NaN if missing), and what is missing."""
+class _Scored(NamedTuple):
+    """Scores of trials, NaN if missing, and what is missing; perhaps a threshold."""
+
+    scoring: str
+    scores: FloatArray
+    errors: Sequence[FormatError | str]
+    threshold: float | None = None
+
+
+def _score(source: Path, trials: Trials, run: VerifyConfig) -> _Scored:
+    if not source.is_dir():
+        _refuse_scoring(source, run)
+        scores = read_trial_scores(source, trials)
+        return _Scored(_READY, scores, list(_name_unscored(source, trials, scores)))
+    if run.scoring.scoring == "enroll":
+        return _score_enrolled(source, trials, run)
+    return _score_vectors(source, trials, run)
+
+
+def _score_vectors(folder: Path, trials: Trials, run: VerifyConfig) -> _Scored:
+    """Score single x-vectors by cosine or PLDA."""
     model, options = load_model(run.model), run.scoring
     has_only_plda = model.plda is not None and model.metric is None
     scoring = options.scoring or ("plda" if has_only_plda else "cosine")
@@ -190,7 +232,22 @@ def _score(
         np.column_stack([first, second])[is_scored],
         plda,
     )
-    return scoring, scores, errors
+    return _Scored(scoring, scores, errors)
+
+
+def _score_enrolled(folder: Path, trials: Trials, run: VerifyConfig) -> _Scored:
+    """Score as ssahc diarize --enroll does."""
+    options = run.scoring
+    found = score_enrolled(
+        folder, trials, run.model, options.enroll_dir, options.enroll_spk2utt
+    )
+    errors = list(found.faults)
+    for place, (kind, names) in enumerate(
+        (("enrolled", trials.enrolled), (found.kind, trials.tests))
+    ):
+        members, rows = trials.pairs[:, place], found.rows[:, place]
+        errors += _name_missing(kind, names, members, rows)
+    return _Scored("enroll", found.scores, errors, found.threshold)
 
 
 def _common_mean(tests: Xvectors, source: Xvectors) -> FloatArray:
@@ -260,7 +317,12 @@ def _name_missing(
             yield f"{kind} {name!r}: has no x-vector; {trials} left out"
 
 
-def _print_text(scoring: str, found: Verification, costs: VerificationOptions) -> None:
+def _print_text(
+    scoring: str,
+    found: Verification,
+    counts: ErrorCounts | None,
+    costs: VerificationOptions,
+) -> None:
     cells = {
         "scoring": scoring,
         "trials": str(found.num_target + found.num_nontarget),
@@ -277,6 +339,14 @@ def _print_text(scoring: str, found: Verification, costs: VerificationOptions) -
         f"minDCF: p-target {costs.p_target:g}, c-miss {costs.c_miss:g}, "
         f"c-fa {costs.c_fa:g}; 1 is the cost without scores."
     )
+    if counts is not None:
+        misses = 100 * counts.misses / found.num_target
+        alarms = 100 * counts.false_alarms / found.num_nontarget
+        click.echo(
+            f"At {_digits(counts.threshold)}, {counts.misses} of {found.num_target} "
+            f"targets are missed ({misses:.2f} %), and {counts.false_alarms} of "
+            f"{found.num_nontarget} nontargets accepted ({alarms:.2f} %)."
+        )
 
 
 def _digits(threshold: float) -> str:
@@ -284,10 +354,17 @@ def _digits(threshold: float) -> str:
     return f"{threshold:{'.4g' if 0 < abs(threshold) < _SMALL else '.4f'}}"
 
 
-def _print_json(scoring: str, found: Verification, costs: VerificationOptions) -> None:
+def _print_json(
+    scoring: str,
+    found: Verification,
+    counts: ErrorCounts | None,
+    costs: VerificationOptions,
+) -> None:
     values: Mapping[str, float] = asdict(found)
     # JSON has no infinity, the threshold that rejects all.
     finite = {name: None if isinf(value) else value for name, value in values.items()}
     finite["eer_percent"] = 100 * found.eer
-    json.dump({"scoring": scoring, **asdict(costs), **finite}, sys.stdout, indent=2)
+    counted_errors = {} if counts is None else asdict(counts)
+    document = {"scoring": scoring, **asdict(costs), **finite, **counted_errors}
+    json.dump(document, sys.stdout, indent=2)
     click.echo()

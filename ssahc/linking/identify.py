@@ -1,15 +1,15 @@
 """Which speakers of recordings are people whose voices are known.
 
 Log-likelihood ratios of enrolled people and speakers depend on more than on who they
-are: rooms and lines move all ratios of a speaker, and few recordings are like those
-that a model was trained on. What they are for different people is therefore learned
+are. All speakers of a recording were heard in one room or over one line, and enrolled
+people often by one microphone: what each of these groups has in common is estimated
+and taken out first. How much the ratios of different people still vary is then learned
 from the recordings themselves. Each person is one speaker of a recording at most, and
 each speaker one person, so that nearly all pairs are of different people.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,13 @@ from ssahc.linking.voices import Voices, log_ratios
 
 BoolArray = NDArray[np.bool_]
 
-# If scores were normal, a speaker who is not enrolled would get a name so often. Real
-# ones have longer tails (docs/results/names.md).
-_CHANCE = 1e-3
-# What the model expects of pairs of different people is worth so many pairs, and as to
-# the mean of one speaker or person, so many of theirs.
-_PRIOR_PAIRS, _PRIOR_MEAN = 10, 1
-_ITERATIONS = 20
+# So often, a speaker who is not enrolled gets a name if scores of different people
+# follow Student's t with so many degrees of freedom: some pairs of people sound alike
+# more often than normal scores would (docs/results/names.md, also for what follows).
+_CHANCE, _TAIL = 2e-3, 15
+# Variance of deviations of different people before any is seen, around 0, and how many
+# pairs that is worth. The model expects 1; extractors were measured at 2 to 7.
+_PRIOR_VARIANCE, _PRIOR_PAIRS = 4.0, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +54,27 @@ class Identities:
     threshold: float
 
 
-class _Calibrated(NamedTuple):
-    """Scores (M, E), and the pairs (M, E) that are taken for one person."""
+@dataclass(frozen=True, eq=False)
+class PairScores:
+    """How alike M speakers and E people are.
 
+    Attributes
+    ----------
+    ratios : (M, E) array
+        Log-likelihood ratios, in nats, of the two being one person.
+    scores : (M, E) array
+        The same in standard deviations above what they are for different people.
+    """
+
+    ratios: FloatArray
     scores: FloatArray
-    is_same: BoolArray
 
 
 def default_threshold(num_people: int) -> float:
     """Return the score that few speakers have by chance with one of so many people."""
-    from scipy.special import ndtri
+    from scipy.special import stdtrit
 
-    return float(-ndtri(_CHANCE / num_people))
+    return float(-stdtrit(_TAIL, _CHANCE / num_people))
 
 
 def identify_voices(
@@ -93,13 +102,35 @@ def identify_voices(
     """
     if threshold is None:
         threshold = default_threshold(len(people))
-    ratios, deviations = _compare(speakers, people)
-    groups = _group(recordings)
-    scores, is_same = _calibrate(deviations, groups, threshold)
+    found = score_voices(speakers, recordings, people)
+    is_same = _assign(found.scores, _group(recordings), threshold)
     is_named = np.asarray(is_same.any(axis=1))
-    best = np.where(is_named, is_same.argmax(axis=1), scores.argmax(axis=1))
-    rows = np.arange(len(best))
-    return Identities(best, is_named, ratios[rows, best], scores[rows, best], threshold)
+    best = np.where(is_named, is_same.argmax(axis=1), found.scores.argmax(axis=1))
+    pairs = np.arange(len(best)), best
+    return Identities(
+        best, is_named, found.ratios[pairs], found.scores[pairs], threshold
+    )
+
+
+def score_voices(
+    speakers: Voices, recordings: Sequence[str], people: Voices
+) -> PairScores:
+    """Score all pairs of speakers and people, as `identify_voices` does.
+
+    Different people are all pairs but the best ones of each recording, one to one.
+    """
+    groups = _group(recordings)
+    session_variance = LinkOptions().session_variance
+    ratios, deviations = _compare(
+        speakers.without_shifts(groups, session_variance),
+        people.without_shifts([np.arange(len(people))], session_variance),
+    )
+    different = deviations[~_assign(deviations, groups, -np.inf)]
+    count = _PRIOR_PAIRS + len(different)
+    mean = different.sum() / count
+    squares = ((different - mean) ** 2).sum()
+    variance = (_PRIOR_PAIRS * _PRIOR_VARIANCE + squares) / count
+    return PairScores(ratios, (deviations - mean) / np.sqrt(variance))
 
 
 def measure_voices(
@@ -137,18 +168,6 @@ def _compare(speakers: Voices, people: Voices) -> tuple[FloatArray, FloatArray]:
     return ratios, deviations
 
 
-def _calibrate(
-    deviations: FloatArray, groups: Sequence[IntArray], threshold: float
-) -> _Calibrated:
-    """Measure what pairs of different people are like, and score all pairs by it.
-
-    Those are all pairs but the best ones of each recording, one to one.
-    """
-    best = _assign(deviations, groups, -np.inf)
-    scores = _standardize(deviations, ~best)
-    return _Calibrated(scores, _assign(scores, groups, threshold))
-
-
 def _assign(
     scores: FloatArray, groups: Sequence[IntArray], threshold: float
 ) -> BoolArray:
@@ -164,31 +183,3 @@ def _assign(
         own, people = linear_sum_assignment(np.maximum(gains[rows], 0), maximize=True)
         chosen[rows[own], people] = True
     return chosen & (scores > threshold)
-
-
-def _standardize(deviations: FloatArray, is_different: BoolArray) -> FloatArray:
-    """Score pairs by the mean and variance of those of different people.
-
-    The mean is a sum: one of all pairs, one of each speaker, and one of each person.
-    Those of few pairs are drawn towards zero, and are less certain.
-    """
-    rows, columns = (
-        is_different.sum(axis=axis, keepdims=True) + _PRIOR_MEAN for axis in (1, 0)
-    )
-    total = is_different.sum() + _PRIOR_MEAN
-    common, speaker, person = 0.0, np.zeros(rows.shape), np.zeros(columns.shape)
-
-    def rest(mean: FloatArray | float) -> FloatArray:
-        return np.where(is_different, deviations - mean, 0.0)
-
-    for _ in range(_ITERATIONS):
-        common = rest(speaker + person).sum() / total
-        speaker = rest(common + person).sum(axis=1, keepdims=True) / rows
-        person = rest(common + speaker).sum(axis=0, keepdims=True) / columns
-    mean = common + speaker + person
-    squares = (rest(mean) ** 2).sum()
-    variance = (_PRIOR_PAIRS + squares) / (_PRIOR_PAIRS + is_different.sum())
-    scores: FloatArray = (deviations - mean) / np.sqrt(
-        variance * (1 + 1 / rows + 1 / columns)
-    )
-    return scores

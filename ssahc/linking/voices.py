@@ -8,6 +8,7 @@ person in several recordings are independent given the voice: their precisions a
 and so do the means, weighted by them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -75,6 +76,25 @@ class Voices(BriefRepr):
         """Return clusters (M) without one of the voices of each (M)."""
         precisions = self.precisions - others.precisions
         return type(self)(self.psi, precisions, self.sums - others.sums)
+
+    def without_shifts(
+        self, groups: Sequence[IntArray], session_variance: float
+    ) -> Self:
+        """Return voices without what those of each group have in common.
+
+        That is a shift of variance ``session_variance * psi`` of all of them, such as
+        of a room; what is taken out is its posterior mean. Of a voice alone in its
+        group only the length changes, which does not count.
+        """
+        prior = session_variance * self.psi
+        weights = 1 / self.variances()
+        weighted = weights * self.sums / self.precisions
+        sums = self.sums.copy()
+        for rows in groups:
+            total = 1 + prior * weights[rows].sum(axis=0)
+            shift = prior * weighted[rows].sum(axis=0) / total
+            sums[rows] -= self.precisions[rows] * shift
+        return type(self)(self.psi, self.precisions, sums)
 
     def variances(self) -> FloatArray:
         """Return the variances (M, d) of measurements over all people."""

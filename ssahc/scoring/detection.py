@@ -94,6 +94,42 @@ def verify(
     )
 
 
+@dataclass(frozen=True)
+class ErrorCounts:
+    """Errors at one threshold.
+
+    Attributes
+    ----------
+    threshold : float
+        Trials with this score or more are accepted.
+    misses : int
+        Rejected targets.
+    false_alarms : int
+        Accepted nontargets.
+    """
+
+    threshold: float
+    misses: int
+    false_alarms: int
+
+
+def count_errors(
+    targets: ArrayLike, nontargets: ArrayLike, threshold: float
+) -> ErrorCounts:
+    """Count the errors of scores at a threshold.
+
+    Parameters
+    ----------
+    targets, nontargets : (K,) array
+        Scores; higher means more alike.
+    threshold : float
+    """
+    accepted = [
+        int((np.asarray(scores) >= threshold).sum()) for scores in (targets, nontargets)
+    ]
+    return ErrorCounts(threshold, np.size(targets) - accepted[0], accepted[1])
+
+
 def equal_error_rate(targets: ArrayLike, nontargets: ArrayLike) -> tuple[float, float]:
     """Return the rate at which misses and false alarms are equally frequent.
 

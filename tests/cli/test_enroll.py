@@ -1,5 +1,6 @@
-"""``ssahc diarize --enroll`` as a user runs it."""
+"""``ssahc diarize --enroll``, and ``ssahc verify`` by the same score."""
 
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_spk2utt
 from ssahc.io.xvector_writer import write_xvector_dir
+from ssahc.linking.identify import default_threshold
 
 DIM = 32
 TIMES = np.column_stack([np.arange(4), np.arange(1, 5)]) * 1.5
@@ -99,7 +101,13 @@ def test_the_table_of_an_earlier_run_is_removed(here):
     assert not (here.folder / "out" / "named_speakers").exists()
 
 
+def mix_extractors(here):
+    for folder, extractor in (("x", "campplus"), ("people", "small")):
+        (here.folder / folder / "config.toml").write_text(f'extractor = "{extractor}"')
+
+
 BAD = {
+    "enrolled x-vectors of another extractor with the same dimension": mix_extractors,
     "enrolled x-vectors of another extractor": lambda here: here.enroll(
         {"anna": "A"}, dim=16
     ),
@@ -107,6 +115,11 @@ BAD = {
         here.folder / "people" / "utt2spk"
     ).write_text(2 * (here.folder / "people" / "utt2spk").read_text()),
     "an enrolled name that is a number": lambda here: here.enroll({"7": "A"}),
+    "a data folder with audio of nobody": lambda here: [
+        (here.folder / "people" / "xvector.scp").unlink(),
+        (here.folder / "people" / "wav.scp").write_text("other other.wav\n"),
+        soundfile.write(here.folder / "people" / "other.wav", np.zeros(8000), 8000),
+    ],
     "nobody enrolled": lambda here: [
         path.unlink() for path in (here.folder / "people").iterdir()
     ],
@@ -170,3 +183,158 @@ def test_people_are_enrolled_with_audio(calls, ssahc_here, model_folder):
     result = run()
     assert result.returncode == 2
     assert "enrolled 'bo' has no usable speech: " in result.stderr
+
+
+def test_people_are_enrolled_with_data_folders(calls, ssahc_here, model_folder):
+    people = calls.parent / "people"
+    people.mkdir()
+    scores = []
+    for tables in (
+        {"wav.scp": "anna-1 calls/call0.wav\nbo-1 calls/call1.wav\n"},
+        {
+            "wav.scp": "a calls/call0.wav\nb calls/call1.wav\n",
+            "segments": "anna-1 a 0 2\nbo-1 b 0 2\ngone c 0 2\n",
+        },
+    ):
+        for name, text in tables.items():
+            (people / name).write_text(text)
+        (people / "utt2spk").write_text("anna-1 anna\nbo-1 bo\ngone bo\n")
+        options = ("--extractor", model_folder, "--num-speakers", 1)
+        result = ssahc_here("diarize", "calls", "out", *options, "--enroll", "people")
+        assert result.returncode == 0, result.stderr
+        assert "utt2spk: left out utterances without audio: gone" in result.stderr
+        table = (calls.parent / "out/named_speakers").read_text().splitlines()
+        assert {row.split()[2] for row in table} <= {"anna", "bo"}
+        scores.append([row.split()[3] for row in table])
+    # Segments give the speech.
+    assert scores[0] != scores[1]
+
+
+# ---- ssahc verify --scoring enroll -------------------------------------------------
+
+
+@pytest.fixture
+def verify(here):
+    """Verify speakers of a run; return exit status, printed values, and errors."""
+    here.run("--write-speakers", "--enroll-threshold", 2)
+    trials = here.folder / "trials"
+    lines = [
+        f"{name} {recording}-{speaker} {'' if speaker == name else 'non'}target\n"
+        for recording, speakers in people().items()
+        for speaker in speakers
+        for name in ("anna", "bo")
+    ]
+    trials.write_text("".join(lines))
+
+    def run(*options, source="out", trials="trials"):
+        result = here.ssahc(
+            *("verify", source, trials, "--scoring", "enroll", "--format", "json"),
+            *("--model-dir", "model", "--enroll-dir", "people", *options),
+        )
+        assert "Traceback" not in result.stderr
+        values = json.loads(result.stdout) if result.stdout else None
+        return result.returncode, values, result.stderr
+
+    return run
+
+
+def test_verify_scores_as_names_are_given(here, verify):
+    status, values, errors = verify("--write-scores", "scores")
+    assert status == 0, errors
+    assert (values["num_target"], values["eer"]) == (5, 0)
+    assert values["threshold"] == pytest.approx(default_threshold(2))
+    scores = {
+        tuple(line.split()[:2]): float(line.split()[2])
+        for line in (here.folder / "scores").read_text().splitlines()
+    }
+    for line in (here.folder / "out/named_speakers").read_text().splitlines():
+        recording, speaker, name, score, _, result = line.split()
+        speaker = name if result == "named" else speaker
+        assert scores[name, f"{recording}-{speaker}"] == pytest.approx(
+            float(score), abs=0.006
+        )
+    for threshold, misses, alarms in ((2, 0, 0), (99, 5, 0), (-99, 0, 11)):
+        values = verify("--threshold", threshold)[1]
+        assert (values["misses"], values["false_alarms"]) == (misses, alarms)
+
+
+def test_a_run_is_verified_with_the_model_that_it_has_learned(here, verify):
+    options = ("--num-speakers", 2, "--write-speakers")
+    assert here.ssahc("diarize", "x", "free", *options).returncode == 0
+    trials = "".join(
+        f"anna {recording}-{speaker} {'non' if speaker == '2' else ''}target\n"
+        for recording in SPEAKING
+        for speaker in "12"
+    )
+    (here.folder / "guesses").write_text(trials)
+    options = ("--scoring", "enroll", "--enroll-dir", "people")
+    result = here.ssahc("verify", "free", "guesses", *options)
+    assert result.returncode == 0, result.stderr
+
+
+def test_single_x_vectors_are_verified_with_tables_of_people(here, verify):
+    table = (here.folder / "x" / "segments").read_text()
+    utterances = [line.split()[0] for line in table.splitlines()]
+    # The first half of a recording is its first voice.
+    own = {name: [] for name in "ABCD"}
+    for recording, voices in SPEAKING.items():
+        rows = [one for one in utterances if one.startswith(recording)]
+        for voice, part in zip(voices, (rows[:15], rows[15:])):
+            own[voice] += part
+    (here.folder / "spk2utt").write_text(
+        "".join(f"{name} {' '.join(own[name][:5])} gone\n" for name in "AB")
+    )
+    (here.folder / "few").write_text(
+        "".join(
+            f"{name} {test} {'' if name == voice else 'non'}target\n"
+            for name in "AB"
+            for voice in "ABCD"
+            for test in own[voice][5:]
+        )
+        + "E mon-1 nontarget\nA nobody nontarget\n"
+    )
+    options = ("--enroll-dir", "x", "--enroll-spk2utt", "spk2utt")
+    status, values, errors = verify(*options, source="x", trials="few")
+    assert status == 1
+    assert values["num_target"] == len(own["A"] + own["B"]) - 10
+    assert values["eer"] < 0.01
+    assert "spk2utt: left out utterances without an x-vector: gone" in errors
+    assert "enrolled 'E': has no x-vector" in errors
+    assert "test utterance 'nobody': has no x-vector" in errors
+
+
+def test_errors_at_a_threshold_are_printed(here, verify):
+    (here.folder / "scores").write_text("a x 2.5\na y 0.5\nb x 1\nb y 3\n")
+    (here.folder / "few").write_text(
+        "a x target\nb x nontarget\nb y target\na y nontarget\n"
+    )
+    result = here.ssahc("verify", "scores", "few", "--threshold", 2.7)
+    assert result.stdout.splitlines()[-1] == (
+        "At 2.7000, 1 of 2 targets are missed (50.00 %), and 0 of 2 nontargets "
+        "accepted (0.00 %)."
+    )
+
+
+TRIAL_FAULTS = {
+    "nobody to compare with": ("out", ("--model-dir", "model")),
+    "a run of another model": ("out", ("--enroll-dir", "people", "--mean", "one")),
+    "a folder without speakers": ("model", ("--enroll-dir", "people")),
+    "people of another extractor": (
+        "x",
+        ("--enroll-dir", "people", "--model-dir", "model"),
+    ),
+    "a model without a mean": ("x", ("--enroll-dir", "people")),
+}
+
+
+@pytest.mark.parametrize("fault", PAGE["Trials of enrolled people"])
+def test_trials_that_cannot_be_scored_are_refused(here, verify, fault):
+    mean = " ".join(["1"] * DIM)
+    (here.folder / "one").write_text(f" [ {mean} ]\n")
+    source, options = TRIAL_FAULTS[fault]
+    if "extractor" in fault:
+        mix_extractors(here)
+    result = here.ssahc("verify", source, "trials", "--scoring", "enroll", *options)
+    assert result.returncode == 2
+    row = PAGE["Trials of enrolled people"][fault]
+    assert row.is_said_in(result.stderr), result.stderr

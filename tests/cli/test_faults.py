@@ -187,6 +187,7 @@ def test_every_section_of_the_page_has_tests():
         "Model files",
         "Speech to train an extractor on",
         "Enrolled people",
+        "Trials of enrolled people",
         "Score matrices and references",
         "Speakers to link",
         "Streams",

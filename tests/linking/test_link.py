@@ -73,6 +73,24 @@ def test_measurements_of_one_person_add_up():
     np.testing.assert_allclose(alone.sums[0], voices.sums[0])
 
 
+def test_shifts_that_voices_share_are_estimated_and_taken_out():
+    """The posterior mean of a Gaussian shift, by linear regression on all voices."""
+    latent, counts, *_ = draw(3)
+    voices = measure(latent[:5], counts[:5])
+    groups = [np.array([0, 3, 4]), np.array([1])]
+    found = voices.without_shifts(groups, 0.5)
+    expected = latent[:5].copy()
+    for rows in groups:
+        for dim, psi in enumerate(PSI):
+            noise = np.diag(psi + 0.5 * psi + 1 / counts[rows])
+            both = noise + 0.5 * psi
+            expected[rows, dim] -= (
+                0.5 * psi * np.linalg.solve(both, latent[rows, dim]).sum()
+            )
+    np.testing.assert_allclose(found.sums / found.precisions, expected)
+    np.testing.assert_array_equal(found.positions()[2], voices.positions()[2])
+
+
 def test_positions_have_the_length_that_the_model_expects():
     latent, counts, *_ = draw(2)
     voices = measure(latent, counts)

@@ -16,6 +16,7 @@ import ssahc
 from ssahc.core.errors import DataError, UsageError
 from ssahc.scoring.detection import (
     VerificationOptions,
+    count_errors,
     equal_error_rate,
     min_dcf,
     verify,
@@ -150,3 +151,8 @@ def test_costs_out_of_range_are_rejected():
     ):
         with pytest.raises(UsageError, match=message):
             min_dcf([1], [0], **values)
+
+
+def test_errors_are_counted_at_a_threshold():
+    found = count_errors([1.0, 2.0, 3.0], [0.0, 2.0], 2.0)
+    assert (found.misses, found.false_alarms) == (1, 1)
