@@ -13,7 +13,7 @@ import numpy as np
 from ssahc.core.errors import counted
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.linking.blocks import search_blocks
-from ssahc.linking.neighbours import INSTALL, has_index, search_index
+from ssahc.linking.neighbours import has_index, search_index
 from ssahc.linking.voices import Pairs, Voices, ratios_of
 
 # Up to so many speakers, all pairs are compared.
@@ -48,27 +48,19 @@ def find_candidates(
     start = perf_counter()
     floor = threshold - MARGIN
     if len(voices) <= most_exact:
-        how, found, floor = "all", [_list_pairs(len(voices), fresh)], -np.inf
+        how, floor = "pair by pair", -np.inf
+        found: Iterable[Pairs] = [_list_pairs(len(voices), fresh)], -np.inf
     elif len(voices) * len(fresh) > most_in_blocks**2 and has_index():
         how, found = "by an index", search_index(voices, fresh, neighbours)
     else:
         how, found = "in blocks", [search_blocks(voices, fresh, floor, neighbours)]
     pairs, ratios = _score(voices, found, floor)
     _logger.debug(
-        f"{counted(len(voices), 'speaker')} or clusters, compared {how}: "
+        f"compared {counted(len(voices), 'speaker')} or clusters {how}: "
         f"{counted(len(pairs), 'pair')}, {np.count_nonzero(ratios > threshold)} above "
         f"the threshold, in {perf_counter() - start:.1f} s"
     )
     return pairs, ratios
-
-
-def suggest_index(count: int, num_fresh: int) -> None:
-    """Log what would make the search of so many voices faster, if it is missing."""
-    if count * num_fresh > MOST_IN_BLOCKS**2 and not has_index():
-        _logger.info(
-            f"{counted(count, 'speaker')} are compared in blocks, in a time that grows "
-            f"with the square of their number; an index is faster: {INSTALL}"
-        )
 
 
 def score_pairs(voices: Voices, pairs: Pairs) -> FloatArray:

@@ -13,10 +13,11 @@ from ssahc.core.types import LARGEST, FloatArray, IntArray
 from ssahc.linking.candidates import (
     MARGIN,
     MOST_EXACT,
+    MOST_IN_BLOCKS,
     find_candidates,
-    suggest_index,
 )
 from ssahc.linking.linkage import link_voices
+from ssahc.linking.neighbours import INSTALL, has_index
 from ssahc.linking.options import LinkOptions
 from ssahc.linking.voices import Voices, log_ratios
 
@@ -88,7 +89,7 @@ def link_centroids(
     start = np.full(count, -1) if known is None else np.asarray(known, np.int64)
     num_known = int(start.max(initial=-1)) + 1
     is_new = start < 0
-    suggest_index(count, int(is_new.sum()))
+    _suggest_index(count, int(is_new.sum()))
     # What is joined: one cluster for each person who is known, and every new speaker.
     labels = start.copy()
     labels[is_new] = num_known + np.arange(is_new.sum())
@@ -107,6 +108,7 @@ def link_centroids(
             options.threshold,
             options.neighbours,
             most_exact=MOST_EXACT,
+            most_in_blocks=MOST_IN_BLOCKS,
         )
         began = perf_counter()
         heard = _heard_in(recordings, labels, num_known)
@@ -114,7 +116,9 @@ def link_centroids(
         found = link_voices(clusters, heard, pairs, ratios, options.threshold, floor)
         labels = found[labels]
         joined = int(total - found.max(initial=-1) - 1)
-        _logger.debug(f"joined {joined} of them in {perf_counter() - began:.1f} s")
+        _logger.debug(
+            f"made {counted(joined, 'merge')} in {perf_counter() - began:.1f} s"
+        )
         # The neighbours of a cluster may all be part of it by now: search again.
         if is_exact or not joined:
             break
@@ -140,6 +144,15 @@ def _check(
         raise DataError("means must be finite, and variances 0 or more")
     if not ((num_windows > 0) & (num_windows < LARGEST)).all():
         raise DataError("numbers of windows must be finite and above 0")
+
+
+def _suggest_index(count: int, num_new: int) -> None:
+    """Log what would make the search faster, if it is missing."""
+    if count * num_new > MOST_IN_BLOCKS**2 and not has_index():
+        _logger.info(
+            f"{counted(count, 'speaker')} are compared in blocks, in a time that grows "
+            f"with the square of their number; for a faster search: {INSTALL}"
+        )
 
 
 def _heard_in(
