@@ -49,7 +49,7 @@ def find_candidates(
     floor = threshold - MARGIN
     if len(voices) <= most_exact:
         how, floor = "pair by pair", -np.inf
-        found: Iterable[Pairs] = [_list_pairs(len(voices), fresh)], -np.inf
+        found: Iterable[Pairs] = [_list_pairs(len(voices), fresh)]
     elif len(voices) * len(fresh) > most_in_blocks**2 and has_index():
         how, found = "by an index", search_index(voices, fresh, neighbours)
     else:
