@@ -19,7 +19,7 @@ from ssahc.linking.voices import Pairs, Voices, ratios_of
 # Up to so many speakers, all pairs are compared.
 MOST_EXACT = 1000
 # Pairs of up to so many speakers are searched for in blocks.
-MOST_IN_BLOCKS = 30000
+MOST_IN_BLOCKS = 50000
 # Nats by which pairs may be below the threshold: clusters that they become part of may
 # be above it.
 MARGIN = 5.0
