@@ -8,7 +8,8 @@ Error rates are md-eval's (-1 -c 0.25). With --halves, the first half of the rec
 is linked first, and the others are added.
 
 With --sizes, as many speakers are drawn of the PLDA in callhome_model, four a
-recording and ten a person, and linked.
+recording and ten a person, and linked; with --recall, the pairs that the index of
+neighbours finds are compared with those that the search in blocks finds.
 """
 
 import argparse
@@ -34,7 +35,10 @@ from ssahc import (
     write_xvector_dir,
 )
 from ssahc.core.types import Plda
+from ssahc.linking.candidates import find_candidates
 from ssahc.linking.link import link_centroids
+from ssahc.linking.options import LinkOptions
+from ssahc.linking.voices import Voices
 
 HALVES = {"callhome1": "callhome2", "callhome2": "callhome1"}
 PROMPTS = ("prompts_campp", "prompts_resem")
@@ -125,8 +129,8 @@ def score(reference: Path, hypothesis: Path) -> tuple[float, dict[str, float]]:
     return found["pooled"]["der"], found["across"]
 
 
-def measure(count: int, plda: Plda) -> None:
-    """Draw and link speakers; print CPU seconds and memory so far."""
+def draw(count: int, plda: Plda):
+    """Draw means, numbers of windows, recordings and people of speakers."""
     rng = np.random.default_rng(0)
     people, recordings, dim = count // 10, count // 4, len(plda.psi)
     who = np.concatenate(
@@ -135,17 +139,69 @@ def measure(count: int, plda: Plda) -> None:
     windows = np.exp(rng.normal(2.5, 1, len(who))).clip(0.5)
     voices = rng.standard_normal((people, dim)) * np.sqrt(plda.psi)
     latent = rng.standard_normal((len(who), dim))
-    latent *= np.sqrt(0.3 * plda.psi + 1 / windows[:, None])
-    latent += voices[who]
+    # In place, since a million speakers take a gigabyte.
+    for latent_row, number, person in zip(latent, windows, who, strict=True):
+        latent_row *= np.sqrt(0.3 * plda.psi + 1 / number)
+        latent_row += voices[person]
     names = [f"r{number}" for number in range(recordings) for _ in range(4)]
+    return latent, windows, names, who
+
+
+def measure(count: int, plda: Plda) -> None:
+    """Draw and link speakers; print CPU seconds, memory so far, and what was found."""
+    latent, windows, names, who = draw(count, plda)
     start = time.process_time()
     links = link_centroids(latent, windows, names, plda.psi)
     seconds = time.process_time() - start
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = len(np.unique(links.labels))
+    purity, coverage = (
+        _share_of_largest(links.labels, who),
+        _share_of_largest(who, links.labels),
+    )
     print(
         f"{len(who):8} speakers: {seconds:7.1f} CPU s, {megabytes:6.0f} MiB, "
-        f"{found} people found of {people}",
+        f"{links.labels.max() + 1} people found of {len(np.unique(who))}, "
+        f"purity {purity:.2f} %, coverage {coverage:.2f} %",
+        flush=True,
+    )
+
+
+def _share_of_largest(labels: np.ndarray, others: np.ndarray) -> float:
+    """Return the share of speakers, in %, with the most frequent other label."""
+    pairs, counts = np.unique(
+        np.column_stack([labels, others]), axis=0, return_counts=True
+    )
+    largest = np.zeros(labels.max() + 1, int)
+    np.maximum.at(largest, pairs[:, 0], counts)
+    return 100 * largest.sum() / len(labels)
+
+
+def measure_recall(count: int, plda: Plda) -> None:
+    """Print which pairs that blocks find the index finds, and how long both take."""
+    latent, windows, _, who = draw(count, plda)
+    options = LinkOptions()
+    voices = Voices.measure(latent, windows, plda.psi, options.session_variance)
+    found = []
+    for most_in_blocks in (count, 0):
+        start = time.process_time()
+        pairs, ratios = find_candidates(
+            voices,
+            np.arange(count),
+            options.threshold,
+            options.neighbours,
+            most_in_blocks=most_in_blocks,
+        )
+        seconds = time.process_time() - start
+        pairs = np.sort(pairs[ratios > options.threshold], axis=1)
+        same = who[pairs[:, 0]] == who[pairs[:, 1]]
+        keys = pairs[:, 0].astype(np.int64) * count + pairs[:, 1]
+        found.append((keys, keys[same], seconds))
+    (every, true, by_blocks), (some, some_true, by_index) = found
+    print(
+        f"{count:8} speakers: blocks {by_blocks:.1f} CPU s, {len(every)} pairs above "
+        f"the threshold, {len(true)} of one person; index {by_index:.1f} CPU s, "
+        f"{100 * np.isin(every, some).mean():.1f} % of these pairs, "
+        f"{100 * np.isin(true, some_true).mean():.2f} % of those of one person",
         flush=True,
     )
 
@@ -156,6 +212,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="length of pieces")
     parser.add_argument("--halves", action="store_true", help="link in two steps")
     parser.add_argument("--sizes", type=int, nargs="+", help="numbers of speakers")
+    parser.add_argument(
+        "--recall", action="store_true", help="compare the searches, with --sizes"
+    )
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -163,7 +222,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.sizes:
         plda = read_model_dir(data / "callhome_model" / "callhome1").plda
         for count in arguments.sizes:
-            measure(count, plda)
+            (measure_recall if arguments.recall else measure)(count, plda)
         return
     print(
         "| set | within, DER % | across, DER % | ratio | purity | coverage | people |"

@@ -256,6 +256,7 @@ def _run(
         read,
         run.write_scores,
         is_sound=lambda name: first_fault(folder, name) is None,
+        addable=("write_speakers",),
     )
     files = (*_WRITTEN, *SCORES, *SPEAKER_FILES, NAMED, *LEARNED_FILES)
     with open_unfinished(

@@ -61,7 +61,7 @@ class Plan:
     `options` are written to config.toml; `utterances` maps recordings to theirs;
     results depend on the files `inputs`. `is_sound` says whether the tables allow a
     recording to be done: one that lists utterances of another must not take over their
-    labels.
+    labels. Options in `addable` may be switched on for a finished run.
     """
 
     options: Any
@@ -69,6 +69,7 @@ class Plan:
     inputs: Collection[Path]
     with_scores: bool
     is_sound: Callable[[str], bool]
+    addable: Collection[str] = ()
 
 
 class Unfinished:
@@ -205,16 +206,20 @@ def _find_earlier(out_dir: Path, plan: Plan, *, resume: bool) -> list[Path]:
         check_same_run(folder, plan.options, plan.inputs)
         try:
             # The interrupted run may itself have continued a finished one.
-            check_same_run(out_dir, plan.options, plan.inputs)
+            _check_finished(out_dir, plan)
         except (FormatError, UsageError):
             return [folder]
         return [out_dir, folder]
     # Without options, nothing else there can be used.
     clear_unfinished(folder)
     if resume and (out_dir / CONFIG).exists():
-        check_same_run(out_dir, plan.options, plan.inputs)
+        _check_finished(out_dir, plan)
         return [out_dir]
     return []
+
+
+def _check_finished(out_dir: Path, plan: Plan) -> None:
+    check_same_run(out_dir, plan.options, plan.inputs, addable=plan.addable)
 
 
 def read_back(

@@ -51,7 +51,9 @@ def command(runs: tuple[Path, ...], out_dir: Path, add: bool, **given: Any) -> N
     RUN is an output folder of ssahc diarize --write-speakers; all have to be of one
     extractor and one model. In OUT_DIR/rttm, speakers of all recordings are called S1,
     S2, ..., and the same person has the same name in every recording, as far as its
-    voice is known again. Speakers of one recording stay different people.
+    voice is known again. Speakers of one recording stay different people. Names that
+    --enroll gave are kept: speakers of one such name are one person, those of two are
+    two, and speakers without a name can be found to be one of them.
     OUT_DIR/linked_speakers lists who became whom, with a score. What was linked into
     OUT_DIR before is replaced, or added to with --add.
 
@@ -87,7 +89,8 @@ def command(runs: tuple[Path, ...], out_dir: Path, add: bool, **given: Any) -> N
             options,
             known=labels,
         )
-        people = _complete_names(people, int(links.labels.max()) + 1)
+        num_linked = len(set(corpus.names[:num_known]))
+        people = _complete_names(people, num_linked, int(links.labels.max()) + 1)
         _write(staging, corpus, links, people, options)
     _summarize(corpus, links, num_known, out_dir)
     sys.exit(1 if faults else 0)
@@ -111,11 +114,11 @@ def _number(names: Sequence[str | None]) -> tuple[IntArray, list[str]]:
     return np.array(labels, np.int64), people
 
 
-def _complete_names(people: Sequence[str], total: int) -> list[str]:
+def _complete_names(people: Sequence[str], num_linked: int, total: int) -> list[str]:
     """Return names of all labels: those there are, and new ones."""
-    # Numbers go on behind those of people who have been renamed since.
+    # Numbers go on behind those of linked people who have been renamed since.
     numbers = [name.removeprefix(PREFIX) for name in people if name[:1] == PREFIX]
-    last = max([len(people), *(int(text) for text in numbers if text.isdecimal())])
+    last = max([num_linked, *(int(text) for text in numbers if text.isdecimal())])
     new = total - len(people)
     return [*people, *(f"{PREFIX}{last + 1 + number}" for number in range(new))]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssahc.core.errors import FormatError, UsageError
+from ssahc.core.errors import FormatError, UsageError, counted
 from ssahc.core.turns import list_speakers
 from ssahc.core.types import Fault, FloatArray, Turn
 from ssahc.io.linked import LINKED, read_linked
@@ -29,8 +29,9 @@ class Corpus:
     """The speakers of many recordings.
 
     One row each: `recordings`, `speakers` (names in the recording), `names` (in all
-    recordings; None if not linked yet), `latent` and `num_windows`. `turns` are those
-    of recordings, with names of the recording, and `channels` their channels.
+    recordings, of those who are linked or enrolled; else None), `latent` and
+    `num_windows`. `turns` are those of recordings, with names of the recording, and
+    `channels` their channels.
     """
 
     space: SpeakerSpace
@@ -91,6 +92,10 @@ def read_runs(
         rttm = read_rttm(run / RTTM)
         if not rttm.turns:
             _logger.warning(f"{run / RTTM}: holds no turn (left out)")
+        _logger.debug(
+            f"{run}: {counted(len(stored.rows), 'speaker')} of "
+            f"{counted(len(rttm.turns), 'recording')}"
+        )
         if corpus is None:
             corpus = Corpus(stored.space, run)
         _check_space(run, stored.space, corpus)
@@ -101,14 +106,19 @@ def read_runs(
             speakers = list_speakers(its_turns)
             reason = _find_fault(run, recording, speakers, stored, corpus)
             if reason is None:
-                names: dict[str, str | None] = dict.fromkeys(speakers)
                 channel = rttm.channels[recording]
+                names = {speaker: _given_name(speaker) for speaker in speakers}
                 corpus.add(recording, names, its_turns, channel, stored)
             else:
                 faults.append(Fault(recording, reason))
     if corpus is None:
         raise AssertionError("there is a run at least")
     return corpus, faults
+
+
+def _given_name(speaker: str) -> str | None:
+    """Return the name that --enroll gave to a speaker; others have numbers."""
+    return None if speaker.isdecimal() else speaker
 
 
 def _find_fault(

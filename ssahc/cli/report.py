@@ -38,12 +38,16 @@ from ssahc.core.options import build, check_values
 from ssahc.core.types import Fault, Turn
 from ssahc.io.config import read_toml
 from ssahc.io.files import atomic_write, check_output
+from ssahc.io.linked import LINKED
 from ssahc.io.rttm import read_rttm
 from ssahc.io.text import read_confidence, read_speaker_posterior, times_of
 from ssahc.report.doubt import Doubt, find_doubts, mean_over_windows
 from ssahc.report.figure import require_libraries
 from ssahc.report.overview import TurnsEntry, TurnsReport
 from ssahc.report.page import RecordingEntry, RunReport, rank, render, render_turns
+
+# Why the report on a folder of ssahc link shows less.
+_OF_RUNS = "reports on the runs of ssahc diarize that were linked show it"
 
 _logger = logging.getLogger("ssahc")
 
@@ -81,7 +85,7 @@ def command(
     no_affinities: bool,
     **given: Any,
 ) -> None:
-    """Write an HTML report on a run of ssahc diarize in OUT_DIR.
+    """Write an HTML report on a run of ssahc diarize or link in OUT_DIR.
 
     The report shows error rates, pooled and by number of speakers, the options of the
     run, and a timeline of reference, hypothesis and errors of every recording, in order
@@ -172,6 +176,8 @@ def _read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
 def _read_posteriors(path: Path, notes: list[str]) -> dict[str, dict[int, float]]:
     """Return how likely numbers of speakers are; if it cannot be read, add a note."""
     what = "How sure the numbers of speakers are is not known"
+    if (path.parent / LINKED).exists():
+        return {}
     if not os.path.lexists(path):
         notes.append(
             f"{what}: there is no {path}, as after runs that do not estimate them by "
@@ -206,6 +212,8 @@ def _draw_affinities(
     """Draw affinities with the speakers of turns: a reference's, or those `found`."""
     if not names:
         return _Drawn(excuse="Affinities are not shown.")
+    if (out_dir / LINKED).exists():
+        return _Drawn(excuse=f"Affinities are not shown: {_OF_RUNS}.")
     from ssahc.report.affinity import encode_affinity
 
     drawn = _Drawn()
@@ -253,6 +261,9 @@ def _rate(
 ) -> dict[str, _Rated]:
     """Return doubtful spots and mean confidence; if they are not known, add a note."""
     path = out_dir / CONFIDENCE
+    if (out_dir / LINKED).exists():
+        notes.append(f"How sure the speakers are is not shown: {_OF_RUNS}.")
+        return {}
     try:
         values = check_values(settings, AllOptions, out_dir / CONFIG)
         source = reuse_options(build(AllOptions, values)).source

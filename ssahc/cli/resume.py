@@ -97,8 +97,17 @@ def is_interrupted(out_dir: Path, *, resume: bool) -> bool:
     return True
 
 
-def check_same_run(earlier: Path, options: Any, inputs: Iterable[Path]) -> None:
-    """Raise a UsageError if an earlier run had other options or inputs."""
+def check_same_run(
+    earlier: Path,
+    options: Any,
+    inputs: Iterable[Path],
+    *,
+    addable: Collection[str] = (),
+) -> None:
+    """Raise a UsageError if an earlier run had other options or inputs.
+
+    Options in `addable` may be switched on: what they write follows from its results.
+    """
     config = earlier / CONFIG
     kind = type(options)
     known = {
@@ -112,7 +121,7 @@ def check_same_run(earlier: Path, options: Any, inputs: Iterable[Path]) -> None:
     wanted = to_table(options)
     for name in sorted(stored.keys() | wanted.keys()):
         before, now = stored.get(name, "not given"), wanted.get(name, "not given")
-        if before != now:
+        if before != now and not (name in addable and now is True):
             raise UsageError(
                 f"{config}: {name} was {before} and is {now} now; give the same "
                 "options to resume, or another folder"

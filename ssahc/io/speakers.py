@@ -79,8 +79,12 @@ def identify_model(model: Model) -> str:
 
 
 def speaker_key(recording: str, speaker: str) -> str:
-    """Return the key of a speaker in archives and tables."""
-    return f"{recording}-{speaker}"
+    """Return the key of a speaker in archives and tables.
+
+    In the name, a hyphen is written "%2D", so that no two speakers have one key.
+    """
+    name = speaker.replace("%", "%25").replace("-", "%2D")
+    return f"{recording}-{name}"
 
 
 # ---- writing -----------------------------------------------------------------------

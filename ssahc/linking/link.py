@@ -1,14 +1,23 @@
 """Giving the speakers of many recordings names that are the same in all of them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
+from time import perf_counter
 
 import numpy as np
 
 from ssahc.core.errors import DataError, counted
 from ssahc.core.types import LARGEST, FloatArray, IntArray
-from ssahc.linking.candidates import MOST_EXACT, find_candidates
+from ssahc.linking.candidates import (
+    MARGIN,
+    MOST_EXACT,
+    MOST_IN_BLOCKS,
+    find_candidates,
+)
 from ssahc.linking.linkage import link_voices
+from ssahc.linking.neighbours import INSTALL, has_index
 from ssahc.linking.options import LinkOptions
 from ssahc.linking.voices import Voices, log_ratios
 
@@ -16,6 +25,8 @@ from ssahc.linking.voices import Voices, log_ratios
 PREFIX = "S"
 # Voices that are compared with their clusters at once.
 _AT_ONCE = 4096
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,31 +86,43 @@ def link_centroids(
     )
     count = len(recordings)
     _check(latent, num_windows, psi, count)
-    voices = Voices.measure(latent, num_windows, psi, options.session_variance)
     start = np.full(count, -1) if known is None else np.asarray(known, np.int64)
     num_known = int(start.max(initial=-1)) + 1
     is_new = start < 0
+    _suggest_index(count, int(is_new.sum()))
     # What is joined: one cluster for each person who is known, and every new speaker.
     labels = start.copy()
     labels[is_new] = num_known + np.arange(is_new.sum())
+
+    def measure() -> Voices:
+        # As much memory as the means take, several times: it is not held.
+        return Voices.measure(latent, num_windows, psi, options.session_variance)
+
     while True:
         total = int(labels.max(initial=-1)) + 1
-        clusters = voices.merge(labels)
-        fresh = np.arange(num_known, total)
+        is_exact = total <= MOST_EXACT
+        clusters = measure().merge(labels)
         pairs, ratios = find_candidates(
             clusters,
-            fresh,
+            np.arange(num_known, total),
             options.threshold,
             options.neighbours,
             most_exact=MOST_EXACT,
+            most_in_blocks=MOST_IN_BLOCKS,
         )
+        began = perf_counter()
         heard = _heard_in(recordings, labels, num_known)
-        found = link_voices(clusters, heard, pairs, ratios, options.threshold)
+        floor = -inf if is_exact else options.threshold - MARGIN
+        found = link_voices(clusters, heard, pairs, ratios, options.threshold, floor)
         labels = found[labels]
+        joined = int(total - found.max(initial=-1) - 1)
+        _logger.debug(
+            f"made {counted(joined, 'merge')} in {perf_counter() - began:.1f} s"
+        )
         # The neighbours of a cluster may all be part of it by now: search again.
-        if total <= MOST_EXACT or found.max() + 1 == total:
+        if is_exact or not joined:
             break
-    return Links(labels, _compare_with_rest(voices, labels))
+    return Links(labels, _compare_with_rest(measure(), labels))
 
 
 def name_speakers(links: Links) -> list[str]:
@@ -121,6 +144,15 @@ def _check(
         raise DataError("means must be finite, and variances 0 or more")
     if not ((num_windows > 0) & (num_windows < LARGEST)).all():
         raise DataError("numbers of windows must be finite and above 0")
+
+
+def _suggest_index(count: int, num_new: int) -> None:
+    """Log what would make the search faster, if it is missing."""
+    if count * num_new > MOST_IN_BLOCKS**2 and not has_index():
+        _logger.info(
+            f"{counted(count, 'speaker')} are compared in blocks, in a time that grows "
+            f"with the square of their number; for a faster search: {INSTALL}"
+        )
 
 
 def _heard_in(

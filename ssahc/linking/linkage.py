@@ -6,19 +6,21 @@ compared with: a voice that was heard in more recordings is known better.
 
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 
 import numpy as np
 
 from ssahc.core.types import FloatArray, IntArray
-from ssahc.linking.voices import Voices, ratios_of
+from ssahc.linking.voices import Pairs, Rows, Voices, ratios_of
 
 
 def link_voices(
     voices: Voices,
     recordings: list[set[int]],
-    pairs: IntArray,
+    pairs: Pairs,
     ratios: FloatArray,
     threshold: float,
+    floor: float = -inf,
 ) -> IntArray:
     """Cluster voices, never two that were heard in one recording.
 
@@ -27,20 +29,22 @@ def link_voices(
     voices : Voices
         Of M speakers; they are changed, since a copy may take much memory.
     recordings : list of M set of int
-        Where each of them was heard.
+        Where each of them was heard; they are changed, too.
     pairs : (K, 2) array
         Pairs that may be one person.
     ratios : (K,) array
         Their log-likelihood ratios.
     threshold : float
         Pairs are joined as long as the ratio is above it.
+    floor : float
+        Clusters are not compared again once their ratio is below it.
 
     Returns
     -------
     (M,) array
         Labels, 0 and up in order of first appearance.
     """
-    clusters = _Clusters(voices, recordings, pairs)
+    clusters = _Clusters(voices, recordings, pairs, floor)
     waiting = _Waiting(pairs, ratios, threshold)
     while (pair := waiting.pop(clusters.stamps)) is not None:
         first, second = pair
@@ -58,11 +62,11 @@ class _Waiting:
     often each has grown, or -1 if it is part of another.
     """
 
-    def __init__(self, pairs: IntArray, ratios: FloatArray, threshold: float) -> None:
+    def __init__(self, pairs: Pairs, ratios: FloatArray, threshold: float) -> None:
         self.threshold = threshold
         # The first pairs are sorted once; a heap of all of them would be larger.
-        order = np.argsort(-ratios, kind="stable")
-        self.order = order[ratios[order] > threshold]
+        above = np.flatnonzero(ratios > threshold)
+        self.order = above[np.argsort(-ratios[above], kind="stable")]
         self.pairs, self.ratios = pairs, ratios
         self.next = 0
         self.heap: list[tuple[float, int, int, int, int, int]] = []
@@ -100,12 +104,12 @@ class _Clusters:
     """Clusters of voices; each is in the place of one of its members."""
 
     def __init__(
-        self, voices: Voices, recordings: list[set[int]], pairs: IntArray
+        self, voices: Voices, recordings: list[set[int]], pairs: Pairs, floor: float
     ) -> None:
-        self.psi = voices.psi
+        self.psi, self.floor = voices.psi, floor
         self.precisions, self.sums = voices.precisions, voices.sums
         self.variances, self.positions = voices.variances(), voices.positions()
-        self.recordings = [set(one) for one in recordings]
+        self.recordings = recordings
         self.stamps = np.zeros(len(voices), np.int64)
         self.parents = np.arange(len(voices))
         self.neighbours = _list_neighbours(len(voices), pairs)
@@ -137,7 +141,6 @@ class _Clusters:
         others = others[others != first]
         allowed = [self.may_join(first, other) for other in others.tolist()]
         others = others[np.array(allowed, bool)]
-        self.neighbours[first], self.neighbours[second] = others, others[:0]
         ratios = ratios_of(
             self.psi,
             self.variances[first],
@@ -145,6 +148,9 @@ class _Clusters:
             self.variances[others],
             self.positions[others],
         )
+        near = ratios > self.floor
+        others, ratios = others[near], ratios[near]
+        self.neighbours[first], self.neighbours[second] = others, others[:0]
         return others, ratios
 
     def _find(self, rows: IntArray) -> IntArray:
@@ -164,9 +170,11 @@ class _Clusters:
         return labels
 
 
-def _list_neighbours(count: int, pairs: IntArray) -> list[IntArray]:
+def _list_neighbours(count: int, pairs: Pairs) -> list[Rows]:
     """Return the voices that each one is compared with."""
-    ends = np.concatenate([pairs, pairs[:, ::-1]])
-    ends = ends[np.argsort(ends[:, 0], kind="stable")]
-    edges = np.searchsorted(ends[:, 0], np.arange(1, count))
-    return np.split(ends[:, 1], edges) if count else []
+    from scipy.sparse import coo_array
+
+    ends = pairs[:, 0], pairs[:, 1]
+    table = coo_array((np.ones(len(pairs), bool), ends), (count, count)).tocsr()
+    table += table.T
+    return np.split(table.indices, table.indptr[1:-1]) if count else []

@@ -10,11 +10,16 @@ and so do the means, weighted by them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssahc.core.types import BriefRepr, FloatArray, IntArray
+
+# Numbers of voices, and pairs of them (K, 2): in 32 bits where there are many.
+Rows = NDArray[np.signedinteger[Any]]
+Pairs = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +66,7 @@ class Voices(BriefRepr):
     def __len__(self) -> int:
         return len(self.sums)
 
-    def __getitem__(self, rows: IntArray) -> Self:
+    def __getitem__(self, rows: Rows) -> Self:
         return type(self)(self.psi, self.precisions[rows], self.sums[rows])
 
     def merge(self, labels: IntArray) -> Self:

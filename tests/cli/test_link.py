@@ -79,7 +79,9 @@ def runs(model, tmp_path, ssahc_here, monkeypatch):
 
     for run in VOICES:
         diarize(run)
-    return SimpleNamespace(folder=tmp_path, link=link, diarize=diarize, model=model)
+    return SimpleNamespace(
+        folder=tmp_path, link=link, diarize=diarize, model=model, voices=voices
+    )
 
 
 def people(path):
@@ -150,6 +152,77 @@ def test_names_given_by_hand_are_kept_and_used(runs):
     status, errors = runs.link("--add", "tue", "out")
     assert status == 2
     assert "out/rttm: recording 'mon1' has speaker 'Zoë', which linked_" in errors
+
+
+def enroll(runs, **voices):
+    """Write the folder people, with the x-vectors of voices by name."""
+    rng = np.random.default_rng(1)
+    own = [
+        Recording.from_arrays(
+            f"{name}+1", *_simulate(rng, runs.model, runs.voices, [voice])
+        )
+        for name, voice in voices.items()
+    ]
+    write_xvector_dir("people", own)
+    lines = [f"{u} {one.id[:-2]}\n" for one in own for u in one.utterances]
+    (runs.folder / "people" / "utt2spk").write_text("".join(lines))
+
+
+def test_enrolled_names_are_kept_and_found_elsewhere(runs):
+    enroll(runs, Anna="A", Cleo="C")
+    runs.diarize("mon", "--enroll", "people", "--enroll-threshold", 2)
+    assert people("mon/rttm") == {"mon0": ["Anna", "2"], "mon1": ["2", "Cleo"]}
+    assert runs.link("mon", "tue", "out")[0] == 0
+    assert people("out/rttm") == {
+        "mon0": ["Anna", "S1"],
+        "mon1": ["S1", "Cleo"],
+        "tue0": ["Cleo", "Anna"],
+        "tue1": ["S2"],
+    }
+    # Those of a run that is added are the names of the corpus.
+    runs.diarize("tue", "--enroll", "people", "--enroll-threshold", 2)
+    assert runs.link("mon", "late")[0] == 0
+    assert runs.link("--add", "tue", "late")[0] == 0
+    # A new person gets a number that nobody can have had.
+    assert people("late/rttm") == people("out/rttm") | {"tue1": ["S4"]}
+
+
+def test_speakers_of_one_enrolled_name_are_one_person_and_of_two_names_two(runs):
+    enroll(runs, Anna="A", Cleo="C")
+    given = ("--enroll", "people", "--enroll-threshold", 2)
+    runs.diarize("mon", *given)
+    # The other way round: names count, not voices.
+    enroll(runs, Anna="C", Cleo="A")
+    runs.diarize("tue", *given)
+    assert runs.link("mon", "tue", "out")[0] == 0
+    assert people("out/rttm") == {
+        "mon0": ["Anna", "S1"],
+        "mon1": ["S1", "Cleo"],
+        "tue0": ["Anna", "Cleo"],
+        "tue1": ["S2"],
+    }
+
+
+def test_verbose_says_what_is_read_compared_and_joined(runs):
+    _, errors = runs.link("mon", "tue", "out", "-v")
+    said = [line.removeprefix("ssahc: ") for line in errors.splitlines()]
+    assert said[:2] == [
+        "mon: 4 speakers of 2 recordings",
+        "tue: 3 speakers of 2 recordings",
+    ]
+    assert said[2].startswith("compared 7 speakers or clusters pair by pair: 21 pairs")
+    assert said[3].startswith("made 3 merges in ")
+    assert len(said) == 5
+
+
+def test_a_report_on_a_linked_folder_says_what_runs_have(runs, ssahc_here):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    assert runs.link("mon", "tue", "out")[0] == 0
+    result = ssahc_here("report", "out")
+    assert (result.returncode, result.stderr) == (0, "")
+    text = (runs.folder / "out" / "report.html").read_text()
+    assert "Affinities are not shown: reports on the runs" in text
+    assert "unknown option" not in text
 
 
 def test_options_of_the_first_time_hold_for_what_is_added(runs):

@@ -8,7 +8,13 @@ import pytest
 from kaldi_tables import read_table
 
 import ssahc
-from ssahc.io.speakers import SPACE, SPEAKER_FILES, read_space, read_speakers
+from ssahc.io.speakers import (
+    SPACE,
+    SPEAKER_FILES,
+    read_space,
+    read_speakers,
+    speaker_key,
+)
 from ssahc.io.text import read_spk2utt
 
 PLAIN = ("--system", "plda", "--max-speakers", 4)
@@ -66,6 +72,28 @@ def test_an_interrupted_run_that_is_resumed_writes_the_same(here):
     assert refused.returncode == 2
     assert "--write-speakers, recording 'a00" in refused.stderr
     assert speaker_files(here.out) == whole
+
+
+def test_a_finished_run_is_completed(here):
+    assert here.run(out="whole", options=OPTIONS).returncode == 0
+    assert here.run(options=PLAIN).returncode == 0
+    labels = (here.out / "labels").read_bytes()
+    result = here.run("--resume", options=OPTIONS)
+    assert result.returncode == 0
+    assert "already done" in result.stderr
+    assert speaker_files(here.out) == speaker_files(here.folder / "whole")
+    assert (here.out / "labels").read_bytes() == labels
+    # Nothing is lost because an option is forgotten.
+    refused = here.run("--resume", options=PLAIN)
+    assert refused.returncode == 2
+    assert "write_speakers was True and is False now" in refused.stderr
+
+
+def test_keys_of_speakers_do_not_coincide():
+    """A recording a-b with a speaker c, and one called a with a speaker b-c."""
+    speakers = [("a-b", "c"), ("a", "b-c"), ("a", "b%2Dc"), ("a-", "b"), ("a", "-b")]
+    assert len({speaker_key(*one) for one in speakers}) == len(speakers)
+    assert speaker_key("a-b", "1") == "a-b-1"
 
 
 def test_speakers_of_an_earlier_run_are_removed_and_those_of_others_kept(here):

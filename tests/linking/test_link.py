@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from ssahc.core.errors import DataError
-from ssahc.linking import link
+from ssahc.linking import candidates, link
 from ssahc.linking.candidates import find_candidates, score_pairs
 from ssahc.linking.link import link_centroids
 from ssahc.linking.options import LinkOptions
@@ -238,6 +238,72 @@ def test_linking_with_few_neighbours_finds_the_same_people(monkeypatch):
     latent, counts, where, who = draw(7, people=20, recordings=100, psi=psi)
     links = link_centroids(latent, counts, where, psi, LinkOptions(neighbours=3))
     assert partition(links.labels) == partition(who)
+
+
+# ---- the index of neighbours -------------------------------------------------------
+
+
+@pytest.fixture
+def faiss():
+    return pytest.importorskip("faiss", reason="the extra neighbours is not installed")
+
+
+def test_the_index_finds_most_pairs_of_the_search(faiss):
+    psi = np.linspace(6, 1, 40)
+    latent, counts, *_ = draw(9, people=100, recordings=250, heard=4, psi=psi)
+    labels = np.append(np.repeat(np.arange(20), 2), np.arange(20, 980))
+    voices = measure(latent, counts, psi).merge(labels)
+    fresh = np.arange(100, 980)
+    given = (voices, fresh, 5.0, 15)
+    exact, ratios = find_candidates(*given, most_exact=0)
+    pairs, found = find_candidates(*given, most_exact=0, most_in_blocks=0)
+    np.testing.assert_allclose(found, score_pairs(voices, pairs))
+    assert ((pairs >= 100).any(axis=1)).all()
+    sorted_pairs = [tuple(sorted(pair)) for pair in pairs.tolist()]
+    assert len(set(sorted_pairs)) == len(pairs)
+    wanted = {tuple(sorted(pair)) for pair in exact[ratios > 5].tolist()}
+    assert len(wanted & set(sorted_pairs)) > 0.95 * len(wanted)
+    # None that cannot become part of a cluster.
+    assert found.min() > 0
+
+
+def test_the_index_takes_fewer_voices_than_neighbours_are_wanted(faiss):
+    latent, counts, *_ = draw(10, people=2, recordings=2, heard=2)
+    voices, every = measure(latent, counts), np.arange(4)
+    pairs, _ = find_candidates(voices, every, -1e9, 50, most_exact=0, most_in_blocks=0)
+    assert {tuple(sorted(pair)) for pair in pairs.tolist()} == set(
+        combinations(range(4), 2)
+    )
+
+
+def test_linking_by_the_index_finds_the_same_people_every_time(faiss, monkeypatch):
+    monkeypatch.setattr(link, "MOST_EXACT", 0)
+    monkeypatch.setattr(link, "MOST_IN_BLOCKS", 0)
+    psi = np.linspace(6, 1, 80)
+    latent, counts, where, who = draw(11, people=50, recordings=150, psi=psi)
+    first, second = (
+        link_centroids(latent, counts, where, psi, LinkOptions(neighbours=5))
+        for _ in range(2)
+    )
+    assert partition(first.labels) == partition(who)
+    np.testing.assert_array_equal(first.ratios, second.ratios)
+
+
+def test_without_the_index_blocks_are_searched_and_that_is_said(monkeypatch, caplog):
+    for module in (link, candidates):
+        monkeypatch.setattr(module, "has_index", lambda: False)
+    monkeypatch.setattr(link, "MOST_EXACT", 0)
+    monkeypatch.setattr(link, "MOST_IN_BLOCKS", 1)
+    psi = np.linspace(6, 1, 40)
+    latent, counts, where, who = draw(3, people=8, recordings=20, psi=psi)
+    with caplog.at_level("DEBUG", "ssahc"):
+        links = link_centroids(latent, counts, where, psi)
+    assert partition(links.labels) == partition(who)
+    lines = [record.message for record in caplog.records]
+    (advice,) = (line for line in lines if "pip install 'ssahc[neighbours]'" in line)
+    assert advice.startswith("60 speakers are compared in blocks")
+    assert lines[1].startswith("compared 60 speakers or clusters in blocks: ")
+    assert lines[2].startswith("made 52 merges in ")
 
 
 # ---- bad input ---------------------------------------------------------------------

@@ -52,7 +52,7 @@ TORCH = {
 PACKAGE = Path(ssahc.__file__).parent
 HEAVY = set(
     "numba torch scipy sklearn pyannote pandas matplotlib jinja2 soundfile "
-    "onnx onnxruntime transformers".split()
+    "onnx onnxruntime transformers faiss".split()
 )
 
 
