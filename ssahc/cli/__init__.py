@@ -136,6 +136,11 @@ def main() -> None:
         # For a full disk or a vanished file, a traceback explains nothing.
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")
+    finally:
+        # Results are stored; a signal now must not print a traceback.
+        for number in _STOPS:
+            if signal.getsignal(number) in (_stop, _ignore):
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _open_closed() -> None:
@@ -146,6 +151,8 @@ def _open_closed() -> None:
     while (handle := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(handle)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")
     if sys.stderr is None:

@@ -70,6 +70,8 @@ class StreamConfig(Options, group="Input and output"):
         super().__post_init__()
         if not is_name(self.recording):
             raise UsageError(f"--recording must be one word, found {self.recording!r}")
+        if self.files.plda_scores is not None:
+            raise UsageError("a stream has no scores; leave out plda_scores")
         if self.final_rttm is not None:
             # A stream of days must not fail at its end.
             inputs = find_inputs(self.files)
@@ -101,30 +103,36 @@ def command(preset: str | None, config: Path | None, **given: Any) -> None:
     Ctrl-C ends the stream as the end of its input does.
 
     Exit status: 0; 1 if lines were skipped or recordings failed (each is named); 2 on
-    wrong usage or if there were no windows; 130 after Ctrl-C.
+    wrong usage, or if there were no windows or all recordings failed; 130 after Ctrl-C.
     """
     run = resolve(
         StreamConfig, given, config=config, preset=preset, displaces=CONFLICTS
     )
     enlarge_pipe(sys.stdin.buffer)
     model, online = _open(run)
-    recordings = Recordings(model, run.latency, run.method)
+    is_final = run.final_rttm is not None
+    recordings = Recordings(model, run.latency, run.method, is_final=is_final)
     source: UntilSignal[Any]
     if online is None:
         source = UntilSignal(read_lines(sys.stdin.buffer))
-        num_faults = take_lines(source, recordings, run.recording)
-        nothing = "no windows; expected lines of JSON, or audio with --extractor"
     else:
         recordings.warm_up(online.extractor.dim)
-        source = UntilSignal(read_blocks(sys.stdin.buffer))
-        num_faults = take_audio(source, online, recordings, run.recording)
-        nothing = f"no speech in {online.seconds:.1f} s of audio; is it silent?"
-    if source.status:
-        say("interrupted: what has come is diarized; interrupt again to give it up")
-    recordings.end_all()
+        source = UntilSignal(read_blocks(sys.stdin.buffer, online.sample_rate))
+    with source:
+        if online is None:
+            num_faults = take_lines(source, recordings, run.recording)
+            nothing = "no windows; expected lines of JSON, or audio with --extractor"
+        else:
+            num_faults = take_audio(source, online, recordings, run.recording)
+            nothing = f"no speech in {online.seconds:.1f} s of audio; is it silent?"
+        if source.status:
+            say("interrupted: what has come is diarized; interrupt again to give it up")
+        recordings.end_all()
+    # Lines that were skipped may all have been something else.
+    is_explained = recordings.num_failed + (0 if online is None else num_faults)
     num_faults += recordings.num_failed
     if not recordings.turns and not source.status:
-        if not recordings.num_failed:
+        if not is_explained:
             say_error(f"{INPUT}: {nothing}")
         sys.exit(2)
     if run.final_rttm is not None and recordings.turns:

@@ -1,6 +1,7 @@
 """Raw audio that comes on standard input."""
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -26,17 +27,22 @@ from ssahc.frontend.silero import SileroOptions
 from ssahc.frontend.vad import RegionOptions
 from ssahc.frontend.windows import WindowOptions
 from ssahc.io.audio import RATES
+from ssahc.pipeline.online_windows import LONGEST_WINDOW
 from ssahc.runtime.device import Device
 
 # What files begin with that are taken for raw audio by mistake.
 _FILES = {
-    b"RIFF": "a WAV file",
-    b"RF64": "a WAV file",
-    b"fLaC": "a FLAC file",
-    b"OggS": "an Ogg file",
-    b"ID3": "an MP3 file",
-    b"\x1aE\xdf\xa3": "a WebM file",
+    rb"RIFF|RF64": "a WAV file",
+    rb"NIST_1A": "a SPHERE file",
+    rb"fLaC": "a FLAC file",
+    rb"OggS": "an Ogg file",
+    rb"ID3": "an MP3 file",
+    rb"....ftyp": "an MP4 file",
+    rb"\x1aE\xdf\xa3": "a WebM file",
+    rb"FORM....AIF": "an AIFF file",
+    rb"\.snd": "an AU file",
 }
+_JSON = rb"\s*{\s*\""
 # Bytes to tell it from, and that are read at once, at most.
 _HEAD, _BLOCK = 16, 1 << 16
 
@@ -74,12 +80,21 @@ class StreamAudio(Options, group="Audio"):
         super().__post_init__()
         if self.extractor == "":
             raise UsageError("--extractor is empty; ssahc models lists what there is")
-        settle_online_detection(self.extraction())
+        vad = [] if self.vad == "silero" else ["--vad"]
         for part in (self.windows, self.silero, self.regions):
-            for option in () if self.is_expected else changed_fields(part):
+            for option in () if self.is_expected else [*vad, *changed_fields(part)]:
                 raise UsageError(
                     f"{option} is for audio; give --extractor as well, or leave it out"
                 )
+        settle_online_detection(self.extraction())
+        longest = self.windows.window
+        if not self.windows.constant_duration:
+            longest += self.windows.min_segment
+        if longest > LONGEST_WINDOW:
+            raise UsageError(
+                f"windows of a stream have {LONGEST_WINDOW:g} seconds at most, found "
+                f"--window {self.windows.window:g}"
+            )
 
     @property
     def is_expected(self) -> bool:
@@ -112,26 +127,26 @@ def open_extractor(
     return online
 
 
-def read_blocks(stream: BinaryIO) -> Iterator[bytes]:
+def read_blocks(stream: BinaryIO, rate: int) -> Iterator[bytes]:
     """Yield what comes, as soon as it does.
 
     Raises a FormatError for a file, and for lines of JSON, and a UsageError for a
-    terminal.
+    terminal; they say how to get audio of this rate, in Hz.
     """
     if stream.isatty():
         raise UsageError(
             f"{INPUT} is a terminal; pipe audio into it, for example with arecord -t "
-            "raw -f S16_LE -r 16000 -c 1"
+            f"raw -f S16_LE -r {rate} -c 1"
         )
     head = stream.read(_HEAD)
     for start, kind in _FILES.items():
-        if head.startswith(start):
+        if re.match(start, head, re.DOTALL):
             raise FormatError(
                 f"is {kind}, expected raw audio; convert it while it comes with ffmpeg "
-                "-i - -f s16le -ac 1 -ar 16000 -",
+                f"-i - -f s16le -ac 1 -ar {rate} -",
                 path=INPUT,
             )
-    if head.lstrip().startswith(b'{"'):
+    if re.match(_JSON, head):
         raise FormatError(
             "has lines of JSON, expected raw audio; leave out --extractor and "
             "--sample-rate",

@@ -4,7 +4,7 @@ import fcntl
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, Self, TypeVar
 
 T = TypeVar("T")
 INPUT = "standard input"
@@ -27,11 +27,11 @@ class _Interrupted(Exception):
 
 
 class UntilSignal(Generic[T]):
-    """Items that are waited for, until a signal ends them.
+    """Items that are waited for, until a signal ends them; a context manager.
 
-    What is being done with an item goes on, so that everything can be ended in order.
-    A second signal is handled as before. `status` is 0, or the exit status of the
-    signal.
+    What is being done with an item, and after the last one, goes on, so that everything
+    can be ended in order. A second signal is handled as before, except that a terminal
+    which is closed may say so twice. `status` is 0, or the exit status of the signal.
     """
 
     def __init__(self, items: Iterator[T]) -> None:
@@ -40,8 +40,17 @@ class UntilSignal(Generic[T]):
         self._is_waiting = False
         self._handlers: dict[int, Any] = {}
 
+    def __enter__(self) -> Self:
+        for number in _STOPS:
+            # nohup and background jobs ignore some of them.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._handlers[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._restore()
+
     def __iter__(self) -> Iterator[T]:
-        self._handle_signals()
         try:
             while not self.status:
                 self._is_waiting = True
@@ -52,14 +61,6 @@ class UntilSignal(Generic[T]):
                 yield item
         except _Interrupted:
             pass
-        finally:
-            self._restore()
-
-    def _handle_signals(self) -> None:
-        for number in _STOPS:
-            # nohup and background jobs ignore some of them.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._handlers[number] = signal.signal(number, self._stop)
 
     def _restore(self) -> None:
         for number, handler in self._handlers.items():
@@ -67,6 +68,8 @@ class UntilSignal(Generic[T]):
 
     def _stop(self, number: int, frame: Any) -> None:
         self._restore()
+        if number == signal.SIGHUP:
+            signal.signal(number, signal.SIG_IGN)
         self.status = 128 + number
         if self._is_waiting:
             raise _Interrupted

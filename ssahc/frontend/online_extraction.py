@@ -46,6 +46,8 @@ class OnlineExtractor:
     ----------
     extractor : Extractor
         Whose `model` is for `OnlineDiarizer`.
+    sample_rate : int
+        Of the audio, in Hz.
 
     Raises
     ------
@@ -73,11 +75,12 @@ class OnlineExtractor:
             extractor = Extractor.load(extractor)
         rate = extractor.sample_rate if sample_rate is None else sample_rate
         least, most = RATES
-        if not least <= rate <= most:
+        if not isinstance(rate, int | np.integer) or not least <= rate <= most:
             raise UsageError(
-                f"sample_rate must be between {least} and {most} Hz, found {rate}"
+                f"sample_rate must be a whole number of Hz between {least} and {most}, "
+                f"found {rate!r}"
             )
-        self.extractor, self._rate = extractor, rate
+        self.extractor, self.sample_rate = extractor, rate
         self._detector = SileroDetector(extraction.silero)
         self._segments = OnlineSegments(
             FRAME_SHIFT, extraction.regions, extraction.windows
@@ -93,7 +96,7 @@ class OnlineExtractor:
     @property
     def seconds(self) -> float:
         """How far the audio has come, for `OnlineDiarizer.advance`."""
-        return self._num_samples / self._rate
+        return self._num_samples / self.sample_rate
 
     def add(self, samples: ArrayLike) -> tuple[Float32Array, FloatArray]:
         """Take further samples; return the windows that they complete.
@@ -119,9 +122,10 @@ class OnlineExtractor:
         """
         self._check_open()
         given = one_channel(samples)
-        check_samples(given, self._num_samples, self._rate)
-        self._num_samples += len(given)
-        block = np.asarray(given, np.float32)
+        with np.errstate(over="ignore"):
+            block = np.asarray(given, np.float32)
+        check_samples(block, self._num_samples, self.sample_rate)
+        self._num_samples += len(block)
         is_speech = self._detector.add(self._to_detector.add(block))
         self._frames.add(self._to_extractor.add(block))
         return self._embed(self._segments.add(is_speech))

@@ -27,7 +27,7 @@ UNKNOWN = -1
 # So many latest windows tell when the next one is to be expected.
 _RECENT = 10
 # Seconds; extractors take one or two.
-_LONGEST_WINDOW = 60.0
+LONGEST_WINDOW = 60.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,9 +139,9 @@ def _check_times(segments: FloatArray) -> None:
             f"after that of {_span(first)} s; sort them"
         )
     # If one of these were taken, all that follow would seem to come too late.
-    for segment in segments[np.ptp(segments, axis=1) > _LONGEST_WINDOW]:
+    for segment in segments[np.ptp(segments, axis=1) > LONGEST_WINDOW]:
         raise DataError(
-            f"a window has {_LONGEST_WINDOW:g} seconds at most, found one of "
+            f"a window has {LONGEST_WINDOW:g} seconds at most, found one of "
             f"{_span(segment)} s; are these samples or milliseconds?"
         )
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -81,13 +82,7 @@ def test_answers_come_while_audio_does_and_a_signal_ends_it(
     rttm = tmp_path / "final.rttm"
     options = ["--extractor", model_folder, "--final-rttm", rttm]
     options += ["--sample-rate", "8100"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ssahc", "stream", *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    with process:
+    with start(*options) as process:
         process.stdin.write(samples.tobytes()[:160_000])
         process.stdin.flush()
         first = json.loads(process.stdout.readline())
@@ -100,6 +95,51 @@ def test_answers_come_while_audio_does_and_a_signal_ends_it(
     assert first["window"] == 0
     assert answers.splitlines()
     assert list(ssahc.read_rttm(rttm).turns) == ["recording"]
+
+
+def start(*options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "ssahc", "stream", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_turns_are_written_though_nobody_reads_and_the_terminal_is_closed(
+    samples, model_folder, tmp_path
+):
+    rttm = tmp_path / "final.rttm"
+    # Corrections are printed at the end: the network is trained then.
+    options = ["--extractor", model_folder, "--final-rttm", rttm, "--system", "ssahc"]
+    with start(*options) as process:
+        process.stdin.write(samples.tobytes()[:160_000])
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(samples.tobytes()[160_000:])
+        process.stdin.flush()
+        for _ in range(2):
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
+        errors = process.stderr.read().decode()
+    assert process.returncode == 128 + signal.SIGHUP
+    assert PAGE["what reads the announcements ends"].is_said_in(errors)
+    assert "Traceback" not in errors
+    assert list(ssahc.read_rttm(rttm).turns) == ["recording"]
+
+
+def test_scores_of_a_config_file_are_refused(model_folder, tmp_path):
+    (tmp_path / "c.toml").write_text('plda_scores = "s.scp"\n')
+    options = ["--extractor", model_folder, "--config", tmp_path / "c.toml"]
+    _, _, errors = run(b"", *options)
+    assert "a stream has no scores; leave out plda_scores" in errors
+
+
+def test_closed_standard_input_holds_nothing():
+    command = f"exec {sys.executable} -m ssahc stream <&-"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (result.returncode, "no windows" in result.stderr) == (2, True)
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="only Linux can")
@@ -125,7 +165,8 @@ def make_file(kind):
 FAULTS = {
     "a WAV file in place of raw audio": lambda: make_file("WAV"),
     "another file of audio": lambda: make_file("FLAC"),
-    "lines of JSON in place of audio": lambda: b'{"time": 1}\n' * 9,
+    "a SPHERE file": lambda: b"NIST_1A\n   1024\n" + bytes(2000),
+    "lines of JSON in place of audio": lambda: b'{ "time": 1}\n' * 9,
     "audio that ends within a sample": lambda: bytes(8001),
     "audio without speech": lambda: bytes(8000),
     "no audio at all": lambda: b"",
@@ -133,6 +174,7 @@ FAULTS = {
 OPTIONS = {
     "--vad energy": ["--vad", "energy"],
     "--vad with a segmentation model": ["--vad", "segmentation-3.0"],
+    "windows of more than a minute": ["--window", "61"],
 }
 
 
@@ -147,7 +189,11 @@ def test_faults(model_folder, fault):
 
 
 def test_all_faults_of_the_page_are_tested():
-    elsewhere = {"a terminal", "options of audio without --extractor"}
+    elsewhere = {
+        "a terminal",
+        "options of audio without --extractor",
+        "what reads the announcements ends",
+    }
     assert PAGE.keys() == FAULTS.keys() | OPTIONS.keys() | elsewhere
 
 
@@ -155,7 +201,7 @@ def test_a_terminal_is_refused(monkeypatch):
     stream = io.BytesIO()
     monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     with pytest.raises(ssahc.UsageError) as error:
-        next(read_blocks(stream))
+        next(read_blocks(stream, 16000))
     assert PAGE["a terminal"].is_said_in(f"ssahc: error: {error.value}")
 
 

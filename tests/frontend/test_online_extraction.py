@@ -144,6 +144,7 @@ def test_blocks_that_cannot_be_used_are_not_taken():
     online = OnlineExtractor(extractor)
     for block, message in [
         (np.full(3, np.nan), "sample 0 .* is NaN or infinite"),
+        (np.full(3, 1e39), "sample 0 .* is NaN or infinite"),
         (np.zeros((3, 2)), "of one channel"),
         (["a"], "of one channel"),
     ]:
@@ -165,7 +166,8 @@ def test_blocks_that_cannot_be_used_are_not_taken():
             "mean of the whole recording",
         ),
         ({"extraction": ExtractionOptions(vad="segmentation-3.0")}, "take chunks of"),
-        ({"sample_rate": 10}, "between 1000 and 768000 Hz, found 10"),
+        ({"sample_rate": 10}, "Hz between 1000 and 768000, found 10"),
+        ({"sample_rate": 44100.5}, "whole number of Hz"),
     ],
 )
 def test_what_a_stream_cannot_have_is_refused(values, message):
