@@ -1,9 +1,10 @@
 """Giving the speakers of many recordings names that are the same in all of them."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, sqrt
 from time import perf_counter
 
 import numpy as np
@@ -96,7 +97,11 @@ def link_centroids(
 
     def measure() -> Voices:
         # As much memory as the means take, several times: it is not held.
-        return Voices.measure(latent, num_windows, psi, options.session_variance)
+        return _remove_shift(
+            Voices.measure(latent, num_windows, psi, options.session_variance),
+            recordings,
+            options.session_variance,
+        )
 
     while True:
         total = int(labels.max(initial=-1)) + 1
@@ -144,6 +149,27 @@ def _check(
         raise DataError("means must be finite, and variances 0 or more")
     if not ((num_windows > 0) & (num_windows < LARGEST)).all():
         raise DataError("numbers of windows must be finite and above 0")
+
+
+def _remove_shift(
+    voices: Voices, recordings: Sequence[str], session_variance: float
+) -> Voices:
+    """Return voices without what all of them have in common.
+
+    To a model of other rooms and lines all are alike. That is seen by their mean, which
+    is further from that of the model than the mean of so many people would be. The
+    speakers of one recording are different people, and of many recordings there will be
+    more than of one (docs/results/linking.md).
+    """
+    if not recordings:
+        return voices
+    people = max(*Counter(recordings).values(), sqrt(len(recordings)))
+    scaled = voices.positions() / np.sqrt(voices.variances())
+    excess = float((scaled.mean(axis=0) ** 2).mean()) - 1 / people
+    if excess <= 0:
+        return voices
+    variance = excess * (1 + session_variance)
+    return voices.without_shifts([np.arange(len(voices))], variance, [people])
 
 
 def _suggest_index(count: int, num_new: int) -> None:

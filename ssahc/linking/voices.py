@@ -83,21 +83,26 @@ class Voices(BriefRepr):
         return type(self)(self.psi, precisions, self.sums - others.sums)
 
     def without_shifts(
-        self, groups: Sequence[IntArray], session_variance: float
+        self,
+        groups: Sequence[IntArray],
+        shift_variance: float,
+        num_people: Sequence[float] | None = None,
     ) -> Self:
         """Return voices without what those of each group have in common.
 
-        That is a shift of variance ``session_variance * psi`` of all of them, such as
-        of a room; what is taken out is its posterior mean. Of a voice alone in its
-        group only the length changes, which does not count.
+        That is a shift of variance ``shift_variance * psi`` of all of them, such as of
+        a room; what is taken out is its posterior mean. Of a voice alone in its
+        group only the length changes, which does not count. `num_people` says about
+        how many different people are in each group, by default as many as voices.
         """
-        prior = session_variance * self.psi
+        prior = shift_variance * self.psi
         weights = 1 / self.variances()
         weighted = weights * self.sums / self.precisions
         sums = self.sums.copy()
-        for rows in groups:
-            total = 1 + prior * weights[rows].sum(axis=0)
-            shift = prior * weighted[rows].sum(axis=0) / total
+        for rows, number in zip(groups, num_people or map(len, groups), strict=True):
+            strength = prior * number / len(rows)
+            total = 1 + strength * weights[rows].sum(axis=0)
+            shift = strength * weighted[rows].sum(axis=0) / total
             sums[rows] -= self.precisions[rows] * shift
         return type(self)(self.psi, self.precisions, sums)
 

@@ -101,9 +101,27 @@ def test_positions_have_the_length_that_the_model_expects():
 # ---- linkage -----------------------------------------------------------------------
 
 
+def take_shift_out(latent, counts, where):
+    """The posterior mean of what all share, whose variance is seen by their mean."""
+    variances = 1.5 * PSI + 1 / counts[:, None]
+    lengths = np.sqrt((latent**2 / variances).mean(axis=1, keepdims=True))
+    mean = (latent / lengths / np.sqrt(variances)).mean(axis=0)
+    most = max(where.count(name) for name in where)
+    people = max(most, np.sqrt(len(where)))
+    prior = 1.5 * PSI * max((mean**2).mean() - 1 / people, 0)
+    shift = np.empty(len(PSI))
+    for dim in range(len(PSI)):
+        # So many people say less than as many as there are voices.
+        noise = np.diag(variances[:, dim] * len(where) / people)
+        shift[dim] = (
+            prior[dim] * np.linalg.solve(noise + prior[dim], latent[:, dim]).sum()
+        )
+    return latent - shift
+
+
 def naive(latent, counts, where, threshold):
     """Join the best pair that is allowed, again and again, and compare all anew."""
-    voices = measure(latent, counts)
+    voices = measure(take_shift_out(latent, counts, where), counts)
     clusters = [[row] for row in range(len(latent))]
     while True:
         labels = np.zeros(len(latent), int)
@@ -126,6 +144,15 @@ def naive(latent, counts, where, threshold):
 
 def partition(labels):
     return {frozenset(np.flatnonzero(labels == label)) for label in set(labels)}
+
+
+def test_what_all_voices_share_does_not_make_them_one():
+    psi = np.full(100, 0.5)
+    latent, counts, where, who = draw(5, people=12, recordings=10, psi=psi)
+    shifted = latent + np.random.default_rng(6).standard_normal(100)
+    for means in (latent, shifted):
+        links = link_centroids(means, counts, where, psi)
+        assert partition(links.labels) == partition(who)
 
 
 @pytest.mark.parametrize("seed", range(6))
