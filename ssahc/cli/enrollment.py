@@ -20,9 +20,9 @@ from ssahc.frontend.extraction import (
 )
 from ssahc.frontend.extractors import Extractor
 from ssahc.frontend.recordings import inspect_recording
-from ssahc.io.audio_list import AudioRecording, read_wav_scp
+from ssahc.io.audio_list import AUDIO_SUFFIXES, AudioRecording, read_wav_scp
 from ssahc.io.config import read_toml
-from ssahc.io.labelled import read_labelled, refuse_recordings
+from ssahc.io.labelled import read_labelled
 from ssahc.io.scp import find_archives
 from ssahc.io.speech import SpeechRegion
 from ssahc.io.text import Segment, read_segments, read_utt2spk
@@ -80,11 +80,7 @@ def open_enrollment(folder: Path, *, of_audio: bool) -> Enrollment:
         tables = [folder / name for name in (_WAV, UTT2SPK, SEGMENTS)]
         voices = _list_data_folder(*tables)
     else:
-        voices = {
-            name: [_of_file(folder, path) for path in paths]
-            for name, paths in list_voices(folder).items()
-            if paths
-        }
+        voices = _list_folders(folder)
     if not voices:
         raise FormatError(
             f"holds neither {SCP} nor folders of audio, one for each person",
@@ -101,8 +97,24 @@ def open_enrollment(folder: Path, *, of_audio: bool) -> Enrollment:
     return Enrollment(folder, files, {}, voices)
 
 
-def _of_file(folder: Path, path: Path) -> EnrolledAudio:
-    return EnrolledAudio(AudioRecording(str(path.relative_to(folder)), path))
+def _list_folders(folder: Path) -> dict[str, list[EnrolledAudio]]:
+    """Return the audio of people who have a folder each."""
+    loose = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    audio = [path.name for path in loose if path.suffix.lower() in AUDIO_SUFFIXES]
+    warn_of(f"{folder}: left out audio that is in no folder of a person", audio)
+    voices = {}
+    for name, paths in list_voices(folder).items():
+        if not paths:
+            raise FormatError(
+                f"holds no audio of enrolled {name!r} ({', '.join(AUDIO_SUFFIXES)}); "
+                "add or convert some, or remove the folder",
+                path=folder / name,
+            )
+        voices[name] = [
+            EnrolledAudio(AudioRecording(str(path.relative_to(folder)), path))
+            for path in paths
+        ]
+    return voices
 
 
 def _list_data_folder(
@@ -115,7 +127,6 @@ def _list_data_folder(
     """
     recordings = {one.id: one for one in read_wav_scp(wav)}
     speaker_of = read_utt2spk(utt2spk)
-    refuse_recordings(utt2spk.parent, utt2spk, speaker_of)
     regions: dict[str, tuple[str, SpeechRegion | None]]
     regions = {name: (name, None) for name in recordings}
     if segments.exists():
@@ -126,6 +137,8 @@ def _list_data_folder(
         }
     missing = [utterance for utterance in speaker_of if utterance not in regions]
     warn_of(f"{utt2spk}: left out utterances without audio", missing)
+    missing = [utterance for utterance in regions if utterance not in speaker_of]
+    warn_of(f"{wav}: left out utterances not in {utt2spk.name}", missing)
     speech: dict[_Session, list[SpeechRegion]] = {}
     for utterance, name in speaker_of.items():
         if utterance in regions:
@@ -164,8 +177,16 @@ def _open_xvectors(folder: Path) -> Enrollment:
 
 def read_sessions(folder: Path) -> dict[str, list[Recording]]:
     """Return the x-vectors of a folder by speaker, and of these by recording."""
-    labelled, faults = read_labelled(folder)
+    labelled, faults = read_labelled(folder, may_name_recordings=True)
     warn_of(f"{folder}: left out", [str(fault) for fault in faults])
+    names = dict.fromkeys(read_utt2spk(folder / UTT2SPK).values())
+    for name in names:
+        if name not in labelled.speakers:
+            raise FormatError(
+                f"lists no x-vector of enrolled {name!r} that can be used; extract "
+                f"some, or remove {name!r} from {UTT2SPK}",
+                path=folder / SCP,
+            )
     owners = list(enumerate(labelled.speakers))
     return group_sessions(folder, labelled.utterances, labelled.xvectors, owners)
 
@@ -241,7 +262,7 @@ def embed_enrollment(
         if not found:
             raise DataError(
                 f"enrolled {name!r} has no usable speech: {faults[0]}; replace the "
-                "audio, or remove the folder"
+                "audio, or remove this person"
             )
         for fault in faults:
             _logger.warning("left out of the speech of enrolled %r: %s", name, fault)

@@ -18,6 +18,7 @@ from ssahc.io.speakers import (
     read_speakers,
     speaker_key,
 )
+from ssahc.linking.link import PREFIX
 
 RTTM = "rttm"
 
@@ -107,7 +108,7 @@ def read_runs(
             reason = _find_fault(run, recording, speakers, stored, corpus)
             if reason is None:
                 channel = rttm.channels[recording]
-                names = {speaker: _given_name(speaker) for speaker in speakers}
+                names = {speaker: _given_name(run, speaker) for speaker in speakers}
                 corpus.add(recording, names, its_turns, channel, stored)
             else:
                 faults.append(Fault(recording, reason))
@@ -116,8 +117,13 @@ def read_runs(
     return corpus, faults
 
 
-def _given_name(speaker: str) -> str | None:
+def _given_name(run: Path, speaker: str) -> str | None:
     """Return the name that --enroll gave to a speaker; others have numbers."""
+    if speaker.startswith(PREFIX) and speaker[len(PREFIX) :].isdecimal():
+        raise UsageError(
+            f"{run}: enrolled {speaker!r} has a name as ssahc link gives them; enroll "
+            f"this person under another, such as 'spk{speaker}'"
+        )
     return None if speaker.isdecimal() else speaker
 
 

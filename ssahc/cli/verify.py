@@ -17,7 +17,7 @@ from ssahc.cli.inputs import ModelFiles, find_inputs, load_model
 from ssahc.cli.parsing import PATH, Verb, options_of, resolve
 from ssahc.cli.runner import print_errors
 from ssahc.cli.tables import print_table
-from ssahc.cli.verify_enrolled import INPUTS, score_enrolled
+from ssahc.cli.verify_enrolled import INPUTS, find_models, score_enrolled
 from ssahc.core.errors import DataError, FormatError, UsageError, counted
 from ssahc.core.options import Options, flatten
 from ssahc.core.types import FloatArray, IntArray
@@ -125,6 +125,11 @@ def command(source: Path, trials: Path, form: str, **given: Any) -> None:
     if write_scores is not None:
         check_output(write_scores, _find_inputs(source, trials, run))
     listed = read_trials(trials, need_targets=write_scores is None)
+    if run.decision.threshold is not None and listed.is_target is None:
+        raise UsageError(
+            f"--threshold counts errors, and {trials} does not say which trials are "
+            "targets; leave it out"
+        )
     scoring, scores, errors, default = _score(source, listed, run)
     threshold = default if run.decision.threshold is None else run.decision.threshold
     print_errors(errors)
@@ -154,6 +159,9 @@ def _find_inputs(source: Path, trials: Path, run: VerifyConfig) -> Iterator[Path
     yield from find_inputs(run.model)
     if run.scoring.enroll_spk2utt is not None:
         yield run.scoring.enroll_spk2utt
+    if source.is_dir():
+        for kept in find_models(source):
+            yield from find_inputs(kept)
     for path in (source, run.scoring.enroll_dir):
         if path is not None and path.is_dir():
             yield from (path / name for name in INPUTS if (path / name).exists())
@@ -362,9 +370,10 @@ def _print_json(
 ) -> None:
     values: Mapping[str, float] = asdict(found)
     # JSON has no infinity, the threshold that rejects all.
+    if counts is not None:
+        values = {**values, **asdict(counts)}
     finite = {name: None if isinf(value) else value for name, value in values.items()}
     finite["eer_percent"] = 100 * found.eer
-    counted_errors = {} if counts is None else asdict(counts)
-    document = {"scoring": scoring, **asdict(costs), **finite, **counted_errors}
+    document = {"scoring": scoring, **asdict(costs), **finite}
     json.dump(document, sys.stdout, indent=2)
     click.echo()

@@ -1,5 +1,6 @@
 """Trials of ``ssahc verify --scoring enroll``, scored as by ``diarize --enroll``."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,12 @@ from ssahc.cli.enrollment import (
 )
 from ssahc.cli.inputs import ModelFiles, load_model
 from ssahc.cli.learned_model import LEARNED_MODEL
-from ssahc.cli.runner import warn_of
+from ssahc.cli.runner import CONFIG, warn_of
 from ssahc.core.errors import DataError, FormatError, UsageError
 from ssahc.core.turns import list_speakers
 from ssahc.core.types import FloatArray, IntArray, Model, Recording
 from ssahc.io.labelled import read_xvectors
+from ssahc.io.linked import LINKED
 from ssahc.io.rttm import read_rttm
 from ssahc.io.speakers import (
     LATENT_FILES,
@@ -43,7 +45,7 @@ _MOST_PAIRS = 100_000_000
 
 
 # What is read of a folder if it is there.
-INPUTS = (SCP, UTT2SPK, SEGMENTS, _RTTM, *LATENT_FILES)
+INPUTS = (SCP, UTT2SPK, SEGMENTS, CONFIG, _RTTM, *LATENT_FILES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +119,15 @@ def score_enrolled(
     return EnrolledScores(scores, rows, tests.kind, threshold, tests.faults)
 
 
+def find_models(source: Path) -> list[ModelFiles]:
+    """Return the models that a run has kept, the learned one first."""
+    return [list_model(source / name) for name in (LEARNED_MODEL, XVECTORS)]
+
+
 def _load(source: Path, run: StoredSpeakers, files: ModelFiles) -> Model:
     """Return the model of a run: that which is given, learned, or the extractor's."""
     if files == ModelFiles():
-        kept = (list_model(source / name) for name in (LEARNED_MODEL, XVECTORS))
+        kept = find_models(source)
         files = next((model for model in kept if model != files), files)
     model = load_model(files)
     if identify_model(model) != run.space.model:
@@ -151,15 +158,25 @@ def _read_enrolled(
 
 
 def _list_run(folder: Path, stored: StoredSpeakers) -> _Tests:
-    """Return the speakers of a run; keys are the recording and the speaker."""
-    recording_of = {
-        speaker_key(recording, speaker): recording
+    """Return the speakers of a run, by their recording and name."""
+    if (folder / LINKED).exists():
+        raise UsageError(f"{folder}: is of ssahc link; give the runs that were linked")
+    speakers = [
+        (recording, speaker)
         for recording, turns in read_rttm(folder / _RTTM).turns.items()
         for speaker in list_speakers(turns)
+    ]
+    recording_of = {speaker_key(*speaker): speaker[0] for speaker in speakers}
+    # Keys tell all of them apart, as these names, which are those of the RTTM, may not.
+    names = Counter("-".join(speaker) for speaker in speakers)
+    rows = {
+        "-".join(speaker): stored.rows[speaker_key(*speaker)]
+        for speaker in speakers
+        if names["-".join(speaker)] == 1 and speaker_key(*speaker) in stored.rows
     }
     return _Tests(
         f"speaker of {folder}",
-        stored.rows,
+        rows | dict(stored.rows),
         measure_voices(stored.latent, stored.num_windows, stored.space.psi),
         # A speaker without turns is alone in its recording.
         [recording_of.get(key, key) for key in stored.rows],

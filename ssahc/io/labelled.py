@@ -43,19 +43,21 @@ def read_xvectors(folder: Path) -> Xvectors:
 
 
 def read_labelled(
-    folder: Path, *, utt2spk: Path | None = None
+    folder: Path, *, utt2spk: Path | None = None, may_name_recordings: bool = False
 ) -> tuple[LabelledXvectors, list[FormatError]]:
     """Read the x-vectors of a folder and their speakers.
 
     As in Kaldi, utterances without an x-vector and x-vectors without a speaker are left
     out, with a warning. X-vectors that cannot be used are left out, too: their faults
     are returned. `utt2spk` is used instead of the folder's. Raises a FormatError if no
-    x-vector can be used, or ``utt2spk`` names recordings instead of speakers.
+    x-vector can be used, or ``utt2spk`` names recordings instead of speakers, unless
+    recordings may be of one speaker each and have the same name.
     """
     entries = _read_entries(folder)
     path = folder / UTT2SPK if utt2spk is None else utt2spk
     speaker_of = read_utt2spk(path)
-    refuse_recordings(folder, path, speaker_of)
+    if not may_name_recordings:
+        refuse_recordings(folder, path, speaker_of)
     rest = [key for key in speaker_of if key not in entries]
     what = f"left out {counted(len(rest), 'utterance')} without an x-vector"
     warn_of(path, what, rest)

@@ -43,7 +43,7 @@ def find_candidates(
     Each pair is there once, with at least one of the voices in rows `fresh`, which are
     sorted. Of more than `most_exact` voices, only pairs that are near the threshold or
     above it are found, and of each voice those with its best `neighbours`; with more
-    than `most_in_blocks` fresh ones, some of these are missed.
+    pairs than of `most_in_blocks` voices, some of these are missed.
     """
     start = perf_counter()
     floor = threshold - MARGIN

@@ -106,6 +106,11 @@ def mix_extractors(here):
         (here.folder / folder / "config.toml").write_text(f'extractor = "{extractor}"')
 
 
+def drop(table, name):
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(line for line in lines if not line.startswith(name)))
+
+
 BAD = {
     "enrolled x-vectors of another extractor with the same dimension": mix_extractors,
     "enrolled x-vectors of another extractor": lambda here: here.enroll(
@@ -120,6 +125,13 @@ BAD = {
         (here.folder / "people" / "wav.scp").write_text("other other.wav\n"),
         soundfile.write(here.folder / "people" / "other.wav", np.zeros(8000), 8000),
     ],
+    "a person without audio": lambda here: [
+        (here.folder / "people" / "xvector.scp").unlink(),
+        (here.folder / "people" / "bo").mkdir(),
+    ],
+    "a person without an x-vector": lambda here: drop(
+        here.folder / "people" / "xvector.scp", "bo"
+    ),
     "nobody enrolled": lambda here: [
         path.unlink() for path in (here.folder / "people").iterdir()
     ],
@@ -315,7 +327,37 @@ def test_errors_at_a_threshold_are_printed(here, verify):
     )
 
 
+def test_speakers_have_the_names_of_the_rttm(here, verify):
+    here.enroll({"bo-b": "B"})
+    options = ("--model-dir", "model", "--num-speakers", 2, "--enroll", "people")
+    options += ("--enroll-threshold", 2, "--write-speakers")
+    assert here.ssahc("diarize", "x", "dashed", *options).returncode == 0
+    (here.folder / "few").write_text("bo-b mon-bo-b target\nbo-b thu-1 nontarget\n")
+    status, values, errors = verify(source="dashed", trials="few")
+    assert (status, values["num_target"], values["eer"]) == (0, 1, 0), errors
+
+
+def test_a_recording_may_have_the_name_of_its_only_speaker(here):
+    table = here.folder / "people" / "utt2spk"
+    own = {line.split()[0]: line.split()[1] for line in table.read_text().splitlines()}
+    (here.folder / "people" / "segments").write_text(
+        "".join(
+            f"{u} {name} {row} {row + 1}\n" for row, (u, name) in enumerate(own.items())
+        )
+    )
+    assert here.run()[0] == 0
+
+
 TRIAL_FAULTS = {
+    "a folder of `ssahc link`": ("linked", ("--enroll-dir", "people")),
+    "a threshold for trials without labels": (
+        "out",
+        ("--enroll-dir", "people", "--threshold", "3", "--write-scores", "s"),
+    ),
+    "scores in place of a model": (
+        "free",
+        ("--enroll-dir", "people", "--write-scores", "free/learned_model/mean.vec"),
+    ),
     "nobody to compare with": ("out", ("--model-dir", "model")),
     "a run of another model": ("out", ("--enroll-dir", "people", "--mean", "one")),
     "a folder without speakers": ("model", ("--enroll-dir", "people")),
@@ -332,9 +374,19 @@ def test_trials_that_cannot_be_scored_are_refused(here, verify, fault):
     mean = " ".join(["1"] * DIM)
     (here.folder / "one").write_text(f" [ {mean} ]\n")
     source, options = TRIAL_FAULTS[fault]
+    trials = "trials"
     if "extractor" in fault:
         mix_extractors(here)
-    result = here.ssahc("verify", source, "trials", "--scoring", "enroll", *options)
+    if source == "linked":
+        assert here.ssahc("link", "out", "linked").returncode == 0
+        options += ("--model-dir", "model")
+    elif source == "free":
+        given = ("--num-speakers", 2, "--write-speakers")
+        assert here.ssahc("diarize", "x", "free", *given).returncode == 0
+    elif "labels" in fault:
+        trials = "bare"
+        (here.folder / trials).write_text("anna mon-anna\n")
+    result = here.ssahc("verify", source, trials, "--scoring", "enroll", *options)
     assert result.returncode == 2
     row = PAGE["Trials of enrolled people"][fault]
     assert row.is_said_in(result.stderr), result.stderr

@@ -308,6 +308,12 @@ def _(runs):
     (runs.folder / "mon" / "rttm").write_text("")
 
 
+@faults("an enrolled name as `ssahc link` gives them")
+def _(runs):
+    enroll(runs, S1="A")
+    runs.diarize("mon", "--enroll", "people", "--enroll-threshold", 2)
+
+
 @faults("a run given twice")
 def _(runs):
     return ("tue", "tue", "out")
