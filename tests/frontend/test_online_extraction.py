@@ -175,6 +175,7 @@ def test_what_a_stream_cannot_have_is_refused(values, message):
         OnlineExtractor(make_extractor(mean="none", snip_edges=True), **values)
 
 
+@pytest.mark.skipif(not silero.has_silero(), reason="silero-vad is not installed")
 def test_real_audio_and_network(test_data, monkeypatch):
     monkeypatch.setattr(silero, "open_silero", OPEN_SILERO)
     path = test_data / "data" / "ami_audio" / "ami_trn00.wav"
