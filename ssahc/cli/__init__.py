@@ -19,7 +19,7 @@ from ssahc.runtime.memory import lack_of_memory
 VERB_GROUPS = {
     "Diarization": {
         "diarize": "Diarize audio or an x-vector folder: who speaks when.",
-        "stream": "Diarize windows on standard input, while they come.",
+        "stream": "Diarize audio or x-vectors while they come.",
         "extract": "Extract x-vectors of audio into a folder to diarize.",
         "link": "Find the same speakers across recordings.",
         "score": "Score an RTTM: diarization error rate, as by md-eval.",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.linking.options import LinkOptions
-from ssahc.linking.voices import Voices, log_ratios
+from ssahc.linking.voices import Voices, log_ratios, number_distinct
 
 BoolArray = NDArray[np.bool_]
 
@@ -122,8 +122,8 @@ def score_voices(
     groups = _group(recordings)
     session_variance = LinkOptions().session_variance
     ratios, deviations = _compare(
-        speakers.without_shifts(groups, session_variance),
-        people.without_shifts([np.arange(len(people))], session_variance),
+        speakers.without_shifts(number_distinct(recordings), session_variance),
+        people.without_shifts(np.zeros(len(people), np.int64), session_variance),
     )
     different = deviations[~_assign(deviations, groups, -np.inf)]
     count = _PRIOR_PAIRS + len(different)

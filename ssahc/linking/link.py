@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
 from time import perf_counter
@@ -20,7 +20,7 @@ from ssahc.linking.candidates import (
 from ssahc.linking.linkage import link_voices
 from ssahc.linking.neighbours import INSTALL, has_index
 from ssahc.linking.options import LinkOptions
-from ssahc.linking.voices import Voices, log_ratios
+from ssahc.linking.voices import Voices, log_ratios, number_distinct
 
 # Speakers of a corpus are called S1, S2, ...
 PREFIX = "S"
@@ -97,7 +97,7 @@ def link_centroids(
 
     def measure() -> Voices:
         # As much memory as the means take, several times: it is not held.
-        return _remove_shift(
+        return _remove_shifts(
             Voices.measure(latent, num_windows, psi, options.session_variance),
             recordings,
             options.session_variance,
@@ -151,10 +151,10 @@ def _check(
         raise DataError("numbers of windows must be finite and above 0")
 
 
-def _remove_shift(
+def _remove_shifts(
     voices: Voices, recordings: Sequence[str], session_variance: float
 ) -> Voices:
-    """Return voices without what all of them have in common.
+    """Return voices without what all of them, and those of each recording, share.
 
     To a model of other rooms and lines all are alike. That is seen by their mean, which
     is further from that of the model than the mean of so many people would be. The
@@ -166,10 +166,12 @@ def _remove_shift(
     people = max(*Counter(recordings).values(), sqrt(len(recordings)))
     scaled = voices.positions() / np.sqrt(voices.variances())
     excess = float((scaled.mean(axis=0) ** 2).mean()) - 1 / people
-    if excess <= 0:
-        return voices
-    variance = excess * (1 + session_variance)
-    return voices.without_shifts([np.arange(len(voices))], variance, [people])
+    del scaled
+    if excess > 0:
+        every = np.zeros(len(voices), np.int64)
+        variance, share = excess * (1 + session_variance), people / len(voices)
+        voices = voices.without_shifts(every, variance, people_a_voice=share)
+    return voices.without_shifts(number_distinct(recordings), session_variance)
 
 
 def _suggest_index(count: int, num_new: int) -> None:
@@ -188,12 +190,10 @@ def _heard_in(
 
     People who are known are different ones, as if all were heard in a recording -1.
     """
-    numbers: Mapping[str, int] = {
-        name: number for number, name in enumerate(dict.fromkeys(recordings))
-    }
+    numbers = number_distinct(recordings).tolist()
     heard: list[set[int]] = [set() for _ in range(int(parts.max(initial=-1)) + 1)]
-    for recording, part in zip(recordings, parts.tolist(), strict=True):
-        heard[part].add(numbers[recording])
+    for number, part in zip(numbers, parts.tolist(), strict=True):
+        heard[part].add(number)
     for one in heard[:num_known]:
         one.add(-1)
     return heard

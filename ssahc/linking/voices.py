@@ -84,26 +84,27 @@ class Voices(BriefRepr):
 
     def without_shifts(
         self,
-        groups: Sequence[IntArray],
+        groups: IntArray,
         shift_variance: float,
-        num_people: Sequence[float] | None = None,
+        *,
+        people_a_voice: float = 1.0,
     ) -> Self:
-        """Return voices without what those of each group have in common.
+        """Return voices without what those of each group (M,) have in common.
 
         That is a shift of variance ``shift_variance * psi`` of all of them, such as of
-        a room; what is taken out is its posterior mean. Of a voice alone in its
-        group only the length changes, which does not count. `num_people` says about
-        how many different people are in each group, by default as many as voices.
+        a room; what is taken out is its posterior mean. Of a voice alone in its group
+        only the length changes, which does not count. Voices of a group are different
+        people, or else so many as `people_a_voice` says.
         """
         prior = shift_variance * self.psi
-        weights = 1 / self.variances()
-        weighted = weights * self.sums / self.precisions
-        sums = self.sums.copy()
-        for rows, number in zip(groups, num_people or map(len, groups), strict=True):
-            strength = prior * number / len(rows)
-            total = 1 + strength * weights[rows].sum(axis=0)
-            shift = strength * weighted[rows].sum(axis=0) / total
-            sums[rows] -= self.precisions[rows] * shift
+        weights = people_a_voice / self.variances()
+        total, weighted = np.zeros((2, int(groups.max(initial=-1)) + 1, len(self.psi)))
+        np.add.at(total, groups, weights)
+        weights *= self.sums
+        weights /= self.precisions
+        np.add.at(weighted, groups, weights)
+        shifts = prior * weighted / (1 + prior * total)
+        sums = self.sums - self.precisions * shifts[groups]
         return type(self)(self.psi, self.precisions, sums)
 
     def variances(self) -> FloatArray:
@@ -150,3 +151,9 @@ def ratios_of(
     terms += (psi * x * y - psi**2 / 2 * (x**2 / a + y**2 / b)) / rest
     ratios: FloatArray = terms.sum(axis=-1)
     return ratios
+
+
+def number_distinct(names: Sequence[str]) -> IntArray:
+    """Return numbers (M,) of names, from 0 up in order of first appearance."""
+    number_of = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([number_of[name] for name in names], np.int64)

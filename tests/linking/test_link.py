@@ -77,10 +77,10 @@ def test_shifts_that_voices_share_are_estimated_and_taken_out():
     """The posterior mean of a Gaussian shift, by linear regression on all voices."""
     latent, counts, *_ = draw(3)
     voices = measure(latent[:5], counts[:5])
-    groups = [np.array([0, 3, 4]), np.array([1])]
+    groups = np.array([0, 1, 2, 0, 0])
     found = voices.without_shifts(groups, 0.5)
     expected = latent[:5].copy()
-    for rows in groups:
+    for rows in (np.array([0, 3, 4]), np.array([1]), np.array([2])):
         for dim, psi in enumerate(PSI):
             noise = np.diag(psi + 0.5 * psi + 1 / counts[rows])
             both = noise + 0.5 * psi
@@ -88,7 +88,6 @@ def test_shifts_that_voices_share_are_estimated_and_taken_out():
                 0.5 * psi * np.linalg.solve(both, latent[rows, dim]).sum()
             )
     np.testing.assert_allclose(found.sums / found.precisions, expected)
-    np.testing.assert_array_equal(found.positions()[2], voices.positions()[2])
 
 
 def test_positions_have_the_length_that_the_model_expects():
@@ -101,8 +100,8 @@ def test_positions_have_the_length_that_the_model_expects():
 # ---- linkage -----------------------------------------------------------------------
 
 
-def take_shift_out(latent, counts, where):
-    """The posterior mean of what all share, whose variance is seen by their mean."""
+def take_shifts_out(latent, counts, where):
+    """Posterior means of what all, and what those of a recording have in common."""
     variances = 1.5 * PSI + 1 / counts[:, None]
     lengths = np.sqrt((latent**2 / variances).mean(axis=1, keepdims=True))
     mean = (latent / lengths / np.sqrt(variances)).mean(axis=0)
@@ -116,12 +115,18 @@ def take_shift_out(latent, counts, where):
         shift[dim] = (
             prior[dim] * np.linalg.solve(noise + prior[dim], latent[:, dim]).sum()
         )
-    return latent - shift
+    left = latent - shift
+    for name in set(where):
+        rows = [row for row, other in enumerate(where) if other == name]
+        for dim, psi in enumerate(PSI):
+            both = np.diag(variances[rows, dim]) + 0.5 * psi
+            left[rows, dim] -= 0.5 * psi * np.linalg.solve(both, left[rows, dim]).sum()
+    return left
 
 
 def naive(latent, counts, where, threshold):
     """Join the best pair that is allowed, again and again, and compare all anew."""
-    voices = measure(take_shift_out(latent, counts, where), counts)
+    voices = measure(take_shifts_out(latent, counts, where), counts)
     clusters = [[row] for row in range(len(latent))]
     while True:
         labels = np.zeros(len(latent), int)
@@ -202,8 +207,8 @@ def test_speakers_of_one_recording_are_never_joined(speakers, threshold):
 
 
 def test_known_people_keep_their_labels_and_new_speakers_join_them():
-    psi = np.linspace(6, 1, 40)
-    latent, counts, where, who = draw(4, people=8, recordings=20, psi=psi)
+    psi = np.linspace(6, 1, 60)
+    latent, counts, where, who = draw(2, people=8, recordings=20, psi=psi)
     old = 36
     first = link_centroids(latent[:old], counts[:old], where[:old], psi)
     known = np.full(len(latent), -1)
