@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ssahc.core.types import FloatArray, IntArray
 from ssahc.linking.options import LinkOptions
-from ssahc.linking.voices import Voices, log_ratios, number_distinct
+from ssahc.linking.voices import Voices, log_ratios
 
 BoolArray = NDArray[np.bool_]
 
@@ -121,8 +121,9 @@ def score_voices(
     """
     groups = _group(recordings)
     session_variance = LinkOptions().session_variance
+    rooms = np.unique(recordings, return_inverse=True)[1]
     ratios, deviations = _compare(
-        speakers.without_shifts(number_distinct(recordings), session_variance),
+        speakers.without_shifts(rooms, session_variance),
         people.without_shifts(np.zeros(len(people), np.int64), session_variance),
     )
     different = deviations[~_assign(deviations, groups, -np.inf)]

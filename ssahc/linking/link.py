@@ -20,7 +20,7 @@ from ssahc.linking.candidates import (
 from ssahc.linking.linkage import link_voices
 from ssahc.linking.neighbours import INSTALL, has_index
 from ssahc.linking.options import LinkOptions
-from ssahc.linking.voices import Voices, log_ratios, number_distinct
+from ssahc.linking.voices import Voices, log_ratios
 
 # Speakers of a corpus are called S1, S2, ...
 PREFIX = "S"
@@ -57,6 +57,9 @@ def link_centroids(
     known: IntArray | None = None,
 ) -> Links:
     """Find out which speakers of recordings are one person.
+
+    What the voices of a recording have in common, and what all have, is taken out
+    before they are compared.
 
     Parameters
     ----------
@@ -171,7 +174,8 @@ def _remove_shifts(
         every = np.zeros(len(voices), np.int64)
         variance, share = excess * (1 + session_variance), people / len(voices)
         voices = voices.without_shifts(every, variance, people_a_voice=share)
-    return voices.without_shifts(number_distinct(recordings), session_variance)
+    rooms = np.unique(recordings, return_inverse=True)[1]
+    return voices.without_shifts(rooms, session_variance)
 
 
 def _suggest_index(count: int, num_new: int) -> None:
@@ -190,7 +194,7 @@ def _heard_in(
 
     People who are known are different ones, as if all were heard in a recording -1.
     """
-    numbers = number_distinct(recordings).tolist()
+    numbers = np.unique(recordings, return_inverse=True)[1].tolist()
     heard: list[set[int]] = [set() for _ in range(int(parts.max(initial=-1)) + 1)]
     for number, part in zip(numbers, parts.tolist(), strict=True):
         heard[part].add(number)

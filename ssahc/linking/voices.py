@@ -8,7 +8,6 @@ person in several recordings are independent given the voice: their precisions a
 and so do the means, weighted by them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -151,9 +150,3 @@ def ratios_of(
     terms += (psi * x * y - psi**2 / 2 * (x**2 / a + y**2 / b)) / rest
     ratios: FloatArray = terms.sum(axis=-1)
     return ratios
-
-
-def number_distinct(names: Sequence[str]) -> IntArray:
-    """Return numbers (M,) of names, from 0 up in order of first appearance."""
-    number_of = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array([number_of[name] for name in names], np.int64)
