@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import soundfile
+from linked_runs import LinkedRuns
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +41,10 @@ def extract(ssahc_here, model_folder):
         return result.returncode, result.stderr
 
     return run
+
+
+@pytest.fixture
+def runs(ssahc_here, tmp_path, monkeypatch):
+    """Two runs of two recordings with four voices, and a way to link."""
+    monkeypatch.chdir(tmp_path)
+    return LinkedRuns(tmp_path, ssahc_here)

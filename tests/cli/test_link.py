@@ -1,95 +1,19 @@
 """``ssahc link`` as a user runs it."""
 
 import json
-from dataclasses import replace
-from types import SimpleNamespace
+from math import isnan
 
-import numpy as np
 import pytest
-from fault_table import Faults, contents
-from kaldi_tables import read_table
+from fault_table import contents
+from linked_runs import VOICES, people
 
-import ssahc
-from ssahc.core.types import Recording
-from ssahc.io.ark import ArchiveWriter
 from ssahc.io.linked import read_linked
-from ssahc.io.model import write_model_dir
 from ssahc.io.rttm import read_rttm
-from ssahc.io.xvector_writer import write_xvector_dir
 
 FILES = {
     *("rttm", "linked_speakers", "config.toml", "num_windows"),
     *("speaker_space.json", "speakers_plda.ark", "speakers_plda.scp"),
 }
-VOICES = {"mon": ["AB", "BC"], "tue": ["CA", "D"]}
-
-
-def _simulate(rng, model, voices, names):
-    """Return a recording of whole minutes of voices, one after the other."""
-    psi = model.plda.psi
-    rows = np.repeat([voices[name] for name in names], 40, axis=0)
-    rows = rows + rng.standard_normal(rows.shape) * np.sqrt(0.1 * psi + 0.3)
-    # They expect the length of whitened x-vectors.
-    rows /= np.sqrt(1 + psi.mean())
-    starts = np.arange(len(rows)) * 1.5
-    times = np.column_stack([starts, starts + 1.5])
-    return rows, times
-
-
-@pytest.fixture(scope="module")
-def model():
-    psi = np.linspace(8, 2, 24)
-    plda = ssahc.Plda(np.zeros(24), np.eye(24) * np.sqrt(1 + psi.mean()), psi)
-    return ssahc.Model(mean=np.zeros(24), transform=np.eye(24), plda=plda)
-
-
-@pytest.fixture
-def runs(model, tmp_path, ssahc_here, monkeypatch):
-    """Two runs of two recordings with four voices, and a way to link."""
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    voices = {
-        name: rng.standard_normal(24) * np.sqrt(model.plda.psi) for name in "ABCD"
-    }
-    write_model_dir("model", model)
-    for run, recordings in VOICES.items():
-        write_xvector_dir(
-            f"x_{run}",
-            [
-                Recording.from_arrays(
-                    f"{run}{number}", *_simulate(rng, model, voices, names)
-                )
-                for number, names in enumerate(recordings)
-            ],
-        )
-        counts = [f"{run}{n} {len(names)}\n" for n, names in enumerate(recordings)]
-        (tmp_path / f"x_{run}" / "reco2num_spk").write_text("".join(counts))
-
-    def diarize(run, *options, out=None):
-        given = ("--model-dir", "model", "--write-speakers", "--system", "plda")
-        given += ("--reco2num-spk", f"x_{run}/reco2num_spk", *options)
-        result = ssahc_here("diarize", f"x_{run}", out or run, *given)
-        assert result.returncode == 0, result.stderr
-
-    def link(*arguments):
-        result = ssahc_here("link", *arguments)
-        assert "Traceback" not in result.stderr
-        assert result.stdout == ""
-        return result.returncode, result.stderr
-
-    for run in VOICES:
-        diarize(run)
-    return SimpleNamespace(
-        folder=tmp_path, link=link, diarize=diarize, model=model, voices=voices
-    )
-
-
-def people(path):
-    """Return the names of a recording's speakers in order of time."""
-    return {
-        recording: list(dict.fromkeys(turn.speaker for turn in turns))
-        for recording, turns in read_rttm(path).turns.items()
-    }
 
 
 def test_the_same_person_has_the_same_name_everywhere(runs):
@@ -109,7 +33,7 @@ def test_the_same_person_has_the_same_name_everywhere(runs):
         ("mon0", "2", "S2"),
     ]
     assert all(one.score > 5 for one in linked[:-1])
-    assert np.isnan(linked[-1].score)
+    assert isnan(linked[-1].score)
     # But for names, turns are those of the runs.
     for run in VOICES:
         for recording, turns in read_rttm(f"{run}/rttm").turns.items():
@@ -154,22 +78,8 @@ def test_names_given_by_hand_are_kept_and_used(runs):
     assert "out/rttm: recording 'mon1' has speaker 'Zoë', which linked_" in errors
 
 
-def enroll(runs, **voices):
-    """Write the folder people, with the x-vectors of voices by name."""
-    rng = np.random.default_rng(1)
-    own = [
-        Recording.from_arrays(
-            f"{name}+1", *_simulate(rng, runs.model, runs.voices, [voice])
-        )
-        for name, voice in voices.items()
-    ]
-    write_xvector_dir("people", own)
-    lines = [f"{u} {one.id[:-2]}\n" for one in own for u in one.utterances]
-    (runs.folder / "people" / "utt2spk").write_text("".join(lines))
-
-
 def test_enrolled_names_are_kept_and_found_elsewhere(runs):
-    enroll(runs, Anna="A", Cleo="C")
+    runs.enroll(Anna="A", Cleo="C")
     runs.diarize("mon", "--enroll", "people", "--enroll-threshold", 2)
     assert people("mon/rttm") == {"mon0": ["Anna", "2"], "mon1": ["2", "Cleo"]}
     assert runs.link("mon", "tue", "out")[0] == 0
@@ -188,11 +98,11 @@ def test_enrolled_names_are_kept_and_found_elsewhere(runs):
 
 
 def test_speakers_of_one_enrolled_name_are_one_person_and_of_two_names_two(runs):
-    enroll(runs, Anna="A", Cleo="C")
+    runs.enroll(Anna="A", Cleo="C")
     given = ("--enroll", "people", "--enroll-threshold", 2)
     runs.diarize("mon", *given)
     # The other way round: names count, not voices.
-    enroll(runs, Anna="C", Cleo="A")
+    runs.enroll(Anna="C", Cleo="A")
     runs.diarize("tue", *given)
     assert runs.link("mon", "tue", "out")[0] == 0
     assert people("out/rttm") == {
@@ -258,198 +168,3 @@ def test_a_linked_corpus_is_scored_across(runs, ssahc_here):
     assert "4 found, 4 in the reference" in text
     rows = ssahc_here(*arguments, "--format", "csv").stdout.splitlines()
     assert rows[-1].startswith("across,")
-
-
-# ---- what goes wrong ---------------------------------------------------------------
-
-faults = Faults()
-
-
-def set_space(run, **values):
-    path = run / "speaker_space.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def set_means(run, **means):
-    """Write the archive of means anew, with some changed or, if None, left out."""
-    scp = run / "speakers_plda.scp"
-    vectors = dict(read_table(scp, "vector"))
-    with ArchiveWriter(scp.with_suffix(".ark"), scp) as archive:
-        for key, vector in (vectors | means).items():
-            if vector is not None:
-                archive.write(key, vector)
-
-
-@faults("a run without speakers")
-def _(runs):
-    runs.diarize("mon", "--no-write-speakers")
-
-
-@faults("a run without a common space")
-def _(runs):
-    (runs.folder / "mon" / "speaker_space.json").unlink()
-
-
-@faults("a run of another model")
-def _(runs):
-    other = replace(runs.model, mean=np.full(24, 0.1))
-    write_model_dir("other", other)
-    runs.diarize("mon", "--model-dir", "other")
-
-
-@faults("a run of another extractor")
-def _(runs):
-    set_space(runs.folder / "tue", extractor="campplus")
-    set_space(runs.folder / "mon", extractor="small")
-
-
-@faults("a run without turns")
-def _(runs):
-    (runs.folder / "mon" / "rttm").write_text("")
-
-
-@faults("an enrolled name as `ssahc link` gives them")
-def _(runs):
-    enroll(runs, S1="A")
-    runs.diarize("mon", "--enroll", "people", "--enroll-threshold", 2)
-
-
-@faults("a run given twice")
-def _(runs):
-    return ("tue", "tue", "out")
-
-
-@faults("recordings of the folder that would be lost")
-def _(runs):
-    assert runs.link("mon", "out")[0] == 0
-    return ("tue", "out")
-
-
-@faults("a run of `ssahc link`")
-def _(runs):
-    runs.link("mon", "linked")
-    return ("tue", "linked", "out")
-
-
-@faults("a damaged space")
-def _(runs):
-    (runs.folder / "mon" / "speaker_space.json").write_text("[" * 10**5)
-
-
-@faults("another file in place of the space")
-def _(runs):
-    (runs.folder / "mon" / "speaker_space.json").write_text('{"psi": []}')
-
-
-@faults("a number of windows of 0")
-def _(runs):
-    (runs.folder / "mon" / "num_windows").write_text("mon0-1 0\n")
-
-
-@faults("a mean that is no number")
-def _(runs):
-    set_means(runs.folder / "mon", **{"mon1-1": np.full(24, np.nan, np.float32)})
-
-
-@faults("a mean of another dimension")
-def _(runs):
-    set_means(runs.folder / "mon", **{"mon1-1": np.ones(23, np.float32)})
-
-
-@faults("a mean that is missing")
-def _(runs):
-    set_means(runs.folder / "mon", **{"mon1-1": None})
-
-
-@faults("a speaker who is not listed")
-def _(runs):
-    path = runs.folder / "mon" / "num_windows"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if not line.startswith("mon1-1")))
-
-
-@faults("a recording in two runs")
-def _(runs):
-    (runs.folder / "some").write_text("mon1\n")
-    runs.diarize("mon", "--recordings", "some", out="again")
-    return ("tue", "mon", "again", "out")
-
-
-@faults("`--add` to a folder without links")
-def _(runs):
-    return ("--add", "mon", "out")
-
-
-@faults("a name changed in one file alone")
-def _(runs):
-    return change_names(runs, ("rttm",), " S1 ", " Zoë ")
-
-
-@faults("a recording in one file of the folder alone")
-def _(runs):
-    assert runs.link("mon", "out")[0] == 0
-    path = runs.folder / "out" / "linked_speakers"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if not line.startswith("mon0")))
-    return ("--add", "tue", "out")
-
-
-@faults("one name for two speakers of a recording")
-def _(runs):
-    return change_names(runs, ("linked_speakers",), " S2 ", " S1 ")
-
-
-def change_names(runs, names, old, new):
-    assert runs.link("mon", "out")[0] == 0
-    for name in names:
-        path = runs.folder / "out" / name
-        path.write_text(path.read_text().replace(old, new))
-    return ("--add", "tue", "out")
-
-
-# What faults.md calls it: exit status, and the recordings that are linked.
-SURVIVORS = {
-    "everything (a warning)": (0, {"tue0", "tue1"}),
-    "all other recordings": (1, {"mon0", "tue0", "tue1"}),
-    "nothing is written": (2, set()),
-    "what was there": (2, {"mon0", "mon1"}),
-}
-
-
-@pytest.mark.parametrize("fault", faults)
-def test_faults_are_as_the_page_says(runs, faults_page, fault):
-    assert set(faults) == set(faults_page["Speakers to link"]), "every row is tested"
-    row = faults_page["Speakers to link"][fault]
-    arguments = faults[fault](runs) or ("tue", "mon", "out")
-    status, errors = runs.link(*arguments)
-    expected, linked = SURVIVORS[row.survives]
-    assert status == expected
-    assert row.is_said_in(errors), errors
-    assert (runs.folder / "out").exists() == bool(linked)
-    if fault == "a recording in two runs":
-        linked = linked | {"mon1"}
-    if linked:
-        assert people("out/rttm").keys() == linked
-
-
-def test_wrong_usage_writes_nothing(runs):
-    before = contents(runs.folder / "mon")
-    for arguments, message in (
-        (("out",), "Missing argument"),
-        (("nowhere", "out"), "nowhere: no such folder"),
-        (("mon", "tue"), "tue: holds rttm that no completed run of ssahc link"),
-        (("mon", "out", "--threshold", "nan"), "--threshold must be"),
-        (("mon", "out", "--session-variance", "-1"), "--session-variance must be"),
-    ):
-        status, errors = runs.link(*arguments)
-        assert status == 2
-        assert message in errors
-        assert not (runs.folder / "out").exists()
-    assert contents(runs.folder / "mon") == before
-
-
-def test_linked_folders_are_not_taken_for_runs(runs, ssahc_here):
-    assert runs.link("mon", "out")[0] == 0
-    result = ssahc_here("diarize", "x_mon", "out", "--model-dir", "model")
-    assert result.returncode == 2
-    assert "out: holds rttm that no completed run of ssahc diarize" in result.stderr
