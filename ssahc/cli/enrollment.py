@@ -104,10 +104,13 @@ def _list_folders(folder: Path) -> dict[str, list[EnrolledAudio]]:
     warn_of(f"{folder}: left out audio that is in no folder of a person", audio)
     voices = {}
     for name, paths in list_voices(folder).items():
+        if name.startswith("."):
+            # Hidden folders are those of programs.
+            continue
         if not paths:
             raise FormatError(
-                f"holds no audio of enrolled {name!r} ({', '.join(AUDIO_SUFFIXES)}); "
-                "add or convert some, or remove the folder",
+                f"holds no audio of enrolled {name!r}; add some, or convert it to .wav "
+                "or .flac, or remove the folder",
                 path=folder / name,
             )
         voices[name] = [

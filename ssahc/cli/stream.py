@@ -128,17 +128,16 @@ def command(preset: str | None, config: Path | None, **given: Any) -> None:
         if source.status:
             say("interrupted: what has come is diarized; interrupt again to give it up")
         recordings.end_all()
-    # Lines that were skipped may all have been something else.
-    is_explained = recordings.num_failed + (0 if online is None else num_faults)
-    num_faults += recordings.num_failed
+    num_failed = recordings.num_failed
     if not recordings.turns and not source.status:
-        if not is_explained:
+        # Lines that were skipped may all have been something else than windows.
+        if num_failed == 0 and (online is None or num_faults == 0):
             say_error(f"{INPUT}: {nothing}")
         sys.exit(2)
     if run.final_rttm is not None and recordings.turns:
         channel = run.rttm.rttm_channel
         write_rttm(run.final_rttm, recordings.turns, channel=channel)
-    sys.exit(source.status or (1 if num_faults else 0))
+    sys.exit(source.status or (1 if num_faults or num_failed else 0))
 
 
 def _open(run: StreamConfig) -> tuple[Model, OnlineExtractor | None]:

@@ -30,7 +30,7 @@ from ssahc.io.audio import RATES
 from ssahc.pipeline.online_windows import LONGEST_WINDOW
 from ssahc.runtime.device import Device
 
-# What files begin with that are taken for raw audio by mistake.
+# What files begin with that are taken for raw audio by mistake: regular expressions.
 _FILES = {
     rb"RIFF|RF64": "a WAV file",
     rb"NIST_1A": "a SPHERE file",

@@ -63,8 +63,8 @@ class UntilSignal(Generic[T]):
             pass
 
     def _restore(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
 
     def _stop(self, number: int, frame: Any) -> None:
         self._restore()

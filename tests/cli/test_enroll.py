@@ -158,6 +158,17 @@ def test_audio_cannot_be_enrolled_for_x_vectors(here):
     assert "--enroll people: is audio, and the run starts from x-vectors" in errors
 
 
+def test_audio_outside_of_folders_is_named_and_hidden_folders_are_not_people(here):
+    shutil.rmtree("people")
+    for name in ("anna", ".cache"):
+        (here.folder / "people" / name).mkdir(parents=True)
+    for name in ("anna/a.wav", "bo.wav"):
+        soundfile.write(here.folder / "people" / name, np.zeros(8000), 8000)
+    _, errors = here.run()
+    assert "people: left out audio that is in no folder of a person: bo.wav" in errors
+    assert "--enroll people: is audio, and the run starts from x-vectors" in errors
+
+
 def test_a_threshold_needs_enrolled_people(ssahc_here, here):
     result = ssahc_here("diarize", "x", "out", "--enroll-threshold", 3)
     assert result.returncode == 2
